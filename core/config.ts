@@ -1,0 +1,152 @@
+/** What a `gateway.config.ts` may say: types, defaults, and the helpers it is written with. */
+import { readFileSync } from 'node:fs';
+import { ConfigError } from './errors.ts';
+import type { AnyPlugin, Ordered, PluginEntry, PluginList, Scope } from './plugin.ts';
+import type { MaybePromise } from './session.ts';
+
+/** A duration with its unit; `m` is a minute. */
+export type Duration = `${number}${'ms' | 's' | 'm' | 'min' | 'h' | 'd'}`;
+/** Events per time, for instance `'20/s'`. */
+export type Rate = `${number}/${'s' | 'm' | 'min' | 'h' | 'd'}`;
+
+/** TLS towards clients. Files are relative to the config file. */
+export interface ListenTls {
+  /** PEM file: the server certificate and its chain. */
+  readonly cert: string;
+  /** PEM file: its private key. */
+  readonly key: string;
+  /** PEM file: authorities of client certificates. Default: client certificates are not asked for. */
+  readonly clientCa?: string;
+  /** Default `'optional'` where `clientCa` is given. */
+  readonly clientCertificate?: 'optional' | 'required';
+  /** Further certificates by Server Name Indication; `*.example.com` covers one label. */
+  readonly servernames?: Readonly<Record<string, { readonly cert: string; readonly key: string }>>;
+}
+
+/** One address where clients connect. Changes need a restart, except certificates. */
+export interface ListenOptions {
+  /** Default `'default'`; unique in a list. */
+  readonly name?: string;
+  /** Default `'127.0.0.1'`. */
+  readonly host?: string;
+  /** Default 6432; 0 takes a free one and says so in the `listening` line. */
+  readonly port?: number;
+  /** Default: none; then only plaintext as `plaintext` allows. */
+  readonly tls?: ListenTls;
+  /** Who may come without TLS, by the client's address. Default `'loopback'`. */
+  readonly plaintext?: 'never' | 'loopback';
+  /** How the token is presented. Default and, today, only `'password'`. */
+  readonly auth?: 'password';
+}
+
+/** A secret: text, or a source asked at each login (what `env()` and `file()` give). */
+export type Secret = string | (() => MaybePromise<string>);
+
+/** How the gateway logs in to a database: always as the mapped role, which is the boundary. */
+export type Login =
+  /** The role's own password: SCRAM-SHA-256(-PLUS); md5 and cleartext only inside TLS. */
+  | {
+      readonly kind: 'password';
+      readonly passwords:
+        | Readonly<Record<string, Secret>>
+        | ((role: string, database: string) => MaybePromise<string | undefined>);
+    }
+  /** pg_hba `trust`: a unix socket or a lab on loopback. */
+  | { readonly kind: 'trust' };
+
+/** libpq's `sslmode` without its fall-backs (manual, 34.19.1). */
+export type TlsMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
+
+/** TLS towards PostgreSQL. */
+export interface UpstreamTls {
+  /** Default `'verify-full'` where `tls` is given. */
+  readonly mode?: TlsMode;
+  /** PEM file of authorities. Default: the system's. */
+  readonly ca?: string;
+  /** Name to verify and to send as SNI. Default `host`. */
+  readonly servername?: string;
+}
+
+/** One database behind the gateway. */
+export interface DatabaseOptions {
+  /** Name, address, or the folder of a unix socket (starts with `/`). */
+  readonly host: string;
+  /** Default 5432. */
+  readonly port?: number;
+  /** Name on the server. Default: the name the client used. */
+  readonly database?: string;
+  /** Default: `disable` for sockets and loopback addresses, else `{ mode: 'verify-full' }`. */
+  readonly tls?: UpstreamTls;
+  readonly login: Login;
+  /** Default `{ mode: 'session', size: 20 }`: `size` server connections at most, one per session. */
+  readonly pool?: { readonly mode?: 'session'; readonly size?: number };
+  /** Let replication connections pass. Default false: they are refused with 0A000. */
+  readonly replication?: boolean;
+  /** Roles that may be mapped although they are superuser, REPLICATION, BYPASSRLS, CREATEROLE or can become one. Default none. */
+  readonly privilegedRoles?: readonly string[];
+}
+
+/** Databases by the name clients use; `'*'` serves every other name; or a function. */
+export type Databases =
+  | Readonly<Record<string, DatabaseOptions>>
+  | ((name: string) => MaybePromise<DatabaseOptions | undefined>);
+
+/** The operators' HTTP listener: `/livez`, `/readyz`, and what plugins mount. */
+export interface AdminOptions {
+  /** Default `'127.0.0.1'`. */
+  readonly host?: string;
+  /** Default 9432; 0 takes a free one. */
+  readonly port?: number;
+  /** Who may use routes that are not public: tokens whose `claim` is, or contains, `value`. Default: nobody. */
+  readonly operators?: { readonly claim: string; readonly value: string };
+}
+
+/** The whole config. `L` is the plugin list as the compiler sees it, so that a wrong order does not compile. */
+export interface GatewayConfig<L extends PluginList = PluginList> {
+  /** Default `{}`: loopback, port 6432. */
+  readonly listen?: ListenOptions | readonly ListenOptions[];
+  readonly databases: Databases;
+  /** Default: no admin listener. */
+  readonly admin?: AdminOptions;
+  /** In the order in which their hooks run. */
+  readonly plugins: L;
+  /** From accept to ReadyForQuery. Default `'10s'`. */
+  readonly loginTimeout?: Duration;
+  /** How long transactions may go on after SIGTERM. Default `'30s'`. */
+  readonly drainTimeout?: Duration;
+  /** Texts a plugin's `onQuery` needs and that are longer than this many bytes are refused (54000). Default 1 MiB. */
+  readonly maxStatementBytes?: number;
+  /** pino's level. Default `'info'`. */
+  readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+}
+
+/**
+ * Types a config file; returns it unchanged. A plugin whose needs are not provided above it does not compile.
+ * @example export default defineConfig({ databases: { … }, plugins: [jwt({ … }), roles({ … })] });
+ */
+export function defineConfig<const L extends PluginList>(
+  config: GatewayConfig<L> & { readonly plugins: Ordered<L> },
+): GatewayConfig {
+  return config;
+}
+
+/**
+ * An environment variable, read at boot.
+ * @throws ConfigError naming the variable if it is unset and has no fallback
+ */
+export function env(name: string, fallback?: string): string {
+  const value = process.env[name] ?? fallback;
+  if (value === undefined) throw new ConfigError(`environment variable ${name} is not set`);
+  return value;
+}
+
+/** A secret in a file, read again at each use, a trailing line break removed. Relative to the working directory. */
+export function file(path: string): () => string {
+  return () => readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+}
+
+/** Limits plugins to some listeners or databases. @example ...only({ listeners: ['public'] }, tracing()) */
+export function only<const L extends readonly PluginEntry[]>(scope: Scope, ...plugins: L): L {
+  const scoped = plugins.map((plugin) => (plugin ? ({ ...plugin, scope } satisfies AnyPlugin) : plugin));
+  return scoped as unknown as L;
+}

@@ -1,0 +1,75 @@
+/** The one error that may reach a client, and the one table that gives it its SQLSTATE. */
+
+/**
+ * PostgreSQL's condition names with their SQLSTATE (manual, Appendix A "PostgreSQL Error Codes").
+ * The key is what a plugin writes, the value is what the client reads.
+ */
+export const SQLSTATES = {
+  sqlclient_unable_to_establish_sqlconnection: '08001',
+  sqlserver_rejected_establishment_of_sqlconnection: '08004',
+  connection_failure: '08006',
+  protocol_violation: '08P01',
+  feature_not_supported: '0A000',
+  invalid_parameter_value: '22023',
+  read_only_sql_transaction: '25006',
+  idle_in_transaction_session_timeout: '25P03',
+  transaction_timeout: '25P04',
+  invalid_authorization_specification: '28000',
+  invalid_password: '28P01',
+  invalid_catalog_name: '3D000',
+  invalid_schema_name: '3F000',
+  syntax_error: '42601',
+  insufficient_privilege: '42501',
+  too_many_connections: '53300',
+  configuration_limit_exceeded: '53400',
+  program_limit_exceeded: '54000',
+  query_canceled: '57014',
+  admin_shutdown: '57P01',
+  crash_shutdown: '57P02',
+  cannot_connect_now: '57P03',
+  idle_session_timeout: '57P05',
+  system_error: '58000',
+  internal_error: 'XX000',
+} as const;
+
+/** A condition name of PostgreSQL's manual, Appendix A, for instance `'insufficient_privilege'`. */
+export type Condition = keyof typeof SQLSTATES;
+
+/** What a {@link GatewayError} may carry besides its message. */
+export interface ErrorDetails {
+  /** The client's DETAIL field: what went wrong with this very request. */
+  readonly detail?: string;
+  /** The client's HINT field: what to do about it. */
+  readonly hint?: string;
+  /** For the operator's log only; never sent to a client. */
+  readonly cause?: unknown;
+}
+
+/**
+ * Refuses a client: thrown by hooks, checks and the core, sent as an ErrorResponse.
+ * Its severity follows the phase: FATAL before the first ReadyForQuery and in `session.end()`, ERROR in `onQuery`.
+ */
+export class GatewayError extends Error {
+  override readonly name = 'GatewayError';
+  /** PostgreSQL's condition name. */
+  readonly code: Condition;
+  readonly detail: string | undefined;
+  readonly hint: string | undefined;
+
+  constructor(code: Condition, message: string, more: ErrorDetails = {}) {
+    super(message, more.cause === undefined ? undefined : { cause: more.cause });
+    this.code = code;
+    this.detail = more.detail;
+    this.hint = more.hint;
+  }
+
+  /** The five characters a client sees (manual, Appendix A). */
+  get sqlstate(): string {
+    return SQLSTATES[this.code];
+  }
+}
+
+/** A mistake of the operator (config, plugin list, files): stops the boot, its message is printed as it is. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}

@@ -1,0 +1,66 @@
+/** What plugins may know about a session and lend one another. A third party adds by `declare module 'postern'`. */
+import type { TenantName } from './names.ts';
+
+/** Who logged in: the verified content of a token. */
+export interface Identity {
+  /** The token's `iss` (RFC 7519 §4.1.1), exactly as configured. */
+  readonly issuer: string;
+  /** The token's `sub` (RFC 7519 §4.1.2). */
+  readonly subject: string;
+  /** The token's `jti` (RFC 7519 §4.1.7). */
+  readonly tokenId?: string;
+  /** The token's `exp` (RFC 7519 §4.1.4). */
+  readonly expiresAt: Date;
+  /** All claims of the token. */
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/** A recurring time span in which a login is welcome. */
+export interface AccessWindow {
+  /** Lower-case English three-letter days: `mon` … `sun`. */
+  readonly days: readonly string[];
+  /** Wall-clock start, `HH:MM`. */
+  readonly from: string;
+  /** Wall-clock end, `HH:MM`. */
+  readonly to: string;
+  /** IANA time zone name. */
+  readonly tz: string;
+}
+
+/** Rules a token carries about itself in its private claim (RFC 7519 §4.3), `postern` by default. */
+export interface TokenRules {
+  /** Databases (the names clients use) this token may open. */
+  readonly databases?: readonly string[];
+  /** How many sessions may be open at once. */
+  readonly maxConnections?: number;
+  /** Client networks in CIDR notation (RFC 4632). */
+  readonly cidrs?: readonly string[];
+  /** When the token is good. */
+  readonly windows?: readonly AccessWindow[];
+  /** Rates such as `'200/s'`. */
+  readonly rate?: { readonly statements?: string; readonly connections?: string };
+  /** A duration such as `'1h'`. */
+  readonly maxSession?: string;
+}
+
+/** Facts by name: established once per session by the plugin that `provides` them. */
+export interface Facts {
+  identity: Identity;
+  rules: TokenRules;
+  tenant: TenantName;
+}
+
+/** Verifies tokens for other plugins and for the operators' HTTP interface. */
+export interface TokenVerifier {
+  /** @throws GatewayError `invalid_password` for every token that is not good. */
+  verify(token: string): Promise<Identity>;
+}
+
+/** Services by name: lent by one plugin's `setup` to the others. */
+export interface Services {
+  verifier: TokenVerifier;
+}
+
+export type FactName = keyof Facts;
+export type ServiceName = keyof Services;
+export type RuleName = keyof TokenRules;

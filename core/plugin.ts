@@ -1,0 +1,114 @@
+/** The plugin contract: plain objects with up to four hooks, made by factories that fail at boot. */
+import type { EventName, Events } from './events.ts';
+import type { FactName, Facts, RuleName, ServiceName, Services } from './facts.ts';
+import type { CloseReason, Disposer, Logger, LoginSession, MaybePromise, Session, Upstream } from './session.ts';
+import type { Statement } from './statement.ts';
+
+/** Which sessions a plugin sees; decided per session before its first hook. */
+export interface Scope {
+  /** Names of listeners; absent: all. */
+  readonly listeners?: readonly string[];
+  /** Names of databases as clients use them; absent: all. */
+  readonly databases?: readonly string[];
+}
+
+/** Guards a fact: throw to refuse. `renewed` is false at login, true at `session.renew`. */
+export type FactChecks = {
+  readonly [F in FactName]?: (value: Facts[F], session: Session, renewed: boolean) => MaybePromise<void>;
+};
+
+/** Observes events; cannot refuse, wait or fail. */
+export type Observers = { readonly [E in EventName]?: (event: Events[E]) => void };
+
+/**
+ * A policy. Hooks run in the order of the config's list; every `onStartup` runs before any `onAuth`.
+ * Keep state per session in a WeakMap keyed by the session, and release what you hold with `session.defer`.
+ */
+export interface Plugin<
+  Needs extends FactName = never,
+  Provides extends FactName = never,
+  Name extends string = string,
+> {
+  /** Unique in the list (within one scope). */
+  readonly name: Name;
+  /** Facts that a plugin earlier in the list provides; checked at boot and by the compiler. */
+  readonly needs?: readonly Needs[];
+  /** Facts this plugin establishes in `onAuth`; one provider each. A promised fact still absent after it refuses the login. */
+  readonly provides?: readonly Provides[];
+  /** Run when a fact is established and again when it is renewed, wherever the plugin stands in the list. */
+  readonly checks?: FactChecks;
+  /** Token rules this plugin enforces; a login with a rule that nobody enforces is refused. */
+  readonly enforces?: readonly RuleName[];
+  /** What `onQuery` looks at; only that is assembled, the rest streams. Default `'sql'`. */
+  readonly reads?: 'kind' | 'sql' | 'parameters';
+  /** Set by `only()`. */
+  readonly scope?: Scope;
+  /** Answers `SET postern.x = '…'`, which is never forwarded, logged or shown to `onQuery`. Throw to refuse. */
+  readonly inBand?: Readonly<
+    Record<`postern.${string}`, (session: Session<Needs | Provides, Provides>, value: string) => MaybePromise<void>>
+  >;
+  readonly on?: Observers;
+  /** Once per worker before the first connection; the disposer runs when the gateway stops. */
+  setup?(gateway: GatewayHandle): MaybePromise<void | Disposer>;
+  /** After a client's StartupMessage, before any credential: throw to refuse. */
+  onStartup?(session: Session<never, Provides>): MaybePromise<void>;
+  /** Who is it, and how do we connect for them: return a new upstream, or nothing. */
+  onAuth?(session: LoginSession<Needs, Provides>, upstream: Upstream): MaybePromise<Upstream | void>;
+  /** Per message that carries a statement: return nothing, a rewritten statement, or throw to refuse. */
+  onQuery?(session: Session<Needs | Provides, Provides>, statement: Statement): MaybePromise<Statement | void>;
+  /** Exactly once per session that reached `onStartup`, after its other hooks settled. Errors are logged. */
+  onClose?(session: Session, reason: CloseReason): MaybePromise<void>;
+}
+
+/** How a route is mounted. */
+export interface RouteOptions {
+  /** Answer without an operator's token. Default false. */
+  readonly public?: boolean;
+}
+
+/** The gateway as a plugin's `setup` sees it. */
+export interface GatewayHandle {
+  /** Sessions open now. */
+  readonly sessions: Iterable<Session>;
+  readonly log: Logger;
+  /** Aborted when the gateway stops. */
+  readonly signal: AbortSignal;
+  /** The folder of the config file: what relative paths start from. */
+  readonly directory: string;
+  /** Makes a value once and returns the same one after a reload: key sets, counters. */
+  keep<T>(key: string, create: () => T): T;
+  provide<S extends ServiceName>(name: S, service: Services[S]): void;
+  service<S extends ServiceName>(name: S): Services[S] | undefined;
+  /** Mounts a handler (Fetch API) on `admin`. Nothing happens without `admin` in the config. */
+  route(path: string, handler: (request: Request) => MaybePromise<Response>, how?: RouteOptions): void;
+  /** Adds a readiness check: a sentence says not ready, and why. */
+  ready(check: () => string | undefined): void;
+}
+
+/** Any plugin, whatever it needs and provides. */
+export type AnyPlugin = Plugin<FactName, FactName>;
+
+/** An entry of the list: `false`, `null` and `undefined` are skipped, so `production && audit()` works. */
+export type PluginEntry = AnyPlugin | false | null | undefined;
+/** The `plugins` of a config. */
+export type PluginList = readonly PluginEntry[];
+
+type Of<P, K extends 'needs' | 'provides'> = P extends { readonly [_ in K]?: readonly (infer F extends FactName)[] }
+  ? F
+  : never;
+type Says<Why extends string> = { readonly postern: Why };
+type Check<P, Have extends FactName> = P extends { readonly name: infer N extends string }
+  ? [Exclude<Of<P, 'needs'>, Have>] extends [never]
+    ? [Of<P, 'provides'> & Have] extends [never]
+      ? P
+      : Says<`'${N}' provides '${Of<P, 'provides'> & Have}', which a plugin above provides already`>
+    : Says<`'${N}' needs '${Exclude<Of<P, 'needs'>, Have>}': list a plugin that provides it above`>
+  : P;
+
+/** The list `L` itself if every need is provided above it, else a type whose one property says what is wrong. */
+export type Ordered<L extends readonly unknown[], Have extends FactName = never> = L extends readonly [
+  infer P,
+  ...infer Rest,
+]
+  ? readonly [Check<P, Have>, ...Ordered<Rest, Have | Of<P, 'provides'>>]
+  : L;

@@ -1,0 +1,121 @@
+/** What a hook sees of one client connection, from its StartupMessage to its end. */
+import type { GatewayError } from './errors.ts';
+import type { FactName, Facts } from './facts.ts';
+import type { DatabaseName, RoleName, SchemaName } from './names.ts';
+
+export type MaybePromise<T> = T | Promise<T>;
+/** Undoes what was set up; called at most once. */
+export type Disposer = () => MaybePromise<void>;
+
+/** Where a client comes from. */
+export interface Client {
+  /** IP address in text form; IPv4-mapped IPv6 addresses are unmapped. Empty for a stream without one. */
+  readonly address: string;
+  readonly port: number;
+  /** The `name` of the listener. */
+  readonly listener: string;
+  /** Absent on plaintext connections. */
+  readonly tls?: {
+    /** Server Name Indication (RFC 6066 §3). */
+    readonly servername?: string;
+    /** SHA-256 of the client certificate's DER, lower-case hex; absent without a verified certificate. */
+    readonly certificateSha256?: string;
+  };
+}
+
+/** The client's StartupMessage (manual, 55.7), reduced to what the gateway accepts. */
+export interface Startup {
+  readonly user: string;
+  /** The database the client named, or `user` if it named none, as PostgreSQL does. */
+  readonly database: string;
+  /** Accepted run-time parameters under their canonical names, those in `options` included. */
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+/** The words of `pg_stat_activity.state`, and `starting` before the first ReadyForQuery. */
+export type SessionState = 'starting' | 'active' | 'idle' | 'idle in transaction' | 'idle in transaction (aborted)';
+
+/** A server connection, as `onCheckout` sees it. */
+export interface Backend {
+  /** The server process id (BackendKeyData). */
+  readonly pid: number;
+  readonly host: string;
+  readonly role: RoleName;
+}
+
+/** How to connect for a session: plain data, return `{ ...upstream, role }` to change it. */
+export interface Upstream {
+  /** A key of `databases`: the only way to choose a host. */
+  readonly entry: string;
+  readonly database: DatabaseName;
+  /** Absent until a plugin maps one; a login without a role is refused. */
+  readonly role?: RoleName;
+  /** Run-time parameters pinned in the startup packet: what RESET and DISCARD return to. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** Pinned as search_path; one that does not exist refuses the login with 3F000. */
+  readonly schemas: readonly SchemaName[];
+  /** Settings for each hand-over of a server connection, set and verified before the client's first byte. */
+  readonly onCheckout: readonly ((backend: Backend) => Readonly<Record<string, string>>)[];
+}
+
+/** Structured log lines as JSON; session id and subject are bound already. */
+export interface Logger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** How an end announced by `endAt` behaves. */
+export interface EndAtOptions {
+  /** Milliseconds a running transaction may take beyond the end. Default 0. */
+  readonly graceMs?: number;
+  /** Milliseconds before the end at which the client gets a NOTICE. Default: no notice. */
+  readonly noticeMs?: number;
+}
+
+/**
+ * One client connection. The same object in every hook, so it can be the key of a WeakMap.
+ * `Known` are the facts present for sure (`needs`), `Own` those this plugin establishes (`provides`).
+ */
+export interface Session<Known extends FactName = never, Own extends FactName = never> {
+  /** Random, unique; in every log line of the session. */
+  readonly id: string;
+  readonly client: Client;
+  readonly startup: Startup;
+  readonly log: Logger;
+  readonly state: SessionState;
+  /** Milliseconds since the epoch of the last change of `state`. */
+  readonly stateSince: number;
+  /** Aborted when the session ends: give it to all that waits. */
+  readonly signal: AbortSignal;
+  readonly facts: Readonly<Pick<Facts, Known> & Partial<Omit<Facts, Known>>>;
+  /** How the session is connected; final once every onAuth has returned, undefined before. */
+  readonly upstream: Upstream | undefined;
+  /** States a fact once, then runs every plugin's check for it before the next plugin's onAuth. @throws Error if stated twice */
+  establish<F extends Own>(fact: F, value: Facts[F]): void;
+  /** Replaces facts later: every check passes, or nothing changes and it rejects with the check's error. */
+  renew(facts: Partial<Pick<Facts, Own>>): Promise<void>;
+  /** Ends the session at a time with FATAL `error`; of several the earliest wins. Times in the past end it at once. */
+  endAt(at: Date, error: GatewayError, how?: EndAtOptions): { move(at: Date): void };
+  /** Ends the session now: FATAL `error` at the next message border. */
+  end(error: GatewayError): void;
+  /** Sends a NoticeResponse at the next message border. */
+  notice(message: string, hint?: string): void;
+  /** Runs `release` once, after the session's last hook settled; at once if that has been. */
+  defer(release: Disposer): void;
+}
+
+/** A session during `onAuth`, when the credential may be asked for. */
+export interface LoginSession<Known extends FactName = never, Own extends FactName = never> extends Session<Known, Own> {
+  /**
+   * The token, given as password. The client is asked once, when the first plugin calls this.
+   * @throws GatewayError `invalid_authorization_specification` where the connection may not carry one (plaintext)
+   */
+  token(): Promise<string>;
+}
+
+/** Why a session ended. */
+export type CloseReason =
+  /** `client`: it said Terminate. `lost`: its connection broke. `upstream`: the server ended or was lost. */
+  | { readonly kind: 'client' | 'lost' | 'upstream' }
+  | { readonly kind: 'refused' | 'ended' | 'drained'; readonly error: GatewayError };
