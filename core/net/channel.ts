@@ -1,0 +1,177 @@
+/** A socket as the gateway uses it: bytes in through one shared buffer, bytes out with backpressure, one end. */
+import type { Socket } from 'node:net';
+
+/** Bytes per read, and of the one buffer the whole process reads into. */
+export const READ_BYTES = 65_536;
+
+/** How long `finish` waits for a peer to take the last bytes before the socket is destroyed, in milliseconds. */
+const FINISH_MS = 5_000;
+/** A peer that takes no byte for this long, although some wait for it, is cut off, in milliseconds. */
+const STALLED_MS = 60_000;
+
+/** What the owner of a channel hears. Replaced as the connection moves from greeting to login to relay. */
+export interface ChannelListener {
+  /** The bytes are valid during the call only: copy what is kept or written. */
+  bytes(chunk: Buffer): void;
+  /** The peer took what was queued: `write` returned false before. */
+  drained(): void;
+  /** Exactly once: the socket is gone. `error` says why, if the system told. */
+  closed(error: Error | undefined): void;
+}
+
+const DEAF: ChannelListener = { bytes() {}, drained() {}, closed() {} };
+
+/** Wraps one connected socket, plain or TLS. Attach a listener before the first byte is wanted: it starts paused. */
+export class Channel {
+  readonly socket: Socket;
+  #listener: ChannelListener = DEAF;
+  #error: Error | undefined;
+  #closed = false;
+  #paused = true;
+  #kept: Buffer | undefined;
+  #watchdog: NodeJS.Timeout | undefined;
+
+  constructor(socket: Socket, reads: 'events' | 'onread' = 'events') {
+    this.socket = socket;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 30_000);
+    if (reads === 'events') {
+      socket.on('data', (chunk: Buffer) => {
+        this.receive(chunk);
+      });
+      socket.pause();
+    }
+    socket.on('drain', () => {
+      this.#listener.drained();
+    });
+    socket.on('error', (error) => {
+      this.#error ??= error;
+    });
+    // A half-closed peer is a gone peer: nobody is left to read an answer (allowHalfOpen is false).
+    socket.on('end', () => socket.destroy());
+    socket.on('close', () => {
+      this.#ended();
+    });
+    if (socket.destroyed) queueMicrotask(() => this.#ended());
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** Bytes written and not yet taken by the system. */
+  get queued(): number {
+    return this.socket.writableLength;
+  }
+
+  /** Hands the channel to its next owner. A channel already closed tells so on the next tick. */
+  listen(listener: ChannelListener): void {
+    this.#listener = listener;
+    if (this.#closed) queueMicrotask(() => listener.closed(this.#error));
+  }
+
+  /** Called by the reading side. Returns false to stop reading, as net's `onread` wants it. */
+  receive(chunk: Buffer): boolean {
+    if (this.#paused) this.#keep(chunk);
+    else this.#listener.bytes(chunk);
+    return !this.#paused;
+  }
+
+  /** Puts bytes back: they come first after the next `resume`. */
+  unshift(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    this.#kept = this.#kept ? Buffer.concat([bytes, this.#kept]) : Buffer.from(bytes);
+  }
+
+  /** Takes what was put back or arrived while paused. */
+  takeKept(): Buffer | undefined {
+    const kept = this.#kept;
+    this.#kept = undefined;
+    return kept;
+  }
+
+  pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused || this.#closed) return;
+    this.#paused = false;
+    const kept = this.takeKept();
+    if (kept) this.#listener.bytes(kept);
+    if (!this.#paused && !this.#closed) this.socket.resume();
+  }
+
+  /** Queues bytes, which must not change afterwards. False: wait for `drained`. */
+  write(bytes: Buffer): boolean {
+    if (this.socket.destroyed || this.socket.writableEnded) return true;
+    const taken = this.socket.write(bytes);
+    if (!taken) this.#watch();
+    return taken;
+  }
+
+  /** Writes the last bytes, lets the peer take them within 5 s, and closes. */
+  finish(last?: Buffer): void {
+    if (this.socket.destroyed) return;
+    if (!this.socket.writableEnded) {
+      if (last) this.socket.end(last);
+      else this.socket.end();
+    }
+    const timer = setTimeout(() => this.socket.destroy(), FINISH_MS);
+    this.socket.once('close', () => {
+      clearTimeout(timer);
+    });
+    this.socket.once('finish', () => this.#lingerForReset());
+    // Unread input would turn the close into a reset that can overtake the last message.
+    this.#listener = { ...DEAF, closed: this.#listener.closed.bind(this.#listener) };
+    this.#kept = undefined;
+    this.#paused = true;
+    this.resume();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  #lingerForReset(): void {
+    const timer = setTimeout(() => this.socket.destroy(), 1_000);
+    this.socket.once('close', () => {
+      clearTimeout(timer);
+    });
+  }
+
+  #keep(chunk: Buffer): void {
+    this.#kept = this.#kept ? Buffer.concat([this.#kept, chunk]) : Buffer.from(chunk);
+  }
+
+  #watch(): void {
+    if (this.#watchdog) return;
+    let before = this.socket.bytesWritten - this.socket.writableLength;
+    this.#watchdog = setInterval(() => {
+      const now = this.socket.bytesWritten - this.socket.writableLength;
+      if (this.socket.writableLength === 0) this.#unwatch();
+      else if (now === before) this.socket.destroy(new Error('the peer takes no data'));
+      before = now;
+    }, STALLED_MS);
+    this.#watchdog.unref();
+  }
+
+  #unwatch(): void {
+    clearInterval(this.#watchdog);
+    this.#watchdog = undefined;
+  }
+
+  #ended(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#unwatch();
+    this.#kept = undefined;
+    this.#listener.closed(this.#error);
+  }
+}

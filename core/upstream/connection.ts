@@ -1,0 +1,19 @@
+/** One authenticated connection to PostgreSQL, ready for its next message. */
+import type { Channel } from '../net/channel.ts';
+import type { Backend } from '../session.ts';
+
+/** A server connection between its ReadyForQuery at login and its end. */
+export interface ServerConnection extends Backend {
+  /** Paused; whatever the server sent after ReadyForQuery is kept in it. */
+  readonly channel: Channel;
+  /** The newest ParameterStatus values by name; the relay keeps them up to date. */
+  readonly parameters: Map<string, string>;
+  /**
+   * Sends a CancelRequest (manual, 55.2.8) on a connection of its own, with the same TLS, and resolves when the
+   * server closed that connection, which it does after the signal was sent: until then a cancel may still hit.
+   * Resolves after 10 s at the latest: `false` then, and the connection must not be used again. Never rejects.
+   */
+  cancel(): Promise<boolean>;
+  /** Says Terminate and closes. */
+  close(): void;
+}

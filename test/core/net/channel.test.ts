@@ -1,0 +1,118 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import tls from 'node:tls';
+import { once } from 'node:events';
+import { expect, test } from 'vitest';
+import { Channel } from '../../../core/net/channel.ts';
+import { connectShared, listenShared } from '../../../core/net/shared-read.ts';
+
+const portOf = (server: net.Server): number => (server.address() as net.AddressInfo).port;
+
+function echo(channel: Channel): void {
+  channel.listen({ bytes: (chunk) => void channel.write(Buffer.from(chunk)), drained() {}, closed() {} });
+  channel.resume();
+}
+
+async function listening(accepted: (channel: Channel) => void): Promise<net.Server> {
+  const server = listenShared({ port: 0, host: '127.0.0.1' }, accepted);
+  await once(server, 'listening');
+  return server;
+}
+
+test('an accepted and a connected channel carry bytes both ways through one shared buffer', async () => {
+  const server = await listening(echo);
+  const channels = Array.from({ length: 20 }, () => connectShared({ port: portOf(server), host: '127.0.0.1' }));
+  const answers = channels.map(
+    (channel, i) =>
+      new Promise<string>((resolve) => {
+        let text = '';
+        channel.listen({
+          bytes: (chunk) => (text += chunk.toString()).length === 3000 && resolve(text),
+          drained() {},
+          closed() {},
+        });
+        channel.resume();
+        channel.write(Buffer.from(`${i % 10}`.repeat(3000)));
+      }),
+  );
+  const texts = await Promise.all(answers);
+  texts.forEach((text, i) => expect(text).toBe(`${i % 10}`.repeat(3000)));
+  for (const channel of channels) channel.destroy();
+  server.close();
+});
+
+test('nothing is read before resume, and a pause inside a chunk keeps the rest', async () => {
+  const seen: string[] = [];
+  let accepted: Channel | undefined;
+  const server = await listening((channel) => {
+    accepted = channel;
+    channel.listen({
+      bytes(chunk) {
+        seen.push(chunk.toString());
+        channel.pause();
+        channel.unshift(Buffer.from('again'));
+      },
+      drained() {},
+      closed() {},
+    });
+  });
+  const client = net.connect(portOf(server), '127.0.0.1');
+  client.write('first');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(seen).toEqual([]);
+  accepted?.resume();
+  await expect.poll(() => seen).toEqual(['first']);
+  accepted?.resume();
+  await expect.poll(() => seen).toEqual(['first', 'again']);
+  client.destroy();
+  server.close();
+});
+
+test('a peer that goes away is told once, also to a listener that comes later', async () => {
+  const ends: string[] = [];
+  const server = await listening((channel) => {
+    channel.listen({ bytes() {}, drained() {}, closed: () => ends.push('closed') });
+    channel.resume();
+    setTimeout(() => channel.listen({ bytes() {}, drained() {}, closed: () => ends.push('late') }), 100);
+  });
+  net.connect(portOf(server), '127.0.0.1').end();
+  await expect.poll(() => ends).toEqual(['closed', 'late']);
+  server.close();
+});
+
+test('an accepted channel upgrades to TLS on the same socket', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'postern-'));
+  execFileSync('openssl', [
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'],
+    ...['-subj', '/CN=localhost', '-keyout', join(dir, 'k.pem'), '-out', join(dir, 'c.pem')],
+  ], { stdio: 'ignore' });
+  const secure = tls.createServer({ key: readFileSync(join(dir, 'k.pem')), cert: readFileSync(join(dir, 'c.pem')) });
+  secure.on('secureConnection', (socket) => echo(new Channel(socket)));
+  const server = await listening((channel) => {
+    channel.listen({
+      bytes() {
+        channel.pause();
+        channel.write(Buffer.from('S'));
+        setImmediate(() => secure.emit('connection', channel.socket));
+      },
+      drained() {},
+      closed() {},
+    });
+    channel.resume();
+  });
+  const plain = net.connect(portOf(server), '127.0.0.1');
+  plain.write('please');
+  expect(String(await once(plain, 'data'))).toBe('S');
+  const client = tls.connect({ socket: plain, rejectUnauthorized: false });
+  await once(client, 'secureConnect');
+  const big = Buffer.alloc(1_000_000, 'x');
+  client.write(big);
+  let got = 0;
+  client.on('data', (chunk: Buffer) => (got += chunk.length));
+  await expect.poll(() => got).toBe(big.length);
+  client.destroy();
+  server.close();
+});
