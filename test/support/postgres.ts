@@ -1,0 +1,122 @@
+/** Real PostgreSQL for tests: one server shared by all files, and servers of their own for tests that stop or bend one. */
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { Client } from 'pg';
+import type { QueryResult } from 'pg';
+import { afterAll, inject } from 'vitest';
+import { startEmbedded } from '../../core/cli/embedded/server.ts';
+import type { EmbeddedOptions, EmbeddedServer } from '../../core/cli/embedded/server.ts';
+
+/** A role that tests map tokens to. */
+export type TestRole = 'reader' | 'writer';
+
+/** What is known of a server: plain data, so that it can cross from vitest's main process into a test file. */
+export interface PostgresAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly socketDir: string;
+  readonly superuser: 'postgres';
+  readonly password: string;
+  /** Major version. */
+  readonly version: number;
+  readonly logFile: string;
+  /** Passwords of the roles `reader` and `writer`, which may log in and nothing else. */
+  readonly passwords: Readonly<Record<TestRole, string>>;
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    postgres: PostgresAddress;
+  }
+}
+
+/** A server that a test talks to directly. */
+export interface Postgres extends PostgresAddress {
+  /** A connection URL. Default: database `postgres` as the superuser. */
+  url(database?: string, user?: string, password?: string): string;
+  /** Runs SQL as the superuser; the rows of its last statement. */
+  sql(text: string, database?: string): Promise<Record<string, unknown>[]>;
+  /** The server's log so far: connections and disconnections are in it. */
+  log(): string;
+}
+
+/** A server of this test's own. */
+export interface OwnPostgres extends Postgres {
+  readonly pid: number;
+  /** Signals the postmaster; SIGKILL is a crash. */
+  kill(signal: NodeJS.Signals): void;
+  /** Starts it again after `kill`, same port, same data. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+function handle(address: PostgresAddress): Postgres {
+  const url = (database = 'postgres', user = 'postgres', password = address.password): string =>
+    `postgres://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${address.host}:${address.port}/${database}`;
+  return {
+    ...address,
+    url,
+    async sql(text, database) {
+      const client = new Client({ connectionString: url(database) });
+      await client.connect();
+      try {
+        const results = [await client.query(text)].flat() as QueryResult<Record<string, unknown>>[];
+        return results.at(-1)?.rows ?? [];
+      } finally {
+        await client.end();
+      }
+    },
+    log: () => (existsSync(address.logFile) ? readFileSync(address.logFile, 'utf8') : ''),
+  };
+}
+
+async function prepare(server: EmbeddedServer): Promise<PostgresAddress> {
+  const { host, port, socketDir, superuser, password, version, logFile } = server;
+  const passwords = { reader: randomBytes(9).toString('hex'), writer: randomBytes(9).toString('hex') };
+  const address = { host, port, socketDir, superuser, password, version, logFile, passwords };
+  const roles = Object.entries(passwords).map(
+    ([role, secret]) => `create role ${role} login password '${secret}'`,
+  );
+  await handle(address).sql(roles.join('; '));
+  return address;
+}
+
+const LOGGED = { log_connections: 'on', log_disconnections: 'on' };
+
+/** Starts a server of the caller's own, with the roles and with connections logged. Stop it in `afterAll`. */
+export async function startPostgres(options: EmbeddedOptions = {}): Promise<OwnPostgres> {
+  const server = await startEmbedded({ ...options, flags: { ...LOGGED, ...options.flags } });
+  try {
+    const address = await prepare(server);
+    return {
+      ...handle(address),
+      get pid() {
+        return server.pid;
+      },
+      kill: (signal) => {
+        server.kill(signal);
+      },
+      restart: () => server.restart(),
+      stop: () => server.stop(),
+    };
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
+
+/** The server that all test files share. Use {@link freshDatabase} to have tables of your own. */
+export function sharedPostgres(): Postgres {
+  return handle(inject('postgres'));
+}
+
+/** A new database on the shared server, dropped after the file's last test; what it gives is its name. */
+export async function freshDatabase(): Promise<string> {
+  const name = `test_${randomBytes(6).toString('hex')}`;
+  const postgres = sharedPostgres();
+  await postgres.sql(`create database ${name}`);
+  afterAll(async () => {
+    await postgres.sql(`drop database ${name} with (force)`);
+  });
+  return name;
+}
