@@ -20,8 +20,10 @@ export function connectShared(options: NetConnectOpts): Channel {
   return channel;
 }
 
+const HANDLE = '_handle';
+
 interface WithHandle {
-  _handle: unknown;
+  [HANDLE]: unknown;
 }
 
 /**
@@ -30,11 +32,12 @@ interface WithHandle {
  * where a future Node has no such handle, plain `data` events do the same work with an allocation per read.
  */
 export function acceptShared(accepted: Socket): Channel {
-  const handle = (accepted as unknown as WithHandle)._handle;
+  const owner = accepted as unknown as WithHandle;
+  const handle = owner[HANDLE];
   if (typeof handle !== 'object' || handle === null) return new Channel(accepted);
   let channel: Channel | undefined;
   const options = { handle, onread: onread(() => channel), pauseOnCreate: true };
-  (accepted as unknown as WithHandle)._handle = null;
+  owner[HANDLE] = null;
   const socket = new net.Socket(options as ConstructorParameters<typeof net.Socket>[0]);
   channel = new Channel(socket, 'onread');
   return channel;

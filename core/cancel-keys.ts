@@ -1,0 +1,48 @@
+/** Cancel keys of our own: what a client sends to stop its running statement, never the server's key. */
+import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
+
+/** What BackendKeyData tells a client (manual, 55.7). */
+export interface CancelKey {
+  readonly processId: number;
+  readonly secret: Buffer;
+}
+
+interface Holder {
+  readonly secret: Buffer;
+  cancel(): Promise<void>;
+}
+
+/** Bytes of a secret under protocol 3.0, where a longer one makes libpq give up, and from 3.2 on. */
+const SECRET_BYTES = { old: 4, new: 32 };
+/** Process ids are positive 32-bit integers for every driver. */
+const LARGEST_ID = 0x7fffffff;
+
+/** The keys of all open sessions. */
+export class CancelKeys {
+  readonly #holders = new Map<number, Holder>();
+
+  get size(): number {
+    return this.#holders.size;
+  }
+
+  /** Makes an unguessable key for a session; `cancel` runs when a client presents it. `minor` is the protocol's. */
+  issue(minor: number, cancel: () => Promise<void>): CancelKey {
+    const secret = randomBytes(minor >= 2 ? SECRET_BYTES.new : SECRET_BYTES.old);
+    let processId = randomInt(1, LARGEST_ID);
+    while (this.#holders.has(processId)) processId = randomInt(1, LARGEST_ID);
+    this.#holders.set(processId, { secret, cancel });
+    return { processId, secret };
+  }
+
+  /** Forgets a key; a cancel that comes later hits nothing. */
+  revoke(key: CancelKey): void {
+    this.#holders.delete(key.processId);
+  }
+
+  /** Does what the key's owner asks for, and resolves when that is done. Unknown and wrong keys do nothing. */
+  async present(processId: number, secret: Buffer): Promise<void> {
+    const holder = this.#holders.get(processId);
+    if (!holder || holder.secret.length !== secret.length) return;
+    if (timingSafeEqual(holder.secret, secret)) await holder.cancel();
+  }
+}

@@ -1,0 +1,139 @@
+/** What a client says before it is somebody: encryption requests in any order, then a startup packet or a cancel. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ListenOptions } from '../config.ts';
+import { GatewayError } from '../errors.ts';
+import type { Channel } from '../net/channel.ts';
+import type { Client } from '../session.ts';
+import { greetingLength, parseGreeting, unsupportedProtocol } from '../wire/greeting.ts';
+import type { Greeting } from '../wire/greeting.ts';
+import { isLoopback, peerOf } from './address.ts';
+import { Reader } from './reader.ts';
+import type { Secured, TlsGate } from './tls.ts';
+
+/** The listener as greeting needs it. */
+export interface Door {
+  readonly name: string;
+  readonly plaintext: NonNullable<ListenOptions['plaintext']>;
+  /** Absent: this listener speaks no TLS. */
+  readonly tls?: TlsGate | undefined;
+}
+
+/** How a greeting ended when no packet of interest came. */
+type Dismissed =
+  /** Told why, by an ErrorResponse. */
+  | { readonly kind: 'refused'; readonly error: GatewayError }
+  /** Not a PostgreSQL client: closed without a word, as PostgreSQL does. */
+  | { readonly kind: 'dropped'; readonly why: string };
+
+type Spoken = Extract<Greeting, { kind: 'startup' | 'cancel' }>;
+
+/** How a client introduced itself. */
+export interface Introduction {
+  /** Reads the channel the client goes on with: TLS or plain. */
+  readonly reader: Reader;
+  /** Absent on plaintext connections. */
+  readonly tls?: Client['tls'];
+  readonly said: Spoken | Dismissed;
+}
+
+interface Place {
+  readonly reader: Reader;
+  readonly tls?: Client['tls'];
+}
+
+/** First byte of a TLS record that carries a handshake (RFC 8446 §5.1). */
+const TLS_HANDSHAKE = 0x16;
+/** Second halves of the request codes: a second request is a protocol version nobody knows, as in PostgreSQL. */
+const REQUEST_MINOR = { ssl: 5679, gssenc: 5680 };
+const YES = Buffer.from('S');
+const NO = Buffer.from('N');
+
+/**
+ * Listens to a fresh connection until it has said who it is (manual, 55.2.10 to 55.2.12).
+ * Has no deadline of its own: destroying the channel ends it.
+ * @throws ClientGone
+ */
+export async function greet(plain: Channel, door: Door): Promise<Introduction> {
+  let place: Place = { reader: new Reader(plain) };
+  if (door.tls && (await place.reader.peek()) === TLS_HANDSHAKE) {
+    const secured = await takeOver(place.reader, door.tls);
+    place = placeIn(secured);
+    if (!secured.alpn) return { ...place, said: dropped('direct TLS without ALPN "postgresql"') };
+  }
+  const asked = { ssl: place.tls !== undefined, gssenc: false };
+  for (;;) {
+    const said = await nextGreeting(place.reader);
+    if (said.kind === 'startup') return { ...place, said: admit(said, place, door) };
+    if (said.kind !== 'ssl' && said.kind !== 'gssenc') return { ...place, said };
+    if (asked[said.kind])
+      return { ...place, said: refused(unsupportedProtocol(1234, REQUEST_MINOR[said.kind])) };
+    // What stands behind the request was not encrypted and may be anybody's (CVE-2021-23214).
+    if (place.reader.buffered > 0) return { ...place, said: dropped('data behind an encryption request') };
+    asked[said.kind] = true;
+    if (said.kind === 'ssl' && door.tls) place = await startTls(place.reader, door.tls);
+    else place.reader.channel.write(NO);
+  }
+}
+
+async function startTls(reader: Reader, gate: TlsGate): Promise<Place> {
+  reader.release();
+  reader.channel.write(YES);
+  // The read callback that brought the request must have returned before its socket changes hands.
+  await nextTurn();
+  return placeIn(await gate.secure(reader.channel));
+}
+
+async function takeOver(reader: Reader, gate: TlsGate): Promise<Secured> {
+  reader.release();
+  const first = reader.channel.takeKept();
+  await nextTurn();
+  return gate.secure(reader.channel, first);
+}
+
+function placeIn({ channel, servername, certificateSha256 }: Secured): Place {
+  const tls = {
+    ...(servername === undefined ? {} : { servername }),
+    ...(certificateSha256 === undefined ? {} : { certificateSha256 }),
+  };
+  return { reader: new Reader(channel), tls };
+}
+
+type Heard = Exclude<Greeting, { kind: 'unsupported' | 'silent' }> | Dismissed;
+
+async function nextGreeting(reader: Reader): Promise<Heard> {
+  const head = await reader.exactly(4);
+  let length: number;
+  try {
+    length = greetingLength(head);
+  } catch {
+    return dropped('not a startup packet');
+  }
+  const packet = Buffer.concat([head, await reader.exactly(length - 4)]);
+  try {
+    const said = parseGreeting(packet);
+    if (said.kind === 'silent') return dropped(said.why);
+    return said.kind === 'unsupported' ? refused(unsupportedProtocol(said.major, said.minor)) : said;
+  } catch (error) {
+    if (error instanceof GatewayError) return refused(error);
+    throw error;
+  }
+}
+
+/** Plaintext is refused before a password is asked: the client must not send one in the clear. */
+function admit(said: Spoken, place: Place, door: Door): Spoken | Dismissed {
+  if (place.tls) return said;
+  if (door.plaintext === 'loopback' && isLoopback(peerOf(place.reader.channel.socket).address)) return said;
+  return refused(
+    new GatewayError('invalid_authorization_specification', 'connections without TLS are not accepted', {
+      hint: 'Connect with sslmode=require or stronger.',
+    }),
+  );
+}
+
+function refused(error: GatewayError): Dismissed {
+  return { kind: 'refused', error };
+}
+
+function dropped(why: string): Dismissed {
+  return { kind: 'dropped', why };
+}

@@ -1,0 +1,42 @@
+/** Asks a client for its token, which comes as the password. */
+import { GatewayError } from '../errors.ts';
+import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
+import { readPassword } from '../wire/frontend.ts';
+import { strictUtf8 } from '../wire/text.ts';
+import { AUTHENTICATION_CLEARTEXT_PASSWORD } from '../wire/to-client.ts';
+import type { Reader } from './reader.ts';
+
+/** Longest PasswordMessage, its length word included: PG_MAX_AUTH_TOKEN_LENGTH of PostgreSQL's auth.h. */
+const LONGEST_PASSWORD_MESSAGE = 65_535;
+
+/**
+ * Sends AuthenticationCleartextPassword and reads the PasswordMessage (manual, 55.2.1). Call it once.
+ * @throws GatewayError `protocol_violation` for another message or a malformed one, `invalid_password` for an empty one
+ * @throws ClientGone
+ */
+export async function askPassword(reader: Reader): Promise<string> {
+  reader.channel.write(AUTHENTICATION_CLEARTEXT_PASSWORD);
+  const body = await passwordBody(reader);
+  try {
+    const password = strictUtf8(readPassword(body), 'password');
+    if (password !== '') return password;
+    throw new GatewayError('invalid_password', 'password authentication failed', {
+      cause: new Error('empty password'),
+    });
+  } finally {
+    body.fill(0);
+  }
+}
+
+async function passwordBody(reader: Reader): Promise<Buffer> {
+  const head = await reader.exactly(HEADER_BYTES);
+  const type = head.readUInt8(0);
+  if (type !== Frontend.password) {
+    throw new GatewayError('protocol_violation', `expected password response, got message type ${type}`);
+  }
+  const length = head.readUInt32BE(1);
+  if (length < 4 || length > LONGEST_PASSWORD_MESSAGE) {
+    throw new GatewayError('protocol_violation', 'invalid password packet size');
+  }
+  return reader.exactly(length - 4);
+}

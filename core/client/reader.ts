@@ -1,0 +1,102 @@
+/** The client's bytes before the relay takes over: exact amounts, awaited, never more than a bounded amount ahead. */
+import type { Channel, ChannelListener } from '../net/channel.ts';
+
+/** Bytes kept while nobody asks for them. Beyond this the socket is paused and the rest waits in the kernel. */
+const AHEAD = 16_384;
+
+/** The client's connection ended while something was expected of it. There is nobody left to tell. */
+export class ClientGone extends Error {
+  override readonly name = 'ClientGone';
+}
+
+interface Wanted {
+  readonly length: number;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** Reads a channel by amounts. Between reads it keeps listening, so that a client who leaves is noticed at once. */
+export class Reader implements ChannelListener {
+  readonly channel: Channel;
+  readonly #gone = new AbortController();
+  #store: Buffer = Buffer.alloc(0);
+  #length = 0;
+  #wanted: Wanted | undefined;
+
+  constructor(channel: Channel) {
+    this.channel = channel;
+    channel.listen(this);
+    channel.resume();
+  }
+
+  /** Bytes that have arrived and were not asked for yet. */
+  get buffered(): number {
+    return this.#length;
+  }
+
+  /** Aborted when the connection is gone. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  /** The next byte, left where it is. @throws ClientGone */
+  async peek(): Promise<number> {
+    await this.#available(1);
+    return this.#store.readUInt8(0);
+  }
+
+  /** The next `length` bytes as a buffer of their own; no other copy stays here. @throws ClientGone */
+  async exactly(length: number): Promise<Buffer> {
+    await this.#available(length);
+    const bytes = Buffer.from(this.#store.subarray(0, length));
+    this.#store.copyWithin(0, length, this.#length);
+    this.#store.fill(0, this.#length - length, this.#length);
+    this.#length -= length;
+    return bytes;
+  }
+
+  /** Ends this reader: the channel is paused, and what has arrived comes first for its next owner. */
+  release(): void {
+    this.channel.pause();
+    this.channel.unshift(this.#store.subarray(0, this.#length));
+    this.#length = 0;
+  }
+
+  bytes(chunk: Buffer): void {
+    this.#reserve(this.#length + chunk.length);
+    chunk.copy(this.#store, this.#length);
+    this.#length += chunk.length;
+    const wanted = this.#wanted;
+    if (this.#length >= Math.max(AHEAD, wanted?.length ?? 0)) this.channel.pause();
+    if (!wanted || this.#length < wanted.length) return;
+    this.#wanted = undefined;
+    wanted.resolve();
+  }
+
+  drained(): void {}
+
+  closed(error: Error | undefined): void {
+    const gone = new ClientGone('the client closed its connection', { cause: error });
+    this.#gone.abort(gone);
+    this.#wanted?.reject(gone);
+    this.#wanted = undefined;
+  }
+
+  #available(length: number): Promise<void> {
+    if (this.#length >= length) return Promise.resolve();
+    if (this.#gone.signal.aborted) return Promise.reject(this.#gone.signal.reason as Error);
+    return new Promise((resolve, reject) => {
+      this.#wanted = { length, resolve, reject };
+      this.channel.resume();
+    });
+  }
+
+  /** Grows by doubling: a slow sender of single bytes costs no more than a fast one. */
+  #reserve(length: number): void {
+    if (length <= this.#store.length) return;
+    const grown = Buffer.alloc(Math.max(length, this.#store.length * 2, 512));
+    this.#store.copy(grown, 0, 0, this.#length);
+    this.#store.fill(0);
+    this.#store = grown;
+  }
+}

@@ -1,0 +1,46 @@
+/** How a client learns that it is refused, and what it does not learn. */
+import { randomBytes } from 'node:crypto';
+import { GatewayError } from '../errors.ts';
+import type { Channel } from '../net/channel.ts';
+import type { Logger } from '../session.ts';
+import { refusal } from '../wire/to-client.ts';
+
+/** Sends FATAL `error` and closes. */
+export function refuse(channel: Channel, error: GatewayError): void {
+  channel.finish(refusal('FATAL', error));
+}
+
+/**
+ * What a client may read of a failed login. Every failed authentication has PostgreSQL's own text and nothing else,
+ * so that a client cannot tell a wrong signature from an unknown user.
+ */
+export function uniform(error: GatewayError, user: string): GatewayError {
+  if (error.code !== 'invalid_password') return error;
+  return new GatewayError('invalid_password', `password authentication failed for user "${user}"`, {
+    cause: error.cause,
+  });
+}
+
+/** Anything thrown, as a client may read it: what is not a GatewayError becomes XX000 with an id that is in the log. */
+export function asGatewayError(thrown: unknown, log: Logger): GatewayError {
+  if (thrown instanceof GatewayError) return thrown;
+  const errorId = randomBytes(4).toString('hex');
+  log.error({ errorId, error: describe(thrown) }, 'internal error');
+  return new GatewayError('internal_error', `internal error, id ${errorId}`, {
+    hint: 'The id stands in the log of the gateway.',
+    cause: thrown,
+  });
+}
+
+/** Name, message and place of anything thrown; never its other properties, which libraries fill with payloads. */
+export function describe(thrown: unknown): string {
+  return thrown instanceof Error ? (thrown.stack ?? `${thrown.name}: ${thrown.message}`) : typeof thrown;
+}
+
+/** The operator's reason: the messages of an error and its causes. */
+export function reasonOf(error: Error): string {
+  const texts: string[] = [];
+  for (let at: unknown = error; at instanceof Error && texts.length < 5; at = at.cause)
+    texts.push(at.message);
+  return texts.join(': ');
+}

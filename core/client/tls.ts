@@ -1,0 +1,151 @@
+/** TLS towards clients: one tls.Server per listener that takes over sockets which have asked for it. */
+import { constants, createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import tls from 'node:tls';
+import type { SecureContext, TLSSocket } from 'node:tls';
+import type { ListenTls } from '../config.ts';
+import { ConfigError } from '../errors.ts';
+import { Channel } from '../net/channel.ts';
+import { ClientGone } from './reader.ts';
+
+/** The protocol's name in Application-Layer Protocol Negotiation (manual, 55.2.10 "SSL Session Encryption"). */
+const ALPN = 'postgresql';
+/** libpq's non-blocking interface hangs on records that are longer than its own 8 KiB reads. */
+const RECORD_BYTES = 8192;
+
+/** What a finished handshake tells about a client. */
+export interface Secured {
+  readonly channel: Channel;
+  /** Server Name Indication (RFC 6066 §3). */
+  readonly servername: string | undefined;
+  /** SHA-256 of the verified client certificate's DER, lower-case hex. */
+  readonly certificateSha256: string | undefined;
+  /** The client named the protocol `postgresql` by ALPN. */
+  readonly alpn: boolean;
+}
+
+interface Waiting {
+  resolve(socket: TLSSocket): void;
+  reject(error: Error): void;
+}
+
+interface Contexts {
+  readonly options: tls.SecureContextOptions;
+  readonly byName: ReadonlyMap<string, SecureContext>;
+}
+
+function contextOptions(
+  where: { cert: string; key: string },
+  clientCa: string | undefined,
+): tls.SecureContextOptions {
+  try {
+    const options: tls.SecureContextOptions = {
+      cert: readFileSync(where.cert),
+      key: readFileSync(where.key),
+      minVersion: 'TLSv1.2',
+      // A resumed session would carry a client certificate that nobody verified this time; PostgreSQL has none either.
+      secureOptions: constants.SSL_OP_NO_TICKET,
+    };
+    if (clientCa !== undefined) options.ca = readFileSync(clientCa);
+    tls.createSecureContext(options);
+    return options;
+  } catch (error) {
+    throw new ConfigError(`TLS certificate ${where.cert}: ${(error as Error).message}`);
+  }
+}
+
+/** Reads and checks every file before anything is replaced. @throws ConfigError naming the file */
+function readContexts(config: ListenTls): Contexts {
+  const names = Object.entries(config.servernames ?? {});
+  return {
+    options: contextOptions(config, config.clientCa),
+    byName: new Map(
+      names.map(([name, files]) => [
+        name.toLowerCase(),
+        tls.createSecureContext(contextOptions(files, config.clientCa)),
+      ]),
+    ),
+  };
+}
+
+/** The four addresses of a connection: what its plain and its TLS socket have in common by documented means. */
+function pathOf(socket: Socket): string {
+  return `${socket.remoteAddress}|${socket.remotePort}|${socket.localAddress}|${socket.localPort}`;
+}
+
+/** Serves the TLS handshakes of one listener. */
+export class TlsGate {
+  readonly #config: ListenTls;
+  readonly #server: tls.Server;
+  readonly #waiting = new Map<string, Waiting>();
+  #contexts: Contexts;
+
+  /** @throws ConfigError when a certificate cannot be used */
+  constructor(config: ListenTls) {
+    this.#config = config;
+    this.#contexts = readContexts(config);
+    this.#server = tls.createServer({
+      ...this.#contexts.options,
+      ALPNProtocols: [ALPN],
+      requestCert: config.clientCa !== undefined,
+      rejectUnauthorized: config.clientCa !== undefined && config.clientCertificate === 'required',
+      SNICallback: (name, done) => {
+        done(null, this.#contextFor(name));
+      },
+    });
+    this.#server.on('secureConnection', (socket) => this.#waiting.get(pathOf(socket))?.resolve(socket));
+    this.#server.on('tlsClientError', (error, socket) => {
+      this.#waiting.get(pathOf(socket))?.reject(error);
+      socket.destroy();
+    });
+  }
+
+  /** Takes new certificates for the next handshakes; those in use stay. @throws ConfigError, and keeps the old ones */
+  reload(): void {
+    const contexts = readContexts(this.#config);
+    this.#server.setSecureContext(contexts.options);
+    this.#contexts = contexts;
+  }
+
+  /**
+   * Shakes hands on a paused channel; `first` are bytes of the client that were read already.
+   * Has no deadline of its own: destroying the channel ends it.
+   * @throws ClientGone when the handshake fails, its reason as `cause`
+   */
+  async secure(plain: Channel, first?: Buffer): Promise<Secured> {
+    const socket = await this.#handshake(plain, first);
+    socket.setMaxSendFragment(RECORD_BYTES);
+    const certificate = socket.getPeerX509Certificate();
+    if (certificate && !socket.authorized) {
+      socket.destroy();
+      throw new ClientGone('client certificate not valid', { cause: socket.authorizationError });
+    }
+    return {
+      channel: new Channel(socket),
+      servername: typeof socket.servername === 'string' ? socket.servername : undefined,
+      certificateSha256: certificate && createHash('sha256').update(certificate.raw).digest('hex'),
+      alpn: socket.alpnProtocol === ALPN,
+    };
+  }
+
+  #handshake(plain: Channel, first: Buffer | undefined): Promise<TLSSocket> {
+    const path = pathOf(plain.socket);
+    return new Promise<TLSSocket>((resolve, reject) => {
+      const failed = (cause: Error | undefined): void => {
+        plain.destroy();
+        reject(new ClientGone('TLS handshake failed', { cause }));
+      };
+      this.#waiting.set(path, { resolve, reject: failed });
+      plain.listen({ bytes() {}, drained() {}, closed: failed });
+      if (first) plain.socket.unshift(first);
+      this.#server.emit('connection', plain.socket);
+    }).finally(() => this.#waiting.delete(path));
+  }
+
+  #contextFor(name: string): SecureContext | undefined {
+    const wanted = name.toLowerCase();
+    const parent = wanted.slice(wanted.indexOf('.') + 1);
+    return this.#contexts.byName.get(wanted) ?? this.#contexts.byName.get(`*.${parent}`);
+  }
+}
