@@ -1,0 +1,136 @@
+/** The ledger's queue: one small integer per client message that the server will answer, in a ring. */
+import { Frontend } from '../wire/frames.ts';
+import type { GatewayError } from '../errors.ts';
+
+/** What was sent; 0 is reserved for "nothing". */
+export const Op = {
+  query: 1,
+  functionCall: 2,
+  parse: 3,
+  bind: 4,
+  close: 5,
+  describe: 6,
+  execute: 7,
+  sync: 8,
+  /** CopyDone or CopyFail: answered by nothing, marks a place in the order of the stream. */
+  copyEnd: 9,
+} as const;
+export type Op = (typeof Op)[keyof typeof Op];
+
+/** What happens to the answer. */
+export const Kind = {
+  forward: 0,
+  /** A message of ours: its answer is consumed. */
+  swallow: 16,
+  /** Never sent to the server: its note's bytes are the answer, when its turn comes. */
+  local: 32,
+  /** Sent so that the server refuses it in order: its error gets our text. */
+  mask: 48,
+} as const;
+export type Kind = (typeof Kind)[keyof typeof Kind];
+
+const OP_BITS = 15;
+const KIND_BITS = 48;
+/** Set in an entry that has a note. */
+const NOTED = 64;
+
+/** The part of an entry that says what was sent. */
+export const opOf = (entry: number): number => entry & OP_BITS;
+/** The part of an entry that says what happens to its answer. */
+export const kindOf = (entry: number): number => entry & KIND_BITS;
+/** True for entries whose answers pass untouched and unobserved: the fast path. */
+export const isPlain = (entry: number): boolean => entry <= OP_BITS;
+
+/** What an entry carries besides its integer; most entries have none. */
+export interface Note {
+  /** Kind `local`: the answer; a function is asked when its turn comes (it may need the status byte of then). */
+  readonly answer?: (status: number) => Buffer;
+  /** Kind `mask`: what the client reads instead. */
+  readonly error?: GatewayError;
+  /** The server (or we) answered it without an error. */
+  closed?(): void;
+  /** The server discarded it, or refused it. */
+  dropped?(): void;
+  /** Observes its answers: a type byte, the length of the whole message, and its body where it was kept. */
+  answered?(type: number, bytes: number, body: Buffer | undefined): void;
+  /** Observes CopyData of the client for it: the length of the whole message. */
+  received?(bytes: number): void;
+}
+
+/** By type byte of a client's message: its {@link Op}, 0 where it gets no entry. */
+export const OP_OF: Uint8Array = (() => {
+  const table = new Uint8Array(256);
+  table[Frontend.query] = Op.query;
+  table[Frontend.functionCall] = Op.functionCall;
+  table[Frontend.parse] = Op.parse;
+  table[Frontend.bind] = Op.bind;
+  table[Frontend.close] = Op.close;
+  table[Frontend.describe] = Op.describe;
+  table[Frontend.execute] = Op.execute;
+  table[Frontend.sync] = Op.sync;
+  table[Frontend.copyDone] = Op.copyEnd;
+  table[Frontend.copyFail] = Op.copyEnd;
+  return table;
+})();
+
+/** First in, first out; grows by doubling, never shrinks. */
+export class Entries {
+  #ring = new Uint8Array(32);
+  #first = 0;
+  #next = 0;
+  #notes: Map<number, Note> | undefined;
+
+  get length(): number {
+    return this.#next - this.#first;
+  }
+
+  /** The oldest entry, 0 if there is none. */
+  get head(): number {
+    return this.#first === this.#next ? 0 : this.at(0);
+  }
+
+  get headNote(): Note | undefined {
+    return this.#notes?.get(this.#first);
+  }
+
+  /** The entry `index` places behind the oldest. */
+  at(index: number): number {
+    return this.#ring[(this.#first + index) & (this.#ring.length - 1)] ?? 0;
+  }
+
+  push(op: number, kind: number, note: Note | undefined): void {
+    if (this.length === this.#ring.length) this.#grow();
+    if (note) (this.#notes ??= new Map()).set(this.#next, note);
+    this.#ring[this.#next & (this.#ring.length - 1)] = op | kind | (note ? NOTED : 0);
+    this.#next += 1;
+  }
+
+  /** Removes the oldest entry and gives its note. */
+  shift(): Note | undefined {
+    const noted = (this.at(0) & NOTED) !== 0;
+    const at = this.#first;
+    this.#first += 1;
+    if (!noted) return undefined;
+    const note = this.#notes?.get(at);
+    this.#notes?.delete(at);
+    return note;
+  }
+
+  /** Removes the entry `index` places behind the oldest; used where a COPY ended, never on the fast path. */
+  remove(index: number): void {
+    const kept = Array.from({ length: this.length }, (_, i) => ({ entry: this.at(i), note: this.#notes?.get(this.#first + i) }));
+    this.#notes?.clear();
+    this.#next = this.#first;
+    kept.forEach(({ entry, note }, i) => {
+      if (i !== index) this.push(opOf(entry), kindOf(entry), note);
+    });
+  }
+
+  #grow(): void {
+    const larger = new Uint8Array(this.#ring.length * 2);
+    for (let i = this.#first; i < this.#next; i += 1) {
+      larger[i & (larger.length - 1)] = this.#ring[i & (this.#ring.length - 1)] ?? 0;
+    }
+    this.#ring = larger;
+  }
+}

@@ -1,0 +1,209 @@
+/** The stream from the client: walks message borders, forwards whole chunks, stops at what needs a decision. */
+import { GatewayError } from '../errors.ts';
+import { FRONTEND_LIMIT, Frontend, HEADER_BYTES } from '../wire/frames.ts';
+import { OP_OF, isPlain } from './entries.ts';
+import type { Decision, Gate } from './gate.ts';
+import { HeldBytes } from './held-bytes.ts';
+import type { Ledger } from './ledger.ts';
+
+/** A message is forwarded when it is whole or this many of its bytes are there: slow writers hold no server. */
+const HOLD_BYTES = 65_536;
+
+/** What the walker needs of the relay. */
+export interface FromClientHost {
+  readonly ledger: Ledger;
+  readonly gate: Gate;
+  /** The bytes are the receiver's to keep. */
+  toServer(bytes: Buffer): void;
+  /** A decision is awaited: no bytes until `resumed`. */
+  held(waiting: boolean): void;
+  /** The client said Terminate. */
+  terminated(): void;
+  /** The client broke the protocol: FATAL behind the answers it is still owed. */
+  violated(error: GatewayError): void;
+  /** A chunk has been walked: local answers may be due. */
+  walked(): void;
+}
+
+/** What to do with one message that cannot simply pass. */
+type Step =
+  | { readonly next: 'pass' }
+  /** Wait until this many of the message's bytes are there. */
+  | { readonly next: 'hold'; readonly bytes: number }
+  /** Nothing of it goes up. */
+  | { readonly next: 'drop' }
+  /** Bytes (or none) go up in its place, perhaps later. */
+  | { readonly next: 'replace'; readonly by: Decision | Promise<Decision>; readonly frame?: Buffer }
+  | { readonly next: 'stop' };
+
+const PASS: Step = { next: 'pass' };
+const DROP: Step = { next: 'drop' };
+const STOP: Step = { next: 'stop' };
+
+/** One per session. */
+export class FromClient {
+  readonly #host: FromClientHost;
+  readonly #held = new HeldBytes();
+  /** Bytes of a long message's body still to come, and whether they go up. */
+  #rest = 0;
+  #dropRest = false;
+  #stopped = false;
+  #waiting = false;
+
+  constructor(host: FromClientHost) {
+    this.#host = host;
+  }
+
+  /** No message has begun, and none waits for a decision. */
+  get atBorder(): boolean {
+    return this.#rest === 0 && this.#held.length === 0 && !this.#waiting;
+  }
+  /** A message went up in part: the server cannot be used any more if the client leaves now. */
+  get torn(): boolean {
+    return this.#rest > 0 && !this.#dropRest;
+  }
+
+  /** Nothing of the client's goes up any more. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  receive(chunk: Buffer): void {
+    if (this.#stopped) return;
+    if (this.#held.length === 0 && !this.#waiting) {
+      this.#walk(chunk);
+      return;
+    }
+    const enough = this.#held.add(chunk);
+    if (enough) this.#walk(enough);
+  }
+
+  #walk(data: Buffer): void {
+    const { ledger, gate } = this.#host;
+    const length = data.length;
+    let at = this.#takeRest(length);
+    let from = this.#dropRest ? at : 0;
+    let needed = HEADER_BYTES;
+    while (length - at >= HEADER_BYTES) {
+      const type = data[at] ?? 0;
+      const word = data.readUInt32BE(at + 1);
+      const end = at + 1 + word;
+      if (word < 4 || word > (FRONTEND_LIMIT[type] ?? 0)) {
+        this.#forward(data, from, at);
+        this.#violation(type, word);
+        return;
+      }
+      let dropped = false;
+      if (gate.wants[type] !== 0) {
+        const step = this.#special(type, data, at, end);
+        if (step.next === 'hold') {
+          needed = step.bytes;
+          break;
+        }
+        if (step.next !== 'pass') {
+          this.#forward(data, from, at);
+          from = Math.min(end, length);
+          dropped = true;
+          if (step.next === 'stop') return;
+          if (step.next === 'replace' && !this.#replace(step, data, end)) return;
+        }
+      } else if (end > length && type !== Frontend.copyData && length - at < HOLD_BYTES) {
+        needed = Math.min(end - at, HOLD_BYTES);
+        break;
+      } else {
+        const op = OP_OF[type] ?? 0;
+        if (op !== 0) ledger.sent(op);
+        else if (!isPlain(ledger.head)) ledger.headNote?.received?.(word + 1);
+      }
+      if (end > length) {
+        this.#rest = end - length;
+        this.#dropRest = dropped;
+        at = length;
+        break;
+      }
+      at = end;
+    }
+    this.#forward(data, from, at);
+    this.#held.hold(data.subarray(at), at < length ? needed : 0);
+    this.#host.walked();
+  }
+
+  #takeRest(available: number): number {
+    const taken = Math.min(this.#rest, available);
+    this.#rest -= taken;
+    return taken;
+  }
+
+  #forward(data: Buffer, from: number, to: number): void {
+    // Copied: the chunk lies in the buffer that the next socket reads into.
+    if (to > from) this.#host.toServer(Buffer.from(data.subarray(from, to)));
+  }
+
+  #special(type: number, data: Buffer, at: number, end: number): Step {
+    const { gate } = this.#host;
+    if (type === Frontend.terminate) {
+      this.#stopped = true;
+      // Forwarded bytes first: `X` behind work lets the work finish.
+      queueMicrotask(() => {
+        this.#host.terminated();
+      });
+      return STOP;
+    }
+    if (gate.discarding) {
+      if (type === Frontend.sync) gate.endDiscard();
+      return DROP;
+    }
+    const there = Math.min(end, data.length) - at;
+    const bytes = Math.min(end - at, HOLD_BYTES);
+    if (there < bytes) return { next: 'hold', bytes };
+    if (!gate.concerns(type, data.subarray(at, at + there))) return this.#plain(type);
+    if (gate.needsWhole(type, data.subarray(at, at + there))) {
+      if (end - at > gate.limit) return { next: 'replace', by: gate.tooLong(type) };
+      if (at + there < end) return { next: 'hold', bytes: end - at };
+    }
+    const frame = Buffer.from(data.subarray(at, at + there));
+    const by = gate.message(type, frame);
+    return by === frame ? PASS : { next: 'replace', by, frame };
+  }
+
+  #plain(type: number): Step {
+    this.#host.ledger.sent(OP_OF[type] ?? 0);
+    return PASS;
+  }
+
+  /** False when the walk ends here: the decision is awaited, or the relay ended meanwhile. */
+  #replace({ by, frame }: Extract<Step, { next: 'replace' }>, data: Buffer, end: number): boolean {
+    if (!(by instanceof Promise)) {
+      if (by) this.#host.toServer(by);
+      return !this.#stopped;
+    }
+    this.#waiting = true;
+    this.#held.hold(data.subarray(Math.min(end, data.length)), Infinity);
+    this.#host.held(true);
+    const rest = Math.max(0, end - data.length);
+    void by.then((bytes) => {
+      this.#rest = rest;
+      this.#dropRest = bytes !== frame;
+      this.#decided(bytes);
+    });
+    return false;
+  }
+
+  #decided(bytes: Decision): void {
+    this.#waiting = false;
+    if (this.#stopped) return;
+    if (bytes) this.#host.toServer(bytes);
+    const rest = this.#held.take();
+    if (rest) this.#walk(rest);
+    else this.#host.walked();
+    if (!this.#waiting) this.#host.held(false);
+  }
+
+  #violation(type: number, word: number): void {
+    this.#stopped = true;
+    const known = (FRONTEND_LIMIT[type] ?? 0) > 0;
+    const message = known ? 'invalid message length' : `invalid frontend message type ${type}`;
+    const detail = known ? `message type ${type}, length ${word}` : undefined;
+    this.#host.violated(new GatewayError('protocol_violation', message, detail === undefined ? {} : { detail }));
+  }
+}

@@ -1,0 +1,171 @@
+/** The stream from the server: walks message borders, forwards whole chunks, looks at what changes the state. */
+import type { GatewayError } from '../errors.ts';
+import { errorFields } from '../wire/backend.ts';
+import { BACKEND_LIMIT, Backend, HEADER_BYTES } from '../wire/frames.ts';
+import { refusal } from '../wire/to-client.ts';
+import { isPlain } from './entries.ts';
+import type { Note } from './entries.ts';
+import { HeldBytes } from './held-bytes.ts';
+import { Verdict, streamsData } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
+
+/** What is assembled of a message that must be looked at; the fields that matter come first. */
+const LOOK_BYTES = 65_536;
+
+/** What the walker needs of the relay. */
+export interface FromServerHost {
+  readonly ledger: Ledger;
+  /** The bytes are the receiver's to keep. */
+  toClient(bytes: Buffer): void;
+  /** ParameterStatus, body only. */
+  parameter(body: Buffer): void;
+  /** An error of the server's stands behind a refusal of ours: its code tells a time-out from the refusal. */
+  masked(code: string, error: GatewayError): void;
+  /** The server said something that answers nothing. */
+  broken(): void;
+  /** ReadyForQuery passed, an error passed, or a local answer may be due. */
+  settled(): void;
+}
+
+/** By type byte: 1 where the body is needed. */
+const NEEDS_BODY = new Uint8Array(256);
+for (const type of [Backend.readyForQuery, Backend.errorResponse, Backend.parameterStatus]) NEEDS_BODY[type] = 1;
+
+/** One per session. */
+export class FromServer {
+  readonly #host: FromServerHost;
+  readonly #held = new HeldBytes();
+  /** Bytes of a long message's body still to come, and whether they go to the client. */
+  #rest = 0;
+  #hideRest = false;
+  #stopped = false;
+  #replacement: { readonly code: string; readonly error: GatewayError } | undefined;
+
+  constructor(host: FromServerHost) {
+    this.#host = host;
+  }
+
+  /** The client has whole messages only: a message of ours may be sent to it now. */
+  get atBorder(): boolean {
+    return this.#rest === 0 || this.#hideRest;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  receive(chunk: Buffer): void {
+    if (this.#stopped) return;
+    const data = this.#held.length === 0 ? chunk : this.#held.add(chunk);
+    if (data) this.#walk(data);
+  }
+
+  #walk(data: Buffer): void {
+    const { ledger } = this.#host;
+    const length = data.length;
+    let at = Math.min(this.#rest, length);
+    this.#rest -= at;
+    let from = this.#hideRest ? at : 0;
+    let needed = HEADER_BYTES;
+    let settled = at > 0 && this.#rest === 0;
+    if (settled && ledger.localReady) {
+      this.#forward(data, from, at);
+      from = at;
+      this.#answerLocally();
+    }
+    while (length - at >= HEADER_BYTES) {
+      const type = data[at] ?? 0;
+      const word = data.readUInt32BE(at + 1);
+      const end = at + 1 + word;
+      let hidden = false;
+      if ((type === Backend.dataRow || type === Backend.copyData) && streamsData(ledger.head) && word >= 4) {
+        // The fast path: only the border matters.
+      } else {
+        if (word < 4 || word > BACKEND_LIMIT) {
+          this.#break(data, from, at);
+          return;
+        }
+        needed = this.#lookAt(type, end - at);
+        if (length - at < needed) break;
+        const verdict = this.#message(type, data, at, Math.min(end, length), end - at);
+        if (verdict === Verdict.broken) {
+          this.#break(data, from, at);
+          return;
+        }
+        settled = true;
+        hidden = verdict === Verdict.hide || verdict === Verdict.mask;
+        if (hidden || ledger.localReady) {
+          this.#forward(data, from, hidden ? at : Math.min(end, length));
+          from = Math.min(end, length);
+          if (verdict === Verdict.mask) this.#mask();
+        }
+        if (end <= length) this.#answerLocally();
+        if (this.#stopped) return;
+      }
+      if (end > length) {
+        this.#rest = end - length;
+        this.#hideRest = hidden;
+        at = length;
+        break;
+      }
+      at = end;
+      needed = HEADER_BYTES;
+    }
+    this.#forward(data, from, at);
+    this.#held.hold(data.subarray(at), needed);
+    if (settled) this.#host.settled();
+  }
+
+  /** Sends the answers of ours whose turn has come; only at a border. */
+  #answerLocally(): void {
+    const { ledger } = this.#host;
+    while (ledger.localReady) this.#host.toClient(ledger.takeLocal());
+  }
+
+  /** How many bytes of the message must be there before it can be judged. */
+  #lookAt(type: number, length: number): number {
+    const observed = !isPlain(this.#host.ledger.head) && type === Backend.commandComplete;
+    return NEEDS_BODY[type] === 1 || observed ? Math.min(length, LOOK_BYTES) : HEADER_BYTES;
+  }
+
+  #forward(data: Buffer, from: number, to: number): void {
+    // Copied: the chunk lies in the buffer that the next socket reads into.
+    if (to > from) this.#host.toClient(Buffer.from(data.subarray(from, to)));
+  }
+
+  #message(type: number, data: Buffer, at: number, end: number, bytes: number): Verdict {
+    const { ledger } = this.#host;
+    const body = data.subarray(at + HEADER_BYTES, end);
+    const note = ledger.headNote;
+    if (note?.answered && !isPlain(ledger.head)) this.#observe(note, type, bytes, body);
+    if (type === Backend.readyForQuery) {
+      return bytes === HEADER_BYTES + 1 ? ledger.reply(type, body[0]) : Verdict.broken;
+    }
+    if (type === Backend.parameterStatus) this.#host.parameter(body);
+    if (type !== Backend.errorResponse) return ledger.reply(type);
+    const { severity, code } = errorFields(body);
+    const { verdict, note: answered } = ledger.error(severity === 'FATAL' || severity === 'PANIC');
+    if (answered?.error) this.#replacement = { code, error: answered.error };
+    return verdict;
+  }
+
+  #observe(note: Note, type: number, bytes: number, body: Buffer): void {
+    const aside =
+      type === Backend.noticeResponse || type === Backend.parameterStatus || type === Backend.notificationResponse;
+    if (!aside) note.answered?.(type, bytes, NEEDS_BODY[type] === 1 || type === Backend.commandComplete ? body : undefined);
+  }
+
+  #mask(): void {
+    if (!this.#replacement) return;
+    const { code, error } = this.#replacement;
+    this.#replacement = undefined;
+    this.#host.masked(code, error);
+    this.#host.toClient(refusal('ERROR', error));
+  }
+
+  #break(data: Buffer, from: number, at: number): void {
+    this.#forward(data, from, at);
+    this.#stopped = true;
+    this.#host.broken();
+  }
+}

@@ -1,0 +1,281 @@
+/** Decides about messages that carry statements: shows them to `onQuery`, rewrites, refuses, answers what is for us. */
+import { GatewayError } from '../errors.ts';
+import type { Statement } from '../statement.ts';
+import { Frontend } from '../wire/frames.ts';
+import { bindNames, readClose } from '../wire/frontend.ts';
+import { readyForQuery, refusal } from '../wire/to-client.ts';
+import { Kind, OP_OF, Op } from './entries.ts';
+import type { Note } from './entries.ts';
+import { Status } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
+import { OwnStatements, isForUs } from './own-statements.ts';
+import { poison } from './poison.ts';
+import { Prepared } from './prepared.ts';
+import type { StatementLog } from './statement-log.ts';
+import {
+  ParseStatement,
+  QueryStatement,
+  bindStatement,
+  bodyOf,
+  executeStatement,
+  functionCallStatement,
+} from './statements.ts';
+
+/** What the gate works with. */
+export interface GateOptions {
+  readonly ledger: Ledger;
+  /** Absent when no plugin has `onQuery`. */
+  readonly query?: ((statement: Statement) => Statement | Promise<Statement>) | undefined;
+  readonly reads: 'none' | 'kind' | 'sql' | 'parameters';
+  readonly inBand: (name: string, value: string) => Promise<void>;
+  /** Longest message that is assembled, in bytes. */
+  readonly maxStatementBytes: number;
+  /** Absent when nobody observes statements. */
+  readonly log?: StatementLog | undefined;
+  /** `client_encoding` in force. */
+  readonly encoding: () => string | undefined;
+  /** Turns whatever a hook threw into what the client may read. */
+  readonly fault: (thrown: unknown) => GatewayError;
+  /** The refusal has no place in the order of answers: the session must end with it. */
+  readonly unplaceable: (error: GatewayError) => void;
+}
+
+/** Bytes to send in place of a message; the message itself means unchanged; none means nothing is sent. */
+export type Decision = Buffer | undefined;
+
+/** Encodings in which a byte of a character can look like ASCII: a policy would read another text than the server. */
+const UNSAFE_ENCODINGS = new Set(['SJIS', 'SHIFT_JIS_2004', 'BIG5', 'GBK', 'UHC', 'GB18030', 'JOHAB']);
+const TAPPED = [Frontend.query, Frontend.parse, Frontend.execute, Frontend.functionCall];
+const NAMED = [Frontend.bind, Frontend.close, Frontend.execute];
+const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close];
+
+/** One per session. */
+export class Gate {
+  readonly #options: GateOptions;
+  readonly #own: OwnStatements;
+  readonly #prepared = new Prepared();
+  readonly #looks: boolean;
+  readonly #base = new Uint8Array(256);
+  /** By type byte: 1 where a message needs more than a place in the ledger. */
+  readonly wants = new Uint8Array(256);
+  #statements = 0;
+  #discarding = false;
+  #cancelPending: ((error: GatewayError) => void) | undefined;
+
+  constructor(options: GateOptions) {
+    this.#options = options;
+    this.#own = new OwnStatements(options.inBand);
+    this.#looks = options.query !== undefined || options.log !== undefined;
+    const types = [Frontend.query, Frontend.parse, Frontend.terminate, ...(this.#looks ? [...TAPPED, ...NAMED] : [])];
+    for (const type of types) this.#base[type] = 1;
+    this.wants.set(this.#base);
+  }
+
+  /** We refused a message in the extended protocol: what follows is dropped up to the Sync, as PostgreSQL does. */
+  get discarding(): boolean {
+    return this.#discarding;
+  }
+
+  /** Bytes of a message that may be assembled. */
+  get limit(): number {
+    return this.#options.maxStatementBytes;
+  }
+
+  /** True when {@link message} must see it; `frame` has its first 64 KiB at least. */
+  concerns(type: number, frame: Buffer): boolean {
+    return this.#looks || this.#own.any || isForUs(type, frame);
+  }
+
+  /** True when {@link message} must see all of it. */
+  needsWhole(type: number, frame: Buffer): boolean {
+    if (type === Frontend.query || type === Frontend.parse) {
+      return this.#options.log !== undefined || this.#options.reads !== 'kind' || isForUs(type, frame);
+    }
+    return type !== Frontend.bind ? type !== Frontend.functionCall : this.#options.reads === 'parameters';
+  }
+
+  /** Decides about one message. Synchronous when every hook is. */
+  message(type: number, frame: Buffer): Decision | Promise<Decision> {
+    const { ledger } = this.#options;
+    const op = OP_OF[type] ?? 0;
+    // The server discards it.
+    if (ledger.skipping && op !== Op.sync) return frame;
+    if (isForUs(type, frame)) return this.#answerOwn(type, op, frame);
+    try {
+      const own = this.#own.any ? this.#own.about(type, frame) : undefined;
+      if (own) return this.#local(op, own);
+      const statement = this.#statement(type, frame);
+      if (!this.#shown(statement)) return this.#send(type, op, frame, statement);
+      return this.#ask(type, op, frame, statement);
+    } catch (thrown) {
+      return this.#refuse(op, this.#options.fault(thrown));
+    }
+  }
+
+  /** Refuses a message that is longer than may be assembled. */
+  tooLong(type: number): Decision {
+    const limit = this.#options.maxStatementBytes;
+    const error = new GatewayError('program_limit_exceeded', `statement is longer than ${limit} bytes`);
+    return this.#refuse(OP_OF[type] ?? 0, error);
+  }
+
+  /** The client's Sync behind messages that were dropped. */
+  endDiscard(): void {
+    this.#discarding = false;
+    this.#update();
+    this.#local(Op.sync, { answer: () => readyForQuery('I') });
+  }
+
+  /** The client wants no answer any more: a hook that is still thinking is not waited for. True if there was one. */
+  cancel(): boolean {
+    const pending = this.#cancelPending;
+    pending?.(new GatewayError('query_canceled', 'canceling statement due to user request'));
+    return pending !== undefined;
+  }
+
+  // ---- for us ----
+
+  async #answerOwn(type: number, op: number, frame: Buffer): Promise<Decision> {
+    try {
+      return this.#local(op, await this.#race(this.#own.begin(type, frame)));
+    } catch (thrown) {
+      return this.#refuse(op, this.#options.fault(thrown));
+    }
+  }
+
+  #local(op: number, note: Note): undefined {
+    this.#options.ledger.sent(op, Kind.local, note);
+    this.#update();
+  }
+
+  #update(): void {
+    this.wants.set(this.#base);
+    if (this.#discarding) this.wants.fill(1);
+    else if (this.#own.any) for (const type of OWN) this.wants[type] = 1;
+  }
+
+  // ---- for the server ----
+
+  #shown(statement: Statement | undefined): statement is Statement {
+    if (!statement || !this.#options.query) return false;
+    return statement.kind !== 'bind' || this.#options.reads === 'parameters';
+  }
+
+  #statement(type: number, frame: Buffer): Statement | undefined {
+    if (!this.#looks) return undefined;
+    const kindOnly = this.#options.reads === 'kind' && !this.#options.log;
+    const sqlOf = (portal: string): string => this.#prepared.ofPortal(portal);
+    switch (type) {
+      case Frontend.query:
+        return new QueryStatement(this.#nextId(), frame, kindOnly ? '' : undefined);
+      case Frontend.parse:
+        return new ParseStatement(this.#nextId(), frame, kindOnly);
+      case Frontend.execute:
+        return executeStatement(this.#nextId(), frame, sqlOf);
+      case Frontend.functionCall:
+        return functionCallStatement(this.#nextId(), frame);
+      case Frontend.bind:
+        if (this.#options.reads !== 'parameters') return undefined;
+        return bindStatement(this.#nextId(), frame, (name) => this.#prepared.ofStatement(name));
+      default:
+        return undefined;
+    }
+  }
+
+  #nextId(): number {
+    this.#statements += 1;
+    return this.#statements;
+  }
+
+  #ask(type: number, op: number, frame: Buffer, statement: Statement): Decision | Promise<Decision> {
+    const encoding = this.#options.encoding()?.toUpperCase() ?? 'UTF8';
+    if (UNSAFE_ENCODINGS.has(encoding) && this.#options.reads !== 'kind') {
+      throw new GatewayError('feature_not_supported', `statements in ${encoding} cannot be checked`, {
+        hint: "SET client_encoding = 'UTF8'",
+      });
+    }
+    const answer = this.#options.query?.(statement) ?? statement;
+    if (!(answer instanceof Promise)) return this.#approved(type, op, frame, statement, answer);
+    return this.#race(answer).then(
+      (approved) => this.#approved(type, op, frame, statement, approved),
+      (thrown: unknown) => this.#refuse(op, this.#options.fault(thrown), statement),
+    );
+  }
+
+  async #race<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await Promise.race([
+        work,
+        new Promise<never>((_, reject) => {
+          this.#cancelPending = reject;
+        }),
+      ]);
+    } finally {
+      this.#cancelPending = undefined;
+    }
+  }
+
+  #approved(type: number, op: number, frame: Buffer, shown: Statement, approved: Statement): Decision {
+    try {
+      if (approved === shown) return this.#send(type, op, frame, shown);
+      const rewritten = approved instanceof QueryStatement || approved instanceof ParseStatement;
+      if (!rewritten || approved.id !== shown.id || approved.kind !== shown.kind || this.#options.reads === 'kind') {
+        throw new TypeError('onQuery returned something that is not a rewrite of its statement by withSql()');
+      }
+      return this.#send(type, op, approved.frame, approved);
+    } catch (thrown) {
+      return this.#refuse(op, this.#options.fault(thrown), shown);
+    }
+  }
+
+  #send(type: number, op: number, frame: Buffer, statement: Statement | undefined): Decision {
+    this.#options.ledger.sent(op, Kind.forward, this.#note(type, frame, statement));
+    return frame;
+  }
+
+  #note(type: number, frame: Buffer, statement: Statement | undefined): Note | undefined {
+    const undo = this.#looks ? this.#remember(type, frame, statement) : undefined;
+    if (!statement || !this.#options.log) return undo && { dropped: undo };
+    const { id, kind } = statement;
+    const sql = 'sql' in statement ? statement.sql : '';
+    const followed = this.#options.log.follow({ id, kind, sql, bytesIn: frame.length });
+    return { ...followed, dropped: () => (undo?.(), followed.dropped()) };
+  }
+
+  #remember(type: number, frame: Buffer, statement: Statement | undefined): (() => void) | undefined {
+    if (statement?.kind === 'parse' && this.#options.reads !== 'kind') {
+      return this.#prepared.parse(statement.name, statement.sql);
+    }
+    if (type === Frontend.bind) {
+      const { portal, name } = bindNames(bodyOf(frame));
+      return this.#prepared.bind(portal, name);
+    }
+    if (type !== Frontend.close) return undefined;
+    const target = readClose(bodyOf(frame));
+    return this.#prepared.close(target.kind, target.name);
+  }
+
+  // ---- refusals ----
+
+  #refuse(op: number, error: GatewayError, statement?: Statement): Decision {
+    const { ledger, log } = this.#options;
+    const sql = statement && 'sql' in statement ? statement.sql : '';
+    const followed = statement && log?.follow({ id: statement.id, kind: statement.kind, sql, bytesIn: 0 }, error);
+    if (ledger.spoilt) {
+      this.#options.unplaceable(error);
+      return undefined;
+    }
+    if (ledger.quiet && ledger.status === Status.idle) return this.#refuseHere(op, error, followed);
+    ledger.sent(op, Kind.mask, { ...followed, error });
+    return poison(op);
+  }
+
+  /** The server is idle and need not know: we answer, and drop what belongs to the refused message. */
+  #refuseHere(op: number, error: GatewayError, note: Partial<Note> | undefined): undefined {
+    const text = refusal('ERROR', error);
+    const whole = op === Op.query || op === Op.functionCall;
+    const bytes = whole ? Buffer.concat([text, readyForQuery('I')]) : text;
+    this.#discarding = !whole;
+    this.#local(op, { ...note, answer: () => bytes });
+  }
+}

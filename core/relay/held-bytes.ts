@@ -1,0 +1,45 @@
+/** The unfinished message at the end of what arrived: grows by doubling, looked at again only when enough is there. */
+
+/** Appends chunks in amortised constant time per byte, whatever their size. */
+export class HeldBytes {
+  #buffer: Buffer | undefined;
+  #length = 0;
+  #needed = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Starts anew with a copy of `bytes`; `needed` bytes in all are worth another look. */
+  hold(bytes: Buffer, needed: number): void {
+    this.#length = 0;
+    this.#buffer = undefined;
+    this.#needed = needed;
+    if (bytes.length > 0) this.#append(bytes);
+  }
+
+  /** Adds a chunk. Returns all that is held once that is enough, and holds nothing then. */
+  add(chunk: Buffer): Buffer | undefined {
+    this.#append(chunk);
+    return this.#length < this.#needed ? undefined : this.take();
+  }
+
+  /** All that is held, enough or not; undefined if nothing is. */
+  take(): Buffer | undefined {
+    const all = this.#buffer?.subarray(0, this.#length);
+    this.#length = 0;
+    this.#buffer = undefined;
+    return all;
+  }
+
+  #append(chunk: Buffer): void {
+    const length = this.#length + chunk.length;
+    if (!this.#buffer || this.#buffer.length < length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(length, 2 * (this.#buffer?.length ?? 0), 256));
+      this.#buffer?.copy(larger, 0, 0, this.#length);
+      this.#buffer = larger;
+    }
+    chunk.copy(this.#buffer, this.#length);
+    this.#length = length;
+  }
+}

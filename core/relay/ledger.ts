@@ -1,0 +1,302 @@
+/**
+ * What the server still owes the client. Everything else is derived from it: whether the session is idle, where an
+ * answer of ours goes, what an error swallows. The rules, each tried against a server, are in core/README.md.
+ */
+import { Backend } from '../wire/frames.ts';
+import { Entries, Kind, Op, isPlain, kindOf, opOf } from './entries.ts';
+import type { Note } from './entries.ts';
+
+/** What to do with a message of the server. */
+export const Verdict = {
+  pass: 0,
+  /** It answers a message of ours. */
+  hide: 1,
+  /** An error whose text is ours: {@link Ledger.masked} has it. */
+  mask: 2,
+  /** It fits nothing that was sent: the connection cannot be trusted any more. */
+  broken: 3,
+} as const;
+export type Verdict = (typeof Verdict)[keyof typeof Verdict];
+
+/** ReadyForQuery's status byte (manual, 55.7): idle, in a transaction, in a failed one. */
+export const Status = { idle: 0x49, transaction: 0x54, failed: 0x45 } as const;
+
+const isExtended = (op: number): boolean => op >= Op.parse && op <= Op.execute;
+
+/** One per session; no sockets, no buffers. */
+export class Ledger {
+  readonly #entries = new Entries();
+  #status: number = Status.idle;
+  #skipping = false;
+  #unsynced = false;
+  #copyIn = false;
+  #fatal = false;
+  #spoilt = false;
+  /** A COPY failed with Syncs in flight that it may have eaten; see `#uncertain`. */
+  #uncertain: undefined | { skips: boolean; lastIsSync: boolean; risky: boolean; probe: 'no' | 'close' | 'sync' };
+
+  /** The newest status byte of ReadyForQuery: the only truth about the transaction. */
+  get status(): number {
+    return this.#status;
+  }
+  /** The oldest unanswered entry, 0 if none. */
+  get head(): number {
+    return this.#entries.head;
+  }
+  get headNote(): Note | undefined {
+    return this.#entries.headNote;
+  }
+  /** A FATAL error passed: the server says no more. */
+  get fatal(): boolean {
+    return this.#fatal;
+  }
+  /** The server answered out of order once: this connection must not be used by anybody else. */
+  get spoilt(): boolean {
+    return this.#spoilt || this.#uncertain !== undefined;
+  }
+  get skipping(): boolean {
+    return this.#skipping;
+  }
+  /** Nothing is owed, and nothing was begun that only a Sync or the end of a COPY would end. */
+  get quiet(): boolean {
+    return (
+      this.#entries.length === 0 && !this.#unsynced && !this.#skipping && !this.#copyIn && this.#uncertain === undefined
+    );
+  }
+  /** Nothing is owed, though a Sync may be missing: what X or the end of the session finds. */
+  get answered(): boolean {
+    return this.#entries.length === 0 && this.#uncertain === undefined;
+  }
+  get copyIn(): boolean {
+    return this.#copyIn;
+  }
+  /** The next answer is ours to give: call {@link takeLocal}. */
+  get localReady(): boolean {
+    return kindOf(this.#entries.head) === Kind.local;
+  }
+
+  /** The client's (or our) message went to the server, or in kind `local` will be answered by us. */
+  sent(op: number, kind: number = Kind.forward, note?: Note): void {
+    if (this.#uncertain) {
+      this.#sentBlindly(op, note);
+      return;
+    }
+    if (this.#skipping) {
+      if (op !== Op.sync) {
+        note?.dropped?.();
+        return;
+      }
+      this.#skipping = false;
+    }
+    // Ahead of everything else a marker marks nothing.
+    if (op === Op.copyEnd && this.#entries.length === 0) return;
+    this.#entries.push(op, kind, note);
+  }
+
+  /** Takes the answer of the local entry whose turn it is. */
+  takeLocal(): Buffer {
+    const note = this.#entries.shift();
+    note?.closed?.();
+    this.#dropMarkers();
+    return note?.answer?.(this.#status) ?? Buffer.alloc(0);
+  }
+
+  /** A message of the server other than ErrorResponse. `status` is ReadyForQuery's byte. */
+  reply(type: number, status = 0): Verdict {
+    if (type === Backend.noticeResponse || type === Backend.parameterStatus || type === Backend.notificationResponse) {
+      return this.#aside(type);
+    }
+    if (this.#uncertain) return this.#replyBlindly(type, status);
+    const entry = this.#entries.head;
+    if (kindOf(entry) === Kind.mask && type !== Backend.readyForQuery) return Verdict.broken;
+    const verdict = kindOf(entry) === Kind.swallow ? Verdict.hide : Verdict.pass;
+    if (type === Backend.readyForQuery) return this.#ready(entry, status, verdict);
+    return this.#fits(type, opOf(entry)) ? verdict : Verdict.broken;
+  }
+
+  /** An ErrorResponse. For verdict `mask` the note's error replaces it. */
+  error(fatal: boolean): { verdict: Verdict; note?: Note | undefined } {
+    if (fatal) {
+      this.#fatal = true;
+      return { verdict: Verdict.pass };
+    }
+    if (this.#uncertain) return { verdict: this.#errorBlindly() };
+    const entry = this.#entries.head;
+    if (entry === 0) return { verdict: this.#errorOutOfTheBlue() };
+    const note = this.#entries.headNote;
+    const verdict = VERDICT_OF_ERROR[kindOf(entry)] ?? Verdict.broken;
+    const eaten = this.#copyIn ? this.#syncsAhead() : 0;
+    this.#copyIn = false;
+    if (eaten > 0) this.#becomeUncertain(isExtended(opOf(entry)));
+    else if (isExtended(opOf(entry))) this.#dropToSync();
+    return { verdict, note };
+  }
+
+  // ---- answers ----
+
+  #aside(type: number): Verdict {
+    const ours = kindOf(this.#entries.head) === Kind.swallow && type !== Backend.notificationResponse;
+    return ours ? Verdict.hide : Verdict.pass;
+  }
+
+  #ready(entry: number, status: number, verdict: Verdict): Verdict {
+    const op = opOf(entry);
+    if (op !== Op.query && op !== Op.sync && op !== Op.functionCall) return Verdict.broken;
+    this.#status = status;
+    this.#unsynced = false;
+    this.#copyIn = false;
+    this.#close();
+    return verdict;
+  }
+
+  #fits(type: number, op: number): boolean {
+    switch (type) {
+      case Backend.dataRow:
+      case Backend.copyData:
+      case Backend.copyDone:
+      case Backend.copyOutResponse:
+      case Backend.copyBothResponse:
+        return op === Op.query || op === Op.execute;
+      case Backend.copyInResponse:
+        this.#copyIn = true;
+        return op === Op.query || op === Op.execute;
+      case Backend.commandComplete:
+        if (this.#copyIn) this.#copySucceeded();
+        return op === Op.query || this.#closes(op === Op.execute);
+      case Backend.emptyQueryResponse:
+        return op === Op.query || this.#closes(op === Op.execute);
+      case Backend.rowDescription:
+        return op === Op.query || this.#closes(op === Op.describe);
+      case Backend.portalSuspended:
+        return this.#closes(op === Op.execute);
+      case Backend.noData:
+        return this.#closes(op === Op.describe);
+      case Backend.parameterDescription:
+        return op === Op.describe;
+      case Backend.parseComplete:
+        return this.#closes(op === Op.parse);
+      case Backend.bindComplete:
+        return this.#closes(op === Op.bind);
+      case Backend.closeComplete:
+        return this.#closes(op === Op.close);
+      case Backend.functionCallResponse:
+        return op === Op.functionCall;
+      default:
+        return false;
+    }
+  }
+
+  #closes(fits: boolean): boolean {
+    if (!fits) return false;
+    // A Sync is still missing: `P(insert) B E H` leaves an empty ledger, the last status I, and an open transaction.
+    this.#unsynced = true;
+    this.#close();
+    return true;
+  }
+
+  #close(): void {
+    this.#entries.shift()?.closed?.();
+    this.#dropMarkers();
+  }
+
+  #dropMarkers(): void {
+    while (opOf(this.#entries.head) === Op.copyEnd) this.#entries.shift();
+  }
+
+  // ---- errors ----
+
+  #errorOutOfTheBlue(): Verdict {
+    if (!this.#unsynced) return Verdict.broken;
+    this.#spoilt = true;
+    this.#skipping = true;
+    return Verdict.pass;
+  }
+
+  /** After an error in the extended protocol the server discards everything up to the next Sync, a Query included. */
+  #dropToSync(): void {
+    while (this.#entries.length > 0 && opOf(this.#entries.head) !== Op.sync) this.#entries.shift()?.dropped?.();
+    this.#skipping = this.#entries.length === 0;
+  }
+
+  // ---- COPY FROM STDIN: the server ignores Sync and Flush until the client's CopyDone or CopyFail ----
+
+  /** How many Syncs stand between the COPY and the client's end of it. */
+  #syncsAhead(): number {
+    let count = 0;
+    while (opOf(this.#entries.at(1 + count)) === Op.sync && 1 + count < this.#entries.length) count += 1;
+    return count;
+  }
+
+  #copySucceeded(): void {
+    this.#copyIn = false;
+    for (let syncs = this.#syncsAhead(); syncs > 0; syncs -= 1) this.#entries.remove(1);
+    if (this.#entries.length > 1 && opOf(this.#entries.at(1)) === Op.copyEnd) this.#entries.remove(1);
+  }
+
+  // ---- uncertain: a COPY failed, and whether it ate the Syncs before its end cannot be told from the bytes ----
+
+  /** True when a probe would tell: hold the client, send Close(random name) and Sync, then call {@link probe}. */
+  get wantsProbe(): boolean {
+    const at = this.#uncertain;
+    return at !== undefined && at.probe === 'no' && !at.risky && (!at.skips || at.lastIsSync);
+  }
+  get probing(): boolean {
+    return this.#uncertain !== undefined && this.#uncertain.probe !== 'no';
+  }
+
+  probe(): void {
+    if (this.#uncertain) this.#uncertain.probe = 'close';
+  }
+
+  #becomeUncertain(skips: boolean): void {
+    this.#uncertain = { skips, lastIsSync: false, risky: false, probe: 'no' };
+    this.#entries.shift()?.dropped?.();
+    let pastMarker = false;
+    while (this.#entries.length > 0) {
+      const op = opOf(this.#entries.head);
+      const note = this.#entries.shift();
+      // Syncs before the marker may have been eaten: only later ones are certain.
+      if (op === Op.copyEnd || op !== Op.sync) pastMarker = true;
+      if (pastMarker) this.#sentBlindly(op, note);
+    }
+  }
+
+  #sentBlindly(op: number, note: Note | undefined): void {
+    const at = this.#uncertain;
+    if (!at) return;
+    note?.dropped?.();
+    at.lastIsSync = op === Op.sync || (at.lastIsSync && op === Op.copyEnd);
+    // Another COPY could be begun by these, which would take our probe for its data; a Close has the probe's answer.
+    if (op === Op.query || op === Op.execute || op === Op.functionCall || op === Op.close) at.risky = true;
+  }
+
+  #replyBlindly(type: number, status: number): Verdict {
+    const at = this.#uncertain;
+    if (!at) return Verdict.broken;
+    if (type === Backend.readyForQuery) this.#status = status;
+    if (at.probe === 'close' && type === Backend.closeComplete) {
+      at.probe = 'sync';
+      return Verdict.hide;
+    }
+    if (at.probe === 'sync') {
+      if (type !== Backend.readyForQuery) return Verdict.broken;
+      this.#uncertain = undefined;
+      this.#unsynced = false;
+      return Verdict.hide;
+    }
+    return Verdict.pass;
+  }
+
+  #errorBlindly(): Verdict {
+    return this.#uncertain?.probe === 'sync' ? Verdict.hide : Verdict.pass;
+  }
+}
+
+const VERDICT_OF_ERROR: Readonly<Record<number, Verdict>> = {
+  [Kind.forward]: Verdict.pass,
+  [Kind.swallow]: Verdict.hide,
+  [Kind.mask]: Verdict.mask,
+};
+
+/** True when answers to this entry need no look: data rows only advance the frame walker. */
+export const streamsData = (entry: number): boolean => isPlain(entry) && (entry === Op.query || entry === Op.execute);

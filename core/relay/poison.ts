@@ -1,0 +1,29 @@
+/**
+ * Refuses a message in its place: the server gets one it must refuse there. It keeps the order, aborts the
+ * transaction, skips to Sync and answers the right status; only the text of its error is replaced.
+ */
+import { randomBytes } from 'node:crypto';
+import { encodeBind, encodeExecute, encodeFunctionCall, encodeParse, encodeQuery } from '../wire/to-server.ts';
+import { Op } from './entries.ts';
+
+/** A syntax error whatever the settings; it appears in the server's log and says there what happened. */
+const TEXT = 'postern refused this statement, the client got the reason';
+
+/** A guessable name was executed when the client owned it. */
+const unknownName = (): string => `postern_${randomBytes(16).toString('hex')}`;
+
+/** The message to send instead of a refused one with operation `op`. */
+export function poison(op: number): Buffer {
+  switch (op) {
+    case Op.query:
+      return encodeQuery(TEXT);
+    case Op.parse:
+      return encodeParse('', TEXT);
+    case Op.bind:
+      return encodeBind('', unknownName());
+    case Op.execute:
+      return encodeExecute(unknownName());
+    default:
+      return encodeFunctionCall(0);
+  }
+}

@@ -1,0 +1,65 @@
+/** Which SQL stands behind a prepared statement or portal; kept only where a plugin looks at statements. */
+import { GatewayError } from '../errors.ts';
+
+/** Takes a change back, because the server discarded the message that made it. */
+export type Undo = () => void;
+
+/** Names in use at once, by one session. */
+const MOST_NAMES = 10_000;
+
+class Names {
+  readonly #texts = new Map<string, string>();
+
+  get(name: string): string | undefined {
+    return this.#texts.get(name);
+  }
+
+  change(name: string, text: string | undefined): Undo {
+    const before = this.#texts.get(name);
+    if (text !== undefined && before === undefined && this.#texts.size >= MOST_NAMES) {
+      throw new GatewayError('program_limit_exceeded', `more than ${MOST_NAMES} prepared statements or portals`);
+    }
+    this.#put(name, text);
+    return () => {
+      this.#put(name, before);
+    };
+  }
+
+  clear(): void {
+    this.#texts.clear();
+  }
+
+  #put(name: string, text: string | undefined): void {
+    if (text === undefined) this.#texts.delete(name);
+    else this.#texts.set(name, text);
+  }
+}
+
+/** Follows Parse, Bind and Close as they are sent; what the server then discards is undone by its entry. */
+export class Prepared {
+  readonly #statements = new Names();
+  readonly #portals = new Names();
+
+  /** Empty when the gateway did not see it: PREPARE in SQL, or a cursor. */
+  ofStatement(name: string): string {
+    return this.#statements.get(name) ?? '';
+  }
+  ofPortal(name: string): string {
+    return this.#portals.get(name) ?? '';
+  }
+
+  parse(name: string, sql: string): Undo {
+    return this.#statements.change(name, sql);
+  }
+  bind(portal: string, statement: string): Undo {
+    return this.#portals.change(portal, this.ofStatement(statement));
+  }
+  close(kind: 'S' | 'P', name: string): Undo {
+    return (kind === 'S' ? this.#statements : this.#portals).change(name, undefined);
+  }
+
+  /** Portals die with their transaction. */
+  transactionEnded(): void {
+    this.#portals.clear();
+  }
+}

@@ -1,0 +1,114 @@
+/** Tells `on.statement` observers of each statement once, when its last answer has passed. */
+import type { Events } from '../events.ts';
+import type { GatewayError } from '../errors.ts';
+import type { Statement } from '../statement.ts';
+import { errorFields, readCommandComplete } from '../wire/backend.ts';
+import { Backend } from '../wire/frames.ts';
+import type { Note } from './entries.ts';
+
+/** A finished statement; the connection adds its session. */
+export type StatementEnd = Omit<Events['statement'], 'session'>;
+
+/** What is known of a statement when it is sent. */
+export interface StatementBegin {
+  readonly id: number;
+  readonly kind: Statement['kind'];
+  readonly sql: string;
+  readonly bytesIn: number;
+}
+
+/** Longest text told, in UTF-16 code units. */
+const LONGEST_TEXT = 65_536;
+
+class Running {
+  readonly #begin: StatementBegin;
+  readonly #wall = Date.now();
+  readonly #since = performance.now();
+  readonly #tags: string[] = [];
+  #rows = 0;
+  #bytesIn: number;
+  #bytesOut = 0;
+  sqlstate: string | undefined;
+  error: GatewayError | undefined;
+
+  constructor(begin: StatementBegin) {
+    this.#begin = begin;
+    this.#bytesIn = begin.bytesIn;
+  }
+
+  received(bytes: number): void {
+    this.#bytesIn += bytes;
+  }
+
+  answered(type: number, bytes: number, body: Buffer | undefined): void {
+    this.#bytesOut += bytes;
+    if (!body) return;
+    if (type === Backend.errorResponse) this.sqlstate ??= errorFields(body).code;
+    if (type === Backend.commandComplete) this.#completed(readCommandComplete(body));
+  }
+
+  end(): StatementEnd {
+    const { id, kind, sql } = this.#begin;
+    return {
+      ...{ id, kind, sql: sql.slice(0, LONGEST_TEXT), truncated: sql.length > LONGEST_TEXT },
+      ...{ tags: this.#tags, rows: this.#rows, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut },
+      ...{ startedAt: this.#wall, durationMs: performance.now() - this.#since },
+      ...(this.sqlstate === undefined ? {} : { sqlstate: this.sqlstate }),
+      ...(this.error === undefined ? {} : { error: this.error }),
+    };
+  }
+
+  /** `SELECT 5`, `INSERT 0 5`, `COPY 5`: the last number counts rows (manual, 55.7 CommandComplete). */
+  #completed(tag: string): void {
+    this.#tags.push(tag);
+    this.#rows += Number(/ (\d+)$/.exec(tag)?.[1] ?? 0);
+  }
+}
+
+/** One per session, only where somebody observes statements. */
+export class StatementLog {
+  readonly #tell: (ended: StatementEnd) => void;
+  readonly #running = new Set<Running>();
+
+  constructor(tell: (ended: StatementEnd) => void) {
+    this.#tell = tell;
+  }
+
+  /** The note that follows a statement which was sent; `error` if something was sent in its stead. */
+  follow(begin: StatementBegin, error?: GatewayError): Required<Pick<Note, 'closed' | 'dropped' | 'answered' | 'received'>> {
+    const running = new Running(begin);
+    running.error = error;
+    this.#running.add(running);
+    // A Parse or Bind that went well is not a statement that ran.
+    const silent = begin.kind === 'parse' || begin.kind === 'bind';
+    const end = (told: boolean): void => {
+      if (!this.#running.delete(running) || !told) return;
+      if (running.error) running.sqlstate = running.error.sqlstate;
+      this.#tell(running.end());
+    };
+    return {
+      answered: (type, bytes, body) => {
+        running.answered(type, bytes, body);
+      },
+      received: (bytes) => {
+        running.received(bytes);
+      },
+      closed: () => {
+        end(!silent || running.error !== undefined);
+      },
+      // Dropped without an error of its own: it stood behind one and never ran.
+      dropped: () => {
+        end(running.sqlstate !== undefined || running.error !== undefined);
+      },
+    };
+  }
+
+  /** The connection is over: whether what was under way took effect is not known (08006, manual Appendix A). */
+  abandon(): void {
+    for (const running of this.#running) {
+      running.sqlstate ??= '08006';
+      this.#tell(running.end());
+    }
+    this.#running.clear();
+  }
+}
