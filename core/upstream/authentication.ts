@@ -1,0 +1,107 @@
+/** Proves to a server that the gateway may log in as the role, and, where the method can, the server to the gateway. */
+import { createHash } from 'node:crypto';
+import { GatewayError } from '../errors.ts';
+import { readAuthentication } from '../wire/backend.ts';
+import type { AuthenticationRequest } from '../wire/backend.ts';
+import { serverEndPoint } from '../wire/channel-binding.ts';
+import { Backend } from '../wire/frames.ts';
+import { ScramClient } from '../wire/scram.ts';
+import { encodePassword, encodeSaslInitialResponse, encodeSaslResponse } from '../wire/to-server.ts';
+import { errorIn, unexpected } from './conversation.ts';
+import type { Conversation } from './conversation.ts';
+import type { Dialed } from './dial.ts';
+import { loginRefused, refusedByServer } from './refusals.ts';
+
+/** As whom the gateway logs in. */
+export interface Credentials {
+  readonly role: string;
+  /** Absent where the config says `trust`. */
+  readonly password?: string;
+}
+
+/** What is known of the server before it asks. */
+export type Peer = Pick<Dialed, 'proven' | 'certificate'>;
+
+/**
+ * Answers authentication requests until AuthenticationOk (manual, 55.2.1 and 55.3).
+ * @throws GatewayError `sqlserver_rejected_establishment_of_sqlconnection` if the server refuses, wants a method the
+ * gateway does not use here, or fails to prove that it knows the password
+ */
+export async function authenticate(talk: Conversation, credentials: Credentials, peer: Peer): Promise<void> {
+  const request = await nextRequest(talk);
+  const { role, password } = credentials;
+  if (request.kind === 'ok') {
+    if (password === undefined || peer.proven) return;
+    // Whoever answers to that name would get the sessions: only SCRAM or TLS show that it is the right one.
+    throw refuse(
+      "it asks for no password and has not proven who it is: use TLS, or login: { kind: 'trust' }",
+    );
+  }
+  if (password === undefined) throw refuse("it asks for a password although login.kind is 'trust'");
+  if (request.kind === 'sasl') return scram(talk, password, request.mechanisms, peer);
+  if (request.kind === 'md5') return disclose(talk, 'md5', peer, md5(role, password, request.salt));
+  if (request.kind === 'cleartext') return disclose(talk, 'cleartext', peer, password);
+  const what = request.kind === 'unsupported' ? `method ${request.code}` : `${request.kind} out of order`;
+  throw refuse(`it asks for authentication ${what}, which the gateway does not know`);
+}
+
+async function nextRequest(talk: Conversation): Promise<AuthenticationRequest> {
+  const message = await talk.next();
+  const error = errorIn(message);
+  if (error) throw refusedByServer(error);
+  // Nothing else may come before AuthenticationOk, a notice neither (wire: libpq breaks as well).
+  if (message.type !== Backend.authentication) throw unexpected(message);
+  return readAuthentication(message.body);
+}
+
+async function expectOk(talk: Conversation): Promise<void> {
+  const { kind } = await nextRequest(talk);
+  if (kind !== 'ok') throw refuse(`it asks for a second authentication (${kind})`);
+}
+
+async function scram(
+  talk: Conversation,
+  password: string,
+  offered: readonly string[],
+  peer: Peer,
+): Promise<void> {
+  const channelBinding = peer.certificate && serverEndPoint(peer.certificate);
+  try {
+    const client = new ScramClient({ password, offered, channelBinding });
+    talk.send(encodeSaslInitialResponse(client.mechanism, client.clientFirst()));
+    talk.send(encodeSaslResponse(await client.continue(await saslData(talk, 'sasl-continue'))));
+    client.finish(await saslData(talk, 'sasl-final'));
+  } catch (error) {
+    const ours =
+      error instanceof GatewayError && /^(protocol_violation|feature_not_supported)$/.test(error.code);
+    throw ours ? loginRefused(error) : error;
+  }
+  await expectOk(talk);
+}
+
+async function saslData(talk: Conversation, wanted: 'sasl-continue' | 'sasl-final'): Promise<Buffer> {
+  const request = await nextRequest(talk);
+  if (request.kind === wanted && 'data' in request) return request.data;
+  // An AuthenticationOk here would be a server that skips the proof that it knows the password.
+  throw refuse(`it sent ${request.kind} where SCRAM demands ${wanted}`);
+}
+
+/** Methods that give the password, or what is as good as it, to whoever listens. */
+async function disclose(talk: Conversation, method: string, peer: Peer, answer: string): Promise<void> {
+  if (!peer.certificate)
+    throw refuse(`it asks for ${method} authentication, which the gateway answers inside TLS only`);
+  talk.send(encodePassword(answer));
+  await expectOk(talk);
+}
+
+/** AuthenticationMD5Password's answer (manual, 55.2.1): concat('md5', md5(concat(md5(password, user), salt))). */
+function md5(role: string, password: string, salt: Buffer): string {
+  const inner = createHash('md5')
+    .update(password + role)
+    .digest('hex');
+  return `md5${createHash('md5').update(inner).update(salt).digest('hex')}`;
+}
+
+function refuse(why: string): GatewayError {
+  return loginRefused(new Error(`the server cannot be logged in to: ${why}`));
+}

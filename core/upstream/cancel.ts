@@ -1,0 +1,53 @@
+/** Sends a CancelRequest and waits until it can no longer hit anything. */
+import type { DatabaseOptions } from '../config.ts';
+import { encodeCancel } from '../wire/greeting.ts';
+import { whenClosed } from './closing.ts';
+import { abortable, within } from './deadline.ts';
+import { dial } from './dial.ts';
+import type { Address, DialOptions } from './dial.ts';
+import type { BackendKey } from './login.ts';
+
+/** What a cancel needs. */
+export interface CancelRequest {
+  readonly database: DatabaseOptions;
+  /** Where the connection to be cancelled really is. */
+  readonly address: Address;
+  readonly key: BackendKey;
+  /** Milliseconds until the server must have closed. Default 10000. */
+  readonly cancelMs?: number | undefined;
+  /** As for {@link dial}. */
+  readonly connectMs?: number | undefined;
+}
+
+const NEVER = new AbortController().signal;
+
+/**
+ * Resolves when the server closed the cancel connection, which it does after the signal was sent (manual, 55.2.8). False
+ * if it did not in time, or could not be reached: whether the query ends is then unknown. Never rejects.
+ */
+export async function cancel({
+  database,
+  address,
+  key,
+  cancelMs = 10_000,
+  connectMs,
+}: CancelRequest): Promise<boolean> {
+  const late = (): Error => new Error('the server did not close the cancel connection');
+  const options: DialOptions = { address, ...(connectMs !== undefined && { connectMs }) };
+  try {
+    await within(cancelMs, NEVER, late, async (signal) => {
+      const { channel } = await dial(database, signal, options);
+      try {
+        const closed = whenClosed(channel);
+        channel.write(encodeCancel(key.pid, key.secret));
+        channel.resume();
+        await abortable(closed, signal);
+      } finally {
+        channel.destroy();
+      }
+    });
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,41 @@
+/** Limits of time: work that ends at its deadline or when its caller gives up, with no timer left behind. */
+
+/**
+ * Runs `work` with a signal that is aborted when `signal` is, or after `ms` milliseconds with the error `late` makes.
+ * `work` must heed its signal; whatever it throws after the abort is replaced by the reason of the abort.
+ */
+export async function within<T>(
+  ms: number,
+  signal: AbortSignal,
+  late: () => Error,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  const inner = new AbortController();
+  const timer = setTimeout(() => inner.abort(late()), ms);
+  const relay = (): void => inner.abort(signal.reason);
+  signal.addEventListener('abort', relay);
+  try {
+    return await work(inner.signal);
+  } catch (error) {
+    throw inner.signal.aborted ? inner.signal.reason : error;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', relay);
+  }
+}
+
+/** Waits for a promise that knows nothing of the signal; rejects with the signal's reason when that comes first. */
+export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    stop = () => reject(signal.reason as Error);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop);
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}

@@ -1,0 +1,44 @@
+/** From the startup packet to the first ReadyForQuery of a server connection. */
+import { readBackendKeyData, readReadyForQuery } from '../wire/backend.ts';
+import { Backend } from '../wire/frames.ts';
+import { encodeStartup } from '../wire/greeting.ts';
+import { authenticate } from './authentication.ts';
+import type { Credentials, Peer } from './authentication.ts';
+import { errorIn, unexpected } from './conversation.ts';
+import type { Conversation } from './conversation.ts';
+import { refusedByServer, unreachable } from './refusals.ts';
+
+/** BackendKeyData: what cancels a query of this connection. */
+export interface BackendKey {
+  readonly pid: number;
+  /** 4 to 256 bytes. */
+  readonly secret: Buffer;
+}
+
+/** What a login needs. */
+export interface LoginRequest {
+  readonly startup: readonly (readonly [string, string])[];
+  readonly credentials: Credentials;
+  readonly peer: Peer;
+}
+
+/**
+ * Logs in; the server is idle afterwards. Its ParameterStatus values are in `talk.parameters`.
+ * @throws GatewayError as {@link refusedByServer} and {@link unreachable} make them, or the signal's reason
+ */
+export async function login(talk: Conversation, request: LoginRequest): Promise<BackendKey> {
+  talk.send(encodeStartup(request.startup));
+  await authenticate(talk, request.credentials, request.peer);
+  let key: BackendKey | undefined;
+  for (;;) {
+    const message = await talk.reply();
+    const error = errorIn(message);
+    if (error) throw refusedByServer(error);
+    if (message.type === Backend.readyForQuery && readReadyForQuery(message.body) === 'I') break;
+    if (message.type !== Backend.backendKeyData || key) throw unexpected(message);
+    const { processId, secret } = readBackendKeyData(message.body);
+    key = { pid: processId, secret: Buffer.from(secret) };
+  }
+  if (key) return key;
+  throw unreachable(new Error('the server sent no BackendKeyData, so that nothing could be cancelled'));
+}

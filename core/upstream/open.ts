@@ -1,0 +1,152 @@
+/** Opens one server connection: dial, log in as the mapped role, verify, set, hand out. */
+import type { DatabaseOptions } from '../config.ts';
+import { GatewayError } from '../errors.ts';
+import type { RoleName } from '../names.ts';
+import type { Channel } from '../net/channel.ts';
+import type { Backend, Startup, Upstream } from '../session.ts';
+import { TERMINATE } from '../wire/to-server.ts';
+import type { Credentials } from './authentication.ts';
+import { cancel } from './cancel.ts';
+import type { CancelRequest } from './cancel.ts';
+import type { ServerConnection } from './connection.ts';
+import { Conversation } from './conversation.ts';
+import { within } from './deadline.ts';
+import { dial } from './dial.ts';
+import type { Dialed } from './dial.ts';
+import { login } from './login.ts';
+import { passwordOf } from './passwords.ts';
+import { unreachable } from './refusals.ts';
+import { applySettings } from './settings.ts';
+import { asksForReplication, startupParameters } from './startup.ts';
+import { tooMighty, verify } from './verify.ts';
+
+/** How long the steps may take, in milliseconds. */
+export interface Timeouts {
+  /** Name resolution, connection and TLS. Default 5000. */
+  readonly connectMs?: number;
+  /** From the startup packet to the hand-over, the password's source included. Default 10000. */
+  readonly loginMs?: number;
+  /** A CancelRequest, until the server closed its connection. Default 10000. */
+  readonly cancelMs?: number;
+}
+
+/** What kind of connection is wanted, and for whom. */
+export interface OpenRequest {
+  /** The key of `databases`, for operators' messages. */
+  readonly entry: string;
+  readonly database: DatabaseOptions;
+  readonly upstream: Upstream;
+  readonly startup: Startup;
+  /** The client's `replication` parameter as it was given. */
+  readonly replication?: string | undefined;
+  readonly signal: AbortSignal;
+  readonly timeouts?: Timeouts | undefined;
+}
+
+/**
+ * Opens a connection that is idle, logged in as `upstream.role`, verified, with the settings of `onCheckout` in force.
+ * Nothing is left open when it rejects.
+ * @throws GatewayError as dial, login, verify and applySettings do, or the signal's reason
+ */
+export async function open(request: OpenRequest): Promise<ServerConnection> {
+  const { database, upstream, signal, timeouts = {} } = request;
+  const { role } = upstream;
+  if (role === undefined) throw new GatewayError('invalid_authorization_specification', 'no role is mapped');
+  // Before anything is connected: these may refuse.
+  const startup = startupParameters({ ...request, role, replicationAllowed: database.replication });
+  const loginMs = timeouts.loginMs ?? 10_000;
+  const late = (): Error => unreachable(new Error(`${request.entry}: no login within ${loginMs} ms`));
+  const credentials = await within(loginMs, signal, late, (inner) => credentialsOf(request, role, inner));
+  const dialed = await dial(database, signal, timeouts);
+  try {
+    const step = { ...request, role, credentials, dialed, startup };
+    return await within(loginMs, signal, late, (inner) => prepare({ ...step, signal: inner }));
+  } catch (error) {
+    dialed.channel.destroy();
+    throw asRefusal(error);
+  }
+}
+
+async function credentialsOf(
+  request: OpenRequest,
+  role: RoleName,
+  signal: AbortSignal,
+): Promise<Credentials> {
+  const { database, upstream, entry } = request;
+  if (database.login.kind === 'trust') return { role };
+  return {
+    role,
+    password: await passwordOf(database.login, { entry, role, database: upstream.database }, signal),
+  };
+}
+
+interface Preparation extends Omit<OpenRequest, 'startup'> {
+  readonly role: RoleName;
+  readonly credentials: Credentials;
+  readonly dialed: Dialed;
+  readonly startup: readonly (readonly [string, string])[];
+}
+
+async function prepare(step: Preparation): Promise<ServerConnection> {
+  const { credentials, database, dialed, role, startup, upstream, timeouts } = step;
+  const talk = new Conversation(dialed.channel, step.signal);
+  try {
+    const key = await login(talk, { startup, credentials, peer: dialed });
+    const backend: Backend = { pid: key.pid, host: database.host, role };
+    if (asksForReplication(step.replication)) checkReplication(step);
+    else {
+      await verify(talk, {
+        role,
+        schemas: upstream.schemas,
+        privilegedRoles: database.privilegedRoles ?? [],
+      });
+      await applySettings(talk, backend, upstream.onCheckout);
+    }
+    const canceling = { database, address: dialed.address, key, ...timeouts };
+    return new OpenConnection(backend, dialed.channel, talk.parameters, canceling);
+  } finally {
+    talk.end();
+  }
+}
+
+/** A replication connection takes no extended query, so nothing can be looked up or set on it: by the config alone. */
+function checkReplication({ database, role, upstream }: Preparation): void {
+  if (!database.privilegedRoles?.includes(role)) throw tooMighty(role, role);
+  if (upstream.onCheckout.length === 0) return;
+  throw new GatewayError(
+    'feature_not_supported',
+    'replication connections cannot carry the settings of this session',
+  );
+}
+
+/** The wire's decoders say `protocol_violation`: right for a client's bytes, but here the server is to blame. */
+function asRefusal(error: unknown): unknown {
+  return error instanceof GatewayError && error.code === 'protocol_violation' ? unreachable(error) : error;
+}
+
+class OpenConnection implements ServerConnection {
+  readonly pid: number;
+  readonly host: string;
+  readonly role: RoleName;
+  readonly channel: Channel;
+  readonly parameters: Map<string, string>;
+  readonly #canceling: CancelRequest;
+
+  constructor(backend: Backend, channel: Channel, parameters: Map<string, string>, canceling: CancelRequest) {
+    this.pid = backend.pid;
+    this.host = backend.host;
+    this.role = backend.role;
+    this.channel = channel;
+    this.parameters = parameters;
+    this.#canceling = canceling;
+  }
+
+  async cancel(): Promise<boolean> {
+    // The process id may belong to another backend by now.
+    return this.channel.closed || cancel(this.#canceling);
+  }
+
+  close(): void {
+    this.channel.finish(TERMINATE);
+  }
+}

@@ -1,0 +1,63 @@
+/** The gateway's own statements on a connection that no client has yet. */
+import { serialize } from 'pg-protocol';
+import { readReadyForQuery } from '../wire/backend.ts';
+import type { ServerError } from '../wire/backend.ts';
+import { BodyReader } from '../wire/body.ts';
+import { Backend } from '../wire/frames.ts';
+import { errorIn, unexpected } from './conversation.ts';
+import type { Conversation } from './conversation.ts';
+
+/** Values of a Bind: a string travels as text, a Buffer in binary form. */
+export type Values = readonly (string | Buffer)[];
+
+/** Columns of one row in text form; null is SQL NULL. */
+export type TextRow = readonly (string | null)[];
+
+/** Rows in the order of the executions, or the error that ended them. */
+export type Outcome = { readonly rows: readonly TextRow[] } | { readonly error: ServerError };
+
+const REPLIES: ReadonlySet<number> = new Set([
+  Backend.parseComplete,
+  Backend.bindComplete,
+  Backend.commandComplete,
+  Backend.closeComplete,
+]);
+
+/**
+ * Runs one constant text once per list of values, as one batch of the extended protocol: all of it in one transaction,
+ * values only in Bind. Resolves after its ReadyForQuery; the unnamed statement is closed, so that nothing is left for a
+ * client to execute.
+ */
+export async function execute(
+  talk: Conversation,
+  sql: string,
+  executions: readonly Values[],
+): Promise<Outcome> {
+  const runs = executions.flatMap((values) => [serialize.bind({ values: [...values] }), serialize.execute()]);
+  talk.send(
+    Buffer.concat([
+      serialize.parse({ text: sql }),
+      ...runs,
+      serialize.close({ type: 'S' }),
+      serialize.sync(),
+    ]),
+  );
+  const rows: TextRow[] = [];
+  let error: ServerError | undefined;
+  for (;;) {
+    const message = await talk.reply();
+    if (message.type === Backend.readyForQuery && readReadyForQuery(message.body) === 'I') break;
+    if (error) throw unexpected(message);
+    error = errorIn(message);
+    if (message.type === Backend.dataRow) rows.push(textRow(message.body));
+    else if (!error && !REPLIES.has(message.type)) throw unexpected(message);
+  }
+  return error ? { error } : { rows };
+}
+
+function textRow(body: Buffer): TextRow {
+  const reader = new BodyReader(body);
+  const columns = Array.from({ length: reader.uint16() }, () => reader.sized()?.toString('utf8') ?? null);
+  reader.end();
+  return columns;
+}

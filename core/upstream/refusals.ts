@@ -1,0 +1,61 @@
+/** What a client is told when there is no server connection for it; what really happened goes into `cause`. */
+import { GatewayError, SQLSTATES } from '../errors.ts';
+import type { Condition } from '../errors.ts';
+
+/** The fields of a server's ErrorResponse that are looked at (manual, 55.8). */
+export interface ServerRefusal {
+  /** SQLSTATE, if the server sent one. */
+  readonly code?: string | undefined;
+  readonly message?: string | undefined;
+}
+
+/** Refusals that say something about the request or the moment, not about the gateway's secrets: passed on. */
+const PASSED: ReadonlySet<Condition> = new Set<Condition>([
+  'too_many_connections',
+  'cannot_connect_now',
+  'invalid_catalog_name',
+  'insufficient_privilege',
+  'invalid_schema_name',
+  'invalid_parameter_value',
+  'admin_shutdown',
+  'crash_shutdown',
+]);
+
+const CONDITIONS = new Map<string, Condition>(
+  Object.entries(SQLSTATES).map(([condition, sqlstate]) => [sqlstate, condition as Condition]),
+);
+
+/** No connection, or it was lost before it was ready: 08001 with one text, so that no host name reaches a client. */
+export function unreachable(cause: unknown): GatewayError {
+  return new GatewayError(
+    'sqlclient_unable_to_establish_sqlconnection',
+    'could not connect to the database',
+    { cause },
+  );
+}
+
+/** The gateway's own login failed: 08004 with one text. */
+export function loginRefused(cause: unknown): GatewayError {
+  return new GatewayError(
+    'sqlserver_rejected_establishment_of_sqlconnection',
+    "the database refused the gateway's login",
+    { cause },
+  );
+}
+
+/** Puts a server's ErrorResponse into one line for the operator's log. */
+export function describeRefusal(error: ServerRefusal): string {
+  return `the server said ${error.code || 'no SQLSTATE'}: ${(error.message || 'no message').slice(0, 1000)}`;
+}
+
+/** Translates a server's ErrorResponse at login: code and message pass where they concern the client, else 08004. */
+export function refusedByServer(error: ServerRefusal): GatewayError {
+  const cause = new Error(describeRefusal(error));
+  const condition = CONDITIONS.get(error.code ?? '');
+  if (condition === undefined || !PASSED.has(condition)) return loginRefused(cause);
+  return new GatewayError(
+    condition,
+    (error.message || 'the database refused the connection').slice(0, 1000),
+    { cause },
+  );
+}

@@ -1,0 +1,87 @@
+/** What goes into the upstream startup packet: rebuilt field by field, never a copy of the client's. */
+import { GatewayError } from '../errors.ts';
+import type { RoleName, SchemaName } from '../names.ts';
+import type { Startup, Upstream } from '../session.ts';
+
+/** What the startup packet is made of. */
+export interface StartupRequest {
+  readonly role: RoleName;
+  readonly upstream: Upstream;
+  readonly startup: Startup;
+  /** The client's `replication` parameter as it was given. */
+  readonly replication?: string | undefined;
+  /** `replication` of the database entry. Default false. */
+  readonly replicationAllowed?: boolean | undefined;
+}
+
+/** Names that say who connects and how: nobody sets them as a run-time parameter. */
+export const RESERVED = /^(user|database|options|replication|role|session_authorization|_pq_\..*)$/i;
+
+/**
+ * Whether the client's `replication` parameter asks for a replication connection: PostgreSQL's boolean grammar
+ * (`parse_bool_with_len`: unique prefixes) or `database`.
+ * @throws GatewayError `invalid_parameter_value` for anything else, as PostgreSQL does
+ */
+export function asksForReplication(value: string | undefined): boolean {
+  if (value === undefined || /^(f|fa|fal|fals|false|n|no|of|off|0)$/i.test(value)) return false;
+  if (/^(t|tr|tru|true|y|ye|yes|on|1|database)$/i.test(value)) return true;
+  throw new GatewayError('invalid_parameter_value', 'invalid value for parameter "replication"', {
+    hint: 'Valid values are: "false", 0, "true", 1, "database".',
+  });
+}
+
+/** A search_path that PostgreSQL reads back as exactly these schemas. */
+function searchPath(schemas: readonly SchemaName[]): string {
+  return schemas.map((schema) => `"${schema.replaceAll('"', '""')}"`).join(', ');
+}
+
+/** Later wins, and names are compared as PostgreSQL does, so that the packet never holds a parameter twice. */
+class Parameters {
+  readonly #byName = new Map<string, [string, string]>();
+
+  set(name: string, value: string): void {
+    if (name === '' || name.includes('\0') || value.includes('\0')) {
+      throw new Error(`startup parameter ${JSON.stringify(name)} is empty or holds a NUL`);
+    }
+    this.#byName.set(name.toLowerCase(), [name, value]);
+  }
+
+  setAll(parameters: Readonly<Record<string, string>>): void {
+    for (const [name, value] of Object.entries(parameters)) {
+      if (RESERVED.test(name)) throw new Error(`"${name}" cannot be set as a run-time parameter`);
+      this.set(name, value);
+    }
+  }
+
+  list(): readonly (readonly [string, string])[] {
+    return [...this.#byName.values()];
+  }
+}
+
+/**
+ * The parameters of the startup packet, each once: the role as user, the database, what the client may choose, then what
+ * is pinned. Pinned values beat `ALTER ROLE … SET` and are what RESET and DISCARD return to; `role` is pinned to `none`
+ * because every role may poison its own default of it.
+ * @throws GatewayError `feature_not_supported` for replication where the entry does not allow it
+ * @throws Error for a reserved or malformed parameter: a plugin's mistake
+ */
+export function startupParameters(request: StartupRequest): readonly (readonly [string, string])[] {
+  const { upstream, startup, replication } = request;
+  const parameters = new Parameters();
+  parameters.set('user', request.role);
+  parameters.set('database', upstream.database);
+  parameters.setAll(startup.parameters);
+  parameters.setAll(upstream.settings);
+  if (upstream.schemas.length > 0) parameters.set('search_path', searchPath(upstream.schemas));
+  parameters.set('role', 'none');
+  if (replication !== undefined && asksForReplication(replication)) {
+    if (request.replicationAllowed !== true) {
+      throw new GatewayError(
+        'feature_not_supported',
+        'replication connections are not supported for this database',
+      );
+    }
+    parameters.set('replication', replication);
+  }
+  return parameters.list();
+}

@@ -1,0 +1,75 @@
+/** Looks at a fresh login before anybody may use it: is it the mapped role, is that role harmless, are its schemas there. */
+import { GatewayError } from '../errors.ts';
+import type { SchemaName } from '../names.ts';
+import type { Conversation } from './conversation.ts';
+import { execute } from './query.ts';
+import { describeRefusal, unreachable } from './refusals.ts';
+
+/** What has to be true of a login. */
+export interface Expectation {
+  readonly role: string;
+  readonly schemas: readonly SchemaName[];
+  /** Roles that may be privileged. */
+  readonly privilegedRoles: readonly string[];
+}
+
+/**
+ * Functions, types and operators carry their schema: the role's own default of search_path may put others in front.
+ * Members of the three pg_… roles can become superuser (manual, 22.5), so they count as privileged.
+ */
+const QUERY = `/* the gateway verifies its login */
+select session_user::pg_catalog.text, current_user::pg_catalog.text,
+  (select r.rolname::pg_catalog.text from pg_catalog.pg_roles as r
+    where (r.rolsuper or r.rolreplication or r.rolbypassrls or r.rolcreaterole
+        or r.rolname operator(pg_catalog.=) 'pg_execute_server_program'::pg_catalog.name
+        or r.rolname operator(pg_catalog.=) 'pg_read_server_files'::pg_catalog.name
+        or r.rolname operator(pg_catalog.=) 'pg_write_server_files'::pg_catalog.name)
+      and pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')
+    order by r.rolname operator(pg_catalog.<>) session_user limit 1),
+  (select wanted.name from pg_catalog.unnest($1::pg_catalog.text[]) as wanted(name)
+    where not exists (select from pg_catalog.pg_namespace as n
+      where n.nspname operator(pg_catalog.=) wanted.name::pg_catalog.name) limit 1)`;
+
+/**
+ * Verifies a login by one query.
+ * @throws GatewayError `invalid_authorization_specification` if it is not the mapped role; `insufficient_privilege` if
+ * that role is superuser, REPLICATION, BYPASSRLS or CREATEROLE, or a member of such a role; `invalid_schema_name`
+ */
+export async function verify(talk: Conversation, expected: Expectation): Promise<void> {
+  const schemas = `{${expected.schemas.map((schema) => `"${schema}"`).join(',')}}`;
+  const outcome = await execute(talk, QUERY, [[schemas]]);
+  if ('error' in outcome) throw unverified(describeRefusal(outcome.error));
+  const [row] = outcome.rows;
+  if (row?.length !== 4 || outcome.rows.length !== 1)
+    throw unverified('the answer has not four columns in one row');
+  const [sessionUser, currentUser, privileged, missing] = row;
+  checkIdentity(expected.role, sessionUser, currentUser);
+  if (privileged != null && !expected.privilegedRoles.includes(expected.role))
+    throw tooMighty(expected.role, privileged);
+  if (missing != null) throw new GatewayError('invalid_schema_name', `schema "${missing}" does not exist`);
+}
+
+type Column = string | null | undefined;
+
+function checkIdentity(role: string, sessionUser: Column, currentUser: Column): void {
+  if (sessionUser === role && currentUser === role) return;
+  const cause = new Error(
+    `logged in as "${role}", but session_user is ${sessionUser}, current_user ${currentUser}`,
+  );
+  throw new GatewayError('invalid_authorization_specification', 'the login does not have the mapped role', {
+    cause,
+  });
+}
+
+/** The one refusal for roles that the config does not list as privileged. */
+export function tooMighty(role: string, privileged: string): GatewayError {
+  const why = role === privileged ? 'is privileged' : `can become "${privileged}", which is privileged`;
+  const cause = new Error(`role "${role}" ${why}: take that away, or list the role in privilegedRoles`);
+  return new GatewayError('insufficient_privilege', `role "${role}" may not be used through the gateway`, {
+    cause,
+  });
+}
+
+function unverified(why: string): GatewayError {
+  return unreachable(new Error(`the login could not be verified: ${why}`));
+}
