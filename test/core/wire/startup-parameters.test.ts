@@ -1,0 +1,195 @@
+import { describe, expect, test } from 'vitest';
+import { acceptParameters } from '../../../core/wire/startup-parameters.ts';
+import { refused } from './refused.ts';
+
+type Pairs = [name: string, value: string][];
+
+const USER: Pairs = [['user', 'ann']];
+
+const accept = (pairs: Pairs) => acceptParameters([...USER, ...pairs]);
+const parametersOf = (pairs: Pairs) => ({ ...accept(pairs).parameters });
+
+test('the allowed parameters come out under their canonical names, whatever their case', () => {
+  const accepted = parametersOf([
+    ['APPLICATION_NAME', 'psql'],
+    ['Client_Encoding', "'utf-8'"],
+    ['datestyle', 'ISO'],
+    ['timezone', 'Europe/Berlin'],
+    ['intervalSTYLE', 'iso_8601'],
+    ['extra_float_digits', '2'],
+  ]);
+  expect(accepted).toEqual({
+    application_name: 'psql',
+    client_encoding: "'utf-8'",
+    DateStyle: 'ISO',
+    TimeZone: 'Europe/Berlin',
+    IntervalStyle: 'iso_8601',
+    extra_float_digits: '2',
+  });
+});
+
+test('settings in options count as if they had been given directly', () => {
+  expect(parametersOf([['options', String.raw`-c DATESTYLE=ISO,\ DMY --application-name=x`]])).toEqual({
+    DateStyle: 'ISO, DMY',
+    application_name: 'x',
+  });
+});
+
+test('postern.… goes to the gateway, from either place', () => {
+  const { gatewayOptions, parameters } = accept([
+    ['postern.A', '1'],
+    ['options', '-c POSTERN.b=2'],
+  ]);
+  expect({ ...gatewayOptions }).toEqual({ 'postern.a': '1', 'postern.b': '2' });
+  expect({ ...parameters }).toEqual({});
+});
+
+test('records have no prototype to fall back on', () => {
+  const { gatewayOptions, parameters } = accept([]);
+  expect(Object.getPrototypeOf(gatewayOptions)).toBeNull();
+  expect(Object.getPrototypeOf(parameters)).toBeNull();
+});
+
+describe('anything else is refused, naming it and never its value', () => {
+  const names = ['role', 'session_authorization', 'search_path', 'statement_timeout', 'row_security', 'a.b'];
+  const more = [
+    'session_preload_libraries',
+    '__proto__',
+    'constructor',
+    'USER',
+    'Options',
+    '_PQ_.x',
+    '',
+    'dateſtyle',
+  ];
+  test.each([...names, ...more])('%j', (name) => {
+    const error = refused(() => accept([[name, 'hidden-value']]));
+    expect(error).toMatchObject({ sqlstate: '08P01', message: `unsupported startup parameter: "${name}"` });
+    expect(error.hint).not.toContain('hidden-value');
+  });
+
+  test.each(['role', 'search-path', 'SESSION_AUTHORIZATION', 'user', 'replication'])(
+    '%j in options',
+    (name) => {
+      const error = refused(() => accept([['options', `-c ${name}=hidden-value`]]));
+      const named = `unsupported startup parameter in options: "${name.replace('-', '_')}"`;
+      expect(error).toMatchObject({ sqlstate: '08P01', message: named });
+    },
+  );
+
+  test('also where the name is long or would forge a log line', () => {
+    const { message } = refused(() => accept([[`a\nb${'x'.repeat(500)}`, '']]));
+    expect(message).toBe(`unsupported startup parameter: "a?b${'x'.repeat(60)}…"`);
+  });
+});
+
+describe('a parameter given twice is refused', () => {
+  test.each<[string, Pairs]>([
+    ['user', [['user', 'bob']]],
+    [
+      'database',
+      [
+        ['database', 'a'],
+        ['database', 'a'],
+      ],
+    ],
+    [
+      'options',
+      [
+        ['options', ''],
+        ['options', ''],
+      ],
+    ],
+    [
+      'replication',
+      [
+        ['replication', 'no'],
+        ['replication', 'on'],
+      ],
+    ],
+    [
+      'TimeZone',
+      [
+        ['TimeZone', 'a'],
+        ['timezone', 'a'],
+      ],
+    ],
+    [
+      'DateStyle',
+      [
+        ['DateStyle', 'a'],
+        ['options', '-c datestyle=a'],
+      ],
+    ],
+    ['IntervalStyle', [['options', '-c intervalstyle=a --IntervalStyle=a']]],
+    [
+      'application_name',
+      [
+        ['options', '--application-name=a'],
+        ['application_name', 'a'],
+      ],
+    ],
+    [
+      'postern.a',
+      [
+        ['postern.A', '1'],
+        ['options', '--postern.a=2'],
+      ],
+    ],
+  ])('%s', (name, pairs) => {
+    const message = `startup parameter "${name}" is given twice`;
+    expect(refused(() => accept(pairs))).toMatchObject({ sqlstate: '08P01', message });
+  });
+});
+
+describe('who and where', () => {
+  test('the database is the user where none is named', () => {
+    expect(accept([])).toMatchObject({ user: 'ann', database: 'ann' });
+    expect(accept([['database', '']])).toMatchObject({ database: 'ann' });
+    expect(accept([['database', 'orders']])).toMatchObject({ database: 'orders' });
+  });
+
+  test.each<[Pairs]>([[[]], [[['user', '']]], [[['database', 'd']]]])(
+    'no user is refused as PostgreSQL does: %j',
+    (pairs) => {
+      expect(refused(() => acceptParameters(pairs))).toMatchObject({
+        sqlstate: '28000',
+        message: 'no PostgreSQL user name specified in startup packet',
+      });
+    },
+  );
+
+  test('names of 63 bytes pass, longer ones, which the server would cut, do not', () => {
+    const longest = `ä${'x'.repeat(61)}`;
+    expect(acceptParameters([['user', longest]]).user).toBe(longest);
+    expect(refused(() => acceptParameters([['user', `${longest}x`]])).sqlstate).toBe('28000');
+    expect(refused(() => accept([['database', 'ä'.repeat(32)]])).sqlstate).toBe('3D000');
+  });
+
+  test.each(['a\nb', '\u007f', '\u0085', '\t'])('control characters are refused: %j', (name) => {
+    expect(refused(() => acceptParameters([['user', name]])).sqlstate).toBe('28000');
+    expect(refused(() => accept([['database', name]])).sqlstate).toBe('3D000');
+  });
+});
+
+describe('replication takes the booleans of PostgreSQL, and database', () => {
+  const yes = ['true', 'T', 'tr', 'yes', 'Y', 'on', 'ON', '1'];
+  const no = ['false', 'F', 'no', 'n', 'of', 'off', '0'];
+  test.each(yes)('%s is yes', (value) => expect(accept([['replication', value]]).replication).toBe('true'));
+  test.each(no)('%s is no', (value) => expect(accept([['replication', value]]).replication).toBeUndefined());
+  test('database is database', () => {
+    expect(accept([['replication', 'database']]).replication).toBe('database');
+  });
+  test.each(['', 'o', 'Database', 'truex', '2', '01', ' on', 'on\n', 'tru e'])('%j is refused', (value) => {
+    expect(refused(() => accept([['replication', value]])).sqlstate).toBe('22023');
+  });
+});
+
+test('protocol options are listed by name, in order, and nothing of them is kept', () => {
+  const accepted = accept([
+    ['_pq_.b', '1'],
+    ['_pq_.a', '2'],
+  ]);
+  expect(accepted.protocolOptions).toEqual(['_pq_.b', '_pq_.a']);
+  expect({ ...accepted.parameters }).toEqual({});
+});
