@@ -1,0 +1,61 @@
+/** The public surface of Postern: what plugins, examples and config files import as `postern`. */
+export { defineConfig, env, file, only } from './config.ts';
+export type {
+  AdminOptions,
+  DatabaseOptions,
+  Databases,
+  Duration,
+  GatewayConfig,
+  ListenOptions,
+  ListenTls,
+  Login,
+  Rate,
+  Secret,
+  TlsMode,
+  UpstreamTls,
+} from './config.ts';
+export { milliseconds, rate } from './durations.ts';
+export type { EventRate } from './durations.ts';
+export { ConfigError, GatewayError, SQLSTATES } from './errors.ts';
+export type { Condition, ErrorDetails } from './errors.ts';
+export type { Ended, EventName, Events } from './events.ts';
+export type {
+  AccessWindow,
+  FactName,
+  Facts,
+  Identity,
+  RuleName,
+  ServiceName,
+  Services,
+  TokenRules,
+  TokenVerifier,
+} from './facts.ts';
+export { parseDatabase, parseRole, parseSchema, parseTenant } from './names.ts';
+export type { DatabaseName, RoleName, SchemaName, TenantName } from './names.ts';
+export type {
+  AnyPlugin,
+  FactChecks,
+  GatewayHandle,
+  Observers,
+  Ordered,
+  Plugin,
+  PluginEntry,
+  PluginList,
+  RouteOptions,
+  Scope,
+} from './plugin.ts';
+export type {
+  Backend,
+  Client,
+  CloseReason,
+  Disposer,
+  EndAtOptions,
+  Logger,
+  LoginSession,
+  MaybePromise,
+  Session,
+  SessionState,
+  Startup,
+  Upstream,
+} from './session.ts';
+export type { Row, Statement } from './statement.ts';
