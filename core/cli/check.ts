@@ -1,0 +1,29 @@
+/** `postern check`: loads a config as `start` would, runs nothing, and says what it is. */
+import { findConfig, loadConfig } from '../load.ts';
+import type { ResolvedConfig } from '../config-schema.ts';
+
+const list = (names: readonly string[]): string => (names.length === 0 ? 'none' : names.join(', '));
+
+function summary({ listeners, databaseNames, plugins, admin }: ResolvedConfig): string {
+  const listen = listeners.map(
+    ({ name, host, port, tls }) => `${name} (${host} port ${port}, ${tls ? 'TLS' : 'no TLS'})`,
+  );
+  const lines = [
+    ['listeners', list(listen)],
+    ['databases', list(databaseNames)],
+    ['plugins', list(plugins.map(({ name }) => name))],
+    ['admin', admin ? `${admin.host} port ${admin.port}` : 'none'],
+  ];
+  return lines.map(([what = '', is = '']) => `  ${what.padEnd(11)}${is}\n`).join('');
+}
+
+/**
+ * Prints the summary and resolves with exit code 0. Plugins are made, never set up.
+ * @param given the config file. Default: gateway.config.ts in the working directory
+ * @throws ConfigError with the sentence that says what is wrong
+ */
+export async function check(given: string | undefined): Promise<number> {
+  const path = findConfig(process.cwd(), given);
+  process.stdout.write(`${path} is valid\n${summary(await loadConfig(path))}`);
+  return 0;
+}

@@ -1,0 +1,108 @@
+/** Makes a checkout ready to run: packages installed as the lock file says, TypeScript compiled into `dist`. */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** What the compiled files depend on. */
+const SOURCES = ['core', 'plugins', 'tsconfig.json', 'package-lock.json'];
+
+/** @param {string} text */
+function say(text) {
+  process.stderr.write(`postern: ${text}\n`);
+}
+
+/**
+ * Runs a program with its complaints shown. Its other output goes to stderr too: stdout belongs to the gateway's log.
+ * @param {string} root @param {string} command @param {string[]} args
+ */
+function run(root, command, args) {
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2] });
+  if (error) say(`${command}: ${error.message}`);
+  return status === 0;
+}
+
+/**
+ * Versions by package path. Optional packages are left out: which of them are there depends on the platform.
+ * @param {string} file
+ */
+function versions(file) {
+  /** @type {Record<string, { version?: string, optional?: boolean }>} */
+  const packages = JSON.parse(readFileSync(file, 'utf8')).packages;
+  return Object.entries(packages).flatMap(([path, { version, optional }]) =>
+    path === '' || optional ? [] : [`${path}@${version}`],
+  );
+}
+
+/** @param {string} root */
+function installed(root) {
+  const present = join(root, 'node_modules/.package-lock.json');
+  if (!existsSync(present)) return false;
+  const have = new Set(versions(present));
+  return versions(join(root, 'package-lock.json')).every((wanted) => have.has(wanted));
+}
+
+/** @param {string} root */
+function install(root) {
+  say('installing packages (npm ci), once');
+  const npm = process.env.npm_execpath;
+  const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--silent'];
+  return npm?.endsWith('.js') ? run(root, process.execPath, [npm, ...args]) : run(root, 'npm', args);
+}
+
+/**
+ * Changes when a source is written, added or removed.
+ * @param {string} root
+ */
+function fingerprint(root) {
+  const hash = createHash('sha256');
+  for (const source of SOURCES) {
+    const path = join(root, source);
+    const names = statSync(path).isDirectory()
+      ? readdirSync(path, { recursive: true, encoding: 'utf8' }).sort()
+      : [''];
+    for (const name of names.filter((each) => each === '' || /\.(ts|json)$/.test(each))) {
+      const { mtimeMs, size } = statSync(join(path, name));
+      hash.update(`${source}/${name} ${mtimeMs} ${size}\n`);
+    }
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * Compiles beside `dist` and swaps, so that a gateway that starts meanwhile never reads half a build.
+ * @param {string} root @param {string} stamp @param {string} sources
+ */
+function build(root, stamp, sources) {
+  say('compiling');
+  const [dist, fresh, old] = [
+    join(root, 'dist'),
+    join(root, `dist-${process.pid}`),
+    join(root, `dist-${process.pid}-old`),
+  ];
+  try {
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    if (!run(root, process.execPath, [tsc, '-p', 'core/tsconfig.build.json', '--outDir', fresh]))
+      return false;
+    writeFileSync(join(fresh, stamp), sources);
+    if (existsSync(dist)) renameSync(dist, old);
+    renameSync(fresh, dist);
+    return true;
+  } finally {
+    for (const folder of [fresh, old]) rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Installs and compiles what is missing or out of date, saying so on stderr.
+ * @param {string} root the folder of package.json
+ * @returns {boolean} false if that failed; the reason has been printed
+ */
+export function prepare(root) {
+  if (!installed(root) && !install(root)) return false;
+  const stamp = '.sources';
+  const sources = fingerprint(root);
+  const path = join(root, 'dist', stamp);
+  if (existsSync(path) && readFileSync(path, 'utf8') === sources) return true;
+  return build(root, stamp, sources);
+}

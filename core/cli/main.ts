@@ -1,0 +1,116 @@
+/** The command line: which command, with which options; each command's own modules are loaded only when it runs. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { ParseArgsConfig } from 'node:util';
+import { ConfigError } from '../errors.ts';
+import { packageRoot } from './package-root.ts';
+
+const USAGE = `Usage: postern <command> [options]
+
+Commands
+  start   runs the gateway until SIGTERM or SIGINT; a second signal does not wait for transactions
+  check   reads the config, says what is wrong with it or what it would run, and starts nothing
+  demo    runs a gateway in front of a temporary PostgreSQL, and shows what it does
+
+Options
+  --config FILE    start, check: the config. Default: gateway.config.ts in the current folder
+  --database URL   demo: uses this PostgreSQL server as superuser instead of a temporary one
+  --port N         demo: where the gateway listens. Default: 6432, or a free port if that is taken
+  --verbose        demo: shows the gateway's log
+  --help, --version
+`;
+
+type Options = NonNullable<ParseArgsConfig['options']>;
+type Values = Readonly<Record<string, string | boolean | undefined>>;
+
+interface Command {
+  readonly options: Options;
+  /** Resolves with the exit code when the command is done. */
+  run(values: Values): Promise<number>;
+}
+
+/** A command line that cannot be understood. */
+class UsageError extends Error {}
+
+const text = (values: Values, name: string): string | undefined => {
+  const value = values[name];
+  return typeof value === 'string' ? value : undefined;
+};
+
+function port(values: Values): number | undefined {
+  const given = text(values, 'port');
+  if (given === undefined) return undefined;
+  if (!/^\d{1,5}$/.test(given) || Number(given) > 65_535)
+    throw new UsageError(`--port ${given} is not a port`);
+  return Number(given);
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  start: {
+    options: { config: { type: 'string' } },
+    run: async (values) => (await import('./start.ts')).start(text(values, 'config')),
+  },
+  check: {
+    options: { config: { type: 'string' } },
+    run: async (values) => (await import('./check.ts')).check(text(values, 'config')),
+  },
+  demo: {
+    options: { database: { type: 'string' }, port: { type: 'string' }, verbose: { type: 'boolean' } },
+    run: async (values) => {
+      const options = {
+        database: text(values, 'database'),
+        port: port(values),
+        verbose: values['verbose'] === true,
+      };
+      return (await import('./demo/demo.ts')).demo(options);
+    },
+  },
+};
+
+const GLOBAL = { help: { type: 'boolean' }, version: { type: 'boolean' } } as const satisfies Options;
+
+function parse(args: readonly string[]): { readonly command: Command | undefined; readonly values: Values } {
+  const [name = ''] = args;
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (!command && name !== '' && !name.startsWith('-')) throw new UsageError(`there is no command '${name}'`);
+  try {
+    const options: Options = { ...GLOBAL, ...command?.options };
+    const { values } = parseArgs({ args: args.slice(command ? 1 : 0), options, strict: true });
+    return { command, values: values as Values };
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+function version(): string {
+  const { version: own } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  return own;
+}
+
+/** What a person can act on; anything else keeps its stack for the report they will write. */
+function sentence(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error instanceof ConfigError || 'code' in error ? error.message : (error.stack ?? error.message);
+}
+
+/**
+ * Runs one command line (without `node` and the script). Resolves with the exit code: 0 done, 1 failed with the reason
+ * on stderr, 2 not understood. Never rejects.
+ */
+export async function main(args: readonly string[]): Promise<number> {
+  try {
+    const { command, values } = parse(args);
+    if (values['version'] === true) process.stdout.write(`${version()}\n`);
+    else if (values['help'] === true) process.stdout.write(USAGE);
+    else if (command) return await command.run(values);
+    else throw new UsageError('a command is missing');
+    return 0;
+  } catch (error) {
+    const usage = error instanceof UsageError;
+    process.stderr.write(usage ? `postern: ${error.message}\n\n${USAGE}` : `postern: ${sentence(error)}\n`);
+    return usage ? 2 : 1;
+  }
+}
