@@ -20,7 +20,7 @@ const SSL = 5679;
 const GSSENC = 5680;
 
 /** SSLRequest, as sent to a server (manual, 55.7). Never modify it. */
-export const SSL_REQUEST: Buffer = untyped(int32(REQUEST * 65_536 + SSL));
+export const SSL_REQUEST: Buffer = untyped([int32(REQUEST * 65_536 + SSL)]);
 
 /** Run-time parameters in the order of the packet, duplicates included. */
 export type ParameterPairs = readonly (readonly [name: string, value: string])[];
@@ -123,7 +123,7 @@ export function encodeStartup(parameters: Iterable<readonly [name: string, value
       throw new GatewayError('protocol_violation', `zero byte in startup parameter ${shown(name)}`);
     fields.push(cstring(name), cstring(value));
   }
-  const packet = untyped(...fields, Buffer.alloc(1));
+  const packet = untyped([...fields, Buffer.alloc(1)]);
   if (packet.length > MAX_STARTUP_PACKET) {
     throw new GatewayError('program_limit_exceeded', 'startup parameters are too long', {
       detail: `${packet.length} bytes of at most ${MAX_STARTUP_PACKET}`,
@@ -134,5 +134,5 @@ export function encodeStartup(parameters: Iterable<readonly [name: string, value
 
 /** CancelRequest (manual, 55.7); `secret` as BackendKeyData gave it. */
 export function encodeCancel(processId: number, secret: Uint8Array): Buffer {
-  return untyped(int32(REQUEST * 65_536 + CANCEL), int32(processId), secret);
+  return untyped([int32(REQUEST * 65_536 + CANCEL), int32(processId), secret]);
 }

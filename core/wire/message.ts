@@ -7,14 +7,15 @@ const MAX_MESSAGE = 0x3fff_fffe;
 /** Byte1 out of a character. */
 export const byte1 = (character: string): Buffer => Buffer.from(character, 'latin1');
 
-/** Int16; also takes 0 to 65535, the counts that PostgreSQL reads unsigned. */
+/** Int16; also takes up to 65535, the counts that PostgreSQL reads unsigned. Throws RangeError beyond 16 bits. */
 export function int16(value: number): Buffer {
   const field = Buffer.allocUnsafe(2);
-  field.writeUInt16BE(value & 0xffff);
+  if (value < 0) field.writeInt16BE(value);
+  else field.writeUInt16BE(value);
   return field;
 }
 
-/** Int32; also takes 2³¹ to 2³²-1, the object ids. Throws RangeError for anything that does not fit 32 bits. */
+/** Int32; also takes up to 2³²-1, the object ids. Throws RangeError beyond 32 bits. */
 export function int32(value: number): Buffer {
   const field = Buffer.allocUnsafe(4);
   if (value < 0) field.writeInt32BE(value);
@@ -37,17 +38,21 @@ export function sized(bytes: Uint8Array | undefined): Buffer {
 }
 
 /**
- * A message without type byte: its length, which counts itself, and its fields.
+ * A message: its type byte, its length, which counts itself, and its fields.
  * @throws GatewayError `program_limit_exceeded` if it is longer than PostgreSQL reads (1 GiB)
  */
-export function untyped(...fields: readonly Uint8Array[]): Buffer {
-  let length = 4;
-  for (const field of fields) length += field.length;
-  if (length > MAX_MESSAGE) throw new GatewayError('program_limit_exceeded', 'message is too long');
-  return Buffer.concat([int32(length), ...fields], length);
+export function message(type: string, fields: readonly Uint8Array[] = []): Buffer {
+  return Buffer.concat([byte1(type), length(fields), ...fields]);
 }
 
-/** A message: its type byte, its length and its fields. @throws GatewayError as {@link untyped} does */
-export function message(type: string, ...fields: readonly Uint8Array[]): Buffer {
-  return Buffer.concat([byte1(type), untyped(...fields)]);
+/** A message without type byte, as the first one on a connection is. @throws GatewayError as {@link message} does */
+export function untyped(fields: readonly Uint8Array[]): Buffer {
+  return Buffer.concat([length(fields), ...fields]);
+}
+
+function length(fields: readonly Uint8Array[]): Buffer {
+  let bytes = 4;
+  for (const field of fields) bytes += field.length;
+  if (bytes > MAX_MESSAGE) throw new GatewayError('program_limit_exceeded', 'message is too long');
+  return int32(bytes);
 }

@@ -3,9 +3,9 @@ import type { GatewayError } from '../errors.ts';
 import { byte1, cstring, int16, int32, message, sized } from './message.ts';
 
 /** AuthenticationOk. Constants are shared: never modify them. */
-export const AUTHENTICATION_OK: Buffer = message('R', int32(0));
+export const AUTHENTICATION_OK: Buffer = message('R', [int32(0)]);
 /** AuthenticationCleartextPassword. */
-export const AUTHENTICATION_CLEARTEXT_PASSWORD: Buffer = message('R', int32(3));
+export const AUTHENTICATION_CLEARTEXT_PASSWORD: Buffer = message('R', [int32(3)]);
 /** ParseComplete. */
 export const PARSE_COMPLETE: Buffer = message('1');
 /** BindComplete. */
@@ -19,7 +19,7 @@ export const EMPTY_QUERY_RESPONSE: Buffer = message('I');
 /** PortalSuspended. */
 export const PORTAL_SUSPENDED: Buffer = message('s');
 
-const READY = { I: message('Z', byte1('I')), T: message('Z', byte1('T')), E: message('Z', byte1('E')) };
+const READY = { I: message('Z', [byte1('I')]), T: message('Z', [byte1('T')]), E: message('Z', [byte1('E')]) };
 
 /** ReadyForQuery: idle, in a transaction, in a failed one. Shared: never modify it. */
 export function readyForQuery(status: 'I' | 'T' | 'E'): Buffer {
@@ -28,50 +28,50 @@ export function readyForQuery(status: 'I' | 'T' | 'E'): Buffer {
 
 /** AuthenticationSASL. libpq reads at most 2000 bytes here. */
 export function authenticationSasl(mechanisms: readonly string[]): Buffer {
-  return message('R', int32(10), ...mechanisms.map(cstring), Buffer.alloc(1));
+  return message('R', [int32(10), ...mechanisms.map(cstring), Buffer.alloc(1)]);
 }
 
 /** AuthenticationSASLContinue. libpq reads at most 2000 bytes here. */
 export function authenticationSaslContinue(data: Uint8Array): Buffer {
-  return message('R', int32(11), data);
+  return message('R', [int32(11), data]);
 }
 
 /** AuthenticationSASLFinal. */
 export function authenticationSaslFinal(data: Uint8Array): Buffer {
-  return message('R', int32(12), data);
+  return message('R', [int32(12), data]);
 }
 
 /** ParameterStatus. @throws GatewayError `protocol_violation` for a zero byte */
 export function parameterStatus(name: string, value: string): Buffer {
-  return message('S', cstring(name), cstring(value));
+  return message('S', [cstring(name), cstring(value)]);
 }
 
 /** BackendKeyData: a secret of 4 bytes for protocol 3.0, up to 256 for 3.2. */
 export function backendKeyData(processId: number, secret: Uint8Array): Buffer {
-  return message('K', int32(processId), secret);
+  return message('K', [int32(processId), secret]);
 }
 
 /** CommandComplete. */
 export function commandComplete(tag: string): Buffer {
-  return message('C', cstring(tag));
+  return message('C', [cstring(tag)]);
 }
 
 /** ParameterDescription. */
 export function parameterDescription(types: readonly number[]): Buffer {
-  return message('t', int16(types.length), ...types.map(int32));
+  return message('t', [int16(types.length), ...types.map(int32)]);
 }
 
 /** RowDescription of columns of type text, in text form, that belong to no table. */
 export function rowDescription(names: readonly string[]): Buffer {
   const TEXT = 25;
   const rest = Buffer.concat([int32(0), int16(0), int32(TEXT), int16(-1), int32(-1), int16(0)]);
-  return message('T', int16(names.length), ...names.flatMap((name) => [cstring(name), rest]));
+  return message('T', [int16(names.length), ...names.flatMap((name) => [cstring(name), rest])]);
 }
 
 /** DataRow of text; null is SQL NULL. */
 export function dataRow(values: readonly (string | null)[]): Buffer {
   const columns = values.map((value) => sized(value === null ? undefined : Buffer.from(value)));
-  return message('D', int16(values.length), ...columns);
+  return message('D', [int16(values.length), ...columns]);
 }
 
 /** What an ErrorResponse or NoticeResponse of ours says. */
@@ -111,7 +111,7 @@ function encodeReport(type: string, report: Report<string>): Buffer {
   const fields = [field('S', severity), field('V', severity), field('C', code), field('M', text)];
   if (detail !== undefined) fields.push(field('D', detail));
   if (hint !== undefined) fields.push(field('H', hint));
-  return message(type, ...fields, Buffer.alloc(1));
+  return message(type, [...fields, Buffer.alloc(1)]);
 }
 
 function field(code: string, text: string): Buffer {

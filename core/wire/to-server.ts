@@ -16,12 +16,12 @@ const NO_TYPES = int16(0);
 
 /** Query. */
 export function encodeQuery(sql: string): Buffer {
-  return message('Q', cstring(sql));
+  return message('Q', [cstring(sql)]);
 }
 
 /** Parse. `types` is the tail of the message as it is on the wire, count included. Default: no types. */
 export function encodeParse(name: string, sql: string, types: Uint8Array = NO_TYPES): Buffer {
-  return message('P', cstring(name), cstring(sql), types);
+  return message('P', [cstring(name), cstring(sql), types]);
 }
 
 /** Bind with parameters in text form, results in text form; null is SQL NULL. Default: no parameters. */
@@ -31,53 +31,52 @@ export function encodeBind(
   parameters: readonly (string | null)[] = [],
 ): Buffer {
   const values = parameters.map((value) => sized(value === null ? undefined : Buffer.from(value)));
-  return message(
-    'B',
+  return message('B', [
     cstring(portal),
     cstring(name),
     int16(0),
     int16(parameters.length),
     ...values,
     int16(0),
-  );
+  ]);
 }
 
 /** Describe of a prepared statement (`S`) or a portal (`P`). */
 export function encodeDescribe(kind: 'S' | 'P', name: string): Buffer {
-  return message('D', byte1(kind), cstring(name));
+  return message('D', [byte1(kind), cstring(name)]);
 }
 
 /** Execute. `maxRows` defaults to 0, no limit. */
 export function encodeExecute(portal: string, maxRows = 0): Buffer {
-  return message('E', cstring(portal), int32(maxRows));
+  return message('E', [cstring(portal), int32(maxRows)]);
 }
 
 /** Close of a prepared statement (`S`) or a portal (`P`). */
 export function encodeClose(kind: 'S' | 'P', name: string): Buffer {
-  return message('C', byte1(kind), cstring(name));
+  return message('C', [byte1(kind), cstring(name)]);
 }
 
 /** FunctionCall without arguments, result in text form; object id 0 is a function no server has. */
 export function encodeFunctionCall(oid: number): Buffer {
-  return message('F', int32(oid), int16(0), int16(0), int16(0));
+  return message('F', [int32(oid), int16(0), int16(0), int16(0)]);
 }
 
 /** CopyFail. */
 export function encodeCopyFail(reason: string): Buffer {
-  return message('f', cstring(reason));
+  return message('f', [cstring(reason)]);
 }
 
 /** PasswordMessage: cleartext, or the text that answers an md5 request. */
 export function encodePassword(text: string): Buffer {
-  return message('p', cstring(text));
+  return message('p', [cstring(text)]);
 }
 
 /** SASLInitialResponse. */
 export function encodeSaslInitialResponse(mechanism: string, response: Uint8Array | undefined): Buffer {
-  return message('p', cstring(mechanism), sized(response));
+  return message('p', [cstring(mechanism), sized(response)]);
 }
 
 /** SASLResponse. */
 export function encodeSaslResponse(response: Uint8Array): Buffer {
-  return message('p', response);
+  return message('p', [response]);
 }

@@ -29,12 +29,11 @@ export function negotiateVersion(minor: number, protocolOptions: readonly string
  * sends it and libpq compares it, although the manual speaks of the minor one.
  */
 export function negotiateProtocolVersion(minor: number, unknownOptions: readonly string[]): Buffer {
-  return message(
-    'v',
+  return message('v', [
     int32(3 * 65_536 + minor),
     int32(unknownOptions.length),
     ...unknownOptions.map(cstring),
-  );
+  ]);
 }
 
 /** Length of the cancel key for a client, in bytes: libpq of protocol 3.0 fails on any length but 4. */
