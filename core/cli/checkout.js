@@ -70,6 +70,19 @@ function fingerprint(root) {
 }
 
 /**
+ * Puts `fresh` in the place of `dist`. Where another process does the same at this moment, either build will do.
+ * @param {string} dist @param {string} fresh @param {string} old
+ */
+function swap(dist, fresh, old) {
+  try {
+    if (existsSync(dist)) renameSync(dist, old);
+    renameSync(fresh, dist);
+  } catch (error) {
+    if (!existsSync(dist)) throw error;
+  }
+}
+
+/**
  * Compiles beside `dist` and swaps, so that a gateway that starts meanwhile never reads half a build.
  * @param {string} root @param {string} stamp @param {string} sources
  */
@@ -85,8 +98,7 @@ function build(root, stamp, sources) {
     if (!run(root, process.execPath, [tsc, '-p', 'core/tsconfig.build.json', '--outDir', fresh]))
       return false;
     writeFileSync(join(fresh, stamp), sources);
-    if (existsSync(dist)) renameSync(dist, old);
-    renameSync(fresh, dist);
+    swap(dist, fresh, old);
     return true;
   } finally {
     for (const folder of [fresh, old]) rmSync(folder, { recursive: true, force: true });

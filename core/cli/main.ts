@@ -90,10 +90,11 @@ function version(): string {
   return own;
 }
 
-/** What a person can act on; anything else keeps its stack for the report they will write. */
+/** What a person can act on, with its causes; anything else keeps its stack for the report they will write. */
 function sentence(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error instanceof ConfigError || 'code' in error ? error.message : (error.stack ?? error.message);
+  if (!(error instanceof ConfigError || 'code' in error)) return error.stack ?? error.message;
+  return error.cause === undefined ? error.message : `${error.message}: ${sentence(error.cause)}`;
 }
 
 /**

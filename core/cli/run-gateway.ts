@@ -5,8 +5,11 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 /** npm passes on a Ctrl-C that the terminal has sent to us as well: so soon it is the same one, in milliseconds. */
 const SAME_MS = 300;
 
-/** Resolves at the first signal that comes `after` milliseconds or later; earlier ones are swallowed. */
-async function nextSignal(after: number, until: AbortSignal): Promise<void> {
+/**
+ * Resolves at the first SIGINT or SIGTERM that comes `after` milliseconds or later, default 0; earlier ones are swallowed.
+ * @param until stops listening when aborted; the promise then stays pending
+ */
+export async function nextSignal(until: AbortSignal, after = 0): Promise<void> {
   const since = performance.now();
   return new Promise((resolve) => {
     const forget = (): void => {
@@ -22,18 +25,10 @@ async function nextSignal(after: number, until: AbortSignal): Promise<void> {
   });
 }
 
-/**
- * Resolves when SIGINT or SIGTERM came and the gateway is done: drained after the first signal, stopped after a second.
- * @param before called at the first signal
- */
-export async function untilSignalled(
-  gateway: Pick<Gateway, 'drain' | 'stop'>,
-  before: () => void = () => undefined,
-): Promise<void> {
+/** Call it at the first signal: drains, unless a second signal says to stop at once. Resolves when the gateway is done. */
+export async function drainOrStop(gateway: Pick<Gateway, 'drain' | 'stop'>): Promise<void> {
   const done = new AbortController();
-  await nextSignal(0, done.signal);
-  before();
-  const hurried = nextSignal(SAME_MS, done.signal).then(() => gateway.stop());
+  const hurried = nextSignal(done.signal, SAME_MS).then(() => gateway.stop());
   try {
     await Promise.race([gateway.drain(), hurried]);
   } finally {

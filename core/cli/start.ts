@@ -2,7 +2,7 @@
 import { Gateway } from '../gateway.ts';
 import { findConfig, loadConfig } from '../load.ts';
 import { createLogger } from '../log.ts';
-import { untilSignalled } from './run-gateway.ts';
+import { drainOrStop, nextSignal } from './run-gateway.ts';
 
 /**
  * Resolves with exit code 0 after SIGTERM or SIGINT and the drain.
@@ -13,6 +13,7 @@ export async function start(given: string | undefined): Promise<number> {
   const config = await loadConfig(findConfig(process.cwd(), given));
   const gateway = new Gateway(config, createLogger(config.logLevel));
   await gateway.start();
-  await untilSignalled(gateway);
+  await nextSignal(new AbortController().signal);
+  await drainOrStop(gateway);
   return 0;
 }

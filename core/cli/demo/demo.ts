@@ -7,7 +7,7 @@ import { loadConfig } from '../../load.ts';
 import { createLogger } from '../../log.ts';
 import { Supervised } from '../embedded/supervised.ts';
 import { packageRoot } from '../package-root.ts';
-import { untilSignalled } from '../run-gateway.ts';
+import { drainOrStop, nextSignal } from '../run-gateway.ts';
 import { createDemoDatabase } from './database.ts';
 import type { DemoDatabase } from './database.ts';
 import { ISSUER, Issuer } from './issuer.ts';
@@ -71,6 +71,8 @@ class Undo {
 }
 
 async function present(options: DemoOptions, undo: Undo): Promise<void> {
+  // From the start: a Ctrl-C that comes while something is made is heard when it can be undone.
+  const told = nextSignal(new AbortController().signal);
   process.stdout.write('Postern demo: starting\n');
   const home = await Supervised.open('postern-demo', undefined);
   undo.add(() => home.close());
@@ -104,9 +106,9 @@ async function present(options: DemoOptions, undo: Undo): Promise<void> {
     tokenFile,
     forged: new Issuer().token('ada', 'reader', TOKEN_SECONDS),
   });
-  await untilSignalled(gateway, () => {
-    process.stdout.write('\nStopping\n');
-  });
+  await told;
+  process.stdout.write('\nStopping\n');
+  await drainOrStop(gateway);
 }
 
 /**
