@@ -29,9 +29,11 @@ export class FactBook {
     return fresh;
   }
 
-  /** Ends the time in which facts may be stated: later ones would pass no check. */
+  /** Ends the time in which facts may be stated. @throws Error if one was stated since `takeNew`: no check saw it */
   seal(): void {
     this.#sealed = true;
+    if (this.#fresh.length > 0)
+      throw new Error(`the fact '${this.#fresh[0]}' was established behind its checks`);
   }
 
   /** Puts renewed facts, which have passed their checks, in the place of the old ones. */

@@ -1,0 +1,88 @@
+/** What stands between a fact and those who rely on it: checks, promises, and rules that somebody must enforce. */
+import { GatewayError } from './errors.ts';
+import type { FactBook } from './fact-book.ts';
+import type { FactName, Facts, RuleName, TokenRules } from './facts.ts';
+import type { AnyPlugin } from './plugin.ts';
+import type { Session } from './session.ts';
+
+function internal(why: string): GatewayError {
+  return new GatewayError('internal_error', 'the login failed inside the gateway', { cause: new Error(why) });
+}
+
+async function checkFact<F extends FactName>(
+  plugin: AnyPlugin,
+  session: Session,
+  fact: F,
+  value: Facts[F],
+  renewed: boolean,
+): Promise<void> {
+  const checks: { readonly [K in F]?: (value: Facts[K], session: Session, renewed: boolean) => unknown } =
+    plugin.checks ?? {};
+  await checks[fact]?.(value, session, renewed);
+}
+
+async function runChecks(
+  plugins: readonly AnyPlugin[],
+  session: Session,
+  facts: Readonly<Partial<Facts>>,
+  names: readonly FactName[],
+  renewed: boolean,
+): Promise<void> {
+  for (const plugin of plugins) {
+    if (!plugin.checks) continue;
+    for (const name of names) {
+      const value = facts[name];
+      if (value !== undefined) await checkFact(plugin, session, name, value, renewed);
+    }
+  }
+}
+
+/**
+ * Runs every plugin's checks for the facts that `by` has just established.
+ * @throws GatewayError `internal_error` if `by` does not provide one of them; what a check throws
+ */
+export async function checkNewFacts(
+  plugins: readonly AnyPlugin[],
+  by: AnyPlugin,
+  session: Session,
+  facts: FactBook,
+): Promise<void> {
+  for (let names = facts.takeNew(); names.length > 0; names = facts.takeNew()) {
+    const foreign = names.find((name) => !by.provides?.includes(name));
+    if (foreign) throw internal(`plugin '${by.name}' established '${foreign}', which it does not provide`);
+    await runChecks(plugins, session, facts.known, names, false);
+  }
+}
+
+/** Refuses a login whose plugin left out a fact it promised. @throws GatewayError `internal_error` */
+export function refuseBrokenPromises(plugin: AnyPlugin, known: Readonly<Partial<Facts>>): void {
+  const missing = plugin.provides?.find((name) => known[name] === undefined);
+  if (missing) throw internal(`plugin '${plugin.name}' provides '${missing}' and did not establish it`);
+}
+
+/**
+ * Refuses a token rule that no plugin of the set enforces: a limit nobody keeps is worse than none.
+ * @throws GatewayError `invalid_authorization_specification`; its cause names the rule
+ */
+export function requireEnforced(plugins: readonly AnyPlugin[], rules: TokenRules | undefined): void {
+  const enforced = new Set<string>(plugins.flatMap((plugin) => plugin.enforces ?? []));
+  const idle = Object.keys(rules ?? {}).find(
+    (rule) => rules?.[rule as RuleName] !== undefined && !enforced.has(rule),
+  );
+  if (idle === undefined) return;
+  throw new GatewayError(
+    'invalid_authorization_specification',
+    'the token carries a rule that this gateway does not enforce',
+    { cause: new Error(`no plugin in this scope enforces the token rule '${idle}'`) },
+  );
+}
+
+/** Checks facts that shall replace known ones, rules included; the first error rejects. */
+export async function renewFacts(
+  plugins: readonly AnyPlugin[],
+  session: Session,
+  facts: Readonly<Partial<Facts>>,
+): Promise<void> {
+  requireEnforced(plugins, facts.rules);
+  await runChecks(plugins, session, facts, Object.keys(facts) as FactName[], true);
+}

@@ -1,0 +1,223 @@
+/** The four hooks compiled from a plugin list: the sole place that knows tapable and its sharp edges. */
+import { AsyncParallelHook, AsyncSeriesHook, AsyncSeriesWaterfallHook } from 'tapable';
+import { checkNewFacts, refuseBrokenPromises, renewFacts, requireEnforced } from './fact-checks.ts';
+import type { FactBook } from './fact-book.ts';
+import type { FactName, Facts } from './facts.ts';
+import { compileObservers } from './observers.ts';
+import type { Observed, ObserverFailed } from './observers.ts';
+import type { AnyPlugin } from './plugin.ts';
+import { inScope } from './scopes.ts';
+import { isPromise, settle } from './settle.ts';
+import type { CloseReason, LoginSession, MaybePromise, Session, Upstream } from './session.ts';
+import type { Statement } from './statement.ts';
+
+type Startup = Session<never, FactName>;
+type Login = LoginSession<FactName, FactName>;
+type Open = Session<FactName, FactName>;
+type CloseFailed = (plugin: string, error: unknown) => void;
+
+/** What `onQuery` as a whole looks at: the most any of its plugins declared. */
+export type Reads = 'none' | 'kind' | 'sql' | 'parameters';
+
+/** The hooks of one set of plugins. What a plugin throws comes out as it is; the caller tells GatewayErrors apart. */
+export interface Hooks {
+  /** The plugins of this set, in the order of the list. */
+  readonly plugins: readonly AnyPlugin[];
+  /** Every `onStartup` in turn, with the checks of what it establishes; the first error rejects. */
+  startup(session: Startup, facts: FactBook): Promise<void>;
+  /**
+   * Every `onAuth` in turn, each followed by the checks of the facts it established. Seals `facts`.
+   * @throws GatewayError `internal_error` for a promised fact that is absent, `invalid_authorization_specification`
+   * for a token rule that no plugin of this set enforces
+   */
+  auth(session: Login, facts: FactBook, upstream: Upstream): Promise<Upstream>;
+  /**
+   * Every `onQuery` in turn; undefined where no plugin has one. Returns and throws synchronously unless a plugin
+   * answered with a promise.
+   */
+  readonly query: ((session: Open, statement: Statement) => MaybePromise<Statement>) | undefined;
+  readonly reads: Reads;
+  /** Every `onClose` at once, each exactly once whatever the others do; never rejects. */
+  close(session: Session, reason: CloseReason, failed: CloseFailed): Promise<void>;
+  /** Checks facts that shall replace known ones; the caller swaps them when this resolves. */
+  renew(session: Session, facts: Readonly<Partial<Facts>>): Promise<void>;
+  /** Answers to `SET postern.x`, by their key. */
+  readonly inBand: ReadonlyMap<string, (session: Open, value: string) => Promise<void>>;
+  /** One function per event that somebody observes; they never throw. */
+  readonly observed: Observed;
+}
+
+/** A waterfall would take `null` for the new value: only objects and nothing may come back. */
+function objectOrNothing<T>(plugin: AnyPlugin, hook: string, result: T | undefined): T | undefined {
+  if (result === undefined || (typeof result === 'object' && result !== null)) return result;
+  throw new Error(
+    `plugin '${plugin.name}': ${hook} returned ${String(result)} instead of an object or nothing`,
+  );
+}
+
+function compileStartup(plugins: readonly AnyPlugin[]): Hooks['startup'] {
+  const hook = new AsyncSeriesHook<[Startup, FactBook]>(['session', 'facts'], 'onStartup');
+  for (const plugin of plugins) {
+    if (!plugin.onStartup) continue;
+    const step = async (session: Startup, facts: FactBook): Promise<void> => {
+      await plugin.onStartup?.(session);
+      await checkNewFacts(plugins, plugin, session, facts);
+    };
+    hook.tapAsync(plugin.name, (session, facts, done) => settle(() => step(session, facts), done));
+  }
+  return (session, facts) => hook.promise(session, facts);
+}
+
+function compileAuth(plugins: readonly AnyPlugin[]): Hooks['auth'] {
+  const hook = new AsyncSeriesWaterfallHook<[Upstream, Login, FactBook], Upstream | undefined>(
+    ['upstream', 'session', 'facts'],
+    'onAuth',
+  );
+  for (const plugin of plugins) {
+    if (!plugin.onAuth && !plugin.provides?.length) continue;
+    const step = async (
+      upstream: Upstream,
+      session: Login,
+      facts: FactBook,
+    ): Promise<Upstream | undefined> => {
+      const changed = (await plugin.onAuth?.(session, upstream)) as Upstream | undefined;
+      await checkNewFacts(plugins, plugin, session, facts);
+      refuseBrokenPromises(plugin, facts.known);
+      return objectOrNothing(plugin, 'onAuth', changed);
+    };
+    hook.tapAsync(plugin.name, (upstream, session, facts, done) => {
+      settle<Upstream | undefined>(() => step(upstream, session, facts), done);
+    });
+  }
+  return async (session, facts, upstream) => {
+    const connected = (await hook.promise(upstream, session, facts)) ?? upstream;
+    facts.seal();
+    requireEnforced(plugins, facts.known.rules);
+    return connected;
+  };
+}
+
+type QueryHook = AsyncSeriesWaterfallHook<[Statement, Open], Statement | undefined>;
+
+function tapQuery(hook: QueryHook, plugin: AnyPlugin): void {
+  const ask = (session: Open, statement: Statement): MaybePromise<Statement | undefined> => {
+    // A bind is assembled as soon as one plugin reads parameters; the others did not ask for it.
+    if (statement.kind === 'bind' && plugin.reads !== 'parameters') return undefined;
+    // Nothing returned is `void` to the compiler and undefined to the machine.
+    const result = plugin.onQuery?.(session, statement) as MaybePromise<Statement | undefined>;
+    if (isPromise(result)) return result.then((value) => objectOrNothing(plugin, 'onQuery', value));
+    return objectOrNothing(plugin, 'onQuery', result);
+  };
+  hook.tapAsync(plugin.name, (statement, session, done) => {
+    settle<Statement | undefined>(() => ask(session, statement), done);
+  });
+}
+
+function compileQuery(plugins: readonly AnyPlugin[]): Hooks['query'] {
+  const hook: QueryHook = new AsyncSeriesWaterfallHook(['statement', 'session'], 'onQuery');
+  for (const plugin of plugins) if (plugin.onQuery) tapQuery(hook, plugin);
+  if (!hook.isUsed()) return undefined;
+  return (session, statement) => {
+    // callAsync and not promise(): with synchronous plugins a statement costs no promise and keeps its place.
+    let outcome: { readonly error: Error | null; readonly statement: Statement } | undefined;
+    let later: ((outcome: { error: Error | null; statement: Statement }) => void) | undefined;
+    hook.callAsync(statement, session, (error, result) => {
+      outcome = { error, statement: result ?? statement };
+      later?.(outcome);
+    });
+    if (!outcome) {
+      return new Promise((resolve, reject) => {
+        later = (late) => (late.error === null ? resolve(late.statement) : reject(late.error));
+      });
+    }
+    if (outcome.error) throw outcome.error;
+    return outcome.statement;
+  };
+}
+
+function compileClose(plugins: readonly AnyPlugin[]): Hooks['close'] {
+  const hook = new AsyncParallelHook<[Session, CloseReason, CloseFailed]>(
+    ['session', 'reason', 'failed'],
+    'onClose',
+  );
+  for (const plugin of plugins) {
+    if (!plugin.onClose) continue;
+    // The hook must never hear of an error: a tap that throws keeps the taps after it from running.
+    hook.tapAsync(plugin.name, (session, reason, failed, done) => {
+      settle(
+        () => plugin.onClose?.(session, reason),
+        (error) => {
+          if (error) failed(plugin.name, error);
+          done();
+        },
+      );
+    });
+  }
+  return (session, reason, failed) => hook.promise(session, reason, failed);
+}
+
+const WIDTH: readonly Reads[] = ['none', 'kind', 'sql', 'parameters'];
+
+function widestReads(plugins: readonly AnyPlugin[]): Reads {
+  const wanted = plugins.map((plugin) => (plugin.onQuery ? WIDTH.indexOf(plugin.reads ?? 'sql') : 0));
+  return WIDTH[Math.max(0, ...wanted)] ?? 'none';
+}
+
+function compileInBand(plugins: readonly AnyPlugin[]): Hooks['inBand'] {
+  const answers = new Map<string, (session: Open, value: string) => Promise<void>>();
+  for (const plugin of plugins) {
+    for (const [key, answer] of Object.entries(plugin.inBand ?? {})) {
+      answers.set(key, async (session, value) => answer.call(plugin.inBand, session, value));
+    }
+  }
+  return answers;
+}
+
+/**
+ * Compiles the hooks of one set of plugins: once per config and scope, never per session.
+ * `observerFailed` hears once of each observer that throws. Default: nobody does.
+ */
+export function compileHooks(
+  plugins: readonly AnyPlugin[],
+  observerFailed: ObserverFailed = () => {},
+): Hooks {
+  return {
+    plugins,
+    startup: compileStartup(plugins),
+    auth: compileAuth(plugins),
+    query: compileQuery(plugins),
+    reads: widestReads(plugins),
+    close: compileClose(plugins),
+    renew: (session, facts) => renewFacts(plugins, session, facts),
+    inBand: compileInBand(plugins),
+    observed: compileObservers(plugins, observerFailed),
+  };
+}
+
+/** The hooks of one plugin list; a reload makes a new one. */
+export class HookSets {
+  readonly plugins: readonly AnyPlugin[];
+  readonly #observerFailed: ObserverFailed;
+  readonly #compiled = new Map<string, Hooks>();
+
+  /** `observerFailed` hears once of each observer that throws. Default: nobody does. */
+  constructor(plugins: readonly AnyPlugin[], observerFailed: ObserverFailed = () => {}) {
+    this.plugins = plugins;
+    this.#observerFailed = observerFailed;
+  }
+
+  /** The hooks for sessions of a listener to a database, by the names of the config and of the client. */
+  forScope(listener: string, database: string): Hooks {
+    const members = this.plugins.map((plugin) => inScope(plugin.scope, listener, database));
+    // The key is the set of plugins, not the names: clients choose database names, and may choose many.
+    const key = members.map(Number).join('');
+    const known = this.#compiled.get(key);
+    if (known) return known;
+    const hooks = compileHooks(
+      this.plugins.filter((_, place) => members[place]),
+      this.#observerFailed,
+    );
+    this.#compiled.set(key, hooks);
+    return hooks;
+  }
+}
