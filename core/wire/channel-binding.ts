@@ -30,7 +30,8 @@ const HASHES: Readonly<Record<string, string>> = {
 
 /**
  * tls-server-end-point of a certificate in DER.
- * Undefined where its signature has no hash of its own (Ed25519) or an unknown one: such a login goes unbound.
+ * Undefined where its signature has no hash of its own or an unknown one. Such a login goes unbound, and must: with an
+ * Ed25519 certificate PostgreSQL 18 offers the binding and then fails on it ("could not find digest for NID UNDEF").
  */
 export function serverEndPoint(certificate: Buffer): Buffer | undefined {
   const algorithm = signatureHash(certificate);

@@ -38,28 +38,24 @@ function onGateway(options: string): Record<string, string> | string {
   return Object.fromEntries(settings.map(({ name, value }) => [name.toLowerCase(), value]));
 }
 
-const piece = fc.constantFrom(
-  '-c',
-  '--',
-  '-c t.',
-  '--t.',
-  't.a',
-  'T-b',
-  '=',
-  '-',
-  ' ',
-  '\t',
-  '\n',
-  '\f',
-  '\\',
-  'x',
-  'ü',
-);
-const anyOptions = fc.string({ unit: piece, maxLength: 12 });
 const value = fc.string({ unit: fc.constantFrom('a', ' ', '\\', '=', '-', '\n', 'ü', "'") });
 const setting = fc
   .tuple(fc.constantFrom('-c ', '-c', '--', '-c\n'), fc.constantFrom('t.a', 'T.b', 't.c-d'), value)
   .map(([flag, name, text]) => `${flag}${name}=${text.replace(/[\\\s]/g, String.raw`\$&`)}`);
+
+/** Nearly settings: white space, backslashes, dashes and equals signs where they may change the meaning. */
+const word = fc
+  .tuple(
+    fc.constantFrom('-c ', '-c', '--', '-c\\', '-c  \\'),
+    fc.constantFrom('t.a', 'T-b', 't\\.c', 't.c--', 't.a'),
+    fc.constantFrom('=', '\\=', '=', '='),
+    fc.string({ unit: fc.constantFrom('a', '\\', '=', '-', 'ü', '\\ ', '\\\\'), maxLength: 5 }),
+  )
+  .map((parts) => parts.join(''));
+const space = fc.constantFrom(' ', '\t', '\n', '\v', '\f', '\r', ' \n ', '\u00a0', '');
+const nearlySettings = fc
+  .array(fc.tuple(word, space), { maxLength: 4 })
+  .map((words) => words.flat().join(''));
 
 test('settings written in any form and escaped are the same on a real server', async () => {
   await fc.assert(
@@ -74,7 +70,7 @@ test('settings written in any form and escaped are the same on a real server', a
 
 test('whatever we read out of options, a real server read the same or refused it', async () => {
   await fc.assert(
-    fc.asyncProperty(anyOptions, async (options) => {
+    fc.asyncProperty(nearlySettings, async (options) => {
       const ours = onGateway(options);
       const theirs = await onServer(options, Object.keys(ours));
       // Where the server refuses, our reading never comes to bear: the name it gave is not on the allow-list.
