@@ -1,0 +1,79 @@
+/** The four places keys come from, each with the pace at which it may be asked. */
+import { readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { download, MAX_DOCUMENT_BYTES } from './download.ts';
+import type { KeysFrom } from './options.ts';
+
+/** How often a source is asked, in milliseconds. */
+export interface Pace {
+  /** In the background, after an answer. */
+  readonly refresh: number;
+  /** A login waits for a new answer if the last question is older than this. */
+  readonly wait: number;
+  /** At the soonest for a key that is not in the set, and the first pause after a failure that left an old set in use. */
+  readonly unknown: number;
+  /** The first pause after a failure while there is no set at all. */
+  readonly retry: number;
+}
+
+/** One place keys come from. */
+export interface KeySource {
+  readonly kind: 'url' | 'file' | 'inline' | 'function';
+  /** Equal ids are the same place; absent where that cannot be told. */
+  readonly id?: string;
+  readonly pace: Pace;
+  /** @throws whatever went wrong; gives up when `signal` aborts */
+  load(signal: AbortSignal): Promise<unknown>;
+}
+
+/** Clients can make a gateway ask an issuer at most every 30 s, whatever they send. */
+const URL_PACE: Pace = { refresh: 300_000, wait: Infinity, unknown: 30_000, retry: 1_000 };
+const FILE_PACE: Pace = { refresh: 30_000, wait: 1_000, unknown: 0, retry: 1_000 };
+/** A function is asked by every login, so a key unknown to its last answer is unknown. */
+const FUNCTION_PACE: Pace = { refresh: 30_000, wait: 0, unknown: 1_000, retry: 1_000 };
+const NEVER: Pace = { refresh: Infinity, wait: Infinity, unknown: Infinity, retry: Infinity };
+
+function fromUrl(url: URL, ca: string | undefined): KeySource {
+  return {
+    kind: 'url',
+    id: `${url.href} ${ca ?? ''}`,
+    pace: URL_PACE,
+    // The authorities are read each time, so they can be renewed in place as well.
+    load: async (signal) => {
+      const bytes = await download(url, signal, ca === undefined ? undefined : await readFile(ca));
+      return parse(bytes.toString('utf8'));
+    },
+  };
+}
+
+function fromFile(file: string): KeySource {
+  return {
+    kind: 'file',
+    id: file,
+    pace: FILE_PACE,
+    load: async (signal) => {
+      const { size } = await stat(file);
+      if (size > MAX_DOCUMENT_BYTES) throw new Error(`the file is longer than ${MAX_DOCUMENT_BYTES} bytes`);
+      return parse(await readFile(file, { encoding: 'utf8', signal }));
+    },
+  };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's own message would quote the text.
+    throw new Error('not JSON');
+  }
+}
+
+/** Finds the source an option means. Relative files start at `directory`. */
+export function keySource(from: KeysFrom, directory: string, ca?: string): KeySource {
+  if (typeof from === 'function') {
+    return { kind: 'function', pace: FUNCTION_PACE, load: async () => from() };
+  }
+  if (typeof from !== 'string') return { kind: 'inline', pace: NEVER, load: () => Promise.resolve(from) };
+  if (!/^https?:\/\//i.test(from)) return fromFile(path.resolve(directory, from));
+  return fromUrl(new URL(from), ca === undefined ? undefined : path.resolve(directory, ca));
+}

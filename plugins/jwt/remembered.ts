@@ -1,0 +1,53 @@
+/** Tokens verified a moment ago, so that a client that opens many connections costs one signature check. */
+import { createHash } from 'node:crypto';
+import type { Identity, TokenRules } from '../../core/index.ts';
+
+/** What a good token says. */
+export interface Verified {
+  readonly identity: Identity;
+  readonly rules: TokenRules;
+}
+
+interface Entry {
+  readonly verified: Verified;
+  /** Whether the keys the token was verified with are still the issuer's. */
+  readonly stillGood: () => Promise<boolean>;
+}
+
+/** A bounded memory of tokens by their SHA-256, the longest unused forgotten first. Never remembers beyond `exp`. */
+export class RememberedTokens {
+  readonly #entries = new Map<string, Entry>();
+  readonly #limit: number;
+
+  constructor(limit = 1_000) {
+    this.#limit = limit;
+  }
+
+  async find(token: string): Promise<Verified | undefined> {
+    const key = digest(token);
+    const entry = this.#entries.get(key);
+    if (!entry) return undefined;
+    const fresh = (await entry.stillGood()) && entry.verified.identity.expiresAt.getTime() > Date.now();
+    if (fresh) this.#keep(key, entry);
+    else this.#entries.delete(key);
+    return fresh ? entry.verified : undefined;
+  }
+
+  add(token: string, verified: Verified, stillGood: () => Promise<boolean>): void {
+    this.#keep(digest(token), { verified, stillGood });
+  }
+
+  #keep(key: string, entry: Entry): void {
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    if (this.#entries.size <= this.#limit) return;
+    for (const oldest of this.#entries.keys()) {
+      this.#entries.delete(oldest);
+      return;
+    }
+  }
+}
+
+function digest(token: string): string {
+  return createHash('sha256').update(token).digest('base64');
+}

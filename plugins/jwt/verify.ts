@@ -1,0 +1,117 @@
+/** The way of a token from text to identity: what is cheap to refuse is refused before jose sees it. */
+import { errors, jwtVerify } from 'jose';
+import type { JWTPayload } from 'jose';
+import { checkBinding } from './binding.ts';
+import { identityOf } from './claims.ts';
+import { parseCompact } from './compact.ts';
+import type { CompactToken } from './compact.ts';
+import { checkHeader } from './header.ts';
+import type { Found, KeyStore } from './key-store.ts';
+import type { IssuerPolicy, Policy } from './policy.ts';
+import { KeysUnavailable, labelsOf, TokenRefused } from './refusal.ts';
+import type { TokenLabels } from './refusal.ts';
+import { RememberedTokens } from './remembered.ts';
+import type { Verified } from './remembered.ts';
+import { parseTokenRules } from './token-rules.ts';
+
+/** An issuer's policy with the store of its keys: one issuer, one key set. */
+export interface KnownIssuer {
+  readonly policy: IssuerPolicy;
+  readonly store: KeyStore;
+}
+
+/**
+ * Verifies a token for a connection: `certificateSha256` is the hex of its verified client certificate's SHA-256.
+ * @throws TokenRefused for every token that is not good
+ * @throws KeysUnavailable if that cannot be found out now
+ */
+export type Verify = (token: string, certificateSha256?: string) => Promise<Verified>;
+
+/** jose's errors carry the payload: only a code, a claim's name and a time go on. */
+function whyRefused(error: unknown): string {
+  if (error instanceof errors.JWTExpired) {
+    const { exp = Number.NaN } = error.payload;
+    // Date prints no more than this (ECMA-262, 21.4.1.1).
+    return Math.abs(exp) <= 8.64e12 ? `expired at ${new Date(exp * 1_000).toISOString()}` : 'expired';
+  }
+  if (error instanceof errors.JWTClaimValidationFailed)
+    return `${error.claim}: ${error.reason.replace('_', ' ')}`;
+  if (error instanceof errors.JWSSignatureVerificationFailed) return 'wrong signature';
+  return error instanceof errors.JOSEError ? error.code : 'could not be verified';
+}
+
+async function verifySignature(token: string, found: Found, policy: IssuerPolicy): Promise<JWTPayload> {
+  for (const key of found.keys) {
+    try {
+      const { payload } = await jwtVerify(token, key, {
+        issuer: policy.issuer,
+        audience: [...policy.audience],
+        algorithms: [...policy.algorithms],
+        // Without exp here jose accepts a token that never expires.
+        requiredClaims: ['exp', 'sub', ...policy.requiredClaims],
+        clockTolerance: policy.clockTolerance,
+      });
+      return payload;
+    } catch (error) {
+      // Only a wrong signature leaves hope for another key of the same kid.
+      if (error instanceof errors.JWSSignatureVerificationFailed && key !== found.keys.at(-1)) continue;
+      throw new TokenRefused(whyRefused(error));
+    }
+  }
+  throw new TokenRefused('no key');
+}
+
+/** Whatever else went wrong was caused by the token, and its message may quote it. */
+function labelled(error: unknown, labels: TokenLabels): Error {
+  if (error instanceof KeysUnavailable) return new KeysUnavailable(error.message, labels);
+  return new TokenRefused(error instanceof TokenRefused ? error.message : 'could not be verified', labels);
+}
+
+/** Sessions share a remembered identity, so none may change it. */
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const inner of Object.values(value)) freeze(inner);
+  }
+  return value;
+}
+
+/** Makes the verifier of a policy. */
+export function tokenVerifier(policy: Policy, issuers: ReadonlyMap<string, KnownIssuer>): Verify {
+  const remembered = new RememberedTokens();
+
+  function issuerOf(token: CompactToken): KnownIssuer {
+    const { iss } = token.claims;
+    // Chosen before any key is looked for: a key of one issuer can never vouch for another.
+    const known = typeof iss === 'string' ? issuers.get(iss) : undefined;
+    if (!known) throw new TokenRefused('iss is not a configured issuer');
+    return known;
+  }
+
+  async function verifyParsed(text: string, token: CompactToken): Promise<Verified> {
+    const { policy: asked, store } = issuerOf(token);
+    const found = await store.find(checkHeader(token.header, asked));
+    const claims = await verifySignature(text, found, asked);
+    const identity = identityOf(freeze(claims), asked, Date.now() / 1_000);
+    const verified = freeze({
+      identity,
+      rules: parseTokenRules(policy.rulesClaim, claims[policy.rulesClaim]),
+    });
+    remembered.add(text, verified, async () => (await store.current()) === found.set);
+    return verified;
+  }
+
+  return async (text, certificateSha256) => {
+    if (text.length > policy.maxTokenBytes)
+      throw new TokenRefused(`longer than ${policy.maxTokenBytes} bytes`);
+    const known = await remembered.find(text);
+    const token = known ? { header: {}, claims: known.identity.claims } : parseCompact(text);
+    try {
+      const verified = known ?? (await verifyParsed(text, token));
+      checkBinding(verified.identity.claims['cnf'], certificateSha256);
+      return verified;
+    } catch (error) {
+      throw labelled(error, labelsOf(token.header, token.claims));
+    }
+  };
+}

@@ -1,0 +1,55 @@
+/** Claims to database roles: an allow-list or map decides which role a verified token may take, never the token alone. */
+import { GatewayError } from '../../core/index.ts';
+import type { Identity, Plugin, RoleName } from '../../core/index.ts';
+import { claimAt } from './claim.ts';
+import { roleMaps } from './role-map.ts';
+import type { RoleMap, RolesOptions } from './role-map.ts';
+
+export type { RolesOptions } from './role-map.ts';
+
+function refuse(message: string, reason: string, hint?: string): never {
+  const more = { cause: new Error(reason), ...(hint === undefined ? {} : { hint }) };
+  throw new GatewayError('invalid_authorization_specification', message, more);
+}
+
+/** The roles a token may take, in the claim's order. Values of a list that mean nothing here are skipped. */
+function rolesOf(identity: Identity, maps: readonly RoleMap[]): readonly RoleName[] {
+  const map = maps.find(({ issuer }) => issuer === undefined || issuer === identity.issuer);
+  if (!map)
+    return refuse('the token maps to no role', `no roles are configured for issuer ${identity.issuer}`);
+  const value = claimAt(identity.claims, map.claim);
+  if (value === undefined && map.fallback !== undefined) return [map.fallback];
+  const values: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (!values.every((item) => typeof item === 'string')) {
+    return refuse('the token maps to no role', `claim ${map.claim} is not a text or a list of texts`);
+  }
+  const roles = values.map((item) => map.roles.get(item)).filter((name) => name !== undefined);
+  if (roles.length > 0) return [...new Set(roles)];
+  return refuse('the token maps to no role', `claim ${map.claim} names no role that is allowed`);
+}
+
+/** The role for the user name the client gave: one of the token's by name, or by `_` or the subject the first. */
+function chosenRole(user: string, subject: string, roles: readonly RoleName[]): RoleName {
+  const named = roles.find((name) => name === user);
+  const chosen = named ?? (user === '_' || user === subject ? roles[0] : undefined);
+  if (chosen !== undefined) return chosen;
+  const hint = `Use the user name _ (psql -U _) for the role the token names. It may take: ${roles.join(', ')}.`;
+  return refuse(`the token may not take role "${user}"`, 'the user name is no role of the token', hint);
+}
+
+/**
+ * Maps a claim of the verified token to the role that logs in to PostgreSQL.
+ * @throws ConfigError that names the option, such as `roles.allow[0]`
+ * @example roles({ claim: 'role', allow: ['reader', 'writer'] })
+ */
+export function roles(options: RolesOptions | readonly RolesOptions[]): Plugin<'identity', never, 'roles'> {
+  const maps = roleMaps(options);
+  return {
+    name: 'roles',
+    needs: ['identity'],
+    onAuth({ facts, startup }, upstream) {
+      const { identity } = facts;
+      return { ...upstream, role: chosenRole(startup.user, identity.subject, rolesOf(identity, maps)) };
+    },
+  };
+}

@@ -1,0 +1,90 @@
+/** The options of `roles()`, checked once at boot. */
+import { ConfigError, GatewayError, parseRole } from '../../core/index.ts';
+import type { RoleName } from '../../core/index.ts';
+
+/** Options of the `roles` plugin for the tokens of one issuer. A reload applies them to new sessions. */
+export interface RolesOptions {
+  /** The claim that names roles: a text or a list of texts. A path such as `realm_access.roles` reaches into objects. */
+  readonly claim: string;
+  /** Whose tokens this is for: another issuer cannot mint these roles. Needed in a list. Default: every issuer `jwt` accepts. */
+  readonly issuer?: string;
+  /** Roles a token may take by their own name. Default: `map` decides. */
+  readonly allow?: readonly string[];
+  /** From a value of the claim to a role, such as `{ 'eng-data': 'reader' }`. Default: `allow` decides. */
+  readonly map?: Readonly<Record<string, string>>;
+  /** The role of tokens without the claim. Default: they are refused. */
+  readonly default?: string;
+}
+
+/** One issuer's options, checked. */
+export interface RoleMap {
+  readonly claim: string;
+  readonly issuer: string | undefined;
+  /** By the claim's exact value. */
+  readonly roles: ReadonlyMap<string, RoleName>;
+  readonly fallback: RoleName | undefined;
+}
+
+const KNOWN = ['claim', 'issuer', 'allow', 'map', 'default'];
+
+function bad(path: string, why: string): never {
+  throw new ConfigError(`${path}: ${why}`);
+}
+
+function text(path: string, value: unknown): string {
+  return typeof value === 'string' && value !== '' ? value : bad(path, 'a text is needed');
+}
+
+function role(path: string, value: unknown): RoleName {
+  try {
+    return parseRole(text(path, value));
+  } catch (error) {
+    if (error instanceof GatewayError)
+      bad(path, error.hint ? `${error.message} (${error.hint})` : error.message);
+    throw error;
+  }
+}
+
+function entriesOf(path: string, { allow, map }: RolesOptions): readonly (readonly [string, RoleName])[] {
+  if (allow !== undefined && map !== undefined) bad(path, 'allow and map exclude each other');
+  if (map !== undefined) {
+    return Object.entries(map).map(
+      ([value, name]) => [value, role(`${path}.map["${value}"]`, name)] as const,
+    );
+  }
+  if (allow !== undefined && !Array.isArray(allow)) bad(`${path}.allow`, 'a list of roles is needed');
+  return (allow ?? []).map((name, index) => [name, role(`${path}.allow[${index}]`, name)] as const);
+}
+
+function roleMap(path: string, options: RolesOptions): RoleMap {
+  if (typeof options !== 'object' || options === null) bad(path, 'an object is needed');
+  const stranger = Object.keys(options).find((name) => !KNOWN.includes(name));
+  if (stranger !== undefined) bad(`${path}.${stranger}`, `no such option; there are ${KNOWN.join(', ')}`);
+  const entries = entriesOf(path, options);
+  if (entries.length === 0) {
+    bad(`${path}.${options.map ? 'map' : 'allow'}`, 'at least one role is needed, in allow or in map');
+  }
+  const twice = entries.find(([value], index) => entries.findIndex(([other]) => other === value) < index);
+  if (twice) bad(`${path}.allow`, `"${twice[0]}" comes twice`);
+  return {
+    claim: text(`${path}.claim`, options.claim),
+    issuer: options.issuer === undefined ? undefined : text(`${path}.issuer`, options.issuer),
+    roles: new Map(entries),
+    fallback: options.default === undefined ? undefined : role(`${path}.default`, options.default),
+  };
+}
+
+/** Checks the options. @throws ConfigError that names the option, such as `roles[1].issuer` */
+export function roleMaps(options: RolesOptions | readonly RolesOptions[]): readonly RoleMap[] {
+  if (!Array.isArray(options)) return [roleMap('roles', options as RolesOptions)];
+  if (options.length === 0) bad('roles', 'at least one entry is needed');
+  const maps = (options as readonly RolesOptions[]).map((item, index) => roleMap(`roles[${index}]`, item));
+  for (const [index, { issuer }] of maps.entries()) {
+    if (issuer === undefined)
+      bad(`roles[${index}].issuer`, 'needed in a list, so that each issuer has its own roles');
+    if (maps.findIndex((other) => other.issuer === issuer) < index) {
+      bad(`roles[${index}].issuer`, `"${issuer}" comes twice`);
+    }
+  }
+  return maps;
+}
