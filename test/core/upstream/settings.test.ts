@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest';
+import type { DatabaseOptions } from '../../../core/config.ts';
+import type { Backend } from '../../../core/session.ts';
+import { sharedPostgres } from '../../support/postgres.ts';
+import { causes, poolOf, query, refusal, request, withConnection } from './support.ts';
+
+const { host, port, passwords } = sharedPostgres();
+const entry: DatabaseOptions = { host, port, login: { kind: 'password', passwords } };
+
+test('settings are in force for the session, those of a later plugin win, and each sees the backend', async () => {
+  const seen: Backend[] = [];
+  const onCheckout = [
+    (backend: Backend) => (seen.push(backend), { 'app.one': '1', 'app.two': 'first' }),
+    () => ({ 'app.two': `it's "quoted" \\ $1 ü` }),
+  ];
+  await withConnection(entry, { onCheckout }, async (connection) => {
+    await query(connection, 'begin; rollback');
+    const rows = await query(connection, `select current_setting('app.one'), current_setting('app.two')`);
+    expect(rows).toEqual([['1', `it's "quoted" \\ $1 ü`]]);
+    expect(seen).toEqual([{ pid: connection.pid, host, role: 'reader' }]);
+  });
+});
+
+test('values do not depend on the client_encoding that the client chose', async () => {
+  const onCheckout = [() => ({ 'app.name': 'Jürgen' })];
+  const wanted = { onCheckout, parameters: { client_encoding: 'LATIN1' } };
+  const rows = await withConnection(entry, wanted, (connection) =>
+    query(
+      connection,
+      `select current_setting('app.name') = 'J' || chr(252) || 'rgen', current_setting('client_encoding')`,
+    ),
+  );
+  expect(rows).toEqual([['t', 'LATIN1']]);
+});
+
+test('ParameterStatus values that a setting changes are kept', async () => {
+  const onCheckout = [() => ({ application_name: 'signed' })];
+  await withConnection(entry, { onCheckout }, async ({ parameters }) => {
+    expect(parameters.get('application_name')).toBe('signed');
+  });
+});
+
+test('a setting that the server refuses refuses the session, and no value gets into the log', async () => {
+  const onCheckout = [() => ({ 'app.claims': 'fine' }), () => ({ work_mem: 'private words' })];
+  const error = await refusal(entry, { onCheckout });
+  expect(error).toMatchObject({ sqlstate: 'XX000', message: 'the session could not be prepared' });
+  expect(causes(error)).toContain('setting app.claims, work_mem failed: 22023');
+  expect(causes(error)).not.toContain('private');
+});
+
+test('a setting that only a superuser may change refuses the session', async () => {
+  const error = await refusal(entry, { onCheckout: [() => ({ session_replication_role: 'replica' })] });
+  expect(causes(error)).toContain('42501');
+});
+
+test.each(['role', 'Session_Authorization'])('%s is not a setting', async (name) => {
+  await expect(refusal(entry, { onCheckout: [() => ({ [name]: 'writer' })] })).rejects.toThrow(
+    'cannot be set',
+  );
+});
+
+test('what onCheckout throws ends the acquire as it is, and the connection with it', async () => {
+  const boom = new Error('no key to sign with');
+  const pool = poolOf(entry);
+  const acquiring = pool.acquire(
+    request({
+      onCheckout: [
+        () => {
+          throw boom;
+        },
+      ],
+    }),
+  );
+  await expect(acquiring).rejects.toBe(boom);
+  expect(pool.size).toBe(0);
+});

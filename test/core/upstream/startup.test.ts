@@ -1,0 +1,78 @@
+import { expect, test } from 'vitest';
+import { parseRole } from '../../../core/names.ts';
+import { asksForReplication, startupParameters } from '../../../core/upstream/startup.ts';
+import { request } from './support.ts';
+import type { Wanted } from './support.ts';
+
+const packet = (wanted: Wanted, replicationAllowed?: boolean): readonly (readonly [string, string])[] =>
+  startupParameters({ ...request(wanted), role: parseRole('reader'), replicationAllowed });
+
+test('the packet has the role as user, the database, what the client may choose, and role pinned to none', () => {
+  expect(packet({ database: 'orders', parameters: { application_name: 'psql' } })).toEqual([
+    ['user', 'reader'],
+    ['database', 'orders'],
+    ['application_name', 'psql'],
+    ['role', 'none'],
+  ]);
+});
+
+test('a pinned setting replaces the client’s, whatever the case of its name', () => {
+  const parameters = { DateStyle: 'German', application_name: 'mine' };
+  const settings = { datestyle: 'ISO', statement_timeout: '5s' };
+  expect(packet({ parameters, settings })).toEqual([
+    ['user', 'reader'],
+    ['database', 'postgres'],
+    ['datestyle', 'ISO'],
+    ['application_name', 'mine'],
+    ['statement_timeout', '5s'],
+    ['role', 'none'],
+  ]);
+});
+
+test('schemas become a quoted search_path that beats a setting of that name', () => {
+  const list = packet({ schemas: ['tenant_a', 'user'], settings: { Search_Path: 'evil' } });
+  expect(list).toContainEqual(['search_path', '"tenant_a", "user"']);
+  expect(list.filter(([name]) => name.toLowerCase() === 'search_path')).toHaveLength(1);
+});
+
+test.each(['role', 'ROLE', 'user', 'database', 'options', 'session_authorization', 'replication', '_pq_.x'])(
+  '%s comes neither from a plugin nor from a client',
+  (name) => {
+    expect(() => packet({ settings: { [name]: 'postgres' } })).toThrow('cannot be set');
+    expect(() => packet({ parameters: { [name]: 'postgres' } })).toThrow('cannot be set');
+  },
+);
+
+test('a zero byte cannot smuggle a second parameter in', () => {
+  expect(() => packet({ settings: { a: 'x\0user\0postgres' } })).toThrow('NUL');
+  expect(() => packet({ settings: { 'a\0user': 'postgres' } })).toThrow('NUL');
+  expect(() => packet({ settings: { '': 'x' } })).toThrow('empty');
+});
+
+test('replication is passed on only where the entry allows it', () => {
+  expect(packet({ replication: 'database' }, true)).toContainEqual(['replication', 'database']);
+  expect(() => packet({ replication: 'database' })).toThrow(expect.objectContaining({ sqlstate: '0A000' }));
+  expect(packet({ replication: 'off' }).map(([name]) => name)).not.toContain('replication');
+});
+
+test.each([
+  ['true', true],
+  ['T', true],
+  ['yes', true],
+  ['on', true],
+  ['1', true],
+  ['database', true],
+  ['false', false],
+  ['F', false],
+  ['n', false],
+  ['of', false],
+  ['OFF', false],
+  ['0', false],
+  [undefined, false],
+])('replication=%s asks for replication: %s', (value, expected) => {
+  expect(asksForReplication(value)).toBe(expected);
+});
+
+test.each(['', 'o', '2', 'databases', 'maybe'])('replication=%s is refused as PostgreSQL does', (value) => {
+  expect(() => asksForReplication(value)).toThrow(expect.objectContaining({ sqlstate: '22023' }));
+});
