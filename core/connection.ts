@@ -1,0 +1,136 @@
+/** One client from greeting to close: read it from top to bottom. */
+import { peerOf } from './client/address.ts';
+import { greet } from './client/greet.ts';
+import type { Door, Introduction } from './client/greet.ts';
+import { ClientGone } from './client/reader.ts';
+import type { Reader } from './client/reader.ts';
+import { asGatewayError, describe, reasonOf, refuse, uniform } from './client/refuse.ts';
+import { GatewayError } from './errors.ts';
+import { FactBook } from './fact-book.ts';
+import { handOver } from './hand-over.ts';
+import type { Visit } from './hand-over.ts';
+import type { House } from './house.ts';
+import { logIn } from './login.ts';
+import type { Login } from './login.ts';
+import type { Channel } from './net/channel.ts';
+import { OpenSession } from './open-session.ts';
+import { tellClose, tellRefusal } from './session-log.ts';
+import type { Client } from './session.ts';
+import { acceptParameters } from './wire/startup-parameters.ts';
+import { negotiateVersion } from './wire/version.ts';
+
+/** Serves an accepted connection until everything about it is over. Never rejects. */
+export async function serve(accepted: Channel, door: Door, house: House): Promise<void> {
+  const visitor = { channel: accepted, client: { ...peerOf(accepted.socket), listener: door.name } };
+  // From accept to ReadyForQuery. Before the startup packet a client is not told, as PostgreSQL does not.
+  const deadline = new Deadline(house.config.loginTimeoutMs, () => accepted.destroy());
+  try {
+    const { said, reader, tls } = await greet(accepted, door);
+    Object.assign(visitor, { channel: reader.channel, client: { ...visitor.client, ...(tls && { tls }) } });
+    if (said.kind === 'dropped') throw new ClientGone(said.why);
+    if (said.kind === 'refused') throw said.error;
+    if (said.kind === 'cancel') await house.cancelKeys.present(said.processId, said.secret);
+    else await attend(admit(said, visitor.client, reader, house), deadline, house);
+    reader.channel.finish();
+  } catch (error) {
+    turnAway(error, visitor, house);
+  } finally {
+    deadline.clear();
+  }
+}
+
+/** How long a login may take in all, and what happens then. */
+class Deadline {
+  readonly #timer: NodeJS.Timeout;
+  missed: () => void;
+
+  constructor(ms: number, missed: () => void) {
+    this.missed = missed;
+    this.#timer = setTimeout(() => this.missed(), ms);
+  }
+
+  clear(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+type StartupGreeting = Extract<Introduction['said'], { kind: 'startup' }>;
+
+/** Makes a session of a startup packet, reduced to what the gateway accepts. @throws GatewayError */
+function admit(said: StartupGreeting, client: Client, reader: Reader, house: House): Visit {
+  const { gatewayOptions, protocolOptions, ...accepted } = acceptParameters(said.parameters);
+  const [unknown] = Object.keys(gatewayOptions);
+  if (unknown !== undefined) {
+    throw new GatewayError('protocol_violation', `unsupported startup parameter: ${unknown}`);
+  }
+  const { minor, reply } = negotiateVersion(said.minor, protocolOptions);
+  if (reply) reader.channel.write(reply);
+  if (house.draining) throw new GatewayError('cannot_connect_now', 'the gateway is shutting down');
+  const { user, database, parameters, replication } = accepted;
+  const hooks = house.hooks.forScope(client.listener, database);
+  const startup = { user, database, parameters };
+  const session = new OpenSession({ client, startup, hooks, facts: new FactBook(), log: house.log });
+  return { session, reader, hooks, minor, replication };
+}
+
+/** A session from its first hook to its last. */
+async function attend(visit: Visit, deadline: Deadline, house: House): Promise<void> {
+  const { session, hooks } = visit;
+  house.sessions.add(session);
+  deadline.missed = () =>
+    session.end(new GatewayError('query_canceled', 'canceling authentication due to timeout'));
+  concludeWhenGone(visit);
+  const login = await finishedLogin(visit, house);
+  deadline.clear();
+  if (login) await handOver(visit, login, house);
+  const reason = session.reason ?? { kind: 'lost' };
+  await hooks.close(session, reason, (plugin, error) => {
+    session.log.error({ plugin, error: describe(error) }, 'onClose failed');
+  });
+  await session.settle();
+  house.sessions.delete(session);
+  tellClose(session, hooks, reason);
+}
+
+function concludeWhenGone({ session, reader }: Visit): void {
+  const lost = (): void => session.conclude({ kind: 'lost' });
+  if (reader.gone.aborted) lost();
+  else reader.gone.addEventListener('abort', lost);
+}
+
+/** The login, or undefined when the session ended before: the client then knows why, and every hook has settled. */
+async function finishedLogin(visit: Visit, house: House): Promise<Login | undefined> {
+  const { session } = visit;
+  const attempt = logIn(visit, house).catch((error: unknown) => {
+    if (!(error instanceof ClientGone)) session.end(asGatewayError(error, session.log));
+    return undefined;
+  });
+  await Promise.race([attempt, session.ended]);
+  if (session.reason) sayWhy(visit);
+  const login = await attempt;
+  if (!session.reason) return login;
+  if (login) await login.pool.release(login.server, 'close');
+  return undefined;
+}
+
+function sayWhy({ session, reader, hooks }: Visit): void {
+  if (session.reason?.kind !== 'refused') return;
+  const error = uniform(session.reason.error, session.startup.user);
+  refuse(reader.channel, error);
+  tellRefusal(session, hooks, error);
+}
+
+/** A client that never became a session. */
+function turnAway(
+  error: unknown,
+  { channel, client }: { channel: Channel; client: Client },
+  house: House,
+): void {
+  if (error instanceof ClientGone) channel.destroy();
+  else refuse(channel, asGatewayError(error, house.log));
+  const why = error instanceof Error ? reasonOf(error) : 'unknown';
+  house.sampler.line((suppressed) => {
+    house.log.info({ ...client, why, ...(suppressed > 0 && { suppressed }) }, 'refused');
+  });
+  house.hooks.forScope(client.listener, '').observed.refused?.({ client, why });
+}

@@ -1,0 +1,89 @@
+/** The moment between login and relay: what a client is told, and who takes the two connections from here on. */
+import type { CancelKey } from './cancel-keys.ts';
+import type { Reader } from './client/reader.ts';
+import { asGatewayError } from './client/refuse.ts';
+import { GatewayError } from './errors.ts';
+import type { Hooks } from './hooks.ts';
+import type { House } from './house.ts';
+import type { Login } from './login.ts';
+import type { OpenSession } from './open-session.ts';
+import { Relay } from './relay/relay.ts';
+import type { RelayOptions } from './relay/relay.ts';
+import { tellLogin } from './session-log.ts';
+import type { CloseReason } from './session.ts';
+import type { Statement } from './statement.ts';
+import { AUTHENTICATION_OK, backendKeyData, parameterStatus, readyForQuery } from './wire/to-client.ts';
+
+/** A client that is about to be logged in. */
+export interface Visit {
+  readonly session: OpenSession;
+  readonly reader: Reader;
+  readonly hooks: Hooks;
+  /** Minor version of protocol 3. */
+  readonly minor: number;
+  /** The client's `replication` parameter. */
+  readonly replication: string | undefined;
+}
+
+/** Tells the client that it is in, relays until the session is over, and gives the server connection back. */
+export async function handOver(visit: Visit, { server, pool }: Login, house: House): Promise<void> {
+  const { session, reader, minor } = visit;
+  const relay = new Relay({ client: reader.channel, server, ...policies(visit, house) });
+  const key = house.cancelKeys.issue(minor, () => relay.cancel());
+  reader.release();
+  reader.channel.write(welcome(server.parameters, key));
+  session.attach(relay);
+  session.changed('idle');
+  relay.start();
+  tellLogin(session, visit.hooks);
+  const end = await relay.done;
+  house.cancelKeys.revoke(key);
+  session.conclude(reasonFor(end.reason, house));
+  // The pool counts the connection until the server has closed it; the session need not wait for that.
+  void pool.release(server, end.server);
+}
+
+/** What follows AuthenticationRequests in a login that went well (manual, 55.2.1). */
+function welcome(parameters: ReadonlyMap<string, string>, key: CancelKey): Buffer {
+  return Buffer.concat([
+    AUTHENTICATION_OK,
+    ...[...parameters].map(([name, value]) => parameterStatus(name, value)),
+    backendKeyData(key.processId, key.secret),
+    readyForQuery('I'),
+  ]);
+}
+
+type Policies = Omit<RelayOptions, 'client' | 'server'>;
+
+function policies({ session, hooks }: Visit, house: House): Policies {
+  const { query, observed } = hooks;
+  const { statement } = observed;
+  return {
+    ...(query && { query: (message: Statement) => query(session, message) }),
+    ...(statement && { statement: (end) => statement({ ...end, session }) }),
+    log: session.log,
+    reads: hooks.reads,
+    inBand: (name, value) => answerInBand(session, hooks, name, value),
+    maxStatementBytes: house.config.maxStatementBytes,
+    stateChanged: (state) => session.changed(state),
+    fault: (thrown) => asGatewayError(thrown, session.log),
+  };
+}
+
+async function answerInBand(session: OpenSession, hooks: Hooks, name: string, value: string): Promise<void> {
+  const answer = hooks.inBand.get(name);
+  if (!answer) {
+    throw new GatewayError('invalid_parameter_value', `unrecognized configuration parameter "${name}"`);
+  }
+  try {
+    await answer(session, value);
+  } catch (error) {
+    throw asGatewayError(error, session.log);
+  }
+}
+
+/** A drain of the whole gateway is `drained`, whether the session went by itself or was ended at the deadline. */
+function reasonFor(reason: CloseReason, house: House): CloseReason {
+  if (reason.kind !== 'ended' && reason.kind !== 'drained') return reason;
+  return { kind: house.draining ? 'drained' : 'ended', error: reason.error };
+}

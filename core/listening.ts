@@ -1,0 +1,37 @@
+/** Waits until a server listens, and says in a sentence why it cannot. */
+import type { AddressInfo, Server } from 'node:net';
+import { ConfigError } from './errors.ts';
+
+/** Where a server really listens. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `what` is the path in the config. @throws ConfigError */
+export function listening(server: Server, what: string, host: string, port: number): Promise<Address> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException): void => {
+      reject(new ConfigError(`${what}: ${sentence(error, host, port)}`));
+    };
+    server.once('error', failed);
+    server.once('listening', () => {
+      server.off('error', failed);
+      resolve({ host, port: (server.address() as AddressInfo).port });
+    });
+  });
+}
+
+function sentence(error: NodeJS.ErrnoException, host: string, port: number): string {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return `port ${port} of ${host} is in use by another program`;
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `${host} is not an address of this machine`;
+    case 'EACCES':
+      return `port ${port} needs more privileges than this process has`;
+    default:
+      return `cannot listen on ${host}, port ${port}: ${error.message}`;
+  }
+}

@@ -1,0 +1,245 @@
+/** The Session object: one per client connection, the same in every hook. */
+import { randomUUID } from 'node:crypto';
+import { EndTimes } from './end-times.ts';
+import { GatewayError } from './errors.ts';
+import type { FactBook } from './fact-book.ts';
+import type { FactName, Facts } from './facts.ts';
+import type { Hooks } from './hooks.ts';
+import type { PinoLogger } from './log.ts';
+import type {
+  Client,
+  CloseReason,
+  Disposer,
+  EndAtOptions,
+  Logger,
+  LoginSession,
+  SessionState,
+  Startup,
+  Upstream,
+} from './session.ts';
+
+/** What carries out a session's commands once bytes are relayed. */
+export interface Controls {
+  end(error: GatewayError): void;
+  drain(error: GatewayError): void;
+  notice(message: string, hint?: string): void;
+}
+
+/** What a session is made of. */
+export interface SessionOptions {
+  readonly client: Client;
+  readonly startup: Startup;
+  readonly hooks: Pick<Hooks, 'renew' | 'observed'>;
+  readonly facts: FactBook;
+  /** The gateway's log; the session binds its id and subject. */
+  readonly log: PinoLogger;
+}
+
+/** See `Session` in session.ts for what hooks may do; the rest belongs to connection.ts. */
+export class OpenSession implements LoginSession<FactName, FactName> {
+  readonly id = randomUUID();
+  readonly client: Client;
+  readonly startup: Startup;
+  /** Milliseconds since the epoch. */
+  readonly startedAt = Date.now();
+  /** The facts as hooks.ts fills them. */
+  readonly book: FactBook;
+  /** Resolves if the session ends before it has {@link Controls}. */
+  readonly ended: Promise<CloseReason>;
+  /** How the token is asked for; present during `onAuth` only. */
+  askToken: (() => Promise<string>) | undefined;
+  upstream: Upstream | undefined;
+
+  readonly #hooks: SessionOptions['hooks'];
+  readonly #rootLog: PinoLogger;
+  readonly #abort = new AbortController();
+  readonly #endTimes: EndTimes;
+  readonly #deferred: Disposer[] = [];
+  readonly #notices: [message: string, hint: string | undefined][] = [];
+  #log: PinoLogger;
+  #loggedSubject: string | undefined;
+  #token: Promise<string> | undefined;
+  #state: SessionState = 'starting';
+  #stateSince = this.startedAt;
+  #controls: Controls | undefined;
+  #grace: NodeJS.Timeout | undefined;
+  #reason: CloseReason | undefined;
+  #settled = false;
+  #renewal: Promise<void> = Promise.resolve();
+  #toldEnded: (reason: CloseReason) => void = () => {};
+
+  constructor(options: SessionOptions) {
+    this.client = options.client;
+    this.startup = options.startup;
+    this.book = options.facts;
+    this.#hooks = options.hooks;
+    this.#rootLog = options.log;
+    this.#log = options.log.child({ session: this.id });
+    this.#endTimes = new EndTimes({
+      end: (error, graceMs) => this.#endWithin(graceMs, error),
+      notice: (message, hint) => this.notice(message, hint),
+    });
+    this.ended = new Promise((resolve) => {
+      this.#toldEnded = resolve;
+    });
+  }
+
+  get log(): Logger {
+    const { identity } = this.book.known;
+    if (identity && identity.subject !== this.#loggedSubject) {
+      this.#loggedSubject = identity.subject;
+      this.#log = this.#rootLog.child({
+        session: this.id,
+        issuer: identity.issuer,
+        subject: identity.subject,
+      });
+    }
+    return this.#log;
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  get stateSince(): number {
+    return this.#stateSince;
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Why it ended; undefined while it is open. */
+  get reason(): CloseReason | undefined {
+    return this.#reason;
+  }
+
+  get facts(): Readonly<Facts> {
+    return this.book.known as Facts;
+  }
+
+  token(): Promise<string> {
+    if (!this.askToken) return Promise.reject(new Error('session.token() is for onAuth'));
+    this.#token ??= this.askToken();
+    return this.#token;
+  }
+
+  /** The token is not needed any more, and not kept. */
+  forgetToken(): void {
+    this.askToken = undefined;
+    this.#token = undefined;
+  }
+
+  establish<F extends FactName>(fact: F, value: Facts[F]): void {
+    this.book.establish(fact, value);
+  }
+
+  /** One at a time, in the order of the calls. */
+  renew(facts: Partial<Facts>): Promise<void> {
+    const renewal = this.#renewal.then(() => this.#renew(facts));
+    this.#renewal = renewal.catch(() => {});
+    return renewal;
+  }
+
+  endAt(at: Date, error: GatewayError, how: EndAtOptions = {}): { move(at: Date): void } {
+    return this.#endTimes.add(at, error, how);
+  }
+
+  end(error: GatewayError): void {
+    if (this.#reason) return;
+    if (this.#controls) this.#controls.end(error);
+    else this.conclude({ kind: 'refused', error });
+  }
+
+  /** The gateway stops: ends with `error` as soon as no transaction runs, before login at once with 57P03. */
+  drain(error: GatewayError): void {
+    if (this.#reason) return;
+    if (this.#controls) this.#controls.drain(error);
+    else this.end(new GatewayError('cannot_connect_now', error.message));
+  }
+
+  notice(message: string, hint?: string): void {
+    if (this.#reason) return;
+    if (this.#controls) this.#controls.notice(message, hint);
+    else this.#notices.push([message, hint]);
+  }
+
+  defer(release: Disposer): void {
+    if (this.#settled) void this.#release(release);
+    else this.#deferred.push(release);
+  }
+
+  /** From here on `controls` carry out what is asked for. */
+  attach(controls: Controls): void {
+    this.#controls = controls;
+    for (const [message, hint] of this.#notices.splice(0)) controls.notice(message, hint);
+  }
+
+  changed(state: SessionState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#stateSince = Date.now();
+  }
+
+  /** The session is over: whatever waits for it is aborted, its appointments are cancelled. The first reason counts. */
+  conclude(reason: CloseReason): void {
+    if (this.#reason) return;
+    this.#reason = reason;
+    this.#endTimes.clear();
+    clearTimeout(this.#grace);
+    this.forgetToken();
+    this.#toldEnded(reason);
+    this.#abort.abort('error' in reason ? reason.error : new Error('the session has ended'));
+  }
+
+  /** The last hook has settled: runs what was deferred, the latest first. Never rejects. */
+  async settle(): Promise<void> {
+    await this.#renewal;
+    this.#settled = true;
+    for (const release of this.#deferred.splice(0).toReversed()) await this.#release(release);
+  }
+
+  #endWithin(graceMs: number, error: GatewayError): void {
+    if (!this.#controls || graceMs <= 0 || this.#state === 'idle') {
+      this.end(error);
+      return;
+    }
+    this.#controls.drain(error);
+    clearTimeout(this.#grace);
+    this.#grace = setTimeout(() => this.end(error), Math.min(graceMs, 2 ** 31 - 1)).unref();
+  }
+
+  async #renew(facts: Partial<Facts>): Promise<void> {
+    const startedAt = Date.now();
+    try {
+      if (this.#reason) throw new Error('the session has ended');
+      await this.#hooks.renew(this, facts);
+      this.book.replace(facts);
+      this.#tellRenewal(startedAt);
+    } catch (error) {
+      this.#tellRenewal(startedAt, error);
+      throw error;
+    }
+  }
+
+  #tellRenewal(startedAt: number, error?: unknown): void {
+    const refused = error instanceof GatewayError ? { error, sqlstate: error.sqlstate } : {};
+    this.#hooks.observed.renewal?.({
+      session: this,
+      startedAt,
+      durationMs: Date.now() - startedAt,
+      ...refused,
+    });
+  }
+
+  async #release(release: Disposer): Promise<void> {
+    try {
+      await release();
+    } catch (error) {
+      this.log.error(
+        { error: error instanceof Error ? error.stack : typeof error },
+        'a deferred release failed',
+      );
+    }
+  }
+}

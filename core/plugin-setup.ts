@@ -1,0 +1,95 @@
+/** Runs the plugins' `setup`, holds what they lend one another, and undoes it all in reverse order. */
+import type { AdminServer, Check } from './admin.ts';
+import { describe } from './client/refuse.ts';
+import { ConfigError } from './errors.ts';
+import type { Services, TokenVerifier } from './facts.ts';
+import type { House } from './house.ts';
+import type { AnyPlugin, GatewayHandle } from './plugin.ts';
+import type { Disposer, Session } from './session.ts';
+
+/** What plugins are set up in. */
+export interface PluginSetupOptions {
+  readonly house: House;
+  /** Aborted when the gateway stops. */
+  readonly signal: AbortSignal;
+  /** The folder of the config file. */
+  readonly directory: string;
+  /** Undefined: routes go nowhere. */
+  readonly admin: AdminServer | undefined;
+}
+
+/** The plugins of one gateway between their setup and their end. */
+export class PluginSetup {
+  readonly #options: PluginSetupOptions;
+  readonly #services = new Map<keyof Services, Services[keyof Services]>();
+  readonly #kept = new Map<string, unknown>();
+  readonly #ready: { readonly name: string; readonly check: () => string | undefined }[] = [];
+  readonly #disposers: { readonly plugin: string; readonly dispose: Disposer }[] = [];
+
+  constructor(options: PluginSetupOptions) {
+    this.#options = options;
+  }
+
+  get verifier(): TokenVerifier | undefined {
+    return this.#services.get('verifier');
+  }
+
+  /** One after the other, in the order of the list. Where one fails, undo the others with {@link dispose}. */
+  async setUp(plugins: readonly AnyPlugin[]): Promise<void> {
+    for (const plugin of plugins) {
+      const dispose = await plugin.setup?.(this.#handle(plugin.name));
+      if (dispose) this.#disposers.push({ plugin: plugin.name, dispose });
+    }
+  }
+
+  /** What plugins say about being ready. A check that throws is not ready. */
+  checks(): Check[] {
+    return this.#ready.map(({ name, check }) => {
+      try {
+        return { name, problem: check() };
+      } catch (error) {
+        return { name, problem: error instanceof Error ? error.message : 'the check failed' };
+      }
+    });
+  }
+
+  /** The last set up goes first. Never rejects. */
+  async dispose(): Promise<void> {
+    for (const { plugin, dispose } of this.#disposers.splice(0).toReversed()) {
+      try {
+        await dispose();
+      } catch (error) {
+        this.#options.house.log.error({ plugin, error: describe(error) }, 'a plugin did not stop cleanly');
+      }
+    }
+  }
+
+  #handle(plugin: string): GatewayHandle {
+    const { house, signal, directory, admin } = this.#options;
+    return {
+      sessions: { [Symbol.iterator]: () => openSessions(house) },
+      log: house.log.child({ plugin }),
+      signal,
+      directory,
+      keep: (key, create) => this.#keep(`${plugin}/${key}`, create),
+      provide: (name, service) => this.#provide(name, service),
+      service: <S extends keyof Services>(name: S) => this.#services.get(name) as Services[S] | undefined,
+      route: (path, handler, how) => admin?.route(path, handler, how),
+      ready: (check) => this.#ready.push({ name: plugin, check }),
+    };
+  }
+
+  #keep<T>(key: string, create: () => T): T {
+    if (!this.#kept.has(key)) this.#kept.set(key, create());
+    return this.#kept.get(key) as T;
+  }
+
+  #provide<S extends keyof Services>(name: S, service: Services[S]): void {
+    if (this.#services.has(name)) throw new ConfigError(`two plugins provide the service '${name}'`);
+    this.#services.set(name, service);
+  }
+}
+
+function* openSessions({ sessions }: House): Generator<Session> {
+  for (const session of sessions) if (!session.reason) yield session;
+}

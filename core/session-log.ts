@@ -1,0 +1,53 @@
+/** What operators and observers are told of a session: one line and one event at its login, refusal and close. */
+import { reasonOf } from './client/refuse.ts';
+import type { GatewayError } from './errors.ts';
+import type { Ended } from './events.ts';
+import type { Hooks } from './hooks.ts';
+import type { OpenSession } from './open-session.ts';
+import type { CloseReason } from './session.ts';
+
+type Observed = Pick<Hooks, 'observed'>;
+
+function ended(session: OpenSession, error?: GatewayError): Ended {
+  const { startedAt } = session;
+  const durationMs = Date.now() - startedAt;
+  return { session, startedAt, durationMs, ...(error && { error, sqlstate: error.sqlstate }) };
+}
+
+function who(session: OpenSession): object {
+  const { client, startup, upstream } = session;
+  return {
+    user: startup.user,
+    database: startup.database,
+    ...(upstream?.role === undefined ? {} : { role: upstream.role }),
+    address: client.address,
+    listener: client.listener,
+  };
+}
+
+/** ReadyForQuery has been sent. */
+export function tellLogin(session: OpenSession, { observed }: Observed): void {
+  const event = ended(session);
+  session.log.info({ ...who(session), durationMs: event.durationMs }, 'login');
+  observed.login?.(event);
+}
+
+/** The login was refused with `error`. */
+export function tellRefusal(session: OpenSession, { observed }: Observed, error: GatewayError): void {
+  const event = ended(session, error);
+  const { sqlstate, durationMs } = event;
+  session.log.warn({ ...who(session), durationMs, sqlstate, reason: reasonOf(error) }, 'login refused');
+  observed.login?.(event);
+}
+
+/** Everything about the session is over. */
+export function tellClose(session: OpenSession, { observed }: Observed, reason: CloseReason): void {
+  const error = 'error' in reason ? reason.error : undefined;
+  const event = ended(session, error);
+  // A refusal has its line already.
+  if (reason.kind !== 'refused') {
+    const why = error ? { sqlstate: error.sqlstate, message: error.message } : {};
+    session.log.info({ ...who(session), durationMs: event.durationMs, reason: reason.kind, ...why }, 'close');
+  }
+  observed.close?.({ ...event, reason });
+}
