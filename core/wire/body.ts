@@ -1,6 +1,7 @@
 /** Reads one message body field by field, and never past its end. */
 import { constants } from 'node:buffer';
 import { GatewayError } from '../errors.ts';
+import { strictUtf8 } from './text.ts';
 
 /** PostgreSQL's own words for a message that is too short (`pq_copymsgbytes`). */
 const TOO_SHORT = 'insufficient data left in message';
@@ -87,6 +88,16 @@ export class BodyReader {
       throw new GatewayError('program_limit_exceeded', 'string in message is too long to be decoded');
     }
     return bytes.toString('utf8');
+  }
+
+  /**
+   * The zero-terminated name of a statement or portal. Strict, because two names that are replaced to the same text
+   * would be one name for the gateway and two for the server.
+   * @throws GatewayError `protocol_violation` if it is not valid UTF-8
+   */
+  name(): string {
+    const bytes = this.cstringBytes();
+    return bytes.length === 0 ? '' : strictUtf8(bytes, 'name of a statement or portal');
   }
 
   /** All that is left, as a view. */

@@ -52,7 +52,7 @@ export function querySlice(body: Buffer): Slice {
 /** Parse. */
 export function readParse(body: Buffer): ParseMessage {
   const reader = new BodyReader(body);
-  const name = reader.cstring();
+  const name = reader.name();
   const sql = reader.cstring();
   const types = list(reader, () => reader.uint32());
   reader.end();
@@ -61,7 +61,7 @@ export function readParse(body: Buffer): ParseMessage {
 
 /** Name of a Parse, without decoding more. */
 export function parseName(body: Buffer): string {
-  return new BodyReader(body).cstring();
+  return new BodyReader(body).name();
 }
 
 /** Where the text of a Parse is, without decoding it; the name is before it, the types one byte behind its end. */
@@ -75,8 +75,8 @@ export function parseSlice(body: Buffer): Slice {
 /** Bind. What the server checks beyond the layout (counts of formats against parameters) is left to it. */
 export function readBind(body: Buffer): BindMessage {
   const reader = new BodyReader(body);
-  const portal = reader.cstring();
-  const name = reader.cstring();
+  const portal = reader.name();
+  const name = reader.name();
   const formats = list(reader, () => reader.int16());
   const parameters = list(reader, () => reader.sized() ?? null);
   const resultFormats = list(reader, () => reader.int16());
@@ -87,7 +87,7 @@ export function readBind(body: Buffer): BindMessage {
 /** Names in a Bind, without decoding more. */
 export function bindNames(body: Buffer): Pick<BindMessage, 'portal' | 'name'> {
   const reader = new BodyReader(body);
-  return { portal: reader.cstring(), name: reader.cstring() };
+  return { portal: reader.name(), name: reader.name() };
 }
 
 /** Describe. */
@@ -103,7 +103,7 @@ export function readClose(body: Buffer): Target {
 /** Execute; `maxRows` 0 is no limit. */
 export function readExecute(body: Buffer): { readonly portal: string; readonly maxRows: number } {
   const reader = new BodyReader(body);
-  const portal = reader.cstring();
+  const portal = reader.name();
   const maxRows = reader.int32();
   reader.end();
   return { portal, maxRows };
@@ -153,7 +153,7 @@ function readTarget(body: Buffer, message: string): Target {
   if (kind !== 'S' && kind !== 'P') {
     throw new GatewayError('protocol_violation', `invalid ${message} message subtype ${kind.charCodeAt(0)}`);
   }
-  const name = reader.cstring();
+  const name = reader.name();
   reader.end();
   return { kind, name };
 }

@@ -167,3 +167,26 @@ test('65535 parameters are read, the most that there can be', () => {
   const parameters = Array.from({ length: 65_535 }, () => null);
   expect(frontend.readBind(body(server.encodeBind('', '', parameters))).parameters).toHaveLength(65_535);
 });
+
+test('a name that is not UTF-8 is refused: it and another one would be the same text', () => {
+  const bad = '\xff\0';
+  const readers = [
+    () => frontend.parseName(text(bad)),
+    () => frontend.readParse(text(`${bad}select 1\0\0\0`)),
+    () => frontend.bindNames(text(`${bad}\0`)),
+    () => frontend.bindNames(text(`\0${bad}`)),
+    () => frontend.readBind(text(`\0${bad}\0\0\0\0\0\0`)),
+    () => frontend.readDescribe(text(`S${bad}`)),
+    () => frontend.readExecute(text(`${bad}\0\0\0\0`)),
+  ];
+  for (const read of readers) {
+    expect(refused(read)).toMatchObject({
+      sqlstate: '08P01',
+      message: expect.stringContaining('not valid UTF-8'),
+    });
+  }
+});
+
+test('SQL that is not UTF-8, as a client in another encoding sends it, is still told, with U+FFFD', () => {
+  expect(frontend.readQuery(text(`select '\xe9'\0`))).toBe(`select '\ufffd'`);
+});

@@ -23,8 +23,8 @@ async function refusedAnswer(first: string | Buffer, options?: Partial<ScramOpti
 
 /** The server's side, written from RFC 5802 alone; gives its last message if the proof is right. */
 function serverFinal(bare: string, first: string, clientFinal: string, password: string): string {
-  const [, iterations] = /,i=(\d+)/.exec(first) ?? [];
-  const salted = pbkdf2Sync(password, Buffer.from(SALT, 'base64'), Number(iterations), 32, 'sha256');
+  const [, salt = '', iterations] = /,s=([^,]+),i=(\d+)/.exec(first) ?? [];
+  const salted = pbkdf2Sync(password, Buffer.from(salt, 'base64'), Number(iterations), 32, 'sha256');
   const sign = (key: Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
   const [withoutProof = '', proof = ''] = clientFinal.split(',p=');
   const authMessage = `${bare},${first},${withoutProof}`;
@@ -163,8 +163,8 @@ describe('keys from the cache', () => {
 
   test('belong to one password, salt and iteration count', async () => {
     for (const password of ['pencil', 'pencil2', 'pencil']) {
-      for (const iterations of [4096, 4097]) {
-        const first = `r=oursX,s=${SALT},i=${iterations}`;
+      for (const attributes of [`s=${SALT},i=4096`, `s=${SALT},i=4097`, 's=AAAA,i=4096']) {
+        const first = `r=oursX,${attributes}`;
         const { scram, final } = await login(password, first);
         scram.finish(Buffer.from(serverFinal('n=,r=ours', first, final, password)));
       }
