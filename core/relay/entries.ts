@@ -118,7 +118,10 @@ export class Entries {
 
   /** Removes the entry `index` places behind the oldest; used where a COPY ended, never on the fast path. */
   remove(index: number): void {
-    const kept = Array.from({ length: this.length }, (_, i) => ({ entry: this.at(i), note: this.#notes?.get(this.#first + i) }));
+    const kept = Array.from({ length: this.length }, (_, i) => ({
+      entry: this.at(i),
+      note: this.#notes?.get(this.#first + i),
+    }));
     this.#notes?.clear();
     this.#next = this.#first;
     kept.forEach(({ entry, note }, i) => {

@@ -204,6 +204,8 @@ export class FromClient {
     const known = (FRONTEND_LIMIT[type] ?? 0) > 0;
     const message = known ? 'invalid message length' : `invalid frontend message type ${type}`;
     const detail = known ? `message type ${type}, length ${word}` : undefined;
-    this.#host.violated(new GatewayError('protocol_violation', message, detail === undefined ? {} : { detail }));
+    this.#host.violated(
+      new GatewayError('protocol_violation', message, detail === undefined ? {} : { detail }),
+    );
   }
 }

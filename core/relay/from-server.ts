@@ -29,7 +29,8 @@ export interface FromServerHost {
 
 /** By type byte: 1 where the body is needed. */
 const NEEDS_BODY = new Uint8Array(256);
-for (const type of [Backend.readyForQuery, Backend.errorResponse, Backend.parameterStatus]) NEEDS_BODY[type] = 1;
+for (const type of [Backend.readyForQuery, Backend.errorResponse, Backend.parameterStatus])
+  NEEDS_BODY[type] = 1;
 
 /** One per session. */
 export class FromServer {
@@ -151,8 +152,15 @@ export class FromServer {
 
   #observe(note: Note, type: number, bytes: number, body: Buffer): void {
     const aside =
-      type === Backend.noticeResponse || type === Backend.parameterStatus || type === Backend.notificationResponse;
-    if (!aside) note.answered?.(type, bytes, NEEDS_BODY[type] === 1 || type === Backend.commandComplete ? body : undefined);
+      type === Backend.noticeResponse ||
+      type === Backend.parameterStatus ||
+      type === Backend.notificationResponse;
+    if (!aside)
+      note.answered?.(
+        type,
+        bytes,
+        NEEDS_BODY[type] === 1 || type === Backend.commandComplete ? body : undefined,
+      );
   }
 
   #mask(): void {

@@ -2,7 +2,6 @@
 import { GatewayError } from '../errors.ts';
 import type { Statement } from '../statement.ts';
 import { Frontend } from '../wire/frames.ts';
-import { bindNames, readClose } from '../wire/frontend.ts';
 import { readyForQuery, refusal } from '../wire/to-client.ts';
 import { Kind, OP_OF, Op } from './entries.ts';
 import type { Note } from './entries.ts';
@@ -10,23 +9,17 @@ import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
 import { OwnStatements, isForUs } from './own-statements.ts';
 import { poison } from './poison.ts';
-import { Prepared } from './prepared.ts';
+import { StatementBook } from './statement-book.ts';
+import type { Reads } from './statement-book.ts';
 import type { StatementLog } from './statement-log.ts';
-import {
-  ParseStatement,
-  QueryStatement,
-  bindStatement,
-  bodyOf,
-  executeStatement,
-  functionCallStatement,
-} from './statements.ts';
+import { ParseStatement, QueryStatement } from './statements.ts';
 
 /** What the gate works with. */
 export interface GateOptions {
   readonly ledger: Ledger;
   /** Absent when no plugin has `onQuery`. */
   readonly query?: ((statement: Statement) => Statement | Promise<Statement>) | undefined;
-  readonly reads: 'none' | 'kind' | 'sql' | 'parameters';
+  readonly reads: Reads;
   readonly inBand: (name: string, value: string) => Promise<void>;
   /** Longest message that is assembled, in bytes. */
   readonly maxStatementBytes: number;
@@ -53,20 +46,25 @@ const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close]
 export class Gate {
   readonly #options: GateOptions;
   readonly #own: OwnStatements;
-  readonly #prepared = new Prepared();
+  readonly #book: StatementBook;
   readonly #looks: boolean;
   readonly #base = new Uint8Array(256);
   /** By type byte: 1 where a message needs more than a place in the ledger. */
   readonly wants = new Uint8Array(256);
-  #statements = 0;
   #discarding = false;
   #cancelPending: ((error: GatewayError) => void) | undefined;
 
   constructor(options: GateOptions) {
     this.#options = options;
     this.#own = new OwnStatements(options.inBand);
+    this.#book = new StatementBook(options.reads, options.log);
     this.#looks = options.query !== undefined || options.log !== undefined;
-    const types = [Frontend.query, Frontend.parse, Frontend.terminate, ...(this.#looks ? [...TAPPED, ...NAMED] : [])];
+    const types = [
+      Frontend.query,
+      Frontend.parse,
+      Frontend.terminate,
+      ...(this.#looks ? [...TAPPED, ...NAMED] : []),
+    ];
     for (const type of types) this.#base[type] = 1;
     this.wants.set(this.#base);
   }
@@ -89,7 +87,7 @@ export class Gate {
   /** True when {@link message} must see all of it. */
   needsWhole(type: number, frame: Buffer): boolean {
     if (type === Frontend.query || type === Frontend.parse) {
-      return this.#options.log !== undefined || this.#options.reads !== 'kind' || isForUs(type, frame);
+      return this.#book.needsText || isForUs(type, frame);
     }
     return type !== Frontend.bind ? type !== Frontend.functionCall : this.#options.reads === 'parameters';
   }
@@ -104,7 +102,7 @@ export class Gate {
     try {
       const own = this.#own.any ? this.#own.about(type, frame) : undefined;
       if (own) return this.#local(op, own);
-      const statement = this.#statement(type, frame);
+      const statement = this.#looks ? this.#book.open(type, frame) : undefined;
       if (!this.#shown(statement)) return this.#send(type, op, frame, statement);
       return this.#ask(type, op, frame, statement);
     } catch (thrown) {
@@ -161,32 +159,6 @@ export class Gate {
     return statement.kind !== 'bind' || this.#options.reads === 'parameters';
   }
 
-  #statement(type: number, frame: Buffer): Statement | undefined {
-    if (!this.#looks) return undefined;
-    const kindOnly = this.#options.reads === 'kind' && !this.#options.log;
-    const sqlOf = (portal: string): string => this.#prepared.ofPortal(portal);
-    switch (type) {
-      case Frontend.query:
-        return new QueryStatement(this.#nextId(), frame, kindOnly ? '' : undefined);
-      case Frontend.parse:
-        return new ParseStatement(this.#nextId(), frame, kindOnly);
-      case Frontend.execute:
-        return executeStatement(this.#nextId(), frame, sqlOf);
-      case Frontend.functionCall:
-        return functionCallStatement(this.#nextId(), frame);
-      case Frontend.bind:
-        if (this.#options.reads !== 'parameters') return undefined;
-        return bindStatement(this.#nextId(), frame, (name) => this.#prepared.ofStatement(name));
-      default:
-        return undefined;
-    }
-  }
-
-  #nextId(): number {
-    this.#statements += 1;
-    return this.#statements;
-  }
-
   #ask(type: number, op: number, frame: Buffer, statement: Statement): Decision | Promise<Decision> {
     const encoding = this.#options.encoding()?.toUpperCase() ?? 'UTF8';
     if (UNSAFE_ENCODINGS.has(encoding) && this.#options.reads !== 'kind') {
@@ -219,7 +191,12 @@ export class Gate {
     try {
       if (approved === shown) return this.#send(type, op, frame, shown);
       const rewritten = approved instanceof QueryStatement || approved instanceof ParseStatement;
-      if (!rewritten || approved.id !== shown.id || approved.kind !== shown.kind || this.#options.reads === 'kind') {
+      if (
+        !rewritten ||
+        approved.id !== shown.id ||
+        approved.kind !== shown.kind ||
+        this.#options.reads === 'kind'
+      ) {
         throw new TypeError('onQuery returned something that is not a rewrite of its statement by withSql()');
       }
       return this.#send(type, op, approved.frame, approved);
@@ -229,38 +206,16 @@ export class Gate {
   }
 
   #send(type: number, op: number, frame: Buffer, statement: Statement | undefined): Decision {
-    this.#options.ledger.sent(op, Kind.forward, this.#note(type, frame, statement));
+    const note = this.#looks ? this.#book.sent(type, frame, statement) : undefined;
+    this.#options.ledger.sent(op, Kind.forward, note);
     return frame;
-  }
-
-  #note(type: number, frame: Buffer, statement: Statement | undefined): Note | undefined {
-    const undo = this.#looks ? this.#remember(type, frame, statement) : undefined;
-    if (!statement || !this.#options.log) return undo && { dropped: undo };
-    const { id, kind } = statement;
-    const sql = 'sql' in statement ? statement.sql : '';
-    const followed = this.#options.log.follow({ id, kind, sql, bytesIn: frame.length });
-    return { ...followed, dropped: () => (undo?.(), followed.dropped()) };
-  }
-
-  #remember(type: number, frame: Buffer, statement: Statement | undefined): (() => void) | undefined {
-    if (statement?.kind === 'parse' && this.#options.reads !== 'kind') {
-      return this.#prepared.parse(statement.name, statement.sql);
-    }
-    if (type === Frontend.bind) {
-      const { portal, name } = bindNames(bodyOf(frame));
-      return this.#prepared.bind(portal, name);
-    }
-    if (type !== Frontend.close) return undefined;
-    const target = readClose(bodyOf(frame));
-    return this.#prepared.close(target.kind, target.name);
   }
 
   // ---- refusals ----
 
   #refuse(op: number, error: GatewayError, statement?: Statement): Decision {
-    const { ledger, log } = this.#options;
-    const sql = statement && 'sql' in statement ? statement.sql : '';
-    const followed = statement && log?.follow({ id: statement.id, kind: statement.kind, sql, bytesIn: 0 }, error);
+    const { ledger } = this.#options;
+    const followed = this.#book.refused(statement, error);
     if (ledger.spoilt) {
       this.#options.unplaceable(error);
       return undefined;

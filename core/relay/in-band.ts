@@ -30,9 +30,13 @@ export function parseInBand(sql: string): InBandSetting {
   const name = (match?.[1] ?? match?.[2])?.toLowerCase();
   const value = match?.[3];
   if (name === undefined || value === undefined) {
-    throw new GatewayError('invalid_parameter_value', 'settings of the gateway are set alone and by a literal', {
-      hint: "SET postern.name = 'value' as the whole statement.",
-    });
+    throw new GatewayError(
+      'invalid_parameter_value',
+      'settings of the gateway are set alone and by a literal',
+      {
+        hint: "SET postern.name = 'value' as the whole statement.",
+      },
+    );
   }
   return { name: `postern.${name}`, value: value.replaceAll("''", "'") };
 }

@@ -3,8 +3,10 @@
  * answer of ours goes, what an error swallows. The rules, each tried against a server, are in core/README.md.
  */
 import { Backend } from '../wire/frames.ts';
+import { Answer, answerTo } from './answers.ts';
 import { Entries, Kind, Op, isPlain, kindOf, opOf } from './entries.ts';
 import type { Note } from './entries.ts';
+import { Uncertainty } from './uncertainty.ts';
 
 /** What to do with a message of the server. */
 export const Verdict = {
@@ -32,8 +34,7 @@ export class Ledger {
   #copyIn = false;
   #fatal = false;
   #spoilt = false;
-  /** A COPY failed with Syncs in flight that it may have eaten; see `#uncertain`. */
-  #uncertain: undefined | { skips: boolean; lastIsSync: boolean; risky: boolean; probe: 'no' | 'close' | 'sync' };
+  #uncertain: Uncertainty | undefined;
 
   /** The newest status byte of ReadyForQuery: the only truth about the transaction. */
   get status(): number {
@@ -60,7 +61,11 @@ export class Ledger {
   /** Nothing is owed, and nothing was begun that only a Sync or the end of a COPY would end. */
   get quiet(): boolean {
     return (
-      this.#entries.length === 0 && !this.#unsynced && !this.#skipping && !this.#copyIn && this.#uncertain === undefined
+      this.#entries.length === 0 &&
+      !this.#unsynced &&
+      !this.#skipping &&
+      !this.#copyIn &&
+      this.#uncertain === undefined
     );
   }
   /** Nothing is owed, though a Sync may be missing: what X or the end of the session finds. */
@@ -78,7 +83,8 @@ export class Ledger {
   /** The client's (or our) message went to the server, or in kind `local` will be answered by us. */
   sent(op: number, kind: number = Kind.forward, note?: Note): void {
     if (this.#uncertain) {
-      this.#sentBlindly(op, note);
+      note?.dropped?.();
+      this.#uncertain.sent(op);
       return;
     }
     if (this.#skipping) {
@@ -103,15 +109,25 @@ export class Ledger {
 
   /** A message of the server other than ErrorResponse. `status` is ReadyForQuery's byte. */
   reply(type: number, status = 0): Verdict {
-    if (type === Backend.noticeResponse || type === Backend.parameterStatus || type === Backend.notificationResponse) {
+    if (
+      type === Backend.noticeResponse ||
+      type === Backend.parameterStatus ||
+      type === Backend.notificationResponse
+    ) {
       return this.#aside(type);
     }
-    if (this.#uncertain) return this.#replyBlindly(type, status);
+    if (this.#uncertain) return this.#replyBlindly(this.#uncertain, type, status);
     const entry = this.#entries.head;
-    if (kindOf(entry) === Kind.mask && type !== Backend.readyForQuery) return Verdict.broken;
-    const verdict = kindOf(entry) === Kind.swallow ? Verdict.hide : Verdict.pass;
-    if (type === Backend.readyForQuery) return this.#ready(entry, status, verdict);
-    return this.#fits(type, opOf(entry)) ? verdict : Verdict.broken;
+    const kind = kindOf(entry);
+    const answer = answerTo(opOf(entry), type);
+    // What we had the server refuse cannot succeed.
+    if (answer === Answer.none || (kind === Kind.mask && type !== Backend.readyForQuery))
+      return Verdict.broken;
+    if (type === Backend.copyInResponse) this.#copyIn = true;
+    else if (type === Backend.commandComplete && this.#copyIn) this.#copySucceeded();
+    else if (type === Backend.readyForQuery) this.#status = status;
+    if (answer === Answer.last) this.#close(type);
+    return kind === Kind.swallow ? Verdict.hide : Verdict.pass;
   }
 
   /** An ErrorResponse. For verdict `mask` the note's error replaces it. */
@@ -120,7 +136,7 @@ export class Ledger {
       this.#fatal = true;
       return { verdict: Verdict.pass };
     }
-    if (this.#uncertain) return { verdict: this.#errorBlindly() };
+    if (this.#uncertain) return { verdict: BLIND[this.#uncertain.error()] };
     const entry = this.#entries.head;
     if (entry === 0) return { verdict: this.#errorOutOfTheBlue() };
     const note = this.#entries.headNote;
@@ -139,62 +155,10 @@ export class Ledger {
     return ours ? Verdict.hide : Verdict.pass;
   }
 
-  #ready(entry: number, status: number, verdict: Verdict): Verdict {
-    const op = opOf(entry);
-    if (op !== Op.query && op !== Op.sync && op !== Op.functionCall) return Verdict.broken;
-    this.#status = status;
-    this.#unsynced = false;
-    this.#copyIn = false;
-    this.#close();
-    return verdict;
-  }
-
-  #fits(type: number, op: number): boolean {
-    switch (type) {
-      case Backend.dataRow:
-      case Backend.copyData:
-      case Backend.copyDone:
-      case Backend.copyOutResponse:
-      case Backend.copyBothResponse:
-        return op === Op.query || op === Op.execute;
-      case Backend.copyInResponse:
-        this.#copyIn = true;
-        return op === Op.query || op === Op.execute;
-      case Backend.commandComplete:
-        if (this.#copyIn) this.#copySucceeded();
-        return op === Op.query || this.#closes(op === Op.execute);
-      case Backend.emptyQueryResponse:
-        return op === Op.query || this.#closes(op === Op.execute);
-      case Backend.rowDescription:
-        return op === Op.query || this.#closes(op === Op.describe);
-      case Backend.portalSuspended:
-        return this.#closes(op === Op.execute);
-      case Backend.noData:
-        return this.#closes(op === Op.describe);
-      case Backend.parameterDescription:
-        return op === Op.describe;
-      case Backend.parseComplete:
-        return this.#closes(op === Op.parse);
-      case Backend.bindComplete:
-        return this.#closes(op === Op.bind);
-      case Backend.closeComplete:
-        return this.#closes(op === Op.close);
-      case Backend.functionCallResponse:
-        return op === Op.functionCall;
-      default:
-        return false;
-    }
-  }
-
-  #closes(fits: boolean): boolean {
-    if (!fits) return false;
-    // A Sync is still missing: `P(insert) B E H` leaves an empty ledger, the last status I, and an open transaction.
-    this.#unsynced = true;
-    this.#close();
-    return true;
-  }
-
-  #close(): void {
+  #close(type: number): void {
+    // Else a Sync is still missing: `P(insert) B E H` leaves an empty ledger, the last status I, and an open transaction.
+    this.#unsynced = type !== Backend.readyForQuery;
+    if (type === Backend.readyForQuery) this.#copyIn = false;
     this.#entries.shift()?.closed?.();
     this.#dropMarkers();
   }
@@ -214,7 +178,8 @@ export class Ledger {
 
   /** After an error in the extended protocol the server discards everything up to the next Sync, a Query included. */
   #dropToSync(): void {
-    while (this.#entries.length > 0 && opOf(this.#entries.head) !== Op.sync) this.#entries.shift()?.dropped?.();
+    while (this.#entries.length > 0 && opOf(this.#entries.head) !== Op.sync)
+      this.#entries.shift()?.dropped?.();
     this.#skipping = this.#entries.length === 0;
   }
 
@@ -233,64 +198,49 @@ export class Ledger {
     if (this.#entries.length > 1 && opOf(this.#entries.at(1)) === Op.copyEnd) this.#entries.remove(1);
   }
 
-  // ---- uncertain: a COPY failed, and whether it ate the Syncs before its end cannot be told from the bytes ----
+  // ---- uncertain ----
 
-  /** True when a probe would tell: hold the client, send Close(random name) and Sync, then call {@link probe}. */
+  /** See {@link Uncertainty}; while there is one, nothing of ours may be sent but its probe. */
   get wantsProbe(): boolean {
-    const at = this.#uncertain;
-    return at !== undefined && at.probe === 'no' && !at.risky && (!at.skips || at.lastIsSync);
+    return this.#uncertain?.wantsProbe ?? false;
   }
   get probing(): boolean {
-    return this.#uncertain !== undefined && this.#uncertain.probe !== 'no';
+    return this.#uncertain?.probing ?? false;
   }
 
   probe(): void {
-    if (this.#uncertain) this.#uncertain.probe = 'close';
+    this.#uncertain?.probe();
   }
 
   #becomeUncertain(skips: boolean): void {
-    this.#uncertain = { skips, lastIsSync: false, risky: false, probe: 'no' };
+    this.#uncertain = new Uncertainty(skips);
     this.#entries.shift()?.dropped?.();
-    let pastMarker = false;
+    let certain = false;
     while (this.#entries.length > 0) {
       const op = opOf(this.#entries.head);
       const note = this.#entries.shift();
-      // Syncs before the marker may have been eaten: only later ones are certain.
-      if (op === Op.copyEnd || op !== Op.sync) pastMarker = true;
-      if (pastMarker) this.#sentBlindly(op, note);
+      certain ||= op !== Op.sync;
+      note?.dropped?.();
+      if (certain) this.#uncertain.sent(op);
     }
   }
 
-  #sentBlindly(op: number, note: Note | undefined): void {
-    const at = this.#uncertain;
-    if (!at) return;
-    note?.dropped?.();
-    at.lastIsSync = op === Op.sync || (at.lastIsSync && op === Op.copyEnd);
-    // Another COPY could be begun by these, which would take our probe for its data; a Close has the probe's answer.
-    if (op === Op.query || op === Op.execute || op === Op.functionCall || op === Op.close) at.risky = true;
-  }
-
-  #replyBlindly(type: number, status: number): Verdict {
-    const at = this.#uncertain;
-    if (!at) return Verdict.broken;
+  #replyBlindly(uncertain: Uncertainty, type: number, status: number): Verdict {
+    const verdict = uncertain.reply(type);
     if (type === Backend.readyForQuery) this.#status = status;
-    if (at.probe === 'close' && type === Backend.closeComplete) {
-      at.probe = 'sync';
-      return Verdict.hide;
-    }
-    if (at.probe === 'sync') {
-      if (type !== Backend.readyForQuery) return Verdict.broken;
-      this.#uncertain = undefined;
-      this.#unsynced = false;
-      return Verdict.hide;
-    }
-    return Verdict.pass;
-  }
-
-  #errorBlindly(): Verdict {
-    return this.#uncertain?.probe === 'sync' ? Verdict.hide : Verdict.pass;
+    if (verdict !== 'settled') return BLIND[verdict];
+    this.#uncertain = undefined;
+    this.#unsynced = false;
+    return Verdict.hide;
   }
 }
+
+const BLIND = {
+  pass: Verdict.pass,
+  hide: Verdict.hide,
+  settled: Verdict.hide,
+  broken: Verdict.broken,
+} as const;
 
 const VERDICT_OF_ERROR: Readonly<Record<number, Verdict>> = {
   [Kind.forward]: Verdict.pass,
@@ -299,4 +249,5 @@ const VERDICT_OF_ERROR: Readonly<Record<number, Verdict>> = {
 };
 
 /** True when answers to this entry need no look: data rows only advance the frame walker. */
-export const streamsData = (entry: number): boolean => isPlain(entry) && (entry === Op.query || entry === Op.execute);
+export const streamsData = (entry: number): boolean =>
+  isPlain(entry) && (entry === Op.query || entry === Op.execute);

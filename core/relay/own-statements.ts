@@ -15,18 +15,13 @@ import {
 } from '../wire/to-client.ts';
 import type { Note } from './entries.ts';
 import { looksInBand, parseInBand } from './in-band.ts';
-import { bodyOf } from './statements.ts';
+import { bodyOf, textStart } from './statements.ts';
 
 const COMPLETE = commandComplete('SET');
 const DESCRIBED = Buffer.concat([parameterDescription([]), NO_DATA]);
 
 /** The status byte as a letter: what ReadyForQuery says. */
 const letter = (status: number): 'I' | 'T' | 'E' => String.fromCharCode(status) as 'I' | 'T' | 'E';
-
-/** Where the SQL text of a Query or Parse starts, 0 if the message is cut off before it. */
-function textStart(type: number, frame: Buffer): number {
-  return type === Frontend.query ? 5 : frame.indexOf(0, 5) + 1;
-}
 
 /** True for a Query or Parse in the gateway's name space; a look at the first bytes is enough. */
 export function isForUs(type: number, frame: Buffer): boolean {

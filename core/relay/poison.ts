@@ -3,7 +3,13 @@
  * transaction, skips to Sync and answers the right status; only the text of its error is replaced.
  */
 import { randomBytes } from 'node:crypto';
-import { encodeBind, encodeExecute, encodeFunctionCall, encodeParse, encodeQuery } from '../wire/to-server.ts';
+import {
+  encodeBind,
+  encodeExecute,
+  encodeFunctionCall,
+  encodeParse,
+  encodeQuery,
+} from '../wire/to-server.ts';
 import { Op } from './entries.ts';
 
 /** A syntax error whatever the settings; it appears in the server's log and says there what happened. */

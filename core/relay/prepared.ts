@@ -17,7 +17,10 @@ class Names {
   change(name: string, text: string | undefined): Undo {
     const before = this.#texts.get(name);
     if (text !== undefined && before === undefined && this.#texts.size >= MOST_NAMES) {
-      throw new GatewayError('program_limit_exceeded', `more than ${MOST_NAMES} prepared statements or portals`);
+      throw new GatewayError(
+        'program_limit_exceeded',
+        `more than ${MOST_NAMES} prepared statements or portals`,
+      );
     }
     this.#put(name, text);
     return () => {

@@ -1,13 +1,15 @@
 /** Moves bytes between one client and one server connection after login, and knows at any time who owes what to whom. */
 import { randomBytes } from 'node:crypto';
-import { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
-import type { CloseReason, Logger, SessionState } from '../session.ts';
+import type { Logger, SessionState } from '../session.ts';
 import type { Statement } from '../statement.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import { readParameterStatus } from '../wire/backend.ts';
-import { noticeResponse, refusal } from '../wire/to-client.ts';
+import { noticeResponse } from '../wire/to-client.ts';
 import { SYNC, encodeClose } from '../wire/to-server.ts';
+import { Ending } from './ending.ts';
+import type { RelayEnd } from './ending.ts';
 import { FromClient } from './from-client.ts';
 import { FromServer } from './from-server.ts';
 import { Gate } from './gate.ts';
@@ -33,17 +35,6 @@ export interface RelayOptions {
   readonly stateChanged: (state: SessionState) => void;
 }
 
-/** How it ended, and whether the server connection can serve somebody else. */
-export interface RelayEnd {
-  readonly reason: CloseReason;
-  readonly server: 'reusable' | 'close';
-}
-
-/** How long the work in front of a Terminate may go on, in milliseconds. */
-const LEAVE_MS = 60_000;
-/** How long a FATAL of ours waits for the end of a message that is under way to the client, in milliseconds. */
-const BORDER_MS = 5_000;
-
 /** Why the client is not read at present: bits. */
 const Pause = { full: 1, held: 2, probe: 4 } as const;
 
@@ -55,72 +46,81 @@ export class Relay {
   readonly #gate: Gate;
   readonly #fromClient: FromClient;
   readonly #fromServer: FromServer;
-  readonly #log: StatementLog | undefined;
-  #resolve: (end: RelayEnd) => void = () => {};
+  readonly #ending: Ending;
   #state: SessionState = 'idle';
   #paused = 0;
   #notices: Buffer[] = [];
-  #finished = false;
-  #leaving = false;
-  #last: { readonly error: GatewayError; readonly when: 'border' | 'answered' | 'idle'; readonly kind: 'ended' | 'drained' } | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #cancelling: Promise<boolean> | undefined;
 
   constructor(options: RelayOptions) {
     this.#options = options;
-    this.#log = options.statement && new StatementLog(options.statement);
-    this.done = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
-    this.#gate = new Gate({
+    const { client, server } = options;
+    const ledger = this.#ledger;
+    const log = options.statement && new StatementLog(options.statement);
+    const gate = new Gate({
       ...options,
-      ledger: this.#ledger,
-      log: this.#log,
-      encoding: () => options.server.parameters.get('client_encoding'),
+      ledger,
+      log,
+      encoding: () => server.parameters.get('client_encoding'),
       unplaceable: (error) => {
         this.end(error);
       },
     });
+    const settled = (): void => {
+      this.#settled();
+    };
+    this.#gate = gate;
     this.#fromClient = new FromClient({
-      ledger: this.#ledger,
-      gate: this.#gate,
+      ledger,
+      gate,
+      walked: settled,
       toServer: (bytes) => {
-        if (!options.server.channel.write(bytes)) this.#pause(Pause.full);
+        if (!server.channel.write(bytes)) this.#pause(Pause.full);
       },
       held: (waiting) => {
         if (waiting) this.#pause(Pause.held);
         else this.#unpause(Pause.held);
-        this.#settled();
+        settled();
       },
       terminated: () => {
-        this.#terminated();
+        this.#ending.terminated();
       },
       violated: (error) => {
-        this.#endWhen('answered', error);
-      },
-      walked: () => {
-        this.#settled();
+        this.#ending.speak(error, 'answered', 'ended');
       },
     });
     this.#fromServer = new FromServer({
-      ledger: this.#ledger,
+      ledger,
+      settled,
       toClient: (bytes) => {
-        if (!options.client.write(bytes)) options.server.channel.pause();
+        if (!client.write(bytes)) server.channel.pause();
       },
       parameter: (body) => {
         const { name, value } = readParameterStatus(body);
-        options.server.parameters.set(name, value);
+        server.parameters.set(name, value);
       },
       masked: (code, error) => {
-        options.log.info({ sqlstate: error.sqlstate, server_sqlstate: code }, 'statement refused');
+        options.log.info(
+          {
+            sqlstate: error.sqlstate,
+            server_sqlstate: code,
+          },
+          'statement refused',
+        );
       },
       broken: () => {
-        this.#broken();
-      },
-      settled: () => {
-        this.#settled();
+        this.#ending.serverBroke();
       },
     });
+    let ended: (end: RelayEnd) => void = () => {};
+    this.done = new Promise((resolve) => {
+      ended = (end) => {
+        log?.abandon();
+        resolve(end);
+      };
+    });
+    const { log: logger } = options;
+    const { fromClient, fromServer } = { fromClient: this.#fromClient, fromServer: this.#fromServer };
+    this.#ending = new Ending({ client, server, log: logger, ledger, gate, fromClient, fromServer, ended });
   }
 
   /** Takes over both channels; ReadyForQuery has been sent to the client. */
@@ -134,7 +134,7 @@ export class Relay {
         server.channel.resume();
       },
       closed: () => {
-        this.#clientClosed();
+        this.#ending.clientLost();
       },
     });
     server.channel.listen({
@@ -145,7 +145,7 @@ export class Relay {
         this.#unpause(Pause.full);
       },
       closed: () => {
-        this.#serverClosed();
+        this.#ending.serverLost();
       },
     });
     server.channel.resume();
@@ -162,19 +162,24 @@ export class Relay {
       this.#restful &&
       this.#ledger.status === Status.idle &&
       this.#fromClient.atBorder &&
-      this.#cancelling === undefined &&
+      !this.#ending.cancelling &&
       this.#options.client.queued + this.#options.server.channel.queued === 0
     );
   }
 
+  /** A COPY failed in a way that hides which answers are still owed: the session goes on, its connection ends with it. */
+  get uncertain(): boolean {
+    return this.#ledger.spoilt;
+  }
+
   /** Ends the session with FATAL `error` at the next message border; what runs is cancelled. */
   end(error: GatewayError): void {
-    this.#endWhen('border', error);
+    this.#ending.speak(error, 'border', 'ended');
   }
 
   /** Ends the session with FATAL `error` as soon as it is idle. */
   drain(error: GatewayError): void {
-    this.#endWhen('idle', error, 'drained');
+    this.#ending.speak(error, 'idle', 'drained');
   }
 
   /** Sends a NoticeResponse at the next message border. */
@@ -185,8 +190,10 @@ export class Relay {
 
   /** The client's CancelRequest: cancels what runs, if anything; resolves when it can no longer hit something else. */
   async cancel(): Promise<void> {
-    if (this.#finished || this.#gate.cancel() || this.#ledger.answered || this.#ledger.probing) return;
-    await this.#cancelServer();
+    const { answered, probing } = this.#ledger;
+    if (this.#ending.decided || this.#gate.cancel() || answered || probing) return;
+    await this.#ending.cancel();
+    this.#settled();
   }
 
   // ---- after every step ----
@@ -196,12 +203,11 @@ export class Relay {
   }
 
   #settled(): void {
-    if (this.#finished) return;
+    if (this.#ending.decided) return;
     if (this.#fromServer.atBorder) this.#speak();
     this.#probe();
     this.#showState();
-    if (this.#last) this.#tryEnd();
-    if (this.#leaving) this.#tryLeave();
+    this.#ending.settled();
   }
 
   #speak(): void {
@@ -222,7 +228,7 @@ export class Relay {
   }
 
   #showState(): void {
-    const state = this.#restful ? STATES.get(this.#ledger.status) ?? 'active' : 'active';
+    const state = this.#restful ? (STATES.get(this.#ledger.status) ?? 'active') : 'active';
     if (state === this.#state) return;
     this.#state = state;
     this.#options.stateChanged(state);
@@ -236,139 +242,7 @@ export class Relay {
   #unpause(why: number): void {
     if (this.#paused === 0) return;
     this.#paused &= ~why;
-    if (this.#paused === 0 && !this.#finished) this.#options.client.resume();
-  }
-
-  // ---- ends ----
-
-  #terminated(): void {
-    this.#leaving = true;
-    this.#deadline(LEAVE_MS, () => {
-      this.#cancelThenFinish({ kind: 'client' });
-    });
-    this.#settled();
-  }
-
-  #tryLeave(): void {
-    const { answered, quiet, status, copyIn } = this.#ledger;
-    // Work without its Sync, a COPY without its end, a transaction without its COMMIT: closing undoes it.
-    if (answered || copyIn || this.#ledger.spoilt) {
-      this.#finish({ kind: 'client' }, quiet && status === Status.idle ? 'reusable' : 'close');
-    }
-  }
-
-  #clientClosed(): void {
-    if (this.#finished || this.#leaving) return;
-    this.#fromClient.stop();
-    const torn = this.#fromClient.torn;
-    if (this.#restful && !torn) this.#finish({ kind: 'lost' }, this.#serverAfter());
-    else if (this.#ledger.answered) this.#finish({ kind: 'lost' }, 'close');
-    else this.#cancelThenFinish({ kind: 'lost' });
-  }
-
-  #serverAfter(): 'reusable' | 'close' {
-    const clean = this.#restful && this.#ledger.status === Status.idle && !this.#ledger.spoilt && !this.#fromClient.torn;
-    return clean ? 'reusable' : 'close';
-  }
-
-  #endWhen(when: 'border' | 'answered' | 'idle', error: GatewayError, kind: 'ended' | 'drained' = 'ended'): void {
-    if (this.#finished || (this.#last && when === 'idle')) return;
-    this.#last = { error, when, kind };
-    if (when === 'border') {
-      this.#deadline(BORDER_MS, () => {
-        this.#speakLast(error, kind);
-      });
-    } else if (when === 'answered') {
-      this.#deadline(LEAVE_MS, () => {
-        this.end(error);
-      });
-    }
-    this.#settled();
-  }
-
-  #tryEnd(): void {
-    if (!this.#last || !this.#fromServer.atBorder) return;
-    const { error, when, kind } = this.#last;
-    if (when === 'answered' && !this.#ledger.answered) return;
-    if (when === 'idle' && !(this.#restful && this.#ledger.status === Status.idle && this.#fromClient.atBorder)) return;
-    this.#speakLast(error, kind);
-  }
-
-  #speakLast(error: GatewayError, kind: 'ended' | 'drained'): void {
-    if (this.#finished) return;
-    const { client } = this.#options;
-    this.#fromClient.stop();
-    this.#fromServer.stop();
-    this.#clearDeadline();
-    if (this.#fromServer.atBorder) client.finish(refusal('FATAL', error));
-    else client.destroy();
-    if (this.#ledger.answered) this.#finish({ kind, error }, this.#serverAfter());
-    else this.#cancelThenFinish({ kind, error });
-  }
-
-  #broken(): void {
-    this.#options.log.error({ server_pid: this.#options.server.pid }, 'the server answered out of order; closing');
-    const error = new GatewayError('protocol_violation', 'the server broke the protocol');
-    this.#fromClient.stop();
-    this.#options.client.finish(refusal('FATAL', error));
-    this.#finish({ kind: 'ended', error }, 'close');
-  }
-
-  #serverClosed(): void {
-    if (this.#finished) return;
-    this.#fromClient.stop();
-    this.#fromServer.stop();
-    const silent = this.#leaving || this.#ledger.fatal || !this.#fromServer.atBorder;
-    const lost = new GatewayError('connection_failure', 'the server closed the connection unexpectedly', {
-      hint: 'Whether the statement under way took effect is not known.',
-    });
-    this.#options.client.finish(silent ? undefined : refusal('FATAL', lost));
-    this.#finish({ kind: this.#leaving ? 'client' : 'upstream' }, 'close');
-  }
-
-  #cancelServer(): Promise<boolean> {
-    this.#cancelling ??= this.#options.server.cancel().finally(() => {
-      this.#cancelling = undefined;
-      this.#settled();
-    });
-    return this.#cancelling;
-  }
-
-  #cancelThenFinish(reason: CloseReason): void {
-    this.#fromServer.stop();
-    // Nobody is left to read: what the server still says must not stop it from reaching its end.
-    this.#options.server.channel.resume();
-    void this.#cancelServer().then(() => {
-      this.#finish(reason, 'close');
-    });
-  }
-
-  #finish(reason: CloseReason, server: 'reusable' | 'close'): void {
-    if (this.#finished) return;
-    this.#finished = true;
-    this.#clearDeadline();
-    this.#fromClient.stop();
-    this.#fromServer.stop();
-    this.#log?.abandon();
-    const { client, server: connection } = this.#options;
-    if (!client.closed) client.finish();
-    connection.channel.pause();
-    connection.channel.listen({ bytes() {}, drained() {}, closed() {} });
-    // A cancel under way may still hit: the connection changes hands only when it is over.
-    const cancelled = this.#cancelling ?? Promise.resolve(true);
-    void cancelled.then((over) => {
-      this.#resolve({ reason, server: over && !connection.channel.closed ? server : 'close' });
-    });
-  }
-
-  #deadline(ms: number, then: () => void): void {
-    this.#clearDeadline();
-    this.#timer = setTimeout(then, ms);
-    this.#timer.unref();
-  }
-
-  #clearDeadline(): void {
-    clearTimeout(this.#timer);
+    if (this.#paused === 0 && !this.#ending.decided) this.#options.client.resume();
   }
 }
 

@@ -14,6 +14,8 @@ export interface StatementBegin {
   readonly id: number;
   readonly kind: Statement['kind'];
   readonly sql: string;
+  /** `sql` is the beginning of a longer text. */
+  readonly truncated: boolean;
   readonly bytesIn: number;
 }
 
@@ -48,11 +50,20 @@ class Running {
   }
 
   end(): StatementEnd {
-    const { id, kind, sql } = this.#begin;
+    const { id, kind, sql, truncated } = this.#begin;
     return {
-      ...{ id, kind, sql: sql.slice(0, LONGEST_TEXT), truncated: sql.length > LONGEST_TEXT },
-      ...{ tags: this.#tags, rows: this.#rows, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut },
-      ...{ startedAt: this.#wall, durationMs: performance.now() - this.#since },
+      id,
+      kind,
+      sql: sql.slice(0, LONGEST_TEXT),
+      truncated: truncated || sql.length > LONGEST_TEXT,
+      tags: this.#tags,
+      rows: this.#rows,
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#bytesOut,
+      ...{
+        startedAt: this.#wall,
+        durationMs: performance.now() - this.#since,
+      },
       ...(this.sqlstate === undefined ? {} : { sqlstate: this.sqlstate }),
       ...(this.error === undefined ? {} : { error: this.error }),
     };
@@ -75,7 +86,10 @@ export class StatementLog {
   }
 
   /** The note that follows a statement which was sent; `error` if something was sent in its stead. */
-  follow(begin: StatementBegin, error?: GatewayError): Required<Pick<Note, 'closed' | 'dropped' | 'answered' | 'received'>> {
+  follow(
+    begin: StatementBegin,
+    error?: GatewayError,
+  ): Required<Pick<Note, 'closed' | 'dropped' | 'answered' | 'received'>> {
     const running = new Running(begin);
     running.error = error;
     this.#running.add(running);

@@ -1,11 +1,23 @@
 /** Statements as `onQuery` sees them: made from a message, decoded when looked at. */
 import type { Row, Statement } from '../statement.ts';
-import { parseName, readBind, readExecute, readFunctionCall, readParse, readQuery } from '../wire/frontend.ts';
+import {
+  parseName,
+  readBind,
+  readExecute,
+  readFunctionCall,
+  readParse,
+  readQuery,
+} from '../wire/frontend.ts';
 import { encodeParse, encodeQuery } from '../wire/to-server.ts';
-import { HEADER_BYTES } from '../wire/frames.ts';
+import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
 
 /** The part of a message behind type byte and length. */
 export const bodyOf = (frame: Buffer): Buffer => frame.subarray(HEADER_BYTES);
+
+/** Where the SQL text of a Query or Parse starts, 0 if the message is cut off before it. */
+export function textStart(type: number, frame: Buffer): number {
+  return type === Frontend.query ? HEADER_BYTES : frame.indexOf(0, HEADER_BYTES) + 1;
+}
 
 /** Query: `sql` is decoded at its first use. */
 export class QueryStatement {
@@ -38,18 +50,16 @@ export class ParseStatement {
   readonly kind = 'parse';
   readonly id: number;
   readonly #frame: Buffer;
-  readonly #textless: boolean;
   #sql: string | undefined;
 
-  /** `textless`: nobody declared to read the text, and the frame may be cut off within it. */
-  constructor(id: number, frame: Buffer, textless = false) {
+  constructor(id: number, frame: Buffer, sql?: string) {
     this.id = id;
     this.#frame = frame;
-    this.#textless = textless;
+    this.#sql = sql;
   }
 
   get sql(): string {
-    return (this.#sql ??= this.#textless ? '' : readParse(bodyOf(this.#frame)).sql);
+    return (this.#sql ??= readParse(bodyOf(this.#frame)).sql);
   }
 
   get name(): string {
@@ -61,7 +71,7 @@ export class ParseStatement {
     const words = Buffer.alloc(2 + 4 * types.length);
     words.writeUInt16BE(types.length);
     types.forEach((type, i) => words.writeUInt32BE(type, 2 + 4 * i));
-    return new ParseStatement(this.id, encodeParse(name, sql, words));
+    return new ParseStatement(this.id, encodeParse(name, sql, words), sql);
   }
 
   get frame(): Buffer {

@@ -24,7 +24,9 @@ async function listening(accepted: (channel: Channel) => void): Promise<net.Serv
 
 test('an accepted and a connected channel carry bytes both ways through one shared buffer', async () => {
   const server = await listening(echo);
-  const channels = Array.from({ length: 20 }, () => connectShared({ port: portOf(server), host: '127.0.0.1' }));
+  const channels = Array.from({ length: 20 }, () =>
+    connectShared({ port: portOf(server), host: '127.0.0.1' }),
+  );
   const answers = channels.map(
     (channel, i) =>
       new Promise<string>((resolve) => {
@@ -85,11 +87,31 @@ test('a peer that goes away is told once, also to a listener that comes later', 
 
 test('an accepted channel upgrades to TLS on the same socket', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'postern-'));
-  execFileSync('openssl', [
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'],
-    ...['-subj', '/CN=localhost', '-keyout', join(dir, 'k.pem'), '-out', join(dir, 'c.pem')],
-  ], { stdio: 'ignore' });
-  const secure = tls.createServer({ key: readFileSync(join(dir, 'k.pem')), cert: readFileSync(join(dir, 'c.pem')) });
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '1',
+      '-subj',
+      '/CN=localhost',
+      '-keyout',
+      join(dir, 'k.pem'),
+      '-out',
+      join(dir, 'c.pem'),
+    ],
+    { stdio: 'ignore' },
+  );
+  const secure = tls.createServer({
+    key: readFileSync(join(dir, 'k.pem')),
+    cert: readFileSync(join(dir, 'c.pem')),
+  });
   secure.on('secureConnection', (socket) => echo(new Channel(socket)));
   const server = await listening((channel) => {
     channel.listen({

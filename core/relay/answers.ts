@@ -1,0 +1,53 @@
+/** Which message of the server answers which of the client (manual, 55.2.2 and 55.2.3), as a table. */
+import { Backend } from '../wire/frames.ts';
+import { Op } from './entries.ts';
+
+/** How a server message relates to the oldest unanswered message of the client. */
+export const Answer = {
+  /** It answers something else: the two have lost each other. */
+  none: 0,
+  /** More follows. */
+  part: 1,
+  /** The last one for it. */
+  last: 2,
+} as const;
+export type Answer = (typeof Answer)[keyof typeof Answer];
+
+/** Messages that end a Query or FunctionCall never end it alone: ReadyForQuery does. */
+const RESULT = [
+  Backend.dataRow,
+  Backend.copyData,
+  Backend.copyDone,
+  Backend.copyInResponse,
+  Backend.copyOutResponse,
+  Backend.copyBothResponse,
+];
+
+const PARTS: readonly (readonly [op: number, types: readonly number[]])[] = [
+  [Op.query, [...RESULT, Backend.rowDescription, Backend.commandComplete, Backend.emptyQueryResponse]],
+  [Op.execute, RESULT],
+  [Op.describe, [Backend.parameterDescription]],
+  [Op.functionCall, [Backend.functionCallResponse]],
+];
+
+const LASTS: readonly (readonly [op: number, types: readonly number[]])[] = [
+  [Op.query, [Backend.readyForQuery]],
+  [Op.functionCall, [Backend.readyForQuery]],
+  [Op.sync, [Backend.readyForQuery]],
+  [Op.parse, [Backend.parseComplete]],
+  [Op.bind, [Backend.bindComplete]],
+  [Op.close, [Backend.closeComplete]],
+  [Op.describe, [Backend.rowDescription, Backend.noData]],
+  [Op.execute, [Backend.commandComplete, Backend.emptyQueryResponse, Backend.portalSuspended]],
+];
+
+const TABLE: readonly Uint8Array[] = Array.from({ length: 16 }, () => new Uint8Array(256));
+for (const [answer, rows] of [
+  [Answer.part, PARTS],
+  [Answer.last, LASTS],
+] as const) {
+  for (const [op, types] of rows) for (const type of types) TABLE[op]?.fill(answer, type, type + 1);
+}
+
+/** What a server message of `type` is to a client message with operation `op` (0: to nothing). */
+export const answerTo = (op: number, type: number): Answer => (TABLE[op]?.[type] ?? 0) as Answer;

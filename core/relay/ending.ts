@@ -1,0 +1,209 @@
+/** How a session ends, and what becomes of its server connection: every way out of a relay, each taken at most once. */
+import { GatewayError } from '../errors.ts';
+import type { Channel } from '../net/channel.ts';
+import type { CloseReason, Logger } from '../session.ts';
+import type { ServerConnection } from '../upstream/connection.ts';
+import { refusal } from '../wire/to-client.ts';
+import type { FromClient } from './from-client.ts';
+import type { FromServer } from './from-server.ts';
+import type { Gate } from './gate.ts';
+import { Status } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
+
+/** How it ended, and whether the server connection can serve somebody else. */
+export interface RelayEnd {
+  readonly reason: CloseReason;
+  readonly server: 'reusable' | 'close';
+}
+
+/** What an ending looks at and stops. */
+export interface EndingParts {
+  readonly client: Channel;
+  readonly server: ServerConnection;
+  readonly log: Logger;
+  readonly ledger: Ledger;
+  readonly gate: Gate;
+  readonly fromClient: FromClient;
+  readonly fromServer: FromServer;
+  /** Called once, when the session is over and nothing can hit its server connection any more. */
+  readonly ended: (end: RelayEnd) => void;
+}
+
+/** How long the work in front of a Terminate may go on, in milliseconds. */
+const LEAVE_MS = 60_000;
+/** How long a FATAL of ours waits for the end of a message that is under way to the client, in milliseconds. */
+const BORDER_MS = 5_000;
+
+/** A FATAL of ours that waits for its moment. */
+interface LastWord {
+  readonly error: GatewayError;
+  /** At the next border of a message, when all owed answers have passed, or when the session is idle. */
+  readonly when: 'border' | 'answered' | 'idle';
+  readonly kind: 'ended' | 'drained';
+}
+
+/** One per relay. */
+export class Ending {
+  readonly #parts: EndingParts;
+  #last: LastWord | undefined;
+  /** The client said Terminate: what it is still owed is worked off, not heard. */
+  #leaving = false;
+  /** Decided; only a cancel is still waited for. */
+  #reason: CloseReason | undefined;
+  #over = false;
+  #timer: NodeJS.Timeout | undefined;
+  #cancelling: Promise<boolean> | undefined;
+
+  constructor(parts: EndingParts) {
+    this.#parts = parts;
+  }
+
+  get decided(): boolean {
+    return this.#reason !== undefined;
+  }
+
+  get cancelling(): boolean {
+    return this.#cancelling !== undefined;
+  }
+
+  /** Looks again whether what waits for its moment may happen: after every step of the relay. */
+  settled(): void {
+    if (this.decided) return;
+    if (this.#last) this.#trySpeak(this.#last);
+    if (this.#leaving) this.#tryLeave();
+  }
+
+  /** Sends FATAL `error` when the moment has come, and ends. */
+  speak(error: GatewayError, when: LastWord['when'], kind: LastWord['kind']): void {
+    if (this.decided || (this.#last && when === 'idle')) return;
+    this.#last = { error, when, kind };
+    if (when === 'border') {
+      this.#deadline(BORDER_MS, () => {
+        this.#speakNow(error, kind);
+      });
+    } else if (when === 'answered') {
+      this.#deadline(LEAVE_MS, () => {
+        this.#speakNow(error, kind);
+      });
+    }
+    this.settled();
+  }
+
+  /** The client said Terminate. */
+  terminated(): void {
+    this.#leaving = true;
+    this.#deadline(LEAVE_MS, () => {
+      this.#cancelThenEnd({ kind: 'client' });
+    });
+    this.settled();
+  }
+
+  /** The client is gone. Nothing is completed on its behalf: no Sync, no CopyDone. */
+  clientLost(): void {
+    if (this.decided || this.#leaving) return;
+    const { ledger, fromClient } = this.#parts;
+    fromClient.stop();
+    if (ledger.answered) this.#end({ kind: 'lost' }, this.#serverAfter());
+    else this.#cancelThenEnd({ kind: 'lost' });
+  }
+
+  /** The server connection is gone; its FATAL, if it sent one, has passed. */
+  serverLost(): void {
+    if (this.#over) return;
+    const { client, ledger, fromServer } = this.#parts;
+    if (!this.decided) {
+      const silent = this.#leaving || ledger.fatal || !fromServer.atBorder;
+      const lost = new GatewayError('connection_failure', 'the server closed the connection unexpectedly', {
+        hint: 'Whether the statement under way took effect is not known.',
+      });
+      client.finish(silent ? undefined : refusal('FATAL', lost));
+    }
+    this.#end(this.#reason ?? { kind: this.#leaving ? 'client' : 'upstream' }, 'close');
+  }
+
+  /** The server said what answers nothing. */
+  serverBroke(): void {
+    const { client, server, log } = this.#parts;
+    log.error({ server_pid: server.pid }, 'the server answered out of order; its connection is closed');
+    const error = new GatewayError('protocol_violation', 'the server broke the protocol');
+    client.finish(refusal('FATAL', error));
+    this.#end({ kind: 'ended', error }, 'close');
+  }
+
+  /** Has PostgreSQL cancel what runs; resolves with false if a late cancel may still hit the connection. */
+  cancel(): Promise<boolean> {
+    this.#cancelling ??= this.#parts.server.cancel().finally(() => {
+      this.#cancelling = undefined;
+    });
+    return this.#cancelling;
+  }
+
+  // ---- when ----
+
+  #tryLeave(): void {
+    const { answered, copyIn, spoilt } = this.#parts.ledger;
+    // Work without its Sync, a COPY without its end, a transaction without its COMMIT: closing undoes it.
+    if (answered || copyIn || spoilt) this.#end({ kind: 'client' }, this.#serverAfter());
+  }
+
+  #trySpeak({ error, when, kind }: LastWord): void {
+    const { ledger, gate, fromServer, fromClient } = this.#parts;
+    const idle = ledger.quiet && ledger.status === Status.idle && !gate.discarding && fromClient.atBorder;
+    if (!fromServer.atBorder || (when === 'answered' && !ledger.answered) || (when === 'idle' && !idle))
+      return;
+    this.#speakNow(error, kind);
+  }
+
+  // ---- what ----
+
+  #speakNow(error: GatewayError, kind: 'ended' | 'drained'): void {
+    if (this.decided) return;
+    const { client, ledger, fromServer } = this.#parts;
+    if (fromServer.atBorder) client.finish(refusal('FATAL', error));
+    else client.destroy();
+    if (ledger.answered) this.#end({ kind, error }, this.#serverAfter());
+    else this.#cancelThenEnd({ kind, error });
+  }
+
+  #serverAfter(): 'reusable' | 'close' {
+    const { ledger, fromClient } = this.#parts;
+    const clean = ledger.quiet && ledger.status === Status.idle && !ledger.spoilt && !fromClient.torn;
+    return clean ? 'reusable' : 'close';
+  }
+
+  #cancelThenEnd(reason: CloseReason): void {
+    this.#reason = reason;
+    this.#stop();
+    // Nobody is left to read, and what the server still says must not stop it from reaching its end.
+    this.#parts.server.channel.resume();
+    void this.cancel().then(() => {
+      this.#end(reason, 'close');
+    });
+  }
+
+  #stop(): void {
+    clearTimeout(this.#timer);
+    this.#parts.fromClient.stop();
+    this.#parts.fromServer.stop();
+  }
+
+  #end(reason: CloseReason, server: 'reusable' | 'close'): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#reason = reason;
+    this.#stop();
+    const { client, server: connection, ended } = this.#parts;
+    if (!client.closed) client.finish();
+    connection.channel.pause();
+    connection.channel.listen({ bytes() {}, drained() {}, closed() {} });
+    void (this.#cancelling ?? Promise.resolve(true)).then((over) => {
+      ended({ reason, server: over && !connection.channel.closed ? server : 'close' });
+    });
+  }
+
+  #deadline(ms: number, then: () => void): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(then, ms);
+    this.#timer.unref();
+  }
+}

@@ -1,0 +1,111 @@
+/** Makes statements of messages, remembers which text stands behind which name, and has them observed. */
+import type { GatewayError } from '../errors.ts';
+import type { Statement } from '../statement.ts';
+import { Frontend } from '../wire/frames.ts';
+import { bindNames, readClose } from '../wire/frontend.ts';
+import type { Note } from './entries.ts';
+import { Prepared } from './prepared.ts';
+import type { StatementLog } from './statement-log.ts';
+import {
+  ParseStatement,
+  QueryStatement,
+  bindStatement,
+  bodyOf,
+  executeStatement,
+  functionCallStatement,
+  textStart,
+} from './statements.ts';
+
+/** What of a statement is looked at. */
+export type Reads = 'none' | 'kind' | 'sql' | 'parameters';
+
+const textOf = (statement: Statement): string => ('sql' in statement ? statement.sql : '');
+
+/** One per session, used only where somebody looks at statements. */
+export class StatementBook {
+  readonly #reads: Reads;
+  readonly #log: StatementLog | undefined;
+  readonly #prepared = new Prepared();
+  #count = 0;
+
+  constructor(reads: Reads, log: StatementLog | undefined) {
+    this.#reads = reads;
+    this.#log = log;
+  }
+
+  /** True when a plugin decides by the SQL text of Query and Parse, and so needs the whole message. */
+  get needsText(): boolean {
+    return this.#reads === 'sql' || this.#reads === 'parameters';
+  }
+
+  /** The statement in a message; undefined for messages that carry none, or none that is looked at. */
+  open(type: number, frame: Buffer): Statement | undefined {
+    switch (type) {
+      case Frontend.query:
+        return new QueryStatement(this.#nextId(), frame, this.#textSoFar(type, frame));
+      case Frontend.parse:
+        return new ParseStatement(this.#nextId(), frame, this.#textSoFar(type, frame));
+      case Frontend.execute:
+        return executeStatement(this.#nextId(), frame, (portal) => this.#prepared.ofPortal(portal));
+      case Frontend.functionCall:
+        return functionCallStatement(this.#nextId(), frame);
+      case Frontend.bind:
+        if (this.#reads !== 'parameters') return undefined;
+        return bindStatement(this.#nextId(), frame, (name) => this.#prepared.ofStatement(name));
+      default:
+        return undefined;
+    }
+  }
+
+  /** What the ledger keeps for a message that is sent. @throws GatewayError `program_limit_exceeded` for too many names */
+  sent(type: number, frame: Buffer, statement: Statement | undefined): Note | undefined {
+    const undo = this.#remember(type, frame, statement);
+    if (!statement || !this.#log) return undo && { dropped: undo };
+    const { id, kind } = statement;
+    const bytesIn = frame.readUInt32BE(1) + 1;
+    const followed = this.#log.follow({
+      id,
+      kind,
+      sql: textOf(statement),
+      truncated: frame.length < bytesIn,
+      bytesIn,
+    });
+    return {
+      ...followed,
+      dropped: () => {
+        undo?.();
+        followed.dropped();
+      },
+    };
+  }
+
+  /** What the ledger keeps for a statement that is refused. */
+  refused(statement: Statement | undefined, error: GatewayError): Note | undefined {
+    if (!statement || !this.#log) return undefined;
+    const { id, kind } = statement;
+    return this.#log.follow({ id, kind, sql: textOf(statement), truncated: false, bytesIn: 0 }, error);
+  }
+
+  /** Undefined where all of the text is there, to be decoded when somebody looks; else what an observer may be shown. */
+  #textSoFar(type: number, frame: Buffer): string | undefined {
+    if (frame.length > frame.readUInt32BE(1)) return undefined;
+    const from = textStart(type, frame);
+    return this.#log && from > 0 ? frame.toString('utf8', from) : '';
+  }
+
+  #nextId(): number {
+    this.#count += 1;
+    return this.#count;
+  }
+
+  #remember(type: number, frame: Buffer, statement: Statement | undefined): (() => void) | undefined {
+    if (statement?.kind === 'parse') return this.#prepared.parse(statement.name, statement.sql);
+    if (type === Frontend.bind) {
+      const { portal, name } = bindNames(bodyOf(frame));
+      return this.#prepared.bind(portal, name);
+    }
+    if (type !== Frontend.close) return undefined;
+    const target = readClose(bodyOf(frame));
+    return this.#prepared.close(target.kind, target.name);
+  }
+}

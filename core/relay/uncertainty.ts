@@ -1,0 +1,58 @@
+/**
+ * A COPY FROM STDIN failed with Syncs in flight before its end. Whether it ate them (a bad row comes after them) or the
+ * server answers them (a view fails before anything is read) cannot be told from the bytes: of k such Syncs, 0 to k are
+ * answered. Until a probe tells, messages only pass.
+ */
+import { Backend } from '../wire/frames.ts';
+import { Op } from './entries.ts';
+
+/** What to do with a message of the server meanwhile; `settled` is the end of it. */
+export type BlindVerdict = 'pass' | 'hide' | 'settled' | 'broken';
+
+/** From the error of the COPY to the probe's answer, or to the end of the session. */
+export class Uncertainty {
+  /** The server discards everything up to a Sync: the COPY was an Execute. */
+  readonly #skips: boolean;
+  #lastIsSync = false;
+  /** Another COPY may have begun, which would take the probe for its data, or a Close has the probe's own answer. */
+  #risky = false;
+  #probe: 'no' | 'close' | 'sync' = 'no';
+
+  constructor(skips: boolean) {
+    this.#skips = skips;
+  }
+
+  /** True when a probe would tell: hold the client, send Close(a random name) and Sync, and say so by {@link probe}. */
+  get wantsProbe(): boolean {
+    return this.#probe === 'no' && !this.#risky && (!this.#skips || this.#lastIsSync);
+  }
+
+  get probing(): boolean {
+    return this.#probe !== 'no';
+  }
+
+  probe(): void {
+    this.#probe = 'close';
+  }
+
+  /** The client's next message. Only what comes behind the failed COPY's end is told here: its Syncs are certain. */
+  sent(op: number): void {
+    this.#lastIsSync = op === Op.sync || (this.#lastIsSync && op === Op.copyEnd);
+    this.#risky ||= op === Op.query || op === Op.execute || op === Op.functionCall || op === Op.close;
+  }
+
+  /** A message of the server other than an error: every ReadyForQuery before the probe's CloseComplete is the client's. */
+  reply(type: number): BlindVerdict {
+    if (this.#probe === 'close' && type === Backend.closeComplete) {
+      this.#probe = 'sync';
+      return 'hide';
+    }
+    if (this.#probe !== 'sync') return 'pass';
+    return type === Backend.readyForQuery ? 'settled' : 'broken';
+  }
+
+  /** An error that is not FATAL: hidden if it is the probe's. */
+  error(): BlindVerdict {
+    return this.#probe === 'sync' ? 'hide' : 'pass';
+  }
+}
