@@ -46,7 +46,7 @@ function installed(root) {
 function install(root) {
   say('installing packages (npm ci), once');
   const npm = process.env.npm_execpath;
-  const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--silent'];
+  const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
   return npm?.endsWith('.js') ? run(root, process.execPath, [npm, ...args]) : run(root, 'npm', args);
 }
 
