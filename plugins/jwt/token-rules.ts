@@ -105,5 +105,5 @@ export function parseTokenRules(claim: string, value: unknown): TokenRules {
     const [rule, read] = RULES[key] ?? bad(claim, 'understood');
     return [rule, read(`${claim}.${key}`, content)] as const;
   });
-  return Object.fromEntries(rules) as TokenRules;
+  return Object.fromEntries(rules);
 }

@@ -1,0 +1,225 @@
+/** What every plugin folder has to keep, whatever its policy is: a new one is covered by adding its row here. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { ConfigError } from '../../core/index.ts';
+import type { AnyPlugin } from '../../core/index.ts';
+import * as jwtFolder from '../../plugins/jwt/index.ts';
+import * as rolesFolder from '../../plugins/roles/index.ts';
+import { issuer } from '../support/token.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PLUGINS = join(ROOT, 'plugins');
+
+/** One plugin folder. */
+interface Row {
+  /** What its index.ts exports. */
+  readonly exports: object;
+  /** Options with which the factory must succeed. */
+  readonly good: unknown;
+  /** Options with which it must fail, and how the message begins: the option's path. */
+  readonly bad: readonly (readonly [options: unknown, path: string])[];
+}
+
+const good = issuer({ algorithms: ['ES256'] }).options;
+const withIssuer = (more: object) => ({ issuers: [{ ...good, ...more }] });
+const allow = { claim: 'role', allow: ['reader'] };
+const secretKey = { kty: 'oct', k: 'c2VjcmV0' };
+
+const ROWS: Readonly<Record<string, Row>> = {
+  jwt: {
+    exports: jwtFolder,
+    good: { issuers: [good] },
+    bad: [
+      [undefined, 'jwt: '],
+      [{}, 'jwt.issuers: '],
+      [{ issuers: [] }, 'jwt.issuers: '],
+      [{ issuers: [good], issuer: 'x' }, 'jwt.issuer: no such option'],
+      [{ issuers: [null] }, 'jwt.issuers[0]: '],
+      [{ issuers: [good, good] }, 'jwt.issuers[1].issuer: '],
+      [withIssuer({ issuer: '' }), 'jwt.issuers[0].issuer: '],
+      [withIssuer({ audience: undefined }), 'jwt.issuers[0].audience: '],
+      [withIssuer({ audience: [] }), 'jwt.issuers[0].audience: '],
+      [withIssuer({ audience: ['a', 1] }), 'jwt.issuers[0].audience[1]: '],
+      [withIssuer({ jwks: undefined }), 'jwt.issuers[0].jwks: '],
+      [withIssuer({ jwks: '' }), 'jwt.issuers[0].jwks: '],
+      [
+        withIssuer({ jwks: 'http://id.example/jwks.json' }),
+        'jwt.issuers[0].jwks: "http://id.example" is not https',
+      ],
+      [withIssuer({ jwks: 'http://localhost.evil.example/' }), 'jwt.issuers[0].jwks: '],
+      [withIssuer({ jwks: 'http://127.0.0.1.evil.example/' }), 'jwt.issuers[0].jwks: '],
+      [withIssuer({ jwks: 'file:///etc/keys.json' }), 'jwt.issuers[0].jwks: '],
+      [withIssuer({ jwks: 'https://' }), 'jwt.issuers[0].jwks: '],
+      [withIssuer({ jwks: 'https://me:secret@id.example/' }), 'jwt.issuers[0].jwks: '],
+      [withIssuer({ jwks: { keys: [] } }), 'jwt.issuers[0].jwks: no usable key'],
+      [withIssuer({ jwks: { keys: [secretKey] } }), 'jwt.issuers[0].jwks: no usable key (private or secret)'],
+      [withIssuer({ ca: 1 }), 'jwt.issuers[0].ca: '],
+      [withIssuer({ algorithms: [] }), 'jwt.issuers[0].algorithms: '],
+      [withIssuer({ algorithms: ['ES256', 'HS256'] }), 'jwt.issuers[0].algorithms[1]: "HS256"'],
+      [withIssuer({ algorithms: ['none'] }), 'jwt.issuers[0].algorithms[0]: '],
+      [withIssuer({ clockTolerance: 5 }), 'jwt.issuers[0].clockTolerance: '],
+      [withIssuer({ clockTolerance: '61s' }), 'jwt.issuers[0].clockTolerance: at most 60 s'],
+      [withIssuer({ maxLifetime: '1 day' }), 'jwt.issuers[0].maxLifetime: '],
+      [withIssuer({ maxStale: 'long' }), 'jwt.issuers[0].maxStale: '],
+      [withIssuer({ typ: '' }), 'jwt.issuers[0].typ: '],
+      [withIssuer({ requiredClaims: 'email' }), 'jwt.issuers[0].requiredClaims: '],
+      [withIssuer({ jwksUri: 'https://id.example' }), 'jwt.issuers[0].jwksUri: no such option'],
+      [{ issuers: [good], rulesClaim: '' }, 'jwt.rulesClaim: '],
+      [{ issuers: [good], maxTokenBytes: 65_537 }, 'jwt.maxTokenBytes: '],
+      [{ issuers: [good], maxTokenBytes: '16k' }, 'jwt.maxTokenBytes: '],
+    ],
+  },
+  roles: {
+    exports: rolesFolder,
+    good: allow,
+    bad: [
+      [undefined, 'roles: '],
+      [[], 'roles: '],
+      [{ ...allow, claim: '' }, 'roles.claim: '],
+      [{ claim: 'role' }, 'roles.allow: '],
+      [{ claim: 'role', allow: [] }, 'roles.allow: '],
+      [{ claim: 'role', allow: 'reader' }, 'roles.allow: '],
+      [{ claim: 'role', allow: [1] }, 'roles.allow[0]: '],
+      [{ claim: 'role', allow: ['reader', 'reader'] }, 'roles.allow: "reader" comes twice'],
+      [{ claim: 'role', allow: ['reader', 'pg_read_all_data'] }, 'roles.allow[1]: '],
+      [{ claim: 'role', allow: ['none'] }, 'roles.allow[0]: '],
+      [{ claim: 'role', allow: ['a b'] }, 'roles.allow[0]: '],
+      [{ claim: 'role', allow: ['x'.repeat(64)] }, 'roles.allow[0]: '],
+      [{ claim: 'role', map: {} }, 'roles.map: '],
+      [{ claim: 'role', map: { a: 'PG_monitor' } }, 'roles.map["a"]: '],
+      [{ ...allow, map: { a: 'reader' } }, 'roles: allow and map exclude each other'],
+      [{ ...allow, default: 'public' }, 'roles.default: '],
+      [{ ...allow, claims: 'role' }, 'roles.claims: no such option'],
+      [[allow], 'roles[0].issuer: '],
+      [
+        [
+          { ...allow, issuer: 'a' },
+          { ...allow, issuer: 'a' },
+        ],
+        'roles[1].issuer: "a" comes twice',
+      ],
+      [
+        [
+          { ...allow, issuer: 'a' },
+          { ...allow, issuer: 'b', allow: ['pg_monitor'] },
+        ],
+        'roles[1].allow[0]: ',
+      ],
+    ],
+  },
+};
+
+/** The keys of the contract in core/plugin.ts. */
+const KNOWN = new Set(
+  'name needs provides checks enforces reads scope inBand on setup onStartup onAuth onQuery onClose'.split(
+    ' ',
+  ),
+);
+
+async function sources(folder: string): Promise<readonly string[]> {
+  const found = await readdir(folder, { recursive: true });
+  return found.filter((file) => file.endsWith('.ts')).map((file) => join(folder, file));
+}
+
+/** The factory of a row: `your-plugin` is made by `yourPlugin`. */
+function factoryOf(folder: string, { exports }: Row): (options: unknown) => AnyPlugin {
+  const name = folder.replace(/-(.)/g, (_match, letter: string) => letter.toUpperCase());
+  const factory = (exports as Readonly<Record<string, unknown>>)[name];
+  if (typeof factory !== 'function')
+    throw new Error(`plugins/${folder}/index.ts exports no function ${name}`);
+  return factory as (options: unknown) => AnyPlugin;
+}
+
+test('every plugin folder has a row here, and every row a folder', async () => {
+  const entries = await readdir(PLUGINS, { withFileTypes: true });
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  expect(folders.sort()).toEqual(Object.keys(ROWS).sort());
+});
+
+describe.each(Object.entries(ROWS))('%s', (folder, row) => {
+  test('is made as a plain object named like its folder, with keys of the contract only', () => {
+    const plugin = factoryOf(folder, row)(row.good);
+    expect(Object.getPrototypeOf(plugin)).toBe(Object.prototype);
+    expect(plugin.name).toBe(folder);
+    expect(Object.keys(plugin).filter((key) => !KNOWN.has(key))).toEqual([]);
+  });
+
+  test('is made anew by each call', () => {
+    const factory = factoryOf(folder, row);
+    expect(factory(row.good)).not.toBe(factory(row.good));
+  });
+
+  test.each(row.bad)('stops the boot with the path of a bad option: %j', (options, path) => {
+    let thrown: unknown;
+    try {
+      factoryOf(folder, row)(options);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(ConfigError);
+    expect((thrown as ConfigError).message.slice(0, path.length)).toBe(path);
+  });
+
+  test('has a module comment in every file', async () => {
+    for (const file of await sources(join(PLUGINS, folder))) {
+      expect(await readFile(file, 'utf8'), file).toMatch(/^\/\*\* [A-Z“‘'"`\d].*\*\/\n/);
+    }
+  });
+
+  test('documents every option, with its default where it may be left out', async () => {
+    let interfaces = 0;
+    for (const file of await sources(join(PLUGINS, folder))) {
+      const text = await readFile(file, 'utf8');
+      for (const [, name, body = ''] of text.matchAll(/export interface (\w*Options) \{\n(.*?)\n\}/gs)) {
+        interfaces++;
+        const options = [...body.matchAll(/(\/\*\*(?:(?!\*\/).)*\*\/\n)? {2}readonly (\w+)(\??):/gs)];
+        expect(options.length, `${name} in ${file}`).toBeGreaterThan(0);
+        for (const [, comment = '', option, mark] of options) {
+          if (mark === '?') expect(comment, `${name}.${option}`).toMatch(/Default/);
+        }
+      }
+    }
+    expect(interfaces).toBeGreaterThan(0);
+  });
+
+  test('has its row in the README', async () => {
+    const lines = (await readFile(join(PLUGINS, 'README.md'), 'utf8')).split('\n');
+    expect(lines.filter((line) => line.startsWith(`| [\`${folder}\`](${folder}/) `))).toHaveLength(1);
+  });
+
+  test('can be deleted: nothing of the core or of another plugin imports it', async () => {
+    const others = [...(await sources(join(ROOT, 'core'))), ...(await sources(PLUGINS))].filter(
+      (file) => !relative(PLUGINS, file).startsWith(`${folder}/`),
+    );
+    expect(others.length).toBeGreaterThan(10);
+    const needing = new RegExp(`from '[^']*(plugins/|\\.\\./)${folder}/`);
+    for (const file of others) expect(await readFile(file, 'utf8'), file).not.toMatch(needing);
+  });
+});
+
+test('the plugin in the README compiles, and is twenty lines or fewer', async () => {
+  const readme = await readFile(join(PLUGINS, 'README.md'), 'utf8');
+  const [, code = ''] = /```ts\n(\/\*\* .*?)```/s.exec(readme) ?? [];
+  expect(code).toContain("from 'postern'");
+  expect(code.trimEnd().split('\n').length).toBeLessThanOrEqual(20);
+  const folder = await mkdtemp(join(tmpdir(), 'postern-readme-'));
+  const tsconfig = {
+    extends: join(ROOT, 'tsconfig.json'),
+    compilerOptions: { rootDir: '/', typeRoots: [join(ROOT, 'node_modules/@types')] },
+    files: ['plugin.ts'],
+    include: [],
+  };
+  await writeFile(join(folder, 'plugin.ts'), code);
+  await writeFile(join(folder, 'package.json'), '{"type":"module"}');
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(tsconfig));
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+  await promisify(execFile)(process.execPath, [tsc, '-p', folder]).catch((error: { stdout?: string }) => {
+    throw new Error(error.stdout ?? 'tsc failed');
+  });
+  await rm(folder, { recursive: true });
+});
