@@ -88,8 +88,7 @@ export interface DatabaseOptions {
 
 /** Databases by the name clients use; `'*'` serves every other name; or a function. */
 export type Databases =
-  | Readonly<Record<string, DatabaseOptions>>
-  | ((name: string) => MaybePromise<DatabaseOptions | undefined>);
+  Readonly<Record<string, DatabaseOptions>> | ((name: string) => MaybePromise<DatabaseOptions | undefined>);
 
 /** The operators' HTTP listener: `/livez`, `/readyz`, and what plugins mount. */
 export interface AdminOptions {
@@ -118,6 +117,8 @@ export interface GatewayConfig<L extends PluginList = PluginList> {
   readonly maxStatementBytes?: number;
   /** pino's level. Default `'info'`. */
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** Processes that share the listeners. Default and, today, only 1. */
+  readonly workers?: 1;
 }
 
 /**

@@ -1,0 +1,113 @@
+/** Checks what a config file exports, and gives the gateway a config without holes. */
+import { checkDatabase, resolveDatabase, resolveListener } from './config/defaults.ts';
+import type { ResolvedConfig, ResolvedDatabase, ResolvedListener } from './config/resolved.ts';
+import { config, database, parseAt } from './config/schema.ts';
+import { configPath, kindOf } from './config/sentences.ts';
+import type { AdminOptions, DatabaseOptions, Databases, GatewayConfig } from './config.ts';
+import { milliseconds } from './durations.ts';
+import { ConfigError } from './errors.ts';
+import { checkPlugins } from './plugin-list.ts';
+
+export type { ResolvedAdmin, ResolvedConfig, ResolvedDatabase, ResolvedListener } from './config/resolved.ts';
+
+function listenersOf(listen: GatewayConfig['listen'], directory: string): readonly ResolvedListener[] {
+  if (listen === undefined || !('length' in listen)) {
+    return [resolveListener(listen ?? {}, { path: 'listen', directory })];
+  }
+  const listeners = listen.map((one, place) => resolveListener(one, { path: `listen[${place}]`, directory }));
+  for (const [place, { name, host, port }] of listeners.entries()) {
+    const before = listeners.slice(0, place);
+    const twin = before.find((one) => one.name === name);
+    if (twin)
+      throw new ConfigError(
+        `listen[${place}].name: '${name}' is taken; give each listener a name of its own`,
+      );
+    const same = before.find((one) => port !== 0 && one.port === port && one.host === host);
+    if (same)
+      throw new ConfigError(
+        `listen[${place}].port: listener '${same.name}' has ${host} port ${port} already`,
+      );
+  }
+  return listeners;
+}
+
+type Lookup = ResolvedConfig['database'];
+
+function lookupByFunction(find: (name: string) => unknown, directory: string): Lookup {
+  return async (name) => {
+    const found = await find(name);
+    if (found === undefined) return undefined;
+    const path = configPath(['databases', name]);
+    return resolveDatabase(parseAt(database, found, ['databases', name]), name, { path, directory });
+  };
+}
+
+function lookupByName(entries: Readonly<Record<string, DatabaseOptions>>, directory: string): Lookup {
+  // A map, because a client that asks for `__proto__` or `constructor` must find nothing.
+  const byName = new Map<string, ResolvedDatabase>();
+  for (const [name, entry] of Object.entries(entries)) {
+    const place = { path: configPath(['databases', name]), directory };
+    checkDatabase(entry, name, place);
+    byName.set(name, resolveDatabase(entry, name, place));
+  }
+  const rest = Object.hasOwn(entries, '*') ? entries['*'] : undefined;
+  const place = { path: configPath(['databases', '*']), directory };
+  return async (name) => byName.get(name) ?? (rest && resolveDatabase(rest, name, place));
+}
+
+function namesOf(databases: Databases): readonly string[] {
+  return typeof databases === 'function' ? [] : Object.keys(databases);
+}
+
+function adminOf(
+  admin: AdminOptions | undefined,
+  listeners: readonly ResolvedListener[],
+): ResolvedConfig['admin'] {
+  if (!admin) return undefined;
+  const { host = '127.0.0.1', port = 9432 } = admin;
+  const same = listeners.find((one) => port !== 0 && one.port === port && one.host === host);
+  if (same) throw new ConfigError(`admin.port: listener '${same.name}' has ${host} port ${port} already`);
+  return { ...admin, host, port };
+}
+
+/** What a config is, in a sentence for those who exported something else. */
+function refuseNoConfig(value: unknown): void {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value) && !('then' in value)) return;
+  throw new ConfigError(
+    `the default export is ${kindOf(value)}, not a config: did you forget 'export default defineConfig({ … })'?`,
+  );
+}
+
+/**
+ * Checks a config and fills its defaults. Reads certificate files; opens nothing else.
+ * @param value what the config file exports as default
+ * @param directory the folder of the config file
+ * @throws ConfigError with one line per mistake, each naming its place in the config
+ */
+export function checkConfig(value: unknown, directory: string): ResolvedConfig {
+  refuseNoConfig(value);
+  const checked = parseAt(config, value);
+  const { databases, loginTimeout = '10s', drainTimeout = '30s' } = checked;
+  const listeners = listenersOf(checked.listen, directory);
+  const database =
+    typeof databases === 'function'
+      ? lookupByFunction(databases, directory)
+      : lookupByName(databases, directory);
+  const databaseNames = namesOf(databases);
+  const anyDatabase = typeof databases === 'function' || databaseNames.includes('*');
+  return {
+    directory,
+    listeners,
+    database,
+    databaseNames,
+    admin: adminOf(checked.admin, listeners),
+    plugins: checkPlugins(checked.plugins, {
+      listeners: listeners.map(({ name }) => name),
+      databases: anyDatabase ? undefined : databaseNames,
+    }),
+    loginTimeoutMs: milliseconds(loginTimeout),
+    drainTimeoutMs: milliseconds(drainTimeout),
+    maxStatementBytes: checked.maxStatementBytes ?? 1_048_576,
+    logLevel: checked.logLevel ?? 'info',
+  };
+}

@@ -1,0 +1,116 @@
+/** Fills a checked config's defaults, makes its paths absolute, and refuses combinations that cannot work. */
+import { isIP } from 'node:net';
+import { resolve } from 'node:path';
+import type { DatabaseOptions, ListenOptions, ListenTls, UpstreamTls } from '../config.ts';
+import { ConfigError, GatewayError } from '../errors.ts';
+import { parseDatabase } from '../names.ts';
+import type { ResolvedDatabase, ResolvedListener } from './resolved.ts';
+import { checkCertificates, checkKeyPair } from './tls-files.ts';
+
+/** Where a piece of config stands: for messages, and for relative paths. */
+export interface Place {
+  /** Path in the config, for instance `databases.orders`. */
+  readonly path: string;
+  /** The folder of the config file. */
+  readonly directory: string;
+}
+
+function resolveListenTls(tls: ListenTls, { path, directory }: Place): ListenTls {
+  const absolute = <T extends { readonly cert: string; readonly key: string }>(pair: T): T => ({
+    ...pair,
+    cert: resolve(directory, pair.cert),
+    key: resolve(directory, pair.key),
+  });
+  const servernames = Object.entries(tls.servernames ?? {}).map(
+    ([name, pair]) => [name, absolute(pair)] as const,
+  );
+  const resolved = absolute(tls);
+  checkKeyPair(resolved, path);
+  for (const [name, pair] of servernames) checkKeyPair(pair, `${path}.servernames['${name}']`);
+  if (tls.clientCa === undefined) {
+    if (tls.clientCertificate === undefined)
+      return { ...resolved, servernames: Object.fromEntries(servernames) };
+    throw new ConfigError(`${path}.clientCertificate: needs clientCa, the authorities to verify it with`);
+  }
+  const clientCa = resolve(directory, tls.clientCa);
+  checkCertificates(clientCa, `${path}.clientCa`);
+  const clientCertificate = tls.clientCertificate ?? 'optional';
+  return { ...resolved, clientCa, clientCertificate, servernames: Object.fromEntries(servernames) };
+}
+
+/**
+ * Completes one listener.
+ * @throws ConfigError for TLS files that cannot be used, and for a listener that would let nobody in
+ */
+export function resolveListener(options: ListenOptions, { path, directory }: Place): ResolvedListener {
+  const {
+    name = 'default',
+    host = '127.0.0.1',
+    port = 6432,
+    plaintext = 'loopback',
+    auth = 'password',
+  } = options;
+  if (!options.tls && plaintext === 'never') {
+    throw new ConfigError(`${path}.plaintext: 'never' without tls lets nobody in`);
+  }
+  const tls = options.tls && resolveListenTls(options.tls, { path: `${path}.tls`, directory });
+  return { name, host, port, tls, plaintext, auth };
+}
+
+/** Says whether PostgreSQL is reached without a network: a unix socket's folder or a loopback name or address. */
+function isLocal(host: string): boolean {
+  if (host.startsWith('/') || host.toLowerCase() === 'localhost' || host === '::1') return true;
+  return isIP(host) === 4 && host.startsWith('127.');
+}
+
+function resolveUpstreamTls(
+  tls: UpstreamTls | undefined,
+  host: string,
+  { path, directory }: Place,
+): ResolvedDatabase['tls'] {
+  if (!tls) return { mode: isLocal(host) ? 'disable' : 'verify-full' };
+  const { mode = 'verify-full' } = tls;
+  if (host.startsWith('/') && mode !== 'disable') {
+    throw new ConfigError(`${path}.mode: a unix socket has no TLS; leave tls out or say 'disable'`);
+  }
+  if (tls.ca === undefined) return { ...tls, mode };
+  if (mode === 'disable' || mode === 'require') {
+    throw new ConfigError(`${path}.ca: mode '${mode}' verifies nothing; say 'verify-full' or 'verify-ca'`);
+  }
+  return { ...tls, mode, ca: resolve(directory, tls.ca) };
+}
+
+function checkName(name: string, path: string): void {
+  try {
+    parseDatabase(name);
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    throw new ConfigError(`${path}: '${name}' is ${error.message}: ${error.hint ?? ''}`);
+  }
+}
+
+/**
+ * Completes one database entry for clients that call it `name`.
+ * @throws ConfigError for combinations that cannot work
+ */
+export function resolveDatabase(options: DatabaseOptions, name: string, place: Place): ResolvedDatabase {
+  const { host, port = 5432, pool, replication = false, privilegedRoles = [] } = options;
+  if (options.database !== undefined) checkName(options.database, `${place.path}.database`);
+  return {
+    host,
+    port,
+    database: options.database ?? name,
+    tls: resolveUpstreamTls(options.tls, host, { ...place, path: `${place.path}.tls` }),
+    login: options.login,
+    pool: { mode: pool?.mode ?? 'session', size: pool?.size ?? 20 },
+    replication,
+    privilegedRoles,
+  };
+}
+
+/** Checks at boot what an entry whose name is known would only meet at a login. @throws ConfigError */
+export function checkDatabase(options: DatabaseOptions, name: string, place: Place): void {
+  const { tls } = resolveDatabase(options, name, place);
+  if (options.database === undefined && name !== '*') checkName(name, place.path);
+  if (tls.ca !== undefined) checkCertificates(tls.ca, `${place.path}.tls.ca`);
+}

@@ -1,0 +1,59 @@
+/** A config as the gateway runs it: checked, with every default in place and every path absolute. */
+import type {
+  AdminOptions,
+  DatabaseOptions,
+  GatewayConfig,
+  ListenOptions,
+  ListenTls,
+  UpstreamTls,
+} from '../config.ts';
+import type { AnyPlugin } from '../plugin.ts';
+
+/** One address to listen on. */
+export interface ResolvedListener extends Required<Omit<ListenOptions, 'tls'>> {
+  /** Undefined: plaintext only. Paths are absolute. */
+  readonly tls: ListenTls | undefined;
+}
+
+/** One database entry. */
+export interface ResolvedDatabase extends DatabaseOptions {
+  readonly port: number;
+  /** Name on the server. */
+  readonly database: string;
+  /** Always with a mode; `ca` is absolute. */
+  readonly tls: UpstreamTls & Required<Pick<UpstreamTls, 'mode'>>;
+  readonly pool: Required<NonNullable<DatabaseOptions['pool']>>;
+  readonly replication: boolean;
+  readonly privilegedRoles: readonly string[];
+}
+
+/** The operators' listener. */
+export interface ResolvedAdmin extends AdminOptions {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The whole config. */
+export interface ResolvedConfig {
+  /** The folder of the config file: what relative paths start from. */
+  readonly directory: string;
+  /** At least one; names are unique. */
+  readonly listeners: readonly ResolvedListener[];
+  /**
+   * The entry for a name a client gave: exact beats `'*'`; undefined where there is none.
+   * @throws ConfigError if the config's function gave something that is not an entry; what that function throws
+   */
+  readonly database: (name: string) => Promise<ResolvedDatabase | undefined>;
+  /** The keys of `databases`, `'*'` included; empty where `databases` is a function. */
+  readonly databaseNames: readonly string[];
+  /** Undefined: no admin listener. */
+  readonly admin: ResolvedAdmin | undefined;
+  /** Without the entries that are false, null or undefined. */
+  readonly plugins: readonly AnyPlugin[];
+  /** Milliseconds. */
+  readonly loginTimeoutMs: number;
+  /** Milliseconds. */
+  readonly drainTimeoutMs: number;
+  readonly maxStatementBytes: number;
+  readonly logLevel: NonNullable<GatewayConfig['logLevel']>;
+}

@@ -1,0 +1,139 @@
+/** The shape of a config, as the types in config.ts say it, for values that no compiler has seen. */
+import { z } from 'zod';
+import type { AdminOptions, DatabaseOptions, GatewayConfig, ListenOptions } from '../config.ts';
+import { ConfigError } from '../errors.ts';
+import { configPath, expected, notYet } from './sentences.ts';
+import { choose, duration, flag, func, object, oneOf, record, secret, text, value, whole } from './values.ts';
+
+/** PostgreSQL's MaxAllocSize (src/include/utils/memutils.h): no statement can be longer. */
+const LARGEST_MESSAGE = 0x3fffffff;
+
+const keyPair: { readonly cert: z.ZodType<string>; readonly key: z.ZodType<string> } = {
+  cert: text('the path of a PEM file'),
+  key: text('the path of a PEM file'),
+};
+const port = whole(0, 65_535);
+
+const listener = object<ListenOptions>(
+  {
+    name: text('a name').optional(),
+    host: text('an address').optional(),
+    port: port.optional(),
+    tls: object<NonNullable<ListenOptions['tls']>>({
+      ...keyPair,
+      clientCa: text('the path of a PEM file').optional(),
+      clientCertificate: oneOf(['optional', 'required']).optional(),
+      servernames: record(object<{ readonly cert: string; readonly key: string }>(keyPair)).optional(),
+    }).optional(),
+    plaintext: oneOf(['never', 'loopback']).optional(),
+    auth: oneOf(['password'], ['oauthbearer']).optional(),
+  },
+  ['proxyProtocol'],
+);
+
+const host: z.ZodType<string> = value((input) => {
+  if (Array.isArray(input)) return notYet('a list of hosts');
+  if (typeof input !== 'string' || input === '' || input.includes('://')) {
+    return expected('a host name, an address, or the folder of a unix socket', input);
+  }
+  const [, name, number] = /^([^:/]*):(\d+)$/.exec(input) ?? [];
+  return name === undefined ? undefined : `write host: '${name}', port: ${number} instead of '${input}'`;
+});
+
+type Login = DatabaseOptions['login'];
+type Password = Extract<Login, { kind: 'password' }>;
+const LOGIN_KINDS = ['password', 'trust'] as const;
+
+const passwords = choose<Password['passwords']>((input) =>
+  typeof input === 'function' ? func() : record(secret, true),
+);
+
+const loginOf: Readonly<Record<string, z.ZodType<Login>>> = {
+  password: object<Password>({ kind: oneOf(['password']), passwords }),
+  trust: object<Extract<Login, { kind: 'trust' }>>({ kind: oneOf(['trust']) }),
+};
+
+/** Where the kind is wrong, nothing else can be said. */
+const wrongLogin = z.looseObject(
+  { kind: oneOf(LOGIN_KINDS, ['certificate', 'set-role']) },
+  { error: ({ input }) => expected(`an object such as { kind: 'password', passwords: … }`, input, true) },
+);
+
+const login = choose<Login>((input) => {
+  const kind = (input as { readonly kind?: unknown } | null | undefined)?.kind;
+  const known = LOGIN_KINDS.find((one) => one === kind);
+  return (known && loginOf[known]) ?? (wrongLogin as unknown as z.ZodType<Login>);
+});
+
+/** One database entry. */
+export const database = object<DatabaseOptions>({
+  host,
+  port: whole(1, 65_535).optional(),
+  database: text('a name').optional(),
+  tls: object<NonNullable<DatabaseOptions['tls']>>({
+    mode: oneOf(['disable', 'require', 'verify-ca', 'verify-full']).optional(),
+    ca: text('the path of a PEM file').optional(),
+    servername: text('a host name').optional(),
+  }).optional(),
+  login,
+  pool: object<NonNullable<DatabaseOptions['pool']>>({
+    mode: oneOf(['session'], ['transaction']).optional(),
+    size: whole(1, 10_000).optional(),
+  }).optional(),
+  replication: flag.optional(),
+  privilegedRoles: z
+    .array(text('a role'), { error: ({ input }) => expected('a list of roles', input) })
+    .optional(),
+});
+
+const databases = choose<GatewayConfig['databases']>((input) =>
+  typeof input === 'function' ? func() : record(database),
+);
+
+/** One listener, or several. */
+const listen = choose<NonNullable<GatewayConfig['listen']>>((input) => {
+  if (!Array.isArray(input)) return listener;
+  return z.array(listener).min(1, { error: 'at least one listener is needed' });
+});
+
+const admin = object<AdminOptions>({
+  host: text('an address').optional(),
+  port: port.optional(),
+  operators: object<NonNullable<AdminOptions['operators']>>({
+    claim: text('the name of a claim'),
+    value: text('a value of that claim'),
+  }).optional(),
+});
+
+/** The whole config, except for what is in `plugins`. */
+export const config = object<GatewayConfig>({
+  listen: listen.optional(),
+  databases,
+  admin: admin.optional(),
+  plugins: value((input) => (Array.isArray(input) ? undefined : expected('a list of plugins', input))),
+  loginTimeout: duration(1).optional(),
+  drainTimeout: duration(0).optional(),
+  maxStatementBytes: whole(1, LARGEST_MESSAGE).optional(),
+  logLevel: oneOf(['debug', 'info', 'warn', 'error', 'silent']).optional(),
+  workers: value<1>((input) => (input === 1 ? undefined : notYet('any number of workers but 1'))).optional(),
+});
+
+function sentences({ issues }: z.ZodError): readonly string[] {
+  return issues.flatMap(({ path, message }) => {
+    const where = configPath(path);
+    // An unknown key has one sentence of its own, see `object`.
+    return message.split('\n').map((line) => (where === '' ? line : `${where}: ${line}`));
+  });
+}
+
+/**
+ * Parses a value by a schema of this file.
+ * @param path where the value stands in the config
+ * @throws ConfigError with one line per mistake, each naming its place
+ */
+export function parseAt<T>(schema: z.ZodType<T>, input: unknown, path: readonly string[] = []): T {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const issues = result.error.issues.map((issue) => ({ ...issue, path: [...path, ...issue.path] }));
+  throw new ConfigError(sentences(new z.ZodError(issues)).join('\n'));
+}

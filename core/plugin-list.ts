@@ -1,0 +1,141 @@
+/** Checks a plugin list at boot: guesses the mistake behind what it finds, and names the fix. */
+import { checkOrder } from './plugin-order.ts';
+import { alternatives, kindOf, unknownKey } from './config/sentences.ts';
+import { didYouMean } from './config/nearest-name.ts';
+import { ConfigError } from './errors.ts';
+import type { AnyPlugin, Scope } from './plugin.ts';
+
+/** Names that scopes may speak of. */
+export interface KnownNames {
+  /** Names of listeners. Default: any. */
+  readonly listeners?: readonly string[] | undefined;
+  /** Keys of `databases`. Default: any. */
+  readonly databases?: readonly string[] | undefined;
+}
+
+const HOOKS = ['setup', 'onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
+const LISTS = ['needs', 'provides', 'enforces'] as const;
+const TABLES = ['checks', 'inBand', 'on'] as const;
+const READS = ['kind', 'sql', 'parameters'] as const;
+const KEYS: readonly string[] = ['name', 'reads', 'scope', ...LISTS, ...TABLES, ...HOOKS];
+const SCOPE_KEYS = ['listeners', 'databases'] as const;
+/** In the manner of a parameter name with a class (manual, 19.16 "Customized Options"). */
+const IN_BAND_KEY = /^postern\.[a-z_.]+$/;
+
+/** An object literal: neither an instance of a class nor a module. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function factoryIn(module: Readonly<Record<string, unknown>>): string {
+  const [name] = Object.keys(module).filter((key) => typeof module[key] === 'function' && key !== 'default');
+  return name === undefined ? 'its factory' : `${name}()`;
+}
+
+/** What an entry is instead of a plugin, and what was probably meant; undefined if it may be one. */
+function notPlugin(entry: unknown): string | undefined {
+  if (typeof entry === 'function') {
+    return `is a function: did you forget to call ${entry.name === '' ? 'it' : `${entry.name}()`}?`;
+  }
+  if (Array.isArray(entry)) return 'is a list: spread it with …, as in `...only({ … }, tracing())`';
+  if (!isTable(entry)) return `is ${kindOf(entry)}, not a plugin`;
+  if (typeof entry['then'] === 'function') return 'is a promise: await the factory';
+  const isModule = Object.prototype.toString.call(entry) === '[object Module]';
+  const looksLikeOne =
+    entry['name'] === undefined && Object.values(entry).some((is) => typeof is === 'function');
+  if (isModule || Object.hasOwn(entry, 'default') || (looksLikeOne && !HOOKS.some((hook) => hook in entry))) {
+    return `is a module: import ${factoryIn(entry).replace('()', '')} from it and call ${factoryIn(entry)}`;
+  }
+  if (isPlain(entry)) return undefined;
+  return `is an instance of ${entry.constructor.name}: a plugin is a plain object, made by a factory`;
+}
+
+function checkTexts(value: unknown, what: string): readonly string[] {
+  const ok = Array.isArray(value) && value.every((one) => typeof one === 'string');
+  return value === undefined || ok ? [] : [`${what}: expected a list of names, got ${kindOf(value)}`];
+}
+
+function checkTable(value: unknown, what: string): readonly string[] {
+  if (value === undefined) return [];
+  if (!isTable(value)) return [`${what}: expected an object, got ${kindOf(value)}`];
+  const wrong = Object.entries(value).filter(([, is]) => typeof is !== 'function' && is !== undefined);
+  return wrong.map(([key, is]) => `${what}.${key}: expected a function, got ${kindOf(is)}`);
+}
+
+function checkScopeNames(scope: Scope, known: KnownNames): readonly string[] {
+  return SCOPE_KEYS.flatMap((key) => {
+    const [names, all] = [scope[key], known[key]];
+    if (names?.length === 0) return [`only() lists no ${key}: it would never run`];
+    const strange = all ? (names ?? []).filter((name) => !all.includes(name)) : [];
+    return strange.map((name) => {
+      const known = didYouMean(name, all ?? []) || `; known: ${alternatives(all ?? [])}`;
+      return `only() names the ${key.slice(0, -1)} '${name}', which the config does not have${known}`;
+    });
+  });
+}
+
+function checkScope(scope: unknown, known: KnownNames): readonly string[] {
+  if (scope === undefined) return [];
+  if (!isTable(scope)) return [`scope: expected an object, got ${kindOf(scope)}`];
+  const strange = Object.keys(scope).filter((key) => !SCOPE_KEYS.some((one) => one === key));
+  const wrong = SCOPE_KEYS.flatMap((key) => checkTexts(scope[key], `scope.${key}`));
+  if (strange.length + wrong.length > 0)
+    return [...strange.map((key) => unknownKey(key, SCOPE_KEYS)), ...wrong];
+  return checkScopeNames(scope, known);
+}
+
+function checkShape(plugin: Readonly<Record<string, unknown>>, known: KnownNames): readonly string[] {
+  const reads = plugin['reads'];
+  const inBand = plugin['inBand'];
+  return [
+    ...Object.keys(plugin)
+      .filter((key) => !KEYS.includes(key))
+      .map((key) => unknownKey(key, KEYS)),
+    ...HOOKS.filter((hook) => plugin[hook] !== undefined && typeof plugin[hook] !== 'function').map(
+      (hook) => `${hook}: expected a function, got ${kindOf(plugin[hook])}`,
+    ),
+    ...LISTS.flatMap((key) => checkTexts(plugin[key], key)),
+    ...TABLES.flatMap((key) => checkTable(plugin[key], key)),
+    ...Object.keys(isTable(inBand) ? inBand : {})
+      .filter((key) => !IN_BAND_KEY.test(key))
+      .map(
+        (key) => `inBand: '${key}' is no name of ours: expected postern.… of lower-case letters, _ and dots`,
+      ),
+    ...(reads === undefined || READS.some((one) => one === reads)
+      ? []
+      : [
+          `reads: expected ${alternatives(READS)}, got ${typeof reads === 'string' ? `'${reads}'` : kindOf(reads)}`,
+        ]),
+    ...checkScope(plugin['scope'], known),
+  ];
+}
+
+function checkEntry(entry: unknown, where: string, known: KnownNames): readonly string[] {
+  const instead = notPlugin(entry);
+  if (instead !== undefined) return [`${where} ${instead}`];
+  const plugin = entry as Readonly<Record<string, unknown>>;
+  const { name } = plugin as { readonly name?: unknown };
+  if (typeof name !== 'string' || name === '') return [`${where} has no name: expected { name: 'audit', … }`];
+  return checkShape(plugin, known).map((sentence) => `${where} ('${name}') ${sentence}`);
+}
+
+/**
+ * Checks the `plugins` of a config and leaves out the entries that are false, null or undefined.
+ * @param known what `only()` may name. Default: anything
+ * @throws ConfigError with one line per mistake
+ */
+export function checkPlugins(list: readonly unknown[], known: KnownNames = {}): readonly AnyPlugin[] {
+  const entries = [...list.entries()].filter(
+    ([, entry]) => entry !== false && entry !== null && entry !== undefined,
+  );
+  const wrong = entries.flatMap(([place, entry]) => checkEntry(entry, `plugins[${place}]`, known));
+  if (wrong.length > 0) throw new ConfigError(wrong.join('\n'));
+  const plugins = entries.map(([, entry]) => entry as AnyPlugin);
+  checkOrder(plugins);
+  return plugins;
+}
