@@ -1,63 +1,25 @@
-import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
-import { encodeQuery } from '../../../core/wire/to-server.ts';
-import { causes, poolOf, refusal, request, scripted } from './support.ts';
-
-/** A message of a server: type, then the body. */
-function message(type: string, ...parts: readonly (string | number | Buffer)[]): Buffer {
-  const body = Buffer.concat(
-    parts.map((part) => {
-      if (typeof part !== 'number') return Buffer.from(part as string);
-      const word = Buffer.alloc(4);
-      word.writeInt32BE(part);
-      return word;
-    }),
-  );
-  const head = Buffer.alloc(5);
-  head.write(type, 'latin1');
-  head.writeUInt32BE(body.length + 4, 1);
-  return Buffer.concat([head, body]);
-}
-
-function header(type: string, length: number): Buffer {
-  const head = Buffer.alloc(5);
-  head.write(type, 'latin1');
-  head.writeUInt32BE(length, 1);
-  return head;
-}
-
-const OK = message('R', 0);
-const KEY = message('K', 4242, Buffer.alloc(32, 7));
-const READY = message('Z', 'I');
-const STATUS = message('S', 'server_version\0', '18.0\0');
-const NOTICE = message('N', 'SNOTICE\0', 'Mhello\0', '\0');
-const SASL = message('R', 10, 'SCRAM-SHA-256\0\0');
-const ERROR = (fields: string): Buffer => message('E', fields);
-
-/** Answers what is received with the next item of a script; `'close'` closes, items behind the last are silence. */
-const speaking =
-  (...script: readonly (Buffer | 'close')[]) =>
-  (socket: Socket): void => {
-    const left = [...script];
-    socket.on('data', () => {
-      const next = left.shift();
-      if (next === 'close') socket.end();
-      else if (next) socket.write(next);
-    });
-  };
-
-const FAST = { connectMs: 500, loginMs: 250, queueMs: 250, cancelMs: 250 };
-
-/** The refusal that a scripted server brings about; every socket is gone afterwards. */
-async function refusalBy(script: (socket: Socket) => void, kind: 'trust' | 'password' = 'trust') {
-  const server = await scripted(script);
-  const login = kind === 'trust' ? { kind } : { kind, passwords: { reader: 'tell-nobody' } };
-  const error = await refusal({ host: '127.0.0.1', port: server.port, login }, {}, FAST);
-  await expect.poll(() => server.sockets.size).toBe(0);
-  await server.stop();
-  expect(causes(error)).not.toContain('tell-nobody');
-  return error;
-}
+import { causes } from './support.ts';
+import {
+  ERROR,
+  FINAL,
+  KEY,
+  LOGGED_IN,
+  NOTICE,
+  OK,
+  READY,
+  SALT,
+  SASL,
+  STATUS,
+  header,
+  honest,
+  message,
+  refusalBy,
+  row,
+  scramming,
+  speaking,
+  verified,
+} from './server-script.ts';
 
 const LONG = Buffer.alloc(70_000, 'x');
 
@@ -108,24 +70,6 @@ test.each([
   expect(causes(error)).toContain(reason);
 });
 
-/** Answers client-first-message with what a test makes of the client's nonce. */
-const scramming =
-  (first: (nonce: string) => string, ...then: readonly Buffer[]) =>
-  (socket: Socket): void => {
-    let step = 0;
-    socket.on('data', (chunk: Buffer) => {
-      step += 1;
-      if (step === 1) socket.write(SASL);
-      else if (step === 2)
-        socket.write(message('R', 11, first(/r=(\S+)/.exec(chunk.toString('latin1'))?.[1] ?? '')));
-      else socket.write(Buffer.concat(then));
-    });
-  };
-
-const SALT = Buffer.alloc(16, 1).toString('base64');
-const honest = (nonce: string): string => `r=${nonce}more,s=${SALT},i=4096`;
-const FINAL = message('R', 12, `v=${Buffer.alloc(32).toString('base64')}`);
-
 test.each([
   ['skips its signature', scramming(honest, OK, KEY, READY), 'sent ok where SCRAM'],
   ['says Ok at once', speaking(SASL, OK), 'sent ok where SCRAM'],
@@ -149,24 +93,6 @@ test.each([
   const error = await refusalBy(script, 'password');
   expect(error.sqlstate).toBe('08004');
   expect(causes(error)).toContain(reason);
-});
-
-test('endless notices end with a bound on bytes, not with time or memory', async () => {
-  const flood = Buffer.concat(
-    Array.from({ length: 2_000 }, () => message('N', 'Mx', Buffer.alloc(1_000, 'x'))),
-  );
-  const error = await refusalBy((socket) => {
-    socket.once('data', () => socket.write(Buffer.concat([OK, flood])));
-  });
-  expect(error.sqlstate).toBe('08001');
-  expect(causes(error)).toContain('bytes before it was ready');
-});
-
-test('endless parameters end in the same way', async () => {
-  const status = (_: unknown, i: number): Buffer => message('S', `p${i}\0`, Buffer.alloc(1_000, 'x'), '\0');
-  const flood = Buffer.concat(Array.from({ length: 2_000 }, status));
-  const error = await refusalBy(speaking(Buffer.concat([OK, flood])));
-  expect(causes(error)).toContain('bytes before it was ready');
 });
 
 test.each([
@@ -195,16 +121,6 @@ test('the text of an ErrorResponse is cut before it reaches anybody', async () =
   expect(error.message).toHaveLength(1_000);
 });
 
-const LOGGED_IN = Buffer.concat([OK, STATUS, KEY, READY]);
-/** Columns of a row: an int16 count, then each behind its length. */
-function row(...columns: readonly (string | null)[]): Buffer {
-  const values = columns.flatMap((column) => (column === null ? [-1] : [Buffer.byteLength(column), column]));
-  return message('D', Buffer.from([0, columns.length]), ...values);
-}
-const DONE = Buffer.concat([message('C', 'SELECT 1\0'), message('3'), READY]);
-const verified = (...rows: readonly Buffer[]): Buffer =>
-  Buffer.concat([message('1'), message('2'), ...rows, DONE]);
-
 test.each([
   ['another role', [row('reader', 'postgres', null, null)], '28000'],
   ['another session', [row('postgres', 'reader', null, null)], '28000'],
@@ -221,91 +137,4 @@ test.each([
 ])('a server whose answer to the verification has %s is not handed out', async (_what, rows, sqlstate) => {
   const error = await refusalBy(speaking(LOGGED_IN, verified(...rows)));
   expect(error.sqlstate).toBe(sqlstate);
-});
-
-test.each([
-  ['the startup packet', speaking()],
-  ['an offer of SCRAM', speaking(SASL)],
-  ['a SCRAM challenge', scramming(honest)],
-  ['AuthenticationOk', speaking(OK)],
-  ['the key', speaking(Buffer.concat([OK, KEY]))],
-  ['half a message', speaking(Buffer.concat([OK, KEY, READY.subarray(0, 3)]))],
-  ['ReadyForQuery', speaking(LOGGED_IN)],
-  [
-    'half the verification',
-    speaking(LOGGED_IN, verified(row('reader', 'reader', null, null)).subarray(0, 30)),
-  ],
-])('a server that stalls after %s is given up at the deadline', async (what, script) => {
-  const error = await refusalBy(script, what.includes('SCRAM') ? 'password' : 'trust');
-  expect(error.sqlstate).toBe('08001');
-  expect(causes(error)).toContain('no login within 250 ms');
-});
-
-test.each([
-  ['accept', (socket: Socket): void => void socket.destroy()],
-  ['the startup packet', speaking('close')],
-  ['AuthenticationOk', (socket: Socket): void => void socket.once('data', () => socket.end(OK))],
-  ['ReadyForQuery', (socket: Socket): void => void socket.once('data', () => socket.end(LOGGED_IN))],
-  ['the verification began', speaking(LOGGED_IN, 'close')],
-])('a server that dies after %s is 08001', async (_what, script) => {
-  const error = await refusalBy(script);
-  expect(error.sqlstate).toBe('08001');
-  expect(causes(error)).not.toContain('within 250 ms');
-});
-
-test('an error sent with the last breath is heard although the connection is gone', async () => {
-  const error = await refusalBy((socket) => {
-    socket.once('data', () => socket.end(ERROR('C57P03\0Mstarting up\0\0')));
-  });
-  expect(error.sqlstate).toBe('57P03');
-});
-
-test('a login in pieces of one byte is a login', async () => {
-  const script = speaking(LOGGED_IN, verified(row('reader', 'reader', null, null)));
-  const server = await scripted((socket) => {
-    const write = socket.write.bind(socket);
-    const pieces = (bytes: Buffer): boolean => {
-      for (const byte of bytes) write(Buffer.from([byte]));
-      return true;
-    };
-    Object.assign(socket, { write: pieces });
-    script(socket);
-  });
-  const pool = poolOf({ host: '127.0.0.1', port: server.port, login: { kind: 'trust' } }, FAST);
-  const connection = await pool.acquire(request());
-  expect(connection).toMatchObject({ pid: 4242, role: 'reader' });
-  expect([...connection.parameters]).toEqual([['server_version', '18.0']]);
-  await pool.close();
-  await expect.poll(() => server.sockets.size).toBe(0);
-  await server.stop();
-});
-
-test('what comes behind the last ReadyForQuery belongs to the next owner, to the byte', async () => {
-  const late = message('A', 1, 'channel\0', 'payload\0');
-  const answer = Buffer.concat([verified(row('reader', 'reader', null, null)), late]);
-  const server = await scripted(speaking(LOGGED_IN, answer, READY));
-  const pool = poolOf({ host: '127.0.0.1', port: server.port, login: { kind: 'trust' } }, FAST);
-  const { channel } = await pool.acquire(request());
-  let seen = '';
-  channel.listen({ bytes: (chunk) => (seen += chunk.toString('hex')), drained() {}, closed() {} });
-  channel.resume();
-  channel.write(encodeQuery('select 1'));
-  await expect.poll(() => seen).toBe(Buffer.concat([late, READY]).toString('hex'));
-  await pool.close();
-  await server.stop();
-});
-
-test('a caller that leaves in the middle of a login leaves nothing behind', async () => {
-  for (const script of [speaking(), speaking(OK), speaking(LOGGED_IN)]) {
-    const server = await scripted(script);
-    const leaving = new AbortController();
-    const pool = poolOf({ host: '127.0.0.1', port: server.port, login: { kind: 'trust' } });
-    const acquiring = pool.acquire(request({ signal: leaving.signal }));
-    await expect.poll(() => server.sockets.size).toBe(1);
-    leaving.abort(new Error('left'));
-    await expect(acquiring).rejects.toThrow('left');
-    expect(pool).toMatchObject({ size: 0, waiting: 0, lent: 0 });
-    await expect.poll(() => server.sockets.size).toBe(0);
-    await server.stop();
-  }
 });
