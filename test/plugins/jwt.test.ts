@@ -1,8 +1,5 @@
 /** The jwt plugin: which tokens are good, what a good one states, and what a client and the operator learn of a bad one. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { jwt } from '../../plugins/jwt/index.ts';
 import type { IssuerOptions, JwtOptions } from '../../plugins/jwt/index.ts';
@@ -239,56 +236,4 @@ test('the verifier it lends accepts and refuses as a login does', async () => {
   expect((await verifier?.verify(good.sign()))?.subject).toBe('alice');
   const refused = await refusalOf(verifier?.verify('hunter2') ?? Promise.resolve());
   expect([refused.sqlstate, refused.message]).toEqual(['28P01', 'password authentication failed']);
-});
-
-describe('a key file', () => {
-  async function folder(): Promise<string> {
-    return mkdtemp(join(tmpdir(), 'postern-jwt-'));
-  }
-
-  test('is found from the config folder and serves', async () => {
-    const directory = await folder();
-    await writeFile(join(directory, 'keys.json'), JSON.stringify(good.jwks));
-    const gateway = await host([jwt({ issuers: [{ ...good.options, jwks: 'keys.json' }] })], directory);
-    open.push(gateway);
-    expect((await gateway.login({ token: good.sign() })).facts.identity).toBeDefined();
-    await rm(directory, { recursive: true });
-    expect((await gateway.login({ token: good.sign({ sub: 'bob' }) })).facts.identity).toBeDefined();
-  });
-
-  test('that is not there stops the boot and names the option', async () => {
-    const plugin = jwt({ issuers: [{ ...good.options, jwks: 'nowhere.json' }] });
-    await expect(host([plugin], '/nonexistent')).rejects.toThrow(/^jwt\.issuers\[0\]\.jwks: .*ENOENT/);
-  });
-
-  test('that changed is read again for a key it did not have', async () => {
-    const directory = await folder();
-    const next = issuer({ generation: '2', algorithms: ['ES256'] });
-    await writeFile(join(directory, 'keys.json'), JSON.stringify(good.jwks));
-    const gateway = await host([jwt({ issuers: [{ ...good.options, jwks: 'keys.json' }] })], directory);
-    open.push(gateway);
-    await refusalOf(gateway.login({ token: next.sign() }));
-    await writeFile(join(directory, 'keys.json'), JSON.stringify(next.jwks));
-    expect((await gateway.login({ token: next.sign() })).facts.identity).toBeDefined();
-    await rm(directory, { recursive: true });
-  });
-});
-
-describe('a key function', () => {
-  test('is asked at each login, so that a key it no longer gives opens nothing', async () => {
-    let jwks = good.jwks;
-    const gateway = await start({ jwks: () => jwks });
-    const token = good.sign();
-    expect((await gateway.login({ token })).facts.identity).toBeDefined();
-    jwks = issuer({ generation: '2' }).jwks;
-    expect((await refusalOf(gateway.login({ token }))).sqlstate).toBe('28P01');
-  });
-
-  test('that fails makes the gateway not ready and logins come back later', async () => {
-    const gateway = await start({ jwks: () => Promise.reject(new Error('no keys today')) });
-    const refused = await refusalOf(gateway.login({ token: good.sign() }));
-    expect(refused.sqlstate).toBe('57P03');
-    expect(gateway.notReady()).toEqual([`no keys of issuer ${good.issuer}: no keys today`]);
-    expect((await refusalOf(gateway.login({ token: 'hunter2' }))).sqlstate).toBe('28P01');
-  });
 });

@@ -3,6 +3,7 @@ import { createServer as createHttp } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { onTestFinished } from 'vitest';
 
 /** How the endpoint answers. */
 export type Answer = (response: ServerResponse, request: IncomingMessage) => void;
@@ -16,7 +17,7 @@ export interface KeyIssuer {
   /** The most requests that were open at the same time. */
   readonly mostAtOnce: () => number;
   answer(how: Answer): void;
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 /** Sends a document as JSON. */
@@ -29,7 +30,7 @@ export function json(document: unknown): Answer {
 /** Sends nothing and never ends. */
 export const hang: Answer = () => {};
 
-/** Starts an endpoint; over TLS where a certificate is given. */
+/** Starts an endpoint that stops with the test; over TLS where a certificate is given. */
 export async function keyIssuer(
   how: Answer,
   tls?: { cert: string; key: string },
@@ -50,6 +51,13 @@ export async function keyIssuer(
     server.listen(port, '127.0.0.1', resolve);
   });
   const address = server.address() as AddressInfo;
+  const stop = async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => {
+      server.close(resolve);
+    });
+  };
+  onTestFinished(stop);
   return {
     url: `${tls ? 'https' : 'http'}://127.0.0.1:${address.port}/jwks.json`,
     port: address.port,
@@ -58,11 +66,6 @@ export async function keyIssuer(
     answer(next) {
       answer = next;
     },
-    async stop() {
-      server.closeAllConnections();
-      await new Promise((resolve) => {
-        server.close(resolve);
-      });
-    },
+    stop,
   };
 }
