@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest';
+import { CancelKeys } from '../../core/cancel-keys.ts';
+
+function counting(): { readonly cancel: () => Promise<void>; readonly count: () => number } {
+  let times = 0;
+  return { cancel: () => Promise.resolve(void (times += 1)), count: () => times };
+}
+
+test('a key cancels its own session and no other, until it is revoked', async () => {
+  const keys = new CancelKeys();
+  const [one, other] = [counting(), counting()];
+  const key = keys.issue(0, one.cancel);
+  keys.issue(0, other.cancel);
+  await keys.present(key.processId, key.secret);
+  expect([one.count(), other.count()]).toEqual([1, 0]);
+  keys.revoke(key);
+  await keys.present(key.processId, key.secret);
+  expect(one.count()).toBe(1);
+  expect(keys.size).toBe(1);
+});
+
+test('secrets have 4 bytes under protocol 3.0 and 32 under 3.2', () => {
+  const keys = new CancelKeys();
+  expect(keys.issue(0, counting().cancel).secret).toHaveLength(4);
+  expect(keys.issue(2, counting().cancel).secret).toHaveLength(32);
+});
+
+test('a wrong secret, one of another length and an unknown process id do nothing', async () => {
+  const keys = new CancelKeys();
+  const { cancel, count } = counting();
+  const { processId, secret } = keys.issue(2, cancel);
+  const wrong = Buffer.from(secret);
+  wrong.writeUInt8(wrong.readUInt8(31) ^ 1, 31);
+  await keys.present(processId, wrong);
+  await keys.present(processId, secret.subarray(0, 4));
+  await keys.present(processId, Buffer.concat([secret, Buffer.of(0)]));
+  await keys.present(processId ^ 1, secret);
+  expect(count()).toBe(0);
+});
+
+test('ten thousand keys have ten thousand process ids, all positive 32-bit integers', () => {
+  const keys = new CancelKeys();
+  const ids = Array.from({ length: 10_000 }, () => keys.issue(0, counting().cancel).processId);
+  expect(new Set(ids).size).toBe(10_000);
+  expect(ids.every((id) => id > 0 && id <= 0x7fffffff)).toBe(true);
+});

@@ -1,0 +1,108 @@
+/** A gateway of a test's own, with its log, on a free port in front of the shared PostgreSQL. */
+import { tmpdir } from 'node:os';
+import { Writable } from 'node:stream';
+import { checkConfig } from '../../core/config-schema.ts';
+import type { DatabaseOptions, GatewayConfig } from '../../core/config.ts';
+import { GatewayError } from '../../core/errors.ts';
+import { Gateway } from '../../core/gateway.ts';
+import { createLogger } from '../../core/log.ts';
+import { parseRole } from '../../core/names.ts';
+import type { AnyPlugin } from '../../core/plugin.ts';
+import type { PostgresAddress } from './postgres.ts';
+import { RawClient, message, startup } from './raw-client.ts';
+
+/** A line of the gateway's log. */
+export type LogLine = Readonly<Record<string, unknown>>;
+
+/** A gateway that runs. */
+export interface RunningGateway {
+  readonly gateway: Gateway;
+  readonly port: number;
+  readonly adminPort: number;
+  log(): LogLine[];
+  /** Lines with this `msg`. */
+  lines(msg: string): LogLine[];
+  /** Everything written to the log, to look for secrets in it. */
+  text(): string;
+}
+
+/** What a test says about its gateway; the rest is sensible. */
+export type TestConfig = Partial<GatewayConfig> & Pick<GatewayConfig, 'plugins' | 'databases'>;
+
+/** Starts it on a free port. Stop it by `gateway.stop()`. */
+export async function startGateway(config: TestConfig): Promise<RunningGateway> {
+  const lines: string[] = [];
+  const sink = new Writable({
+    write(chunk: Buffer, _, done) {
+      lines.push(chunk.toString());
+      done();
+    },
+  });
+  const resolved = checkConfig({ listen: { port: 0 }, ...config }, tmpdir());
+  const gateway = new Gateway(resolved, createLogger('debug', sink));
+  const { listeners, admin } = await gateway.start();
+  const log = (): LogLine[] => lines.map((line) => JSON.parse(line) as LogLine);
+  return {
+    gateway,
+    port: listeners[0]?.port ?? 0,
+    adminPort: admin?.port ?? 0,
+    log,
+    lines: (msg) => log().filter((line) => line['msg'] === msg),
+    text: () => lines.join(''),
+  };
+}
+
+/** The entry of a test server under the roles' own passwords. */
+export function databaseOf(postgres: PostgresAddress, more: Partial<DatabaseOptions> = {}): DatabaseOptions {
+  const { host, port, passwords } = postgres;
+  return { host, port, database: 'postgres', login: { kind: 'password', passwords }, ...more };
+}
+
+/** The password that {@link mapTo} accepts. It must never be found in a log. */
+export const GOOD_TOKEN = 'canary-a-good-token';
+
+/** The least that makes a login: one password, one role. */
+export function mapTo(role: string): AnyPlugin {
+  return {
+    name: 'map-to',
+    async onAuth(session, upstream) {
+      const token = await session.token();
+      if (token !== GOOD_TOKEN) {
+        throw new GatewayError('invalid_password', 'not for clients', {
+          cause: new Error('not the good token'),
+        });
+      }
+      return { ...upstream, role: parseRole(role) };
+    },
+  };
+}
+
+/** What a client has when it is logged in. */
+export interface LoggedIn {
+  readonly client: RawClient;
+  readonly processId: number;
+  readonly secret: Buffer;
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+/** Logs in with raw messages over an open connection; rejects with the fields of an ErrorResponse. */
+export async function logIn(
+  client: RawClient,
+  parameters: Record<string, string> = {},
+  { token = GOOD_TOKEN, minor = 0 } = {},
+): Promise<LoggedIn> {
+  client.send(startup({ user: 'alice', database: 'orders', ...parameters }, minor));
+  await client.until('R');
+  client.send(message('p', `${token}\0`));
+  const messages = await client.until('Z');
+  const key = messages.find(({ type }) => type === 'K')?.body ?? Buffer.alloc(8);
+  const pairs = messages
+    .filter(({ type }) => type === 'S')
+    .map(({ body }) => body.toString().split('\0') as [string, string]);
+  return {
+    client,
+    processId: key.readUInt32BE(0),
+    secret: key.subarray(4),
+    parameters: Object.fromEntries(pairs),
+  };
+}
