@@ -191,6 +191,10 @@ export class Gate {
     try {
       if (approved === shown) return this.#send(type, op, frame, shown);
       const rewritten = approved instanceof QueryStatement || approved instanceof ParseStatement;
+      const encoding = this.#options.encoding() ?? 'UTF8';
+      if (rewritten && encoding !== 'UTF8') {
+        throw new GatewayError('feature_not_supported', `statements in ${encoding} cannot be rewritten`);
+      }
       if (
         !rewritten ||
         approved.id !== shown.id ||
@@ -220,7 +224,8 @@ export class Gate {
       this.#options.unplaceable(error);
       return undefined;
     }
-    if (ledger.quiet && ledger.status === Status.idle) return this.#refuseHere(op, error, followed);
+    const idle = ledger.quiet && ledger.status === Status.idle;
+    if (idle && !this.#book.leavesUnnamed) return this.#refuseHere(op, error, followed);
     ledger.sent(op, Kind.mask, { ...followed, error });
     return poison(op);
   }

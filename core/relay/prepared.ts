@@ -51,6 +51,11 @@ export class Prepared {
     return this.#portals.get(name) ?? '';
   }
 
+  /** True when the server may still have an unnamed statement, which any Query and any unnamed Parse would drop. */
+  get unnamed(): boolean {
+    return this.#statements.get('') !== undefined;
+  }
+
   parse(name: string, sql: string): Undo {
     return this.#statements.change(name, sql);
   }

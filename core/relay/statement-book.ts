@@ -57,6 +57,11 @@ export class StatementBook {
     }
   }
 
+  /** True when the server has something that it would drop on seeing even a statement that fails. */
+  get leavesUnnamed(): boolean {
+    return this.#prepared.unnamed;
+  }
+
   /** What the ledger keeps for a message that is sent. @throws GatewayError `program_limit_exceeded` for too many names */
   sent(type: number, frame: Buffer, statement: Statement | undefined): Note | undefined {
     const undo = this.#remember(type, frame, statement);
@@ -99,6 +104,7 @@ export class StatementBook {
   }
 
   #remember(type: number, frame: Buffer, statement: Statement | undefined): (() => void) | undefined {
+    if (type === Frontend.query) return this.#prepared.unnamed ? this.#prepared.close('S', '') : undefined;
     if (statement?.kind === 'parse') return this.#prepared.parse(statement.name, statement.sql);
     if (type === Frontend.bind) {
       const { portal, name } = bindNames(bodyOf(frame));
