@@ -1,5 +1,7 @@
 /** What a `gateway.config.ts` may say: types, defaults, and the helpers it is written with. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { ConfigError } from './errors.ts';
 import type { AnyPlugin, Ordered, PluginEntry, PluginList, Scope } from './plugin.ts';
 import type { MaybePromise } from './session.ts';
@@ -141,13 +143,49 @@ export function env(name: string, fallback?: string): string {
   return value;
 }
 
-/** A secret in a file, read again at each use, a trailing line break removed. Relative to the working directory. */
-export function file(path: string): () => string {
-  return () => readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+const loadedFrom = new AsyncLocalStorage<string>();
+
+/** Runs `load`, for which `file()` starts from `directory`. For load.ts. */
+export function withDirectory<T>(directory: string, load: () => T): T {
+  return loadedFrom.run(directory, load);
 }
 
-/** Limits plugins to some listeners or databases. @example ...only({ listeners: ['public'] }, tracing()) */
+/**
+ * A secret in a file, read again at each use, a trailing line break removed. Relative to the config file that calls it;
+ * elsewhere to the working directory. The source throws ENOENT and the like as node:fs does.
+ */
+export function file(path: string): () => string {
+  const absolute = resolve(loadedFrom.getStore() ?? '.', path);
+  return () => readFileSync(absolute, 'utf8').replace(/\r?\n$/, '');
+}
+
+function both(
+  outer: readonly string[] | undefined,
+  inner: readonly string[] | undefined,
+): readonly string[] | undefined {
+  return outer && inner ? outer.filter((name) => inner.includes(name)) : (outer ?? inner);
+}
+
+/** What both scopes cover: an `only()` inside another narrows it and never widens it. */
+function intersect(outer: Scope, inner: Scope | undefined): Scope {
+  if (!inner) return outer;
+  const listeners = both(outer.listeners, inner.listeners);
+  const databases = both(outer.databases, inner.databases);
+  return { ...outer, ...(listeners && { listeners }), ...(databases && { databases }) };
+}
+
+function isPlainObject(value: unknown): value is AnyPlugin {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}
+
+/**
+ * Limits plugins to some listeners or databases.
+ * @example ...only({ listeners: ['public'] }, tracing())
+ */
 export function only<const L extends readonly PluginEntry[]>(scope: Scope, ...plugins: L): L {
-  const scoped = plugins.map((plugin) => (plugin ? ({ ...plugin, scope } satisfies AnyPlugin) : plugin));
+  // What is no plain object is passed on as it is: the boot check says better what is wrong with it.
+  const scoped = plugins.map((plugin) =>
+    isPlainObject(plugin) ? { ...plugin, scope: intersect(scope, plugin.scope) } : plugin,
+  );
   return scoped as unknown as L;
 }

@@ -1,0 +1,92 @@
+/** Finds a config file and loads it, TypeScript included, from anywhere on disk. The sole importer of jiti. */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { createJiti } from 'jiti';
+import { checkConfig } from './config-schema.ts';
+import type { ResolvedConfig } from './config-schema.ts';
+import { withDirectory } from './config.ts';
+import { didYouMean } from './config/nearest-name.ts';
+import { ConfigError } from './errors.ts';
+import { modulesFor, pluginNames } from './own-modules.ts';
+
+const NAMES = ['gateway.config.ts', 'gateway.config.mts', 'gateway.config.js'] as const;
+
+/**
+ * The absolute path of the config file.
+ * @param cwd where to look, and what a relative `given` starts from
+ * @param given the file somebody named. Default: gateway.config.ts, .mts or .js in `cwd`
+ * @throws ConfigError if there is none
+ */
+export function findConfig(cwd: string, given?: string): string {
+  if (given !== undefined) {
+    const path = resolve(cwd, given);
+    if (existsSync(path)) return path;
+    throw new ConfigError(`no config file ${path}`);
+  }
+  const found = NAMES.map((name) => resolve(cwd, name)).find((path) => existsSync(path));
+  if (found !== undefined) return found;
+  throw new ConfigError(`no ${NAMES[0]} in ${cwd}: write one, or name another file with --config`);
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new ConfigError(`cannot read ${path}: ${(error as Error).message}`);
+  }
+}
+
+/** Where in `path` an error came from: `path:line`, or the path alone. Columns would be those of compiled text. */
+function placeOf(error: Error, path: string): string {
+  const from = error.stack?.indexOf(`${path}:`) ?? -1;
+  const [place] = from < 0 ? [] : (/^:\d+/.exec(error.stack?.slice(from + path.length) ?? '') ?? []);
+  return `${path}${place ?? ''}`;
+}
+
+/** Turns what a config file throws into the sentence that stops the boot. */
+function explain(error: unknown, path: string): ConfigError {
+  if (error instanceof ConfigError) return error;
+  if (!(error instanceof Error)) return new ConfigError(`${path}: threw ${String(error)}`, { cause: error });
+  const [, message, place] = /^ParseError: (.*?)\s*\n\s*(\S.*:\d+:\d+)/s.exec(error.message) ?? [];
+  if (message !== undefined) return new ConfigError(`${place}: syntax error: ${message}`, { cause: error });
+  const [, plugin] = /'postern\/plugins\/([^']+)'/.exec(error.message) ?? [];
+  if (plugin !== undefined && 'code' in error) {
+    return new ConfigError(`${path}: there is no plugin '${plugin}'${didYouMean(plugin, pluginNames())}`, {
+      cause: error,
+    });
+  }
+  // The first line only: behind it stand require stacks, which name files that nobody wrote.
+  return new ConfigError(`${placeOf(error, path)}: ${error.message.split('\n', 1)[0]}`, { cause: error });
+}
+
+async function evaluate(path: string, text: string): Promise<Readonly<Record<string, unknown>>> {
+  const virtualModules = await modulesFor(text);
+  const jiti = createJiti(path, {
+    fsCache: false,
+    moduleCache: false,
+    interopDefault: false,
+    virtualModules,
+  });
+  try {
+    return await withDirectory(dirname(path), () => jiti.import<Readonly<Record<string, unknown>>>(path));
+  } catch (error) {
+    throw explain(error, path);
+  }
+}
+
+/**
+ * Loads and checks a config file; reads it and what it imports anew each time.
+ * `postern` and `postern/plugins/*` are, wherever the file is, the modules that run now.
+ * @throws ConfigError with one line per mistake; errors inside the file name it, with the line where it is known
+ */
+export async function loadConfig(path: string): Promise<ResolvedConfig> {
+  const absolute = resolve(path);
+  const module = await evaluate(absolute, textOf(absolute));
+  // A file in CommonJS is its own default export.
+  const isCommonJs =
+    Object.prototype.toString.call(module) !== '[object Module]' && !('__esModule' in module);
+  if (!('default' in module) && !isCommonJs) {
+    throw new ConfigError(`${absolute} has no default export: expected 'export default defineConfig({ … })'`);
+  }
+  return checkConfig('default' in module ? module['default'] : module, dirname(absolute));
+}
