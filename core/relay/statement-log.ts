@@ -28,6 +28,8 @@ class Running {
   readonly #since = performance.now();
   readonly #tags: string[] = [];
   #rows = 0;
+  /** DataRows since the last CommandComplete: a portal may be suspended, a statement may fail after some. */
+  #rowsSeen = 0;
   #bytesIn: number;
   #bytesOut = 0;
   sqlstate: string | undefined;
@@ -44,6 +46,7 @@ class Running {
 
   answered(type: number, bytes: number, body: Buffer | undefined): void {
     this.#bytesOut += bytes;
+    if (type === Backend.dataRow) this.#rowsSeen += 1;
     if (!body) return;
     if (type === Backend.errorResponse) this.sqlstate ??= errorFields(body).code;
     if (type === Backend.commandComplete) this.#completed(readCommandComplete(body));
@@ -57,7 +60,7 @@ class Running {
       sql: sql.slice(0, LONGEST_TEXT),
       truncated: truncated || sql.length > LONGEST_TEXT,
       tags: this.#tags,
-      rows: this.#rows,
+      rows: this.#rows + this.#rowsSeen,
       bytesIn: this.#bytesIn,
       bytesOut: this.#bytesOut,
       ...{
@@ -69,10 +72,11 @@ class Running {
     };
   }
 
-  /** `SELECT 5`, `INSERT 0 5`, `COPY 5`: the last number counts rows (manual, 55.7 CommandComplete). */
+  /** `INSERT 0 5`, `COPY 5`: the last number counts rows that were not seen (manual, 55.7 CommandComplete). */
   #completed(tag: string): void {
     this.#tags.push(tag);
-    this.#rows += Number(/ (\d+)$/.exec(tag)?.[1] ?? 0);
+    this.#rows += this.#rowsSeen > 0 ? this.#rowsSeen : Number(/ (\d+)$/.exec(tag)?.[1] ?? 0);
+    this.#rowsSeen = 0;
   }
 }
 

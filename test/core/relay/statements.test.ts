@@ -1,0 +1,224 @@
+/** What `onQuery`, observers and the gateway's own settings see and do, over both protocols. */
+import { beforeAll, expect, test, vi } from 'vitest';
+import { GatewayError } from '../../../core/errors.ts';
+import type { RelayOptions } from '../../../core/relay/relay.ts';
+import type { StatementEnd } from '../../../core/relay/statement-log.ts';
+import type { Statement } from '../../../core/statement.ts';
+import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
+import { frame, openAs, relayed } from '../../support/raw.ts';
+import type { Relayed } from '../../support/raw.ts';
+
+const postgres = sharedPostgres();
+let database: string;
+beforeAll(async () => {
+  database = await freshDatabase();
+  await postgres.sql('create table t (n int); grant all on t to writer', database);
+});
+const connect = async (options: Partial<RelayOptions>): Promise<Relayed> =>
+  relayed(await openAs(postgres, database, 'writer'), options);
+const types = ({ messages }: Relayed): string => messages.map(({ type }) => type).join('');
+const texts = ({ messages }: Relayed): string[] =>
+  messages.map(({ type, body }) => `${type} ${body.toString()}`);
+const batch = (sql: string, name = ''): Buffer[] => [
+  frame('P', name, sql, 0),
+  frame('B', '', name, 0, 0, 0),
+  frame('D', Buffer.from('P'), ''),
+  frame('E', '', Buffer.alloc(4)),
+  frame('S'),
+];
+
+test('onQuery sees each statement once, in order, with ids, names and the text behind a portal', async () => {
+  const seen: object[] = [];
+  const client = await connect({
+    reads: 'parameters',
+    query: (statement) => {
+      const { kind, id } = statement;
+      const more = 'sql' in statement ? { sql: statement.sql } : {};
+      seen.push({
+        kind,
+        id,
+        ...more,
+        ...(statement.kind === 'bind' && { parameters: statement.parameters.map(String) }),
+      });
+      return statement;
+    },
+  });
+  const bind = frame('B', '', 's', 0, 1, Buffer.from([0, 0, 0, 1]), Buffer.from('7'), 0);
+  client.send(
+    frame('Q', 'select 1'),
+    frame('P', 's', 'select $1::int', 0),
+    bind,
+    frame('E', '', Buffer.alloc(4)),
+    frame('S'),
+  );
+  await expect.poll(() => types(client)).toBe('TDCZ12DCZ');
+  expect(seen).toEqual([
+    { kind: 'query', id: 1, sql: 'select 1' },
+    { kind: 'parse', id: 2, sql: 'select $1::int' },
+    { kind: 'bind', id: 3, sql: 'select $1::int', parameters: ['7'] },
+    { kind: 'execute', id: 4, sql: 'select $1::int' },
+  ]);
+  client.close();
+});
+
+test('withSql rewrites a Query and a Parse, and later looks see the rewritten text', async () => {
+  const seen: string[] = [];
+  const client = await connect({
+    query: (statement) => {
+      if ('sql' in statement) seen.push(statement.sql);
+      return statement.kind === 'query' || statement.kind === 'parse'
+        ? statement.withSql("select 'rewritten'")
+        : statement;
+    },
+  });
+  client.send(frame('Q', 'select 1'), ...batch('select 2'));
+  await expect.poll(() => types(client)).toBe('TDCZ12TDCZ');
+  expect(texts(client).filter((text) => text.startsWith('D') && text.includes('rewritten'))).toHaveLength(2);
+  expect(seen).toEqual(['select 1', 'select 2', "select 'rewritten'"]);
+  client.close();
+});
+
+test('something that onQuery throws and is no GatewayError, or returns and is no statement, refuses with XX000', async () => {
+  const client = await connect({
+    query: (statement) => {
+      if ('sql' in statement && statement.sql === 'throw') throw new TypeError('a bug');
+      return {} as Statement;
+    },
+  });
+  client.send(frame('Q', 'throw'));
+  await expect.poll(() => types(client)).toBe('EZ');
+  client.send(frame('Q', 'return'));
+  await expect.poll(() => types(client)).toBe('EZEZ');
+  expect(texts(client).filter((text) => text.includes('CXX000'))).toHaveLength(2);
+  client.close();
+});
+
+test('a refused batch is answered once and dropped up to its Sync; PostgreSQL sees nothing of it', async () => {
+  const before = postgres.log().length;
+  const client = await connect({
+    query: (statement) => {
+      if ('sql' in statement && statement.sql.startsWith('drop'))
+        throw new GatewayError('insufficient_privilege', 'no');
+      return statement;
+    },
+  });
+  client.send(...batch('drop table t'), frame('Q', 'select 1'));
+  await expect.poll(() => types(client)).toBe('EZTDCZ');
+  client.send(frame('Q', 'begin'), ...batch('drop table t'), frame('Q', 'select 1'), frame('Q', 'rollback'));
+  await expect.poll(() => types(client)).toBe('EZTDCZ' + 'CZ' + 'EZ' + 'EZ' + 'CZ');
+  expect(texts(client).filter((text) => text.includes('C42501') && text.includes('Mno'))).toHaveLength(2);
+  const log = postgres.log().slice(before);
+  expect(log).not.toContain('drop table t');
+  expect(log.split('ERROR:  syntax error at or near "postern"').length).toBe(2);
+  client.close();
+});
+
+test('a text over the limit is refused where it must be read, and streams where nobody reads', async () => {
+  const long = `select '${'x'.repeat(2_000_000)}'`;
+  const tapped = await connect({ query: (statement) => statement });
+  tapped.send(frame('Q', long), frame('Q', 'select 1'), ...batch(long), ...batch('select 1'));
+  await expect.poll(() => types(tapped)).toBe('EZTDCZEZ12TDCZ');
+  expect(texts(tapped)[0]).toContain('C54000');
+  tapped.close();
+  for (const options of [{}, { query: (s: Statement) => s, reads: 'kind' as const }]) {
+    const client = await connect(options);
+    client.send(frame('Q', long), ...batch(long));
+    await expect.poll(() => types(client)).toBe('TDCZ12TDCZ');
+    client.close();
+  }
+});
+
+test('a slow hook holds what is behind it, and a cancel ends the wait with 57014', async () => {
+  let refuse: (error: Error) => void = () => {};
+  const client = await connect({
+    query: (statement) =>
+      'sql' in statement && statement.sql === 'select 2'
+        ? new Promise((_, reject) => (refuse = reject))
+        : statement,
+  });
+  client.send(frame('Q', 'select 1'), frame('Q', 'select 2'), frame('Q', 'select 3'));
+  await expect.poll(() => types(client)).toBe('TDCZ');
+  await client.relay.cancel();
+  await expect.poll(() => types(client)).toBe('TDCZEZTDCZ');
+  expect(texts(client)[4]).toContain('C57014');
+  refuse(new Error('too late, and nobody listens'));
+  client.close();
+});
+
+test('SET postern.x goes to its owner over both protocols, in order, and never to the server or a hook', async () => {
+  const before = postgres.log().length;
+  const set = vi.fn(async (name: string, _value: string) => {
+    if (name !== 'postern.token') throw new GatewayError('invalid_parameter_value', 'no such setting');
+  });
+  const seen: string[] = [];
+  const client = await connect({
+    inBand: set,
+    query: (statement) => ('sql' in statement && seen.push(statement.sql), statement),
+  });
+  client.send(
+    frame('Q', "  set SESSION postern.Token TO 'it''s' ; "),
+    frame('Q', 'begin'),
+    ...batch("set postern.token = 'two'", 's'),
+  );
+  client.send(frame('Q', 'commit'), ...batch('select 1'), frame('Q', "set postern.token='three'"));
+  await expect.poll(() => types(client)).toBe('CZ' + 'CZ' + '12nCZ' + 'CZ' + '12TDCZ' + 'CZ');
+  expect(texts(client).slice(0, 2)).toEqual(['C SET\0', 'Z I']);
+  expect(texts(client)[8]).toBe('Z T');
+  expect(set.mock.calls.map(([, value]) => value)).toEqual(["it's", 'two', 'three']);
+  expect(seen.join()).not.toContain('postern');
+  expect(postgres.log().slice(before)).not.toContain('postern.');
+  client.close();
+});
+
+test('what is not exactly one SET of a known postern setting is refused, and not shown to the server', async () => {
+  const before = postgres.log().length;
+  const client = await connect({});
+  const refused = [
+    "set postern.other = 'secret1'",
+    "set postern.token = 'secret2'; select 1",
+    'set postern.token = secret3',
+    'set local "postern".token = E\'secret4\'',
+  ];
+  for (const [i, sql] of refused.entries()) {
+    client.send(i % 2 === 0 ? frame('Q', sql) : Buffer.concat(batch(sql)));
+    await expect.poll(() => types(client)).toBe('EZ'.repeat(i + 1));
+  }
+  expect(postgres.log().slice(before)).not.toContain('secret');
+  client.send(frame('Q', "select 'set postern.token'; set work_mem = '1MB'"));
+  await expect.poll(() => types(client)).toBe('EZEZEZEZTDCCZ');
+  client.close();
+});
+
+test('observers hear each statement once, with rows, bytes, tags and SQLSTATE, whatever the protocol', async () => {
+  const ended: StatementEnd[] = [];
+  const client = await connect({ statement: (end) => ended.push(end) });
+  client.send(frame('Q', 'select generate_series(1, 5); select 1/0'));
+  await expect.poll(() => types(client)).toBe('TDDDDDCEZ');
+  client.send(frame('P', 's', 'select generate_series(1, 3)', 0), frame('B', '', 's', 0, 0, 0));
+  client.send(frame('E', '', Buffer.from([0, 0, 0, 2])), frame('E', '', Buffer.alloc(4)), frame('S'));
+  await expect.poll(() => types(client)).toBe('TDDDDDCEZ' + '12DDsDCZ');
+  client.send(
+    frame('P', '', 'nonsense', 0),
+    frame('B', '', '', 0, 0, 0),
+    frame('E', '', Buffer.alloc(4)),
+    frame('S'),
+  );
+  await expect.poll(() => types(client)).toBe('TDDDDDCEZ12DDsDCZEZ');
+  client.send(frame('Q', 'copy t from stdin'), frame('d', Buffer.from('1\n2\n')), frame('c'));
+  await expect.poll(() => ended.length).toBe(5);
+  expect(ended.map(({ id, kind, rows, tags, sqlstate }) => ({ id, kind, rows, tags, sqlstate }))).toEqual([
+    { id: 1, kind: 'query', rows: 5, tags: ['SELECT 5'], sqlstate: '22012' },
+    { id: 3, kind: 'execute', rows: 2, tags: [], sqlstate: undefined },
+    { id: 4, kind: 'execute', rows: 1, tags: ['SELECT 1'], sqlstate: undefined },
+    { id: 5, kind: 'parse', rows: 0, tags: [], sqlstate: '42601' },
+    { id: 7, kind: 'query', rows: 2, tags: ['COPY 2'], sqlstate: undefined },
+  ]);
+  expect(ended[1]?.sql).toBe('select generate_series(1, 3)');
+  expect(ended[4]?.bytesIn).toBe(frame('Q', 'copy t from stdin').length + 9 + 5);
+  expect(ended[0]?.bytesOut).toBeGreaterThan(60);
+  client.send(frame('Q', 'select pg_sleep(60)'));
+  await expect.poll(() => client.relay.state).toBe('active');
+  client.close();
+  await client.relay.done;
+  expect(ended.at(-1)).toMatchObject({ id: 8, sqlstate: '08006' });
+});
