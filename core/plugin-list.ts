@@ -32,9 +32,11 @@ function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function factoryIn(module: Readonly<Record<string, unknown>>): string {
+function howToImport(module: Readonly<Record<string, unknown>>): string {
   const [name] = Object.keys(module).filter((key) => typeof module[key] === 'function' && key !== 'default');
-  return name === undefined ? 'its factory' : `${name}()`;
+  return name === undefined
+    ? 'import its factory by name and call it'
+    : `import ${name} from it and call ${name}()`;
 }
 
 /** What an entry is instead of a plugin, and what was probably meant; undefined if it may be one. */
@@ -49,7 +51,7 @@ function notPlugin(entry: unknown): string | undefined {
   const looksLikeOne =
     entry['name'] === undefined && Object.values(entry).some((is) => typeof is === 'function');
   if (isModule || Object.hasOwn(entry, 'default') || (looksLikeOne && !HOOKS.some((hook) => hook in entry))) {
-    return `is a module: import ${factoryIn(entry).replace('()', '')} from it and call ${factoryIn(entry)}`;
+    return `is a module: ${howToImport(entry)}`;
   }
   if (isPlain(entry)) return undefined;
   return `is an instance of ${entry.constructor.name}: a plugin is a plain object, made by a factory`;
