@@ -63,10 +63,8 @@ class Running {
       rows: this.#rows + this.#rowsSeen,
       bytesIn: this.#bytesIn,
       bytesOut: this.#bytesOut,
-      ...{
-        startedAt: this.#wall,
-        durationMs: performance.now() - this.#since,
-      },
+      startedAt: this.#wall,
+      durationMs: performance.now() - this.#since,
       ...(this.sqlstate === undefined ? {} : { sqlstate: this.sqlstate }),
       ...(this.error === undefined ? {} : { error: this.error }),
     };

@@ -181,7 +181,8 @@ function isRefused(statement: Statement): boolean {
       return statement.portal === REFUSED;
     case 'bind':
       return statement.name === REFUSED;
-    default:
+    case 'query':
+    case 'parse':
       return statement.sql === REFUSED;
   }
 }

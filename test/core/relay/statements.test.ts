@@ -105,7 +105,7 @@ test('a refused batch is answered once and dropped up to its Sync; PostgreSQL se
   client.send(...batch('drop table t'), frame('Q', 'select 1'));
   await expect.poll(() => types(client)).toBe('EZTDCZ');
   client.send(frame('Q', 'begin'), ...batch('drop table t'), frame('Q', 'select 1'), frame('Q', 'rollback'));
-  await expect.poll(() => types(client)).toBe('EZTDCZ' + 'CZ' + 'EZ' + 'EZ' + 'CZ');
+  await expect.poll(() => types(client)).toBe('EZTDCZCZEZEZCZ');
   expect(texts(client).filter((text) => text.includes('C42501') && text.includes('Mno'))).toHaveLength(2);
   const log = postgres.log().slice(before);
   expect(log).not.toContain('drop table t');
@@ -161,7 +161,7 @@ test('SET postern.x goes to its owner over both protocols, in order, and never t
     ...batch("set postern.token = 'two'", 's'),
   );
   client.send(frame('Q', 'commit'), ...batch('select 1'), frame('Q', "set postern.token='three'"));
-  await expect.poll(() => types(client)).toBe('CZ' + 'CZ' + '12nCZ' + 'CZ' + '12TDCZ' + 'CZ');
+  await expect.poll(() => types(client)).toBe('CZCZ12nCZCZ12TDCZCZ');
   expect(texts(client).slice(0, 2)).toEqual(['C SET\0', 'Z I']);
   expect(texts(client)[8]).toBe('Z T');
   expect(set.mock.calls.map(([, value]) => value)).toEqual(["it's", 'two', 'three']);
@@ -196,7 +196,7 @@ test('observers hear each statement once, with rows, bytes, tags and SQLSTATE, w
   await expect.poll(() => types(client)).toBe('TDDDDDCEZ');
   client.send(frame('P', 's', 'select generate_series(1, 3)', 0), frame('B', '', 's', 0, 0, 0));
   client.send(frame('E', '', Buffer.from([0, 0, 0, 2])), frame('E', '', Buffer.alloc(4)), frame('S'));
-  await expect.poll(() => types(client)).toBe('TDDDDDCEZ' + '12DDsDCZ');
+  await expect.poll(() => types(client)).toBe('TDDDDDCEZ12DDsDCZ');
   client.send(
     frame('P', '', 'nonsense', 0),
     frame('B', '', '', 0, 0, 0),
@@ -214,7 +214,7 @@ test('observers hear each statement once, with rows, bytes, tags and SQLSTATE, w
     { id: 7, kind: 'query', rows: 2, tags: ['COPY 2'], sqlstate: undefined },
   ]);
   expect(ended[1]?.sql).toBe('select generate_series(1, 3)');
-  expect(ended[4]?.bytesIn).toBe(frame('Q', 'copy t from stdin').length + 9 + 5);
+  expect(ended[4]?.bytesIn).toBe(frame('Q', 'copy t from stdin').length + 9);
   expect(ended[0]?.bytesOut).toBeGreaterThan(60);
   client.send(frame('Q', 'select pg_sleep(60)'));
   await expect.poll(() => client.relay.state).toBe('active');
