@@ -92,7 +92,7 @@ export function tokenVerifier(policy: Policy, issuers: ReadonlyMap<string, Known
     const { policy: asked, store } = issuerOf(token);
     const found = await store.find(checkHeader(token.header, asked));
     const claims = await verifySignature(text, found, asked);
-    const identity = identityOf(freeze(claims), asked, Date.now() / 1_000);
+    const identity = identityOf(claims, asked, Date.now() / 1_000);
     const verified = freeze({
       identity,
       rules: parseTokenRules(policy.rulesClaim, claims[policy.rulesClaim]),

@@ -89,14 +89,14 @@ describe('the last good set', () => {
 
   test('is asked for no more once every user has let go', async () => {
     const keys = await keyIssuer(json(good.jwks));
-    const store = keyStore(keys.url, { refresh: 5 });
-    const close = store.open(silent);
-    await store.current();
+    const store = keyStore(keys.url, { refresh: 100 });
+    const [close, closeToo] = [store.open(silent), store.open(silent)];
     await close();
-    await store.refresh();
+    await vi.waitFor(() => expect(keys.requests()).toBeGreaterThan(2), 10_000);
+    await closeToo();
     const before = keys.requests();
     await new Promise((resolve) => {
-      setTimeout(resolve, 100);
+      setTimeout(resolve, 500);
     });
     expect(keys.requests()).toBe(before);
   });

@@ -14,6 +14,8 @@ export interface KeyIssuer {
   readonly port: number;
   /** Requests so far. */
   readonly requests: () => number;
+  /** Requests without an end yet. */
+  readonly open: () => number;
   /** The most requests that were open at the same time. */
   readonly mostAtOnce: () => number;
   answer(how: Answer): void;
@@ -24,6 +26,15 @@ export interface KeyIssuer {
 export function json(document: unknown): Answer {
   return (response) => {
     response.setHeader('content-type', 'application/json').end(JSON.stringify(document));
+  };
+}
+
+/** Sends a document late, so that requests which are not waited for would meet. */
+export function late(document: unknown): Answer {
+  return (response, request) => {
+    setTimeout(() => {
+      json(document)(response, request);
+    }, 50);
   };
 }
 
@@ -62,6 +73,7 @@ export async function keyIssuer(
     url: `${tls ? 'https' : 'http'}://127.0.0.1:${address.port}/jwks.json`,
     port: address.port,
     requests: () => requests,
+    open: () => open,
     mostAtOnce: () => most,
     answer(next) {
       answer = next;

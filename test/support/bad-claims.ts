@@ -140,6 +140,10 @@ function bindings(f: Forger): Row[] {
     ['a network that is none', to({ postern: { cidrs: ['10.0.0.0/33'] } }), rules],
     ['a window in no time zone', to({ postern: { windows: [window({ tz: 'Mars/Base' })] } }), rules],
     ['a window on no day', to({ postern: { windows: [window({ days: ['monday'] })] } }), rules],
+    ['a window with a member more', to({ postern: { windows: [window({ until: '2030' })] } }), rules],
+    ['a window without an end', to({ postern: { windows: [window({ to: undefined })] } }), rules],
+    ['a rate of something unknown', to({ postern: { rate: { rows: '5/s' } } }), rules],
+    ['a rate of nothing', to({ postern: { rate: { statements: '0/s' } } }), rules],
     ['a rate without a unit', to({ postern: { rate: { statements: 200 } } }), rules],
     ['a duration without a unit', to({ postern: { max_session_duration: 3_600 } }), rules],
   ];
