@@ -1,0 +1,108 @@
+import { afterEach, beforeAll, expect, test } from 'vitest';
+import type { Duration } from '../../core/config.ts';
+import { databaseOf, logIn, mapTo, startGateway } from '../support/gateway.ts';
+import type { RunningGateway } from '../support/gateway.ts';
+import { sharedPostgres } from '../support/postgres.ts';
+import type { Postgres } from '../support/postgres.ts';
+import { RawClient, message } from '../support/raw-client.ts';
+import type { Received } from '../support/raw-client.ts';
+
+let postgres: Postgres;
+let running: RunningGateway;
+const clients: RawClient[] = [];
+
+beforeAll(() => {
+  postgres = sharedPostgres();
+});
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.destroy();
+  await running.gateway.stop();
+});
+
+async function start(drainTimeout: Duration): Promise<void> {
+  running = await startGateway({
+    databases: { orders: databaseOf(postgres) },
+    plugins: [mapTo('writer')],
+    admin: { port: 0 },
+    drainTimeout,
+  });
+}
+
+async function client(): Promise<RawClient> {
+  const connected = await RawClient.connect(running.port);
+  clients.push(connected);
+  return (await logIn(connected)).client;
+}
+
+const query = (text: string): Buffer => message('Q', `${text}\0`);
+const statusOf = (messages: Received[]): string | undefined => messages.at(-1)?.body.toString();
+
+test('a drain ends idle sessions, lets a transaction finish, refuses logins, and then stops', async () => {
+  await start('20s');
+  const idle = await client();
+  const busy = await client();
+  busy.send(query('begin; create temp table t (i int); insert into t values (1)'));
+  expect(statusOf(await busy.until('Z'))).toBe('T');
+  const drained = running.gateway.drain();
+  expect(await idle.error()).toMatchObject({ S: 'FATAL', C: '57P01' });
+  expect((await idle.rest()).length).toBe(0);
+  const ready = await fetch(`http://127.0.0.1:${running.adminPort}/readyz`);
+  expect([ready.status, await ready.text()]).toEqual([503, expect.stringContaining('shutting down')]);
+  await expect(client()).rejects.toThrow('"C":"57P03"');
+  busy.send(query('insert into t values (2)'));
+  expect(statusOf(await busy.until('Z'))).toBe('T');
+  busy.send(query('commit'));
+  const last = await busy.until('Z');
+  expect(last.map(({ type }) => type)).toContain('C');
+  expect(await busy.error()).toMatchObject({ S: 'FATAL', C: '57P01' });
+  await drained;
+  await expect(RawClient.connect(running.port)).rejects.toThrow('ECONNREFUSED');
+  expect(running.lines('close').map((line) => line['reason'])).toEqual(['drained', 'drained']);
+});
+
+test('at the end of the drain timeout a running statement is cancelled and its client told', async () => {
+  await start('100ms');
+  const busy = await client();
+  busy.send(query('select pg_sleep(600) /* drained */'));
+  const sleeping = `select count(*)::int as n from pg_stat_activity where state = 'active' and query like '%/* drained */'
+    and pid <> pg_backend_pid()`;
+  await expect.poll(() => postgres.sql(sleeping)).toEqual([{ n: 1 }]);
+  const drained = running.gateway.drain();
+  expect(await busy.error()).toMatchObject({ S: 'FATAL', C: '57P01' });
+  await busy.rest();
+  await drained;
+  await expect.poll(() => postgres.sql(sleeping)).toEqual([{ n: 0 }]);
+});
+
+test('a login in progress is told that the gateway is shutting down', async () => {
+  let entered = false;
+  running = await startGateway({
+    databases: { orders: databaseOf(postgres) },
+    plugins: [
+      {
+        name: 'slow',
+        async onStartup(session) {
+          entered = true;
+          await new Promise<void>((resolve) => session.signal.addEventListener('abort', () => resolve()));
+        },
+      },
+    ],
+  });
+  const waiting = await RawClient.connect(running.port);
+  clients.push(waiting);
+  const outcome = logIn(waiting).catch((error: Error) => error.message);
+  await expect.poll(() => entered).toBe(true);
+  await running.gateway.drain();
+  expect(await outcome).toContain('"C":"57P03"');
+});
+
+test('stop does not wait for transactions', async () => {
+  await start('20s');
+  const busy = await client();
+  busy.send(query('begin'));
+  await busy.until('Z');
+  const drained = running.gateway.drain();
+  await running.gateway.stop();
+  expect(await busy.error()).toMatchObject({ C: '57P01' });
+  await drained;
+});
