@@ -22,16 +22,14 @@ export function listening(server: Server, what: string, host: string, port: numb
   });
 }
 
+const PROBLEMS: Readonly<Record<string, (host: string, port: number) => string>> = {
+  EADDRINUSE: (host, port) => `port ${port} of ${host} is in use by another program`,
+  EADDRNOTAVAIL: (host) => `${host} is not an address of this machine`,
+  ENOTFOUND: (host) => `${host} is not an address of this machine`,
+  EACCES: (_, port) => `port ${port} needs more privileges than this process has`,
+};
+
 function sentence(error: NodeJS.ErrnoException, host: string, port: number): string {
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return `port ${port} of ${host} is in use by another program`;
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return `${host} is not an address of this machine`;
-    case 'EACCES':
-      return `port ${port} needs more privileges than this process has`;
-    default:
-      return `cannot listen on ${host}, port ${port}: ${error.message}`;
-  }
+  const problem = PROBLEMS[error.code ?? ''];
+  return problem?.(host, port) ?? `cannot listen on ${host}, port ${port}: ${error.message}`;
 }

@@ -73,7 +73,7 @@ export class PluginSetup {
       directory,
       keep: (key, create) => this.#keep(`${plugin}/${key}`, create),
       provide: (name, service) => this.#provide(name, service),
-      service: <S extends keyof Services>(name: S) => this.#services.get(name) as Services[S] | undefined,
+      service: (name) => this.#services.get(name),
       route: (path, handler, how) => admin?.route(path, handler, how),
       ready: (check) => this.#ready.push({ name: plugin, check }),
     };

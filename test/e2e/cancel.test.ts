@@ -117,21 +117,26 @@ test('a cancel that comes late does not hit the next statement', async () => {
 });
 
 describeWith('psql', (psql) => {
-  test('Ctrl-C in psql cancels the running query and psql goes on', async () => {
-    const mark = 'select pg_sleep(600) /* psql */';
+  test('Ctrl-C in psql cancels its running query, and only that', async () => {
+    const other = await login();
+    await sleep(other, 'bystander');
     const child = spawn(psql, ['-XAt', '-d', 'dbname=orders user=alice host=127.0.0.1 sslmode=require'], {
       env: { ...process.env, PGPORT: String(running.port), PGPASSWORD: GOOD_TOKEN },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
+    // A psql that reads a script leaves after Ctrl-C.
+    const left = once(child, 'close');
     let text = '';
-    for (const stream of [child.stdout, child.stderr])
+    for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => (text += String(chunk)));
-    child.stdin.write(`${mark};\n`);
+    }
+    child.stdin.write('select pg_sleep(600) /* psql */;\n');
     await expect.poll(() => active('psql')).toBe(1);
     child.kill('SIGINT');
-    await expect.poll(() => text).toContain('canceling statement due to user request');
-    child.stdin.end(`select 'still ' || 'here';\n`);
-    await once(child, 'close');
+    await left;
+    expect(text).toContain('canceling statement due to user request');
     expect(await active('psql')).toBe(0);
+    expect(await active('bystander')).toBe(1);
+    other.client.destroy();
   });
 });

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import pg from 'pg';
+import { Client, DatabaseError } from 'pg';
 import postgresJs from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { jwt } from '../../plugins/jwt/index.ts';
@@ -59,7 +59,7 @@ async function refusal(password: string, user = '_'): Promise<string | undefined
 
 test('node-postgres logs in with a token and is the mapped role, plain and over TLS', async () => {
   for (const ssl of [false, { ca: files.ca.cert, servername: 'localhost' }]) {
-    const client = new pg.Client({ ...address(), ssl });
+    const client = new Client({ ...address(), ssl });
     await client.connect();
     expect((await client.query(WHO)).rows).toEqual([READER]);
     await client.end();
@@ -127,10 +127,10 @@ describe('a client cannot leave its role', () => {
     'reset all',
     'begin; set local role none; commit',
   ])('%s', async (sql) => {
-    const client = new pg.Client(address());
+    const client = new Client(address());
     await client.connect();
     await client.query(sql).catch((error: unknown) => {
-      if (!(error instanceof pg.DatabaseError)) throw error;
+      if (!(error instanceof DatabaseError)) throw error;
     });
     expect((await client.query(WHO)).rows).toEqual([READER]);
     await client.end();
@@ -139,7 +139,7 @@ describe('a client cannot leave its role', () => {
 
 test('the log names who came, and has no token in it', async () => {
   const token = good.sign({ sub: 'carol' });
-  const client = new pg.Client({ ...address(), password: token });
+  const client = new Client({ ...address(), password: token });
   await client.connect();
   await client.end();
   await expect

@@ -1,6 +1,5 @@
 import { once } from 'node:events';
-import net from 'node:net';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { greet } from '../../../core/client/greet.ts';
 import type { Door, Introduction } from '../../../core/client/greet.ts';
@@ -14,7 +13,7 @@ import { GSSENC_REQUEST, RawClient, SSL_REQUEST, cancelRequest, startup } from '
 const HELLO = startup({ user: 'alice' });
 let files: Certificates;
 let gate: TlsGate;
-const open: net.Server[] = [];
+const open: Server[] = [];
 const clients: RawClient[] = [];
 
 beforeAll(async () => {
