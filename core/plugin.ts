@@ -1,7 +1,15 @@
 /** The plugin contract: plain objects with up to four hooks, made by factories that fail at boot. */
 import type { EventName, Events } from './events.ts';
 import type { FactName, Facts, RuleName, ServiceName, Services } from './facts.ts';
-import type { CloseReason, Disposer, Logger, LoginSession, MaybePromise, Session, Upstream } from './session.ts';
+import type {
+  CloseReason,
+  Disposer,
+  Logger,
+  LoginSession,
+  MaybePromise,
+  Session,
+  Upstream,
+} from './session.ts';
 import type { Statement } from './statement.ts';
 
 /** Which sessions a plugin sees; decided per session before its first hook. */
@@ -45,7 +53,10 @@ export interface Plugin<
   readonly scope?: Scope;
   /** Answers `SET postern.x = '…'`, which is never forwarded, logged or shown to `onQuery`. Throw to refuse. */
   readonly inBand?: Readonly<
-    Record<`postern.${string}`, (session: Session<Needs | Provides, Provides>, value: string) => MaybePromise<void>>
+    Record<
+      `postern.${string}`,
+      (session: Session<Needs | Provides, Provides>, value: string) => MaybePromise<void>
+    >
   >;
   readonly on?: Observers;
   /** Once per worker before the first connection; the disposer runs when the gateway stops. */
@@ -55,7 +66,10 @@ export interface Plugin<
   /** Who is it, and how do we connect for them: return a new upstream, or nothing. */
   onAuth?(session: LoginSession<Needs, Provides>, upstream: Upstream): MaybePromise<Upstream | void>;
   /** Per message that carries a statement: return nothing, a rewritten statement, or throw to refuse. */
-  onQuery?(session: Session<Needs | Provides, Provides>, statement: Statement): MaybePromise<Statement | void>;
+  onQuery?(
+    session: Session<Needs | Provides, Provides>,
+    statement: Statement,
+  ): MaybePromise<Statement | void>;
   /** Exactly once per session that reached `onStartup`, after its other hooks settled. Errors are logged. */
   onClose?(session: Session, reason: CloseReason): MaybePromise<void>;
 }
@@ -93,17 +107,23 @@ export type PluginEntry = AnyPlugin | false | null | undefined;
 /** The `plugins` of a config. */
 export type PluginList = readonly PluginEntry[];
 
-type Of<P, K extends 'needs' | 'provides'> = P extends { readonly [_ in K]?: readonly (infer F extends FactName)[] }
+type Of<P, K extends 'needs' | 'provides'> = P extends {
+  readonly [_ in K]?: readonly (infer F extends FactName)[];
+}
   ? F
   : never;
 type Says<Why extends string> = { readonly postern: Why };
-type Check<P, Have extends FactName> = P extends { readonly name: infer N extends string }
-  ? [Exclude<Of<P, 'needs'>, Have>] extends [never]
-    ? [Of<P, 'provides'> & Have] extends [never]
-      ? P
-      : Says<`'${N}' provides '${Of<P, 'provides'> & Have}', which a plugin above provides already`>
-    : Says<`'${N}' needs '${Exclude<Of<P, 'needs'>, Have>}': list a plugin that provides it above`>
-  : P;
+type Fits<P, N extends string, Have extends FactName> = [Exclude<Of<P, 'needs'>, Have>] extends [never]
+  ? [Of<P, 'provides'> & Have] extends [never]
+    ? P
+    : Says<`'${N}' provides '${Of<P, 'provides'> & Have}', which a plugin above provides already`>
+  : Says<`'${N}' needs '${Exclude<Of<P, 'needs'>, Have>}': list a plugin that provides it above`>;
+// A function has a name, as a plugin has, and everything else of a plugin is optional.
+type Check<P, Have extends FactName> = P extends (...args: never) => unknown
+  ? Says<'this is a function: did you forget to call it?'>
+  : P extends { readonly name: infer N extends string }
+    ? Fits<P, N, Have>
+    : P;
 
 /** The list `L` itself if every need is provided above it, else a type whose one property says what is wrong. */
 export type Ordered<L extends readonly unknown[], Have extends FactName = never> = L extends readonly [
