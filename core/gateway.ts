@@ -4,7 +4,7 @@ import { AdminServer } from './admin.ts';
 import type { Check } from './admin.ts';
 import { CancelKeys } from './cancel-keys.ts';
 import { describe } from './client/refuse.ts';
-import type { ResolvedConfig } from './config-schema.ts';
+import type { ResolvedConfig } from './config/resolved.ts';
 import { GatewayError } from './errors.ts';
 import { HookSets } from './hooks.ts';
 import type { House } from './house.ts';

@@ -1,6 +1,6 @@
 /** What all connections of one gateway share. */
 import type { CancelKeys } from './cancel-keys.ts';
-import type { ResolvedConfig } from './config-schema.ts';
+import type { ResolvedConfig } from './config/resolved.ts';
 import type { HookSets } from './hooks.ts';
 import type { LogSampler, PinoLogger } from './log.ts';
 import type { OpenSession } from './open-session.ts';

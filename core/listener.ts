@@ -2,7 +2,7 @@
 import type { Server } from 'node:net';
 import type { Door } from './client/greet.ts';
 import { TlsGate } from './client/tls.ts';
-import type { ResolvedListener } from './config-schema.ts';
+import type { ResolvedListener } from './config/resolved.ts';
 import { serve } from './connection.ts';
 import type { House } from './house.ts';
 import { listening } from './listening.ts';

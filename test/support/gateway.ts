@@ -19,11 +19,11 @@ export interface RunningGateway {
   readonly gateway: Gateway;
   readonly port: number;
   readonly adminPort: number;
-  log(): LogLine[];
+  readonly log: () => LogLine[];
   /** Lines with this `msg`. */
-  lines(msg: string): LogLine[];
+  readonly lines: (msg: string) => LogLine[];
   /** Everything written to the log, to look for secrets in it. */
-  text(): string;
+  readonly text: () => string;
 }
 
 /** What a test says about its gateway; the rest is sensible. */
