@@ -25,6 +25,8 @@ export interface Started {
 const END_MS = 5_000;
 /** The same where somebody is in a hurry. */
 const STOP_MS = 1_000;
+/** How long a client may take to read why it has to go, in milliseconds. */
+const LAST_WORDS_MS = 500;
 
 /** One process's gateway. Starts once and stops once. */
 export class Gateway {
@@ -101,7 +103,7 @@ export class Gateway {
     this.#house.draining = true;
     for (const session of this.#house.sessions) session.end(SHUTDOWN);
     await this.#emptied(STOP_MS);
-    for (const listener of this.#listeners) listener.close();
+    await Promise.all(this.#listeners.map((listener) => listener.close(LAST_WORDS_MS)));
     await Promise.race([this.#house.pools.close(), sleep(STOP_MS, undefined, { ref: false })]);
     this.#running.abort(SHUTDOWN);
     await this.#plugins.dispose();

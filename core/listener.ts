@@ -1,5 +1,6 @@
 /** One address where clients connect. */
 import type { Server } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Door } from './client/greet.ts';
 import { TlsGate } from './client/tls.ts';
 import type { ResolvedListener } from './config/resolved.ts';
@@ -37,7 +38,7 @@ export class Listener {
   /** @throws ConfigError when the address cannot be had */
   async open(): Promise<Address & { readonly name: string }> {
     const { name, host, port } = this.#config;
-    const server = listenShared({ host, port }, (channel) => void this.#serve(channel));
+    const server = listenShared({ host, port }, (channel) => this.#serve(channel));
     const address = await listening(server, `listen '${name}'`, host, port);
     // Such as EMFILE: the connection is lost, the listener goes on.
     server.on('error', (error) => {
@@ -54,15 +55,17 @@ export class Listener {
     this.#door.tls?.reload();
   }
 
-  /** Stops listening, and cuts off what is still connected. */
-  close(): void {
+  /** Stops listening. Who has been told to go may take `graceMs` to read it, then everything is cut off. */
+  async close(graceMs: number): Promise<void> {
     this.#server?.close();
+    const until = performance.now() + graceMs;
+    while (this.#channels.size > 0 && performance.now() < until) await sleep(10);
     for (const channel of this.#channels) channel.destroy();
   }
 
-  async #serve(channel: Channel): Promise<void> {
+  #serve(channel: Channel): void {
     this.#channels.add(channel);
-    await serve(channel, this.#door, this.#house);
-    this.#channels.delete(channel);
+    channel.socket.once('close', () => this.#channels.delete(channel));
+    void serve(channel, this.#door, this.#house);
   }
 }

@@ -38,7 +38,8 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   const asked = await entryOf(session.startup.database, house);
   const upstream = await authenticate(request, asked.upstream);
   const { entry } = upstream;
-  const database = entry === asked.upstream.entry ? asked.database : (await entryOf(entry, house)).database;
+  const { database, error } = entry === asked.upstream.entry ? asked : await entryOf(entry, house);
+  if (error !== undefined) throw error;
   if (!database) throw new GatewayError('invalid_catalog_name', `database "${entry}" does not exist`);
   if (upstream.role === undefined) {
     throw new GatewayError('invalid_authorization_specification', 'no role for this login', {
@@ -64,20 +65,24 @@ async function authenticate({ session, reader, hooks }: LoginRequest, upstream: 
 
 interface Entry {
   /** Undefined if there is none of this name. */
-  readonly database: DatabaseOptions | undefined;
+  readonly database?: DatabaseOptions | undefined;
+  /** Why it cannot be told: for whoever has authenticated. */
+  readonly error?: unknown;
   readonly upstream: Upstream;
 }
 
+/** What `onAuth` starts from where the name leads nowhere: nobody ever connects to it. */
+const NOWHERE = parseDatabase('nowhere');
+
+/** Never rejects: before the token is verified, all names are alike. */
 async function entryOf(name: string, house: House): Promise<Entry> {
-  const database = await house.config.database(name);
-  const upstream = {
-    entry: name,
-    database: parseDatabase(database?.database ?? name),
-    settings: {},
-    schemas: [],
-    onCheckout: [],
-  };
-  return { database, upstream };
+  const blank = { entry: name, settings: {}, schemas: [], onCheckout: [] };
+  try {
+    const database = await house.config.database(name);
+    return { database, upstream: { ...blank, database: parseDatabase(database?.database ?? name) } };
+  } catch (error) {
+    return { error, upstream: { ...blank, database: NOWHERE } };
+  }
 }
 
 async function connect(

@@ -34,10 +34,13 @@ export class PluginSetup {
     return this.#services.get('verifier');
   }
 
-  /** One after the other, in the order of the list. Where one fails, undo the others with {@link dispose}. */
+  /**
+   * One after the other, in the order of the list. Where one fails, undo the others with {@link dispose}.
+   * @throws ConfigError as a plugin threw it, or Error that names the plugin
+   */
   async setUp(plugins: readonly AnyPlugin[]): Promise<void> {
     for (const plugin of plugins) {
-      const dispose = await plugin.setup?.(this.#handle(plugin.name));
+      const dispose = await this.#setUp(plugin);
       if (dispose) this.#disposers.push({ plugin: plugin.name, dispose });
     }
   }
@@ -61,6 +64,16 @@ export class PluginSetup {
       } catch (error) {
         this.#options.house.log.error({ plugin, error: describe(error) }, 'a plugin did not stop cleanly');
       }
+    }
+  }
+
+  async #setUp(plugin: AnyPlugin): Promise<Disposer | void> {
+    try {
+      return await plugin.setup?.(this.#handle(plugin.name));
+    } catch (error) {
+      if (error instanceof ConfigError) throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Error(`plugin '${plugin.name}' did not start: ${why}`, { cause: error });
     }
   }
 

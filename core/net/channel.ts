@@ -28,6 +28,7 @@ export class Channel {
   #error: Error | undefined;
   #closed = false;
   #paused = true;
+  #finishing = false;
   #kept: Buffer | undefined;
   #watchdog: NodeJS.Timeout | undefined;
 
@@ -116,9 +117,10 @@ export class Channel {
     return taken;
   }
 
-  /** Writes the last bytes, lets the peer take them within 5 s, and closes. */
+  /** Writes the last bytes, lets the peer take them within 5 s, and closes. Only the first call counts. */
   finish(last?: Buffer): void {
-    if (this.socket.destroyed) return;
+    if (this.socket.destroyed || this.#finishing) return;
+    this.#finishing = true;
     if (!this.socket.writableEnded) {
       if (last) this.socket.end(last);
       else this.socket.end();

@@ -411,3 +411,24 @@ test('clients that leave at each step of the login leave nothing behind', async 
   const sockets = process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap');
   expect(sockets.length).toBeLessThanOrEqual(1);
 });
+
+test('a database function that fails, and a name it cannot take, are told after the token only', async () => {
+  const { port, lines } = await gateway({
+    databases: (name) => {
+      if (name === 'broken') throw new Error('directory down');
+      return undefined;
+    },
+  });
+  for (const [database, sqlstate] of [
+    ['broken', 'XX000'],
+    ['no good name', '28000'],
+    ['unknown', '3D000'],
+  ]) {
+    const bad = logIn(await connect(port), { database: String(database) }, { token: 'bad' });
+    await expect(bad).rejects.toThrow('"C":"28P01"');
+    await expect(logIn(await connect(port), { database: String(database) })).rejects.toThrow(
+      `"C":"${sqlstate}"`,
+    );
+  }
+  expect(lines('internal error')).toMatchObject([{ error: expect.stringContaining('directory down') }]);
+});

@@ -94,7 +94,9 @@ test('plugins are set up in order and disposed of in reverse, and a failing setu
       throw new Error('no keys');
     },
   };
-  await expect(start({ plugins: [plugin('a'), failing, plugin('b')] })).rejects.toThrow('no keys');
+  await expect(start({ plugins: [plugin('a'), failing, plugin('b')] })).rejects.toThrow(
+    "plugin 'failing' did not start: no keys",
+  );
   expect(calls).toEqual(['up a', 'down a']);
 });
 
