@@ -98,7 +98,7 @@ async function main(): Promise<void> {
       values.json ? JSON.stringify({ node: process.version, figures }, undefined, 2) : table(figures),
     );
   } finally {
-    for (const { stop } of started) await stop();
+    for (const each of started) await each.stop();
     await server.stop();
     rmSync(folder, { recursive: true });
   }
