@@ -56,7 +56,7 @@ export type Login =
   /** pg_hba `trust`: a unix socket or a lab on loopback. */
   | { readonly kind: 'trust' };
 
-/** libpq's `sslmode` without its fall-backs (manual, 34.19.1). */
+/** The modes of libpq's `sslmode`, without those that fall back (manual, 34.19.1). */
 export type TlsMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
 
 /** TLS towards PostgreSQL. */

@@ -41,4 +41,5 @@ export interface Events {
   refused: { readonly client: Client; readonly why: string };
 }
 
+/** A name in {@link Events}. */
 export type EventName = keyof Events;

@@ -61,6 +61,9 @@ export interface Services {
   verifier: TokenVerifier;
 }
 
+/** A name in {@link Facts}. */
 export type FactName = keyof Facts;
+/** A name in {@link Services}. */
 export type ServiceName = keyof Services;
+/** A name in {@link TokenRules}. */
 export type RuleName = keyof TokenRules;

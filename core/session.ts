@@ -3,6 +3,7 @@ import type { GatewayError } from './errors.ts';
 import type { FactName, Facts } from './facts.ts';
 import type { DatabaseName, RoleName, SchemaName } from './names.ts';
 
+/** A value now or later: hooks may be asynchronous and need not be. */
 export type MaybePromise<T> = T | Promise<T>;
 /** Undoes what was set up; called at most once. */
 export type Disposer = () => MaybePromise<void>;
@@ -33,7 +34,8 @@ export interface Startup {
 }
 
 /** The words of `pg_stat_activity.state`, and `starting` before the first ReadyForQuery. */
-export type SessionState = 'starting' | 'active' | 'idle' | 'idle in transaction' | 'idle in transaction (aborted)';
+export type SessionState =
+  'starting' | 'active' | 'idle' | 'idle in transaction' | 'idle in transaction (aborted)';
 
 /** A server connection, as `onCheckout` sees it. */
 export interface Backend {
@@ -106,7 +108,10 @@ export interface Session<Known extends FactName = never, Own extends FactName = 
 }
 
 /** A session during `onAuth`, when the credential may be asked for. */
-export interface LoginSession<Known extends FactName = never, Own extends FactName = never> extends Session<Known, Own> {
+export interface LoginSession<Known extends FactName = never, Own extends FactName = never> extends Session<
+  Known,
+  Own
+> {
   /**
    * The token, given as password. The client is asked once, when the first plugin calls this.
    * @throws GatewayError `invalid_authorization_specification` where the connection may not carry one (plaintext)

@@ -29,7 +29,7 @@ const HASHES: Readonly<Record<string, string>> = {
 };
 
 /**
- * tls-server-end-point of a certificate in DER.
+ * The tls-server-end-point of a certificate in DER (RFC 5929 §4).
  * Undefined where its signature has no hash of its own or an unknown one. Such a login goes unbound, and must: with an
  * Ed25519 certificate PostgreSQL 18 offers the binding and then fails on it ("could not find digest for NID UNDEF").
  */

