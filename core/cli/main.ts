@@ -90,11 +90,16 @@ function version(): string {
   return own;
 }
 
-/** What a person can act on, with its causes; anything else keeps its stack for the report they will write. */
-function sentence(error: unknown): string {
+/** A message with those of its causes. */
+function withCauses(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (!(error instanceof ConfigError || 'code' in error)) return error.stack ?? error.message;
-  return error.cause === undefined ? error.message : `${error.message}: ${sentence(error.cause)}`;
+  return error.cause === undefined ? error.message : `${error.message}: ${withCauses(error.cause)}`;
+}
+
+/** What a person can act on; anything else keeps its stack for the report they will write. */
+function sentence(error: unknown): string {
+  if (error instanceof ConfigError) return error.message;
+  return error instanceof Error && !('code' in error) ? (error.stack ?? error.message) : withCauses(error);
 }
 
 /**

@@ -12,8 +12,10 @@ import { drainOrStop, nextSignal } from './run-gateway.ts';
 export async function start(given: string | undefined): Promise<number> {
   const config = await loadConfig(findConfig(process.cwd(), given));
   const gateway = new Gateway(config, createLogger(config.logLevel));
-  await gateway.start();
-  await nextSignal(new AbortController().signal);
+  // Before it says that it listens: whoever reads that may send a signal at once.
+  const told = nextSignal(new AbortController().signal);
+  await Promise.race([gateway.start(), told]);
+  await told;
   await drainOrStop(gateway);
   return 0;
 }

@@ -33,11 +33,18 @@ class Demo {
 
   /** Resolves when the text has been printed. */
   async shows(text: string): Promise<void> {
-    for (;;) {
-      if (this.output.includes(text)) return;
-      if (this.process.exitCode !== null) throw new Error(`the demo ended:\n${this.output}`);
-      await Promise.race([once(this.process.stdout, 'data'), once(this.process, 'exit')]);
-    }
+    await new Promise<void>((resolve, reject) => {
+      const look = (): void => {
+        if (this.output.includes(text)) resolve();
+        else if (this.process.exitCode !== null) reject(new Error(`the demo ended:\n${this.output}`));
+        else return;
+        this.process.stdout.off('data', look);
+        this.process.off('close', look);
+      };
+      this.process.stdout.on('data', look);
+      this.process.on('close', look);
+      look();
+    });
   }
 
   async ends(signal: NodeJS.Signals): Promise<number | null> {

@@ -87,7 +87,7 @@ describe('arguments', () => {
   });
 
   test('npx finds the command in the checkout', () => {
-    const { status, stdout } = spawnSync('npx', ['--no', 'postern', '--version'], {
+    const { status, stdout } = spawnSync('npx', ['postern', '--version'], {
       encoding: 'utf8',
       cwd: root,
     });
