@@ -13,7 +13,7 @@ export async function start(given: string | undefined): Promise<number> {
   const config = await loadConfig(findConfig(process.cwd(), given));
   const gateway = new Gateway(config, createLogger(config.logLevel));
   // Before it says that it listens: whoever reads that may send a signal at once.
-  const told = nextSignal(new AbortController().signal);
+  const told = nextSignal();
   await Promise.race([gateway.start(), told]);
   await told;
   await drainOrStop(gateway);

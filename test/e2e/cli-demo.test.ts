@@ -109,7 +109,7 @@ test('on a server that runs already, everything it made is gone at the end', asy
   try {
     await demo.shows('Running until Ctrl-C');
     await expect(made()).resolves.toHaveLength(2);
-    await expect(demo.ends('SIGTERM')).resolves.toBe(0);
+    await expect(demo.ends('SIGHUP')).resolves.toBe(0);
     await expect(made()).resolves.toEqual([]);
   } finally {
     demo.process.kill('SIGKILL');

@@ -71,8 +71,10 @@ class Undo {
 }
 
 async function present(options: DemoOptions, undo: Undo): Promise<void> {
-  // From the start: a Ctrl-C that comes while something is made is heard when it can be undone.
-  const told = nextSignal(new AbortController().signal);
+  // From the start: a Ctrl-C that comes while something is made is heard when it can be undone. SIGHUP is a closed
+  // terminal, on which nothing can be written any more.
+  const told = nextSignal({ signals: ['SIGINT', 'SIGTERM', 'SIGHUP'] });
+  process.stdout.on('error', () => undefined);
   process.stdout.write('Postern demo: starting\n');
   const home = await Supervised.open('postern-demo', undefined);
   undo.add(() => home.close());
