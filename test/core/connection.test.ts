@@ -432,3 +432,16 @@ test('a database function that fails, and a name it cannot take, are told after 
   }
   expect(lines('internal error')).toMatchObject([{ error: expect.stringContaining('directory down') }]);
 });
+
+test('a session that ends while its server connection arrives gives that connection back', async () => {
+  const { plugin, closed } = watching();
+  const on: AnyPlugin['on'] = {
+    connect: ({ session }) => session.end(new GatewayError('too_many_connections', 'just now')),
+  };
+  const { port } = await gateway({ plugins: [plugin, mapTo('reader'), { name: 'ending', on }] });
+  await expect(logIn(await connect(port))).rejects.toThrow('"C":"53300"');
+  await expect.poll(() => closed).toMatchObject([{ kind: 'refused', error: { sqlstate: '53300' } }]);
+  await expect
+    .poll(() => postgres.sql("select count(*)::int as n from pg_stat_activity where usename = 'reader'"))
+    .toEqual([{ n: 0 }]);
+});
