@@ -121,10 +121,10 @@ export class Ending {
     this.#end(this.#reason ?? { kind: this.#leaving ? 'client' : 'upstream' }, 'close');
   }
 
-  /** The server said what answers nothing. */
-  serverBroke(): void {
+  /** The server said what answers nothing, or cannot be read. */
+  serverBroke(why: string): void {
     const { client, server, log } = this.#parts;
-    log.error({ server_pid: server.pid }, 'the server answered out of order; its connection is closed');
+    log.error({ server_pid: server.pid, why }, 'the server broke the protocol; its connection is closed');
     const error = new GatewayError('protocol_violation', 'the server broke the protocol');
     client.finish(refusal('FATAL', error));
     this.#end({ kind: 'ended', error }, 'close');

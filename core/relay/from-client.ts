@@ -15,7 +15,7 @@ export interface FromClientHost {
   readonly gate: Gate;
   /** The bytes are the receiver's to keep. */
   toServer(bytes: Buffer): void;
-  /** A decision is awaited: no bytes until `resumed`. */
+  /** A decision is awaited, and more has arrived than is kept meanwhile: no bytes until it is called with false. */
   held(waiting: boolean): void;
   /** The client said Terminate. */
   terminated(): void;
@@ -70,12 +70,22 @@ export class FromClient {
 
   receive(chunk: Buffer): void {
     if (this.#stopped) return;
-    if (this.#held.length === 0 && !this.#waiting) {
-      this.#walk(chunk);
-      return;
+    const fresh = this.#held.length === 0 && !this.#waiting;
+    const data = fresh ? chunk : this.#held.add(chunk);
+    if (data) this.#walkSafely(data);
+    // Read on meanwhile: a client that goes away shall be noticed.
+    else if (this.#waiting && this.#held.length >= HOLD_BYTES) this.#host.held(true);
+  }
+
+  /** A mistake of ours must not end more than this session. */
+  #walkSafely(data: Buffer): void {
+    try {
+      this.#walk(data);
+    } catch (error) {
+      this.stop();
+      const more = { cause: error };
+      this.#host.violated(new GatewayError('internal_error', 'the gateway failed to read a message', more));
     }
-    const enough = this.#held.add(chunk);
-    if (enough) this.#walk(enough);
   }
 
   #walk(data: Buffer): void {
@@ -179,7 +189,6 @@ export class FromClient {
     }
     this.#waiting = true;
     this.#held.hold(data.subarray(Math.min(end, data.length)), Infinity);
-    this.#host.held(true);
     const rest = Math.max(0, end - data.length);
     void by.then((bytes) => {
       this.#rest = rest;
@@ -194,7 +203,7 @@ export class FromClient {
     if (this.#stopped) return;
     if (bytes) this.#host.toServer(bytes);
     const rest = this.#held.take();
-    if (rest) this.#walk(rest);
+    if (rest) this.#walkSafely(rest);
     else this.#host.walked();
     if (!this.#waiting) this.#host.held(false);
   }

@@ -1,13 +1,14 @@
 /** The stream from the server: walks message borders, forwards whole chunks, looks at what changes the state. */
-import type { GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 import { errorFields } from '../wire/backend.ts';
 import { BACKEND_LIMIT, Backend, HEADER_BYTES } from '../wire/frames.ts';
 import { refusal } from '../wire/to-client.ts';
 import { isPlain } from './entries.ts';
 import type { Note } from './entries.ts';
 import { HeldBytes } from './held-bytes.ts';
-import { Verdict, streamsData } from './ledger.ts';
+import { streamsData } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
+import { Verdict } from './verdict.ts';
 
 /** What is assembled of a message that must be looked at; the fields that matter come first. */
 const LOOK_BYTES = 65_536;
@@ -22,7 +23,7 @@ export interface FromServerHost {
   /** An error of the server's stands behind a refusal of ours: its code tells a time-out from the refusal. */
   masked(code: string, error: GatewayError): void;
   /** The server said something that answers nothing. */
-  broken(): void;
+  broken(why: string): void;
   /** ReadyForQuery passed, an error passed, or a local answer may be due. */
   settled(): void;
 }
@@ -58,7 +59,14 @@ export class FromServer {
   receive(chunk: Buffer): void {
     if (this.#stopped) return;
     const data = this.#held.length === 0 ? chunk : this.#held.add(chunk);
-    if (data) this.#walk(data);
+    if (!data) return;
+    try {
+      this.#walk(data);
+    } catch (error) {
+      // A message that cannot be read: it must not end more than this session.
+      this.#stopped = true;
+      this.#host.broken(error instanceof GatewayError ? error.message : String(error));
+    }
   }
 
   #walk(data: Buffer): void {
@@ -174,6 +182,6 @@ export class FromServer {
   #break(data: Buffer, from: number, at: number): void {
     this.#forward(data, from, at);
     this.#stopped = true;
-    this.#host.broken();
+    this.#host.broken(`message type ${data[at] ?? 0} answers nothing`);
   }
 }

@@ -1,24 +1,13 @@
 /**
  * What the server still owes the client. Everything else is derived from it: whether the session is idle, where an
- * answer of ours goes, what an error swallows. The rules, each tried against a server, are in core/README.md.
+ * answer of ours goes, what an error swallows. The rules, each tried against a server, are in README.md beside this file.
  */
 import { Backend } from '../wire/frames.ts';
 import { Answer, answerTo } from './answers.ts';
 import { Entries, Kind, Op, isPlain, kindOf, opOf } from './entries.ts';
 import type { Note } from './entries.ts';
 import { Uncertainty } from './uncertainty.ts';
-
-/** What to do with a message of the server. */
-export const Verdict = {
-  pass: 0,
-  /** It answers a message of ours. */
-  hide: 1,
-  /** An error whose text is ours: {@link Ledger.masked} has it. */
-  mask: 2,
-  /** It fits nothing that was sent: the connection cannot be trusted any more. */
-  broken: 3,
-} as const;
-export type Verdict = (typeof Verdict)[keyof typeof Verdict];
+import { Verdict } from './verdict.ts';
 
 /** ReadyForQuery's status byte (manual, 55.7): idle, in a transaction, in a failed one. */
 export const Status = { idle: 0x49, transaction: 0x54, failed: 0x45 } as const;

@@ -99,16 +99,11 @@ export class Relay {
         server.parameters.set(name, value);
       },
       masked: (code, error) => {
-        options.log.info(
-          {
-            sqlstate: error.sqlstate,
-            server_sqlstate: code,
-          },
-          'statement refused',
-        );
+        const fields = { sqlstate: error.sqlstate, server_sqlstate: code };
+        options.log.info(fields, 'statement refused');
       },
-      broken: () => {
-        this.#ending.serverBroke();
+      broken: (why) => {
+        this.#ending.serverBroke(why);
       },
     });
     let ended: (end: RelayEnd) => void = () => {};
@@ -118,9 +113,8 @@ export class Relay {
         resolve(end);
       };
     });
-    const { log: logger } = options;
-    const { fromClient, fromServer } = { fromClient: this.#fromClient, fromServer: this.#fromServer };
-    this.#ending = new Ending({ client, server, log: logger, ledger, gate, fromClient, fromServer, ended });
+    const streams = { fromClient: this.#fromClient, fromServer: this.#fromServer };
+    this.#ending = new Ending({ client, server, log: options.log, ledger, gate, ...streams, ended });
   }
 
   /** Takes over both channels; ReadyForQuery has been sent to the client. */
