@@ -19,14 +19,20 @@ import type { Client } from './session.ts';
 import { acceptParameters } from './wire/startup-parameters.ts';
 import { negotiateVersion } from './wire/version.ts';
 
+/** Somebody who is not a session yet. */
+interface Visitor {
+  readonly channel: Channel;
+  readonly client: Client;
+}
+
 /** Serves an accepted connection until everything about it is over. Never rejects. */
 export async function serve(accepted: Channel, door: Door, house: House): Promise<void> {
-  const visitor = { channel: accepted, client: { ...peerOf(accepted.socket), listener: door.name } };
+  let visitor: Visitor = { channel: accepted, client: { ...peerOf(accepted.socket), listener: door.name } };
   // From accept to ReadyForQuery. Before the startup packet a client is not told, as PostgreSQL does not.
   const deadline = new Deadline(house.config.loginTimeoutMs, () => accepted.destroy());
   try {
     const { said, reader, tls } = await greet(accepted, door);
-    Object.assign(visitor, { channel: reader.channel, client: { ...visitor.client, ...(tls && { tls }) } });
+    visitor = { channel: reader.channel, client: { ...visitor.client, ...(tls && { tls }) } };
     if (said.kind === 'dropped') throw new ClientGone(said.why);
     if (said.kind === 'refused') throw said.error;
     if (said.kind === 'cancel') await house.cancelKeys.present(said.processId, said.secret);
@@ -121,11 +127,7 @@ function sayWhy({ session, reader, hooks }: Visit): void {
 }
 
 /** A client that never became a session. */
-function turnAway(
-  error: unknown,
-  { channel, client }: { channel: Channel; client: Client },
-  house: House,
-): void {
+function turnAway(error: unknown, { channel, client }: Visitor, house: House): void {
   if (error instanceof ClientGone) channel.destroy();
   else refuse(channel, asGatewayError(error, house.log));
   const why = error instanceof Error ? reasonOf(error) : 'unknown';

@@ -1,9 +1,13 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { promisify } from 'node:util';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import type { Duration } from '../../core/config.ts';
-import { databaseOf, logIn, mapTo, startGateway } from '../support/gateway.ts';
+import { GOOD_TOKEN, databaseOf, logIn, mapTo, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
-import { sharedPostgres } from '../support/postgres.ts';
+import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
+import { describeWith } from '../support/programs.ts';
 import { RawClient, message } from '../support/raw-client.ts';
 import type { Received } from '../support/raw-client.ts';
 
@@ -105,4 +109,39 @@ test('stop does not wait for transactions', async () => {
   await running.gateway.stop();
   expect(await busy.error()).toMatchObject({ C: '57P01' });
   await drained;
+});
+
+describeWith('pgbench', (pgbench) => {
+  let database: string;
+  beforeAll(async () => {
+    database = await freshDatabase();
+    await postgres.sql(`alter database ${database} owner to writer`);
+  });
+
+  test('a drain under load breaks no transaction', async () => {
+    running = await startGateway({
+      databases: { orders: databaseOf(postgres, { database }) },
+      plugins: [mapTo('writer')],
+    });
+    const { port, gateway, lines } = running;
+    const address = { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'alice', PGPASSWORD: GOOD_TOKEN };
+    const env = { ...process.env, ...address };
+    await promisify(execFile)(pgbench, ['-i', '-q', 'orders'], { env });
+    const child = spawn(pgbench, ['-c', '8', '-T', '60', 'orders'], { env });
+    const left = once(child, 'close');
+    let text = '';
+    child.stderr.on('data', (chunk: Buffer) => (text += String(chunk)));
+    const written = async (): Promise<number> =>
+      Number((await postgres.sql('select count(*) as n from pgbench_history', database))[0]?.['n']);
+    await expect.poll(written).toBeGreaterThan(100);
+    await gateway.drain();
+    await left;
+    // Command 4 of the built-in script is BEGIN: nobody was ended behind it.
+    expect(text).toContain('terminating connection: the gateway is shutting down');
+    expect(new Set(text.match(/in command \d+/g))).toEqual(new Set(['in command 4']));
+    expect(lines('close').filter((line) => line['reason'] === 'drained')).toHaveLength(8);
+    const balanced = `select (select sum(abalance) from pgbench_accounts) = (select sum(bbalance) from pgbench_branches)
+      and (select sum(bbalance) from pgbench_branches) = (select sum(delta) from pgbench_history) as ok`;
+    expect(await postgres.sql(balanced, database)).toEqual([{ ok: true }]);
+  });
 });

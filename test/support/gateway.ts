@@ -9,7 +9,8 @@ import { createLogger } from '../../core/log.ts';
 import { parseRole } from '../../core/names.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
 import type { PostgresAddress } from './postgres.ts';
-import { RawClient, message, startup } from './raw-client.ts';
+import { message, startup } from './raw-client.ts';
+import type { RawClient } from './raw-client.ts';
 
 /** A line of the gateway's log. */
 export type LogLine = Readonly<Record<string, unknown>>;
