@@ -6,22 +6,31 @@ import { parseRole } from '../../core/names.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
 import { certificates } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
+import { countingProxy } from '../support/counting-proxy.ts';
+import type { CountingProxy } from '../support/counting-proxy.ts';
 import { GOOD_TOKEN, databaseOf, logIn, mapTo, startGateway } from '../support/gateway.ts';
 import type { RunningGateway, TestConfig } from '../support/gateway.ts';
-import { sharedPostgres } from '../support/postgres.ts';
+import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { RawClient, fieldsOf, message, startup } from '../support/raw-client.ts';
 
 let postgres: Postgres;
+let proxy: CountingProxy;
+let database: string;
 let files: Certificates;
 let running: RunningGateway | undefined;
 const clients: RawClient[] = [];
 
 beforeAll(async () => {
   postgres = sharedPostgres();
+  proxy = await countingProxy(postgres);
+  database = await freshDatabase();
   files = await certificates();
 });
-afterAll(() => files.remove());
+afterAll(() => {
+  proxy.close();
+  files.remove();
+});
 afterEach(async () => {
   for (const client of clients.splice(0)) client.destroy();
   await running?.gateway.stop();
@@ -30,7 +39,7 @@ afterEach(async () => {
 
 async function gateway(config: Partial<TestConfig> = {}): Promise<RunningGateway> {
   running = await startGateway({
-    databases: { orders: databaseOf(postgres) },
+    databases: { orders: databaseOf(postgres, { host: proxy.host, port: proxy.port, database }) },
     plugins: [mapTo('reader')],
     ...config,
   });
@@ -59,10 +68,9 @@ function watching(): {
   return { plugin, closed, sessions };
 }
 
-/** What PostgreSQL has been told by now: clients connected in its log. */
-function connectionsLogged(): number {
-  return postgres.log().split('connection received').length - 1;
-}
+/** Counts server connections of this file: other files use the same server at the same time. */
+const readers = (): string =>
+  `select count(*)::int as n from pg_stat_activity where datname = '${database}' and usename = 'reader'`;
 
 test('a login says what PostgreSQL says, with a cancel key of our own', async () => {
   const { port } = await gateway();
@@ -90,7 +98,7 @@ test('a 3.2 client gets a key of 32 bytes, and a newer one is told the version b
 
 test('every failed authentication reads the same, and PostgreSQL hears nothing of it', async () => {
   const { port, lines, text } = await gateway();
-  const before = connectionsLogged();
+  const before = proxy.count();
   const answers: Record<string, string>[] = [];
   for (const password of ['wrong', '', 'x'.repeat(60_000)]) {
     for (const database of ['orders', 'unknown']) {
@@ -109,7 +117,7 @@ test('every failed authentication reads the same, and PostgreSQL hears nothing o
     M: 'password authentication failed for user "alice"',
   };
   for (const answer of answers) expect(answer).toEqual(expected);
-  expect(connectionsLogged()).toBe(before);
+  expect(proxy.count()).toBe(before);
   await expect.poll(() => lines('login refused').length).toBe(6);
   const reasons = lines('login refused').map((line) => String(line['reason']));
   expect(reasons.filter((reason) => reason.endsWith('not the good token'))).toHaveLength(4);
@@ -181,12 +189,12 @@ test('no plugin asks for the token: none is asked of the client', async () => {
 });
 
 test('a login for which no role was mapped is refused, and nothing is connected', async () => {
-  const before = connectionsLogged();
+  const before = proxy.count();
   const { port } = await gateway({ plugins: [] });
   const client = await connect(port);
   client.send(startup({ user: 'alice', database: 'orders' }));
   expect((await client.error())['C']).toBe('28000');
-  expect(connectionsLogged()).toBe(before);
+  expect(proxy.count()).toBe(before);
 });
 
 test('replication is refused after the token unless the database entry lets it pass', async () => {
@@ -327,7 +335,7 @@ test('events and log lines tell each login, connect, refusal and close once', as
   await client.rest();
   await expect
     .poll(() => events)
-    .toEqual([`connect ${postgres.host} undefined`, 'login undefined', 'close client']);
+    .toEqual([`connect ${proxy.host} undefined`, 'login undefined', 'close client']);
   await expect(logIn(await connect(port), {}, { token: 'bad' })).rejects.toThrow('28P01');
   await expect.poll(() => events.slice(3)).toEqual(['login 28P01', 'close refused']);
   const [login] = lines('login');
@@ -405,11 +413,10 @@ test('clients that leave at each step of the login leave nothing behind', async 
   }
   await expect.poll(() => closed.length).toBe(sessions.length);
   expect(sessions.length).toBeGreaterThan(0);
-  await expect
-    .poll(() => postgres.sql("select count(*)::int as n from pg_stat_activity where usename = 'reader'"))
-    .toEqual([{ n: 0 }]);
-  const sockets = process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap');
-  expect(sockets.length).toBeLessThanOrEqual(1);
+  await expect.poll(() => postgres.sql(readers())).toEqual([{ n: 0 }]);
+  const sockets = (): number =>
+    process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+  await expect.poll(sockets).toBeLessThanOrEqual(1);
 });
 
 test('a database function that fails, and a name it cannot take, are told after the token only', async () => {
@@ -441,7 +448,5 @@ test('a session that ends while its server connection arrives gives that connect
   const { port } = await gateway({ plugins: [plugin, mapTo('reader'), { name: 'ending', on }] });
   await expect(logIn(await connect(port))).rejects.toThrow('"C":"53300"');
   await expect.poll(() => closed).toMatchObject([{ kind: 'refused', error: { sqlstate: '53300' } }]);
-  await expect
-    .poll(() => postgres.sql("select count(*)::int as n from pg_stat_activity where usename = 'reader'"))
-    .toEqual([{ n: 0 }]);
+  await expect.poll(() => postgres.sql(readers())).toEqual([{ n: 0 }]);
 });

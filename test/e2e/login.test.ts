@@ -8,6 +8,8 @@ import { roles } from '../../plugins/roles/index.ts';
 import { badTokens } from '../support/bad-tokens.ts';
 import { certificates } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
+import { countingProxy } from '../support/counting-proxy.ts';
+import type { CountingProxy } from '../support/counting-proxy.ts';
 import { databaseOf, logIn, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { sharedPostgres } from '../support/postgres.ts';
@@ -19,20 +21,23 @@ import { issuer } from '../support/token.ts';
 const run = promisify(execFile);
 const good = issuer();
 let postgres: Postgres;
+let proxy: CountingProxy;
 let files: Certificates;
 let running: RunningGateway;
 
 beforeAll(async () => {
   postgres = sharedPostgres();
+  proxy = await countingProxy(postgres);
   files = await certificates();
   running = await startGateway({
     listen: { port: 0, tls: { cert: files.server.certFile, key: files.server.keyFile } },
-    databases: { orders: databaseOf(postgres) },
+    databases: { orders: databaseOf(postgres, { host: proxy.host, port: proxy.port }) },
     plugins: [jwt({ issuers: [good.options] }), roles({ claim: 'role', allow: ['reader', 'writer'] })],
   });
 });
 afterAll(async () => {
   await running.gateway.stop();
+  proxy.close();
   files.remove();
 });
 
@@ -94,14 +99,16 @@ describeWith('psql', (psql) => {
 });
 
 test('no bad token opens a session, and PostgreSQL sees no connection for any of them', async () => {
-  const before = postgres.log().split('connection received').length;
+  const before = proxy.count();
   const wrong: string[] = [];
   for (const { name, token } of badTokens(good)) {
     const state = await refusal(token);
     if (state !== '28P01' && state !== '28000') wrong.push(`${name}: ${state}`);
   }
   expect(wrong).toEqual([]);
-  expect(postgres.log().split('connection received').length).toBe(before);
+  expect(proxy.count()).toBe(before);
+  expect(await refusal(good.sign())).toBe('logged in');
+  expect(proxy.count()).toBe(before + 1);
 });
 
 test('a role that is not on the list is refused after a good token, and so is another user name', async () => {
