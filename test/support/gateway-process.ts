@@ -1,0 +1,116 @@
+/** The gateway as an operator runs it: the command in a process of its own, its config file outside the repository. */
+import { spawn, spawnSync } from 'node:child_process';
+import type { ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import type { LogLine } from './gateway.ts';
+
+const shim = fileURLToPath(new URL('../../core/cli/postern.js', import.meta.url));
+
+/** Whether the system tells about processes in `/proc`. */
+export const hasProc = process.platform === 'linux';
+
+/** What is put into the folder, and around the process. */
+export interface GatewayFiles {
+  /** Text of `gateway.config.ts`. */
+  readonly config: string;
+  /** Texts of the files beside it, by name. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** More environment variables. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** One running `postern start`. */
+export class GatewayProcess {
+  readonly folder: string;
+  readonly pid: number;
+  /** Everything written to standard output so far. */
+  log = '';
+  /** Everything written to standard error so far. */
+  complaints = '';
+  readonly #child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly #ended: Promise<unknown>;
+
+  private constructor(folder: string, env: GatewayFiles['env']) {
+    this.folder = folder;
+    const args = [shim, 'start', '--config', join(folder, 'gateway.config.ts')];
+    this.#child = spawn(process.execPath, args, {
+      cwd: folder,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.pid = this.#child.pid ?? 0;
+    this.#child.stdout.on('data', (chunk: Buffer) => (this.log += String(chunk)));
+    this.#child.stderr.on('data', (chunk: Buffer) => (this.complaints += String(chunk)));
+    this.#ended = once(this.#child, 'close');
+  }
+
+  /** Writes the files, starts the command and waits until it listens. */
+  static async start({ config, files = {}, env }: GatewayFiles): Promise<GatewayProcess> {
+    const folder = mkdtempSync(join(tmpdir(), 'postern-e2e-'));
+    for (const [name, text] of Object.entries({ ...files, 'gateway.config.ts': config })) {
+      writeFileSync(join(folder, name), text);
+    }
+    const gateway = new GatewayProcess(folder, env);
+    while (gateway.lines('listening').length === 0) {
+      await Promise.race([once(gateway.#child.stdout, 'data'), gateway.#ended]);
+      if (gateway.#child.exitCode !== null) throw new Error(gateway.complaints + gateway.log);
+    }
+    return gateway;
+  }
+
+  /** The port of the first listener. */
+  get port(): number {
+    return Number(this.lines('listening')[0]?.['port']);
+  }
+
+  /** Lines of the log with this `msg`. */
+  lines(msg: string): LogLine[] {
+    const whole = this.log.split('\n').slice(0, -1);
+    return whole.map((line) => JSON.parse(line) as LogLine).filter((line) => line['msg'] === msg);
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** Resolves with the exit code when the process is gone, or with the name of the signal that killed it. */
+  async ended(): Promise<number | NodeJS.Signals | null> {
+    await this.#ended;
+    return this.#child.exitCode ?? this.#child.signalCode;
+  }
+
+  /** Resident memory in bytes, now and at its highest since {@link forgetPeak}. */
+  get memory(): { readonly now: number; readonly peak: number } {
+    const text = readFileSync(`/proc/${this.pid}/status`, 'utf8');
+    const of = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(text)?.[1]) * 1024;
+    return { now: of('VmRSS'), peak: of('VmHWM') };
+  }
+
+  /** The highest value starts anew from what is used now. */
+  forgetPeak(): void {
+    writeFileSync(`/proc/${this.pid}/clear_refs`, '5');
+  }
+
+  /** Open files and sockets. */
+  get descriptors(): number {
+    return readdirSync(`/proc/${this.pid}/fd`).length;
+  }
+
+  /** Ends it at once, however it is, and removes its folder. */
+  async remove(): Promise<void> {
+    this.signal('SIGKILL');
+    await this.#ended;
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+/** Compiles the checkout where that is needed, so that no test waits for it: for `beforeAll`. @throws Error if that fails */
+export function prepareCheckout(): void {
+  const { status } = spawnSync(process.execPath, [shim, '--prepare'], { stdio: 'inherit' });
+  if (status !== 0) throw new Error('the checkout does not compile');
+}
