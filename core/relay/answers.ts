@@ -2,6 +2,13 @@
 import { Backend } from '../wire/frames.ts';
 import { Op } from './entries.ts';
 
+/** They answer nothing and may come at any time. */
+export const ASIDE = new Set<number>([
+  Backend.noticeResponse,
+  Backend.parameterStatus,
+  Backend.notificationResponse,
+]);
+
 /** How a server message relates to the oldest unanswered message of the client. */
 export const Answer = {
   /** It answers something else: the two have lost each other. */

@@ -167,7 +167,8 @@ export class Ending {
 
   #serverAfter(): 'reusable' | 'close' {
     const { ledger, fromClient } = this.#parts;
-    const clean = ledger.quiet && ledger.status === Status.idle && !ledger.spoilt && !fromClient.torn;
+    const clean =
+      ledger.quiet && ledger.status === Status.idle && !ledger.spoilt && !ledger.tainted && !fromClient.torn;
     return clean ? 'reusable' : 'close';
   }
 

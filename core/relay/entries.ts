@@ -41,6 +41,10 @@ export const kindOf = (entry: number): number => entry & KIND_BITS;
 /** True for entries whose answers pass untouched and unobserved: the fast path. */
 export const isPlain = (entry: number): boolean => entry <= OP_BITS;
 
+/** True when answers to this entry need no look: data rows only advance the frame walker. */
+export const streamsData = (entry: number): boolean =>
+  isPlain(entry) && (entry === Op.query || entry === Op.execute);
+
 /** What an entry carries besides its integer; most entries have none. */
 export interface Note {
   /** Kind `local`: the answer; a function is asked when its turn comes (it may need the status byte of then). */

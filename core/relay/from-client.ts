@@ -115,7 +115,10 @@ export class FromClient {
           from = Math.min(end, length);
           dropped = true;
           if (step.next === 'stop') return;
-          if (step.next === 'replace' && !this.#replace(step, data, end)) return;
+          if (step.next === 'replace' && !this.#replace(step, data, end)) {
+            this.#host.walked();
+            return;
+          }
         }
       } else if (end > length && type !== Frontend.copyData && length - at < HOLD_BYTES) {
         needed = Math.min(end - at, HOLD_BYTES);

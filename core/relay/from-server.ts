@@ -3,10 +3,9 @@ import { GatewayError } from '../errors.ts';
 import { errorFields } from '../wire/backend.ts';
 import { BACKEND_LIMIT, Backend, HEADER_BYTES } from '../wire/frames.ts';
 import { refusal } from '../wire/to-client.ts';
-import { isPlain } from './entries.ts';
+import { isPlain, streamsData } from './entries.ts';
 import type { Note } from './entries.ts';
 import { HeldBytes } from './held-bytes.ts';
-import { streamsData } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
 import { Verdict } from './verdict.ts';
 
@@ -90,6 +89,11 @@ export class FromServer {
       if ((type === Backend.dataRow || type === Backend.copyData) && streamsData(ledger.head) && word >= 4) {
         // The fast path: only the border matters.
       } else {
+        if (ledger.localReady) {
+          this.#forward(data, from, at);
+          from = at;
+          this.#answerLocally();
+        }
         if (word < 4 || word > BACKEND_LIMIT) {
           this.#break(data, from, at);
           return;

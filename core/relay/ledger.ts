@@ -3,8 +3,8 @@
  * answer of ours goes, what an error swallows. The rules, each tried against a server, are in README.md beside this file.
  */
 import { Backend } from '../wire/frames.ts';
-import { Answer, answerTo } from './answers.ts';
-import { Entries, Kind, Op, isPlain, kindOf, opOf } from './entries.ts';
+import { ASIDE, Answer, answerTo } from './answers.ts';
+import { Entries, Kind, Op, kindOf, opOf } from './entries.ts';
 import type { Note } from './entries.ts';
 import { Uncertainty } from './uncertainty.ts';
 import { Verdict } from './verdict.ts';
@@ -23,6 +23,9 @@ export class Ledger {
   #copyIn = false;
   #fatal = false;
   #spoilt = false;
+  /** Extended messages were sent, and no Sync since. */
+  #batch = false;
+  #tainted = false;
   #uncertain: Uncertainty | undefined;
 
   /** The newest status byte of ReadyForQuery: the only truth about the transaction. */
@@ -43,6 +46,13 @@ export class Ledger {
   /** The server answered out of order once: this connection must not be used by anybody else. */
   get spoilt(): boolean {
     return this.#spoilt || this.#uncertain !== undefined;
+  }
+  /**
+   * A Query or FunctionCall was sent into a batch without its Sync: PostgreSQL 18.4 then says idle although a transaction
+   * is begun, and its next statement fails with XX000. The client asked for it; nobody else shall get that connection.
+   */
+  get tainted(): boolean {
+    return this.#tainted;
   }
   get skipping(): boolean {
     return this.#skipping;
@@ -85,7 +95,14 @@ export class Ledger {
     }
     // Ahead of everything else a marker marks nothing.
     if (op === Op.copyEnd && this.#entries.length === 0) return;
+    if (kind !== Kind.local) this.#follow(op);
     this.#entries.push(op, kind, note);
+  }
+
+  #follow(op: number): void {
+    if (op === Op.sync) this.#batch = false;
+    else if (isExtended(op)) this.#batch = true;
+    else if (this.#batch && op !== Op.copyEnd) this.#tainted = true;
   }
 
   /** Takes the answer of the local entry whose turn it is. */
@@ -98,13 +115,8 @@ export class Ledger {
 
   /** A message of the server other than ErrorResponse. `status` is ReadyForQuery's byte. */
   reply(type: number, status = 0): Verdict {
-    if (
-      type === Backend.noticeResponse ||
-      type === Backend.parameterStatus ||
-      type === Backend.notificationResponse
-    ) {
-      return this.#aside(type);
-    }
+    const ours = kindOf(this.#entries.head) === Kind.swallow;
+    if (ASIDE.has(type)) return ours && type !== Backend.notificationResponse ? Verdict.hide : Verdict.pass;
     if (this.#uncertain) return this.#replyBlindly(this.#uncertain, type, status);
     const entry = this.#entries.head;
     const kind = kindOf(entry);
@@ -116,7 +128,7 @@ export class Ledger {
     else if (type === Backend.commandComplete && this.#copyIn) this.#copySucceeded();
     else if (type === Backend.readyForQuery) this.#status = status;
     if (answer === Answer.last) this.#close(type);
-    return kind === Kind.swallow ? Verdict.hide : Verdict.pass;
+    return ours ? Verdict.hide : Verdict.pass;
   }
 
   /** An ErrorResponse. For verdict `mask` the note's error replaces it. */
@@ -138,11 +150,6 @@ export class Ledger {
   }
 
   // ---- answers ----
-
-  #aside(type: number): Verdict {
-    const ours = kindOf(this.#entries.head) === Kind.swallow && type !== Backend.notificationResponse;
-    return ours ? Verdict.hide : Verdict.pass;
-  }
 
   #close(type: number): void {
     // Else a Sync is still missing: `P(insert) B E H` leaves an empty ledger, the last status I, and an open transaction.
@@ -236,7 +243,3 @@ const VERDICT_OF_ERROR: Readonly<Record<number, Verdict>> = {
   [Kind.swallow]: Verdict.hide,
   [Kind.mask]: Verdict.mask,
 };
-
-/** True when answers to this entry need no look: data rows only advance the frame walker. */
-export const streamsData = (entry: number): boolean =>
-  isPlain(entry) && (entry === Op.query || entry === Op.execute);

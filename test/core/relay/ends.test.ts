@@ -58,6 +58,15 @@ test('a batch without its Sync in front of Terminate is undone', async () => {
   expect(await rows()).toBe(0);
 });
 
+test("a Query inside a batch makes the connection nobody else's: PostgreSQL 18.4 says idle and is not", async () => {
+  const client = await connect();
+  client.send(...batch('select 1'), frame('Q', 'select 2'), frame('S'));
+  await expect.poll(() => types(client)).toBe('12DCTDCZZ');
+  expect(client.relay.state).toBe('idle');
+  client.send(frame('X'));
+  expect(await client.relay.done).toEqual({ reason: { kind: 'client' }, server: 'close' });
+});
+
 test('a client that vanishes inside a batch commits nothing: no Sync is sent for it', async () => {
   const client = await connect();
   client.send(...batch(INSERT));
