@@ -1,0 +1,337 @@
+/** The examples do what their READMEs say: outside the repository, as processes, in front of a real PostgreSQL. */
+import { execFile, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Client } from 'pg';
+import type { DatabaseError } from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { certificates } from './support/certificates.ts';
+import type { Certificates } from './support/certificates.ts';
+import { commandsIn, copyExamples, prepare, root, start } from './support/example.ts';
+import type { GatewayProcess } from './support/example.ts';
+import { freshDatabase, sharedPostgres } from './support/postgres.ts';
+import type { Postgres } from './support/postgres.ts';
+import { describeWith, program } from './support/programs.ts';
+import { issuer, now } from './support/token.ts';
+
+const EXAMPLES = ['jwt-roles', 'many-databases', 'your-own-plugin'];
+const examples = copyExamples();
+const good = issuer({ algorithms: ['ES256'] });
+const stranger = issuer({ algorithms: ['ES256'] });
+let postgres: Postgres;
+let files: Certificates;
+
+beforeAll(async () => {
+  prepare();
+  postgres = sharedPostgres();
+  files = await certificates();
+  for (const name of ['orders', 'warehouse']) await postgres.sql(`create database ${name}`);
+  for (const name of EXAMPLES) furnish(join(examples.folder, name));
+}, 120_000);
+afterAll(async () => {
+  for (const name of ['orders', 'warehouse']) await postgres.sql(`drop database ${name} with (force)`);
+  files.remove();
+  examples.remove();
+});
+
+/** What a README has its reader make: a certificate, and the issuer's keys. */
+function furnish(folder: string): void {
+  mkdirSync(join(folder, 'tls'));
+  copyFileSync(files.server.certFile, join(folder, 'tls/server.crt'));
+  copyFileSync(files.server.keyFile, join(folder, 'tls/server.key'));
+  writeFileSync(join(folder, 'jwks.json'), JSON.stringify(good.jwks));
+}
+
+interface Visit {
+  readonly port: number | undefined;
+  readonly database: string;
+  readonly token: string;
+  readonly user?: string;
+  readonly tls?: boolean;
+}
+
+function clientFor({ port = 0, database, token, user = '_', tls = false }: Visit): Client {
+  const ssl = tls && { ca: files.ca.cert, servername: 'localhost' };
+  return new Client({ host: '127.0.0.1', port, database, user, password: token, ssl });
+}
+
+async function visit<T>(how: Visit, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = clientFor(how);
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Who a client is, and where. */
+function who(how: Visit): Promise<unknown> {
+  const sql = 'select session_user::text as role, current_database()::text as database';
+  return visit(how, async (client) => (await client.query(sql)).rows[0] as unknown);
+}
+
+/** The SQLSTATE with which something ends. */
+async function stateOf(work: Promise<unknown>): Promise<string | undefined> {
+  return work.then(
+    () => 'no error',
+    (error: DatabaseError) => error.code,
+  );
+}
+
+describe('jwt-roles', () => {
+  let gateway: GatewayProcess;
+  const orders = (more: Partial<Visit> = {}): Visit => {
+    return { port: gateway.ports['default'], database: 'orders', token: good.sign(), tls: true, ...more };
+  };
+  beforeAll(async () => {
+    gateway = await start('npx postern start', join(examples.folder, 'jwt-roles'), {
+      ORDERS_HOST: 'localhost',
+      ORDERS_PORT: postgres.port,
+      READER_PASSWORD: postgres.passwords.reader,
+      WRITER_PASSWORD: postgres.passwords.writer,
+      JWKS: 'jwks.json',
+      PORT: 0,
+    });
+  });
+  afterAll(() => gateway.stop());
+
+  test('a client is the role its token names', async () => {
+    expect(await who(orders())).toEqual({ role: 'reader', database: 'orders' });
+    const token = good.sign({ role: 'writer' });
+    expect(await who(orders({ token }))).toEqual({ role: 'writer', database: 'orders' });
+  });
+
+  test('without TLS nobody is asked for a token', async () => {
+    expect(await stateOf(who(orders({ tls: false })))).toBe('28000');
+  });
+
+  test('tokens that are forged, expired or for somebody else have one answer', async () => {
+    const forged = stranger.sign({}, { kid: good.kid('ES256') });
+    for (const token of [forged, good.sign({ exp: now() - 1 }), good.sign({ aud: 'others' })]) {
+      expect(await stateOf(who(orders({ token })))).toBe('28P01');
+    }
+  });
+
+  test('a role that is not allowed is refused', async () => {
+    expect(await stateOf(who(orders({ token: good.sign({ role: 'postgres' }) })))).toBe('28000');
+  });
+
+  test('the session ends when its token does', async () => {
+    const client = clientFor(orders({ token: good.sign({ exp: now() + 2 }) }));
+    const ended = once(client, 'error') as Promise<[DatabaseError]>;
+    // The closed connection is a second one.
+    client.on('error', () => undefined);
+    await client.connect();
+    expect(await client.query('select 1')).toHaveProperty('rowCount', 1);
+    const [error] = await ended;
+    expect(error).toMatchObject({ code: '57P01', message: 'the token has expired' });
+  });
+
+  test('neither passwords nor tokens are in the log', async () => {
+    const token = good.sign({ sub: 'carol' });
+    await who(orders({ token }));
+    await expect.poll(gateway.output).toContain('"subject":"carol"');
+    for (const secret of [token, ...Object.values(postgres.passwords)])
+      expect(gateway.output()).not.toContain(secret);
+  });
+});
+
+/** A port that is free now. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+describe('many-databases', () => {
+  let gateway: GatewayProcess;
+  let adminPort: number;
+  let archived: string;
+  const folder = join(examples.folder, 'many-databases');
+  const writer = good.sign({ role: 'writer' });
+  const people = (database: string, token = good.sign()): Visit => {
+    return { port: gateway.ports['people'], database, token, tls: true };
+  };
+  const jobs = (database: string, token = writer): Visit => {
+    return { port: gateway.ports['jobs'], database, token };
+  };
+  const secret = (name: string, password: string): void =>
+    writeFileSync(join(folder, 'secrets', name), `${password}\n`);
+
+  beforeAll(async () => {
+    archived = await freshDatabase();
+    mkdirSync(join(folder, 'secrets'));
+    secret('reader', postgres.passwords.reader);
+    secret('writer', postgres.passwords.writer);
+    secret('archive-reader', postgres.passwords.reader);
+    adminPort = await freePort();
+    const servers = {
+      MAIN_HOST: postgres.host,
+      MAIN_PORT: postgres.port,
+      ARCHIVE_HOST: postgres.host,
+      ARCHIVE_PORT: postgres.port,
+    };
+    const ports = { PEOPLE_PORT: 0, JOBS_PORT: 0, ADMIN_PORT: adminPort };
+    gateway = await start('npx postern start', folder, { ...servers, ...ports, JWKS: 'jwks.json' }, 2);
+  });
+  afterAll(() => gateway.stop());
+
+  test('databases are found by the names of the config', async () => {
+    expect(await who(people('orders'))).toEqual({ role: 'reader', database: 'orders' });
+    expect(await who(people('stock'))).toEqual({ role: 'reader', database: 'warehouse' });
+    expect(await who(people(archived))).toEqual({ role: 'reader', database: archived });
+    expect(await stateOf(who(people('no_such_database')))).toBe('3D000');
+  });
+
+  test('a writer is let in where jobs come, and not where people do', async () => {
+    expect(await who(jobs('orders'))).toEqual({ role: 'writer', database: 'orders' });
+    expect(await stateOf(who(people('orders', writer)))).toBe('28000');
+    expect(await stateOf(who({ ...people('orders'), tls: false }))).toBe('28000');
+  });
+
+  test('nobody writes to the archive, and the log says why', async () => {
+    expect(await stateOf(who(jobs(archived)))).toBe('08004');
+    await expect.poll(gateway.output).toContain('has no password for role \\"writer\\"');
+  });
+
+  test('a changed password counts from the next login', async () => {
+    secret('archive-reader', 'wrong');
+    expect(await stateOf(who(people(archived)))).toBe('08004');
+    secret('archive-reader', postgres.passwords.reader);
+    expect(await who(people(archived))).toMatchObject({ role: 'reader' });
+  });
+
+  test('the admin listener says that it is ready', async () => {
+    for (const path of ['livez', 'readyz'])
+      expect(await fetch(`http://127.0.0.1:${adminPort}/${path}`)).toHaveProperty('status', 200);
+  });
+});
+
+describe('your-own-plugin', () => {
+  let gateway: GatewayProcess;
+  let database: string;
+  const writer = (sub: string): Visit => {
+    return { port: gateway.ports['default'], database, token: good.sign({ sub, role: 'writer' }) };
+  };
+  beforeAll(async () => {
+    database = await freshDatabase();
+    await postgres.sql(
+      'create table t (); grant all on t to writer; grant all on schema public to writer',
+      database,
+    );
+    gateway = await start('npx postern start', join(examples.folder, 'your-own-plugin'), {
+      DATABASE_HOST: postgres.host,
+      DATABASE_PORT: postgres.port,
+      WRITER_PASSWORD: postgres.passwords.writer,
+      PORT: 0,
+    });
+  });
+  afterAll(() => gateway.stop());
+
+  test('a schema change is refused with a hint, in both protocols, and the session goes on', async () => {
+    await visit(writer('ada'), async (client) => {
+      for (const query of ['create table mine ()', { name: 'prepared', text: '/* quietly */ drop table t' }])
+        await expect(client.query(query)).rejects.toMatchObject({
+          code: '42501',
+          severity: 'ERROR',
+          message: 'schema changes go through migrations',
+          hint: 'Put it into a migration, or work on a temporary table.',
+        });
+      expect((await client.query('select count(*)::int as n from t')).rows).toEqual([{ n: 0 }]);
+    });
+    expect(await postgres.sql("select to_regclass('mine') as mine, to_regclass('t') as t", database)).toEqual(
+      [{ mine: null, t: 't' }],
+    );
+  });
+
+  test('a refusal spoils the transaction as any other error does', async () => {
+    await visit(writer('ada'), async (client) => {
+      await client.query('begin');
+      await expect(client.query('drop table t')).rejects.toMatchObject({ code: '42501' });
+      await expect(client.query('select 1')).rejects.toMatchObject({ code: '25P02' });
+      expect(await client.query('commit')).toHaveProperty('command', 'ROLLBACK');
+    });
+  });
+
+  test('temporary tables pass, and so does everything for who migrates', async () => {
+    await visit(writer('ada'), (client) => client.query('create temp table mine ()'));
+    await visit(writer('migrations'), (client) => client.query('create table made ()'));
+    expect(await postgres.sql("select to_regclass('made') as made", database)).toEqual([{ made: 'made' }]);
+  });
+});
+
+describe('every example', () => {
+  test('is tested here', () => {
+    const folders = readdirSync(join(root, 'examples'), { withFileTypes: true }).filter((one) =>
+      one.isDirectory(),
+    );
+    expect(folders.map(({ name }) => name).sort()).toEqual(EXAMPLES);
+  });
+
+  test('has a test of its own that passes, where it has one', () => {
+    const run = spawnSync('npx', ['jiti', 'no-ddl.test.ts'], {
+      cwd: join(root, 'examples/your-own-plugin'),
+      encoding: 'utf8',
+    });
+    expect(run.stdout).toContain('# pass 3');
+    expect(run.status).toBe(0);
+  });
+});
+
+const hasOpenssl = program('openssl') !== undefined;
+
+describeWith('psql', () => {
+  describe.runIf(hasOpenssl)('the commands of the READMEs work as they stand', () => {
+    const fresh = copyExamples();
+    const readme = (name: string): readonly string[] =>
+      commandsIn(join(root, 'examples', name, 'README.md')).map((block) =>
+        block.replaceAll('r3ader', postgres.passwords.reader).replaceAll('wr1ter', postgres.passwords.writer),
+      );
+    const shell = (script: string, name: string): Promise<{ stdout: string; stderr: string }> =>
+      promisify(execFile)('sh', ['-ec', script], { cwd: join(fresh.folder, name) });
+    const onPort = (text: string, port: number | undefined): string => text.replace(/-p \d+/g, `-p ${port}`);
+    let gateway: GatewayProcess | undefined;
+    afterAll(() => fresh.remove());
+
+    test('jwt-roles', async () => {
+      const [make = '', run = '', log = ''] = readme('jwt-roles');
+      await shell(make, 'jwt-roles');
+      const environment = { ORDERS_PORT: postgres.port, PORT: 0 };
+      gateway = await start(run, join(fresh.folder, 'jwt-roles'), environment);
+      const [exports = '', first = '', second = ''] = onPort(log, gateway.ports['default']).split('\n');
+      expect((await shell(`${exports}\n${first}`, 'jwt-roles')).stdout).toContain(' reader\n');
+      await expect(shell(`${exports}\n${second}`, 'jwt-roles')).rejects.toThrow(
+        /FATAL: {2}the token maps to no role/,
+      );
+      expect(await gateway.stop()).toBe(0);
+    });
+
+    test('many-databases', async () => {
+      await shell(readme('jwt-roles')[0] ?? '', 'many-databases');
+      const [run = '', log = ''] = readme('many-databases');
+      const servers = { MAIN_PORT: postgres.port, ARCHIVE_PORT: postgres.port };
+      const ports = { PEOPLE_PORT: 0, JOBS_PORT: 0, ADMIN_PORT: 0 };
+      gateway = await start(run, join(fresh.folder, 'many-databases'), { ...servers, ...ports }, 2);
+      const { stdout } = await shell(onPort(log, gateway.ports['jobs']), 'many-databases');
+      expect(stdout).toMatch(/ writer +\| warehouse\n/);
+      expect(await gateway.stop()).toBe(0);
+    });
+
+    test('your-own-plugin', async () => {
+      const [run = '', log = ''] = readme('your-own-plugin');
+      const environment = { DATABASE_PORT: postgres.port, PORT: 0 };
+      gateway = await start(run, join(fresh.folder, 'your-own-plugin'), environment);
+      const answer = shell(onPort(log, gateway.ports['default']), 'your-own-plugin');
+      await expect(answer).rejects.toThrow(/ERROR: {2}schema changes go through migrations\nHINT: {2}Put it/);
+      expect(await gateway.stop()).toBe(0);
+    });
+  });
+});
