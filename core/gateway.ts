@@ -1,19 +1,19 @@
 /** The gateway as a whole: puts the parts together, starts them, drains and stops them. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AdminServer } from './admin.ts';
-import type { Check } from './admin.ts';
-import { CancelKeys } from './cancel-keys.ts';
+import { AdminServer } from './gateway/admin.ts';
+import type { Check } from './gateway/admin.ts';
+import { CancelKeys } from './gateway/cancel-keys.ts';
 import { describe } from './client/refuse.ts';
 import type { ResolvedConfig } from './config/resolved.ts';
 import { GatewayError } from './errors.ts';
 import { HookSets } from './hooks.ts';
-import type { House } from './house.ts';
-import { Listener } from './listener.ts';
-import type { Address } from './listening.ts';
-import { LogSampler } from './log.ts';
-import type { PinoLogger } from './log.ts';
-import { PluginSetup } from './plugin-setup.ts';
-import { Pools } from './pools.ts';
+import type { House } from './gateway/house.ts';
+import { Listener } from './gateway/listener.ts';
+import type { Address } from './gateway/listening.ts';
+import { LogSampler } from './gateway/log.ts';
+import type { PinoLogger } from './gateway/log.ts';
+import { PluginSetup } from './gateway/plugin-setup.ts';
+import { Pools } from './gateway/pools.ts';
 
 /** Where a started gateway can be reached. */
 export interface Started {

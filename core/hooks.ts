@@ -1,13 +1,13 @@
 /** The four hooks compiled from a plugin list: the sole place that knows tapable and its sharp edges. */
 import { AsyncParallelHook, AsyncSeriesHook, AsyncSeriesWaterfallHook } from 'tapable';
-import { checkNewFacts, refuseBrokenPromises, renewFacts, requireEnforced } from './fact-checks.ts';
-import type { FactBook } from './fact-book.ts';
+import { checkNewFacts, refuseBrokenPromises, renewFacts, requireEnforced } from './hooks/fact-checks.ts';
+import type { FactBook } from './hooks/fact-book.ts';
 import type { FactName, Facts } from './facts.ts';
-import { compileObservers } from './observers.ts';
-import type { Observed, ObserverFailed } from './observers.ts';
+import { compileObservers } from './hooks/observers.ts';
+import type { Observed, ObserverFailed } from './hooks/observers.ts';
 import type { AnyPlugin } from './plugin.ts';
 import { inScope } from './scopes.ts';
-import { isPromise, settle } from './settle.ts';
+import { isPromise, settle } from './hooks/settle.ts';
 import type { CloseReason, LoginSession, MaybePromise, Session, Upstream } from './session.ts';
 import type { Statement } from './statement.ts';
 

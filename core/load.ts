@@ -2,12 +2,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { createJiti } from 'jiti';
-import { checkConfig } from './config-schema.ts';
-import type { ResolvedConfig } from './config-schema.ts';
+import { checkConfig } from './config/check.ts';
+import type { ResolvedConfig } from './config/check.ts';
 import { withDirectory } from './config.ts';
 import { didYouMean } from './config/nearest-name.ts';
 import { ConfigError } from './errors.ts';
-import { modulesFor, pluginNames } from './own-modules.ts';
+import { modulesFor, pluginNames } from './config/own-modules.ts';
 
 const NAMES = ['gateway.config.ts', 'gateway.config.mts', 'gateway.config.js'] as const;
 

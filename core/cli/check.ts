@@ -1,6 +1,6 @@
 /** `postern check`: loads a config as `start` would, runs nothing, and says what it is. */
 import { findConfig, loadConfig } from '../load.ts';
-import type { ResolvedConfig } from '../config-schema.ts';
+import type { ResolvedConfig } from '../config/check.ts';
 
 const list = (names: readonly string[]): string => (names.length === 0 ? 'none' : names.join(', '));
 

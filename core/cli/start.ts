@@ -1,7 +1,7 @@
 /** `postern start`: runs the gateway of a config; its log goes to standard output as JSON lines. */
 import { Gateway } from '../gateway.ts';
 import { findConfig, loadConfig } from '../load.ts';
-import { createLogger } from '../log.ts';
+import { createLogger } from '../gateway/log.ts';
 import { drainOrStop, nextSignal } from './run-gateway.ts';
 
 /**

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { env, only } from '../../core/config.ts';
-import { checkConfig } from '../../core/config-schema.ts';
+import { checkConfig } from '../../core/config/check.ts';
 import { milliseconds, rate } from '../../core/durations.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { certificates } from '../support/certificates.ts';

@@ -1,7 +1,7 @@
 /** The hooks as sessions meet them: order, errors, facts, rules, synchrony. */
 import { describe, expect, test, vi } from 'vitest';
 import { GatewayError } from '../../core/errors.ts';
-import { FactBook } from '../../core/fact-book.ts';
+import { FactBook } from '../../core/hooks/fact-book.ts';
 import type { Facts, Identity } from '../../core/facts.ts';
 import { compileHooks, HookSets } from '../../core/hooks.ts';
 import { parseDatabase, parseRole, parseTenant } from '../../core/names.ts';

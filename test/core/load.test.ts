@@ -6,7 +6,7 @@ import { afterAll, expect, test } from 'vitest';
 import { ConfigError, GatewayError } from '../../core/errors.ts';
 import * as postern from '../../core/index.ts';
 import { findConfig, loadConfig } from '../../core/load.ts';
-import { pluginNames } from '../../core/own-modules.ts';
+import { pluginNames } from '../../core/config/own-modules.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-load-'));
 afterAll(() => rmSync(folder, { recursive: true }));

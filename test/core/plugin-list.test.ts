@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { only } from '../../core/config.ts';
 import { ConfigError } from '../../core/errors.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
-import { checkPlugins } from '../../core/plugin-list.ts';
+import { checkPlugins } from '../../core/config/plugin-list.ts';
 
 function jwt(name = 'jwt'): AnyPlugin {
   return { name, provides: ['identity'], onAuth() {} };

@@ -1,12 +1,12 @@
 import { Writable } from 'node:stream';
 import { afterEach, expect, test, vi } from 'vitest';
 import { GatewayError } from '../../core/errors.ts';
-import { FactBook } from '../../core/fact-book.ts';
+import { FactBook } from '../../core/hooks/fact-book.ts';
 import type { Identity } from '../../core/facts.ts';
 import { compileHooks } from '../../core/hooks.ts';
-import { createLogger } from '../../core/log.ts';
-import { OpenSession } from '../../core/open-session.ts';
-import type { Controls } from '../../core/open-session.ts';
+import { createLogger } from '../../core/gateway/log.ts';
+import { OpenSession } from '../../core/connection/open-session.ts';
+import type { Controls } from '../../core/connection/open-session.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
 
 const EXPIRED = new GatewayError('admin_shutdown', 'the token has expired', { hint: 'reconnect' });

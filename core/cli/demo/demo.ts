@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Gateway } from '../../gateway.ts';
 import { loadConfig } from '../../load.ts';
-import { createLogger } from '../../log.ts';
+import { createLogger } from '../../gateway/log.ts';
 import { Supervised } from '../embedded/supervised.ts';
 import { packageRoot } from '../package-root.ts';
 import { drainOrStop, nextSignal } from '../run-gateway.ts';

@@ -2,15 +2,15 @@
 import { createServer } from 'node:http';
 import { createAdaptorServer } from '@hono/node-server';
 import { Hono } from 'hono';
-import { asGatewayError } from './client/refuse.ts';
-import type { AdminOptions } from './config.ts';
-import { ConfigError, GatewayError } from './errors.ts';
-import type { Identity, TokenVerifier } from './facts.ts';
+import { asGatewayError } from '../client/refuse.ts';
+import type { AdminOptions } from '../config.ts';
+import { ConfigError, GatewayError } from '../errors.ts';
+import type { Identity, TokenVerifier } from '../facts.ts';
 import type { PinoLogger } from './log.ts';
 import { listening } from './listening.ts';
 import type { Address } from './listening.ts';
-import type { RouteOptions } from './plugin.ts';
-import type { MaybePromise } from './session.ts';
+import type { RouteOptions } from '../plugin.ts';
+import type { MaybePromise } from '../session.ts';
 
 /** One readiness check: a name, and the sentence that says why not. */
 export interface Check {

@@ -1,5 +1,5 @@
 /** The facts of one session: stated once each, and handed to the checks before anybody relies on them. */
-import type { FactName, Facts } from './facts.ts';
+import type { FactName, Facts } from '../facts.ts';
 
 /** Facts of one session by name. Not shared between sessions. */
 export class FactBook {

@@ -1,10 +1,10 @@
 /** The modules of Postern that config files import, as they run in this process. */
 import { existsSync, readdirSync } from 'node:fs';
-import { ConfigError } from './errors.ts';
-import * as postern from './index.ts';
+import { ConfigError } from '../errors.ts';
+import * as postern from '../index.ts';
 
 /** The plugins beside this folder: sources where this file is a source, compiled where it is compiled. */
-const PLUGINS = new URL('../plugins/', import.meta.url);
+const PLUGINS = new URL('../../plugins/', import.meta.url);
 const INDEX = import.meta.url.endsWith('.ts') ? 'index.ts' : 'index.js';
 const NAMED = /(['"`])postern\/plugins\/([\w-]+)\1/g;
 /** An import of a file that may import plugins in its turn, or of a plugin whose name is not plain text. */

@@ -1,9 +1,9 @@
 /** Checks a plugin list at boot: guesses the mistake behind what it finds, and names the fix. */
 import { checkOrder } from './plugin-order.ts';
-import { alternatives, kindOf, unknownKey } from './config/sentences.ts';
-import { didYouMean } from './config/nearest-name.ts';
-import { ConfigError } from './errors.ts';
-import type { AnyPlugin, Scope } from './plugin.ts';
+import { alternatives, kindOf, unknownKey } from './sentences.ts';
+import { didYouMean } from './nearest-name.ts';
+import { ConfigError } from '../errors.ts';
+import type { AnyPlugin, Scope } from '../plugin.ts';
 
 /** Names that scopes may speak of. */
 export interface KnownNames {

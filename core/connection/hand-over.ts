@@ -1,18 +1,18 @@
 /** The moment between login and relay: what a client is told, and who takes the two connections from here on. */
-import type { CancelKey } from './cancel-keys.ts';
-import type { Reader } from './client/reader.ts';
-import { asGatewayError } from './client/refuse.ts';
-import { GatewayError } from './errors.ts';
-import type { Hooks } from './hooks.ts';
-import type { House } from './house.ts';
+import type { CancelKey } from '../gateway/cancel-keys.ts';
+import type { Reader } from '../client/reader.ts';
+import { asGatewayError } from '../client/refuse.ts';
+import { GatewayError } from '../errors.ts';
+import type { Hooks } from '../hooks.ts';
+import type { House } from '../gateway/house.ts';
 import type { Login } from './login.ts';
 import type { OpenSession } from './open-session.ts';
-import { Relay } from './relay/relay.ts';
-import type { RelayOptions } from './relay/relay.ts';
+import { Relay } from '../relay/relay.ts';
+import type { RelayOptions } from '../relay/relay.ts';
 import { tellLogin } from './session-log.ts';
-import type { CloseReason } from './session.ts';
-import type { Statement } from './statement.ts';
-import { AUTHENTICATION_OK, backendKeyData, parameterStatus, readyForQuery } from './wire/to-client.ts';
+import type { CloseReason } from '../session.ts';
+import type { Statement } from '../statement.ts';
+import { AUTHENTICATION_OK, backendKeyData, parameterStatus, readyForQuery } from '../wire/to-client.ts';
 
 /** A client that is about to be logged in. */
 export interface Visit {

@@ -1,6 +1,6 @@
 /** When a session has to end: any number of appointments, each with its notice, the earliest of which counts. */
-import type { GatewayError } from './errors.ts';
-import type { EndAtOptions } from './session.ts';
+import type { GatewayError } from '../errors.ts';
+import type { EndAtOptions } from '../session.ts';
 
 /** What happens when an appointment is near or there. */
 export interface EndTimesHost {

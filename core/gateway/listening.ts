@@ -1,6 +1,6 @@
 /** Waits until a server listens, and says in a sentence why it cannot. */
 import type { AddressInfo, Server } from 'node:net';
-import { ConfigError } from './errors.ts';
+import { ConfigError } from '../errors.ts';
 
 /** Where a server really listens. */
 export interface Address {

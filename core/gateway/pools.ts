@@ -1,7 +1,7 @@
 /** The pool for a database entry, however the config says it: by name, by `'*'`, or by a function. */
 import { isDeepStrictEqual } from 'node:util';
-import type { DatabaseOptions } from './config.ts';
-import { Pool } from './upstream/pool.ts';
+import type { DatabaseOptions } from '../config.ts';
+import { Pool } from '../upstream/pool.ts';
 
 interface Kept {
   readonly entry: string;

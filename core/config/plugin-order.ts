@@ -1,8 +1,8 @@
 /** Checks that the plugins of a list fit together, in every scope that a session can have. */
-import { ConfigError } from './errors.ts';
-import type { FactName } from './facts.ts';
-import type { AnyPlugin } from './plugin.ts';
-import { pluginsOf, scopeCells } from './scopes.ts';
+import { ConfigError } from '../errors.ts';
+import type { FactName } from '../facts.ts';
+import type { AnyPlugin } from '../plugin.ts';
+import { pluginsOf, scopeCells } from '../scopes.ts';
 
 function duplicateNames(plugins: readonly AnyPlugin[]): readonly string[] {
   const twins = plugins.filter(({ name }, place) => plugins.findIndex((one) => one.name === name) < place);

@@ -1,14 +1,14 @@
 /** Checks what a config file exports, and gives the gateway a config without holes. */
-import { checkDatabase, resolveDatabase, resolveListener } from './config/defaults.ts';
-import type { ResolvedConfig, ResolvedDatabase, ResolvedListener } from './config/resolved.ts';
-import { config, database, parseAt } from './config/schema.ts';
-import { configPath, kindOf } from './config/sentences.ts';
-import type { AdminOptions, DatabaseOptions, Databases, GatewayConfig } from './config.ts';
-import { milliseconds } from './durations.ts';
-import { ConfigError } from './errors.ts';
+import { checkDatabase, resolveDatabase, resolveListener } from './defaults.ts';
+import type { ResolvedConfig, ResolvedDatabase, ResolvedListener } from './resolved.ts';
+import { config, database, parseAt } from './schema.ts';
+import { configPath, kindOf } from './sentences.ts';
+import type { AdminOptions, DatabaseOptions, Databases, GatewayConfig } from '../config.ts';
+import { milliseconds } from '../durations.ts';
+import { ConfigError } from '../errors.ts';
 import { checkPlugins } from './plugin-list.ts';
 
-export type { ResolvedAdmin, ResolvedConfig, ResolvedDatabase, ResolvedListener } from './config/resolved.ts';
+export type { ResolvedAdmin, ResolvedConfig, ResolvedDatabase, ResolvedListener } from './resolved.ts';
 
 function listenersOf(listen: GatewayConfig['listen'], directory: string): readonly ResolvedListener[] {
   if (listen === undefined || !('length' in listen)) {

@@ -1,16 +1,16 @@
 /** From an accepted startup packet to a server connection: the hooks, the database entry, the pool. */
-import { askPassword } from './client/password.ts';
-import type { Reader } from './client/reader.ts';
-import { reasonOf } from './client/refuse.ts';
-import type { DatabaseOptions } from './config.ts';
-import { GatewayError } from './errors.ts';
-import type { House } from './house.ts';
-import type { Hooks } from './hooks.ts';
-import { parseDatabase } from './names.ts';
+import { askPassword } from '../client/password.ts';
+import type { Reader } from '../client/reader.ts';
+import { reasonOf } from '../client/refuse.ts';
+import type { DatabaseOptions } from '../config.ts';
+import { GatewayError } from '../errors.ts';
+import type { House } from '../gateway/house.ts';
+import type { Hooks } from '../hooks.ts';
+import { parseDatabase } from '../names.ts';
 import type { OpenSession } from './open-session.ts';
-import type { Upstream } from './session.ts';
-import type { ServerConnection } from './upstream/connection.ts';
-import type { Pool } from './upstream/pool.ts';
+import type { Upstream } from '../session.ts';
+import type { ServerConnection } from '../upstream/connection.ts';
+import type { Pool } from '../upstream/pool.ts';
 
 /** Who logs in, and by what. */
 export interface LoginRequest {

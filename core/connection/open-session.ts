@@ -1,11 +1,11 @@
 /** The Session object: one per client connection, the same in every hook. */
 import { randomUUID } from 'node:crypto';
 import { EndTimes } from './end-times.ts';
-import { GatewayError } from './errors.ts';
-import type { FactBook } from './fact-book.ts';
-import type { FactName, Facts } from './facts.ts';
-import type { Hooks } from './hooks.ts';
-import type { PinoLogger } from './log.ts';
+import { GatewayError } from '../errors.ts';
+import type { FactBook } from '../hooks/fact-book.ts';
+import type { FactName, Facts } from '../facts.ts';
+import type { Hooks } from '../hooks.ts';
+import type { PinoLogger } from '../gateway/log.ts';
 import type {
   Client,
   CloseReason,
@@ -16,7 +16,7 @@ import type {
   SessionState,
   Startup,
   Upstream,
-} from './session.ts';
+} from '../session.ts';
 
 /** What carries out a session's commands once bytes are relayed. */
 export interface Controls {

@@ -1,9 +1,9 @@
 /** What stands between a fact and those who rely on it: checks, promises, and rules that somebody must enforce. */
-import { GatewayError } from './errors.ts';
+import { GatewayError } from '../errors.ts';
 import type { FactBook } from './fact-book.ts';
-import type { FactName, Facts, RuleName, TokenRules } from './facts.ts';
-import type { AnyPlugin } from './plugin.ts';
-import type { Session } from './session.ts';
+import type { FactName, Facts, RuleName, TokenRules } from '../facts.ts';
+import type { AnyPlugin } from '../plugin.ts';
+import type { Session } from '../session.ts';
 
 function internal(why: string): GatewayError {
   return new GatewayError('internal_error', 'the login failed inside the gateway', { cause: new Error(why) });

@@ -1,9 +1,9 @@
 /** What all connections of one gateway share. */
 import type { CancelKeys } from './cancel-keys.ts';
-import type { ResolvedConfig } from './config/resolved.ts';
-import type { HookSets } from './hooks.ts';
+import type { ResolvedConfig } from '../config/resolved.ts';
+import type { HookSets } from '../hooks.ts';
 import type { LogSampler, PinoLogger } from './log.ts';
-import type { OpenSession } from './open-session.ts';
+import type { OpenSession } from '../connection/open-session.ts';
 import type { Pools } from './pools.ts';
 
 /** Made by gateway.ts, used by connection.ts. */

@@ -1,15 +1,15 @@
 /** One address where clients connect. */
 import type { Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Door } from './client/greet.ts';
-import { TlsGate } from './client/tls.ts';
-import type { ResolvedListener } from './config/resolved.ts';
-import { serve } from './connection.ts';
+import type { Door } from '../client/greet.ts';
+import { TlsGate } from '../client/tls.ts';
+import type { ResolvedListener } from '../config/resolved.ts';
+import { serve } from '../connection.ts';
 import type { House } from './house.ts';
 import { listening } from './listening.ts';
 import type { Address } from './listening.ts';
-import type { Channel } from './net/channel.ts';
-import { listenShared } from './net/shared-read.ts';
+import type { Channel } from '../net/channel.ts';
+import { listenShared } from '../net/shared-read.ts';
 
 /** Accepts connections and has each served. */
 export class Listener {

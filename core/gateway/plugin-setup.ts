@@ -1,11 +1,11 @@
 /** Runs the plugins' `setup`, holds what they lend one another, and undoes it all in reverse order. */
 import type { AdminServer, Check } from './admin.ts';
-import { describe } from './client/refuse.ts';
-import { ConfigError } from './errors.ts';
-import type { Services, TokenVerifier } from './facts.ts';
+import { describe } from '../client/refuse.ts';
+import { ConfigError } from '../errors.ts';
+import type { Services, TokenVerifier } from '../facts.ts';
 import type { House } from './house.ts';
-import type { AnyPlugin, GatewayHandle } from './plugin.ts';
-import type { Disposer, Session } from './session.ts';
+import type { AnyPlugin, GatewayHandle } from '../plugin.ts';
+import type { Disposer, Session } from '../session.ts';
 
 /** What plugins are set up in. */
 export interface PluginSetupOptions {

@@ -1,10 +1,10 @@
 /** What operators and observers are told of a session: one line and one event at its login, refusal and close. */
-import { reasonOf } from './client/refuse.ts';
-import type { GatewayError } from './errors.ts';
-import type { Ended } from './events.ts';
-import type { Hooks } from './hooks.ts';
+import { reasonOf } from '../client/refuse.ts';
+import type { GatewayError } from '../errors.ts';
+import type { Ended } from '../events.ts';
+import type { Hooks } from '../hooks.ts';
 import type { OpenSession } from './open-session.ts';
-import type { CloseReason } from './session.ts';
+import type { CloseReason } from '../session.ts';
 
 type Observed = Pick<Hooks, 'observed'>;
 

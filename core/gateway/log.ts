@@ -1,7 +1,7 @@
 /** The gateway's log: JSON lines on standard output, without secrets. */
 import pino from 'pino';
 import type { DestinationStream, Logger as PinoLogger } from 'pino';
-import type { GatewayConfig } from './config.ts';
+import type { GatewayConfig } from '../config.ts';
 
 export type { PinoLogger };
 
