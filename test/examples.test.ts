@@ -11,8 +11,9 @@ import type { DatabaseError } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { certificates } from './support/certificates.ts';
 import type { Certificates } from './support/certificates.ts';
-import { commandsIn, copyExamples, prepare, root, start } from './support/example.ts';
-import type { GatewayProcess } from './support/example.ts';
+import { commandsIn, copyExamples, root, start } from './support/example.ts';
+import type { RunningExample } from './support/example.ts';
+import { prepareCheckout } from './support/gateway-process.ts';
 import { freshDatabase, sharedPostgres } from './support/postgres.ts';
 import type { Postgres } from './support/postgres.ts';
 import { describeWith, program } from './support/programs.ts';
@@ -26,7 +27,7 @@ let postgres: Postgres;
 let files: Certificates;
 
 beforeAll(async () => {
-  prepare();
+  prepareCheckout();
   postgres = sharedPostgres();
   files = await certificates();
   for (const name of ['orders', 'warehouse']) await postgres.sql(`create database ${name}`);
@@ -84,7 +85,7 @@ async function stateOf(work: Promise<unknown>): Promise<string | undefined> {
 }
 
 describe('jwt-roles', () => {
-  let gateway: GatewayProcess;
+  let gateway: RunningExample;
   const orders = (more: Partial<Visit> = {}): Visit => {
     return { port: gateway.ports['default'], database: 'orders', token: good.sign(), tls: true, ...more };
   };
@@ -152,7 +153,7 @@ async function freePort(): Promise<number> {
 }
 
 describe('many-databases', () => {
-  let gateway: GatewayProcess;
+  let gateway: RunningExample;
   let adminPort: number;
   let archived: string;
   const folder = join(examples.folder, 'many-databases');
@@ -216,7 +217,7 @@ describe('many-databases', () => {
 });
 
 describe('your-own-plugin', () => {
-  let gateway: GatewayProcess;
+  let gateway: RunningExample;
   let database: string;
   const writer = (sub: string): Visit => {
     return { port: gateway.ports['default'], database, token: good.sign({ sub, role: 'writer' }) };
@@ -298,7 +299,7 @@ describeWith('psql', () => {
     const shell = (script: string, name: string): Promise<{ stdout: string; stderr: string }> =>
       promisify(execFile)('sh', ['-ec', script], { cwd: join(fresh.folder, name) });
     const onPort = (text: string, port: number | undefined): string => text.replace(/-p \d+/g, `-p ${port}`);
-    let gateway: GatewayProcess | undefined;
+    let gateway: RunningExample | undefined;
     afterAll(() => fresh.remove());
 
     test('jwt-roles', async () => {

@@ -1,5 +1,5 @@
 /** Examples as their readers have them: copied out of the repository, with the gateway as a process of its own. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,12 +10,6 @@ import { fileURLToPath } from 'node:url';
 /** The folder of package.json. */
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 const shim = join(root, 'core/cli/postern.js');
-
-/** Compiles where that is needed: call it once before anything is started. */
-export function prepare(): void {
-  if (spawnSync(process.execPath, [shim, '--prepare'], { stdio: 'inherit' }).status !== 0)
-    throw new Error('postern --prepare failed');
-}
 
 /** Copies all examples to a temporary folder. */
 export function copyExamples(): { readonly folder: string; remove(): void } {
@@ -30,8 +24,8 @@ export function commandsIn(readme: string): readonly string[] {
   return [...blocks].map(([, block = '']) => block);
 }
 
-/** A gateway that runs. */
-export interface GatewayProcess {
+/** An example's gateway that runs. */
+export interface RunningExample {
   /** Ports by the name of the listener. */
   readonly ports: Readonly<Record<string, number>>;
   /** All it has printed. */
@@ -63,7 +57,7 @@ export async function start(
   folder: string,
   environment: Environment,
   listeners = 1,
-): Promise<GatewayProcess> {
+): Promise<RunningExample> {
   const script = `set -e\n${commands.replaceAll('npx postern', `exec '${process.execPath}' '${shim}'`)}`;
   const gateway = spawn('sh', ['-c', script], {
     cwd: folder,
