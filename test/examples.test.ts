@@ -1,24 +1,24 @@
 /** The examples do what their READMEs say: outside the repository, as processes, in front of a real PostgreSQL. */
-import { execFile, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { Client } from 'pg';
 import type { DatabaseError } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { certificates } from './support/certificates.ts';
 import type { Certificates } from './support/certificates.ts';
-import { commandsIn, copyExamples, root, start } from './support/example.ts';
+import { copyExamples, root, start } from './support/example.ts';
 import type { RunningExample } from './support/example.ts';
 import { prepareCheckout } from './support/gateway-process.ts';
 import { freshDatabase, sharedPostgres } from './support/postgres.ts';
 import type { Postgres } from './support/postgres.ts';
-import { describeWith, program } from './support/programs.ts';
 import { issuer, now } from './support/token.ts';
 
+/** Names that the configs have for databases. */
+const DATABASES = ['orders', 'warehouse'];
 const EXAMPLES = ['jwt-roles', 'many-databases', 'your-own-plugin'];
 const examples = copyExamples();
 const good = issuer({ algorithms: ['ES256'] });
@@ -30,11 +30,11 @@ beforeAll(async () => {
   prepareCheckout();
   postgres = sharedPostgres();
   files = await certificates();
-  for (const name of ['orders', 'warehouse']) await postgres.sql(`create database ${name}`);
+  for (const name of DATABASES) await postgres.sql(`create database ${name}`);
   for (const name of EXAMPLES) furnish(join(examples.folder, name));
 }, 120_000);
 afterAll(async () => {
-  for (const name of ['orders', 'warehouse']) await postgres.sql(`drop database ${name} with (force)`);
+  for (const name of DATABASES) await postgres.sql(`drop database ${name} with (force)`);
   files.remove();
   examples.remove();
 });
@@ -284,55 +284,5 @@ describe('every example', () => {
     });
     expect(run.stdout).toContain('# pass 3');
     expect(run.status).toBe(0);
-  });
-});
-
-const hasOpenssl = program('openssl') !== undefined;
-
-describeWith('psql', () => {
-  describe.runIf(hasOpenssl)('the commands of the READMEs work as they stand', () => {
-    const fresh = copyExamples();
-    const readme = (name: string): readonly string[] =>
-      commandsIn(join(root, 'examples', name, 'README.md')).map((block) =>
-        block.replaceAll('r3ader', postgres.passwords.reader).replaceAll('wr1ter', postgres.passwords.writer),
-      );
-    const shell = (script: string, name: string): Promise<{ stdout: string; stderr: string }> =>
-      promisify(execFile)('sh', ['-ec', script], { cwd: join(fresh.folder, name) });
-    const onPort = (text: string, port: number | undefined): string => text.replace(/-p \d+/g, `-p ${port}`);
-    let gateway: RunningExample | undefined;
-    afterAll(() => fresh.remove());
-
-    test('jwt-roles', async () => {
-      const [make = '', run = '', log = ''] = readme('jwt-roles');
-      await shell(make, 'jwt-roles');
-      const environment = { ORDERS_PORT: postgres.port, PORT: 0 };
-      gateway = await start(run, join(fresh.folder, 'jwt-roles'), environment);
-      const [exports = '', first = '', second = ''] = onPort(log, gateway.ports['default']).split('\n');
-      expect((await shell(`${exports}\n${first}`, 'jwt-roles')).stdout).toContain(' reader\n');
-      await expect(shell(`${exports}\n${second}`, 'jwt-roles')).rejects.toThrow(
-        /FATAL: {2}the token maps to no role/,
-      );
-      expect(await gateway.stop()).toBe(0);
-    });
-
-    test('many-databases', async () => {
-      await shell(readme('jwt-roles')[0] ?? '', 'many-databases');
-      const [run = '', log = ''] = readme('many-databases');
-      const servers = { MAIN_PORT: postgres.port, ARCHIVE_PORT: postgres.port };
-      const ports = { PEOPLE_PORT: 0, JOBS_PORT: 0, ADMIN_PORT: 0 };
-      gateway = await start(run, join(fresh.folder, 'many-databases'), { ...servers, ...ports }, 2);
-      const { stdout } = await shell(onPort(log, gateway.ports['jobs']), 'many-databases');
-      expect(stdout).toMatch(/ writer +\| warehouse\n/);
-      expect(await gateway.stop()).toBe(0);
-    });
-
-    test('your-own-plugin', async () => {
-      const [run = '', log = ''] = readme('your-own-plugin');
-      const environment = { DATABASE_PORT: postgres.port, PORT: 0 };
-      gateway = await start(run, join(fresh.folder, 'your-own-plugin'), environment);
-      const answer = shell(onPort(log, gateway.ports['default']), 'your-own-plugin');
-      await expect(answer).rejects.toThrow(/ERROR: {2}schema changes go through migrations\nHINT: {2}Put it/);
-      expect(await gateway.stop()).toBe(0);
-    });
   });
 });

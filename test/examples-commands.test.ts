@@ -1,0 +1,71 @@
+/** The commands in the READMEs of the examples, run as they stand but for ports and passwords. */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { commandsIn, copyExamples, root, start } from './support/example.ts';
+import type { RunningExample } from './support/example.ts';
+import { prepareCheckout } from './support/gateway-process.ts';
+import { startPostgres } from './support/postgres.ts';
+import type { OwnPostgres } from './support/postgres.ts';
+import { describeWith, program } from './support/programs.ts';
+
+/** Of its own: the READMEs name its databases. */
+let postgres: OwnPostgres;
+
+beforeAll(async () => {
+  prepareCheckout();
+  postgres = await startPostgres();
+  for (const name of ['orders', 'warehouse']) await postgres.sql(`create database ${name}`);
+}, 120_000);
+afterAll(() => postgres.stop());
+
+const hasOpenssl = program('openssl') !== undefined;
+
+describeWith('psql', () => {
+  describe.runIf(hasOpenssl)('the commands of the READMEs work as they stand', () => {
+    const fresh = copyExamples();
+    const readme = (name: string): readonly string[] =>
+      commandsIn(join(root, 'examples', name, 'README.md')).map((block) =>
+        block.replaceAll('r3ader', postgres.passwords.reader).replaceAll('wr1ter', postgres.passwords.writer),
+      );
+    const shell = (script: string, name: string): Promise<{ stdout: string; stderr: string }> =>
+      promisify(execFile)('sh', ['-ec', script], { cwd: join(fresh.folder, name) });
+    const onPort = (text: string, port: number | undefined): string => text.replace(/-p \d+/g, `-p ${port}`);
+    let gateway: RunningExample | undefined;
+    afterAll(() => fresh.remove());
+
+    test('jwt-roles', async () => {
+      const [make = '', run = '', log = ''] = readme('jwt-roles');
+      await shell(make, 'jwt-roles');
+      const environment = { ORDERS_PORT: postgres.port, PORT: 0 };
+      gateway = await start(run, join(fresh.folder, 'jwt-roles'), environment);
+      const [exports = '', first = '', second = ''] = onPort(log, gateway.ports['default']).split('\n');
+      expect((await shell(`${exports}\n${first}`, 'jwt-roles')).stdout).toContain(' reader\n');
+      await expect(shell(`${exports}\n${second}`, 'jwt-roles')).rejects.toThrow(
+        /FATAL: {2}the token maps to no role/,
+      );
+      expect(await gateway.stop()).toBe(0);
+    });
+
+    test('many-databases', async () => {
+      await shell(readme('jwt-roles')[0] ?? '', 'many-databases');
+      const [run = '', log = ''] = readme('many-databases');
+      const servers = { MAIN_PORT: postgres.port, ARCHIVE_PORT: postgres.port };
+      const ports = { PEOPLE_PORT: 0, JOBS_PORT: 0, ADMIN_PORT: 0 };
+      gateway = await start(run, join(fresh.folder, 'many-databases'), { ...servers, ...ports }, 2);
+      const { stdout } = await shell(onPort(log, gateway.ports['jobs']), 'many-databases');
+      expect(stdout).toMatch(/ writer +\| warehouse\n/);
+      expect(await gateway.stop()).toBe(0);
+    });
+
+    test('your-own-plugin', async () => {
+      const [run = '', log = ''] = readme('your-own-plugin');
+      const environment = { DATABASE_PORT: postgres.port, PORT: 0 };
+      gateway = await start(run, join(fresh.folder, 'your-own-plugin'), environment);
+      const answer = shell(onPort(log, gateway.ports['default']), 'your-own-plugin');
+      await expect(answer).rejects.toThrow(/ERROR: {2}schema changes go through migrations\nHINT: {2}Put it/);
+      expect(await gateway.stop()).toBe(0);
+    });
+  });
+});
