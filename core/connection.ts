@@ -11,11 +11,10 @@ import { handOver } from './connection/hand-over.ts';
 import type { Visit } from './connection/hand-over.ts';
 import type { House } from './gateway/house.ts';
 import { logIn } from './connection/login.ts';
-import type { Login } from './connection/login.ts';
 import type { Channel } from './net/channel.ts';
 import { OpenSession } from './connection/open-session.ts';
 import { tellClose, tellRefusal } from './connection/session-log.ts';
-import type { Client } from './session.ts';
+import type { Client, CloseReason } from './session.ts';
 import { acceptParameters } from './wire/startup-parameters.ts';
 import { negotiateVersion } from './wire/version.ts';
 
@@ -86,9 +85,15 @@ async function attend(visit: Visit, deadline: Deadline, house: House): Promise<v
   deadline.missed = () =>
     session.end(new GatewayError('query_canceled', 'canceling authentication due to timeout'));
   concludeWhenGone(visit);
-  const login = await finishedLogin(visit, house);
+  // In the moment it ends: a hook that hangs does not keep the client waiting.
+  void session.ended.then((why) => sayWhy(visit, why));
+  const login = await logIn(visit, house).catch((error: unknown) => {
+    if (!(error instanceof ClientGone)) session.end(asGatewayError(error, session.log));
+    return undefined;
+  });
   deadline.clear();
-  if (login) await handOver(visit, login, house);
+  if (login && !session.reason) await handOver(visit, login, house);
+  else if (login) await login.pool.release(login.server, 'close');
   const reason = session.reason ?? { kind: 'lost' };
   await hooks.close(session, reason, (plugin, error) => {
     session.log.error({ plugin, error: describe(error) }, 'onClose failed');
@@ -104,24 +109,10 @@ function concludeWhenGone({ session, reader }: Visit): void {
   else reader.gone.addEventListener('abort', lost);
 }
 
-/** The login, or undefined when the session ended before: the client then knows why, and every hook has settled. */
-async function finishedLogin(visit: Visit, house: House): Promise<Login | undefined> {
-  const { session } = visit;
-  const attempt = logIn(visit, house).catch((error: unknown) => {
-    if (!(error instanceof ClientGone)) session.end(asGatewayError(error, session.log));
-    return undefined;
-  });
-  await Promise.race([attempt, session.ended]);
-  if (session.reason) sayWhy(visit);
-  const login = await attempt;
-  if (!session.reason) return login;
-  if (login) await login.pool.release(login.server, 'close');
-  return undefined;
-}
-
-function sayWhy({ session, reader, hooks }: Visit): void {
-  if (session.reason?.kind !== 'refused') return;
-  const error = uniform(session.reason.error, session.startup.user);
+/** What a client is told when its session ends before the relay, which says the last word afterwards. */
+function sayWhy({ session, reader, hooks }: Visit, why: CloseReason): void {
+  if (why.kind !== 'refused') return;
+  const error = uniform(why.error, session.startup.user);
   refuse(reader.channel, error);
   tellRefusal(session, hooks, error);
 }

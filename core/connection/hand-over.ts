@@ -28,7 +28,8 @@ export interface Visit {
 /** Tells the client that it is in, relays until the session is over, and gives the server connection back. */
 export async function handOver(visit: Visit, { server, pool }: Login, house: House): Promise<void> {
   const { session, reader, minor } = visit;
-  const relay = new Relay({ client: reader.channel, server, ...policies(visit, house) });
+  const thinking = new Set<Promise<unknown>>();
+  const relay = new Relay({ client: reader.channel, server, ...policies(visit, house, thinking) });
   const key = house.cancelKeys.issue(minor, () => relay.cancel());
   reader.release();
   reader.channel.write(welcome(server.parameters, key));
@@ -41,6 +42,8 @@ export async function handOver(visit: Visit, { server, pool }: Login, house: Hou
   session.conclude(reasonFor(end.reason, house));
   // The pool counts the connection until the server has closed it; the session need not wait for that.
   void pool.release(server, end.server);
+  // The client did not wait for the rest of a hook; onClose does.
+  await Promise.allSettled(thinking);
 }
 
 /** What follows AuthenticationRequests in a login that went well (manual, 55.2.1). */
@@ -55,15 +58,22 @@ function welcome(parameters: ReadonlyMap<string, string>, key: CancelKey): Buffe
 
 type Policies = Omit<RelayOptions, 'client' | 'server'>;
 
-function policies({ session, hooks }: Visit, house: House): Policies {
+function policies({ session, hooks }: Visit, house: House, thinking: Set<Promise<unknown>>): Policies {
   const { query, observed } = hooks;
   const { statement } = observed;
+  const noted = <T>(work: T): T => {
+    if (!(work instanceof Promise)) return work;
+    const over = (): void => void thinking.delete(work);
+    thinking.add(work);
+    work.then(over, over);
+    return work;
+  };
   return {
-    ...(query && { query: (message: Statement) => query(session, message) }),
+    ...(query && { query: (message: Statement) => noted(query(session, message)) }),
     ...(statement && { statement: (end) => statement({ ...end, session }) }),
     log: session.log,
     reads: hooks.reads,
-    inBand: (name, value) => answerInBand(session, hooks, name, value),
+    inBand: (name, value) => noted(answerInBand(session, hooks, name, value)),
     maxStatementBytes: house.config.maxStatementBytes,
     stateChanged: (state) => session.changed(state),
     fault: (thrown) => asGatewayError(thrown, session.log),

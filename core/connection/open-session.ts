@@ -1,6 +1,7 @@
 /** The Session object: one per client connection, the same in every hook. */
 import { randomUUID } from 'node:crypto';
 import { EndTimes } from './end-times.ts';
+import { asGatewayError, describe } from '../client/refuse.ts';
 import { GatewayError } from '../errors.ts';
 import type { FactBook } from '../hooks/fact-book.ts';
 import type { FactName, Facts } from '../facts.ts';
@@ -44,7 +45,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   readonly startedAt = Date.now();
   /** The facts as hooks.ts fills them. */
   readonly book: FactBook;
-  /** Resolves if the session ends before it has {@link Controls}. */
+  /** Resolves with the reason in the moment the session ends. */
   readonly ended: Promise<CloseReason>;
   /** How the token is asked for; present during `onAuth` only. */
   askToken: (() => Promise<string>) | undefined;
@@ -120,7 +121,10 @@ export class OpenSession implements LoginSession<FactName, FactName> {
 
   token(): Promise<string> {
     if (!this.askToken) return Promise.reject(new Error('session.token() is for onAuth'));
-    this.#token ??= this.askToken();
+    if (this.#token) return this.#token;
+    this.#token = this.askToken();
+    // Whoever awaits it later would be too late: a rejection that nobody has heard by then ends the process.
+    this.#token.catch(() => {});
     return this.#token;
   }
 
@@ -142,13 +146,15 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   }
 
   endAt(at: Date, error: GatewayError, how: EndAtOptions = {}): { move(at: Date): void } {
-    return this.#endTimes.add(at, error, how);
+    return this.#endTimes.add(at, asGatewayError(error, this.log), how);
   }
 
   end(error: GatewayError): void {
     if (this.#reason) return;
-    if (this.#controls) this.#controls.end(error);
-    else this.conclude({ kind: 'refused', error });
+    // Code that no compiler has seen may give anything, and an end must not fail.
+    const said = asGatewayError(error, this.log);
+    if (this.#controls) this.#controls.end(said);
+    else this.conclude({ kind: 'refused', error: said });
   }
 
   /** The gateway stops: ends with `error` as soon as no transaction runs, before login at once with 57P03. */
@@ -236,10 +242,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     try {
       await release();
     } catch (error) {
-      this.log.error(
-        { error: error instanceof Error ? error.stack : typeof error },
-        'a deferred release failed',
-      );
+      this.log.error({ error: describe(error) }, 'a deferred release failed');
     }
   }
 }
