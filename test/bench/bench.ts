@@ -15,9 +15,11 @@ import { haproxy, pgbouncer, postern } from './peers.ts';
 import type { Running } from './peers.ts';
 
 const { values } = parseArgs({
-  options: { json: { type: 'boolean' }, seconds: { type: 'string', default: '8' }, only: { type: 'string' } },
+  options: { json: { type: 'boolean' }, seconds: { type: 'string', default: '9' }, only: { type: 'string' } },
 });
 const seconds = Number(values.seconds);
+/** Odd, so that there is a median. */
+const ROUNDS = 3;
 
 const LOADS: readonly Load[] = [
   ...[1, 8, 32].map((clients) => ({
@@ -92,7 +94,17 @@ async function main(): Promise<void> {
     const figures: Figure[] = [];
     for (const load of LOADS) {
       for (const peer of peers) await measure(pgbench, peer, { ...load, seconds: 1 });
-      for (const peer of peers) figures.push(await measure(pgbench, peer, load));
+      // In turn, and the median: the machine's speed drifts, and so does what else runs on it.
+      const rounds: Figure[][] = [];
+      for (let i = 0; i < ROUNDS; i += 1) {
+        const round = [];
+        for (const peer of peers)
+          round.push(
+            await measure(pgbench, peer, { ...load, seconds: Math.max(1, Math.round(seconds / ROUNDS)) }),
+          );
+        rounds.push(round);
+      }
+      for (const i of peers.keys()) figures.push(median(rounds.map((round) => round[i]!)));
     }
     console.log(
       values.json ? JSON.stringify({ node: process.version, figures }, undefined, 2) : table(figures),
@@ -104,9 +116,21 @@ async function main(): Promise<void> {
   }
 }
 
+function median(figures: readonly Figure[]): Figure {
+  const middle = (values: readonly number[]): number =>
+    values.toSorted((a, b) => a - b)[(values.length - 1) / 2] ?? Number.NaN;
+  const cpu = figures.map(({ cpuMicros }) => cpuMicros).filter((value) => value !== undefined);
+  return {
+    ...figures[0]!,
+    tps: middle(figures.map(({ tps }) => tps)),
+    cpuMicros: cpu.length > 0 ? middle(cpu) : undefined,
+    failed: figures.reduce((sum, { failed }) => sum + failed, 0),
+  };
+}
+
 function table(figures: readonly Figure[]): string {
   const lines = [
-    `Node ${process.version}; ${seconds} s each; CPU is user + system time of the process in between`,
+    `Node ${process.version}; ${ROUNDS} rounds in turn, ${seconds} s for each figure, medians; CPU is user + system time of the process in between`,
     '',
   ];
   lines.push(
