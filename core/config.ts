@@ -171,18 +171,25 @@ function intersect(outer: Scope, inner: Scope | undefined): Scope {
   if (!inner) return outer;
   const listeners = both(outer.listeners, inner.listeners);
   const databases = both(outer.databases, inner.databases);
-  return { ...outer, ...(listeners && { listeners }), ...(databases && { databases }) };
+  // Keys that neither should have stay, for the boot check to name.
+  return { ...inner, ...outer, ...(listeners && { listeners }), ...(databases && { databases }) };
 }
 
+/** As the boot check has it: also without a prototype, and of another realm. */
 function isPlainObject(value: unknown): value is AnyPlugin {
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /**
  * Limits plugins to some listeners or databases.
+ * @throws ConfigError if `scope` is no object: plugins without a limit would run everywhere
  * @example ...only({ listeners: ['public'] }, tracing())
  */
 export function only<const L extends readonly PluginEntry[]>(scope: Scope, ...plugins: L): L {
+  if (!isPlainObject(scope))
+    throw new ConfigError("only(): expected a scope such as { listeners: ['public'] }");
   // What is no plain object is passed on as it is: the boot check says better what is wrong with it.
   const scoped = plugins.map((plugin) =>
     isPlainObject(plugin) ? { ...plugin, scope: intersect(scope, plugin.scope) } : plugin,

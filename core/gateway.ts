@@ -12,7 +12,7 @@ import { Listener } from './gateway/listener.ts';
 import type { Address } from './gateway/listening.ts';
 import { LogSampler } from './gateway/log.ts';
 import type { PinoLogger } from './gateway/log.ts';
-import { PluginSetup } from './gateway/plugin-setup.ts';
+import { PluginSetup, refuseIfStopped } from './gateway/plugin-setup.ts';
 import { Pools } from './gateway/pools.ts';
 
 /** Where a started gateway can be reached. */
@@ -52,17 +52,23 @@ export class Gateway {
     this.#listeners = config.listeners.map((listener) => new Listener(listener, this.#house));
   }
 
-  /** Sets the plugins up, then listens. Where something fails, the rest is undone. @throws ConfigError */
+  /**
+   * Sets the plugins up, then listens. Where something fails, the rest is undone.
+   * @throws ConfigError; Error if it was stopped meanwhile
+   */
   async start(): Promise<Started> {
     try {
       await this.#plugins.setUp(this.#config.plugins);
       const admin = await this.#admin?.listen();
       const listeners = [];
       for (const listener of this.#listeners) listeners.push(await listener.open());
+      refuseIfStopped(this.#house);
       for (const { name, host, port } of listeners) this.#log.info({ name, host, port }, 'listening');
       return { listeners, ...(admin && { admin }) };
     } catch (error) {
       await this.stop();
+      // What came up while that took down the rest.
+      await this.#takeDown();
       throw error;
     }
   }
@@ -103,12 +109,17 @@ export class Gateway {
     this.#house.draining = true;
     for (const session of this.#house.sessions) session.end(SHUTDOWN);
     await this.#emptied(STOP_MS);
+    await this.#takeDown();
+    this.#log.info({}, 'stopped');
+  }
+
+  /** Can be called again. */
+  async #takeDown(): Promise<void> {
     await Promise.all(this.#listeners.map((listener) => listener.close(LAST_WORDS_MS)));
     await Promise.race([this.#house.pools.close(), sleep(STOP_MS, undefined, { ref: false })]);
     this.#running.abort(SHUTDOWN);
     await this.#plugins.dispose();
     await this.#admin?.close();
-    this.#log.info({}, 'stopped');
   }
 
   /** Resolves when no session is left, or no later than `ms` from now. */

@@ -73,6 +73,8 @@ function checkScopeNames(scope: Scope, known: KnownNames): readonly string[] {
   return SCOPE_KEYS.flatMap((key) => {
     const [names, all] = [scope[key], known[key]];
     if (names?.length === 0) return [`only() lists no ${key}: it would never run`];
+    // Scopes are by the name a client used, and no client uses this one.
+    if (names?.includes('*')) return [`only() names '*', which covers nothing: name each of the ${key}`];
     const strange = all ? (names ?? []).filter((name) => !all.includes(name)) : [];
     return strange.map((name) => {
       const known = didYouMean(name, all ?? []) || `; known: ${alternatives(all ?? [])}`;

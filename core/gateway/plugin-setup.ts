@@ -36,12 +36,13 @@ export class PluginSetup {
 
   /**
    * One after the other, in the order of the list. Where one fails, undo the others with {@link dispose}.
-   * @throws ConfigError as a plugin threw it, or Error that names the plugin
+   * @throws ConfigError as a plugin threw it, or Error that names the plugin; Error if the gateway is stopped meanwhile
    */
   async setUp(plugins: readonly AnyPlugin[]): Promise<void> {
     for (const plugin of plugins) {
       const dispose = await this.#setUp(plugin);
       if (dispose) this.#disposers.push({ plugin: plugin.name, dispose });
+      refuseIfStopped(this.#options.house);
     }
   }
 
@@ -101,6 +102,11 @@ export class PluginSetup {
     if (this.#services.has(name)) throw new ConfigError(`two plugins provide the service '${name}'`);
     this.#services.set(name, service);
   }
+}
+
+/** Ends a start that somebody has called off. @throws Error */
+export function refuseIfStopped({ draining }: Pick<House, 'draining'>): void {
+  if (draining) throw new Error('the gateway was stopped while it started');
 }
 
 function* openSessions({ sessions }: House): Generator<Session> {
