@@ -32,6 +32,7 @@ export async function handOver(visit: Visit, { server, pool }: Login, house: Hou
   const relay = new Relay({ client: reader.channel, server, ...policies(visit, house, thinking) });
   const key = house.cancelKeys.issue(minor, () => relay.cancel());
   reader.release();
+  reader.channel.cutOffWhenStalled();
   reader.channel.write(welcome(server.parameters, key));
   session.attach(relay);
   session.changed('idle');

@@ -6,7 +6,7 @@ export const READ_BYTES = 65_536;
 
 /** How long `finish` waits for a peer to take the last bytes before the socket is destroyed, in milliseconds. */
 const FINISH_MS = 5_000;
-/** A peer that takes no byte for this long, although some wait for it, is cut off, in milliseconds. */
+/** A client that takes no byte for this long, although some wait for it, is cut off, in milliseconds. */
 const STALLED_MS = 60_000;
 
 /** What the owner of a channel hears. Replaced as the connection moves from greeting to login to relay. */
@@ -30,6 +30,7 @@ export class Channel {
   #paused = true;
   #finishing = false;
   #kept: Buffer | undefined;
+  #watched = false;
   #watchdog: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, reads: 'events' | 'onread' = 'events') {
@@ -113,8 +114,13 @@ export class Channel {
   write(bytes: Buffer): boolean {
     if (this.socket.destroyed || this.socket.writableEnded) return true;
     const taken = this.socket.write(bytes);
-    if (!taken) this.#watch();
+    if (!taken && this.#watched) this.#watch();
     return taken;
+  }
+
+  /** From now on a peer that takes no byte for 60 s is cut off. For clients: a server may wait for a lock that long. */
+  cutOffWhenStalled(): void {
+    this.#watched = true;
   }
 
   /** Writes the last bytes, lets the peer take them within 5 s, and closes. Only the first call counts. */

@@ -6,6 +6,7 @@ import { refusal } from '../wire/to-client.ts';
 import { isPlain, streamsData } from './entries.ts';
 import type { Note } from './entries.ts';
 import { HeldBytes } from './held-bytes.ts';
+import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
 import { Verdict } from './verdict.ts';
 
@@ -26,6 +27,8 @@ export interface FromServerHost {
   /** ReadyForQuery passed, an error passed, or a local answer may be due. */
   settled(): void;
 }
+
+const STATUSES: ReadonlySet<number | undefined> = new Set(Object.values(Status));
 
 /** By type byte: 1 where the body is needed. */
 const NEEDS_BODY = new Uint8Array(256);
@@ -152,7 +155,8 @@ export class FromServer {
     const note = ledger.headNote;
     if (note?.answered && !isPlain(ledger.head)) this.#observe(note, type, bytes, body);
     if (type === Backend.readyForQuery) {
-      return bytes === HEADER_BYTES + 1 ? ledger.reply(type, body[0]) : Verdict.broken;
+      const known = bytes === HEADER_BYTES + 1 && STATUSES.has(body[0]);
+      return known ? ledger.reply(type, body[0]) : Verdict.broken;
     }
     if (type === Backend.parameterStatus) this.#host.parameter(body);
     if (type !== Backend.errorResponse) return ledger.reply(type);
