@@ -1,0 +1,111 @@
+/** pgbench through a gateway process, its token in PGPASSWORD: every protocol without an error, and the books balance. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { executable } from '../support/executable.ts';
+import { prepareCheckout } from '../support/gateway-process.ts';
+import { startPostgres } from '../support/postgres.ts';
+import type { OwnPostgres } from '../support/postgres.ts';
+import { describeWith } from '../support/programs.ts';
+import { startTokenGateway } from '../support/token-gateway.ts';
+import type { TokenGateway } from '../support/token-gateway.ts';
+
+const run = promisify(execFile);
+const SECONDS = process.env['POSTERN_LONG'] === '1' ? 10 : 2;
+
+/** Looks at every statement, at once or a moment later, and says at the end what it saw. */
+const TAP = `
+const seen = { query: 0, parse: 0, bind: 0, execute: 0, 'function-call': 0 };
+const count = (sort: keyof typeof seen, sql: string): void => { if (/pgbench_|^(BEGIN|END)/i.test(sql)) seen[sort] += 1; };
+const tap = {
+  name: 'tap',
+  reads: 'parameters' as const,
+  setup: (gateway: import('postern').GatewayHandle) => () => gateway.log.info({ seen }, 'tapped'),
+  onQuery(_: unknown, statement: import('postern').Statement) {
+    if (statement.kind !== 'function-call') count(statement.kind, statement.sql);
+    return seen.query % 2 === 0 ? undefined : Promise.resolve();
+  },
+};`;
+
+/** Whatever else the machine does, this is a failure; in milliseconds. */
+const LATE = { timeout: 10_000 };
+
+let postgres: OwnPostgres;
+let plain: TokenGateway;
+let tapped: TokenGateway;
+
+beforeAll(async () => {
+  if (executable('pgbench') === undefined) return;
+  prepareCheckout();
+  postgres = await startPostgres();
+  await postgres.sql('create database bench owner writer');
+  const database = "database: 'bench'";
+  plain = await startTokenGateway(postgres, { database });
+  tapped = await startTokenGateway(postgres, { database, before: TAP, plugins: 'tap,' });
+}, 120_000);
+afterAll(async () => {
+  if (executable('pgbench') === undefined) return;
+  await plain.gateway.remove();
+  await tapped.gateway.remove();
+  await postgres.stop();
+});
+
+describeWith('pgbench', (pgbench) => {
+  /** Runs it as writer; rejects with its complaints where it ends with an error. */
+  async function bench(front: TokenGateway, ...args: readonly string[]): Promise<string> {
+    const { stdout, stderr } = await run(pgbench, [...args, 'orders'], { env: front.environment('writer') });
+    expect(stderr).not.toMatch(/error|aborted|fatal/i);
+    return stdout;
+  }
+
+  /** Runs transactions, and finds each that was counted in the tables. */
+  async function transact(front: TokenGateway, ...args: readonly string[]): Promise<void> {
+    const report = await bench(front, '-n', '-c', '8', ...args);
+    const processed = Number(/transactions actually processed: (\d+)/.exec(report)?.[1]);
+    expect(report).toContain('number of failed transactions: 0 (');
+    expect(processed).toBeGreaterThan(8);
+    const [books] = await postgres.sql(
+      `select (select count(*)::int from pgbench_history) as count, (select sum(delta)::int from pgbench_history) as delta,
+        (select sum(abalance)::int from pgbench_accounts) as a, (select sum(tbalance)::int from pgbench_tellers) as t,
+        (select sum(bbalance)::int from pgbench_branches) as b`,
+      'bench',
+    );
+    const { delta } = books ?? {};
+    expect(books).toEqual({ count: processed, delta, a: delta, t: delta, b: delta });
+  }
+
+  beforeEach(async () => {
+    await bench(plain, '-i', '-q', '-s', '1');
+  });
+
+  test.each(['simple', 'extended', 'prepared'])(
+    'runs 8 clients in the %s protocol without an error',
+    async (protocol) => {
+      await transact(plain, '-M', protocol, '-T', String(SECONDS));
+    },
+    60_000,
+  );
+
+  test('logs in for every transaction, and nothing is left of the logins', async () => {
+    await transact(plain, '-C', '-T', String(SECONDS));
+    const sessions = "select from pg_stat_activity where usename = 'writer'";
+    await expect.poll(() => postgres.sql(sessions), LATE).toEqual([]);
+  }, 60_000);
+
+  test('runs in every protocol while a plugin looks at every statement, now and then later', async () => {
+    for (const protocol of ['simple', 'extended', 'prepared']) {
+      await bench(plain, '-i', '-q', '-s', '1');
+      await transact(tapped, '-M', protocol, '-t', '50');
+    }
+    tapped.gateway.signal('SIGTERM');
+    expect(await tapped.gateway.ended()).toBe(0);
+    const transactions = 8 * 50;
+    const seen = tapped.gateway.lines('tapped')[0]?.['seen'] as Record<string, number>;
+    expect(seen['query']).toBeGreaterThanOrEqual(transactions * 7);
+    // Both protocols execute five statements a transaction; prepared ones are parsed once per client.
+    expect(seen['execute']).toBeGreaterThanOrEqual(2 * transactions * 5);
+    expect(seen['bind']).toBe(seen['execute']);
+    expect(seen['parse']).toBeGreaterThanOrEqual(transactions * 5);
+    expect(seen['parse']).toBeLessThan(seen['execute'] ?? 0);
+  }, 60_000);
+});
