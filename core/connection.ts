@@ -16,6 +16,7 @@ import { OpenSession } from './connection/open-session.ts';
 import { tellClose, tellRefusal } from './connection/session-log.ts';
 import type { Client, CloseReason } from './session.ts';
 import { acceptParameters } from './wire/startup-parameters.ts';
+import { shown } from './wire/text.ts';
 import { negotiateVersion } from './wire/version.ts';
 
 /** Somebody who is not a session yet. */
@@ -66,7 +67,7 @@ function admit(said: StartupGreeting, client: Client, reader: Reader, house: Hou
   const { gatewayOptions, protocolOptions, ...accepted } = acceptParameters(said.parameters);
   const [unknown] = Object.keys(gatewayOptions);
   if (unknown !== undefined) {
-    throw new GatewayError('protocol_violation', `unsupported startup parameter: ${unknown}`);
+    throw new GatewayError('protocol_violation', `unsupported startup parameter: ${shown(unknown)}`);
   }
   const { minor, reply } = negotiateVersion(said.minor, protocolOptions);
   if (reply) reader.channel.write(reply);

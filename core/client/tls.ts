@@ -44,8 +44,9 @@ function contextOptions(
       cert: readFileSync(where.cert),
       key: readFileSync(where.key),
       minVersion: 'TLSv1.2',
-      // A resumed session would carry a client certificate that nobody verified this time; PostgreSQL has none either.
-      secureOptions: constants.SSL_OP_NO_TICKET,
+      // Who it is was settled in one full handshake: a resumed session carries a certificate that nobody verified this
+      // time, a renegotiated one another. PostgreSQL has neither.
+      secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     };
     if (clientCa !== undefined) options.ca = readFileSync(clientCa);
     tls.createSecureContext(options);

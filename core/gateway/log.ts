@@ -8,6 +8,14 @@ export type { PinoLogger };
 /** Keys whose values never reach the log, also one level down. */
 const SECRET_KEYS = ['token', 'password', 'secret', 'authorization', 'key', 'passwords'];
 
+/** What JSON leaves as it is, and terminals and readers of lines obey: DEL and C1, line separators, directions. */
+const OBEYED = /[\u007f-\u009f\u2028\u2029\p{Bidi_Control}]/gu;
+
+/** They stand inside of JSON texts only, where an escape means the same. */
+function escaped(line: string): string {
+  return line.replace(OBEYED, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
 /** Makes the root logger. `to` is standard output by default; level `silent` writes nothing. */
 export function createLogger(
   level: NonNullable<GatewayConfig['logLevel']>,
@@ -19,6 +27,7 @@ export function createLogger(
     timestamp: pino.stdTimeFunctions.isoTime,
     redact: { paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`]), censor: '[secret]' },
     formatters: { level: (label: string) => ({ level: label }) },
+    hooks: { streamWrite: escaped },
   };
   return to ? pino(options, to) : pino(options);
 }
