@@ -1,11 +1,11 @@
 /** A gateway of a test's own, with its log, on a free port in front of the shared PostgreSQL. */
 import { tmpdir } from 'node:os';
 import { Writable } from 'node:stream';
-import { checkConfig } from '../../core/config-schema.ts';
+import { checkConfig } from '../../core/config/check.ts';
 import type { DatabaseOptions, GatewayConfig } from '../../core/config.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { Gateway } from '../../core/gateway.ts';
-import { createLogger } from '../../core/log.ts';
+import { createLogger } from '../../core/gateway/log.ts';
 import { parseRole } from '../../core/names.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
 import type { PostgresAddress } from './postgres.ts';
