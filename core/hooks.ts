@@ -14,6 +14,7 @@ import type { Statement } from './statement.ts';
 type Startup = Session<never, FactName>;
 type Login = LoginSession<FactName, FactName>;
 type Open = Session<FactName, FactName>;
+type Locate = (upstream: Upstream) => Promise<Upstream>;
 type CloseFailed = (plugin: string, error: unknown) => void;
 
 /** What `onQuery` as a whole looks at: the most any of its plugins declared. */
@@ -26,11 +27,12 @@ export interface Hooks {
   /** Every `onStartup` in turn, with the checks of what it establishes; the first error rejects. */
   startup(session: Startup, facts: FactBook): Promise<void>;
   /**
-   * Every `onAuth` in turn, each followed by the checks of the facts it established. Seals `facts`.
+   * Every `onAuth` in turn, each followed by the checks of the facts it established. Seals `facts`. From the moment an
+   * identity is known, `locate` completes what the next plugin sees. Default: nothing is missing.
    * @throws GatewayError `internal_error` for a promised fact that is absent, `invalid_authorization_specification`
    * for a token rule that no plugin of this set enforces
    */
-  auth(session: Login, facts: FactBook, upstream: Upstream): Promise<Upstream>;
+  auth(session: Login, facts: FactBook, upstream: Upstream, locate?: Locate): Promise<Upstream>;
   /**
    * Every `onQuery` in turn; undefined where no plugin has one. Returns and throws synchronously unless a plugin
    * answered with a promise.
@@ -69,8 +71,8 @@ function compileStartup(plugins: readonly AnyPlugin[]): Hooks['startup'] {
 }
 
 function compileAuth(plugins: readonly AnyPlugin[]): Hooks['auth'] {
-  const hook = new AsyncSeriesWaterfallHook<[Upstream, Login, FactBook], Upstream | undefined>(
-    ['upstream', 'session', 'facts'],
+  const hook = new AsyncSeriesWaterfallHook<[Upstream, Login, FactBook, Locate], Upstream | undefined>(
+    ['upstream', 'session', 'facts', 'locate'],
     'onAuth',
   );
   for (const plugin of plugins) {
@@ -79,18 +81,20 @@ function compileAuth(plugins: readonly AnyPlugin[]): Hooks['auth'] {
       upstream: Upstream,
       session: Login,
       facts: FactBook,
-    ): Promise<Upstream | undefined> => {
-      const changed = (await plugin.onAuth?.(session, upstream)) as Upstream | undefined;
+      locate: Locate,
+    ): Promise<Upstream> => {
+      const located = facts.known.identity ? await locate(upstream) : upstream;
+      const changed = (await plugin.onAuth?.(session, located)) as Upstream | undefined;
       await checkNewFacts(plugins, plugin, session, facts);
       refuseBrokenPromises(plugin, facts.known);
-      return objectOrNothing(plugin, 'onAuth', changed);
+      return objectOrNothing(plugin, 'onAuth', changed) ?? located;
     };
-    hook.tapAsync(plugin.name, (upstream, session, facts, done) => {
-      settle<Upstream | undefined>(() => step(upstream, session, facts), done);
+    hook.tapAsync(plugin.name, (upstream, session, facts, locate, done) => {
+      settle<Upstream | undefined>(() => step(upstream, session, facts, locate), done);
     });
   }
-  return async (session, facts, upstream) => {
-    const connected = (await hook.promise(upstream, session, facts)) ?? upstream;
+  return async (session, facts, upstream, locate = (same) => Promise.resolve(same)) => {
+    const connected = (await hook.promise(upstream, session, facts, locate)) ?? upstream;
     facts.seal();
     requireEnforced(plugins, facts.known.rules);
     return connected;

@@ -49,6 +49,7 @@ export interface Backend {
 export interface Upstream {
   /** A key of `databases`: the only way to choose a host. */
   readonly entry: string;
+  /** Name on the server. `nowhere` until a plugin has established `identity`: no database is looked up before that. */
   readonly database: DatabaseName;
   /** Absent until a plugin maps one; a login without a role is refused. */
   readonly role?: RoleName;

@@ -7,6 +7,7 @@ import { GatewayError } from '../errors.ts';
 import type { House } from '../gateway/house.ts';
 import type { Hooks } from '../hooks.ts';
 import { parseDatabase } from '../names.ts';
+import type { DatabaseName } from '../names.ts';
 import type { OpenSession } from './open-session.ts';
 import type { Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
@@ -28,19 +29,22 @@ export interface Login {
 }
 
 /**
- * Runs `onStartup` and `onAuth`, then connects. Nothing is sent to PostgreSQL before every `onAuth` has passed, and
- * whether a database exists is not told before that either.
+ * Runs `onStartup` and `onAuth`, then connects. Nothing is sent to PostgreSQL before every `onAuth` has passed, and no
+ * database is looked up before somebody is known: not even the time it takes tells whether one exists.
  * @throws GatewayError to refuse; what hooks throw; ClientGone
  */
 export async function logIn(request: LoginRequest, house: House): Promise<Login> {
   const { session, hooks, replication } = request;
   await hooks.startup(session, session.book);
-  const asked = await entryOf(session.startup.database, house);
-  const upstream = await authenticate(request, asked.upstream);
+  const entryOf = entries(house);
+  const upstream = await authenticate(request, entryOf);
   const { entry } = upstream;
-  const { database, error } = entry === asked.upstream.entry ? asked : await entryOf(entry, house);
+  const { database, error } = await entryOf(entry);
   if (error !== undefined) throw error;
-  if (!database) throw new GatewayError('invalid_catalog_name', `database "${entry}" does not exist`);
+  const name = upstream.database === NOWHERE ? nameOnServer(entry, database) : upstream.database;
+  if (!database || name === undefined) {
+    throw new GatewayError('invalid_catalog_name', `database "${entry}" does not exist`);
+  }
   if (upstream.role === undefined) {
     throw new GatewayError('invalid_authorization_specification', 'no role for this login', {
       cause: new Error('no plugin has mapped a role'),
@@ -49,15 +53,28 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   if (replication !== undefined && database.replication !== true) {
     throw new GatewayError('feature_not_supported', 'replication connections are not supported');
   }
-  session.upstream = Object.freeze({ ...upstream });
+  session.upstream = Object.freeze({ ...upstream, database: name });
   const pool = house.pools.for(entry, database);
   return { pool, server: await connect(request, session.upstream, database, pool) };
 }
 
-async function authenticate({ session, reader, hooks }: LoginRequest, upstream: Upstream): Promise<Upstream> {
+/** The database on the server while it is not known: nobody ever connects to it. */
+const NOWHERE = parseDatabase('nowhere');
+
+async function authenticate(
+  { session, reader, hooks }: LoginRequest,
+  entryOf: (name: string) => Promise<Entry>,
+): Promise<Upstream> {
+  const asked = session.startup.database;
+  const locate = async (upstream: Upstream): Promise<Upstream> => {
+    if (upstream.database !== NOWHERE) return upstream;
+    const database = nameOnServer(asked, (await entryOf(asked)).database);
+    return database === undefined ? upstream : { ...upstream, database };
+  };
   session.askToken = () => askPassword(reader);
   try {
-    return await hooks.auth(session, session.book, upstream);
+    const start = { entry: asked, database: NOWHERE, settings: {}, schemas: [], onCheckout: [] };
+    return await locate(await hooks.auth(session, session.book, start, locate));
   } finally {
     session.forgetToken();
   }
@@ -66,22 +83,33 @@ async function authenticate({ session, reader, hooks }: LoginRequest, upstream: 
 interface Entry {
   /** Undefined if there is none of this name. */
   readonly database?: DatabaseOptions | undefined;
-  /** Why it cannot be told: for whoever has authenticated. */
+  /** Why it cannot be told: a plugin may still lead to another one. */
   readonly error?: unknown;
-  readonly upstream: Upstream;
 }
 
-/** What `onAuth` starts from where the name leads nowhere: nobody ever connects to it. */
-const NOWHERE = parseDatabase('nowhere');
+/** Looks each name up once per login; never rejects. */
+function entries(house: House): (name: string) => Promise<Entry> {
+  const known = new Map<string, Promise<Entry>>();
+  const look = async (name: string): Promise<Entry> => {
+    try {
+      return { database: await house.config.database(name) };
+    } catch (error) {
+      return { error };
+    }
+  };
+  return (name) => {
+    const entry = known.get(name) ?? look(name);
+    known.set(name, entry);
+    return entry;
+  };
+}
 
-/** Never rejects: before the token is verified, all names are alike. */
-async function entryOf(name: string, house: House): Promise<Entry> {
-  const blank = { entry: name, settings: {}, schemas: [], onCheckout: [] };
+/** Undefined where there is no entry, or no name that can be passed on. */
+function nameOnServer(name: string, database: DatabaseOptions | undefined): DatabaseName | undefined {
   try {
-    const database = await house.config.database(name);
-    return { database, upstream: { ...blank, database: parseDatabase(database?.database ?? name) } };
-  } catch (error) {
-    return { error, upstream: { ...blank, database: NOWHERE } };
+    return database && parseDatabase(database.database ?? name);
+  } catch {
+    return undefined;
   }
 }
 
@@ -95,7 +123,7 @@ async function connect(
   const told = { session, startedAt, host: database.host };
   try {
     const { startup, signal } = session;
-    const server = await pool.acquire({ upstream, startup, replication, signal });
+    const server = await pool.acquire({ database, upstream, startup, replication, signal });
     hooks.observed.connect?.({ ...told, durationMs: Date.now() - startedAt });
     return server;
   } catch (error) {

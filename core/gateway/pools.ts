@@ -1,5 +1,4 @@
 /** The pool for a database entry, however the config says it: by name, by `'*'`, or by a function. */
-import { isDeepStrictEqual } from 'node:util';
 import type { DatabaseOptions } from '../config.ts';
 import { Pool } from '../upstream/pool.ts';
 
@@ -7,6 +6,11 @@ interface Kept {
   readonly entry: string;
   readonly database: DatabaseOptions;
   readonly pool: Pool;
+}
+
+/** Functions count as equal: those of an entry that is made anew at each login are new as well, and mean the same. */
+function textOf(database: DatabaseOptions): string {
+  return JSON.stringify(database, (_, value: unknown) => (typeof value === 'function' ? 'function' : value));
 }
 
 /** All pools of the gateway. A function that gives equal entries for a name gives one pool. */
@@ -29,8 +33,9 @@ export class Pools {
   }
 
   #equal(entry: string, database: DatabaseOptions): Kept | undefined {
+    const text = textOf(database);
     for (const kept of this.#byDatabase.values()) {
-      if (kept.entry === entry && isDeepStrictEqual(kept.database, database)) return kept;
+      if (kept.entry === entry && textOf(kept.database) === text) return kept;
     }
     return undefined;
   }

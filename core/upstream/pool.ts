@@ -20,6 +20,8 @@ export interface PoolOptions {
 
 /** Who wants a connection. */
 export interface AcquireRequest {
+  /** The entry as it is now, where a function has made it anew. Default: the one the pool was made for. */
+  readonly database?: DatabaseOptions;
   readonly upstream: Upstream;
   readonly startup: Startup;
   /** The client's `replication` parameter as it was given. */
@@ -108,7 +110,7 @@ export class Pool {
     const { queueMs = 10_000 } = this.#options.timeouts ?? {};
     const vacate = await this.#slots.take(queueMs, signal);
     try {
-      const connection = await open({ ...request, ...this.#options, signal });
+      const connection = await open({ ...this.#options, ...request, signal });
       // Whoever asked may have left while the last step resolved.
       if (signal.aborted) connection.channel.destroy();
       signal.throwIfAborted();

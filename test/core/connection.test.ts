@@ -428,7 +428,7 @@ test('a database function that fails, and a name it cannot take, are told after 
   });
   for (const [database, sqlstate] of [
     ['broken', 'XX000'],
-    ['no good name', '28000'],
+    ['no good name', '3D000'],
     ['unknown', '3D000'],
   ]) {
     const bad = logIn(await connect(port), { database: String(database) }, { token: 'bad' });
