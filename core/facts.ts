@@ -52,7 +52,10 @@ export interface Facts {
 
 /** Verifies tokens for other plugins and for the operators' HTTP interface. */
 export interface TokenVerifier {
-  /** @throws GatewayError `invalid_password` for every token that is not good. */
+  /**
+   * A token with rules of its own is not good here: whoever gets the identity alone could not keep them.
+   * @throws GatewayError `invalid_password` for every token that is not good.
+   */
   verify(token: string): Promise<Identity>;
 }
 

@@ -67,7 +67,9 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt'> {
       gateway.provide('verifier', {
         async verify(token) {
           try {
-            return (await verify(token)).identity;
+            const { identity, rules } = await verify(token);
+            if (Object.keys(rules).length === 0) return identity;
+            throw new TokenRefused('carries rules, which only sessions keep');
           } catch (error) {
             throw refusal(error, UNIFORM);
           }

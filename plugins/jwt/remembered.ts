@@ -10,6 +10,8 @@ export interface Verified {
 
 interface Entry {
   readonly verified: Verified;
+  /** `exp` in milliseconds, where nobody can move it: a Date cannot be frozen. */
+  readonly until: number;
   /** Whether the keys the token was verified with are still the issuer's. */
   readonly stillGood: () => Promise<boolean>;
 }
@@ -27,14 +29,16 @@ export class RememberedTokens {
     const key = digest(token);
     const entry = this.#entries.get(key);
     if (!entry) return undefined;
-    const fresh = (await entry.stillGood()) && entry.verified.identity.expiresAt.getTime() > Date.now();
+    const fresh = (await entry.stillGood()) && entry.until > Date.now();
     if (fresh) this.#keep(key, entry);
     else this.#entries.delete(key);
-    return fresh ? entry.verified : undefined;
+    if (!fresh) return undefined;
+    const { identity, rules } = entry.verified;
+    return { identity: { ...identity, expiresAt: new Date(entry.until) }, rules };
   }
 
   add(token: string, verified: Verified, stillGood: () => Promise<boolean>): void {
-    this.#keep(digest(token), { verified, stillGood });
+    this.#keep(digest(token), { verified, until: verified.identity.expiresAt.getTime(), stillGood });
   }
 
   #keep(key: string, entry: Entry): void {
