@@ -6,6 +6,7 @@ import { checkConfig } from './config/check.ts';
 import type { ResolvedConfig } from './config/check.ts';
 import { withDirectory } from './config.ts';
 import { didYouMean } from './config/nearest-name.ts';
+import { kindOf } from './config/sentences.ts';
 import { ConfigError } from './errors.ts';
 import { modulesFor, pluginNames } from './config/own-modules.ts';
 
@@ -46,7 +47,10 @@ function placeOf(error: Error, path: string): string {
 /** Turns what a config file throws into the sentence that stops the boot. */
 function explain(error: unknown, path: string): ConfigError {
   if (error instanceof ConfigError) return error;
-  if (!(error instanceof Error)) return new ConfigError(`${path}: threw ${String(error)}`, { cause: error });
+  if (!(error instanceof Error)) {
+    const what = typeof error === 'string' ? error : kindOf(error);
+    return new ConfigError(`${path}: threw ${what}`, { cause: error });
+  }
   const [, message, place] = /^ParseError: (.*?)\s*\n\s*(\S.*:\d+:\d+)/s.exec(error.message) ?? [];
   if (message !== undefined) return new ConfigError(`${place}: syntax error: ${message}`, { cause: error });
   const [, plugin] = /'postern\/plugins\/([^']+)'/.exec(error.message) ?? [];

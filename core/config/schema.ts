@@ -33,9 +33,10 @@ const listener = object<ListenOptions>(
 
 const host: z.ZodType<string> = value((input) => {
   if (Array.isArray(input)) return notYet('a list of hosts');
-  if (typeof input !== 'string' || input === '' || input.includes('://')) {
-    return expected('a host name, an address, or the folder of a unix socket', input);
-  }
+  const wanted = 'a host name, an address, or the folder of a unix socket';
+  if (typeof input !== 'string' || input === '' || input.includes('://')) return expected(wanted, input);
+  // Such as `me:password@db`, which nobody may read in a log; an IPv6 address comes without brackets.
+  if (!input.startsWith('/') && /[\s@[\]]/.test(input)) return expected(wanted, input, true);
   const [, name, number] = /^([^:/]*):(\d+)$/.exec(input) ?? [];
   return name === undefined ? undefined : `write host: '${name}', port: ${number} instead of '${input}'`;
 });
