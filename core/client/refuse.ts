@@ -41,6 +41,14 @@ export function describe(thrown: unknown): string {
 export function reasonOf(error: Error): string {
   const texts: string[] = [];
   for (let at: unknown = error; at instanceof Error && texts.length < 5; at = at.cause)
-    texts.push(at.message);
+    texts.push(textOf(at));
   return texts.join(': ');
+}
+
+/** A name with several addresses fails with an error that has no message of its own. */
+function textOf(error: Error): string {
+  if (error.message !== '' || !(error instanceof AggregateError)) return error.message;
+  return (error.errors as unknown[])
+    .map((one) => (one instanceof Error ? one.message : typeof one))
+    .join(', ');
 }
