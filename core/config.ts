@@ -44,7 +44,7 @@ export interface ListenOptions {
 /** A secret: text, or a source asked at each login (what `env()` and `file()` give). */
 export type Secret = string | (() => MaybePromise<string>);
 
-/** How the gateway logs in to a database: always as the mapped role, which is the boundary. */
+/** How the gateway logs in to a database: as the mapped role, which is the boundary, by all kinds but the last. */
 export type Login =
   /** The role's own password: SCRAM-SHA-256(-PLUS); md5 and cleartext only inside TLS. */
   | {
@@ -53,8 +53,27 @@ export type Login =
         | Readonly<Record<string, Secret>>
         | ((role: string, database: string) => MaybePromise<string | undefined>);
     }
+  /** pg_hba `cert`: the gateway is an authority that certifies roles to the database, and to nobody else. Needs TLS. */
+  | {
+      readonly kind: 'certificate';
+      /** PEM file: the authority's certificate, then those above it if it is not a root. Read again when it changes. */
+      readonly ca: string;
+      /** PEM file: its private key, without a passphrase. Read again when it changes. */
+      readonly key: string;
+      /** How long each role's certificate is good; it is used for the first half of that. Default `'10m'`, at least a minute. */
+      readonly lifetime?: Duration;
+    }
   /** pg_hba `trust`: a unix socket or a lab on loopback. */
-  | { readonly kind: 'trust' };
+  | { readonly kind: 'trust' }
+  /** One role that becomes the mapped one by `SET ROLE`: **no boundary**, since whoever sends SQL can undo that. */
+  | {
+      readonly kind: 'set-role';
+      /** The role that logs in: a member of the mapped ones, and itself never mapped. */
+      readonly user: string;
+      readonly password: Secret;
+      /** Says that only SQL which you wrote comes this way. */
+      readonly trustedSql: true;
+    };
 
 /** The modes of libpq's `sslmode`, without those that fall back (manual, 34.19.1). */
 export type TlsMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';

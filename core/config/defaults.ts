@@ -5,6 +5,7 @@ import type { DatabaseOptions, ListenOptions, ListenTls, UpstreamTls } from '../
 import { ConfigError, GatewayError } from '../errors.ts';
 import { parseDatabase } from '../names.ts';
 import type { ResolvedDatabase, ResolvedListener } from './resolved.ts';
+import { checkAuthority, checkLogin, resolveLogin } from './login.ts';
 import { checkCertificates, checkKeyPair } from './tls-files.ts';
 
 /** Where a piece of config stands: for messages, and for relative paths. */
@@ -96,21 +97,24 @@ function checkName(name: string, path: string): void {
 export function resolveDatabase(options: DatabaseOptions, name: string, place: Place): ResolvedDatabase {
   const { host, port = 5432, pool, replication = false, privilegedRoles = [] } = options;
   if (options.database !== undefined) checkName(options.database, `${place.path}.database`);
-  return {
+  const resolved = {
     host,
     port,
     database: options.database ?? name,
     tls: resolveUpstreamTls(options.tls, host, { ...place, path: `${place.path}.tls` }),
-    login: options.login,
+    login: resolveLogin(options.login, place.directory),
     pool: { mode: pool?.mode ?? 'session', size: pool?.size ?? 20 },
     replication,
     privilegedRoles,
   };
+  checkLogin(resolved, place.path);
+  return resolved;
 }
 
 /** Checks at boot what an entry whose name is known would only meet at a login. @throws ConfigError */
 export function checkDatabase(options: DatabaseOptions, name: string, place: Place): void {
-  const { tls } = resolveDatabase(options, name, place);
+  const { tls, login } = resolveDatabase(options, name, place);
   if (options.database === undefined && name !== '*') checkName(name, place.path);
   if (tls.ca !== undefined) checkCertificates(tls.ca, `${place.path}.tls.ca`);
+  if (login.kind === 'certificate') checkAuthority(login, `${place.path}.login`);
 }

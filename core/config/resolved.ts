@@ -22,6 +22,8 @@ export interface ResolvedDatabase extends DatabaseOptions {
   readonly database: string;
   /** Always with a mode; `ca` is absolute. */
   readonly tls: UpstreamTls & Required<Pick<UpstreamTls, 'mode'>>;
+  /** Paths are absolute, `lifetime` is there. */
+  readonly login: DatabaseOptions['login'];
   readonly pool: Required<NonNullable<DatabaseOptions['pool']>>;
   readonly replication: boolean;
   readonly privilegedRoles: readonly string[];

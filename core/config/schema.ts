@@ -42,28 +42,50 @@ const host: z.ZodType<string> = value((input) => {
 });
 
 type Login = DatabaseOptions['login'];
-type Password = Extract<Login, { kind: 'password' }>;
-const LOGIN_KINDS = ['password', 'trust'] as const;
+type LoginOf<K extends Login['kind']> = Extract<Login, { kind: K }>;
+type Password = LoginOf<'password'>;
+const LOGIN_KINDS = ['password', 'certificate', 'trust', 'set-role'] as const;
+/** A certificate that ends sooner would depend on how well two clocks agree. */
+const SHORTEST_CERTIFICATE_MS = 60_000;
 
 const passwords = choose<Password['passwords']>((input) =>
   typeof input === 'function' ? func() : record(secret, true),
 );
 
-const loginOf: Readonly<Record<string, z.ZodType<Login>>> = {
+const trustedSql: z.ZodType<true> = value((input) =>
+  input === true
+    ? undefined
+    : "'set-role' is no boundary: whoever sends SQL of their own can say SET ROLE NONE, is then the login role, and may become " +
+      "any other. Use 'certificate' or 'password', or say trustedSql: true where only SQL that you wrote passes",
+);
+
+const loginOf: { readonly [K in Login['kind']]: z.ZodType<LoginOf<K>> } = {
   password: object<Password>({ kind: oneOf(['password']), passwords }),
-  trust: object<Extract<Login, { kind: 'trust' }>>({ kind: oneOf(['trust']) }),
+  certificate: object<LoginOf<'certificate'>>({
+    kind: oneOf(['certificate']),
+    ca: text('the path of a PEM file'),
+    key: text('the path of a PEM file'),
+    lifetime: duration(SHORTEST_CERTIFICATE_MS).optional(),
+  }),
+  trust: object<LoginOf<'trust'>>({ kind: oneOf(['trust']) }),
+  'set-role': object<LoginOf<'set-role'>>({
+    kind: oneOf(['set-role']),
+    user: text('a role'),
+    password: secret,
+    trustedSql,
+  }),
 };
 
 /** Where the kind is wrong, nothing else can be said. */
 const wrongLogin = z.looseObject(
-  { kind: oneOf(LOGIN_KINDS, ['certificate', 'set-role']) },
+  { kind: oneOf(LOGIN_KINDS) },
   { error: ({ input }) => expected(`an object such as { kind: 'password', passwords: … }`, input, true) },
 );
 
 const login = choose<Login>((input) => {
   const kind = (input as { readonly kind?: unknown } | null | undefined)?.kind;
   const known = LOGIN_KINDS.find((one) => one === kind);
-  return (known && loginOf[known]) ?? (wrongLogin as unknown as z.ZodType<Login>);
+  return known ? loginOf[known] : (wrongLogin as unknown as z.ZodType<Login>);
 });
 
 /** One database entry. */

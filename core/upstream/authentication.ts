@@ -9,15 +9,9 @@ import { ScramClient } from '../wire/scram.ts';
 import { encodePassword, encodeSaslInitialResponse, encodeSaslResponse } from '../wire/to-server.ts';
 import { errorIn, unexpected } from './conversation.ts';
 import type { Conversation } from './conversation.ts';
+import type { Credentials } from './credentials.ts';
 import type { Dialed } from './dial.ts';
 import { loginRefused, refusedByServer } from './refusals.ts';
-
-/** As whom the gateway logs in. */
-export interface Credentials {
-  readonly role: string;
-  /** Absent where the config says `trust`. */
-  readonly password?: string;
-}
 
 /** What is known of the server before it asks. */
 export type Peer = Pick<Dialed, 'proven' | 'certificate'>;
@@ -29,7 +23,7 @@ export type Peer = Pick<Dialed, 'proven' | 'certificate'>;
  */
 export async function authenticate(talk: Conversation, credentials: Credentials, peer: Peer): Promise<void> {
   const request = await nextRequest(talk);
-  const { role, password } = credentials;
+  const { kind, user, password } = credentials;
   if (request.kind === 'ok') {
     if (password === undefined || peer.proven) return;
     // Whoever answers to that name would get the sessions: only SCRAM or TLS show that it is the right one.
@@ -37,9 +31,9 @@ export async function authenticate(talk: Conversation, credentials: Credentials,
       "it asks for no password and has not proven who it is: use TLS, or login: { kind: 'trust' }",
     );
   }
-  if (password === undefined) throw refuse("it asks for a password although login.kind is 'trust'");
+  if (password === undefined) throw refuse(`it asks for a password although login.kind is '${kind}'`);
   if (request.kind === 'sasl') return scram(talk, password, request.mechanisms, peer);
-  if (request.kind === 'md5') return disclose(talk, 'md5', peer, md5(role, password, request.salt));
+  if (request.kind === 'md5') return disclose(talk, 'md5', peer, md5(user, password, request.salt));
   if (request.kind === 'cleartext') return disclose(talk, 'cleartext', peer, password);
   const what = request.kind === 'unsupported' ? `method ${request.code}` : `${request.kind} out of order`;
   throw refuse(`it asks for authentication ${what}, which the gateway does not know`);
@@ -95,9 +89,9 @@ async function disclose(talk: Conversation, method: string, peer: Peer, answer: 
 }
 
 /** AuthenticationMD5Password's answer (manual, 55.2.1): concat('md5', md5(concat(md5(password, user), salt))). */
-function md5(role: string, password: string, salt: Buffer): string {
+function md5(user: string, password: string, salt: Buffer): string {
   const inner = createHash('md5')
-    .update(password + role)
+    .update(password + user)
     .digest('hex');
   return `md5${createHash('md5').update(inner).update(salt).digest('hex')}`;
 }

@@ -7,6 +7,7 @@ import type { DatabaseOptions } from '../config.ts';
 import { Channel } from '../net/channel.ts';
 import { connectShared } from '../net/shared-read.ts';
 import { SSL_REQUEST } from '../wire/greeting.ts';
+import type { ClientCertificate } from './certificate/mint.ts';
 import { within } from './deadline.ts';
 import { unreachable } from './refusals.ts';
 import { isLocal, secure, tlsDemand } from './secure.ts';
@@ -32,6 +33,8 @@ export interface DialOptions {
   readonly connectMs?: number;
   /** Connects there instead of to `host` and `port`, which are still what TLS verifies. */
   readonly address?: Address;
+  /** Shown to a server that asks for one. Default: none. */
+  readonly certificate?: ClientCertificate | undefined;
 }
 
 /** SSLRequest's answers (manual, 55.2.10). */
@@ -47,7 +50,7 @@ export async function dial(
   signal: AbortSignal,
   options: DialOptions = {},
 ): Promise<Dialed> {
-  const { connectMs = 5000, address = addressOf(database) } = options;
+  const { connectMs = 5000, address = addressOf(database), certificate } = options;
   const where = 'path' in address ? address.path : `${address.host} port ${address.port}`;
   const late = (): Error => unreachable(new Error(`no connection to ${where} within ${connectMs} ms`));
   return within(connectMs, signal, late, async (inner) => {
@@ -57,7 +60,7 @@ export async function dial(
       const found = remoteAddress(channel.socket, address);
       const demand = tlsDemand(database);
       if (!demand) return { channel, address: found, proven: isLocal(database.host) };
-      return { ...(await upgrade(channel, demand, inner)), address: found };
+      return { ...(await upgrade(channel, { ...demand, certificate }, inner)), address: found };
     } catch (error) {
       channel.destroy();
       throw unreachable(new Error(`connecting to ${where} failed`, { cause: error }));

@@ -3,9 +3,10 @@ import { readBackendKeyData, readReadyForQuery } from '../wire/backend.ts';
 import { Backend } from '../wire/frames.ts';
 import { encodeStartup } from '../wire/greeting.ts';
 import { authenticate } from './authentication.ts';
-import type { Credentials, Peer } from './authentication.ts';
+import type { Peer } from './authentication.ts';
 import { errorIn, unexpected } from './conversation.ts';
 import type { Conversation } from './conversation.ts';
+import type { Credentials } from './credentials.ts';
 import { refusedByServer, unreachable } from './refusals.ts';
 
 /** BackendKeyData: what cancels a query of this connection. */

@@ -5,16 +5,17 @@ import type { RoleName } from '../names.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Backend, Startup, Upstream } from '../session.ts';
 import { TERMINATE } from '../wire/to-server.ts';
-import type { Credentials } from './authentication.ts';
 import { cancel } from './cancel.ts';
 import type { CancelRequest } from './cancel.ts';
 import type { ServerConnection } from './connection.ts';
 import { Conversation } from './conversation.ts';
+import { credentialsOf } from './credentials.ts';
+import type { Credentials } from './credentials.ts';
 import { within } from './deadline.ts';
 import { dial } from './dial.ts';
 import type { Dialed } from './dial.ts';
 import { login } from './login.ts';
-import { passwordOf } from './passwords.ts';
+import { loginRoleOf } from './login-role.ts';
 import { unreachable } from './refusals.ts';
 import { applySettings } from './settings.ts';
 import { asksForReplication, startupParameters } from './startup.ts';
@@ -53,11 +54,13 @@ export async function open(request: OpenRequest): Promise<ServerConnection> {
   const { role } = upstream;
   if (role === undefined) throw new GatewayError('invalid_authorization_specification', 'no role is mapped');
   // Before anything is connected: these may refuse.
-  const startup = startupParameters({ ...request, role, replicationAllowed: database.replication });
+  const user = loginRoleOf(database.login, role);
+  const startup = startupParameters({ ...request, role, user, replicationAllowed: database.replication });
   const loginMs = timeouts.loginMs ?? 10_000;
   const late = (): Error => unreachable(new Error(`${request.entry}: no login within ${loginMs} ms`));
-  const credentials = await within(loginMs, signal, late, (inner) => credentialsOf(request, role, inner));
-  const dialed = await dial(database, signal, timeouts);
+  const wanted = { entry: request.entry, login: database.login, role, database: upstream.database };
+  const credentials = await within(loginMs, signal, late, (inner) => credentialsOf(wanted, inner));
+  const dialed = await dial(database, signal, { ...timeouts, certificate: credentials.certificate });
   try {
     const step = { ...request, role, credentials, dialed, startup };
     return await within(loginMs, signal, late, (inner) => prepare({ ...step, signal: inner }));
@@ -65,19 +68,6 @@ export async function open(request: OpenRequest): Promise<ServerConnection> {
     dialed.channel.destroy();
     throw asRefusal(error);
   }
-}
-
-async function credentialsOf(
-  request: OpenRequest,
-  role: RoleName,
-  signal: AbortSignal,
-): Promise<Credentials> {
-  const { database, upstream, entry } = request;
-  if (database.login.kind === 'trust') return { role };
-  return {
-    role,
-    password: await passwordOf(database.login, { entry, role, database: upstream.database }, signal),
-  };
 }
 
 interface Preparation extends Omit<OpenRequest, 'startup'> {
@@ -97,6 +87,7 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
     else {
       await verify(talk, {
         role,
+        user: credentials.user,
         schemas: upstream.schemas,
         privilegedRoles: database.privilegedRoles ?? [],
       });

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { DatabaseOptions, TlsMode, UpstreamTls } from '../config.ts';
+import type { ClientCertificate } from './certificate/mint.ts';
 import { abortable } from './deadline.ts';
 
 /** What is demanded of a server. */
@@ -14,6 +15,8 @@ export interface TlsDemand {
   readonly ca?: string;
   /** Name that is verified, and sent as SNI unless it is an address (RFC 6066 §3). */
   readonly servername: string;
+  /** Shown to a server that asks for one. Default: none. */
+  readonly certificate?: ClientCertificate | undefined;
 }
 
 /** Whether the address is this machine's own: a unix socket or a loopback address. */
@@ -48,17 +51,32 @@ interface Loaded {
   readonly context: SecureContext;
 }
 
-const contexts = new Map<string, Loaded>();
+type Contexts = Map<string, Loaded>;
 
-/** A context per file of authorities, kept while the file is unchanged: parsing a bundle costs milliseconds. */
-async function contextFor(ca: string | undefined): Promise<SecureContext> {
+const anonymous: Contexts = new Map();
+/** Their contexts go when the certificates do. */
+const identified = new WeakMap<ClientCertificate, Contexts>();
+
+function contextsWith(certificate: ClientCertificate | undefined): Contexts {
+  if (!certificate) return anonymous;
+  const contexts = identified.get(certificate) ?? new Map<string, Loaded>();
+  identified.set(certificate, contexts);
+  return contexts;
+}
+
+/**
+ * A context per client certificate and file of authorities, kept while the file is unchanged: parsing a bundle costs
+ * milliseconds.
+ */
+async function contextFor({ ca, certificate }: TlsDemand): Promise<SecureContext> {
+  const contexts = contextsWith(certificate);
   const key = ca ?? '';
   const info = ca === undefined ? undefined : await stat(ca);
   const version = info ? `${info.ino}:${info.size}:${info.mtimeMs}` : '';
   const known = contexts.get(key);
   if (known?.version === version) return known.context;
   const authorities = ca === undefined ? {} : { ca: await readFile(ca) };
-  const context = tls.createSecureContext({ minVersion: 'TLSv1.2', ...authorities });
+  const context = tls.createSecureContext({ minVersion: 'TLSv1.2', ...authorities, ...certificate });
   contexts.set(key, { version, context });
   return context;
 }
@@ -73,7 +91,7 @@ function identityCheck({ mode, servername }: TlsDemand): typeof tls.checkServerI
  * @throws Error of the system or of OpenSSL, or the signal's reason
  */
 export async function secure(socket: Socket, demand: TlsDemand, signal: AbortSignal): Promise<TLSSocket> {
-  const secureContext = await abortable(contextFor(demand.ca), signal);
+  const secureContext = await abortable(contextFor(demand), signal);
   const secured = tls.connect({
     socket,
     secureContext,

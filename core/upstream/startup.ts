@@ -6,6 +6,8 @@ import type { Startup, Upstream } from '../session.ts';
 /** What the startup packet is made of. */
 export interface StartupRequest {
   readonly role: RoleName;
+  /** The user who logs in: the role itself, or the one that becomes it by `set-role`. */
+  readonly user: string;
   readonly upstream: Upstream;
   readonly startup: Startup;
   /** The client's `replication` parameter as it was given. */
@@ -59,21 +61,21 @@ class Parameters {
 }
 
 /**
- * The parameters of the startup packet, each once: the role as user, the database, what the client may choose, then what
- * is pinned. Pinned values beat `ALTER ROLE … SET` and are what RESET and DISCARD return to; `role` is pinned to `none`
- * because every role may poison its own default of it.
+ * The parameters of the startup packet, each once: the user, the database, what the client may choose, then what is
+ * pinned. Pinned values beat `ALTER ROLE … SET` and are what RESET and DISCARD return to; `role` is pinned, to `none` where
+ * the user is the role, because every role may poison its own default of it.
  * @throws GatewayError `feature_not_supported` for replication where the entry does not allow it
  * @throws Error for a reserved or malformed parameter: a plugin's mistake
  */
 export function startupParameters(request: StartupRequest): readonly (readonly [string, string])[] {
   const { upstream, startup, replication } = request;
   const parameters = new Parameters();
-  parameters.set('user', request.role);
+  parameters.set('user', request.user);
   parameters.set('database', upstream.database);
   parameters.setAll(startup.parameters);
   parameters.setAll(upstream.settings);
   if (upstream.schemas.length > 0) parameters.set('search_path', searchPath(upstream.schemas));
-  parameters.set('role', 'none');
+  parameters.set('role', request.user === request.role ? 'none' : request.role);
   if (replication !== undefined && asksForReplication(replication)) {
     if (request.replicationAllowed !== true) {
       throw new GatewayError(

@@ -3,11 +3,15 @@ import { GatewayError } from '../errors.ts';
 import type { SchemaName } from '../names.ts';
 import type { Conversation } from './conversation.ts';
 import { execute } from './query.ts';
+import type { TextRow } from './query.ts';
 import { describeRefusal, unreachable } from './refusals.ts';
 
 /** What has to be true of a login. */
 export interface Expectation {
+  /** The mapped role: what the client is. */
   readonly role: string;
+  /** Who logged in: the role itself, or the one that becomes it by `set-role`. */
+  readonly user: string;
   readonly schemas: readonly SchemaName[];
   /** Roles that may be privileged. */
   readonly privilegedRoles: readonly string[];
@@ -24,37 +28,41 @@ select session_user::pg_catalog.text, current_user::pg_catalog.text,
         or r.rolname operator(pg_catalog.=) 'pg_execute_server_program'::pg_catalog.name
         or r.rolname operator(pg_catalog.=) 'pg_read_server_files'::pg_catalog.name
         or r.rolname operator(pg_catalog.=) 'pg_write_server_files'::pg_catalog.name)
-      and pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')
-    order by r.rolname operator(pg_catalog.<>) session_user limit 1),
+      and pg_catalog.pg_has_role($2::pg_catalog.name, r.oid, 'MEMBER')
+    order by r.rolname operator(pg_catalog.<>) $2::pg_catalog.name limit 1),
   (select wanted.name from pg_catalog.unnest($1::pg_catalog.text[]) as wanted(name)
     where not exists (select from pg_catalog.pg_namespace as n
       where n.nspname operator(pg_catalog.=) wanted.name::pg_catalog.name) limit 1)`;
 
 /**
- * Verifies a login by one query.
+ * Verifies a login by one query, once for the role and once more for who logged in where that is another.
  * @throws GatewayError `invalid_authorization_specification` if it is not the mapped role; `insufficient_privilege` if
- * that role is superuser, REPLICATION, BYPASSRLS or CREATEROLE, or a member of such a role; `invalid_schema_name`
+ * either is superuser, REPLICATION, BYPASSRLS or CREATEROLE, or a member of such a role; `invalid_schema_name`
  */
 export async function verify(talk: Conversation, expected: Expectation): Promise<void> {
   const schemas = `{${expected.schemas.map((schema) => `"${schema}"`).join(',')}}`;
-  const outcome = await execute(talk, QUERY, [[schemas]]);
+  const roles = [...new Set([expected.role, expected.user])];
+  const questions = roles.map((role) => [schemas, role]);
+  const outcome = await execute(talk, QUERY, questions);
   if ('error' in outcome) throw unverified(describeRefusal(outcome.error));
-  const [row] = outcome.rows;
-  if (row?.length !== 4 || outcome.rows.length !== 1)
-    throw unverified('the answer has not four columns in one row');
+  if (outcome.rows.length !== roles.length) throw unverified('the answer has not one row for each question');
+  for (const [place, role] of roles.entries()) checkRow(expected, role, outcome.rows[place]);
+}
+
+function checkRow(expected: Expectation, role: string, row: TextRow | undefined): void {
+  if (row?.length !== 4) throw unverified('the answer has not four columns');
   const [sessionUser, currentUser, privileged, missing] = row;
-  checkIdentity(expected.role, sessionUser, currentUser);
-  if (privileged != null && !expected.privilegedRoles.includes(expected.role))
-    throw tooMighty(expected.role, privileged);
+  checkIdentity(expected, sessionUser, currentUser);
+  if (privileged != null && !expected.privilegedRoles.includes(role)) throw tooMighty(role, privileged);
   if (missing != null) throw new GatewayError('invalid_schema_name', `schema "${missing}" does not exist`);
 }
 
 type Column = string | null | undefined;
 
-function checkIdentity(role: string, sessionUser: Column, currentUser: Column): void {
-  if (sessionUser === role && currentUser === role) return;
+function checkIdentity({ role, user }: Expectation, sessionUser: Column, currentUser: Column): void {
+  if (sessionUser === user && currentUser === role) return;
   const cause = new Error(
-    `logged in as "${role}", but session_user is ${sessionUser}, current_user ${currentUser}`,
+    `logged in as "${user}" for "${role}", but session_user is ${sessionUser}, current_user ${currentUser}`,
   );
   throw new GatewayError('invalid_authorization_specification', 'the login does not have the mapped role', {
     cause,

@@ -57,7 +57,7 @@ export class SqlConnection {
     const talk = new Conversation(dialed.channel, signal);
     const startup = [['user', user] as const, ['database', database] as const];
     try {
-      await login(talk, { startup, credentials: { role: user, password }, peer: dialed });
+      await login(talk, { startup, credentials: { kind: 'password', user, password }, peer: dialed });
     } catch (error) {
       dialed.channel.destroy();
       throw error;

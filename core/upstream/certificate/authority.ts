@@ -58,7 +58,10 @@ function certificatesIn(path: string): readonly [X509Certificate, ...X509Certifi
 function keyIn(path: string): KeyObject {
   const pem = read('key', path);
   if (/ENCRYPTED/.test(pem)) {
-    throw new AuthorityError('key', `${path} is encrypted: the gateway has no passphrase for it, so decrypt it`);
+    throw new AuthorityError(
+      'key',
+      `${path} is encrypted: the gateway has no passphrase for it, so decrypt it`,
+    );
   }
   let key: KeyObject;
   try {
@@ -71,7 +74,10 @@ function keyIn(path: string): KeyObject {
   const curve = details?.namedCurve ?? '';
   if (KEY_TYPES.includes(type) && (type !== 'ec' || CURVES.includes(curve))) return key;
   const what = `${type} ${curve}`.trim();
-  throw new AuthorityError('key', `${path} is a key of type ${what}: make it P-256, P-384, P-521, RSA or Ed25519`);
+  throw new AuthorityError(
+    'key',
+    `${path} is a key of type ${what}: make it P-256, P-384, P-521, RSA or Ed25519`,
+  );
 }
 
 function checkUsable(path: string, certificate: X509Certificate, now: number): void {

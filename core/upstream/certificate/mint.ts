@@ -76,7 +76,11 @@ function pem(label: string, der: ArrayBuffer): string {
  * Makes a certificate that says `role` and nothing else: CN as UTF8String, P-256, only for TLS clients, and a new key
  * (RFC 5280 §4.2). PostgreSQL's `cert` compares that CN with the user name (manual, 20.12).
  */
-export async function mint(authority: Authority, role: string, validity: Validity): Promise<ClientCertificate> {
+export async function mint(
+  authority: Authority,
+  role: string,
+  validity: Validity,
+): Promise<ClientCertificate> {
   const algorithm = algorithmOf(authority.key);
   const der = authority.key.export({ format: 'der', type: 'pkcs8' });
   const signingKey = await webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign']);
@@ -97,5 +101,8 @@ export async function mint(authority: Authority, role: string, validity: Validit
   };
   const certificate = await X509CertificateGenerator.create(parameters, webcrypto);
   const key = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
-  return { cert: `${pem('CERTIFICATE', certificate.rawData)}${authority.chain}`, key: pem('PRIVATE KEY', key) };
+  return {
+    cert: `${pem('CERTIFICATE', certificate.rawData)}${authority.chain}`,
+    key: pem('PRIVATE KEY', key),
+  };
 }

@@ -5,7 +5,7 @@ import { request } from './support.ts';
 import type { Wanted } from './support.ts';
 
 const packet = (wanted: Wanted, replicationAllowed?: boolean): readonly (readonly [string, string])[] =>
-  startupParameters({ ...request(wanted), role: parseRole('reader'), replicationAllowed });
+  startupParameters({ ...request(wanted), role: parseRole('reader'), user: 'reader', replicationAllowed });
 
 test('the packet has the role as user, the database, what the client may choose, and role pinned to none', () => {
   expect(packet({ database: 'orders', parameters: { application_name: 'psql' } })).toEqual([
@@ -13,6 +13,16 @@ test('the packet has the role as user, the database, what the client may choose,
     ['database', 'orders'],
     ['application_name', 'psql'],
     ['role', 'none'],
+  ]);
+});
+
+test('where another role logs in, the packet pins the mapped one', () => {
+  const wanted = request({ parameters: { application_name: 'psql' } });
+  expect(startupParameters({ ...wanted, role: parseRole('reader'), user: 'gate' })).toEqual([
+    ['user', 'gate'],
+    ['database', 'postgres'],
+    ['application_name', 'psql'],
+    ['role', 'reader'],
   ]);
 });
 

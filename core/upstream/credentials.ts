@@ -1,0 +1,62 @@
+/** Finds what the gateway logs in with: a password, a certificate made for the role, or nothing. */
+import type { DatabaseOptions, Login } from '../config.ts';
+import { milliseconds } from '../durations.ts';
+import type { RoleName } from '../names.ts';
+import { abortable } from './deadline.ts';
+import type { ClientCertificate } from './certificate/mint.ts';
+import { RoleCertificates } from './certificate/role-certificates.ts';
+import { loginRoleOf } from './login-role.ts';
+import { passwordOf } from './passwords.ts';
+import { loginRefused } from './refusals.ts';
+
+/** As whom the gateway logs in, and with what. */
+export interface Credentials {
+  readonly kind: Login['kind'];
+  /** The user of the startup packet. */
+  readonly user: string;
+  /** Present for `password` and `set-role`. */
+  readonly password?: string;
+  /** Present for `certificate`: shown in the TLS handshake. */
+  readonly certificate?: ClientCertificate;
+}
+
+/** Whose credentials are wanted. */
+export interface CredentialsRequest {
+  /** The key of `databases`, for the operator's message. */
+  readonly entry: string;
+  readonly login: DatabaseOptions['login'];
+  readonly role: RoleName;
+  /** Name on the server. */
+  readonly database: string;
+}
+
+type CertificateLogin = Extract<Login, { kind: 'certificate' }>;
+
+/** By files and lifetime: entries that share an authority share its certificates. */
+const authorities = new Map<string, RoleCertificates>();
+
+function certificatesOf({ ca, key, lifetime = '10m' }: CertificateLogin): RoleCertificates {
+  const which = JSON.stringify([ca, key, lifetime]);
+  const known = authorities.get(which) ?? new RoleCertificates({ ca, key }, milliseconds(lifetime));
+  authorities.set(which, known);
+  return known;
+}
+
+/**
+ * The credentials for a role.
+ * @throws GatewayError `sqlserver_rejected_establishment_of_sqlconnection` if there are none, `insufficient_privilege` as
+ * {@link loginRoleOf} does, or the signal's reason
+ */
+export async function credentialsOf(request: CredentialsRequest, signal: AbortSignal): Promise<Credentials> {
+  const { login, entry, role } = request;
+  const credentials = { kind: login.kind, user: loginRoleOf(login, role) };
+  if (login.kind === 'trust') return credentials;
+  if (login.kind !== 'certificate') {
+    return { ...credentials, password: await passwordOf({ ...request, login }, signal) };
+  }
+  const certificate = await abortable(certificatesOf(login).for(role), signal).catch((error: unknown) => {
+    signal.throwIfAborted();
+    throw loginRefused(new Error(`databases.${entry}.login gave no certificate`, { cause: error }));
+  });
+  return { ...credentials, certificate };
+}
