@@ -1,6 +1,7 @@
 /** Which message of the server answers which of the client (manual, 55.2.2 and 55.2.3), as a table. */
 import { Backend } from '../wire/frames.ts';
-import { Op } from './entries.ts';
+import { Kind, Op } from './entries.ts';
+import { Verdict } from './verdict.ts';
 
 /** They answer nothing and may come at any time. */
 export const ASIDE = new Set<number>([
@@ -58,3 +59,10 @@ for (const [answer, rows] of [
 
 /** What a server message of `type` is to a client message with operation `op` (0: to nothing). */
 export const answerTo = (op: number, type: number): Answer => (TABLE[op]?.[type] ?? 0) as Answer;
+
+/** What to do with an error for an entry of this kind; one for an answer of our own answers nothing. */
+export function verdictOfError(kind: number): Verdict {
+  if (kind === Kind.forward) return Verdict.pass;
+  if (kind === Kind.swallow) return Verdict.hide;
+  return kind === Kind.mask ? Verdict.mask : Verdict.broken;
+}

@@ -75,7 +75,7 @@ export class Ending {
 
   /** Sends FATAL `error` when the moment has come, and ends. */
   speak(error: GatewayError, when: LastWord['when'], kind: LastWord['kind']): void {
-    if (this.decided || (this.#last && when === 'idle')) return;
+    if (this.decided || this.#last?.when === 'border' || (this.#last && when === 'idle')) return;
     this.#last = { error, when, kind };
     if (when === 'border') {
       this.#deadline(BORDER_MS, () => {
@@ -91,17 +91,22 @@ export class Ending {
 
   /** The client said Terminate. */
   terminated(): void {
+    if (this.decided) return;
     this.#leaving = true;
-    this.#deadline(LEAVE_MS, () => {
-      this.#cancelThenEnd({ kind: 'client' });
-    });
+    if (this.#last?.when !== 'border') {
+      this.#deadline(LEAVE_MS, () => {
+        this.#cancelThenEnd({ kind: 'client' });
+      });
+    }
     this.settled();
   }
 
   /** The client is gone. Nothing is completed on its behalf: no Sync, no CopyDone. */
   clientLost(): void {
-    if (this.decided || this.#leaving) return;
-    const { ledger, fromClient } = this.#parts;
+    const { ledger, fromClient, server } = this.#parts;
+    if (this.decided) return;
+    // It may have been waiting for the client to read.
+    if (this.#leaving) return server.channel.resume();
     fromClient.stop();
     if (ledger.answered) this.#end({ kind: 'lost' }, this.#serverAfter());
     else this.#cancelThenEnd({ kind: 'lost' });
@@ -123,10 +128,10 @@ export class Ending {
 
   /** The server said what answers nothing, or cannot be read. */
   serverBroke(why: string): void {
-    const { client, server, log } = this.#parts;
+    const { client, server, log, fromServer } = this.#parts;
     log.error({ server_pid: server.pid, why }, 'the server broke the protocol; its connection is closed');
     const error = new GatewayError('protocol_violation', 'the server broke the protocol');
-    client.finish(refusal('FATAL', error));
+    client.finish(fromServer.atBorder ? refusal('FATAL', error) : undefined);
     this.#end({ kind: 'ended', error }, 'close');
   }
 
@@ -141,16 +146,16 @@ export class Ending {
   // ---- when ----
 
   #tryLeave(): void {
-    const { answered, copyIn, spoilt } = this.#parts.ledger;
+    const { ledger } = this.#parts;
     // Work without its Sync, a COPY without its end, a transaction without its COMMIT: closing undoes it.
-    if (answered || copyIn || spoilt) this.#end({ kind: 'client' }, this.#serverAfter());
+    if (ledger.answered || !ledger.endsReady) this.#end({ kind: 'client' }, this.#serverAfter());
   }
 
   #trySpeak({ error, when, kind }: LastWord): void {
     const { ledger, gate, fromServer, fromClient } = this.#parts;
     const idle = ledger.quiet && ledger.status === Status.idle && !gate.discarding && fromClient.atBorder;
-    if (!fromServer.atBorder || (when === 'answered' && !ledger.answered) || (when === 'idle' && !idle))
-      return;
+    const answered = ledger.answered || ledger.stuck;
+    if (!fromServer.atBorder || (when === 'answered' && !answered) || (when === 'idle' && !idle)) return;
     this.#speakNow(error, kind);
   }
 
@@ -166,10 +171,9 @@ export class Ending {
   }
 
   #serverAfter(): 'reusable' | 'close' {
-    const { ledger, fromClient } = this.#parts;
-    const clean =
-      ledger.quiet && ledger.status === Status.idle && !ledger.spoilt && !ledger.tainted && !fromClient.torn;
-    return clean ? 'reusable' : 'close';
+    const { ledger, fromClient, fromServer } = this.#parts;
+    const idle = ledger.quiet && ledger.status === Status.idle && !ledger.spoilt && !ledger.tainted;
+    return idle && !fromClient.torn && fromServer.clean ? 'reusable' : 'close';
   }
 
   #cancelThenEnd(reason: CloseReason): void {
@@ -193,8 +197,10 @@ export class Ending {
     this.#over = true;
     this.#reason = reason;
     this.#stop();
-    const { client, server: connection, ended } = this.#parts;
+    const { client, server: connection, ended, fromClient } = this.#parts;
     if (!client.closed) client.finish();
+    // A Terminate would complete the message, and the server would run it.
+    if (fromClient.torn) connection.channel.destroy();
     connection.channel.pause();
     connection.channel.listen({ bytes() {}, drained() {}, closed() {} });
     void (this.#cancelling ?? Promise.resolve(true)).then((over) => {

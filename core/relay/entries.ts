@@ -1,6 +1,6 @@
 /** The ledger's queue: one small integer per client message that the server will answer, in a ring. */
 import { Frontend } from '../wire/frames.ts';
-import type { GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 
 /** What was sent; 0 is reserved for "nothing". */
 export const Op = {
@@ -77,12 +77,18 @@ export const OP_OF: Uint8Array = (() => {
   return table;
 })();
 
+/** Unanswered messages at once. Only Syncs within COPY and stray ends of COPY can be so many, and cost a byte each. */
+const MOST_ENTRIES = 2 ** 24;
+/** Answers of ours that wait for their turn: nothing else limits them, as they never go to the server. */
+const MOST_LOCAL = 10_000;
+
 /** First in, first out; grows by doubling, never shrinks. */
 export class Entries {
   #ring = new Uint8Array(32);
   #first = 0;
   #next = 0;
   #notes: Map<number, Note> | undefined;
+  #local = 0;
 
   get length(): number {
     return this.#next - this.#first;
@@ -102,7 +108,18 @@ export class Entries {
     return this.#ring[(this.#first + index) & (this.#ring.length - 1)] ?? 0;
   }
 
+  /** True if one of the operations is among them; `ops` has the bit `1 << op` of each. */
+  has(ops: number): boolean {
+    for (let i = 0; i < this.length; i += 1) if (((ops >> opOf(this.at(i))) & 1) === 1) return true;
+    return false;
+  }
+
+  /** @throws GatewayError `program_limit_exceeded` for too many at once */
   push(op: number, kind: number, note: Note | undefined): void {
+    if (kind === Kind.local) {
+      if (this.#local === MOST_LOCAL) throw tooMany();
+      this.#local += 1;
+    }
     if (this.length === this.#ring.length) this.#grow();
     if (note) (this.#notes ??= new Map()).set(this.#next, note);
     this.#ring[this.#next & (this.#ring.length - 1)] = op | kind | (note ? NOTED : 0);
@@ -113,6 +130,7 @@ export class Entries {
   shift(): Note | undefined {
     const noted = (this.at(0) & NOTED) !== 0;
     const at = this.#first;
+    if (noted && kindOf(this.at(0)) === Kind.local) this.#local -= 1;
     this.#first += 1;
     if (!noted) return undefined;
     const note = this.#notes?.get(at);
@@ -120,24 +138,27 @@ export class Entries {
     return note;
   }
 
-  /** Removes the entry `index` places behind the oldest; used where a COPY ended, never on the fast path. */
-  remove(index: number): void {
-    const kept = Array.from({ length: this.length }, (_, i) => ({
-      entry: this.at(i),
-      note: this.#notes?.get(this.#first + i),
-    }));
-    this.#notes?.clear();
-    this.#next = this.#first;
-    kept.forEach(({ entry, note }, i) => {
-      if (i !== index) this.push(opOf(entry), kindOf(entry), note);
-    });
+  /** Removes `count` entries right behind the oldest, none of which has a note: what a COPY swallowed. */
+  removeBehindHead(count: number): void {
+    if (count === 0) return;
+    const head = this.at(0);
+    const note = this.#notes?.get(this.#first);
+    this.#notes?.delete(this.#first);
+    this.#first += count;
+    this.#ring[this.#first & (this.#ring.length - 1)] = head;
+    if (note) this.#notes?.set(this.#first, note);
   }
 
   #grow(): void {
+    if (this.#ring.length === MOST_ENTRIES) throw tooMany();
     const larger = new Uint8Array(this.#ring.length * 2);
     for (let i = this.#first; i < this.#next; i += 1) {
       larger[i & (larger.length - 1)] = this.#ring[i & (this.#ring.length - 1)] ?? 0;
     }
     this.#ring = larger;
   }
+}
+
+function tooMany(): GatewayError {
+  return new GatewayError('program_limit_exceeded', 'too many messages wait for their answers');
 }

@@ -1,5 +1,6 @@
 /** The stream from the client: walks message borders, forwards whole chunks, stops at what needs a decision. */
 import { GatewayError } from '../errors.ts';
+import { FLUSH } from '../wire/to-server.ts';
 import { FRONTEND_LIMIT, Frontend, HEADER_BYTES } from '../wire/frames.ts';
 import { OP_OF, isPlain } from './entries.ts';
 import type { Decision, Gate } from './gate.ts';
@@ -21,6 +22,8 @@ export interface FromClientHost {
   terminated(): void;
   /** The client broke the protocol: FATAL behind the answers it is still owed. */
   violated(error: GatewayError): void;
+  /** A mistake or a limit of ours: FATAL at once. */
+  failed(error: GatewayError): void;
   /** A chunk has been walked: local answers may be due. */
   walked(): void;
 }
@@ -49,6 +52,7 @@ export class FromClient {
   #dropRest = false;
   #stopped = false;
   #waiting = false;
+  #walking = false;
 
   constructor(host: FromClientHost) {
     this.#host = host;
@@ -56,7 +60,11 @@ export class FromClient {
 
   /** No message has begun, and none waits for a decision. */
   get atBorder(): boolean {
-    return this.#rest === 0 && this.#held.length === 0 && !this.#waiting;
+    return this.#rest === 0 && this.#held.length === 0 && !this.#waiting && !this.#walking;
+  }
+  /** A hook thinks about a message. */
+  get waiting(): boolean {
+    return this.#waiting;
   }
   /** A message went up in part: the server cannot be used any more if the client leaves now. */
   get torn(): boolean {
@@ -79,13 +87,15 @@ export class FromClient {
 
   /** A mistake of ours must not end more than this session. */
   #walkSafely(data: Buffer): void {
+    this.#walking = true;
     try {
       this.#walk(data);
     } catch (error) {
       this.stop();
-      const more = { cause: error };
-      this.#host.violated(new GatewayError('internal_error', 'the gateway failed to read a message', more));
+      this.#host.failed(asFailure(error));
     }
+    this.#walking = false;
+    this.#host.walked();
   }
 
   #walk(data: Buffer): void {
@@ -110,15 +120,14 @@ export class FromClient {
           needed = step.bytes;
           break;
         }
+        // A hook may have ended the session.
+        if (this.#stopped && step.next !== 'stop') return;
         if (step.next !== 'pass') {
           this.#forward(data, from, at);
           from = Math.min(end, length);
           dropped = true;
           if (step.next === 'stop') return;
-          if (step.next === 'replace' && !this.#replace(step, data, end)) {
-            this.#host.walked();
-            return;
-          }
+          if (step.next === 'replace' && !this.#replace(step, data, end)) return;
         }
       } else if (end > length && type !== Frontend.copyData && length - at < HOLD_BYTES) {
         needed = Math.min(end - at, HOLD_BYTES);
@@ -138,7 +147,6 @@ export class FromClient {
     }
     this.#forward(data, from, at);
     this.#held.hold(data.subarray(at), at < length ? needed : 0);
-    this.#host.walked();
   }
 
   #takeRest(available: number): number {
@@ -169,12 +177,13 @@ export class FromClient {
     const there = Math.min(end, data.length) - at;
     const bytes = Math.min(end - at, HOLD_BYTES);
     if (there < bytes) return { next: 'hold', bytes };
-    if (!gate.concerns(type, data.subarray(at, at + there))) return this.#plain(type);
-    if (gate.needsWhole(type, data.subarray(at, at + there))) {
-      if (end - at > gate.limit) return { next: 'replace', by: gate.tooLong(type) };
+    const seen = data.subarray(at, at + there);
+    if (!gate.concerns(type, seen)) return this.#plain(type);
+    if (gate.needsWhole(type, seen)) {
+      if (end - at > gate.limit) return { next: 'replace', by: gate.tooLong(type, seen) };
       if (at + there < end) return { next: 'hold', bytes: end - at };
     }
-    const frame = Buffer.from(data.subarray(at, at + there));
+    const frame = Buffer.from(seen);
     const by = gate.message(type, frame);
     return by === frame ? PASS : { next: 'replace', by, frame };
   }
@@ -216,8 +225,15 @@ export class FromClient {
     const known = (FRONTEND_LIMIT[type] ?? 0) > 0;
     const message = known ? 'invalid message length' : `invalid frontend message type ${type}`;
     const detail = known ? `message type ${type}, length ${word}` : undefined;
+    // Answers to a batch without its Sync would stay in the server's buffer.
+    if (!this.#host.ledger.answered) this.#host.toServer(FLUSH);
     this.#host.violated(
       new GatewayError('protocol_violation', message, detail === undefined ? {} : { detail }),
     );
   }
+}
+
+function asFailure(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error;
+  return new GatewayError('internal_error', 'the gateway failed to read a message', { cause: error });
 }

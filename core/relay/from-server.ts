@@ -12,6 +12,8 @@ import { Verdict } from './verdict.ts';
 
 /** What is assembled of a message that must be looked at; the fields that matter come first. */
 const LOOK_BYTES = 65_536;
+/** Longest ParameterStatus in bytes: it is kept whole, and a search_path may be long. */
+const LONGEST_PARAMETER = 1_048_576;
 
 /** What the walker needs of the relay. */
 export interface FromServerHost {
@@ -43,6 +45,8 @@ export class FromServer {
   #rest = 0;
   #hideRest = false;
   #stopped = false;
+  /** Inside a chunk: what is in front of the message being looked at has not been forwarded yet. */
+  #walking = false;
   #replacement: { readonly code: string; readonly error: GatewayError } | undefined;
 
   constructor(host: FromServerHost) {
@@ -51,7 +55,12 @@ export class FromServer {
 
   /** The client has whole messages only: a message of ours may be sent to it now. */
   get atBorder(): boolean {
-    return this.#rest === 0 || this.#hideRest;
+    return !this.#walking && (this.#rest === 0 || this.#hideRest);
+  }
+
+  /** The server's stream stands at a border too: nothing of a message has been read. */
+  get clean(): boolean {
+    return this.#rest === 0 && this.#held.length === 0;
   }
 
   stop(): void {
@@ -62,16 +71,21 @@ export class FromServer {
     if (this.#stopped) return;
     const data = this.#held.length === 0 ? chunk : this.#held.add(chunk);
     if (!data) return;
+    this.#walking = true;
     try {
-      this.#walk(data);
+      const settled = this.#walk(data);
+      this.#walking = false;
+      if (settled) this.#host.settled();
     } catch (error) {
       // A message that cannot be read: it must not end more than this session.
       this.#stopped = true;
       this.#host.broken(error instanceof GatewayError ? error.message : String(error));
     }
+    this.#walking = false;
   }
 
-  #walk(data: Buffer): void {
+  /** True when something changed that may have been waited for. */
+  #walk(data: Buffer): boolean {
     const { ledger } = this.#host;
     const length = data.length;
     let at = Math.min(this.#rest, length);
@@ -97,17 +111,11 @@ export class FromServer {
           from = at;
           this.#answerLocally();
         }
-        if (word < 4 || word > BACKEND_LIMIT) {
-          this.#break(data, from, at);
-          return;
-        }
+        if (word < 4 || word > BACKEND_LIMIT) return this.#break(data, from, at);
         needed = this.#lookAt(type, end - at);
         if (length - at < needed) break;
         const verdict = this.#message(type, data, at, Math.min(end, length), end - at);
-        if (verdict === Verdict.broken) {
-          this.#break(data, from, at);
-          return;
-        }
+        if (verdict === Verdict.broken) return this.#break(data, from, at);
         settled = true;
         hidden = verdict === Verdict.hide || verdict === Verdict.mask;
         if (hidden || ledger.localReady) {
@@ -116,7 +124,7 @@ export class FromServer {
           if (verdict === Verdict.mask) this.#mask();
         }
         if (end <= length) this.#answerLocally();
-        if (this.#stopped) return;
+        if (this.#stopped) return false;
       }
       if (end > length) {
         this.#rest = end - length;
@@ -129,7 +137,7 @@ export class FromServer {
     }
     this.#forward(data, from, at);
     this.#held.hold(data.subarray(at), needed);
-    if (settled) this.#host.settled();
+    return settled;
   }
 
   /** Sends the answers of ours whose turn has come; only at a border. */
@@ -141,6 +149,7 @@ export class FromServer {
   /** How many bytes of the message must be there before it can be judged. */
   #lookAt(type: number, length: number): number {
     const observed = !isPlain(this.#host.ledger.head) && type === Backend.commandComplete;
+    if (type === Backend.parameterStatus) return Math.min(length, LONGEST_PARAMETER);
     return NEEDS_BODY[type] === 1 || observed ? Math.min(length, LOOK_BYTES) : HEADER_BYTES;
   }
 
@@ -187,9 +196,11 @@ export class FromServer {
     this.#host.toClient(refusal('ERROR', error));
   }
 
-  #break(data: Buffer, from: number, at: number): void {
+  #break(data: Buffer, from: number, at: number): false {
     this.#forward(data, from, at);
     this.#stopped = true;
+    this.#walking = false;
     this.#host.broken(`message type ${data[at] ?? 0} answers nothing`);
+    return false;
   }
 }

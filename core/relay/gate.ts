@@ -38,8 +38,7 @@ export type Decision = Buffer | undefined;
 
 /** Encodings in which a byte of a character can look like ASCII: a policy would read another text than the server. */
 const UNSAFE_ENCODINGS = new Set(['SJIS', 'SHIFT_JIS_2004', 'BIG5', 'GBK', 'UHC', 'GB18030', 'JOHAB']);
-const TAPPED = [Frontend.query, Frontend.parse, Frontend.execute, Frontend.functionCall];
-const NAMED = [Frontend.bind, Frontend.close, Frontend.execute];
+const LOOKED_AT = [Frontend.execute, Frontend.functionCall, Frontend.bind, Frontend.close];
 const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close];
 
 /** One per session. */
@@ -59,12 +58,7 @@ export class Gate {
     this.#own = new OwnStatements(options.inBand);
     this.#book = new StatementBook(options.reads, options.log);
     this.#looks = options.query !== undefined || options.log !== undefined;
-    const types = [
-      Frontend.query,
-      Frontend.parse,
-      Frontend.terminate,
-      ...(this.#looks ? [...TAPPED, ...NAMED] : []),
-    ];
+    const types = [Frontend.query, Frontend.parse, Frontend.terminate, ...(this.#looks ? LOOKED_AT : [])];
     for (const type of types) this.#base[type] = 1;
     this.wants.set(this.#base);
   }
@@ -96,25 +90,26 @@ export class Gate {
   message(type: number, frame: Buffer): Decision | Promise<Decision> {
     const { ledger } = this.#options;
     const op = OP_OF[type] ?? 0;
+    const forUs = isForUs(type, frame);
     // The server discards it.
-    if (ledger.skipping && op !== Op.sync) return frame;
-    if (isForUs(type, frame)) return this.#answerOwn(type, op, frame);
+    if (ledger.skipping && op !== Op.sync) return forUs ? undefined : frame;
+    if (forUs) return this.#answerOwn(type, op, frame);
+    let statement: Statement | undefined;
     try {
       const own = this.#own.any ? this.#own.about(type, frame) : undefined;
       if (own) return this.#local(op, own);
-      const statement = this.#looks ? this.#book.open(type, frame) : undefined;
+      statement = this.#looks ? this.#book.open(type, frame) : undefined;
       if (!this.#shown(statement)) return this.#send(type, op, frame, statement);
       return this.#ask(type, op, frame, statement);
     } catch (thrown) {
-      return this.#refuse(op, this.#options.fault(thrown));
+      return this.#refuse(op, frame, thrown, statement);
     }
   }
 
-  /** Refuses a message that is longer than may be assembled. */
-  tooLong(type: number): Decision {
-    const limit = this.#options.maxStatementBytes;
-    const error = new GatewayError('program_limit_exceeded', `statement is longer than ${limit} bytes`);
-    return this.#refuse(OP_OF[type] ?? 0, error);
+  /** Refuses a message that is longer than may be assembled; `frame` is its beginning. */
+  tooLong(type: number, frame: Buffer): Decision {
+    const message = `statement is longer than ${this.limit} bytes`;
+    return this.#refuse(OP_OF[type] ?? 0, frame, new GatewayError('program_limit_exceeded', message));
   }
 
   /** The client's Sync behind messages that were dropped. */
@@ -122,6 +117,11 @@ export class Gate {
     this.#discarding = false;
     this.#update();
     this.#local(Op.sync, { answer: () => readyForQuery('I') });
+  }
+
+  /** An answer of ours has no place any more. */
+  lost(): void {
+    this.#options.unplaceable(new GatewayError('protocol_violation', 'the order of answers was lost'));
   }
 
   /** The client wants no answer any more: a hook that is still thinking is not waited for. True if there was one. */
@@ -137,11 +137,15 @@ export class Gate {
     try {
       return this.#local(op, await this.#race(this.#own.begin(type, frame)));
     } catch (thrown) {
-      return this.#refuse(op, this.#options.fault(thrown));
+      return this.#refuse(op, frame, thrown);
     }
   }
 
   #local(op: number, note: Note): undefined {
+    if (this.#options.ledger.spoilt) {
+      this.lost();
+      return;
+    }
     this.#options.ledger.sent(op, Kind.local, note);
     this.#update();
   }
@@ -170,7 +174,7 @@ export class Gate {
     if (!(answer instanceof Promise)) return this.#approved(type, op, frame, statement, answer);
     return this.#race(answer).then(
       (approved) => this.#approved(type, op, frame, statement, approved),
-      (thrown: unknown) => this.#refuse(op, this.#options.fault(thrown), statement),
+      (thrown: unknown) => this.#refuse(op, frame, thrown, statement),
     );
   }
 
@@ -205,29 +209,34 @@ export class Gate {
       }
       return this.#send(type, op, approved.frame, approved);
     } catch (thrown) {
-      return this.#refuse(op, this.#options.fault(thrown), shown);
+      return this.#refuse(op, frame, thrown, shown);
     }
   }
 
   #send(type: number, op: number, frame: Buffer, statement: Statement | undefined): Decision {
+    if (this.#looks && this.#idle) this.#book.transactionEnded();
     const note = this.#looks ? this.#book.sent(type, frame, statement) : undefined;
     this.#options.ledger.sent(op, Kind.forward, note);
     return frame;
   }
 
+  get #idle(): boolean {
+    return this.#options.ledger.quiet && this.#options.ledger.status === Status.idle;
+  }
+
   // ---- refusals ----
 
-  #refuse(op: number, error: GatewayError, statement?: Statement): Decision {
+  #refuse(op: number, frame: Buffer, thrown: unknown, statement?: Statement): Decision {
     const { ledger } = this.#options;
+    const error = this.#options.fault(thrown);
     const followed = this.#book.refused(statement, error);
     if (ledger.spoilt) {
       this.#options.unplaceable(error);
       return undefined;
     }
-    const idle = ledger.quiet && ledger.status === Status.idle;
-    if (idle && !this.#book.leavesUnnamed) return this.#refuseHere(op, error, followed);
+    if (this.#idle && !this.#book.leavesUnnamed) return this.#refuseHere(op, error, followed);
     ledger.sent(op, Kind.mask, { ...followed, error });
-    return poison(op);
+    return poison(op, frame);
   }
 
   /** The server is idle and need not know: we answer, and drop what belongs to the refused message. */

@@ -3,14 +3,17 @@
  * answer of ours goes, what an error swallows. The rules, each tried against a server, are in README.md beside this file.
  */
 import { Backend } from '../wire/frames.ts';
-import { ASIDE, Answer, answerTo } from './answers.ts';
+import { ASIDE, Answer, answerTo, verdictOfError } from './answers.ts';
 import { Entries, Kind, Op, kindOf, opOf } from './entries.ts';
 import type { Note } from './entries.ts';
-import { Uncertainty } from './uncertainty.ts';
+import { BLIND, Uncertainty } from './uncertainty.ts';
 import { Verdict } from './verdict.ts';
 
 /** ReadyForQuery's status byte (manual, 55.7): idle, in a transaction, in a failed one. */
 export const Status = { idle: 0x49, transaction: 0x54, failed: 0x45 } as const;
+
+/** Operations that end in ReadyForQuery: it comes without another word of the client. */
+const ENDS_READY = (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.sync);
 
 const isExtended = (op: number): boolean => op >= Op.parse && op <= Op.execute;
 
@@ -27,6 +30,7 @@ export class Ledger {
   #batch = false;
   #tainted = false;
   #uncertain: Uncertainty | undefined;
+  #answerLost = false;
 
   /** The newest status byte of ReadyForQuery: the only truth about the transaction. */
   get status(): number {
@@ -54,6 +58,10 @@ export class Ledger {
   get tainted(): boolean {
     return this.#tainted;
   }
+  /** An answer of ours stood behind a COPY that failed uncertainly: nobody knows any more whether it is due. */
+  get answerLost(): boolean {
+    return this.#answerLost;
+  }
   get skipping(): boolean {
     return this.#skipping;
   }
@@ -71,8 +79,13 @@ export class Ledger {
   get answered(): boolean {
     return this.#entries.length === 0 && this.#uncertain === undefined;
   }
-  get copyIn(): boolean {
-    return this.#copyIn;
+  /** ReadyForQuery will come by itself. Answers to extended messages alone may stay in the server's buffer for ever. */
+  get endsReady(): boolean {
+    return !this.stuck && this.#entries.has(ENDS_READY);
+  }
+  /** What is owed will not come whatever we wait: COPY wants data, or the order of answers is lost. */
+  get stuck(): boolean {
+    return this.spoilt || (this.#copyIn && !this.#entries.has(1 << Op.copyEnd));
   }
   /** The next answer is ours to give: call {@link takeLocal}. */
   get localReady(): boolean {
@@ -141,7 +154,7 @@ export class Ledger {
     const entry = this.#entries.head;
     if (entry === 0) return { verdict: this.#errorOutOfTheBlue() };
     const note = this.#entries.headNote;
-    const verdict = VERDICT_OF_ERROR[kindOf(entry)] ?? Verdict.broken;
+    const verdict = verdictOfError(kindOf(entry));
     const eaten = this.#copyIn ? this.#syncsAhead() : 0;
     this.#copyIn = false;
     if (eaten > 0) this.#becomeUncertain(isExtended(opOf(entry)));
@@ -174,8 +187,13 @@ export class Ledger {
 
   /** After an error in the extended protocol the server discards everything up to the next Sync, a Query included. */
   #dropToSync(): void {
-    while (this.#entries.length > 0 && opOf(this.#entries.head) !== Op.sync)
-      this.#entries.shift()?.dropped?.();
+    const notes: Note[] = [];
+    while (this.#entries.length > 0 && opOf(this.#entries.head) !== Op.sync) {
+      const note = this.#entries.shift();
+      if (note) notes.push(note);
+    }
+    // Each takes back what it changed on top of those before it.
+    for (const note of notes.toReversed()) note.dropped?.();
     this.#skipping = this.#entries.length === 0;
   }
 
@@ -190,22 +208,16 @@ export class Ledger {
 
   #copySucceeded(): void {
     this.#copyIn = false;
-    for (let syncs = this.#syncsAhead(); syncs > 0; syncs -= 1) this.#entries.remove(1);
-    if (this.#entries.length > 1 && opOf(this.#entries.at(1)) === Op.copyEnd) this.#entries.remove(1);
+    this.#entries.removeBehindHead(this.#syncsAhead());
+    if (this.#entries.length > 1 && opOf(this.#entries.at(1)) === Op.copyEnd)
+      this.#entries.removeBehindHead(1);
   }
 
   // ---- uncertain ----
 
   /** See {@link Uncertainty}; while there is one, nothing of ours may be sent but its probe. */
-  get wantsProbe(): boolean {
-    return this.#uncertain?.wantsProbe ?? false;
-  }
-  get probing(): boolean {
-    return this.#uncertain?.probing ?? false;
-  }
-
-  probe(): void {
-    this.#uncertain?.probe();
+  get uncertain(): Uncertainty | undefined {
+    return this.#uncertain;
   }
 
   #becomeUncertain(skips: boolean): void {
@@ -214,6 +226,7 @@ export class Ledger {
     let certain = false;
     while (this.#entries.length > 0) {
       const op = opOf(this.#entries.head);
+      this.#answerLost ||= this.localReady;
       const note = this.#entries.shift();
       certain ||= op !== Op.sync;
       note?.dropped?.();
@@ -230,16 +243,3 @@ export class Ledger {
     return Verdict.hide;
   }
 }
-
-const BLIND = {
-  pass: Verdict.pass,
-  hide: Verdict.hide,
-  settled: Verdict.hide,
-  broken: Verdict.broken,
-} as const;
-
-const VERDICT_OF_ERROR: Readonly<Record<number, Verdict>> = {
-  [Kind.forward]: Verdict.pass,
-  [Kind.swallow]: Verdict.hide,
-  [Kind.mask]: Verdict.mask,
-};

@@ -10,6 +10,7 @@ import {
   encodeParse,
   encodeQuery,
 } from '../wire/to-server.ts';
+import { HEADER_BYTES } from '../wire/frames.ts';
 import { Op } from './entries.ts';
 
 /** A syntax error whatever the settings; it appears in the server's log and says there what happened. */
@@ -18,18 +19,19 @@ const TEXT = 'postern refused this statement, the client got the reason';
 /** A guessable name was executed when the client owned it. */
 const unknownName = (): string => `postern_${randomBytes(16).toString('hex')}`;
 
-/** The message to send instead of a refused one with operation `op`. */
-export function poison(op: number): Buffer {
+/** The message to send instead of the refused one in `frame` with operation `op`; its beginning is enough. */
+export function poison(op: number, frame: Buffer): Buffer {
   switch (op) {
     case Op.query:
       return encodeQuery(TEXT);
     case Op.parse:
-      return encodeParse('', TEXT);
-    case Op.bind:
-      return encodeBind('', unknownName());
+      // One without a name drops the unnamed statement even if it fails, one with a name does not.
+      return encodeParse(frame[HEADER_BYTES] === 0 ? '' : unknownName(), TEXT);
     case Op.execute:
       return encodeExecute(unknownName());
-    default:
+    case Op.functionCall:
       return encodeFunctionCall(0);
+    default:
+      return encodeBind('', unknownName());
   }
 }

@@ -24,7 +24,8 @@ class Names {
     }
     this.#put(name, text);
     return () => {
-      this.#put(name, before);
+      // Not if it has been changed again since, behind the Sync that ended the error.
+      if (this.#texts.get(name) === text) this.#put(name, before);
     };
   }
 

@@ -36,7 +36,7 @@ export interface RelayOptions {
 }
 
 /** Why the client is not read at present: bits. */
-const Pause = { full: 1, held: 2, probe: 4 } as const;
+const Pause = { full: 1, held: 2, probe: 4, unread: 8 } as const;
 
 /** One per session; ends once, and then `done` resolves. */
 export class Relay {
@@ -62,12 +62,11 @@ export class Relay {
       log,
       encoding: () => server.parameters.get('client_encoding'),
       unplaceable: (error) => {
+        this.#fromClient.stop();
         this.end(error);
       },
     });
-    const settled = (): void => {
-      this.#settled();
-    };
+    const settled = (): void => this.#settled();
     this.#gate = gate;
     this.#fromClient = new FromClient({
       ledger,
@@ -81,12 +80,9 @@ export class Relay {
         else this.#unpause(Pause.held);
         settled();
       },
-      terminated: () => {
-        this.#ending.terminated();
-      },
-      violated: (error) => {
-        this.#ending.speak(error, 'answered', 'ended');
-      },
+      terminated: () => this.#ending.terminated(),
+      violated: (error) => this.#ending.speak(error, 'answered', 'ended'),
+      failed: (error) => this.end(error),
     });
     this.#fromServer = new FromServer({
       ledger,
@@ -102,9 +98,7 @@ export class Relay {
         const fields = { sqlstate: error.sqlstate, server_sqlstate: code };
         options.log.info(fields, 'statement refused');
       },
-      broken: (why) => {
-        this.#ending.serverBroke(why);
-      },
+      broken: (why) => this.#ending.serverBroke(why),
     });
     let ended: (end: RelayEnd) => void = () => {};
     this.done = new Promise((resolve) => {
@@ -120,27 +114,19 @@ export class Relay {
   /** Takes over both channels; ReadyForQuery has been sent to the client. */
   start(): void {
     const { client, server } = this.#options;
+    if (this.#ending.decided) return;
     client.listen({
-      bytes: (chunk) => {
-        this.#fromClient.receive(chunk);
-      },
+      bytes: (chunk) => this.#fromClient.receive(chunk),
       drained: () => {
         server.channel.resume();
+        this.#unpause(Pause.unread);
       },
-      closed: () => {
-        this.#ending.clientLost();
-      },
+      closed: () => this.#ending.clientLost(),
     });
     server.channel.listen({
-      bytes: (chunk) => {
-        this.#fromServer.receive(chunk);
-      },
-      drained: () => {
-        this.#unpause(Pause.full);
-      },
-      closed: () => {
-        this.#ending.serverLost();
-      },
+      bytes: (chunk) => this.#fromServer.receive(chunk),
+      drained: () => this.#unpause(Pause.full),
+      closed: () => this.#ending.serverLost(),
     });
     server.channel.resume();
     client.resume();
@@ -182,10 +168,13 @@ export class Relay {
     this.#settled();
   }
 
-  /** The client's CancelRequest: cancels what runs, if anything; resolves when it can no longer hit something else. */
+  /**
+   * The client's CancelRequest: cancels what runs, if anything, else the wait for a hook; resolves when it can no
+   * longer hit something else.
+   */
   async cancel(): Promise<void> {
-    const { answered, probing } = this.#ledger;
-    if (this.#ending.decided || this.#gate.cancel() || answered || probing) return;
+    const { answered, uncertain, endsReady } = this.#ledger;
+    if (this.#ending.decided || uncertain?.probing || (!endsReady && this.#gate.cancel()) || answered) return;
     await this.#ending.cancel();
     this.#settled();
   }
@@ -198,6 +187,7 @@ export class Relay {
 
   #settled(): void {
     if (this.#ending.decided) return;
+    if (this.#ledger.answerLost) this.#gate.lost();
     if (this.#fromServer.atBorder) this.#speak();
     this.#probe();
     this.#showState();
@@ -205,24 +195,31 @@ export class Relay {
   }
 
   #speak(): void {
-    while (this.#ledger.localReady) this.#options.client.write(this.#ledger.takeLocal());
-    for (const notice of this.#notices.splice(0)) this.#options.client.write(notice);
+    while (this.#ledger.localReady) this.#say(this.#ledger.takeLocal());
+    for (const notice of this.#notices.splice(0)) this.#say(notice);
+  }
+
+  /** A client that does not read our answers is not asked for more questions. */
+  #say(bytes: Buffer): void {
+    if (!this.#options.client.write(bytes)) this.#pause(Pause.unread);
   }
 
   /** See the ledger's `uncertain`: a Close of a name nobody has, whose answer tells where the client's answers end. */
   #probe(): void {
-    if (this.#ledger.wantsProbe && this.#fromClient.atBorder) {
+    const { uncertain } = this.#ledger;
+    if (uncertain?.wantsProbe && this.#fromClient.atBorder && !this.#ending.cancelling) {
       this.#pause(Pause.probe);
-      this.#ledger.probe();
+      uncertain.probe();
       const name = `postern_${randomBytes(16).toString('hex')}`;
       this.#options.server.channel.write(Buffer.concat([encodeClose('S', name), SYNC]));
-    } else if ((this.#paused & Pause.probe) !== 0 && !this.#ledger.probing) {
+    } else if ((this.#paused & Pause.probe) !== 0 && !uncertain?.probing) {
       this.#unpause(Pause.probe);
     }
   }
 
   #showState(): void {
-    const state = this.#restful ? (STATES.get(this.#ledger.status) ?? 'active') : 'active';
+    const state =
+      this.#restful && !this.#fromClient.waiting ? (STATES.get(this.#ledger.status) ?? 'active') : 'active';
     if (state === this.#state) return;
     this.#state = state;
     this.#options.stateChanged(state);

@@ -62,6 +62,11 @@ export class StatementBook {
     return this.#prepared.unnamed;
   }
 
+  /** No transaction is open: no portal has survived. */
+  transactionEnded(): void {
+    this.#prepared.transactionEnded();
+  }
+
   /** What the ledger keeps for a message that is sent. @throws GatewayError `program_limit_exceeded` for too many names */
   sent(type: number, frame: Buffer, statement: Statement | undefined): Note | undefined {
     const undo = this.#remember(type, frame, statement);

@@ -5,26 +5,35 @@
  */
 import { Backend } from '../wire/frames.ts';
 import { Op } from './entries.ts';
+import { Verdict } from './verdict.ts';
 
 /** What to do with a message of the server meanwhile; `settled` is the end of it. */
 export type BlindVerdict = 'pass' | 'hide' | 'settled' | 'broken';
 
+/** What that is to the relay. */
+export const BLIND: Readonly<Record<BlindVerdict, Verdict>> = {
+  pass: Verdict.pass,
+  hide: Verdict.hide,
+  settled: Verdict.hide,
+  broken: Verdict.broken,
+};
+
 /** From the error of the COPY to the probe's answer, or to the end of the session. */
 export class Uncertainty {
-  /** The server discards everything up to a Sync: the COPY was an Execute. */
-  readonly #skips: boolean;
-  #lastIsSync = false;
+  /** The client's last message is a Sync: one of ours changes nothing then. At first so if the COPY was a Query. */
+  #synced: boolean;
   /** Another COPY may have begun, which would take the probe for its data, or a Close has the probe's own answer. */
   #risky = false;
   #probe: 'no' | 'close' | 'sync' = 'no';
 
+  /** `skips`: the server discards everything up to a Sync, as the COPY was an Execute. */
   constructor(skips: boolean) {
-    this.#skips = skips;
+    this.#synced = !skips;
   }
 
   /** True when a probe would tell: hold the client, send Close(a random name) and Sync, and say so by {@link probe}. */
   get wantsProbe(): boolean {
-    return this.#probe === 'no' && !this.#risky && (!this.#skips || this.#lastIsSync);
+    return this.#probe === 'no' && !this.#risky && this.#synced;
   }
 
   get probing(): boolean {
@@ -37,7 +46,7 @@ export class Uncertainty {
 
   /** The client's next message. Only what comes behind the failed COPY's end is told here: its Syncs are certain. */
   sent(op: number): void {
-    this.#lastIsSync = op === Op.sync || (this.#lastIsSync && op === Op.copyEnd);
+    this.#synced = op === Op.sync || (this.#synced && op === Op.copyEnd);
     this.#risky ||= op === Op.query || op === Op.execute || op === Op.functionCall || op === Op.close;
   }
 

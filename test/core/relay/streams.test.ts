@@ -73,6 +73,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     terminated() {},
     walked() {},
     violated: (error) => (violation = error.message),
+    failed: (error) => (violation = error.message),
   });
   // As the sockets do it: every chunk lies in the same memory.
   const shared = Buffer.alloc(65_536);
