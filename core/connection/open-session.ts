@@ -140,7 +140,9 @@ export class OpenSession implements LoginSession<FactName, FactName> {
 
   /** One at a time, in the order of the calls. */
   renew(facts: Partial<Facts>): Promise<void> {
-    const renewal = this.#renewal.then(() => this.#renew(facts));
+    // Of its own: what is checked is what comes into force.
+    const stated = { ...facts };
+    const renewal = this.#renewal.then(() => this.#renew(stated));
     this.#renewal = renewal.catch(() => {});
     return renewal;
   }

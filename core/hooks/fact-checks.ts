@@ -77,12 +77,15 @@ export function requireEnforced(plugins: readonly AnyPlugin[], rules: TokenRules
   );
 }
 
-/** Checks facts that shall replace known ones, rules included; the first error rejects. */
+/** Checks facts that shall replace known ones, rules included; the first error rejects, and so does a fact taken away. */
 export async function renewFacts(
   plugins: readonly AnyPlugin[],
   session: Session,
   facts: Readonly<Partial<Facts>>,
 ): Promise<void> {
+  const names = Object.keys(facts) as FactName[];
+  const gone = names.find((name) => facts[name] === undefined);
+  if (gone) throw new Error(`the fact '${gone}' cannot be undefined`);
   requireEnforced(plugins, facts.rules);
-  await runChecks(plugins, session, facts, Object.keys(facts) as FactName[], true);
+  await runChecks(plugins, session, facts, names, true);
 }
