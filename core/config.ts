@@ -118,7 +118,12 @@ export interface AdminOptions {
   /** Default 9432; 0 takes a free one. */
   readonly port?: number;
   /** Who may use routes that are not public: tokens whose `claim` is, or contains, `value`. Default: nobody. */
-  readonly operators?: { readonly claim: string; readonly value: string };
+  readonly operators?: {
+    readonly claim: string;
+    readonly value: string;
+    /** Whose tokens: another issuer cannot make operators. Default: every issuer `jwt` accepts. */
+    readonly issuer?: string;
+  };
 }
 
 /** The whole config. `L` is the plugin list as the compiler sees it, so that a wrong order does not compile. */

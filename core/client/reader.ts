@@ -59,6 +59,8 @@ export class Reader implements ChannelListener {
   release(): void {
     this.channel.pause();
     this.channel.unshift(this.#store.subarray(0, this.#length));
+    // A session keeps its reader, and a token may have made this large.
+    this.#store = Buffer.alloc(0);
     this.#length = 0;
   }
 

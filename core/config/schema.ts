@@ -125,6 +125,7 @@ const admin = object<AdminOptions>({
   operators: object<NonNullable<AdminOptions['operators']>>({
     claim: text('the name of a claim'),
     value: text('a value of that claim'),
+    issuer: text('the issuer of operators').optional(),
   }).optional(),
 });
 

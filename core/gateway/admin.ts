@@ -97,9 +97,10 @@ export class AdminServer {
     }
   }
 
-  #isOperator({ claims }: Identity): boolean {
+  #isOperator({ claims, issuer }: Identity): boolean {
     const { operators } = this.#options.admin;
     if (!operators || !Object.hasOwn(claims, operators.claim)) return false;
+    if (operators.issuer !== undefined && operators.issuer !== issuer) return false;
     const claim = claims[operators.claim];
     return claim === operators.value || (Array.isArray(claim) && claim.includes(operators.value));
   }

@@ -1,5 +1,6 @@
 /** Cancel keys of our own: what a client sends to stop its running statement, never the server's key. */
 import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
+import { cancelKeyLength } from '../wire/version.ts';
 
 /** What BackendKeyData tells a client (manual, 55.7). */
 export interface CancelKey {
@@ -12,8 +13,6 @@ interface Holder {
   cancel(): Promise<void>;
 }
 
-/** Bytes of a secret under protocol 3.0, where a longer one makes libpq give up, and from 3.2 on. */
-const SECRET_BYTES = { old: 4, new: 32 };
 /** Process ids are positive 32-bit integers for every driver. */
 const LARGEST_ID = 0x7fffffff;
 
@@ -27,7 +26,7 @@ export class CancelKeys {
 
   /** Makes an unguessable key for a session; `cancel` runs when a client presents it. `minor` is the protocol's. */
   issue(minor: number, cancel: () => Promise<void>): CancelKey {
-    const secret = randomBytes(minor >= 2 ? SECRET_BYTES.new : SECRET_BYTES.old);
+    const secret = randomBytes(cancelKeyLength(minor));
     let processId = randomInt(1, LARGEST_ID);
     while (this.#holders.has(processId)) processId = randomInt(1, LARGEST_ID);
     this.#holders.set(processId, { secret, cancel });

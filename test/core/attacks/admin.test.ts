@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { expect, test } from 'vitest';
 import type { AnyPlugin } from '../../../core/plugin.ts';
+import { jwt } from '../../../plugins/jwt/index.ts';
 import { issuer } from '../../support/token.ts';
 import { attacked } from './attacked.ts';
 
@@ -87,6 +88,19 @@ test('a token whose rules only sessions enforce opens nothing here', async () =>
     });
     expect([postern, status]).toEqual([postern, 401]);
   }
+});
+
+test('another issuer makes no operators where the config names one', async () => {
+  const partner = issuer({ issuer: 'https://partner.example', algorithms: ['ES256'] });
+  const both = jwt({ issuers: [here.keys.options, partner.options] });
+  const admin = { port: 0, operators: { claim: 'groups', value: 'dba', issuer: here.keys.issuer } };
+  const { adminPort } = await here.gateway({ plugins: [both, mounting], admin });
+  const get = async (token: string): Promise<number> => {
+    const headers = { authorization: `Bearer ${token}` };
+    return (await fetch(`http://127.0.0.1:${adminPort}/sessions`, { headers })).status;
+  };
+  expect(await get(here.keys.sign({ groups: 'dba' }))).toBe(200);
+  expect(await get(partner.sign({ groups: 'dba' }))).toBe(403);
 });
 
 test('no spelling of a path leads past the question who is asking', async () => {
