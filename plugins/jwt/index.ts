@@ -1,6 +1,13 @@
 /** Tokens as passwords: verifies a JWT (RFC 7519) before PostgreSQL sees a byte and states who it is for. */
 import { GatewayError } from '../../core/index.ts';
-import type { Disposer, GatewayHandle, Identity, LoginSession, Plugin } from '../../core/index.ts';
+import type {
+  Disposer,
+  GatewayHandle,
+  Identity,
+  LoginSession,
+  Plugin,
+  TokenVerifier,
+} from '../../core/index.ts';
 import { openIssuers } from './issuers.ts';
 import type { JwtOptions } from './options.ts';
 import { parsePolicy } from './policy.ts';
@@ -50,8 +57,22 @@ function endWithToken(session: LoginSession<never, Own>, identity: Identity): vo
   session.endAt(identity.expiresAt, new GatewayError('admin_shutdown', 'the token has expired', { hint }));
 }
 
+function lent(verify: Verify): TokenVerifier {
+  return {
+    async verify(token) {
+      try {
+        const { identity, rules } = await verify(token);
+        if (Object.keys(rules).length === 0) return identity;
+        throw new TokenRefused('carries rules, which only sessions keep');
+      } catch (error) {
+        throw refusal(error, UNIFORM);
+      }
+    },
+  };
+}
+
 /**
- * Verifies tokens and provides `identity` and `rules`, and the service `verifier`.
+ * Verifies tokens and provides `identity` and `rules`, and the service `verifier` unless another `jwt` above does.
  * @throws ConfigError that names the option, such as `jwt.issuers[0].jwks`
  * @example jwt({ issuers: [{ issuer: 'https://id.example', audience: 'postern', jwks: 'https://id.example/jwks.json' }] })
  */
@@ -64,17 +85,8 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt'> {
     async setup(gateway: GatewayHandle): Promise<Disposer> {
       const { issuers, close } = await openIssuers(policy, gateway);
       verify = tokenVerifier(policy, issuers);
-      gateway.provide('verifier', {
-        async verify(token) {
-          try {
-            const { identity, rules } = await verify(token);
-            if (Object.keys(rules).length === 0) return identity;
-            throw new TokenRefused('carries rules, which only sessions keep');
-          } catch (error) {
-            throw refusal(error, UNIFORM);
-          }
-        },
-      });
+      // Of several, each for its own listeners, the first one vouches for operators.
+      if (!gateway.service('verifier')) gateway.provide('verifier', lent(verify));
       return close;
     },
     async onAuth(session) {
