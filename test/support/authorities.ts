@@ -14,7 +14,7 @@ import {
   X509CertificateGenerator,
   cryptoProvider,
 } from '@peculiar/x509';
-import type { JsonName, X509Certificate } from '@peculiar/x509';
+import type { JsonNameParams, X509Certificate } from '@peculiar/x509';
 import type { AuthorityFiles } from '../../core/upstream/certificate/authority.ts';
 
 /** What an authority may be like; everything has a default. */
@@ -22,7 +22,7 @@ export interface AuthorityOptions {
   /** Default P-256. */
   readonly keyType?: 'P-256' | 'P-384' | 'P-521' | 'RSA' | 'Ed25519';
   /** Default CN `gateway authority`. */
-  readonly subject?: JsonName;
+  readonly subject?: JsonNameParams;
   /** Milliseconds since the epoch. Default: a day ago. */
   readonly from?: number;
   /** Milliseconds since the epoch. Default: in a day. */
@@ -89,7 +89,7 @@ export async function makeAuthority(
 ): Promise<MadeAuthority> {
   const algorithm: object = ALGORITHMS[options.keyType ?? 'P-256'];
   const keys = await webcrypto.subtle.generateKey(algorithm as never, true, ['sign', 'verify']);
-  const pair = keys as webcrypto.CryptoKeyPair;
+  const pair: webcrypto.CryptoKeyPair = keys;
   const certificate = await certify(pair, options);
   const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', pair.privateKey));
   const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
