@@ -18,5 +18,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // What is waited for comes within milliseconds, unless the machine is busy with something else.
+    expect: { poll: { timeout: 10_000 } },
   },
 });

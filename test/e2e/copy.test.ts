@@ -112,7 +112,7 @@ describe.skipIf(!hasProc).concurrent('the gateway', () => {
     socket.write(query(sql));
     while (answer.bytes < 64 * MIB) await once(socket, 'data');
     socket.pause();
-    await expect.poll(() => waitsFor('ClientWrite', 'reader'), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => waitsFor('ClientWrite', 'reader')).toBe(true);
     const { now: stopped, peak: running } = gateway.memory;
     gateway.forgetPeak();
     const { bytes } = answer;
@@ -140,7 +140,7 @@ describe.skipIf(!hasProc).concurrent('the gateway', () => {
       socket,
       rowsOf(4_096, (i) => `${i}\t${String(i % 10).repeat(65_536)}\n`),
     );
-    await expect.poll(() => waitsFor('advisory', 'writer'), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => waitsFor('advisory', 'writer')).toBe(true);
     expect(await takenBy(socket, base)).toBeLessThan(IN_SOCKETS);
     await sleep(LOCKED_MS);
     lock.close();

@@ -2,7 +2,7 @@
 import { DatabaseError } from 'pg';
 import type { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { ESCAPES } from '../support/escapes.ts';
+import { ESCAPES, HARMLESS_STARTUPS, REFUSED_STARTUPS } from '../support/escapes.ts';
 import { prepareCheckout } from '../support/gateway-process.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { OwnPostgres } from '../support/postgres.ts';
@@ -202,41 +202,13 @@ describe('the startup packet', () => {
     }
   }
 
-  test.each([
-    { role: 'writer' },
-    { RoLe: 'writer' },
-    { session_authorization: 'postgres' },
-    { search_path: 'evil' },
-    { row_security: 'off' },
-    { session_preload_libraries: 'auto_explain' },
-    { 'request.jwt.claims': '{"role":"writer"}' },
-    { options: '-c role=writer' },
-    { options: '-crole=writer' },
-    { options: '--role=writer' },
-    { options: '--session_authorization=postgres' },
-    { options: '--session-authorization=postgres' },
-    { options: '-c\trole=writer' },
-    { options: '-c ro\\le=writer' },
-    { options: '-c application_name=a\\ -c\\ role=writer -c role=writer' },
-    { options: '-c DateStyle=ISO -c search_path=evil' },
-    { options: '-d5' },
-    { options: '-f i -c role=writer' },
-    { options: '-O' },
-    { options: '--' },
-  ])('with %j is refused, and PostgreSQL sees nothing of it', async (parameters) => {
+  test.each(REFUSED_STARTUPS)('with %j is refused, and PostgreSQL sees nothing of it', async (parameters) => {
     const before = postgres.log();
     expect(await outcome(parameters)).toMatch(/^(08P01|22023|42601|0A000|28000)$/);
     expect(postgres.log()).toBe(before);
   });
 
-  test.each([
-    { application_name: "x'; set role writer; --" },
-    { application_name: '-c role=writer' },
-    { options: '-c application_name=a\\ -c\\ role=writer' },
-    { options: '-c TimeZone=UTC -c DateStyle=German' },
-    { replication: 'off' },
-    { '_pq_.role': 'writer' },
-  ])('with %j opens a session as the mapped role', async (parameters) => {
+  test.each(HARMLESS_STARTUPS)('with %j opens a session as the mapped role', async (parameters) => {
     const got = await outcome(parameters);
     expect(got).toBe('reader reader');
   });

@@ -14,9 +14,6 @@ import { OUTBURSTS, moodyServer, portOf, strangeServers } from '../support/stran
 import { startTokenGateway } from '../support/token-gateway.ts';
 import type { TokenGateway } from '../support/token-gateway.ts';
 
-/** Whatever else the machine does, this is a failure; in milliseconds. */
-const LATE = { timeout: 10_000 };
-
 let postgres: OwnPostgres;
 let front: TokenGateway;
 /** Each is a database entry of its name. */
@@ -70,7 +67,7 @@ async function balanced(load: Load): Promise<void> {
 async function baseline(sessions: number): Promise<number> {
   const clients = await Promise.all(Array.from({ length: sessions }, () => front.login('writer')));
   await Promise.all(clients.map((client) => client.end()));
-  await expect.poll(writers, LATE).toBe(0);
+  await expect.poll(writers).toBe(0);
   return hasProc ? settled() : 0;
 }
 
@@ -86,8 +83,8 @@ async function settled(): Promise<number> {
 }
 
 async function nothingLeft(files: number): Promise<void> {
-  await expect.poll(writers, LATE).toBe(0);
-  if (hasProc) await expect.poll(() => front.gateway.descriptors, LATE).toBe(files);
+  await expect.poll(writers).toBe(0);
+  if (hasProc) await expect.poll(() => front.gateway.descriptors).toBe(files);
 }
 
 /** Clients in the middle of their transactions, whose ids begin with `first`. */
@@ -95,7 +92,7 @@ async function busy(clients = 6, first = 1): Promise<Load> {
   const load = new Load(first).start(
     await Promise.all(Array.from({ length: clients }, () => front.login('writer'))),
   );
-  await expect.poll(() => load.confirmed.size, LATE).toBeGreaterThan(20);
+  await expect.poll(() => load.confirmed.size).toBeGreaterThan(20);
   return load;
 }
 
@@ -163,10 +160,10 @@ describeWith('psql', (psql) => {
     const child = scripted(text);
     const begun = `select from pg_stat_activity where usename = 'writer' and wait_event = '${event}'
       and (xact_start is not null) and query !~ '^begin'`;
-    if (event === '') await expect.poll(active, LATE).toBe(1);
-    else await expect.poll(async () => (await postgres.sql(begun)).length, LATE).toBe(1);
+    if (event === '') await expect.poll(active).toBe(1);
+    else await expect.poll(async () => (await postgres.sql(begun)).length).toBe(1);
     child.kill('SIGKILL');
-    await expect.poll(writers, LATE).toBe(0);
+    await expect.poll(writers).toBe(0);
     expect(await ledger()).toEqual(new Set());
     await nothingLeft(files);
   });
@@ -197,16 +194,17 @@ describe('the gateway', () => {
     const slow = await front.login('writer');
     await slow.query('begin; insert into ledger values (-1)');
     front.gateway.signal('SIGTERM');
-    await expect.poll(() => front.gateway.lines('draining'), LATE).toHaveLength(1);
+    await expect.poll(() => front.gateway.lines('draining')).toHaveLength(1);
     // A second signal so soon would be the same Ctrl-C, heard twice.
     await sleep(400);
-    const ended = front.gateway.ended();
+    const told = once(slow, 'error');
     front.gateway.signal('SIGTERM');
-    expect(await ended).toBe(0);
+    expect(await front.gateway.ended()).toBe(0);
     expect(front.gateway.lines('the drain timeout is over')).toEqual([]);
+    expect((await told)[0]).toMatchObject({ code: '57P01' });
     await expect(slow.query('commit')).rejects.toThrow();
     expect(await ledger()).toEqual(new Set());
-    await expect.poll(writers, LATE).toBe(0);
+    await expect.poll(writers).toBe(0);
   });
 
   test('killed under load leaves PostgreSQL with what was confirmed and no process', async () => {
@@ -214,7 +212,7 @@ describe('the gateway', () => {
     front.gateway.signal('SIGKILL');
     await load.done();
     expect(load.ends).toHaveLength(6);
-    await expect.poll(writers, LATE).toBe(0);
+    await expect.poll(writers).toBe(0);
     await balanced(load);
   });
 

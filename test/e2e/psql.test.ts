@@ -14,9 +14,6 @@ import { describeWith } from '../support/programs.ts';
 import { startTokenGateway } from '../support/token-gateway.ts';
 import type { TokenGateway } from '../support/token-gateway.ts';
 
-/** Whatever else the machine does, this is a failure; in milliseconds. */
-const LATE = { timeout: 10_000 };
-
 let postgres: OwnPostgres;
 let files: Certificates;
 let front: TokenGateway;
@@ -117,12 +114,10 @@ describeWith('psql', (psql) => {
     let heard = '';
     listener.stdout.on('data', (chunk: Buffer) => (heard += String(chunk)));
     listener.stdin.write("listen news; select 'ready';\n");
-    await expect.poll(() => heard, LATE).toBe('ready\n');
+    await expect.poll(() => heard).toBe('ready\n');
     await sender.query("notify news, 'from the other'");
     listener.stdin.end('select 1;\n');
-    await expect
-      .poll(() => heard, LATE)
-      .toMatch(/notification "news" with payload "from the other" received/);
+    await expect.poll(() => heard).toMatch(/notification "news" with payload "from the other" received/);
     await sender.end();
   });
 
@@ -215,14 +210,14 @@ describeWith('psql', (psql) => {
       let screen = '';
       terminal.stdout.on('data', (chunk: Buffer) => (screen += String(chunk)));
       terminal.stdin.write('select 1 from pg_sleep(600) /* mine */;\n');
-      await expect.poll(() => running('mine'), LATE).toBe(1);
-      await expect.poll(() => running('bystander'), LATE).toBe(1);
+      await expect.poll(() => running('mine')).toBe(1);
+      await expect.poll(() => running('bystander')).toBe(1);
       terminal.stdin.write('\x03');
-      await expect.poll(() => screen, LATE).toContain('ERROR:  canceling statement due to user request');
+      await expect.poll(() => screen).toContain('ERROR:  canceling statement due to user request');
       terminal.stdin.write("select 'goes' || ' on';\n");
-      await expect.poll(() => screen, LATE).toContain('goes on');
+      await expect.poll(() => screen).toContain('goes on');
       terminal.stdin.write('begin; select 1/0;\nselect 1;\n');
-      await expect.poll(() => screen, LATE).toContain('current transaction is aborted');
+      await expect.poll(() => screen).toContain('current transaction is aborted');
       expect(await running('mine')).toBe(0);
       expect(await running('bystander')).toBe(1);
       terminal.stdin.write('\\q\n');

@@ -49,3 +49,37 @@ export const ESCAPES = [
   "copy rows from '/etc/passwd'",
   "load 'auto_explain'",
 ] as const;
+
+/** Parameters of a StartupMessage by which a client would choose who or where it is: all are refused. */
+export const REFUSED_STARTUPS: readonly Record<string, string>[] = [
+  { role: 'writer' },
+  { RoLe: 'writer' },
+  { session_authorization: 'postgres' },
+  { search_path: 'evil' },
+  { row_security: 'off' },
+  { session_preload_libraries: 'auto_explain' },
+  { 'request.jwt.claims': '{"role":"writer"}' },
+  { options: '-c role=writer' },
+  { options: '-crole=writer' },
+  { options: '--role=writer' },
+  { options: '--session_authorization=postgres' },
+  { options: '--session-authorization=postgres' },
+  { options: '-c\trole=writer' },
+  { options: '-c ro\\le=writer' },
+  { options: '-c application_name=a\\ -c\\ role=writer -c role=writer' },
+  { options: '-c DateStyle=ISO -c search_path=evil' },
+  { options: '-d5' },
+  { options: '-f i -c role=writer' },
+  { options: '-O' },
+  { options: '--' },
+];
+
+/** Parameters that look like it and are harmless: the session is opened as the mapped role. */
+export const HARMLESS_STARTUPS: readonly Record<string, string>[] = [
+  { application_name: "x'; set role writer; --" },
+  { application_name: '-c role=writer' },
+  { options: '-c application_name=a\\ -c\\ role=writer' },
+  { options: '-c TimeZone=UTC -c DateStyle=German' },
+  { replication: 'off' },
+  { '_pq_.role': 'writer' },
+];
