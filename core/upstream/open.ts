@@ -16,7 +16,7 @@ import { dial } from './dial.ts';
 import type { Dialed } from './dial.ts';
 import { login } from './login.ts';
 import { loginRoleOf } from './login-role.ts';
-import { unreachable } from './refusals.ts';
+import { certificateRefused, loginRefused, unreachable } from './refusals.ts';
 import { applySettings } from './settings.ts';
 import { asksForReplication, startupParameters } from './startup.ts';
 import { tooMighty, verify } from './verify.ts';
@@ -60,7 +60,10 @@ export async function open(request: OpenRequest): Promise<ServerConnection> {
   const late = (): Error => unreachable(new Error(`${request.entry}: no login within ${loginMs} ms`));
   const wanted = { entry: request.entry, login: database.login, role, database: upstream.database };
   const credentials = await within(loginMs, signal, late, (inner) => credentialsOf(wanted, inner));
-  const dialed = await dial(database, signal, { ...timeouts, certificate: credentials.certificate });
+  const { certificate } = credentials;
+  const dialed = await dial(database, signal, { ...timeouts, certificate }).catch((error: unknown) => {
+    throw asRefusal(error);
+  });
   try {
     const step = { ...request, role, credentials, dialed, startup };
     return await within(loginMs, signal, late, (inner) => prepare({ ...step, signal: inner }));
@@ -112,6 +115,8 @@ function checkReplication({ database, role, upstream }: Preparation): void {
 
 /** The wire's decoders say `protocol_violation`: right for a client's bytes, but here the server is to blame. */
 function asRefusal(error: unknown): unknown {
+  // In TLS 1.3 the server's word on a certificate comes after the handshake (RFC 8446 §4.4.2.4).
+  if (certificateRefused(error)) return loginRefused(error);
   return error instanceof GatewayError && error.code === 'protocol_violation' ? unreachable(error) : error;
 }
 

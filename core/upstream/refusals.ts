@@ -43,6 +43,17 @@ export function loginRefused(cause: unknown): GatewayError {
   );
 }
 
+/** The TLS alerts that say no to the certificate shown (RFC 8446 §6.2), as Node names OpenSSL's. */
+const CERTIFICATE_REFUSED =
+  /^ERR_SSL_\w+_ALERT_(UNKNOWN_CA|(BAD|UNSUPPORTED)_CERTIFICATE|CERTIFICATE_\w+|ACCESS_DENIED)$/;
+
+/** Says whether some cause of an error is a server's refusal of the gateway's certificate. */
+export function certificateRefused(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error ? String(error.code) : '';
+  return CERTIFICATE_REFUSED.test(code) || certificateRefused(error.cause);
+}
+
 /** Puts a server's ErrorResponse into one line for the operator's log. */
 export function describeRefusal(error: ServerRefusal): string {
   return `the server said ${error.code || 'no SQLSTATE'}: ${(error.message || 'no message').slice(0, 1000)}`;
