@@ -118,6 +118,8 @@ export interface Relayed extends RawClient {
   readonly relay: Relay;
   readonly server: ServerConnection;
   readonly socket: net.Socket;
+  /** The relay's end of it. */
+  readonly channel: Channel;
 }
 
 /** Through a relay, over a real socket. `options` adds hooks. */
@@ -136,8 +138,9 @@ export async function relayed(
   socket.on('data', (chunk: Buffer) => messages.push(chunk));
   socket.on('error', () => {});
   socket.on('close', () => (closed = true));
+  const channel = await arrival;
   const relay = new Relay({
-    client: await arrival,
+    client: channel,
     server,
     log: { info() {}, warn() {}, error() {} },
     reads: options.query ? 'sql' : 'none',
@@ -158,6 +161,7 @@ export async function relayed(
     relay,
     server,
     socket,
+    channel,
     pid: server.pid,
     messages: messages.list,
     get closed() {

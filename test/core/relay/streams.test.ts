@@ -154,6 +154,7 @@ const SERVER = [
   frame('C', 'SELECT 1'),
   noticeResponse({ severity: 'NOTICE', code: '00000', message: 'note' }),
   parameterStatus('TimeZone', 'UTC'),
+  parameterStatus('search_path', 'schema, '.repeat(9000)),
   frame('A', INT4(1), 'channel', 'payload'),
   errorResponse({ severity: 'ERROR', code: '22012', message: 'division by zero' }),
   readyForQuery('T'),
