@@ -1,18 +1,18 @@
-/** The gateway as a whole: puts the parts together, starts them, drains and stops them. */
+/** The gateway as a whole: puts the parts together, starts them, reloads, drains and stops them. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from './gateway/admin.ts';
-import type { Check } from './gateway/admin.ts';
+import type { Check } from './gateway/admin-routes.ts';
 import { CancelKeys } from './gateway/cancel-keys.ts';
-import { describe } from './client/refuse.ts';
+import { reasonOf } from './client/refuse.ts';
 import type { ResolvedConfig } from './config/resolved.ts';
 import { GatewayError } from './errors.ts';
-import { HookSets } from './hooks.ts';
-import type { House } from './gateway/house.ts';
+import { Generations } from './gateway/generations.ts';
+import type { Shared } from './gateway/house.ts';
 import { Listener } from './gateway/listener.ts';
 import type { Address } from './gateway/listening.ts';
 import { LogSampler } from './gateway/log.ts';
 import type { PinoLogger } from './gateway/log.ts';
-import { PluginSetup, refuseIfStopped } from './gateway/plugin-setup.ts';
+import { refuseIfStopped } from './gateway/plugin-setup.ts';
 import { Pools } from './gateway/pools.ts';
 
 /** Where a started gateway can be reached. */
@@ -30,52 +30,56 @@ const LAST_WORDS_MS = 500;
 
 /** One process's gateway. Starts once and stops once. */
 export class Gateway {
-  readonly #config: ResolvedConfig;
   readonly #log: PinoLogger;
-  readonly #house: House;
-  readonly #running = new AbortController();
+  readonly #shared: Shared = {
+    pools: new Pools(),
+    cancelKeys: new CancelKeys(),
+    sessions: new Set(),
+    sampler: new LogSampler(),
+    draining: false,
+  };
+  readonly #generations: Generations;
   readonly #admin: AdminServer | undefined;
-  readonly #plugins: PluginSetup;
   readonly #listeners: readonly Listener[];
+  #failedAt: Date | undefined;
+  /** Whatever start or reload is under way: the next one waits. Undefined: not started. */
+  #turn: Promise<unknown> | undefined;
   #draining: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
 
   /** @throws ConfigError when a certificate cannot be used */
   constructor(config: ResolvedConfig, log: PinoLogger) {
-    this.#config = config;
     this.#log = log;
-    this.#house = furnish(config, log);
-    this.#admin = config.admin && this.#adminServer(config.admin);
-    const { signal } = this.#running;
-    const { directory } = config;
-    this.#plugins = new PluginSetup({ house: this.#house, signal, directory, admin: this.#admin });
-    this.#listeners = config.listeners.map((listener) => new Listener(listener, this.#house));
+    const checks = (): readonly Check[] => this.#checks();
+    const generations = new Generations(config, { log, checks, shared: this.#shared });
+    this.#generations = generations;
+    const { admin, listeners } = config;
+    this.#admin = admin && new AdminServer(admin, (request) => generations.inForce.answer(request));
+    this.#listeners = listeners.map((listener) => new Listener(listener, () => generations.inForce));
   }
 
   /**
    * Sets the plugins up, then listens. Where something fails, the rest is undone.
    * @throws ConfigError; Error if it was stopped meanwhile
    */
-  async start(): Promise<Started> {
-    try {
-      await this.#plugins.setUp(this.#config.plugins);
-      const admin = await this.#admin?.listen();
-      const listeners = [];
-      for (const listener of this.#listeners) listeners.push(await listener.open());
-      refuseIfStopped(this.#house);
-      for (const { name, host, port } of listeners) this.#log.info({ name, host, port }, 'listening');
-      return { listeners, ...(admin && { admin }) };
-    } catch (error) {
-      await this.stop();
-      // What came up while that took down the rest.
-      await this.#takeDown();
-      throw error;
-    }
+  start(): Promise<Started> {
+    const started = this.#start();
+    this.#turn = started.catch(() => {});
+    return started;
   }
 
-  /** Takes new certificates for the next handshakes. @throws ConfigError, and keeps the old ones */
-  reloadCertificates(): void {
-    for (const listener of this.#listeners) listener.reloadCertificates();
+  /**
+   * Puts a config, or the one that a function loads, in force for new connections; those that are there go on under
+   * theirs. Either all of it is applied or nothing. One reload after the other, in the order of the calls; each is
+   * logged. The plugins must be objects of their own: every config sets its plugins up.
+   * @throws ConfigError for what only a restart can apply; what the load or a plugin's setup throws; Error if the
+   * gateway has not started or is stopped. The config in force stays.
+   */
+  reload(from: ResolvedConfig | (() => Promise<ResolvedConfig>)): Promise<void> {
+    if (!this.#turn) return Promise.reject(new Error('the gateway has not started'));
+    const reloaded = this.#turn.then(() => this.#reload(from));
+    this.#turn = reloaded.catch(() => {});
+    return reloaded;
   }
 
   /**
@@ -93,12 +97,44 @@ export class Gateway {
     return this.#stopping;
   }
 
+  async #start(): Promise<Started> {
+    try {
+      await this.#generations.inForce.setUp();
+      const admin = await this.#admin?.listen();
+      const listeners = [];
+      for (const listener of this.#listeners) listeners.push(await listener.open());
+      refuseIfStopped(this.#shared);
+      for (const { name, host, port } of listeners) this.#log.info({ name, host, port }, 'listening');
+      return { listeners, ...(admin && { admin }) };
+    } catch (error) {
+      await this.stop();
+      // What came up while that took down the rest.
+      await this.#takeDown();
+      throw error;
+    }
+  }
+
+  async #reload(from: ResolvedConfig | (() => Promise<ResolvedConfig>)): Promise<void> {
+    try {
+      refuseIfStopped(this.#shared);
+      const config = typeof from === 'function' ? await from() : from;
+      const changes = await this.#generations.succeed(config);
+      this.#failedAt = undefined;
+      this.#log.info(changes, 'reloaded');
+    } catch (error) {
+      this.#failedAt = new Date();
+      this.#log.error({ reason: error instanceof Error ? reasonOf(error) : 'unknown' }, 'reload failed');
+      throw error;
+    }
+  }
+
   async #drain(): Promise<void> {
-    const { sessions, log } = this.#house;
-    this.#house.draining = true;
+    const { sessions } = this.#shared;
+    const log = this.#log;
+    this.#shared.draining = true;
     log.info({ sessions: sessions.size }, 'draining');
     for (const session of sessions) session.drain(SHUTDOWN);
-    await this.#emptied(this.#config.drainTimeoutMs);
+    await this.#emptied(this.#generations.inForce.config.drainTimeoutMs);
     if (sessions.size > 0) log.warn({ sessions: sessions.size }, 'the drain timeout is over');
     for (const session of sessions) session.end(SHUTDOWN);
     await this.#emptied(END_MS);
@@ -106,8 +142,8 @@ export class Gateway {
   }
 
   async #stop(): Promise<void> {
-    this.#house.draining = true;
-    for (const session of this.#house.sessions) session.end(SHUTDOWN);
+    this.#shared.draining = true;
+    for (const session of this.#shared.sessions) session.end(SHUTDOWN);
     await this.#emptied(STOP_MS);
     await this.#takeDown();
     this.#log.info({}, 'stopped');
@@ -116,25 +152,15 @@ export class Gateway {
   /** Can be called again. */
   async #takeDown(): Promise<void> {
     await Promise.all(this.#listeners.map((listener) => listener.close(LAST_WORDS_MS)));
-    await Promise.race([this.#house.pools.close(), sleep(STOP_MS, undefined, { ref: false })]);
-    this.#running.abort(SHUTDOWN);
-    await this.#plugins.dispose();
+    await Promise.race([this.#shared.pools.close(), sleep(STOP_MS, undefined, { ref: false })]);
+    await this.#generations.end(SHUTDOWN);
     await this.#admin?.close();
   }
 
   /** Resolves when no session is left, or no later than `ms` from now. */
   async #emptied(ms: number): Promise<void> {
     const until = performance.now() + ms;
-    while (this.#house.sessions.size > 0 && performance.now() < until && !this.#stopping) await sleep(20);
-  }
-
-  #adminServer(admin: NonNullable<ResolvedConfig['admin']>): AdminServer {
-    return new AdminServer({
-      admin,
-      log: this.#log,
-      checks: () => this.#checks(),
-      verifier: () => this.#plugins.verifier,
-    });
+    while (this.#shared.sessions.size > 0 && performance.now() < until && !this.#stopping) await sleep(20);
   }
 
   #checks(): Check[] {
@@ -144,25 +170,17 @@ export class Gateway {
     }));
     const draining = {
       name: 'logins',
-      problem: this.#house.draining ? 'the gateway is shutting down' : undefined,
+      problem: this.#shared.draining ? 'the gateway is shutting down' : undefined,
     };
-    return [...listening, draining, ...this.#plugins.checks()];
+    return [...listening, draining, { name: 'config', problem: undefined, note: this.#config() }];
+  }
+
+  /** The reason is for the log: everybody may ask whether the gateway is ready. */
+  #config(): string {
+    const failed =
+      this.#failedAt && `; the reload of ${this.#failedAt.toISOString()} failed, the log says why`;
+    return `as of ${this.#generations.since.toISOString()}${failed ?? ''}`;
   }
 }
 
 const SHUTDOWN = new GatewayError('admin_shutdown', 'terminating connection: the gateway is shutting down');
-
-function furnish(config: ResolvedConfig, log: PinoLogger): House {
-  return {
-    config,
-    hooks: new HookSets(config.plugins, (plugin, event, error) => {
-      log.error({ plugin, event, error: describe(error) }, 'an observer failed');
-    }),
-    pools: new Pools(),
-    cancelKeys: new CancelKeys(),
-    sessions: new Set(),
-    log,
-    sampler: new LogSampler(),
-    draining: false,
-  };
-}

@@ -47,6 +47,8 @@ export interface Plugin<
   readonly checks?: FactChecks;
   /** Token rules this plugin enforces; a login with a rule that nobody enforces is refused. */
   readonly enforces?: readonly RuleName[];
+  /** Roles that `onAuth` may map, for what operators prepare (`postern sql roles`). Default: not known, as with a function. */
+  readonly maps?: readonly string[];
   /** What `onQuery` looks at; only that is assembled, the rest streams. Default `'sql'`. */
   readonly reads?: 'kind' | 'sql' | 'parameters';
   /** Set by `only()`. */
@@ -59,7 +61,10 @@ export interface Plugin<
     >
   >;
   readonly on?: Observers;
-  /** Once per worker before the first connection; the disposer runs when the gateway stops. */
+  /**
+   * Once per worker before the first connection that meets this config. The disposer runs when the gateway stops, or when
+   * a reload has replaced the config and its last session has ended: a successor has been set up by then.
+   */
   setup?(gateway: GatewayHandle): MaybePromise<void | Disposer>;
   /** After a client's StartupMessage, before any credential: throw to refuse. */
   onStartup?(session: Session<never, Provides>): MaybePromise<void>;
@@ -82,14 +87,17 @@ export interface RouteOptions {
 
 /** The gateway as a plugin's `setup` sees it. */
 export interface GatewayHandle {
-  /** Sessions open now. */
+  /** Sessions open now, those under an earlier config as well. */
   readonly sessions: Iterable<Session>;
   readonly log: Logger;
-  /** Aborted when the gateway stops. */
+  /** Aborted right before the disposers run. */
   readonly signal: AbortSignal;
   /** The folder of the config file: what relative paths start from. */
   readonly directory: string;
-  /** Makes a value once and returns the same one after a reload: key sets, counters. */
+  /**
+   * Makes a value once and returns the same one after a reload: key sets, counters. Kept by the plugin's name and the key
+   * until no config that is still met has a plugin of this name.
+   */
   keep<T>(key: string, create: () => T): T;
   provide<S extends ServiceName>(name: S, service: Services[S]): void;
   service<S extends ServiceName>(name: S): Services[S] | undefined;

@@ -70,6 +70,26 @@ function readContexts(config: ListenTls): Contexts {
   };
 }
 
+/** Changes with every word of the config and every byte of its files; undefined where one of them cannot be read. */
+function versionOf(config: ListenTls): string | undefined {
+  const { cert, key, clientCa, servernames = {} } = config;
+  const pairs = [{ cert, key }, ...Object.values(servernames)];
+  const files = [
+    ...pairs.flatMap((pair) => [pair.cert, pair.key]),
+    ...(clientCa === undefined ? [] : [clientCa]),
+  ];
+  const hash = createHash('sha256').update(JSON.stringify(config));
+  try {
+    for (const file of files) {
+      const content = readFileSync(file);
+      hash.update(`|${content.length}|`).update(content);
+    }
+  } catch {
+    return undefined;
+  }
+  return hash.digest('hex');
+}
+
 /** The four addresses of a connection: what its plain and its TLS socket have in common by documented means. */
 function pathOf(socket: Socket): string {
   return `${socket.remoteAddress}|${socket.remotePort}|${socket.localAddress}|${socket.localPort}`;
@@ -77,14 +97,15 @@ function pathOf(socket: Socket): string {
 
 /** Serves the TLS handshakes of one listener. */
 export class TlsGate {
-  readonly #config: ListenTls;
+  readonly #version: string | undefined;
   readonly #server: tls.Server;
   readonly #waiting = new Map<string, Waiting>();
-  #contexts: Contexts;
+  readonly #contexts: Contexts;
 
   /** @throws ConfigError when a certificate cannot be used */
   constructor(config: ListenTls) {
-    this.#config = config;
+    // Before the files are read for use: one that changes in between makes the next look see a difference.
+    this.#version = versionOf(config);
     this.#contexts = readContexts(config);
     this.#server = tls.createServer({
       ...this.#contexts.options,
@@ -102,11 +123,9 @@ export class TlsGate {
     });
   }
 
-  /** Takes new certificates for the next handshakes; those in use stay. @throws ConfigError, and keeps the old ones */
-  reload(): void {
-    const contexts = readContexts(this.#config);
-    this.#server.setSecureContext(contexts.options);
-    this.#contexts = contexts;
+  /** Whether a gate made now for `config` would be the same, down to the content of the files. */
+  serves(config: ListenTls): boolean {
+    return this.#version !== undefined && this.#version === versionOf(config);
   }
 
   /**

@@ -55,7 +55,7 @@ export function resolveListener(options: ListenOptions, { path, directory }: Pla
     throw new ConfigError(`${path}.plaintext: 'never' without tls lets nobody in`);
   }
   const tls = options.tls && resolveListenTls(options.tls, { path: `${path}.tls`, directory });
-  return { name, host, port, tls, plaintext, auth };
+  return { path, name, host, port, tls, plaintext, auth };
 }
 
 /** Says whether PostgreSQL is reached without a network: a unix socket's folder or a loopback name or address. */

@@ -11,6 +11,8 @@ import type { AnyPlugin } from '../plugin.ts';
 
 /** One address to listen on. */
 export interface ResolvedListener extends Required<Omit<ListenOptions, 'tls'>> {
+  /** Where it stands in the config, for messages: `listen[1]`. */
+  readonly path: string;
   /** Undefined: plaintext only. Paths are absolute. */
   readonly tls: ListenTls | undefined;
 }

@@ -1,65 +1,23 @@
-/** The operators' HTTP interface: health for whoever asks, and what plugins mount for operators. */
+/** The operators' HTTP listener. */
 import { createServer } from 'node:http';
 import { createAdaptorServer } from '@hono/node-server';
-import { Hono } from 'hono';
-import { asGatewayError } from '../client/refuse.ts';
-import type { AdminOptions } from '../config.ts';
-import { ConfigError, GatewayError } from '../errors.ts';
-import type { Identity, TokenVerifier } from '../facts.ts';
-import type { PinoLogger } from './log.ts';
+import type { ResolvedAdmin } from '../config/resolved.ts';
 import { listening } from './listening.ts';
 import type { Address } from './listening.ts';
-import type { RouteOptions } from '../plugin.ts';
-import type { MaybePromise } from '../session.ts';
 
-/** One readiness check: a name, and the sentence that says why not. */
-export interface Check {
-  readonly name: string;
-  readonly problem: string | undefined;
-}
-
-/** What the interface is made of. */
-export interface AdminServerOptions {
-  readonly admin: AdminOptions;
-  readonly log: PinoLogger;
-  readonly checks: () => readonly Check[];
-  /** Undefined: no plugin verifies tokens, and nobody is an operator. */
-  readonly verifier: () => TokenVerifier | undefined;
-}
-
-/** Serves `/livez`, `/readyz` and the routes of plugins. */
+/** Takes requests; whoever made it answers them. */
 export class AdminServer {
-  readonly #options: AdminServerOptions;
-  readonly #app = new Hono();
+  readonly #admin: ResolvedAdmin;
   readonly #server: ReturnType<typeof createServer>;
-  readonly #paths = new Set(['/livez', '/readyz']);
 
-  constructor(options: AdminServerOptions) {
-    this.#options = options;
-    this.#server = createAdaptorServer({ fetch: this.#app.fetch, createServer }) as ReturnType<
-      typeof createServer
-    >;
-    this.#app.get('/livez', (context) => context.text('ok\n'));
-    this.#app.get('/readyz', (context) => this.#readyz(context.req.query('verbose') !== undefined));
-    this.#app.onError((error) => {
-      const refusal = asGatewayError(error, options.log);
-      return Response.json({ error: refusal.message }, { status: 500 });
-    });
-  }
-
-  /** Mounts a handler, before `listen`. @throws ConfigError for a path that is taken */
-  route(path: string, handler: (request: Request) => MaybePromise<Response>, how: RouteOptions = {}): void {
-    if (this.#paths.has(path)) throw new ConfigError(`the path ${path} is mounted twice on admin`);
-    this.#paths.add(path);
-    this.#app.all(path, async ({ req: { raw } }) => {
-      const refused = how.public === true ? undefined : await this.#refused(raw);
-      return refused ?? (await handler(raw));
-    });
+  constructor(admin: ResolvedAdmin, answer: (request: Request) => Promise<Response>) {
+    this.#admin = admin;
+    this.#server = createAdaptorServer({ fetch: answer, createServer }) as ReturnType<typeof createServer>;
   }
 
   /** @throws ConfigError when the address cannot be had */
   listen(): Promise<Address> {
-    const { host = '127.0.0.1', port = 9432 } = this.#options.admin;
+    const { host, port } = this.#admin;
     this.#server.listen({ host, port });
     return listening(this.#server, 'admin', host, port);
   }
@@ -70,38 +28,5 @@ export class AdminServer {
       this.#server.close(resolve);
       this.#server.closeAllConnections();
     });
-  }
-
-  #readyz(verbose: boolean): Response {
-    const checks = this.#options.checks();
-    const ready = checks.every(({ problem }) => problem === undefined);
-    const lines = checks.map(({ name, problem }) => (problem ? `[-] ${name}: ${problem}` : `[+] ${name}`));
-    const verdict = ready ? 'ready' : 'not ready';
-    const text = verbose || !ready ? [...lines, verdict].join('\n') : verdict;
-    return new Response(`${text}\n`, { status: ready ? 200 : 503 });
-  }
-
-  /** The answer to whoever is not an operator. */
-  async #refused(request: Request): Promise<Response | undefined> {
-    const [, token] = /^Bearer ([\w.~+/-]+=*)$/i.exec(request.headers.get('authorization') ?? '') ?? [];
-    const verifier = this.#options.verifier();
-    const headers = { 'www-authenticate': 'Bearer' };
-    if (token === undefined || !verifier)
-      return new Response('a token is needed\n', { status: 401, headers });
-    try {
-      const identity = await verifier.verify(token);
-      return this.#isOperator(identity) ? undefined : new Response('not an operator\n', { status: 403 });
-    } catch (error) {
-      if (!(error instanceof GatewayError)) throw error;
-      return new Response('the token is not good\n', { status: 401, headers });
-    }
-  }
-
-  #isOperator({ claims, issuer }: Identity): boolean {
-    const { operators } = this.#options.admin;
-    if (!operators || !Object.hasOwn(claims, operators.claim)) return false;
-    if (operators.issuer !== undefined && operators.issuer !== issuer) return false;
-    const claim = claims[operators.claim];
-    return claim === operators.value || (Array.isArray(claim) && claim.includes(operators.value));
   }
 }

@@ -1,4 +1,4 @@
-/** What all connections of one gateway share. */
+/** What a connection finds in the gateway: the config it came under, and what all connections share. */
 import type { CancelKeys } from './cancel-keys.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import type { HookSets } from '../hooks.ts';
@@ -6,17 +6,21 @@ import type { LogSampler, PinoLogger } from './log.ts';
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Pools } from './pools.ts';
 
-/** Made by gateway.ts, used by connection.ts. */
-export interface House {
-  readonly config: Pick<ResolvedConfig, 'database' | 'loginTimeoutMs' | 'maxStatementBytes'>;
-  readonly hooks: HookSets;
+/** What outlives a reload. Made by gateway.ts. */
+export interface Shared {
   readonly pools: Pools;
   readonly cancelKeys: CancelKeys;
-  /** From their first hook to their last. */
+  /** From their first hook to their last, whatever config they came under. */
   readonly sessions: Set<OpenSession>;
-  readonly log: PinoLogger;
   /** For lines about clients that never became a session. */
   readonly sampler: LogSampler;
   /** True once the gateway takes no new logins. */
   draining: boolean;
+}
+
+/** Used by connection.ts: the same one from accept to close, whatever is reloaded meanwhile. */
+export interface House extends Readonly<Shared> {
+  readonly config: Pick<ResolvedConfig, 'database' | 'loginTimeoutMs' | 'maxStatementBytes'>;
+  readonly hooks: HookSets;
+  readonly log: PinoLogger;
 }

@@ -1,30 +1,24 @@
 /** One address where clients connect. */
 import type { Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Door } from '../client/greet.ts';
-import { TlsGate } from '../client/tls.ts';
 import type { ResolvedListener } from '../config/resolved.ts';
 import { serve } from '../connection.ts';
-import type { House } from './house.ts';
+import type { Generation } from './generation.ts';
 import { listening } from './listening.ts';
 import type { Address } from './listening.ts';
 import type { Channel } from '../net/channel.ts';
 import { listenShared } from '../net/shared-read.ts';
 
-/** Accepts connections and has each served. */
+/** Accepts connections and has each served by the config that is in force at that moment. */
 export class Listener {
-  readonly #config: ResolvedListener;
-  readonly #house: House;
-  readonly #door: Door;
+  readonly #config: Pick<ResolvedListener, 'name' | 'host' | 'port'>;
+  readonly #inForce: () => Generation;
   readonly #channels = new Set<Channel>();
   #server: Server | undefined;
 
-  /** @throws ConfigError when a certificate cannot be used */
-  constructor(config: ResolvedListener, house: House) {
+  constructor(config: ResolvedListener, inForce: () => Generation) {
     this.#config = config;
-    this.#house = house;
-    const tls = config.tls && new TlsGate(config.tls);
-    this.#door = { name: config.name, plaintext: config.plaintext, tls };
+    this.#inForce = inForce;
   }
 
   get bound(): boolean {
@@ -42,17 +36,11 @@ export class Listener {
     const address = await listening(server, `listen '${name}'`, host, port);
     // Such as EMFILE: the connection is lost, the listener goes on.
     server.on('error', (error) => {
-      this.#house.sampler.line(() =>
-        this.#house.log.error({ listener: name, error: error.message }, 'accept failed'),
-      );
+      const { sampler, log } = this.#inForce();
+      sampler.line(() => log.error({ listener: name, error: error.message }, 'accept failed'));
     });
     this.#server = server;
     return { name, ...address };
-  }
-
-  /** Takes new certificates for the next handshakes. @throws ConfigError, and keeps the old ones */
-  reloadCertificates(): void {
-    this.#door.tls?.reload();
   }
 
   /** Stops listening. Who has been told to go may take `graceMs` to read it, then everything is cut off. */
@@ -66,6 +54,9 @@ export class Listener {
   #serve(channel: Channel): void {
     this.#channels.add(channel);
     channel.socket.once('close', () => this.#channels.delete(channel));
-    void serve(channel, this.#door, this.#house);
+    const generation = this.#inForce();
+    const door = generation.door(this.name) ?? { name: this.name, plaintext: 'never' };
+    const leave = generation.enter();
+    void serve(channel, door, generation).finally(leave);
   }
 }

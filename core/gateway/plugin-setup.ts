@@ -1,28 +1,29 @@
 /** Runs the plugins' `setup`, holds what they lend one another, and undoes it all in reverse order. */
-import type { AdminServer, Check } from './admin.ts';
+import type { AdminRoutes, Check } from './admin-routes.ts';
 import { describe } from '../client/refuse.ts';
 import { ConfigError } from '../errors.ts';
 import type { Services, TokenVerifier } from '../facts.ts';
 import type { House } from './house.ts';
+import type { Kept } from './kept.ts';
 import type { AnyPlugin, GatewayHandle } from '../plugin.ts';
 import type { Disposer, Session } from '../session.ts';
 
 /** What plugins are set up in. */
 export interface PluginSetupOptions {
   readonly house: House;
-  /** Aborted when the gateway stops. */
+  readonly kept: Kept;
+  /** Nobody asks there without an admin listener. */
+  readonly routes: AdminRoutes;
+  /** Aborted when the plugins are about to be disposed of. */
   readonly signal: AbortSignal;
   /** The folder of the config file. */
   readonly directory: string;
-  /** Undefined: routes go nowhere. */
-  readonly admin: AdminServer | undefined;
 }
 
-/** The plugins of one gateway between their setup and their end. */
+/** The plugins of one config between their setup and their end. */
 export class PluginSetup {
   readonly #options: PluginSetupOptions;
   readonly #services = new Map<keyof Services, Services[keyof Services]>();
-  readonly #kept = new Map<string, unknown>();
   readonly #ready: { readonly name: string; readonly check: () => string | undefined }[] = [];
   readonly #disposers: { readonly plugin: string; readonly dispose: Disposer }[] = [];
 
@@ -79,23 +80,18 @@ export class PluginSetup {
   }
 
   #handle(plugin: string): GatewayHandle {
-    const { house, signal, directory, admin } = this.#options;
+    const { house, kept, routes, signal, directory } = this.#options;
     return {
       sessions: { [Symbol.iterator]: () => openSessions(house) },
       log: house.log.child({ plugin }),
       signal,
       directory,
-      keep: (key, create) => this.#keep(`${plugin}/${key}`, create),
+      keep: (key, create) => kept.keep(plugin, key, create),
       provide: (name, service) => this.#provide(name, service),
       service: (name) => this.#services.get(name),
-      route: (path, handler, how) => admin?.route(path, handler, how),
+      route: (path, handler, how) => routes.mount(path, handler, how),
       ready: (check) => this.#ready.push({ name: plugin, check }),
     };
-  }
-
-  #keep<T>(key: string, create: () => T): T {
-    if (!this.#kept.has(key)) this.#kept.set(key, create());
-    return this.#kept.get(key) as T;
   }
 
   #provide<S extends keyof Services>(name: S, service: Services[S]): void {
@@ -104,9 +100,9 @@ export class PluginSetup {
   }
 }
 
-/** Ends a start that somebody has called off. @throws Error */
+/** Ends a start or a reload that somebody has called off. @throws Error */
 export function refuseIfStopped({ draining }: Pick<House, 'draining'>): void {
-  if (draining) throw new Error('the gateway was stopped while it started');
+  if (draining) throw new Error('the gateway is stopped or draining');
 }
 
 function* openSessions({ sessions }: House): Generator<Session> {

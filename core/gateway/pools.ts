@@ -1,16 +1,12 @@
 /** The pool for a database entry, however the config says it: by name, by `'*'`, or by a function. */
 import type { DatabaseOptions } from '../config.ts';
 import { Pool } from '../upstream/pool.ts';
+import { sameDatabase } from './same-database.ts';
 
 interface Kept {
   readonly entry: string;
   readonly database: DatabaseOptions;
   readonly pool: Pool;
-}
-
-/** Functions count as equal: those of an entry that is made anew at each login are new as well, and mean the same. */
-function textOf(database: DatabaseOptions): string {
-  return JSON.stringify(database, (_, value: unknown) => (typeof value === 'function' ? 'function' : value));
 }
 
 /** All pools of the gateway. A function that gives equal entries for a name gives one pool. */
@@ -27,15 +23,22 @@ export class Pools {
     return pool;
   }
 
+  /** Lets go of the pools whose entry `find` does not know any more, or knows as another one. Never rejects. */
+  async retain(find: (entry: string) => Promise<DatabaseOptions | undefined>): Promise<void> {
+    for (const [database, { entry }] of this.#byDatabase) {
+      const now = await find(entry).catch(() => undefined);
+      if (!now || !sameDatabase(now, database)) this.#byDatabase.delete(database);
+    }
+  }
+
   /** Closes every connection of every pool. */
   async close(): Promise<void> {
     await Promise.all([...this.#byDatabase.values()].map(({ pool }) => pool.close()));
   }
 
   #equal(entry: string, database: DatabaseOptions): Kept | undefined {
-    const text = textOf(database);
     for (const kept of this.#byDatabase.values()) {
-      if (kept.entry === entry && textOf(kept.database) === text) return kept;
+      if (kept.entry === entry && sameDatabase(kept.database, database)) return kept;
     }
     return undefined;
   }

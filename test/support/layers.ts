@@ -72,7 +72,7 @@ const LIBRARIES: Readonly<Record<string, string>> = {
   jiti: 'core/load.ts',
   zod: 'core/config/',
   pino: 'core/gateway/log.ts',
-  hono: 'core/gateway/admin.ts',
+  hono: 'core/gateway/admin-routes.ts',
   '@hono/node-server': 'core/gateway/admin.ts',
   'pg-protocol': 'core/upstream/',
   '@peculiar/x509': 'core/upstream/certificate/mint.ts',

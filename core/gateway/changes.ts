@@ -1,0 +1,84 @@
+/** What a reload changed, in the words of the config, for the log. */
+import type { ResolvedConfig } from '../config/resolved.ts';
+import type { Generation } from './generation.ts';
+import { sameDatabase } from './same-database.ts';
+
+/** Only what there is to say is present. */
+export interface Changes {
+  readonly databases?: Difference;
+  readonly plugins?: Difference;
+  /** Names of listeners whose TLS is not as before: new certificates, or other demands. */
+  readonly certificates?: readonly string[];
+  /** Options of the top level with another value. */
+  readonly options?: readonly string[];
+}
+
+/** Names, each in one list at most. */
+export interface Difference {
+  readonly added?: readonly string[];
+  readonly removed?: readonly string[];
+  readonly changed?: readonly string[];
+  /** Present where the same members come in another order: the order now. */
+  readonly order?: readonly string[];
+}
+
+const some = <K extends string>(
+  key: K,
+  names: readonly string[],
+): { readonly [_ in K]?: readonly string[] } =>
+  (names.length > 0 ? { [key]: names } : {}) as { readonly [_ in K]?: readonly string[] };
+
+function difference(before: readonly string[], after: readonly string[]): Difference {
+  return {
+    ...some(
+      'added',
+      after.filter((name) => !before.includes(name)),
+    ),
+    ...some(
+      'removed',
+      before.filter((name) => !after.includes(name)),
+    ),
+  };
+}
+
+async function changedDatabases(before: ResolvedConfig, after: ResolvedConfig): Promise<Difference> {
+  const changed: string[] = [];
+  for (const name of after.databaseNames) {
+    if (!before.databaseNames.includes(name)) continue;
+    const [was, is] = [await before.database(name), await after.database(name)];
+    if (was && is && !sameDatabase(was, is)) changed.push(name);
+  }
+  return { ...difference(before.databaseNames, after.databaseNames), ...some('changed', changed) };
+}
+
+function changedPlugins(before: ResolvedConfig, after: ResolvedConfig): Difference {
+  const [was, is] = [before.plugins.map(({ name }) => name), after.plugins.map(({ name }) => name)];
+  const stayed = (names: readonly string[], others: readonly string[]): string =>
+    names.filter((name) => others.includes(name)).join('\n');
+  const ordered = stayed(was, is) === stayed(is, was);
+  return { ...difference(was, is), ...(ordered ? {} : { order: is }) };
+}
+
+const OPTIONS = ['loginTimeoutMs', 'drainTimeoutMs', 'maxStatementBytes', 'logLevel'] as const;
+
+function changedOptions(before: ResolvedConfig, after: ResolvedConfig): readonly string[] {
+  const options = OPTIONS.filter((option) => before[option] !== after[option]).map((option) =>
+    option.replace(/Ms$/, ''),
+  );
+  const operators = [before, after].map(({ admin }) => JSON.stringify(admin?.operators));
+  return operators[0] === operators[1] ? options : [...options, 'admin.operators'];
+}
+
+/** Compares what was in force with what is. Options inside of plugins cannot be seen. */
+export async function changesBetween(before: Generation, after: Generation): Promise<Changes> {
+  const databases = await changedDatabases(before.config, after.config);
+  const plugins = changedPlugins(before.config, after.config);
+  const names = after.config.listeners.map(({ name }) => name);
+  const differ = (name: string): boolean => before.door(name)?.tls !== after.door(name)?.tls;
+  return {
+    ...(Object.keys(databases).length > 0 && { databases }),
+    ...(Object.keys(plugins).length > 0 && { plugins }),
+    ...some('certificates', names.filter(differ)),
+    ...some('options', changedOptions(before.config, after.config)),
+  };
+}

@@ -1,0 +1,134 @@
+/** One config in force, with all that a reload replaces: who came under it meets it to the end. */
+import { AdminRoutes } from './admin-routes.ts';
+import type { Check } from './admin-routes.ts';
+import type { Door } from '../client/greet.ts';
+import { describe } from '../client/refuse.ts';
+import { TlsGate } from '../client/tls.ts';
+import type { ResolvedConfig, ResolvedListener } from '../config/resolved.ts';
+import { HookSets } from '../hooks.ts';
+import type { House, Shared } from './house.ts';
+import type { Kept } from './kept.ts';
+import type { PinoLogger } from './log.ts';
+import { PluginSetup } from './plugin-setup.ts';
+
+/** What a generation is made of. */
+export interface GenerationOptions {
+  readonly config: ResolvedConfig;
+  readonly shared: Shared;
+  readonly kept: Kept;
+  readonly log: PinoLogger;
+  /** What the gateway itself says about being ready. */
+  readonly checks: () => readonly Check[];
+  /** The one in force now; what did not change is taken over. Default: there is none. */
+  readonly before?: Generation | undefined;
+}
+
+/** Stays until it has been replaced and everybody who came under it has left. */
+export class Generation implements House {
+  readonly config: ResolvedConfig;
+  readonly hooks: HookSets;
+  readonly log: PinoLogger;
+  readonly #shared: Shared;
+  readonly #plugins: PluginSetup;
+  readonly #routes: AdminRoutes;
+  readonly #doors: ReadonlyMap<string, Door>;
+  readonly #over = new AbortController();
+  #guests = 0;
+  #emptied: (() => void) | undefined;
+
+  /** @throws ConfigError when a certificate cannot be used */
+  constructor({ config, shared, kept, log, checks, before }: GenerationOptions) {
+    this.config = config;
+    this.#shared = shared;
+    this.log = log;
+    this.hooks = new HookSets(config.plugins, (plugin, event, error) => {
+      log.error({ plugin, event, error: describe(error) }, 'an observer failed');
+    });
+    this.#routes = new AdminRoutes({
+      operators: config.admin?.operators,
+      log,
+      checks: () => [...checks(), ...this.#plugins.checks()],
+      verifier: () => this.#plugins.verifier,
+    });
+    const { signal } = this.#over;
+    this.#plugins = new PluginSetup({
+      house: this,
+      kept,
+      routes: this.#routes,
+      signal,
+      directory: config.directory,
+    });
+    this.#doors = new Map(
+      config.listeners.map((listener) => [listener.name, doorOf(listener, before?.door(listener.name))]),
+    );
+  }
+
+  get pools(): Shared['pools'] {
+    return this.#shared.pools;
+  }
+
+  get cancelKeys(): Shared['cancelKeys'] {
+    return this.#shared.cancelKeys;
+  }
+
+  get sessions(): Shared['sessions'] {
+    return this.#shared.sessions;
+  }
+
+  get sampler(): Shared['sampler'] {
+    return this.#shared.sampler;
+  }
+
+  get draining(): boolean {
+    return this.#shared.draining;
+  }
+
+  /** Undefined if the config has no listener of this name. */
+  door(listener: string): Door | undefined {
+    return this.#doors.get(listener);
+  }
+
+  /** Sets the plugins up. Where that fails, undo it with {@link end}. @throws as PluginSetup does */
+  setUp(): Promise<void> {
+    return this.#plugins.setUp(this.config.plugins);
+  }
+
+  /** Somebody came, and the generation stays until the function is called. */
+  enter(): () => void {
+    this.#guests += 1;
+    return () => {
+      this.#guests -= 1;
+      if (this.#guests === 0) this.#emptied?.();
+    };
+  }
+
+  /** Answers a request of an operator. */
+  async answer(request: Request): Promise<Response> {
+    const leave = this.enter();
+    try {
+      return await this.#routes.answer(request);
+    } finally {
+      leave();
+    }
+  }
+
+  /** Call it once nobody comes any more: resolves when the last one has left. */
+  emptied(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#emptied = resolve;
+      if (this.#guests === 0) resolve();
+    });
+  }
+
+  /** Aborts the plugins' signal with `why` and disposes of them. Can be called again. Never rejects. */
+  async end(why: Error): Promise<void> {
+    this.#over.abort(why);
+    await this.#plugins.dispose();
+  }
+}
+
+/** A gate in use goes on where nothing about it changed, so that a reload without news costs nothing. */
+function doorOf({ name, plaintext, tls }: ResolvedListener, before: Door | undefined): Door {
+  if (!tls) return { name, plaintext };
+  return { name, plaintext, tls: before?.tls?.serves(tls) ? before.tls : new TlsGate(tls) };
+}

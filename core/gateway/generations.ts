@@ -1,0 +1,104 @@
+/** The config in force and its predecessors that somebody still uses: how one follows the other. */
+import type { Check } from './admin-routes.ts';
+import { changesBetween } from './changes.ts';
+import type { Changes } from './changes.ts';
+import type { ResolvedConfig } from '../config/resolved.ts';
+import { Generation } from './generation.ts';
+import type { Shared } from './house.ts';
+import { Kept } from './kept.ts';
+import type { PinoLogger } from './log.ts';
+import { refuseIfStopped } from './plugin-setup.ts';
+import { refuseRestart } from './restart.ts';
+
+/** What all generations have in common. */
+export interface GenerationsOptions {
+  readonly shared: Shared;
+  readonly log: PinoLogger;
+  /** What the gateway itself says about being ready. */
+  readonly checks: () => readonly Check[];
+}
+
+const OVER = new Error('the config is not in force any more');
+
+/** Every config that somebody may still meet. */
+export class Generations {
+  readonly #options: GenerationsOptions;
+  readonly #kept = new Kept();
+  readonly #all = new Set<Generation>();
+  #inForce: Generation;
+  #since = new Date();
+
+  /** Starts with a config that is in force at once. @throws ConfigError when a certificate cannot be used */
+  constructor(config: ResolvedConfig, options: GenerationsOptions) {
+    this.#options = options;
+    this.#inForce = this.#add(config, options.log);
+  }
+
+  /** Whoever comes now comes under this one. */
+  get inForce(): Generation {
+    return this.#inForce;
+  }
+
+  /** When it came into force. */
+  get since(): Date {
+    return this.#since;
+  }
+
+  /**
+   * Makes everything that a config needs, then puts it in force: from that moment nothing can fail.
+   * @throws ConfigError for what only a restart can apply; what a plugin's setup throws; Error if the gateway stops
+   */
+  async succeed(config: ResolvedConfig): Promise<Changes> {
+    const { log, shared } = this.#options;
+    const before = this.#inForce;
+    refuseRestart(before.config, config);
+    // Whoever made the log may have given it a level of its own.
+    const level = config.logLevel === before.config.logLevel ? log.level : config.logLevel;
+    const after = this.#add(config, log.child({}, { level }), before);
+    const changes = await changesBetween(before, after);
+    try {
+      await after.setUp();
+      refuseIfStopped(shared);
+    } catch (error) {
+      await this.#end(after);
+      throw error;
+    }
+    this.#inForce = after;
+    this.#since = new Date();
+    log.level = level;
+    void this.#retire(before);
+    return changes;
+  }
+
+  /** Ends every one of them now, whoever is there. Can be called again. Never rejects. */
+  async end(why: Error): Promise<void> {
+    for (const generation of this.#all) await generation.end(why);
+  }
+
+  #add(config: ResolvedConfig, log: PinoLogger, before?: Generation): Generation {
+    const { shared, checks } = this.#options;
+    const generation = new Generation({ config, log, checks, before, shared, kept: this.#kept });
+    this.#all.add(generation);
+    return generation;
+  }
+
+  async #retire(generation: Generation): Promise<void> {
+    await this.#closePools();
+    await generation.emptied();
+    await this.#end(generation);
+    // A login that was under way may have asked for one of them once more.
+    await this.#closePools();
+  }
+
+  /** Those of entries that are no more or have changed, once nobody uses them. */
+  #closePools(): Promise<void> {
+    return this.#options.shared.pools.retain((entry) => this.#inForce.config.database(entry));
+  }
+
+  async #end(generation: Generation): Promise<void> {
+    await generation.end(OVER);
+    this.#all.delete(generation);
+    const plugins = [...this.#all].flatMap(({ config }) => config.plugins.map(({ name }) => name));
+    this.#kept.retain(new Set(plugins));
+  }
+}
