@@ -9,12 +9,15 @@ import { packageRoot } from './package-root.ts';
 const USAGE = `Usage: postern <command> [options]
 
 Commands
-  start   runs the gateway until SIGTERM or SIGINT; a second signal does not wait for transactions
-  check   reads the config, says what is wrong with it or what it would run, and starts nothing
-  demo    runs a gateway in front of a temporary PostgreSQL, and shows what it does
+  start      runs the gateway until SIGTERM or SIGINT; a second signal does not wait for transactions
+  check      reads the config, says what is wrong with it or what it would run, and starts nothing
+  sql roles  prints the SQL and the lines of pg_hba.conf that the databases of a config need
+  demo       runs a gateway in front of a temporary PostgreSQL, and shows what it does
 
 Options
-  --config FILE    start, check: the config. Default: gateway.config.ts in the current folder
+  --config FILE    start, check, sql: the config. Default: gateway.config.ts in the current folder
+  --database NAME  sql: only for this database, by the name that clients use
+  --role ROLE      sql: for this role instead of those that the plugins map; may be repeated
   --database URL   demo: uses this PostgreSQL server as superuser instead of a temporary one
   --port N         demo: where the gateway listens. Default: 6432, or a free port if that is taken
   --verbose        demo: shows the gateway's log
@@ -22,10 +25,12 @@ Options
 `;
 
 type Options = NonNullable<ParseArgsConfig['options']>;
-type Values = Readonly<Record<string, string | boolean | undefined>>;
+type Values = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 interface Command {
   readonly options: Options;
+  /** The word that has to stand behind the command. Default: none may. */
+  readonly topic?: string;
   /** Resolves with the exit code when the command is done. */
   run(values: Values): Promise<number>;
 }
@@ -36,6 +41,11 @@ class UsageError extends Error {}
 const text = (values: Values, name: string): string | undefined => {
   const value = values[name];
   return typeof value === 'string' ? value : undefined;
+};
+
+const texts = (values: Values, name: string): readonly string[] => {
+  const value = values[name];
+  return typeof value === 'object' ? value : [];
 };
 
 function port(values: Values): number | undefined {
@@ -54,6 +64,18 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   check: {
     options: { config: { type: 'string' } },
     run: async (values) => (await import('./check.ts')).check(text(values, 'config')),
+  },
+  sql: {
+    topic: 'roles',
+    options: {
+      config: { type: 'string' },
+      database: { type: 'string' },
+      role: { type: 'string', multiple: true },
+    },
+    run: async (values) => {
+      const asked = { database: text(values, 'database'), roles: texts(values, 'role') };
+      return (await import('./sql.ts')).printRoles(text(values, 'config'), asked);
+    },
   },
   demo: {
     options: { database: { type: 'string' }, port: { type: 'string' }, verbose: { type: 'boolean' } },
@@ -76,11 +98,22 @@ function parse(args: readonly string[]): { readonly command: Command | undefined
   if (!command && name !== '' && !name.startsWith('-')) throw new UsageError(`there is no command '${name}'`);
   try {
     const options: Options = { ...GLOBAL, ...command?.options };
-    const { values } = parseArgs({ args: args.slice(command ? 1 : 0), options, strict: true });
-    return { command, values: values as Values };
+    const allowPositionals = command?.topic !== undefined;
+    const how = { args: args.slice(command ? 1 : 0), options, strict: true, allowPositionals };
+    const { values, positionals } = parseArgs(how);
+    return { command: command && about(name, command, positionals), values: values as Values };
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+/** The command, which refuses to run without its topic; help needs none. */
+function about(name: string, command: Command, positionals: readonly string[]): Command {
+  if (positionals.join(' ') === (command.topic ?? '')) return command;
+  const run = (): never => {
+    throw new UsageError(`'${name}' needs to know what: write '${name} ${command.topic}'`);
+  };
+  return { ...command, run };
 }
 
 function version(): string {

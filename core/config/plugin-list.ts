@@ -3,6 +3,7 @@ import { checkOrder } from './plugin-order.ts';
 import { alternatives, kindOf, unknownKey } from './sentences.ts';
 import { didYouMean } from './nearest-name.ts';
 import { ConfigError } from '../errors.ts';
+import { parseRole } from '../names.ts';
 import type { AnyPlugin, Scope } from '../plugin.ts';
 
 /** Names that scopes may speak of. */
@@ -14,7 +15,7 @@ export interface KnownNames {
 }
 
 const HOOKS = ['setup', 'onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
-const LISTS = ['needs', 'provides', 'enforces'] as const;
+const LISTS = ['needs', 'provides', 'enforces', 'maps'] as const;
 const TABLES = ['checks', 'inBand', 'on'] as const;
 const READS = ['kind', 'sql', 'parameters'] as const;
 const KEYS: readonly string[] = ['name', 'reads', 'scope', ...LISTS, ...TABLES, ...HOOKS];
@@ -62,6 +63,18 @@ function checkTexts(value: unknown, what: string): readonly string[] {
   return value === undefined || ok ? [] : [`${what}: expected a list of names, got ${kindOf(value)}`];
 }
 
+function checkRoles(maps: unknown): readonly string[] {
+  if (!Array.isArray(maps)) return [];
+  return maps.flatMap((role: unknown) => {
+    try {
+      if (typeof role === 'string') parseRole(role);
+      return [];
+    } catch (error) {
+      return [`maps: '${String(role)}': ${(error as Error).message}`];
+    }
+  });
+}
+
 function checkTable(value: unknown, what: string): readonly string[] {
   if (value === undefined) return [];
   if (!isTable(value)) return [`${what}: expected an object, got ${kindOf(value)}`];
@@ -104,6 +117,7 @@ function checkShape(plugin: Readonly<Record<string, unknown>>, known: KnownNames
       (hook) => `${hook}: expected a function, got ${kindOf(plugin[hook])}`,
     ),
     ...LISTS.flatMap((key) => checkTexts(plugin[key], key)),
+    ...checkRoles(plugin['maps']),
     ...TABLES.flatMap((key) => checkTable(plugin[key], key)),
     ...Object.keys(isTable(inBand) ? inBand : {})
       .filter((key) => !IN_BAND_KEY.test(key))

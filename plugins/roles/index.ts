@@ -2,7 +2,7 @@
 import { GatewayError } from '../../core/index.ts';
 import type { Identity, Plugin, RoleName } from '../../core/index.ts';
 import { claimAt } from './claim.ts';
-import { roleMaps } from './role-map.ts';
+import { roleMaps, rolesIn } from './role-map.ts';
 import type { RoleMap, RolesOptions } from './role-map.ts';
 
 export type { RolesOptions } from './role-map.ts';
@@ -47,6 +47,7 @@ export function roles(options: RolesOptions | readonly RolesOptions[]): Plugin<'
   return {
     name: 'roles',
     needs: ['identity'],
+    maps: rolesIn(maps),
     onAuth({ facts, startup }, upstream) {
       const { identity } = facts;
       return { ...upstream, role: chosenRole(startup.user, identity.subject, rolesOf(identity, maps)) };

@@ -88,3 +88,9 @@ export function roleMaps(options: RolesOptions | readonly RolesOptions[]): reado
   }
   return maps;
 }
+
+/** Every role that some token can get, each once. */
+export function rolesIn(maps: readonly RoleMap[]): readonly RoleName[] {
+  const all = maps.flatMap(({ roles, fallback }) => [...roles.values(), ...(fallback ? [fallback] : [])]);
+  return [...new Set(all)];
+}
