@@ -116,7 +116,10 @@ function checkReplication({ database, role, upstream }: Preparation): void {
 /** The wire's decoders say `protocol_violation`: right for a client's bytes, but here the server is to blame. */
 function asRefusal(error: unknown): unknown {
   // In TLS 1.3 the server's word on a certificate comes after the handshake (RFC 8446 §4.4.2.4).
-  if (certificateRefused(error)) return loginRefused(error);
+  if (certificateRefused(error)) {
+    const what = "the server does not take the gateway's certificate: is its authority in ssl_ca_file?";
+    return loginRefused(new Error(what, { cause: error }));
+  }
   return error instanceof GatewayError && error.code === 'protocol_violation' ? unreachable(error) : error;
 }
 
