@@ -46,12 +46,27 @@ const QUERIES = [
   'copy t to stdout',
   'declare c cursor with hold for select 1',
   'savepoint a',
+  'declare p1 cursor for select generate_series(1, 5)',
+  'fetch 2 from p1',
+  'deallocate all',
+  'discard all',
+  'prepare s1 as select 7',
+  'set local statement_timeout = 5; select pg_sleep(0.03)',
+  'insert into t select 8 returning n + 1',
+  'vacuum t',
+  'commit and chain',
+  'copy t to stdout; select 1/0',
+  "select set_config('application_name', 'other', false)",
+  'select pg_terminate_backend(pg_backend_pid())',
 ];
 const COPIES = [
   'copy t from stdin',
   'copy v from stdin',
   'select 1; copy t from stdin; select 2',
   'copy t from stdin; copy t from stdin',
+  'copy t from stdin; select 1/0',
+  'begin; copy t from stdin; commit; copy t to stdout',
+  'copy d from stdin',
 ];
 const NAMES = ['', 's1', 's2'];
 /** What the tap of the second and third run refuses; to PostgreSQL each is an error by itself, in the same place. */
