@@ -1,6 +1,7 @@
 /** How a config says that the gateway logs in, and the sentences about what cannot work. */
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -8,6 +9,7 @@ import { checkConfig } from '../../core/config/check.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { makeAuthority } from '../support/authorities.ts';
 import type { MadeAuthority } from '../support/authorities.ts';
+import { describeWith } from '../support/programs.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-login-'));
 let good: MadeAuthority;
@@ -132,6 +134,20 @@ describe("login kind 'certificate'", () => {
     const unix = { ...orders, host: '/run/postgresql' };
     const config = checkConfig({ databases: () => unix, plugins: [] }, folder);
     await expect(config.database('orders')).rejects.toThrow('needs TLS');
+  });
+});
+
+describeWith('openssl', (openssl) => {
+  test('the command in the README makes an authority that the config takes', () => {
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+    const [, command = ''] = /^(openssl req [^`]*)^```$/m.exec(readme) ?? [];
+    const words = command
+      .replaceAll(/\\\n|'/g, '')
+      .trim()
+      .split(/\s+/)
+      .slice(1);
+    expect(spawnSync(openssl, words, { cwd: folder, encoding: 'utf8' })).toMatchObject({ status: 0 });
+    expect(login({ ca: 'gateway-ca.crt', key: 'gateway-ca.key' })).toBe('nothing is wrong');
   });
 });
 

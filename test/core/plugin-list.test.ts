@@ -80,6 +80,8 @@ describe('a plugin with a mistake', () => {
       { inBand: { 'postern.Token': () => {} } },
       "inBand: 'postern.Token' is no name of ours: expected postern.… of lower-case letters, _ and dots",
     ],
+    ['a role it may map that is none', { maps: ['reader', 'a b'] }, "maps: 'a b': not a valid role name"],
+    ['roles as text', { maps: 'reader' }, 'maps: expected a list of names, got text'],
     ['reads something', { reads: 'text' }, "reads: expected 'kind', 'sql' or 'parameters', got 'text'"],
     [
       'a scope with a typo',

@@ -64,7 +64,7 @@ describe('arguments', () => {
     expect(run('--version')).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
   });
 
-  test.each([[['--help']], [['start', '--help']]])('%j prints the usage', (args) => {
+  test.each([[['--help']], [['start', '--help']], [['sql', '--help']]])('%j prints the usage', (args) => {
     expect(run(...args)).toMatchObject({
       status: 0,
       stdout: expect.stringContaining('Usage: postern') as string,
@@ -78,6 +78,9 @@ describe('arguments', () => {
     [['start', '--bogus'], '--bogus'],
     [['start', 'more'], 'more'],
     [['check', '--port', '1'], '--port'],
+    [['sql'], "'sql' needs to know what: write 'sql roles'"],
+    [['sql', 'rolls'], "write 'sql roles'"],
+    [['sql', 'roles', 'more'], "write 'sql roles'"],
     [['demo', '--port', '99999'], '--port 99999 is not a port'],
   ])('%j is not understood: exit code 2, the reason and the usage on stderr', (args, reason) => {
     const { status, stdout, stderr } = run(...args);
@@ -92,6 +95,24 @@ describe('arguments', () => {
       cwd: root,
     });
     expect({ status, stdout }).toEqual({ status: 0, stdout: run('--version').stdout });
+  });
+});
+
+describe('sql roles', () => {
+  test('prints SQL on stdout and no password, for the roles it is told', () => {
+    const path = config('roles.config.ts', `export default { databases: ${DATABASES}, plugins: [] };`);
+    const { status, stdout, stderr } = run('sql', 'roles', '--config', path, '--role', 'a', '--role', 'b');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toContain('grant connect on database "orders" to "a";');
+    expect(stdout).toContain('--   host "orders" "a","b" 127.0.0.1/32 scram-sha-256');
+    expect(stdout).not.toContain('secret');
+  });
+
+  test('says what is missing, with exit code 1', () => {
+    const path = config('none.config.ts', `export default { databases: ${DATABASES}, plugins: [] };`);
+    const { status, stdout, stderr } = run('sql', 'roles', '--config', path);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toContain('name them by --role');
   });
 });
 

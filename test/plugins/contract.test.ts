@@ -116,7 +116,7 @@ const ROWS: Readonly<Record<string, Row>> = {
 
 /** The keys of the contract in core/plugin.ts. */
 const KNOWN = new Set(
-  'name needs provides checks enforces reads scope inBand on setup onStartup onAuth onQuery onClose'.split(
+  'name needs provides checks enforces maps reads scope inBand on setup onStartup onAuth onQuery onClose'.split(
     ' ',
   ),
 );

@@ -152,6 +152,16 @@ describe('issuers', () => {
   });
 });
 
+test('the plugin says every role that some token can get', () => {
+  const map = { a: 'reader', b: 'writer', c: 'reader' };
+  expect(roles({ claim: 'role', map, default: 'guest' }).maps).toEqual(['reader', 'writer', 'guest']);
+  const lists = [
+    { ...allow, issuer: good.issuer, allow: ['x', 'y'] },
+    { ...allow, issuer: other.issuer, allow: ['y', 'z'] },
+  ];
+  expect(roles(lists).maps).toEqual(['x', 'y', 'z']);
+});
+
 test('the operator can read why, and the reason quotes nothing of the token', async () => {
   const error = await refused(await start(allow), { role: 'a secret' });
   expect((error.cause as Error).message).toBe('claim role names no role that is allowed');
