@@ -27,18 +27,28 @@ describe('the README shows files as they are', () => {
 
 const types = read('core/config.ts');
 
+/** Inline object types on one line each, without comments. */
+function joined(body: string): string {
+  return body.replace(/\{\n((?: {4}.*\n)*) {2}\}/g, (_, inner: string) => {
+    const code = inner.replace(/\/\*\*.*?\*\//gs, '');
+    return `{ ${code.trim().replace(/\s+/g, ' ')} }`;
+  });
+}
+
 /** Names of the members in the body of an object type, those of inline object types as `outer.inner`. */
 function members(
   body: string,
   expanded: Readonly<Record<string, readonly string[]>> = {},
 ): readonly string[] {
-  return [...body.matchAll(/^ {2}readonly (\w+)\??: (.*);$/gm)].flatMap(([, name = '', type = '']) => {
-    const inline = /^\{(.*)\}$/.exec(type)?.[1];
-    const inner = inline
-      ? [...inline.matchAll(/readonly (\w+)\??:/g)].map(([, one = '']) => one)
-      : expanded[type];
-    return inner ? inner.map((one) => `${name}.${one}`) : [name];
-  });
+  return [...joined(body).matchAll(/^ {2}readonly (\w+)\??: (.*);$/gm)].flatMap(
+    ([, name = '', type = '']) => {
+      const inline = /^\{(.*)\}$/.exec(type)?.[1];
+      const inner = inline
+        ? [...inline.matchAll(/readonly (\w+)\??:/g)].map(([, one = '']) => one)
+        : expanded[type];
+      return inner ? inner.map((one) => `${name}.${one}`) : [name];
+    },
+  );
 }
 
 function interfaceBody(name: string): string {
