@@ -108,9 +108,12 @@ export class Entries {
     return this.#ring[(this.#first + index) & (this.#ring.length - 1)] ?? 0;
   }
 
-  /** True if one of the operations is among them; `ops` has the bit `1 << op` of each. */
+  /** True if the server has got one of the operations; `ops` has the bit `1 << op` of each. */
   has(ops: number): boolean {
-    for (let i = 0; i < this.length; i += 1) if (((ops >> opOf(this.at(i))) & 1) === 1) return true;
+    for (let i = 0; i < this.length; i += 1) {
+      const entry = this.at(i);
+      if (kindOf(entry) !== Kind.local && ((ops >> opOf(entry)) & 1) === 1) return true;
+    }
     return false;
   }
 

@@ -3,11 +3,13 @@ import { GatewayError } from '../errors.ts';
 import type { Statement } from '../statement.ts';
 import { Frontend } from '../wire/frames.ts';
 import { readyForQuery, refusal } from '../wire/to-client.ts';
+import { FLUSH } from '../wire/to-server.ts';
 import { Kind, OP_OF, Op } from './entries.ts';
 import type { Note } from './entries.ts';
 import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
 import { OwnStatements, isForUs } from './own-statements.ts';
+import { Patience } from './patience.ts';
 import { poison } from './poison.ts';
 import { StatementBook } from './statement-book.ts';
 import type { Reads } from './statement-book.ts';
@@ -51,7 +53,7 @@ export class Gate {
   /** By type byte: 1 where a message needs more than a place in the ledger. */
   readonly wants = new Uint8Array(256);
   #discarding = false;
-  #cancelPending: ((error: GatewayError) => void) | undefined;
+  readonly #patience = new Patience();
 
   constructor(options: GateOptions) {
     this.#options = options;
@@ -126,16 +128,18 @@ export class Gate {
 
   /** The client wants no answer any more: a hook that is still thinking is not waited for. True if there was one. */
   cancel(): boolean {
-    const pending = this.#cancelPending;
-    pending?.(new GatewayError('query_canceled', 'canceling statement due to user request'));
-    return pending !== undefined;
+    return this.#patience.cancel();
   }
 
   // ---- for us ----
 
   async #answerOwn(type: number, op: number, frame: Buffer): Promise<Decision> {
     try {
-      return this.#local(op, await this.#race(this.#own.begin(type, frame)));
+      const note = await this.#patience.with(this.#own.begin(type, frame));
+      // As a Query does for PostgreSQL: or the answers in front of ours would stay in its buffer.
+      const flush = op === Op.query && !this.#options.ledger.answered ? FLUSH : undefined;
+      this.#local(op, note);
+      return flush;
     } catch (thrown) {
       return this.#refuse(op, frame, thrown);
     }
@@ -172,23 +176,10 @@ export class Gate {
     }
     const answer = this.#options.query?.(statement) ?? statement;
     if (!(answer instanceof Promise)) return this.#approved(type, op, frame, statement, answer);
-    return this.#race(answer).then(
+    return this.#patience.with(answer).then(
       (approved) => this.#approved(type, op, frame, statement, approved),
       (thrown: unknown) => this.#refuse(op, frame, thrown, statement),
     );
-  }
-
-  async #race<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await Promise.race([
-        work,
-        new Promise<never>((_, reject) => {
-          this.#cancelPending = reject;
-        }),
-      ]);
-    } finally {
-      this.#cancelPending = undefined;
-    }
   }
 
   #approved(type: number, op: number, frame: Buffer, shown: Statement, approved: Statement): Decision {

@@ -366,6 +366,18 @@ test('a setting of the gateway behind a COPY that failed uncertainly is answered
   expect(lastError(client)).toContain('FATAL');
 }, 10_000);
 
+test('a setting of the gateway behind a batch without its Sync is answered, and does not keep a Terminate', async () => {
+  const sides: RawClient[] = [direct(await open()), await connect({ inBand: () => Promise.resolve() })];
+  for (const side of sides) {
+    side.send(P('select 1'), B(), Q("set postern.a = 'b'"));
+    await expect.poll(() => types(side)).toBe('12CZ');
+    side.close();
+  }
+  const leaving = await connect({ inBand: () => Promise.resolve() });
+  leaving.send(P('select 1'), Q("set postern.a = 'b'"), P('select 2'), frame('X'));
+  expect((await leaving.relay.done).reason).toEqual({ kind: 'client' });
+}, 10_000);
+
 test('a probe for lost answers does not destroy a portal that the client has just made', async () => {
   const sides: RawClient[] = [direct(await open()), await connect()];
   for (const side of sides) {

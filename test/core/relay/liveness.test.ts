@@ -1,0 +1,185 @@
+/**
+ * Random sessions with everything at once: refusals, settings in band, cancels, notices, drains, ends, clients that leave.
+ * None hangs, none tears a message, and a server connection that is called reusable answers the next client as a new one.
+ */
+import { expect, test } from 'vitest';
+import { GatewayError } from '../../../core/errors.ts';
+import type { RelayEnd } from '../../../core/relay/ending.ts';
+import type { Statement } from '../../../core/statement.ts';
+import type { ServerConnection } from '../../../core/upstream/connection.ts';
+import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
+import { frame, openAs, relayed } from '../../support/raw.ts';
+import type { Relayed } from '../../support/raw.ts';
+
+const SESSIONS = Number(process.env['POSTERN_SESSIONS'] ?? 250);
+const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+const REFUSED = 'refuse me';
+const OWN = "set postern.a = 'b'";
+const SQL = [
+  'select 1',
+  'select pg_sleep(0.005)',
+  "select repeat('x', 20000) from generate_series(1, 20)",
+  "do $$ begin raise notice 'note'; end $$",
+  'begin',
+  'commit',
+  'rollback',
+  'select 1/0',
+  'insert into t values (1)',
+  'listen ch',
+  'notify ch',
+  'copy t from stdin',
+  'copy v from stdin',
+  'copy t to stdout',
+  REFUSED,
+  REFUSED,
+  OWN,
+  OWN,
+  "set postern.refused = 'b'",
+];
+const NAMES = ['', '', 's1'];
+const NO_ROWS = Buffer.alloc(4);
+const error = new GatewayError('admin_shutdown', 'over');
+
+function messages(next: () => number): () => Buffer {
+  const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)] as T;
+  const kinds: readonly (() => Buffer)[] = [
+    () => frame('Q', pick(SQL)),
+    () => frame('Q', pick(SQL)),
+    () => frame('P', pick(NAMES), pick(SQL), 0),
+    () => frame('B', pick(NAMES), pick(NAMES), 0, 0, 0),
+    () => frame('D', Buffer.from(pick(['S', 'P'])), pick(NAMES)),
+    () => frame('E', pick(NAMES), NO_ROWS),
+    () => frame('C', Buffer.from(pick(['S', 'P'])), pick(NAMES)),
+    () => frame('S'),
+    () => frame('S'),
+    () => frame('H'),
+    () => frame('d', Buffer.from(pick(['7\n', '7\n', 'seven\n']))),
+    () => frame('c'),
+    () => frame('f', 'no more'),
+    () => frame('F', NO_ROWS, 0, 0, 0),
+    () =>
+      Buffer.concat([
+        frame('P', '', pick(SQL), 0),
+        frame('B', '', '', 0, 0, 0),
+        frame('E', '', NO_ROWS),
+        frame('S'),
+      ]),
+  ];
+  return () => pick(kinds)();
+}
+
+function refuse(statement: Statement): Statement {
+  if ('sql' in statement && statement.sql === REFUSED) {
+    throw new GatewayError('insufficient_privilege', 'refused');
+  }
+  return statement;
+}
+
+const postgres = sharedPostgres();
+const tick = (ms = 0): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** What may happen to a session besides its messages; most of the time nothing. */
+function disturb(client: Relayed, next: () => number): void {
+  const dice = next();
+  if (dice < 0.15) void client.relay.cancel();
+  else if (dice < 0.3) client.relay.notice('by the way');
+  else if (dice < 0.31) client.relay.drain(error);
+  else if (dice < 0.32) client.relay.end(error);
+  else if (dice < 0.33) client.socket.destroy();
+  else if (dice < 0.34) client.socket.resetAndDestroy();
+  else if (dice < 0.36) client.send(frame('X'));
+}
+
+async function session(server: ServerConnection, seed: number, log: string[]): Promise<RelayEnd> {
+  const next = random(seed);
+  const make = messages(next);
+  const mode = Math.floor(next() * 3);
+  const query = async (statement: Statement): Promise<Statement> => {
+    if (next() < 0.5) await tick(next() * 3);
+    return refuse(statement);
+  };
+  const client: Relayed = await relayed(
+    { ...server, cancel: () => server.cancel(), close() {} },
+    {
+      ...(mode > 0 && { query: mode === 1 ? refuse : query, reads: 'parameters' }),
+      ...(next() < 0.5 && { statement: () => next() < 0.2 && client.relay.notice('observed') }),
+      inBand: async (name) => {
+        if (next() < 0.5) await tick(next() * 2);
+        if (name !== 'postern.a') throw new GatewayError('invalid_parameter_value', 'no such setting');
+      },
+    },
+  );
+  for (let i = 0; i < 20; i += 1) {
+    const bytes = Buffer.concat(Array.from({ length: 1 + Math.floor(next() * 5) }, make));
+    log.push(bytes.toString('latin1').replaceAll('\0', '·').slice(0, 200));
+    const cut = Math.floor(next() * bytes.length);
+    client.send(bytes.subarray(0, cut));
+    if (next() < 0.3) await tick(next() * 3);
+    client.send(bytes.subarray(cut));
+    disturb(client, next);
+  }
+  // Whatever it is in, this brings it to rest.
+  client.send(frame('f', 'end'), frame('S'), frame('Q', 'rollback'), frame('Q', "select 'the end'"));
+  await expect
+    .poll(() => client.closed || client.messages.some(({ body }) => body.includes('the end')), {
+      timeout: 10_000,
+    })
+    .toBe(true);
+  const known = client.messages.every(({ type }) => 'TDCZEN123nstIAVGHdcS'.includes(type));
+  expect(known, client.messages.map(({ type }) => type).join('')).toBe(true);
+  if (!client.closed) client.send(frame('X'));
+  return client.relay.done;
+}
+
+test(`${SESSIONS} random sessions neither hang nor leave anything behind (POSTERN_SEED=${SEED})`, async () => {
+  const database = await freshDatabase();
+  await postgres.sql(
+    'create table t (n int); create view v as select n from t union select 1; grant all on t, v to writer',
+    database,
+  );
+  let server: ServerConnection | undefined;
+  const ends: Record<string, number> = {};
+  for (let i = 0; i < SESSIONS; i += 1) {
+    server ??= await openAs(postgres, database, 'writer');
+    const log: string[] = [];
+    const end = await session(server, SEED + i, log).catch((failure: unknown) => {
+      throw new Error(`seed ${SEED + i}: ${log.join('  |  ')}`, { cause: failure });
+    });
+    const how = `${end.reason.kind} ${end.server}`;
+    ends[how] = (ends[how] ?? 0) + 1;
+    if (end.server === 'close') {
+      server.close();
+      server = undefined;
+      continue;
+    }
+    const after = await relayed({ ...server, cancel: () => server!.cancel(), close() {} });
+    after.send(frame('Q', "select 'clean'"));
+    await expect
+      .poll(
+        () =>
+          after.messages
+            .filter(({ type }) => !'ANS'.includes(type))
+            .map(({ type }) => type)
+            .join(''),
+        {
+          message: `seed ${SEED + i}: ${log.join('  |  ')}`,
+        },
+      )
+      .toBe('TDCZ');
+    after.send(frame('X'));
+    expect((await after.relay.done).server).toBe('reusable');
+  }
+  console.log(ends);
+  server?.close();
+}, 600_000);
