@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from './gateway/admin.ts';
 import type { Check } from './gateway/admin-routes.ts';
 import { CancelKeys } from './gateway/cancel-keys.ts';
-import { reasonOf } from './client/refuse.ts';
 import type { ResolvedConfig } from './config/resolved.ts';
 import { GatewayError } from './errors.ts';
 import { Generations } from './gateway/generations.ts';
@@ -123,7 +122,7 @@ export class Gateway {
       this.#log.info(changes, 'reloaded');
     } catch (error) {
       this.#failedAt = new Date();
-      this.#log.error({ reason: error instanceof Error ? reasonOf(error) : 'unknown' }, 'reload failed');
+      this.#log.error({ reason: error instanceof Error ? error.message : 'unknown' }, 'reload failed');
       throw error;
     }
   }

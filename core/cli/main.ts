@@ -18,6 +18,7 @@ Options
   --config FILE    start, check, sql: the config. Default: gateway.config.ts in the current folder
   --database NAME  sql: only for this database, by the name that clients use
   --role ROLE      sql: for this role instead of those that the plugins map; may be repeated
+  --no-watch       start: reloads the config at SIGHUP only, not when its file changes
   --database URL   demo: uses this PostgreSQL server as superuser instead of a temporary one
   --port N         demo: where the gateway listens. Default: 6432, or a free port if that is taken
   --verbose        demo: shows the gateway's log
@@ -58,8 +59,11 @@ function port(values: Values): number | undefined {
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   start: {
-    options: { config: { type: 'string' } },
-    run: async (values) => (await import('./start.ts')).start(text(values, 'config')),
+    options: { config: { type: 'string' }, 'no-watch': { type: 'boolean' } },
+    run: async (values) => {
+      const options = { config: text(values, 'config'), watch: values['no-watch'] !== true };
+      return (await import('./start.ts')).start(options);
+    },
   },
   check: {
     options: { config: { type: 'string' } },

@@ -1,21 +1,36 @@
 /** `postern start`: runs the gateway of a config; its log goes to standard output as JSON lines. */
 import { Gateway } from '../gateway.ts';
-import { findConfig, loadConfig } from '../load.ts';
+import { findConfig } from '../load.ts';
 import { createLogger } from '../gateway/log.ts';
+import { ConfigFile } from './config-file.ts';
 import { drainOrStop, nextSignal } from './run-gateway.ts';
+
+/** What the command line said. */
+export interface StartOptions {
+  /** The config file. Default: gateway.config.ts in the working directory. */
+  readonly config: string | undefined;
+  /** Whether a change of the config's files reloads it. SIGHUP does so in any case. */
+  readonly watch: boolean;
+}
 
 /**
  * Resolves with exit code 0 after SIGTERM or SIGINT and the drain.
- * @param given the config file. Default: gateway.config.ts in the working directory
  * @throws ConfigError for a bad config; Error if an address cannot be listened on
  */
-export async function start(given: string | undefined): Promise<number> {
-  const config = await loadConfig(findConfig(process.cwd(), given));
+export async function start({ config: given, watch }: StartOptions): Promise<number> {
+  const file = new ConfigFile(findConfig(process.cwd(), given));
+  const config = await file.load();
   const gateway = new Gateway(config, createLogger(config.logLevel));
   // Before it says that it listens: whoever reads that may send a signal at once.
   const told = nextSignal();
-  await Promise.race([gateway.start(), told]);
-  await told;
-  await drainOrStop(gateway);
+  const started = gateway.start();
+  file.feed(gateway, { watch });
+  try {
+    await Promise.race([started, told]);
+    await told;
+    await drainOrStop(gateway);
+  } finally {
+    file.close();
+  }
   return 0;
 }
