@@ -8,7 +8,7 @@ import type { House } from '../gateway/house.ts';
 import type { Login } from './login.ts';
 import type { OpenSession } from './open-session.ts';
 import { Relay } from '../relay/relay.ts';
-import type { RelayOptions } from '../relay/relay.ts';
+import type { RelayOptions } from '../relay/relay-options.ts';
 import { tellLogin } from './session-log.ts';
 import type { CloseReason } from '../session.ts';
 import type { Statement } from '../statement.ts';

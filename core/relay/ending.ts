@@ -2,13 +2,13 @@
 import { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
 import type { CloseReason, Logger } from '../session.ts';
-import type { ServerConnection } from '../upstream/connection.ts';
 import { refusal } from '../wire/to-client.ts';
 import type { FromClient } from './from-client.ts';
 import type { FromServer } from './from-server.ts';
 import type { Gate } from './gate.ts';
 import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
+import type { Seat } from './seat.ts';
 
 /** How it ended, and whether the server connection can serve somebody else. */
 export interface RelayEnd {
@@ -19,7 +19,7 @@ export interface RelayEnd {
 /** What an ending looks at and stops. */
 export interface EndingParts {
   readonly client: Channel;
-  readonly server: ServerConnection;
+  readonly seat: Seat;
   readonly log: Logger;
   readonly ledger: Ledger;
   readonly gate: Gate;
@@ -103,10 +103,10 @@ export class Ending {
 
   /** The client is gone. Nothing is completed on its behalf: no Sync, no CopyDone. */
   clientLost(): void {
-    const { ledger, fromClient, server } = this.#parts;
+    const { ledger, fromClient, seat } = this.#parts;
     if (this.decided) return;
     // It may have been waiting for the client to read.
-    if (this.#leaving) return server.channel.resume();
+    if (this.#leaving) return seat.resume();
     fromClient.stop();
     if (ledger.answered) this.#end({ kind: 'lost' }, this.#serverAfter());
     else this.#cancelThenEnd({ kind: 'lost' });
@@ -128,8 +128,11 @@ export class Ending {
 
   /** The server said what answers nothing, or cannot be read. */
   serverBroke(why: string): void {
-    const { client, server, log, fromServer } = this.#parts;
-    log.error({ server_pid: server.pid, why }, 'the server broke the protocol; its connection is closed');
+    const { client, seat, log, fromServer } = this.#parts;
+    log.error(
+      { server_pid: seat.server?.pid, why },
+      'the server broke the protocol; its connection is closed',
+    );
     const error = new GatewayError('protocol_violation', 'the server broke the protocol');
     client.finish(fromServer.atBorder ? refusal('FATAL', error) : undefined);
     this.#end({ kind: 'ended', error }, 'close');
@@ -137,7 +140,9 @@ export class Ending {
 
   /** Has PostgreSQL cancel what runs; resolves with false if a late cancel may still hit the connection. */
   cancel(): Promise<boolean> {
-    this.#cancelling ??= this.#parts.server.cancel().finally(() => {
+    const { server } = this.#parts.seat;
+    if (!server) return Promise.resolve(true);
+    this.#cancelling ??= server.cancel().finally(() => {
       this.#cancelling = undefined;
     });
     return this.#cancelling;
@@ -180,7 +185,7 @@ export class Ending {
     this.#reason = reason;
     this.#stop();
     // Nobody is left to read, and what the server still says must not stop it from reaching its end.
-    this.#parts.server.channel.resume();
+    this.#parts.seat.resume();
     void this.cancel().then(() => {
       this.#end(reason, 'close');
     });
@@ -197,14 +202,16 @@ export class Ending {
     this.#over = true;
     this.#reason = reason;
     this.#stop();
-    const { client, server: connection, ended, fromClient } = this.#parts;
+    const { client, seat, ended, fromClient } = this.#parts;
     if (!client.closed) client.finish();
     // A Terminate would complete the message, and the server would run it.
-    if (fromClient.torn) connection.channel.destroy();
-    connection.channel.pause();
-    connection.channel.listen({ bytes() {}, drained() {}, closed() {} });
+    if (fromClient.torn) seat.server?.channel.destroy();
+    seat.giveUp(new Error('the session has ended'));
+    seat.leave();
     void (this.#cancelling ?? Promise.resolve(true)).then((over) => {
-      ended({ reason, server: over && !connection.channel.closed ? server : 'close' });
+      const afterwards = over && !seat.server?.channel.closed ? server : 'close';
+      seat.giveBack(afterwards);
+      ended({ reason, server: afterwards });
     });
   }
 

@@ -51,6 +51,8 @@ export interface Note {
   readonly answer?: (status: number) => Buffer;
   /** Kind `mask`: what the client reads instead. */
   readonly error?: GatewayError;
+  /** Kind `swallow`: an error is the client's answer after all. */
+  readonly showsError?: boolean;
   /** The server (or we) answered it without an error. */
   closed?(): void;
   /** The server discarded it, or refused it. */
@@ -59,6 +61,18 @@ export interface Note {
   answered?(type: number, bytes: number, body: Buffer | undefined): void;
   /** Observes CopyData of the client for it: the length of the whole message. */
   received?(bytes: number): void;
+}
+
+/** Both notes in one; what was changed last is taken back first. */
+export function joined(one: Note | undefined, other: Note | undefined): Note | undefined {
+  if (!one || !other) return one ?? other;
+  return {
+    ...other,
+    ...one,
+    closed: () => (one.closed?.(), other.closed?.()),
+    dropped: () => (one.dropped?.(), other.dropped?.()),
+    answered: (type, bytes, body) => (one.answered?.(type, bytes, body), other.answered?.(type, bytes, body)),
+  };
 }
 
 /** By type byte of a client's message: its {@link Op}, 0 where it gets no entry. */

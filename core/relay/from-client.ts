@@ -1,47 +1,16 @@
 /** The stream from the client: walks message borders, forwards whole chunks, stops at what needs a decision. */
 import { GatewayError } from '../errors.ts';
 import { FLUSH } from '../wire/to-server.ts';
-import { FRONTEND_LIMIT, Frontend, HEADER_BYTES } from '../wire/frames.ts';
+import { FRONTEND_LIMIT, Frontend, HEADER_BYTES, frontendViolation } from '../wire/frames.ts';
 import { OP_OF, isPlain } from './entries.ts';
-import type { Decision, Gate } from './gate.ts';
+import { DROP, PASS, STOP, Streamed } from './decision.ts';
+import type { Decision, Step } from './decision.ts';
+import type { FromClientHost } from './from-client-host.ts';
 import { HeldBytes } from './held-bytes.ts';
-import type { Ledger } from './ledger.ts';
+import { isForUs } from './own-statements.ts';
 
 /** A message is forwarded when it is whole or this many of its bytes are there: slow writers hold no server. */
 const HOLD_BYTES = 65_536;
-
-/** What the walker needs of the relay. */
-export interface FromClientHost {
-  readonly ledger: Ledger;
-  readonly gate: Gate;
-  /** The bytes are the receiver's to keep. */
-  toServer(bytes: Buffer): void;
-  /** A decision is awaited, and more has arrived than is kept meanwhile: no bytes until it is called with false. */
-  held(waiting: boolean): void;
-  /** The client said Terminate. */
-  terminated(): void;
-  /** The client broke the protocol: FATAL behind the answers it is still owed. */
-  violated(error: GatewayError): void;
-  /** A mistake or a limit of ours: FATAL at once. */
-  failed(error: GatewayError): void;
-  /** A chunk has been walked: local answers may be due. */
-  walked(): void;
-}
-
-/** What to do with one message that cannot simply pass. */
-type Step =
-  | { readonly next: 'pass' }
-  /** Wait until this many of the message's bytes are there. */
-  | { readonly next: 'hold'; readonly bytes: number }
-  /** Nothing of it goes up. */
-  | { readonly next: 'drop' }
-  /** Bytes (or none) go up in its place, perhaps later. */
-  | { readonly next: 'replace'; readonly by: Decision | Promise<Decision>; readonly frame?: Buffer }
-  | { readonly next: 'stop' };
-
-const PASS: Step = { next: 'pass' };
-const DROP: Step = { next: 'drop' };
-const STOP: Step = { next: 'stop' };
 
 /** One per session. */
 export class FromClient {
@@ -61,6 +30,10 @@ export class FromClient {
   /** No message has begun, and none waits for a decision. */
   get atBorder(): boolean {
     return this.#rest === 0 && this.#held.length === 0 && !this.#waiting && !this.#walking;
+  }
+  /** A message went up in part, or one is being decided about: the server connection must stay. */
+  get busy(): boolean {
+    return this.torn || this.#waiting || this.#walking;
   }
   /** A hook thinks about a message. */
   get waiting(): boolean {
@@ -111,6 +84,16 @@ export class FromClient {
       if (word < 4 || word > (FRONTEND_LIMIT[type] ?? 0)) {
         this.#forward(data, from, at);
         this.#violation(type, word);
+        return;
+      }
+      if (this.#host.seatless && this.#needsSeat(type, data, at, end)) {
+        const needs = Math.min(end - at, HOLD_BYTES);
+        if (length - at < needs && type !== Frontend.copyData) {
+          needed = needs;
+          break;
+        }
+        this.#forward(data, from, at);
+        this.#awaitSeat(data.subarray(at));
         return;
       }
       let dropped = false;
@@ -170,6 +153,10 @@ export class FromClient {
       });
       return STOP;
     }
+    if (gate.isUnavailable) {
+      gate.refuseUnavailable(type);
+      return DROP;
+    }
     if (gate.discarding) {
       if (type === Frontend.sync) gate.endDiscard();
       return DROP;
@@ -196,7 +183,7 @@ export class FromClient {
   /** False when the walk ends here: the decision is awaited, or the relay ended meanwhile. */
   #replace({ by, frame }: Extract<Step, { next: 'replace' }>, data: Buffer, end: number): boolean {
     if (!(by instanceof Promise)) {
-      if (by) this.#host.toServer(by);
+      this.#send(by);
       return !this.#stopped;
     }
     this.#waiting = true;
@@ -204,16 +191,37 @@ export class FromClient {
     const rest = Math.max(0, end - data.length);
     void by.then((bytes) => {
       this.#rest = rest;
-      this.#dropRest = bytes !== frame;
+      this.#dropRest = bytes !== frame && !(bytes instanceof Streamed);
       this.#decided(bytes);
     });
     return false;
   }
 
+  #send(decision: Decision): void {
+    const bytes = decision instanceof Streamed ? decision.head : decision;
+    if (bytes) this.#host.toServer(bytes);
+  }
+
+  /** What is for us, refused already, or a goodbye, needs no server. */
+  #needsSeat(type: number, data: Buffer, at: number, end: number): boolean {
+    const { gate } = this.#host;
+    if (type === Frontend.terminate || gate.discarding || gate.isUnavailable) return false;
+    return !isForUs(type, data.subarray(at, Math.min(end, data.length)));
+  }
+
+  #awaitSeat(data: Buffer): void {
+    this.#waiting = true;
+    this.#held.hold(data, Infinity);
+    void this.#host.seat().then((error) => {
+      if (error) this.#host.gate.unavailable(error);
+      this.#decided(undefined);
+    });
+  }
+
   #decided(bytes: Decision): void {
     this.#waiting = false;
     if (this.#stopped) return;
-    if (bytes) this.#host.toServer(bytes);
+    this.#send(bytes);
     const rest = this.#held.take();
     if (rest) this.#walkSafely(rest);
     else this.#host.walked();
@@ -222,14 +230,9 @@ export class FromClient {
 
   #violation(type: number, word: number): void {
     this.#stopped = true;
-    const known = (FRONTEND_LIMIT[type] ?? 0) > 0;
-    const message = known ? 'invalid message length' : `invalid frontend message type ${type}`;
-    const detail = known ? `message type ${type}, length ${word}` : undefined;
     // Answers to a batch without its Sync would stay in the server's buffer.
     if (!this.#host.ledger.answered) this.#host.toServer(FLUSH);
-    this.#host.violated(
-      new GatewayError('protocol_violation', message, detail === undefined ? {} : { detail }),
-    );
+    this.#host.violated(frontendViolation(type, word));
   }
 }
 

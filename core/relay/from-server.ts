@@ -1,6 +1,6 @@
 /** The stream from the server: walks message borders, forwards whole chunks, looks at what changes the state. */
 import { GatewayError } from '../errors.ts';
-import { errorFields } from '../wire/backend.ts';
+import { errorFields, readCommandComplete } from '../wire/backend.ts';
 import { BACKEND_LIMIT, Backend, HEADER_BYTES } from '../wire/frames.ts';
 import { refusal } from '../wire/to-client.ts';
 import { isPlain, streamsData } from './entries.ts';
@@ -20,6 +20,8 @@ export interface FromServerHost {
   readonly ledger: Ledger;
   /** The bytes are the receiver's to keep. */
   toClient(bytes: Buffer): void;
+  /** Absent where nobody needs them: CommandComplete's tags. */
+  readonly completed?: ((tag: string) => void) | undefined;
   /** ParameterStatus, body only. */
   parameter(body: Buffer): void;
   /** An error of the server's stands behind a refusal of ours: its code tells a time-out from the refusal. */
@@ -148,7 +150,8 @@ export class FromServer {
 
   /** How many bytes of the message must be there before it can be judged. */
   #lookAt(type: number, length: number): number {
-    const observed = !isPlain(this.#host.ledger.head) && type === Backend.commandComplete;
+    const looked = this.#host.completed !== undefined || !isPlain(this.#host.ledger.head);
+    const observed = looked && type === Backend.commandComplete;
     if (type === Backend.parameterStatus) return Math.min(length, LONGEST_PARAMETER);
     return NEEDS_BODY[type] === 1 || observed ? Math.min(length, LOOK_BYTES) : HEADER_BYTES;
   }
@@ -168,6 +171,7 @@ export class FromServer {
       return known ? ledger.reply(type, body[0]) : Verdict.broken;
     }
     if (type === Backend.parameterStatus) this.#host.parameter(body);
+    if (type === Backend.commandComplete) this.#host.completed?.(readCommandComplete(body));
     if (type !== Backend.errorResponse) return ledger.reply(type);
     const { severity, code } = errorFields(body);
     const { verdict, note: answered } = ledger.error(severity === 'FATAL' || severity === 'PANIC');

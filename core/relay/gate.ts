@@ -4,63 +4,66 @@ import type { Statement } from '../statement.ts';
 import { Frontend } from '../wire/frames.ts';
 import { readyForQuery, refusal } from '../wire/to-client.ts';
 import { FLUSH } from '../wire/to-server.ts';
-import { Kind, OP_OF, Op } from './entries.ts';
+import { Streamed } from './decision.ts';
+import type { Decision } from './decision.ts';
+import { Kind, OP_OF, Op, joined } from './entries.ts';
 import type { Note } from './entries.ts';
+import { HookCall } from './hook-call.ts';
+import type { HookCallOptions } from './hook-call.ts';
 import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
 import { OwnStatements, isForUs } from './own-statements.ts';
-import { Patience } from './patience.ts';
 import { poison } from './poison.ts';
+import type { Plan, SharedStatements } from './shared-statements.ts';
 import { StatementBook } from './statement-book.ts';
-import type { Reads } from './statement-book.ts';
 import type { StatementLog } from './statement-log.ts';
-import { ParseStatement, QueryStatement } from './statements.ts';
 
 /** What the gate works with. */
-export interface GateOptions {
+export interface GateOptions extends HookCallOptions {
   readonly ledger: Ledger;
-  /** Absent when no plugin has `onQuery`. */
-  readonly query?: ((statement: Statement) => Statement | Promise<Statement>) | undefined;
-  readonly reads: Reads;
   readonly inBand: (name: string, value: string) => Promise<void>;
   /** Longest message that is assembled, in bytes. */
   readonly maxStatementBytes: number;
+  /** Present where server connections change between transactions. */
+  readonly shared?: SharedStatements | undefined;
   /** Absent when nobody observes statements. */
   readonly log?: StatementLog | undefined;
-  /** `client_encoding` in force. */
-  readonly encoding: () => string | undefined;
   /** Turns whatever a hook threw into what the client may read. */
   readonly fault: (thrown: unknown) => GatewayError;
   /** The refusal has no place in the order of answers: the session must end with it. */
   readonly unplaceable: (error: GatewayError) => void;
 }
 
-/** Bytes to send in place of a message; the message itself means unchanged; none means nothing is sent. */
-export type Decision = Buffer | undefined;
-
-/** Encodings in which a byte of a character can look like ASCII: a policy would read another text than the server. */
-const UNSAFE_ENCODINGS = new Set(['SJIS', 'SHIFT_JIS_2004', 'BIG5', 'GBK', 'UHC', 'GB18030', 'JOHAB']);
 const LOOKED_AT = [Frontend.execute, Frontend.functionCall, Frontend.bind, Frontend.close];
+const SHARED = [Frontend.bind, Frontend.describe, Frontend.close];
 const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close];
 
 /** One per session. */
 export class Gate {
   readonly #options: GateOptions;
   readonly #own: OwnStatements;
+  readonly #hooks: HookCall;
   readonly #book: StatementBook;
   readonly #looks: boolean;
   readonly #base = new Uint8Array(256);
   /** By type byte: 1 where a message needs more than a place in the ledger. */
   readonly wants = new Uint8Array(256);
   #discarding = false;
-  readonly #patience = new Patience();
+  #unavailable: GatewayError | undefined;
 
   constructor(options: GateOptions) {
     this.#options = options;
     this.#own = new OwnStatements(options.inBand);
+    this.#hooks = new HookCall(options);
     this.#book = new StatementBook(options.reads, options.log);
     this.#looks = options.query !== undefined || options.log !== undefined;
-    const types = [Frontend.query, Frontend.parse, Frontend.terminate, ...(this.#looks ? LOOKED_AT : [])];
+    const types: number[] = [
+      Frontend.query,
+      Frontend.parse,
+      Frontend.terminate,
+      ...(this.#looks ? LOOKED_AT : []),
+    ];
+    if (options.shared) types.push(...SHARED);
     for (const type of types) this.#base[type] = 1;
     this.wants.set(this.#base);
   }
@@ -77,13 +80,14 @@ export class Gate {
 
   /** True when {@link message} must see it; `frame` has its first 64 KiB at least. */
   concerns(type: number, frame: Buffer): boolean {
-    return this.#looks || this.#own.any || isForUs(type, frame);
+    return this.#looks || this.#own.any || this.#options.shared !== undefined || isForUs(type, frame);
   }
 
   /** True when {@link message} must see all of it. */
   needsWhole(type: number, frame: Buffer): boolean {
     if (type === Frontend.query || type === Frontend.parse) {
-      return this.#book.needsText || isForUs(type, frame);
+      const tapped = this.#options.query !== undefined && this.#book.needsText;
+      return tapped || isForUs(type, frame);
     }
     return type !== Frontend.bind ? type !== Frontend.functionCall : this.#options.reads === 'parameters';
   }
@@ -101,7 +105,7 @@ export class Gate {
       const own = this.#own.any ? this.#own.about(type, frame) : undefined;
       if (own) return this.#local(op, own);
       statement = this.#looks ? this.#book.open(type, frame) : undefined;
-      if (!this.#shown(statement)) return this.#send(type, op, frame, statement);
+      if (!this.#hooks.wants(statement)) return this.#send(type, op, frame, statement);
       return this.#ask(type, op, frame, statement);
     } catch (thrown) {
       return this.#refuse(op, frame, thrown, statement);
@@ -126,16 +130,16 @@ export class Gate {
     this.#options.unplaceable(new GatewayError('protocol_violation', 'the order of answers was lost'));
   }
 
-  /** The client wants no answer any more: a hook that is still thinking is not waited for. True if there was one. */
+  /** See {@link HookCall.cancel}. */
   cancel(): boolean {
-    return this.#patience.cancel();
+    return this.#hooks.cancel();
   }
 
   // ---- for us ----
 
   async #answerOwn(type: number, op: number, frame: Buffer): Promise<Decision> {
     try {
-      const note = await this.#patience.with(this.#own.begin(type, frame));
+      const note = await this.#hooks.race(this.#own.begin(type, frame));
       // As a Query does for PostgreSQL: or the answers in front of ours would stay in its buffer.
       const flush = op === Op.query && !this.#options.ledger.answered ? FLUSH : undefined;
       this.#local(op, note);
@@ -156,59 +160,57 @@ export class Gate {
 
   #update(): void {
     this.wants.set(this.#base);
-    if (this.#discarding) this.wants.fill(1);
+    if (this.#discarding || this.#unavailable) this.wants.fill(1);
     else if (this.#own.any) for (const type of OWN) this.wants[type] = 1;
   }
 
   // ---- for the server ----
 
-  #shown(statement: Statement | undefined): statement is Statement {
-    if (!statement || !this.#options.query) return false;
-    return statement.kind !== 'bind' || this.#options.reads === 'parameters';
-  }
-
-  #ask(type: number, op: number, frame: Buffer, statement: Statement): Decision | Promise<Decision> {
-    const encoding = this.#options.encoding()?.toUpperCase() ?? 'UTF8';
-    if (UNSAFE_ENCODINGS.has(encoding) && this.#options.reads !== 'kind') {
-      throw new GatewayError('feature_not_supported', `statements in ${encoding} cannot be checked`, {
-        hint: "SET client_encoding = 'UTF8'",
-      });
-    }
-    const answer = this.#options.query?.(statement) ?? statement;
-    if (!(answer instanceof Promise)) return this.#approved(type, op, frame, statement, answer);
-    return this.#patience.with(answer).then(
-      (approved) => this.#approved(type, op, frame, statement, approved),
-      (thrown: unknown) => this.#refuse(op, frame, thrown, statement),
-    );
-  }
-
-  #approved(type: number, op: number, frame: Buffer, shown: Statement, approved: Statement): Decision {
-    try {
-      if (approved === shown) return this.#send(type, op, frame, shown);
-      const rewritten = approved instanceof QueryStatement || approved instanceof ParseStatement;
-      const encoding = this.#options.encoding() ?? 'UTF8';
-      if (rewritten && encoding !== 'UTF8') {
-        throw new GatewayError('feature_not_supported', `statements in ${encoding} cannot be rewritten`);
-      }
-      if (
-        !rewritten ||
-        approved.id !== shown.id ||
-        approved.kind !== shown.kind ||
-        this.#options.reads === 'kind'
-      ) {
-        throw new TypeError('onQuery returned something that is not a rewrite of its statement by withSql()');
-      }
-      return this.#send(type, op, approved.frame, approved);
-    } catch (thrown) {
-      return this.#refuse(op, frame, thrown, shown);
-    }
+  #ask(type: number, op: number, frame: Buffer, shown: Statement): Decision | Promise<Decision> {
+    const send = (approved: Statement): Decision =>
+      this.#send(type, op, this.#hooks.frameOf(frame, shown, approved), approved);
+    const answer = this.#hooks.ask(shown);
+    if (!(answer instanceof Promise)) return send(answer);
+    return answer.then(send).catch((thrown: unknown) => this.#refuse(op, frame, thrown, shown));
   }
 
   #send(type: number, op: number, frame: Buffer, statement: Statement | undefined): Decision {
     if (this.#looks && this.#idle) this.#book.transactionEnded();
     const note = this.#looks ? this.#book.sent(type, frame, statement) : undefined;
+    const plan = this.#options.shared?.plan(type, frame);
+    if (plan) return this.#carryOut(plan, op, frame, note);
     this.#options.ledger.sent(op, Kind.forward, note);
     return frame;
+  }
+
+  #carryOut(plan: Plan, op: number, frame: Buffer, note: Note | undefined): Decision {
+    if (plan.kind === 'refuse') {
+      note?.dropped?.();
+      return this.#refuse(op, frame, plan.error);
+    }
+    if (plan.kind === 'local') return this.#local(op, { ...plan.note, ...joined(plan.note, note) });
+    this.#options.ledger.sent(op, Kind.forward, joined(plan.note, note));
+    if (plan.bytes === frame) return frame;
+    return frame.length <= frame.readUInt32BE(1) ? new Streamed(plan.bytes) : plan.bytes;
+  }
+
+  /** No server connection could be had: the next message is refused in its place. */
+  unavailable(error: GatewayError): void {
+    this.#unavailable = error;
+    this.#update();
+  }
+  get isUnavailable(): boolean {
+    return this.#unavailable !== undefined;
+  }
+
+  /** Answers a message while there is no server connection for it. */
+  refuseUnavailable(type: number): void {
+    const op = OP_OF[type] ?? 0;
+    const error = this.#unavailable;
+    if (op === 0 || op === Op.copyEnd || !error) return;
+    this.#unavailable = undefined;
+    if (op === Op.sync) this.endDiscard();
+    else this.#refuseHere(op, error, undefined);
   }
 
   get #idle(): boolean {

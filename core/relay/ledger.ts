@@ -62,6 +62,10 @@ export class Ledger {
   get answerLost(): boolean {
     return this.#answerLost;
   }
+  /** Another server connection sits here now, and nothing is known against it. */
+  changed(): void {
+    this.#batch = this.#tainted = this.#spoilt = false;
+  }
   get skipping(): boolean {
     return this.#skipping;
   }
@@ -154,7 +158,7 @@ export class Ledger {
     const entry = this.#entries.head;
     if (entry === 0) return { verdict: this.#errorOutOfTheBlue() };
     const note = this.#entries.headNote;
-    const verdict = verdictOfError(kindOf(entry));
+    const verdict = note?.showsError ? Verdict.pass : verdictOfError(kindOf(entry));
     const eaten = this.#copyIn ? this.#syncsAhead() : 0;
     this.#copyIn = false;
     if (eaten > 0) this.#becomeUncertain(isExtended(opOf(entry)));

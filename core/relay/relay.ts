@@ -1,66 +1,59 @@
 /** Moves bytes between one client and one server connection after login, and knows at any time who owes what to whom. */
 import { randomBytes } from 'node:crypto';
-import type { GatewayError } from '../errors.ts';
-import type { Channel } from '../net/channel.ts';
-import type { Logger, SessionState } from '../session.ts';
-import type { Statement } from '../statement.ts';
-import type { ServerConnection } from '../upstream/connection.ts';
+import { GatewayError } from '../errors.ts';
+import type { SessionState } from '../session.ts';
 import { readParameterStatus } from '../wire/backend.ts';
 import { noticeResponse } from '../wire/to-client.ts';
 import { SYNC, encodeClose } from '../wire/to-server.ts';
 import { Ending } from './ending.ts';
 import type { RelayEnd } from './ending.ts';
+import type { RelayOptions } from './relay-options.ts';
 import { FromClient } from './from-client.ts';
 import { FromServer } from './from-server.ts';
 import { Gate } from './gate.ts';
 import { Ledger, Status } from './ledger.ts';
+import { Pause, Pauses } from './pauses.ts';
+import { Seat } from './seat.ts';
+import { SharedStatements } from './shared-statements.ts';
 import { StatementLog } from './statement-log.ts';
-import type { StatementEnd } from './statement-log.ts';
-
-/** What a relay connects, and whom it asks. */
-export interface RelayOptions {
-  readonly client: Channel;
-  readonly server: ServerConnection;
-  readonly log: Logger;
-  /** `onQuery`, bound to the session; absent when nobody taps, and then no statement is ever decoded. */
-  readonly query?: ((statement: Statement) => Statement | Promise<Statement>) | undefined;
-  readonly reads: 'none' | 'kind' | 'sql' | 'parameters';
-  /** `SET postern.x = '…'`: rejects to refuse. */
-  readonly inBand: (name: string, value: string) => Promise<void>;
-  readonly maxStatementBytes: number;
-  /** Absent when nobody observes statements. */
-  readonly statement?: ((ended: StatementEnd) => void) | undefined;
-  /** Turns whatever a hook threw into what the client may read. */
-  readonly fault: (thrown: unknown) => GatewayError;
-  readonly stateChanged: (state: SessionState) => void;
-}
-
-/** Why the client is not read at present: bits. */
-const Pause = { full: 1, held: 2, probe: 4, unread: 8 } as const;
+import { Turns } from './turns.ts';
+import type { TurnParts } from './turns.ts';
 
 /** One per session; ends once, and then `done` resolves. */
 export class Relay {
   readonly done: Promise<RelayEnd>;
   readonly #options: RelayOptions;
   readonly #ledger = new Ledger();
+  readonly #seat: Seat;
+  readonly #pauses: Pauses;
+  readonly #turns: Turns | undefined;
+  readonly #parts: TurnParts;
   readonly #gate: Gate;
   readonly #fromClient: FromClient;
   readonly #fromServer: FromServer;
   readonly #ending: Ending;
   #state: SessionState = 'idle';
-  #paused = 0;
   #notices: Buffer[] = [];
 
   constructor(options: RelayOptions) {
     this.#options = options;
-    const { client, server } = options;
+    const { client } = options;
     const ledger = this.#ledger;
+    const seat = new Seat(options.server, options.lender);
+    this.#seat = seat;
+    this.#pauses = new Pauses(client);
     const log = options.statement && new StatementLog(options.statement);
+    const turns = options.lender && new Turns(options.log, options.lender.pinned);
+    this.#turns = turns;
+    const shared =
+      options.lender &&
+      new SharedStatements(seat, ledger, options.lender.parameters, (why) => turns?.pin(why));
     const gate = new Gate({
       ...options,
       ledger,
       log,
-      encoding: () => server.parameters.get('client_encoding'),
+      shared,
+      encoding: () => seat.server?.parameters.get('client_encoding'),
       unplaceable: (error) => {
         this.#fromClient.stop();
         this.end(error);
@@ -71,13 +64,17 @@ export class Relay {
     this.#fromClient = new FromClient({
       ledger,
       gate,
+      get seatless() {
+        return seat.server === undefined;
+      },
+      seat: () => this.#takeSeat(),
       walked: settled,
       toServer: (bytes) => {
-        if (!server.channel.write(bytes)) this.#pause(Pause.full);
+        if (!seat.write(bytes)) this.#pauses.add(Pause.full);
       },
       held: (waiting) => {
-        if (waiting) this.#pause(Pause.held);
-        else this.#unpause(Pause.held);
+        if (waiting) this.#pauses.add(Pause.held);
+        else this.#pauses.remove(Pause.held, this.#ending.decided);
         settled();
       },
       terminated: () => this.#ending.terminated(),
@@ -87,12 +84,14 @@ export class Relay {
     this.#fromServer = new FromServer({
       ledger,
       settled,
+      completed: turns && ((tag) => turns.completed(tag, shared)),
       toClient: (bytes) => {
-        if (!client.write(bytes)) server.channel.pause();
+        if (!client.write(bytes)) seat.pause();
       },
       parameter: (body) => {
         const { name, value } = readParameterStatus(body);
-        server.parameters.set(name, value);
+        seat.server?.parameters.set(name, value);
+        options.lender?.parameters.set(name, value);
       },
       masked: (code, error) => {
         const fields = { sqlstate: error.sqlstate, server_sqlstate: code };
@@ -107,29 +106,30 @@ export class Relay {
         resolve(end);
       };
     });
-    const streams = { fromClient: this.#fromClient, fromServer: this.#fromServer };
-    this.#ending = new Ending({ client, server, log: options.log, ledger, gate, ...streams, ended });
+    const parts = { seat, ledger, gate, fromClient: this.#fromClient, fromServer: this.#fromServer };
+    this.#ending = new Ending({ client, log: options.log, ...parts, ended });
+    this.#parts = { ...parts, ending: this.#ending };
   }
 
   /** Takes over both channels; ReadyForQuery has been sent to the client. */
   start(): void {
-    const { client, server } = this.#options;
+    const { client } = this.#options;
     if (this.#ending.decided) return;
     client.listen({
       bytes: (chunk) => this.#fromClient.receive(chunk),
       drained: () => {
-        server.channel.resume();
-        this.#unpause(Pause.unread);
+        this.#seat.resume();
+        this.#pauses.remove(Pause.unread, this.#ending.decided);
       },
       closed: () => this.#ending.clientLost(),
     });
-    server.channel.listen({
+    this.#seat.listen({
       bytes: (chunk) => this.#fromServer.receive(chunk),
-      drained: () => this.#unpause(Pause.full),
+      drained: () => this.#pauses.remove(Pause.full, this.#ending.decided),
       closed: () => this.#ending.serverLost(),
     });
-    server.channel.resume();
     client.resume();
+    this.#settled();
   }
 
   get state(): SessionState {
@@ -143,7 +143,7 @@ export class Relay {
       this.#ledger.status === Status.idle &&
       this.#fromClient.atBorder &&
       !this.#ending.cancelling &&
-      this.#options.client.queued + this.#options.server.channel.queued === 0
+      this.#options.client.queued + this.#seat.queued === 0
     );
   }
 
@@ -173,6 +173,8 @@ export class Relay {
    * longer hit something else.
    */
   async cancel(): Promise<void> {
+    const canceled = new GatewayError('query_canceled', 'canceling statement due to user request');
+    if (this.#seat.giveUp(canceled)) return;
     const { answered, uncertain, endsReady } = this.#ledger;
     if (this.#ending.decided || uncertain?.probing || (!endsReady && this.#gate.cancel()) || answered) return;
     await this.#ending.cancel();
@@ -192,6 +194,19 @@ export class Relay {
     this.#probe();
     this.#showState();
     this.#ending.settled();
+    this.#turns?.giveBack(this.#parts);
+  }
+
+  // ---- a connection per transaction ----
+
+  async #takeSeat(): Promise<GatewayError | undefined> {
+    try {
+      await this.#seat.take();
+      this.#ledger.changed();
+      return undefined;
+    } catch (thrown) {
+      return this.#options.fault(thrown);
+    }
   }
 
   #speak(): void {
@@ -201,19 +216,19 @@ export class Relay {
 
   /** A client that does not read our answers is not asked for more questions. */
   #say(bytes: Buffer): void {
-    if (!this.#options.client.write(bytes)) this.#pause(Pause.unread);
+    if (!this.#options.client.write(bytes)) this.#pauses.add(Pause.unread);
   }
 
   /** See the ledger's `uncertain`: a Close of a name nobody has, whose answer tells where the client's answers end. */
   #probe(): void {
     const { uncertain } = this.#ledger;
     if (uncertain?.wantsProbe && this.#fromClient.atBorder && !this.#ending.cancelling) {
-      this.#pause(Pause.probe);
+      this.#pauses.add(Pause.probe);
       uncertain.probe();
       const name = `postern_${randomBytes(16).toString('hex')}`;
-      this.#options.server.channel.write(Buffer.concat([encodeClose('S', name), SYNC]));
-    } else if ((this.#paused & Pause.probe) !== 0 && !uncertain?.probing) {
-      this.#unpause(Pause.probe);
+      this.#seat.write(Buffer.concat([encodeClose('S', name), SYNC]));
+    } else if (this.#pauses.has(Pause.probe) && !uncertain?.probing) {
+      this.#pauses.remove(Pause.probe, this.#ending.decided);
     }
   }
 
@@ -223,17 +238,6 @@ export class Relay {
     if (state === this.#state) return;
     this.#state = state;
     this.#options.stateChanged(state);
-  }
-
-  #pause(why: number): void {
-    this.#paused |= why;
-    this.#options.client.pause();
-  }
-
-  #unpause(why: number): void {
-    if (this.#paused === 0) return;
-    this.#paused &= ~why;
-    if (this.#paused === 0 && !this.#ending.decided) this.#options.client.resume();
   }
 }
 

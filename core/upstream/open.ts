@@ -128,6 +128,7 @@ class OpenConnection implements ServerConnection {
   readonly host: string;
   readonly role: RoleName;
   readonly channel: Channel;
+  readonly prepared = new Map<string, string>();
   readonly parameters: Map<string, string>;
   readonly #canceling: CancelRequest;
 

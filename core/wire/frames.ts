@@ -1,5 +1,7 @@
 /** Message type bytes and length limits of protocol 3 (manual, 55.7 "Message Formats"). */
 
+import { GatewayError } from '../errors.ts';
+
 /** Type byte and length word: what precedes every message body after the startup packet. */
 export const HEADER_BYTES = 5;
 
@@ -81,3 +83,12 @@ export const FRONTEND_LIMIT: Uint32Array = Uint32Array.from(
 
 /** The greatest length word accepted from a server: what its own int32 can say. */
 export const BACKEND_LIMIT = 0x7fff_ffff;
+
+/** What is wrong with a header that {@link FRONTEND_LIMIT} does not allow, in PostgreSQL's words. */
+export function frontendViolation(type: number, word: number): GatewayError {
+  if ((FRONTEND_LIMIT[type] ?? 0) === 0) {
+    return new GatewayError('protocol_violation', `invalid frontend message type ${type}`);
+  }
+  const detail = `message type ${type}, length ${word}`;
+  return new GatewayError('protocol_violation', 'invalid message length', { detail });
+}

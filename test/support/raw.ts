@@ -6,7 +6,7 @@ import { GatewayError } from '../../core/errors.ts';
 import type { Channel } from '../../core/net/channel.ts';
 import { listenShared } from '../../core/net/shared-read.ts';
 import { Relay } from '../../core/relay/relay.ts';
-import type { RelayOptions } from '../../core/relay/relay.ts';
+import type { RelayOptions } from '../../core/relay/relay-options.ts';
 import type { ServerConnection } from '../../core/upstream/connection.ts';
 import { open } from '../../core/upstream/open.ts';
 import type { Postgres } from './postgres.ts';

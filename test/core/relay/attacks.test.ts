@@ -4,7 +4,7 @@ import net from 'node:net';
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { GatewayError } from '../../../core/errors.ts';
 import { connectShared } from '../../../core/net/shared-read.ts';
-import type { RelayOptions } from '../../../core/relay/relay.ts';
+import type { RelayOptions } from '../../../core/relay/relay-options.ts';
 import type { StatementEnd } from '../../../core/relay/statement-log.ts';
 import type { Statement } from '../../../core/statement.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
@@ -66,6 +66,7 @@ async function scripted(): Promise<{ server: ServerConnection; peer: net.Socket;
     role: parseRole('writer'),
     channel,
     parameters: new Map(),
+    prepared: new Map(),
     cancel: () => {
       cancels += 1;
       return Promise.resolve(true);

@@ -1,7 +1,7 @@
 /** What `onQuery`, observers and the gateway's own settings see and do, over both protocols. */
 import { beforeAll, expect, test, vi } from 'vitest';
 import { GatewayError } from '../../../core/errors.ts';
-import type { RelayOptions } from '../../../core/relay/relay.ts';
+import type { RelayOptions } from '../../../core/relay/relay-options.ts';
 import type { StatementEnd } from '../../../core/relay/statement-log.ts';
 import type { Statement } from '../../../core/statement.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';

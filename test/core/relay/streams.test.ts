@@ -70,6 +70,8 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     gate,
     toServer: (bytes) => out.push(bytes),
     held() {},
+    seatless: false,
+    seat: () => Promise.resolve(undefined),
     terminated() {},
     walked() {},
     violated: (error) => (violation = error.message),

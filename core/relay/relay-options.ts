@@ -1,0 +1,29 @@
+/** What a relay is made of. */
+import type { GatewayError } from '../errors.ts';
+import type { Channel } from '../net/channel.ts';
+import type { Logger, SessionState } from '../session.ts';
+import type { Statement } from '../statement.ts';
+import type { ServerConnection } from '../upstream/connection.ts';
+import type { Lender } from './seat.ts';
+import type { Reads } from './statement-book.ts';
+import type { StatementEnd } from './statement-log.ts';
+
+/** What a relay connects, and whom it asks. */
+export interface RelayOptions {
+  readonly client: Channel;
+  readonly server: ServerConnection;
+  /** Present: server connections are given back between transactions. */
+  readonly lender?: Lender | undefined;
+  readonly log: Logger;
+  /** `onQuery`, bound to the session; absent when nobody taps, and then no statement is ever decoded. */
+  readonly query?: ((statement: Statement) => Statement | Promise<Statement>) | undefined;
+  readonly reads: Reads;
+  /** `SET postern.x = '…'`: rejects to refuse. */
+  readonly inBand: (name: string, value: string) => Promise<void>;
+  readonly maxStatementBytes: number;
+  /** Absent when nobody observes statements. */
+  readonly statement?: ((ended: StatementEnd) => void) | undefined;
+  /** Turns whatever a hook threw into what the client may read. */
+  readonly fault: (thrown: unknown) => GatewayError;
+  readonly stateChanged: (state: SessionState) => void;
+}

@@ -1,0 +1,109 @@
+/** Where server connections sit while they work for a session: one for all of it, or one per transaction. */
+import type { ChannelListener } from '../net/channel.ts';
+import type { ServerConnection } from '../upstream/connection.ts';
+
+/** What becomes of a server connection: `clean` ones need no reset for the same identity. */
+export type Afterwards = 'clean' | 'reusable' | 'close';
+
+/** Lends server connections for transactions. */
+export interface Lender {
+  /** The run-time parameters that the client believes to be in force, kept up to date by the relay. */
+  readonly parameters: Map<string, string>;
+  /** A connection on which the session's run-time parameters are in force. Rejects with what the client shall read. */
+  acquire(signal: AbortSignal): Promise<ServerConnection>;
+  /** Told once when the connection has to stay with the session. */
+  readonly pinned?: ((why: string) => void) | undefined;
+  release(server: ServerConnection, afterwards: Afterwards): void;
+}
+
+const DEAF: ChannelListener = { bytes() {}, drained() {}, closed() {} };
+
+/** One per session. */
+export class Seat {
+  readonly #lender: Lender | undefined;
+  #server: ServerConnection | undefined;
+  #listener: ChannelListener = DEAF;
+  #waiting: AbortController | undefined;
+
+  /** With a lender, connections are given back between transactions; `first` is the one that the login used. */
+  constructor(first: ServerConnection, lender?: Lender) {
+    this.#server = first;
+    this.#lender = lender;
+  }
+
+  /** Absent between two transactions. */
+  get server(): ServerConnection | undefined {
+    return this.#server;
+  }
+  /** Connections change between transactions. */
+  get changes(): boolean {
+    return this.#lender !== undefined;
+  }
+  get waiting(): boolean {
+    return this.#waiting !== undefined;
+  }
+  /** Bytes for the server that it has not taken yet. */
+  get queued(): number {
+    return this.#server?.channel.queued ?? 0;
+  }
+
+  /** Listens to the connection that sits here, and to those that come. */
+  listen(listener: ChannelListener): void {
+    this.#listener = listener;
+    this.#attach();
+  }
+
+  write(bytes: Buffer): boolean {
+    return this.#server?.channel.write(bytes) ?? true;
+  }
+  pause(): void {
+    this.#server?.channel.pause();
+  }
+  resume(): void {
+    this.#server?.channel.resume();
+  }
+
+  /** Has a connection sit down. @throws what the lender throws, or the reason of {@link giveUp} */
+  async take(): Promise<void> {
+    if (!this.#lender || this.#server) return;
+    const waiting = new AbortController();
+    this.#waiting = waiting;
+    try {
+      const server = await this.#lender.acquire(waiting.signal);
+      if (waiting.signal.aborted) {
+        this.#lender.release(server, 'reusable');
+        throw waiting.signal.reason;
+      }
+      this.#server = server;
+      this.#attach();
+    } finally {
+      this.#waiting = undefined;
+    }
+  }
+
+  /** Ends a wait for a connection. True if there was one. */
+  giveUp(reason: Error): boolean {
+    this.#waiting?.abort(reason);
+    return this.waiting;
+  }
+
+  /** Nobody listens any more; the connection stays for whoever gives it back. */
+  leave(): void {
+    this.#server?.channel.pause();
+    this.#server?.channel.listen(DEAF);
+  }
+
+  /** Between two transactions: the connection may serve others. */
+  giveBack(afterwards: Afterwards): void {
+    const server = this.#server;
+    if (!server || !this.#lender) return;
+    this.leave();
+    this.#server = undefined;
+    this.#lender.release(server, afterwards);
+  }
+
+  #attach(): void {
+    this.#server?.channel.listen(this.#listener);
+    this.#server?.channel.resume();
+  }
+}
