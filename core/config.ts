@@ -11,7 +11,7 @@ export type Duration = `${number}${'ms' | 's' | 'm' | 'min' | 'h' | 'd'}`;
 /** Events per time, for instance `'20/s'`. */
 export type Rate = `${number}/${'s' | 'm' | 'min' | 'h' | 'd'}`;
 
-/** TLS towards clients. Files are relative to the config file. */
+/** TLS towards clients. Files are relative to the config file. A change of the files themselves is one of the config. */
 export interface ListenTls {
   /** PEM file: the server certificate and its chain. */
   readonly cert: string;
@@ -25,13 +25,13 @@ export interface ListenTls {
   readonly servernames?: Readonly<Record<string, { readonly cert: string; readonly key: string }>>;
 }
 
-/** One address where clients connect. Changes need a restart, except certificates. */
+/** One address where clients connect. Another list of names and addresses needs a restart; the rest is for new connections. */
 export interface ListenOptions {
-  /** Default `'default'`; unique in a list. */
+  /** Default `'default'`; unique in a list. A change needs a restart. */
   readonly name?: string;
-  /** Default `'127.0.0.1'`. */
+  /** Default `'127.0.0.1'`. A change needs a restart. */
   readonly host?: string;
-  /** Default 6432; 0 takes a free one and says so in the `listening` line. */
+  /** Default 6432; 0 takes a free one and says so in the `listening` line. A change needs a restart. */
   readonly port?: number;
   /** Default: none; then only plaintext as `plaintext` allows. */
   readonly tls?: ListenTls;
@@ -88,7 +88,7 @@ export interface UpstreamTls {
   readonly servername?: string;
 }
 
-/** One database behind the gateway. */
+/** One database behind the gateway. A reload applies it to new sessions; server connections stay where nothing changed. */
 export interface DatabaseOptions {
   /** Name, address, or the folder of a unix socket (starts with `/`). */
   readonly host: string;
@@ -113,9 +113,9 @@ export type Databases =
 
 /** The operators' HTTP listener: `/livez`, `/readyz`, and what plugins mount. */
 export interface AdminOptions {
-  /** Default `'127.0.0.1'`. */
+  /** Default `'127.0.0.1'`. A change needs a restart. */
   readonly host?: string;
-  /** Default 9432; 0 takes a free one. */
+  /** Default 9432; 0 takes a free one. A change needs a restart. */
   readonly port?: number;
   /** Who may use routes that are not public: tokens whose `claim` is, or contains, `value`. Default: nobody. */
   readonly operators?: {
@@ -126,12 +126,15 @@ export interface AdminOptions {
   };
 }
 
-/** The whole config. `L` is the plugin list as the compiler sees it, so that a wrong order does not compile. */
+/**
+ * The whole config. `L` is the plugin list as the compiler sees it, so that a wrong order does not compile.
+ * A reload applies each option to new connections, all of them or none, unless it says that it needs a restart.
+ */
 export interface GatewayConfig<L extends PluginList = PluginList> {
   /** Default `{}`: loopback, port 6432. */
   readonly listen?: ListenOptions | readonly ListenOptions[];
   readonly databases: Databases;
-  /** Default: no admin listener. */
+  /** Default: no admin listener. To have one or none needs a restart. */
   readonly admin?: AdminOptions;
   /** In the order in which their hooks run. */
   readonly plugins: L;
@@ -143,7 +146,7 @@ export interface GatewayConfig<L extends PluginList = PluginList> {
   readonly maxStatementBytes?: number;
   /** pino's level. Default `'info'`. */
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
-  /** Processes that share the listeners. Default and, today, only 1. */
+  /** Processes that share the listeners. Default and, today, only 1. A change needs a restart. */
   readonly workers?: 1;
 }
 
@@ -158,7 +161,7 @@ export function defineConfig<const L extends PluginList>(
 }
 
 /**
- * An environment variable, read at boot.
+ * An environment variable, as it was when the process began.
  * @throws ConfigError naming the variable if it is unset and has no fallback
  */
 export function env(name: string, fallback?: string): string {

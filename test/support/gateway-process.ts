@@ -22,6 +22,8 @@ export interface GatewayFiles {
   readonly files?: Readonly<Record<string, string>>;
   /** More environment variables. */
   readonly env?: Readonly<Record<string, string>>;
+  /** More arguments of `postern start`. */
+  readonly args?: readonly string[];
 }
 
 /** One running `postern start`. */
@@ -35,10 +37,10 @@ export class GatewayProcess {
   readonly #child: ChildProcessByStdio<null, Readable, Readable>;
   readonly #ended: Promise<unknown>;
 
-  private constructor(folder: string, env: GatewayFiles['env']) {
+  private constructor(folder: string, { env, args = [] }: GatewayFiles) {
     this.folder = folder;
-    const args = [shim, 'start', '--config', join(folder, 'gateway.config.ts')];
-    this.#child = spawn(process.execPath, args, {
+    const command = [shim, 'start', '--config', join(folder, 'gateway.config.ts'), ...args];
+    this.#child = spawn(process.execPath, command, {
       cwd: folder,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -50,12 +52,13 @@ export class GatewayProcess {
   }
 
   /** Writes the files, starts the command and waits until it listens. */
-  static async start({ config, files = {}, env }: GatewayFiles): Promise<GatewayProcess> {
+  static async start(given: GatewayFiles): Promise<GatewayProcess> {
+    const { config, files = {} } = given;
     const folder = mkdtempSync(join(tmpdir(), 'postern-e2e-'));
     for (const [name, text] of Object.entries({ ...files, 'gateway.config.ts': config })) {
       writeFileSync(join(folder, name), text);
     }
-    const gateway = new GatewayProcess(folder, env);
+    const gateway = new GatewayProcess(folder, given);
     while (gateway.lines('listening').length === 0) {
       await Promise.race([once(gateway.#child.stdout, 'data'), gateway.#ended]);
       if (gateway.#child.exitCode !== null) throw new Error(gateway.complaints + gateway.log);

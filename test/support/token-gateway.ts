@@ -24,6 +24,8 @@ export interface TokenGatewayOptions {
   readonly roles?: readonly string[];
   /** Passwords of roles besides those the server came with. */
   readonly passwords?: Readonly<Record<string, string>>;
+  /** More arguments of `postern start`. */
+  readonly args?: readonly string[];
   /** Texts of more files beside the config, by name. */
   readonly files?: Readonly<Record<string, string>>;
 }
@@ -47,7 +49,7 @@ function configText(postgres: PostgresAddress, keys: TokenIssuer, options: Token
 import { jwt } from 'postern/plugins/jwt';
 import { roles } from 'postern/plugins/roles';
 const login = { kind: 'password', passwords: ${passwords} } as const;
-const server = { host: '127.0.0.1', port: ${postgres.port}, database: 'postgres', login };
+const server = { host: '127.0.0.1', port: ${postgres.port}, database: 'postgres', login, pool: { idleTimeout: '200ms' } } as const;
 ${options.before ?? ''}
 export default defineConfig({
   listen: { port: 0, ${listen} },
@@ -69,7 +71,8 @@ export async function startTokenGateway(
 ): Promise<TokenGateway> {
   const keys = issuer({ algorithms: ['ES256', 'RS256', 'PS256'] });
   const files = { ...options.files, 'jwks.json': JSON.stringify(keys.jwks) };
-  const gateway = await GatewayProcess.start({ config: configText(postgres, keys, options), files });
+  const { args = [] } = options;
+  const gateway = await GatewayProcess.start({ config: configText(postgres, keys, options), files, args });
   const address: TokenGateway['address'] = (role = 'reader') => ({
     host: '127.0.0.1',
     port: gateway.port,
