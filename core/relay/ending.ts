@@ -68,7 +68,7 @@ export class Ending {
 
   /** Looks again whether what waits for its moment may happen: after every step of the relay. */
   settled(): void {
-    if (this.decided) return;
+    if (this.decided || this.#parts.fromServer.walking) return;
     if (this.#last) this.#trySpeak(this.#last);
     if (this.#leaving) this.#tryLeave();
   }

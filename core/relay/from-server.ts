@@ -60,9 +60,14 @@ export class FromServer {
     return !this.#walking && (this.#rest === 0 || this.#hideRest);
   }
 
+  /** Observers are told of statements here: whatever they call, nothing is decided before the end of the chunk. */
+  get walking(): boolean {
+    return this.#walking;
+  }
+
   /** The server's stream stands at a border too: nothing of a message has been read. */
   get clean(): boolean {
-    return this.#rest === 0 && this.#held.length === 0;
+    return !this.#walking && this.#rest === 0 && this.#held.length === 0;
   }
 
   stop(): void {

@@ -196,9 +196,9 @@ export class Ledger {
       const note = this.#entries.shift();
       if (note) notes.push(note);
     }
+    this.#skipping = this.#entries.length === 0;
     // Each takes back what it changed on top of those before it.
     for (const note of notes.toReversed()) note.dropped?.();
-    this.#skipping = this.#entries.length === 0;
   }
 
   // ---- COPY FROM STDIN: the server ignores Sync and Flush until the client's CopyDone or CopyFail ----

@@ -188,7 +188,7 @@ export class Relay {
   }
 
   #settled(): void {
-    if (this.#ending.decided) return;
+    if (this.#ending.decided || this.#fromServer.walking) return;
     if (this.#ledger.answerLost) this.#gate.lost();
     if (this.#fromServer.atBorder) this.#speak();
     this.#probe();

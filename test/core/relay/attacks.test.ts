@@ -241,6 +241,20 @@ test('a notice or an end from an observer never lands inside a message', async (
   }
 });
 
+test('an observer that speaks amid an error does not make a skipping server reusable', async () => {
+  const { server, peer } = await scripted();
+  const client: Relayed = await relayed(server, {
+    query: (statement) => (sqlOf(statement) === 'no' ? no() : statement),
+    statement: ({ error }) => error && client.relay.notice('told'),
+  });
+  client.send(Q('select 1'), P('no'), frame('X'));
+  await once(peer, 'data');
+  const failed = errorResponse({ severity: 'ERROR', code: '42601', message: 'syntax error' });
+  peer.write(Buffer.concat([frame('C', 'SELECT 1'), frame('Z', Buffer.from('I')), failed]));
+  expect(await client.relay.done).toEqual({ reason: { kind: 'client' }, server: 'close' });
+  peer.destroy();
+});
+
 test('a cancel hits the statement that runs, not the one that a hook holds behind it', async () => {
   const { query, decide } = slow('select 2');
   const client = await connect({ query });

@@ -90,15 +90,16 @@ const postgres = sharedPostgres();
 const tick = (ms = 0): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** What may happen to a session besides its messages; most of the time nothing. */
-function disturb(client: Relayed, next: () => number): void {
+function disturb(client: Relayed, next: () => number): Promise<void> | undefined {
   const dice = next();
-  if (dice < 0.15) void client.relay.cancel();
-  else if (dice < 0.3) client.relay.notice('by the way');
+  if (dice < 0.15) return client.relay.cancel();
+  if (dice < 0.3) client.relay.notice('by the way');
   else if (dice < 0.31) client.relay.drain(error);
   else if (dice < 0.32) client.relay.end(error);
   else if (dice < 0.33) client.socket.destroy();
   else if (dice < 0.34) client.socket.resetAndDestroy();
   else if (dice < 0.36) client.send(frame('X'));
+  return undefined;
 }
 
 async function session(server: ServerConnection, seed: number, log: string[]): Promise<RelayEnd> {
@@ -120,6 +121,7 @@ async function session(server: ServerConnection, seed: number, log: string[]): P
       },
     },
   );
+  const cancels: Promise<void>[] = [];
   for (let i = 0; i < 20; i += 1) {
     const bytes = Buffer.concat(Array.from({ length: 1 + Math.floor(next() * 5) }, make));
     log.push(bytes.toString('latin1').replaceAll('\0', '·').slice(0, 200));
@@ -127,8 +129,9 @@ async function session(server: ServerConnection, seed: number, log: string[]): P
     client.send(bytes.subarray(0, cut));
     if (next() < 0.3) await tick(next() * 3);
     client.send(bytes.subarray(cut));
-    disturb(client, next);
+    cancels.push(disturb(client, next) ?? Promise.resolve());
   }
+  await Promise.all(cancels);
   // Whatever it is in, this brings it to rest.
   client.send(frame('f', 'end'), frame('S'), frame('Q', 'rollback'), frame('Q', "select 'the end'"));
   await expect
