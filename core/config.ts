@@ -88,6 +88,30 @@ export interface UpstreamTls {
   readonly servername?: string;
 }
 
+/** The server connections of one database entry: kept after a session, and reset before another identity gets them. */
+export interface PoolOptions {
+  /** A server connection belongs to one client until that leaves. Default and, today, only `'session'`. */
+  readonly mode?: 'session';
+  /** Most server connections, those that are opened or closed included. Default 20. */
+  readonly size?: number;
+  /** Most of them for one role. Default: no limit but `size`. */
+  readonly perRole?: number;
+  /** How many are kept open, once used, for each role and each set of pinned settings. Default 0. */
+  readonly min?: number;
+  /** How many more than `size` there may be when somebody has waited for `reserveAfter`. Default 0. */
+  readonly reserve?: number;
+  /** Default `'5s'`. */
+  readonly reserveAfter?: Duration;
+  /** How many may be opened at the same time. Default 4. */
+  readonly connecting?: number;
+  /** How long a client waits for one before it is refused with 53300. Default `'10s'`. */
+  readonly queueTimeout?: Duration;
+  /** How long one beyond `min` stays open unused. Default `'10m'`. */
+  readonly idleTimeout?: Duration;
+  /** How long one is handed out again, give or take 10 %. Default `'1h'`. */
+  readonly maxLifetime?: Duration;
+}
+
 /** One database behind the gateway. A reload applies it to new sessions; server connections stay where nothing changed. */
 export interface DatabaseOptions {
   /** Name, address, or the folder of a unix socket (starts with `/`). */
@@ -99,8 +123,8 @@ export interface DatabaseOptions {
   /** Default: `disable` for sockets and loopback addresses, else `{ mode: 'verify-full' }`. */
   readonly tls?: UpstreamTls;
   readonly login: Login;
-  /** Default `{ mode: 'session', size: 20 }`: `size` server connections at most, one per session. */
-  readonly pool?: { readonly mode?: 'session'; readonly size?: number };
+  /** Default: that of each option. */
+  readonly pool?: PoolOptions;
   /** Let replication connections pass. Default false: they are refused with 0A000. */
   readonly replication?: boolean;
   /** Roles that may be mapped although they are superuser, REPLICATION, BYPASSRLS, CREATEROLE or can become one. Default none. */

@@ -94,7 +94,7 @@ async function attend(visit: Visit, deadline: Deadline, house: House): Promise<v
   });
   deadline.clear();
   if (login && !session.reason) await handOver(visit, login, house);
-  else if (login) await login.pool.release(login.server, 'close');
+  else if (login) await login.pool.release(login.server, 'reusable');
   const reason = session.reason ?? { kind: 'lost' };
   await hooks.close(session, reason, (plugin, error) => {
     session.log.error({ plugin, error: describe(error) }, 'onClose failed');

@@ -30,13 +30,7 @@ const LAST_WORDS_MS = 500;
 /** One process's gateway. Starts once and stops once. */
 export class Gateway {
   readonly #log: PinoLogger;
-  readonly #shared: Shared = {
-    pools: new Pools(),
-    cancelKeys: new CancelKeys(),
-    sessions: new Set(),
-    sampler: new LogSampler(),
-    draining: false,
-  };
+  readonly #shared: Shared;
   readonly #generations: Generations;
   readonly #admin: AdminServer | undefined;
   readonly #listeners: readonly Listener[];
@@ -49,6 +43,13 @@ export class Gateway {
   /** @throws ConfigError when a certificate cannot be used */
   constructor(config: ResolvedConfig, log: PinoLogger) {
     this.#log = log;
+    this.#shared = {
+      pools: new Pools(log),
+      cancelKeys: new CancelKeys(),
+      sessions: new Set(),
+      sampler: new LogSampler(),
+      draining: false,
+    };
     const checks = (): readonly Check[] => this.#checks();
     const generations = new Generations(config, { log, checks, shared: this.#shared });
     this.#generations = generations;

@@ -9,6 +9,7 @@ export type {
   ListenOptions,
   ListenTls,
   Login,
+  PoolOptions,
   Rate,
   Secret,
   TlsMode,

@@ -60,6 +60,7 @@ function optionsOf(name: string): readonly string[] {
   const expanded = {
     ListenTls: members(interfaceBody('ListenTls')),
     UpstreamTls: members(interfaceBody('UpstreamTls')),
+    PoolOptions: members(interfaceBody('PoolOptions')),
     Login: [...new Set([...login.matchAll(/readonly (kind|\w+)\b/g)].map(([, one = '']) => one))].filter(
       (one) => !/^(Record|string)$/.test(one),
     ),
@@ -99,8 +100,9 @@ describe('the tables of options', () => {
       ),
       ...(['host', 'port'] as const).map((name) => ['`admin`', name, admin?.[name]] as const),
       ['`databases`', 'port', entry?.port],
-      ['`databases`', 'pool.mode', entry?.pool.mode],
-      ['`databases`', 'pool.size', entry?.pool.size],
+      ...Object.entries(entry?.pool ?? {}).map(
+        ([name, value]) => ['`databases`', `pool.${name}`, value] as const,
+      ),
       ['`databases`', 'replication', entry?.replication],
       ['Top level', 'maxStatementBytes', resolved.maxStatementBytes],
       ['Top level', 'logLevel', resolved.logLevel],

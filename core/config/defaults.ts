@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import type { DatabaseOptions, ListenOptions, ListenTls, UpstreamTls } from '../config.ts';
 import { ConfigError, GatewayError } from '../errors.ts';
 import { parseDatabase } from '../names.ts';
+import { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
 import type { ResolvedDatabase, ResolvedListener } from './resolved.ts';
 import { checkAuthority, checkLogin, resolveLogin } from './login.ts';
 import { checkCertificates, checkKeyPair } from './tls-files.ts';
@@ -103,7 +104,7 @@ export function resolveDatabase(options: DatabaseOptions, name: string, place: P
     database: options.database ?? name,
     tls: resolveUpstreamTls(options.tls, host, { ...place, path: `${place.path}.tls` }),
     login: resolveLogin(options.login, place.directory),
-    pool: { mode: pool?.mode ?? 'session', size: pool?.size ?? 20 },
+    pool: { ...POOL_DEFAULTS, ...pool },
     replication,
     privilegedRoles,
   };

@@ -8,6 +8,7 @@ import type {
   UpstreamTls,
 } from '../config.ts';
 import type { AnyPlugin } from '../plugin.ts';
+import type { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
 
 /** One address to listen on. */
 export interface ResolvedListener extends Required<Omit<ListenOptions, 'tls'>> {
@@ -26,7 +27,7 @@ export interface ResolvedDatabase extends DatabaseOptions {
   readonly tls: UpstreamTls & Required<Pick<UpstreamTls, 'mode'>>;
   /** Paths are absolute, `lifetime` is there. */
   readonly login: DatabaseOptions['login'];
-  readonly pool: Required<NonNullable<DatabaseOptions['pool']>>;
+  readonly pool: typeof POOL_DEFAULTS;
   readonly replication: boolean;
   readonly privilegedRoles: readonly string[];
 }

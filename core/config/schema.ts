@@ -102,6 +102,14 @@ export const database = object<DatabaseOptions>({
   pool: object<NonNullable<DatabaseOptions['pool']>>({
     mode: oneOf(['session'], ['transaction']).optional(),
     size: whole(1, 10_000).optional(),
+    perRole: whole(1, 10_000).optional(),
+    min: whole(0, 10_000).optional(),
+    reserve: whole(0, 10_000).optional(),
+    reserveAfter: duration(1).optional(),
+    connecting: whole(1, 10_000).optional(),
+    queueTimeout: duration(1).optional(),
+    idleTimeout: duration(1).optional(),
+    maxLifetime: duration(1).optional(),
   }).optional(),
   replication: flag.optional(),
   privilegedRoles: z

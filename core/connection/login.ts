@@ -5,6 +5,7 @@ import { reasonOf } from '../client/refuse.ts';
 import type { DatabaseOptions } from '../config.ts';
 import { GatewayError } from '../errors.ts';
 import type { House } from '../gateway/house.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import type { Hooks } from '../hooks.ts';
 import { parseDatabase } from '../names.ts';
 import type { DatabaseName } from '../names.ts';
@@ -123,7 +124,8 @@ async function connect(
   const told = { session, startedAt, host: database.host };
   try {
     const { startup, signal } = session;
-    const server = await pool.acquire({ database, upstream, startup, replication, signal });
+    const fingerprint = fingerprintOf(session.book.known, upstream, session.id);
+    const server = await pool.acquire({ database, upstream, startup, replication, fingerprint, signal });
     hooks.observed.connect?.({ ...told, durationMs: Date.now() - startedAt });
     return server;
   } catch (error) {

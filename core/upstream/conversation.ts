@@ -26,7 +26,7 @@ interface Waiter {
 /** Reads a server's messages from a channel it borrows: {@link Conversation.end} leaves that as the next owner wants it. */
 export class Conversation {
   /** The newest ParameterStatus values by name. */
-  readonly parameters = new Map<string, string>();
+  readonly parameters: Map<string, string>;
   readonly #channel: Channel;
   readonly #signal: AbortSignal;
   #chunks: Buffer[] = [];
@@ -35,10 +35,11 @@ export class Conversation {
   #broken: Error | undefined;
   #waiter: Waiter | undefined;
 
-  /** Every wait ends with the signal. */
-  constructor(channel: Channel, signal: AbortSignal) {
+  /** Every wait ends with the signal. `parameters` are those known before, and are kept up to date. Default: none. */
+  constructor(channel: Channel, signal: AbortSignal, parameters = new Map<string, string>()) {
     this.#channel = channel;
     this.#signal = signal;
+    this.parameters = parameters;
     signal.addEventListener('abort', this.#abort);
     channel.listen({
       bytes: (chunk) => this.#receive(chunk),

@@ -1,4 +1,4 @@
-/** Opens one server connection: dial, log in as the mapped role, verify, set, hand out. */
+/** Opens one server connection: dial, log in as the mapped role, verify. */
 import type { DatabaseOptions } from '../config.ts';
 import { GatewayError } from '../errors.ts';
 import type { RoleName } from '../names.ts';
@@ -17,7 +17,6 @@ import type { Dialed } from './dial.ts';
 import { login } from './login.ts';
 import { loginRoleOf } from './login-role.ts';
 import { certificateRefused, loginRefused, unreachable } from './refusals.ts';
-import { applySettings } from './settings.ts';
 import { asksForReplication, startupParameters } from './startup.ts';
 import { tooMighty, verify } from './verify.ts';
 
@@ -45,9 +44,8 @@ export interface OpenRequest {
 }
 
 /**
- * Opens a connection that is idle, logged in as `upstream.role`, verified, with the settings of `onCheckout` in force.
- * Nothing is left open when it rejects.
- * @throws GatewayError as dial, login, verify and applySettings do, or the signal's reason
+ * Opens a connection that is idle, logged in as `upstream.role`, and verified. Nothing is left open when it rejects.
+ * @throws GatewayError as dial, login and verify do, or the signal's reason
  */
 export async function open(request: OpenRequest): Promise<ServerConnection> {
   const { database, upstream, signal, timeouts = {} } = request;
@@ -94,7 +92,6 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
         schemas: upstream.schemas,
         privilegedRoles: database.privilegedRoles ?? [],
       });
-      await applySettings(talk, backend, upstream.onCheckout);
     }
     const canceling = { database, address: dialed.address, key, ...timeouts };
     return new OpenConnection(backend, dialed.channel, talk.parameters, canceling);

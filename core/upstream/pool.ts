@@ -1,21 +1,33 @@
-/** Hands out server connections of one database entry: today a new one per session, and never more than `size`. */
+/** The server connections of one database entry: kept open, lent to one session at a time, reset between any two identities. */
 import type { DatabaseOptions } from '../config.ts';
 import { GatewayError } from '../errors.ts';
-import type { Startup, Upstream } from '../session.ts';
-import { whenClosed } from './closing.ts';
+import type { Logger, Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from './connection.ts';
-import { open } from './open.ts';
+import { abortable } from './deadline.ts';
 import type { Timeouts } from './open.ts';
-import { Slots } from './slots.ts';
-import type { Vacate } from './slots.ts';
+import { keyOf } from './pool/key.ts';
+import { limitsOf } from './pool/limits.ts';
+import type { Limits } from './pool/limits.ts';
+import type { Clock } from './pool/clock.ts';
+import { machineClock } from './pool/clock.ts';
+import type { Member } from './pool/member.ts';
+import { prepare } from './pool/prepare.ts';
+import { Stock } from './pool/stock.ts';
+import { wait } from './pool/wait.ts';
+import type { Wanted } from './pool/wanted.ts';
+import { asksForReplication } from './startup.ts';
 
 /** What a pool is made for. */
-export interface PoolOptions {
+export interface PoolSetup {
   /** The key of `databases`. */
   readonly entry: string;
   readonly database: DatabaseOptions;
-  /** Default: those of {@link Timeouts}, and `queueMs` 10000. */
-  readonly timeouts?: Timeouts & { readonly queueMs?: number };
+  /** Default: those of {@link Timeouts}; `queueMs` and the like beat the entry's own. */
+  readonly timeouts?: Timeouts & Partial<Limits>;
+  /** Default: nothing is logged. */
+  readonly log?: Logger;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
 }
 
 /** Who wants a connection. */
@@ -26,58 +38,100 @@ export interface AcquireRequest {
   readonly startup: Startup;
   /** The client's `replication` parameter as it was given. */
   readonly replication?: string | undefined;
-  /** Aborted when the session ends; what waits or connects for it then stops at once. */
+  /** Who it is for: equal for sessions that may see what the other left, which is never so for two people. */
+  readonly fingerprint: string;
+  /** The session itself, where it gives connections back between its transactions and may get them as it left them. */
+  readonly holder?: object;
+  /** Aborted when the session ends; what waits for it then stops at once. */
   readonly signal: AbortSignal;
 }
 
-/** The server connections of one database entry. Every connection acquired has to be released once. */
+/**
+ * What a connection is like when it comes back. `clean`: idle, owes nothing, and no tag showed that state was left, so that
+ * the same identity may have it as it is. `reusable`: idle and owes nothing. `close`: anything else.
+ */
+export type Condition = 'clean' | 'reusable' | 'close';
+
+const GIVEN_BACK = Promise.resolve();
+
+/** Every connection acquired has to be released once. */
 export class Pool {
-  readonly #options: PoolOptions;
-  readonly #slots: Slots;
-  readonly #lent = new Map<ServerConnection, Vacate>();
+  readonly #limits: Limits;
+  readonly #clock: Clock;
+  readonly #stock: Stock;
+  readonly #database: DatabaseOptions;
+  readonly #lent = new Map<ServerConnection, Member>();
   readonly #acquiring = new Set<AbortController>();
-  #closed = false;
-  readonly #emptied: (() => void)[] = [];
+  readonly #closing = new AbortController();
 
-  constructor(options: PoolOptions) {
-    this.#options = options;
-    this.#slots = new Slots(options.database.pool?.size ?? 20);
+  constructor(setup: PoolSetup) {
+    const { database, timeouts = {}, clock = machineClock } = setup;
+    this.#database = database;
+    this.#clock = clock;
+    this.#limits = { ...limitsOf(database.pool), ...timeouts };
+    this.#stock = new Stock({ ...setup, limits: this.#limits, clock, closing: this.#closing.signal });
   }
 
-  /** Most connections at once. */
+  /** Most connections at once, without the reserve. */
   get limit(): number {
-    return this.#slots.size;
+    return this.#limits.size;
   }
 
-  /** Connections that exist now: being opened, lent, and released but not closed by the server yet. */
+  /** Connections that exist now: in all states below, and those that the server has not closed yet. */
   get size(): number {
-    return this.#slots.used;
+    return this.#stock.members.size;
   }
 
-  /** Connections lent now. */
+  /** Connections that wait for a session. */
+  get idle(): number {
+    return this.#stock.members.counts.idle;
+  }
+
+  /** Connections lent now, or about to be. */
   get lent(): number {
-    return this.#lent.size;
+    return this.#stock.members.counts.lent;
+  }
+
+  /** Connections that are being opened. */
+  get opening(): number {
+    return this.#stock.members.counts.opening;
+  }
+
+  /** Connections that are being reset. */
+  get resetting(): number {
+    return this.#stock.members.counts.resetting;
   }
 
   /** Requests in the queue. */
   get waiting(): number {
-    return this.#slots.waiting;
+    return this.#stock.turns.size;
+  }
+
+  /** Nothing would be lost if it were made anew. */
+  get unused(): boolean {
+    return this.size === 0 && this.waiting === 0 && !this.#stock.guarded;
+  }
+
+  /** Whether `min` counts: not where the entry has changed and nobody will come for what is kept. Default true. */
+  keepWarm(is: boolean): void {
+    this.#stock.upkeep.keepsWarm = is;
   }
 
   /**
-   * A verified connection for one session, in the order of the requests.
+   * A verified connection that carries nobody else's state and all settings of the session, identities taking turns.
    * @throws GatewayError `too_many_connections` when none became free in time, `cannot_connect_now` once the pool is
-   * closing, what {@link open} throws, or the signal's reason
+   * closing, what {@link open} throws, what settings of the session throw, or the signal's reason
    */
   async acquire(request: AcquireRequest): Promise<ServerConnection> {
-    if (this.#closed) throw shuttingDown();
+    if (this.#closing.signal.aborted) throw shuttingDown();
+    request.signal.throwIfAborted();
+    const wanted = this.#wanted(request);
     const stop = new AbortController();
     const follow = (): void => stop.abort(request.signal.reason);
-    request.signal.throwIfAborted();
     request.signal.addEventListener('abort', follow);
     this.#acquiring.add(stop);
     try {
-      return await this.#open(request, stop.signal);
+      return await this.#lend(wanted, stop.signal);
     } finally {
       this.#acquiring.delete(stop);
       request.signal.removeEventListener('abort', follow);
@@ -85,47 +139,81 @@ export class Pool {
   }
 
   /**
-   * Takes a connection back; resolves when the server has closed it, until then it counts. `reusable` says that the
-   * server is idle and owes nothing: a later pool keeps such a connection. Unknown connections are ignored.
+   * The connection that `holder` gave back last, as it was left, if nobody has had it since; nothing is sent and nothing
+   * awaited. Else undefined: {@link Pool.acquire} finds another.
    */
-  async release(connection: ServerConnection, _how: 'reusable' | 'close'): Promise<void> {
-    const vacate = this.#lent.get(connection);
-    if (!vacate) return;
+  retake({ upstream, fingerprint, holder }: AcquireRequest): ServerConnection | undefined {
+    if (holder === undefined || this.#closing.signal.aborted) return undefined;
+    const member = this.#stock.pick(keyOf(upstream, false), { fingerprint, holder }, holder);
+    if (!member?.connection) return undefined;
+    this.#lent.set(member.connection, member);
+    return member.connection;
+  }
+
+  /**
+   * Takes a connection back. Resolves when the server has closed it, or at once where it is kept: its reset goes on without
+   * anybody waiting. Until it is closed it counts. Unknown connections are ignored.
+   */
+  release(connection: ServerConnection, how: Condition): Promise<void> {
+    const member = this.#lent.get(connection);
+    if (!member) return GIVEN_BACK;
     this.#lent.delete(connection);
-    const closed = whenClosed(connection.channel);
-    connection.close();
-    await closed;
-    this.#vacate(vacate);
+    return this.#stock.putBack(member, how) ?? GIVEN_BACK;
   }
 
-  /** Refuses whoever waits or comes, closes what is lent, and resolves when no connection is left. */
+  /** Closes what is idle, and what is lent when it comes back; resolves when no connection is left. Who comes is served. */
+  retire(): Promise<void> {
+    return this.#stock.retire();
+  }
+
+  /** Refuses whoever waits or comes, closes every connection, and resolves when none is left. */
   async close(): Promise<void> {
-    this.#closed = true;
     for (const stop of this.#acquiring) stop.abort(shuttingDown());
-    await Promise.all([...this.#lent.keys()].map((connection) => this.release(connection, 'close')));
-    if (this.size > 0) await new Promise<void>((resolve) => this.#emptied.push(resolve));
+    this.#closing.abort(shuttingDown());
+    this.#lent.clear();
+    await this.#stock.close();
   }
 
-  async #open(request: AcquireRequest, signal: AbortSignal): Promise<ServerConnection> {
-    const { queueMs = 10_000 } = this.#options.timeouts ?? {};
-    const vacate = await this.#slots.take(queueMs, signal);
-    try {
-      const connection = await open({ ...this.#options, ...request, signal });
-      // Whoever asked may have left while the last step resolved.
-      if (signal.aborted) connection.channel.destroy();
-      signal.throwIfAborted();
-      this.#lent.set(connection, vacate);
-      return connection;
-    } catch (error) {
-      this.#vacate(vacate);
-      throw error;
+  #wanted(request: AcquireRequest): Wanted {
+    const { upstream, replication, fingerprint, holder, database = this.#database } = request;
+    const key = keyOf(upstream, asksForReplication(replication));
+    return { key, owner: { fingerprint, holder }, request: { ...request, database } };
+  }
+
+  async #lend(wanted: Wanted, signal: AbortSignal): Promise<ServerConnection> {
+    const until = this.#clock.now() + this.#limits.queueMs;
+    for (;;) {
+      const member =
+        this.#stock.pick(wanted.key, wanted.owner) ??
+        (await wait(wanted, { stock: this.#stock, clock: this.#clock, until, signal }));
+      const connection = await this.#handOver(member, wanted, signal);
+      if (connection) return connection;
     }
   }
 
-  #vacate(vacate: Vacate): void {
-    vacate();
-    if (this.size > 0) return;
-    for (const emptied of this.#emptied.splice(0)) emptied();
+  /** Undefined if the connection turned out to be dead: the next one, or a new one, may be better. */
+  async #handOver(
+    member: Member,
+    wanted: Wanted,
+    signal: AbortSignal,
+  ): Promise<ServerConnection | undefined> {
+    const { connection } = member;
+    const preparing = prepare(member, wanted.request, wanted.owner, this.#closing.signal);
+    const prepared = await abortable(preparing, signal).catch((reason: unknown) => {
+      void preparing.then((how) => this.#stock.putBack(member, 'server' in how ? how.server : 'reusable'));
+      throw reason;
+    });
+    if (prepared.kind !== 'ready') {
+      void this.#stock.putBack(member, prepared.server);
+      // A connection made just now is no leftover: another one would end in the same way.
+      if (prepared.kind === 'refused' || member.uses === 1) throw prepared.error;
+      return undefined;
+    }
+    // Whoever asked may have left while the last step resolved.
+    if (signal.aborted) void this.#stock.putBack(member, 'reusable');
+    signal.throwIfAborted();
+    if (connection) this.#lent.set(connection, member);
+    return connection;
   }
 }
 

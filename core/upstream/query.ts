@@ -13,8 +13,11 @@ export type Values = readonly (string | Buffer)[];
 /** Columns of one row in text form; null is SQL NULL. */
 export type TextRow = readonly (string | null)[];
 
-/** Rows in the order of the executions, or the error that ended them. */
-export type Outcome = { readonly rows: readonly TextRow[] } | { readonly error: ServerError };
+/** Rows in the order of the executions, up to the error that ended them. */
+export interface Outcome {
+  readonly rows: readonly TextRow[];
+  readonly error?: ServerError;
+}
 
 const REPLIES: ReadonlySet<number> = new Set([
   Backend.parseComplete,
@@ -52,7 +55,7 @@ export async function execute(
     if (message.type === Backend.dataRow) rows.push(textRow(message.body));
     else if (!error && !REPLIES.has(message.type)) throw unexpected(message);
   }
-  return error ? { error } : { rows };
+  return error ? { rows, error } : { rows };
 }
 
 function textRow(body: Buffer): TextRow {

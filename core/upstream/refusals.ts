@@ -59,9 +59,24 @@ export function describeRefusal(error: ServerRefusal): string {
   return `the server said ${error.code || 'no SQLSTATE'}: ${(error.message || 'no message').slice(0, 1000)}`;
 }
 
+class ServerSaid extends Error {
+  readonly sqlstate: string;
+
+  constructor(error: ServerRefusal) {
+    super(describeRefusal(error));
+    this.sqlstate = error.code ?? '';
+  }
+}
+
+/** Says whether the server refused who the gateway is: class 28 or a certificate, nothing that time alone could cure. */
+export function identityRefused(error: unknown): boolean {
+  if (error instanceof ServerSaid) return error.sqlstate.startsWith('28');
+  return error instanceof Error && (certificateRefused(error) || identityRefused(error.cause));
+}
+
 /** Translates a server's ErrorResponse at login: code and message pass where they concern the client, else 08004. */
 export function refusedByServer(error: ServerRefusal): GatewayError {
-  const cause = new Error(describeRefusal(error));
+  const cause = new ServerSaid(error);
   const condition = CONDITIONS.get(error.code ?? '');
   if (condition === undefined || !PASSED.has(condition)) return loginRefused(cause);
   return new GatewayError(

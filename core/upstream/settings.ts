@@ -1,9 +1,53 @@
-/** Settings for the hand-over of a server connection: in force before the client's first byte goes up, or no hand-over. */
+/** What is set on a server connection when a session gets it: in force before the client's first byte goes up, or no hand-over. */
 import { GatewayError } from '../errors.ts';
-import type { Backend, Upstream } from '../session.ts';
-import type { Conversation } from './conversation.ts';
+import type { Backend, Startup, Upstream } from '../session.ts';
+import type { ServerError } from '../wire/backend.ts';
+import type { ServerConnection } from './connection.ts';
+import { Conversation } from './conversation.ts';
 import { execute } from './query.ts';
+import type { Outcome } from './query.ts';
+import { refusedByServer } from './refusals.ts';
 import { RESERVED } from './startup.ts';
+
+/** One setting of a session. */
+export interface Setting {
+  readonly name: string;
+  readonly value: string;
+  /** The client's own choice, or what policies rely on. */
+  readonly from: 'client' | 'policy';
+}
+
+/** Whose settings are wanted. */
+export interface SettingsRequest {
+  readonly upstream: Upstream;
+  readonly startup: Startup;
+}
+
+/**
+ * Everything that a session wants set on this connection, each name once: the client's parameters that nothing pins, then
+ * what each `onCheckout` asks for, which wins. client_encoding comes last, because names and values are sent in UTF-8.
+ * @throws Error for a reserved name: a plugin's mistake; what an `onCheckout` throws passes
+ */
+export function settingsFor({ upstream, startup }: SettingsRequest, backend: Backend): readonly Setting[] {
+  const byName = new Map<string, Setting>();
+  const add = (name: string, value: string, from: Setting['from']): void => {
+    if (RESERVED.test(name)) throw new Error(`"${name}" cannot be set by onCheckout`);
+    // A later setting replaces an earlier one, and stands where it would have been applied.
+    byName.delete(name.toLowerCase());
+    byName.set(name.toLowerCase(), { name, value, from });
+  };
+  const pinned = new Set(Object.keys(upstream.settings).map((name) => name.toLowerCase()));
+  for (const [name, value] of Object.entries(startup.parameters)) {
+    if (!pinned.has(name.toLowerCase())) add(name, value, 'client');
+  }
+  const { pid, host, role } = backend;
+  for (const ask of upstream.onCheckout) {
+    for (const [name, value] of Object.entries(ask({ pid, host, role }))) add(name, value, 'policy');
+  }
+  const encoding = byName.get('client_encoding');
+  byName.delete('client_encoding');
+  return encoding ? [...byName.values(), encoding] : [...byName.values()];
+}
 
 /**
  * `pg_catalog.` because a `set_config` of the user's own would see the values. They travel as bytes, because text in a
@@ -13,25 +57,46 @@ const SET = `/* the gateway sets what its policies rely on */
 select pg_catalog.set_config($1, pg_catalog.convert_from($2, 'UTF8'), false)`;
 
 /**
- * Asks every `onCheckout` for its settings and sets them, for the session and not only for a transaction; the server has
- * confirmed them when this resolves.
- * @throws GatewayError `internal_error` if one could not be set; what an `onCheckout` throws passes
+ * Sets them, for the session and not only for a transaction, in one round trip; the server has confirmed every one when
+ * this resolves. What the client wants and ParameterStatus shows to be so already is not sent. Where the server refuses one,
+ * none is set.
+ * @throws GatewayError with the server's words where it refuses what the client chose, as it does at a login;
+ * `internal_error` where it refuses what a policy relies on; as {@link Conversation.next} if the connection is lost
  */
 export async function applySettings(
-  talk: Conversation,
-  backend: Backend,
-  onCheckout: Upstream['onCheckout'],
+  { channel, parameters }: ServerConnection,
+  settings: readonly Setting[],
+  signal: AbortSignal,
 ): Promise<void> {
-  const settings = onCheckout.flatMap((ask) => Object.entries(ask(backend)));
-  if (settings.length === 0) return;
-  for (const [name] of settings) {
-    if (RESERVED.test(name)) throw new Error(`"${name}" cannot be set by onCheckout`);
+  const missing = settings.filter(
+    ({ name, value, from }) => from === 'policy' || parameters.get(name) !== value,
+  );
+  if (missing.length === 0) return;
+  const talk = new Conversation(channel, signal, parameters);
+  try {
+    const executions = missing.map(({ name, value }) => [name, Buffer.from(value)] as const);
+    check(missing, await execute(talk, SET, executions));
+  } finally {
+    talk.end();
   }
-  const executions = settings.map(([name, value]) => [name, Buffer.from(value)] as const);
-  const outcome = await execute(talk, SET, executions);
-  if ('rows' in outcome && outcome.rows.length === settings.length) return;
+}
+
+function check(settings: readonly Setting[], { rows, error }: Outcome): void {
+  if (!error && rows.length === settings.length) return;
+  const culprit = settings[rows.length];
+  if (error && culprit?.from === 'client') throw unacceptable(error);
   // Names and SQLSTATE only: the server's text may repeat a value, and claims are nobody's business in a log.
-  const why = 'error' in outcome ? outcome.error.code : 'too few rows';
-  const cause = new Error(`setting ${settings.map(([name]) => name).join(', ')} failed: ${why}`);
+  const why = error ? error.code : 'too few rows';
+  const cause = new Error(`setting ${settings.map(({ name }) => name).join(', ')} failed: ${why}`);
   throw new GatewayError('internal_error', 'the session could not be prepared', { cause });
+}
+
+/** PostgreSQL refuses a login with such a value (22023; 0A000 for an encoding without a conversion). */
+function unacceptable(error: ServerError): GatewayError {
+  if (!/^(22|0A)/.test(error.code)) return refusedByServer(error);
+  const { detail, hint } = error;
+  return new GatewayError('invalid_parameter_value', error.message.slice(0, 1000), {
+    ...(detail !== undefined && { detail }),
+    ...(hint !== undefined && { hint }),
+  });
 }

@@ -61,29 +61,41 @@ class Parameters {
 }
 
 /**
- * The parameters of the startup packet, each once: the user, the database, what the client may choose, then what is
- * pinned. Pinned values beat `ALTER ROLE … SET` and are what RESET and DISCARD return to; `role` is pinned, to `none` where
- * the user is the role, because every role may poison its own default of it.
+ * In force before any setting of a session is, and what RESET and DISCARD return to: deferrable, a reset may wait for
+ * others; without standard strings, literals that are harmless elsewhere are not.
+ */
+const PINNED = { default_transaction_deferrable: 'off', standard_conforming_strings: 'on' };
+
+/**
+ * The parameters of the startup packet, each once: the user, the database, then what is pinned. Pinned values beat
+ * `ALTER ROLE … SET` and are what RESET and DISCARD return to; `role` is pinned, to `none` where the user is the role,
+ * because every role may poison its own default of it. Time-outs and search_path are pinned where a plugin does so: else
+ * what the administrator set for the role or the database stays in force. What the client may choose is not here but
+ * set at each hand-over, because its connection serves others afterwards; except for replication, which takes no
+ * hand-over.
  * @throws GatewayError `feature_not_supported` for replication where the entry does not allow it
  * @throws Error for a reserved or malformed parameter: a plugin's mistake
  */
 export function startupParameters(request: StartupRequest): readonly (readonly [string, string])[] {
   const { upstream, startup, replication } = request;
+  const replicating = asksForReplication(replication);
   const parameters = new Parameters();
   parameters.set('user', request.user);
   parameters.set('database', upstream.database);
-  parameters.setAll(startup.parameters);
+  parameters.set('client_encoding', 'UTF8');
+  if (replicating) parameters.setAll(startup.parameters);
   parameters.setAll(upstream.settings);
+  parameters.setAll(PINNED);
   if (upstream.schemas.length > 0) parameters.set('search_path', searchPath(upstream.schemas));
   parameters.set('role', request.user === request.role ? 'none' : request.role);
-  if (replication !== undefined && asksForReplication(replication)) {
-    if (request.replicationAllowed !== true) {
-      throw new GatewayError(
-        'feature_not_supported',
-        'replication connections are not supported for this database',
-      );
-    }
-    parameters.set('replication', replication);
-  }
+  if (replicating) parameters.set('replication', allowed(request));
   return parameters.list();
+}
+
+function allowed({ replication = '', replicationAllowed }: StartupRequest): string {
+  if (replicationAllowed === true) return replication;
+  throw new GatewayError(
+    'feature_not_supported',
+    'replication connections are not supported for this database',
+  );
 }

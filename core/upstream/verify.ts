@@ -44,7 +44,7 @@ export async function verify(talk: Conversation, expected: Expectation): Promise
   const roles = [...new Set([expected.role, expected.user])];
   const questions = roles.map((role) => [schemas, role]);
   const outcome = await execute(talk, QUERY, questions);
-  if ('error' in outcome) throw unverified(describeRefusal(outcome.error));
+  if (outcome.error) throw unverified(describeRefusal(outcome.error));
   if (outcome.rows.length !== roles.length) throw unverified('the answer has not one row for each question');
   for (const [place, role] of roles.entries()) checkRow(expected, role, outcome.rows[place]);
 }

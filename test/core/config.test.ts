@@ -7,6 +7,7 @@ import { env, only } from '../../core/config.ts';
 import { checkConfig } from '../../core/config/check.ts';
 import { milliseconds, rate } from '../../core/durations.ts';
 import { ConfigError } from '../../core/errors.ts';
+import { POOL_DEFAULTS } from '../../core/upstream/pool/limits.ts';
 import { certificates } from '../support/certificates.ts';
 
 const DIRECTORY = '/etc/postern';
@@ -61,7 +62,7 @@ describe('defaults', () => {
       port: 5432,
       database: 'orders',
       tls: { mode: 'verify-full' },
-      pool: { mode: 'session', size: 20 },
+      pool: POOL_DEFAULTS,
       replication: false,
       privilegedRoles: [],
     });
@@ -169,7 +170,7 @@ describe('mistakes', () => {
     [
       'a key like nothing',
       withDatabase({ pool: { zzz: 1 } }),
-      "databases.orders.pool: unknown key 'zzz'; known: mode, size",
+      "databases.orders.pool: unknown key 'zzz'; known: mode, size, perRole, min, reserve, reserveAfter, connecting, queueTimeout, idleTimeout, maxLifetime",
     ],
     [
       'a misspelt word',

@@ -52,7 +52,9 @@ beforeAll(async () => {
   front = await startTokenGateway(postgres, {
     roles: ['reader', 'writer', ...others],
     passwords,
-    databases: 'pinned: server, listing: { ...server, privilegedRoles: ["listed"] }',
+    // In `fresh` no connection is handed out twice: each login of a client is one of the gateway.
+    databases:
+      'pinned: server, fresh: { ...server, pool: { maxLifetime: "1ms" } }, listing: { ...server, privilegedRoles: ["listed"] }',
     plugins: `...only({ databases: ['pinned'] }, {
       name: 'schemas',
       onAuth: (_: unknown, upstream: object) => ({ ...upstream, schemas: [parseSchema('tenant')] }),
@@ -138,32 +140,32 @@ describe('a role that poisons its own login', () => {
     "alter role reader set standard_conforming_strings = off; alter role reader set client_encoding = 'SJIS'",
     "alter role reader set session_preload_libraries = 'auto_explain'",
   ])('is still itself the next time: %s', async (sql) => {
-    const client = await front.login('reader');
+    const client = await front.login('reader', { database: 'fresh' });
     await attempt(client, sql);
     await client.end();
-    const again = await front.login('reader');
+    const again = await front.login('reader', { database: 'fresh' });
     expect(await outlook(again)).toEqual(READER);
     await again.end();
   });
 
   test('is still itself where it may become the other', async () => {
     await postgres.sql('create role team; grant team to reader; alter role reader set role = team');
-    const client = await front.login('reader');
+    const client = await front.login('reader', { database: 'fresh' });
     expect(await outlook(client)).toEqual(READER);
     await client.end();
     await postgres.sql('alter role reader reset role; drop role team');
   });
 
   test('cannot deceive the look at its login by functions of its own', async () => {
-    const client = await front.login('reader');
+    const client = await front.login('reader', { database: 'fresh' });
     await client.query(`create or replace function evil.pg_has_role(name, oid, text) returns boolean
       language sql as 'select false'; create table if not exists evil.pg_roles ();
       alter role reader set search_path = evil, pg_catalog`);
     await client.end();
     await postgres.sql('alter role reader bypassrls');
-    await expect(front.login('reader')).rejects.toMatchObject({ code: '42501' });
+    await expect(front.login('reader', { database: 'fresh' })).rejects.toMatchObject({ code: '42501' });
     await postgres.sql('alter role reader nobypassrls');
-    await (await front.login('reader')).end();
+    await (await front.login('reader', { database: 'fresh' })).end();
   });
 
   test('does not change the schemas that a policy pins, nor does RESET or DISCARD', async () => {

@@ -53,10 +53,11 @@ export async function startGateway(config: TestConfig): Promise<RunningGateway> 
   };
 }
 
-/** The entry of a test server under the roles' own passwords. */
+/** The entry of a test server under the roles' own passwords; what sessions leave is closed soon, so that tests see it go. */
 export function databaseOf(postgres: PostgresAddress, more: Partial<DatabaseOptions> = {}): DatabaseOptions {
   const { host, port, passwords } = postgres;
-  return { host, port, database: 'postgres', login: { kind: 'password', passwords }, ...more };
+  const pool = { idleTimeout: '100ms' } as const;
+  return { host, port, database: 'postgres', login: { kind: 'password', passwords }, pool, ...more };
 }
 
 /** The password that {@link mapTo} accepts. It must never be found in a log. */

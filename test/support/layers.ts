@@ -40,6 +40,8 @@ const LAYERS: readonly Layer[] = [
       /^core\/(durations|scopes|index)\.ts$/,
       // The same look at an authority at boot as at each login.
       /^core\/upstream\/certificate\/authority\.ts$/,
+      // The same defaults for an entry of a config and for a pool that is made without one.
+      /^core\/upstream\/pool\/limits\.ts$/,
     ],
   },
   { name: 'core/cli', files: /^core\/cli\//, may: [/^core\//, /^package\.json$/] },

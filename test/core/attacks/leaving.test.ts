@@ -146,7 +146,13 @@ test('a thousand clients that leave at random moments leave no place taken, no s
   const { plugin, started, closed, released } = counting();
   const { proxy, database, policies, keys } = here;
   const login = { kind: 'password', passwords: here.postgres.passwords } as const;
-  const orders = { host: proxy.host, port: proxy.port, database, login, pool: { size: 4 } };
+  const orders = {
+    host: proxy.host,
+    port: proxy.port,
+    database,
+    login,
+    pool: { size: 4, idleTimeout: '100ms' },
+  } as const;
   const running = await here.gateway({ databases: { orders }, plugins: [plugin, ...policies] });
   const token = message('p', `${keys.sign()}\0`);
   const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;

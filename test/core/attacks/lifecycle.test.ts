@@ -90,7 +90,7 @@ test('the login deadline holds while the server connection hangs in each of its 
   for (const [step, bytes] of Object.entries(steps)) {
     const server = await scripted((socket) => socket.once('data', () => void socket.write(bytes)));
     const entry = { host: '127.0.0.1', port: server.port, tls: { mode: 'disable' } as const };
-    const { port } = await here.gateway({
+    const { gateway, port } = await here.gateway({
       databases: { orders: databaseOf(here.postgres, entry) },
       plugins: [mapTo('reader')],
       loginTimeout: '300ms',
@@ -100,6 +100,8 @@ test('the login deadline holds while the server connection hangs in each of its 
     await client.until('R');
     client.send(message('p', `${GOOD_TOKEN}\0`));
     expect([step, (await client.error())['C']]).toEqual([step, '57014']);
+    // The server connection may still be of use to the next one; not to anybody after the stop.
+    await gateway.stop();
     await expect.poll(() => server.sockets.size).toBe(0);
     await server.stop();
   }

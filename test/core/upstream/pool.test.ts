@@ -4,6 +4,7 @@ import { parseDatabase } from '../../../core/names.ts';
 import { whenClosed } from '../../../core/upstream/closing.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { poolOf, query, request, scripted } from './support.ts';
+import type { Wanted } from './support.ts';
 
 const postgres = sharedPostgres();
 
@@ -22,13 +23,33 @@ const backends = (name: string) =>
 const as = (name: string, signal?: AbortSignal) =>
   request({ parameters: { application_name: name }, ...(signal && { signal }) });
 
-test('every session gets a new connection, also after a release as reusable', async () => {
+test('a connection serves one session after the other, each as if it were new', async () => {
   const pool = poolOf(entry(2));
   const first = await pool.acquire(as('fresh'));
+  await query(first, 'set work_mem = 65');
   await pool.release(first, 'reusable');
-  const second = await pool.acquire(as('fresh'));
+  const second = await pool.acquire(as('again'));
+  expect(second.pid).toBe(first.pid);
+  const shown = `select current_setting('application_name'), current_setting('work_mem') <> '65kB'`;
+  expect(await query(second, shown)).toEqual([['again', 't']]);
+  expect(pool).toMatchObject({ size: 1, lent: 1, idle: 0 });
+  await pool.close();
+});
+
+test.each<[string, Wanted]>([
+  ['another role', { role: 'writer' }],
+  ['another database', { database: 'template1' }],
+  ['other pinned settings', { settings: { statement_timeout: '5s' } }],
+  ['other schemas', { schemas: ['public'] }],
+])('%s gets another connection', async (_what, wanted) => {
+  const pool = poolOf(entry(2));
+  const first = await pool.acquire(request());
+  await pool.release(first, 'reusable');
+  const second = await pool.acquire(request(wanted));
   expect(second.pid).not.toBe(first.pid);
-  expect(await query(second, 'select 1')).toEqual([['1']]);
+  await pool.release(second, 'reusable');
+  expect((await pool.acquire(request())).pid).toBe(first.pid);
+  expect((await pool.acquire(request(wanted))).pid).toBe(second.pid);
   await pool.close();
 });
 
@@ -46,7 +67,8 @@ test('no more than size at once: the next waits for a release, in order', async 
   for (const connection of lent.splice(0, 1)) await pool.release(connection, 'close');
   await Promise.all(waiting);
   expect(order).toEqual([1, 2, 3]);
-  expect(pool).toMatchObject({ size: 1, lent: 1, waiting: 0 });
+  await expect.poll(() => pool.resetting).toBe(0);
+  expect(pool).toMatchObject({ size: 2, lent: 1, idle: 1, waiting: 0, opening: 0 });
   await pool.close();
   expect(pool).toMatchObject({ size: 0, lent: 0, waiting: 0 });
 });
@@ -111,8 +133,11 @@ test('counters are exact after a storm in which callers leave at every moment', 
   });
   await Promise.all(storm);
   expect(most).toBe(4);
-  expect(pool).toMatchObject({ size: 0, lent: 0, waiting: 0 });
-  await expect.poll(() => backends('storm')).toEqual([]);
+  await expect.poll(() => pool.resetting + pool.opening).toBe(0);
+  expect(pool).toMatchObject({ lent: 0, waiting: 0 });
+  expect(pool.size).toBe(pool.idle);
+  await pool.close();
+  expect(pool.size).toBe(0);
 });
 
 test('whoever has left already is refused before anything happens', async () => {

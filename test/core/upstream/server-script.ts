@@ -46,7 +46,7 @@ export const speaking =
     });
   };
 
-export const FAST = { connectMs: 500, loginMs: 250, queueMs: 250, cancelMs: 250 };
+export const FAST = { connectMs: 500, loginMs: 250, queueMs: 5_000, cancelMs: 250 };
 
 /** The refusal that a scripted server brings about; every socket is gone afterwards. */
 export async function refusalBy(script: (socket: Socket) => void, kind: 'trust' | 'password' = 'trust') {

@@ -7,11 +7,17 @@ import type { Wanted } from './support.ts';
 const packet = (wanted: Wanted, replicationAllowed?: boolean): readonly (readonly [string, string])[] =>
   startupParameters({ ...request(wanted), role: parseRole('reader'), user: 'reader', replicationAllowed });
 
-test('the packet has the role as user, the database, what the client may choose, and role pinned to none', () => {
+const PINS = [
+  ['default_transaction_deferrable', 'off'],
+  ['standard_conforming_strings', 'on'],
+];
+
+test('the packet has the role as user, the database, and what is always pinned; nothing of the client', () => {
   expect(packet({ database: 'orders', parameters: { application_name: 'psql' } })).toEqual([
     ['user', 'reader'],
     ['database', 'orders'],
-    ['application_name', 'psql'],
+    ['client_encoding', 'UTF8'],
+    ...PINS,
     ['role', 'none'],
   ]);
 });
@@ -21,21 +27,36 @@ test('where another role logs in, the packet pins the mapped one', () => {
   expect(startupParameters({ ...wanted, role: parseRole('reader'), user: 'gate' })).toEqual([
     ['user', 'gate'],
     ['database', 'postgres'],
-    ['application_name', 'psql'],
+    ['client_encoding', 'UTF8'],
+    ...PINS,
     ['role', 'reader'],
   ]);
 });
 
-test('a pinned setting replaces the client’s, whatever the case of its name', () => {
-  const parameters = { DateStyle: 'German', application_name: 'mine' };
-  const settings = { datestyle: 'ISO', statement_timeout: '5s' };
-  expect(packet({ parameters, settings })).toEqual([
+test('pinned settings are in it, but none that a reset could hang on', () => {
+  const settings = { datestyle: 'ISO', Default_Transaction_Deferrable: 'on', client_encoding: 'LATIN1' };
+  expect(packet({ settings })).toEqual([
     ['user', 'reader'],
     ['database', 'postgres'],
+    ['client_encoding', 'LATIN1'],
+    ['datestyle', 'ISO'],
+    ...PINS,
+    ['role', 'none'],
+  ]);
+});
+
+test('a replication connection is not handed over, so its packet has the client’s parameters, less what is pinned', () => {
+  const parameters = { DateStyle: 'German', application_name: 'mine' };
+  const settings = { datestyle: 'ISO' };
+  expect(packet({ parameters, settings, replication: 'database' }, true)).toEqual([
+    ['user', 'reader'],
+    ['database', 'postgres'],
+    ['client_encoding', 'UTF8'],
     ['datestyle', 'ISO'],
     ['application_name', 'mine'],
-    ['statement_timeout', '5s'],
+    ...PINS,
     ['role', 'none'],
+    ['replication', 'database'],
   ]);
 });
 
@@ -49,7 +70,8 @@ test.each(['role', 'ROLE', 'user', 'database', 'options', 'session_authorization
   '%s comes neither from a plugin nor from a client',
   (name) => {
     expect(() => packet({ settings: { [name]: 'postgres' } })).toThrow('cannot be set');
-    expect(() => packet({ parameters: { [name]: 'postgres' } })).toThrow('cannot be set');
+    const parameters = { [name]: 'postgres' };
+    expect(() => packet({ parameters, replication: 'database' }, true)).toThrow('cannot be set');
   },
 );
 

@@ -8,7 +8,7 @@ import { parseDatabase, parseRole, parseSchema } from '../../../core/names.ts';
 import type { Startup, Upstream } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool.ts';
-import type { AcquireRequest, PoolOptions } from '../../../core/upstream/pool.ts';
+import type { AcquireRequest, PoolSetup } from '../../../core/upstream/pool.ts';
 import { BodyReader } from '../../../core/wire/body.ts';
 import { encodeQuery } from '../../../core/wire/to-server.ts';
 
@@ -22,6 +22,9 @@ export interface Wanted {
   readonly onCheckout?: Upstream['onCheckout'];
   readonly replication?: string;
   readonly signal?: AbortSignal;
+  /** Default `alice`. */
+  readonly fingerprint?: string;
+  readonly holder?: object;
 }
 
 /** A request of a session. */
@@ -36,12 +39,12 @@ export function request(wanted: Wanted = {}): AcquireRequest {
     schemas: schemas.map(parseSchema),
     onCheckout: wanted.onCheckout ?? [],
   };
-  const { replication, signal = new AbortController().signal } = wanted;
-  return { upstream, startup, replication, signal };
+  const { replication, signal = new AbortController().signal, fingerprint = 'alice', holder } = wanted;
+  return { upstream, startup, replication, signal, fingerprint, ...(holder && { holder }) };
 }
 
 /** A pool for one database entry. */
-export function poolOf(database: DatabaseOptions, timeouts?: PoolOptions['timeouts']): Pool {
+export function poolOf(database: DatabaseOptions, timeouts?: PoolSetup['timeouts']): Pool {
   return new Pool({ entry: 'main', database, ...(timeouts && { timeouts }) });
 }
 
@@ -59,20 +62,21 @@ export async function withConnection<T>(
   }
 }
 
-/** The error an acquire ends with, the pool being empty afterwards. */
+/** The error an acquire ends with, nothing being lent, opened or waited for afterwards. */
 export async function refusal(
   database: DatabaseOptions,
   wanted: Wanted = {},
-  timeouts?: PoolOptions['timeouts'],
+  timeouts?: PoolSetup['timeouts'],
 ): Promise<GatewayError> {
   const pool = poolOf(database, timeouts);
   const error: unknown = await pool.acquire(request(wanted)).then(
     () => new Error('the connection was handed out'),
     (reason: unknown) => reason,
   );
-  const { size, waiting } = pool;
+  const { lent, opening, waiting } = pool;
   await pool.close();
-  if (size !== 0 || waiting !== 0) throw new Error(`the pool still counts ${size} and ${waiting}`);
+  if (lent + opening + waiting !== 0)
+    throw new Error(`the pool still counts ${lent}, ${opening} and ${waiting}`);
   if (error instanceof GatewayError) return error;
   throw error;
 }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
-import { encodeQuery } from '../../../core/wire/to-server.ts';
+import type { DatabaseOptions } from '../../../core/config.ts';
 import {
   ERROR,
   FAST,
@@ -94,31 +94,59 @@ test('a login in pieces of one byte is a login', async () => {
   await server.stop();
 });
 
-test('what comes behind the last ReadyForQuery belongs to the next owner, to the byte', async () => {
-  const late = message('A', 1, 'channel\0', 'payload\0');
-  const answer = Buffer.concat([verified(row('reader', 'reader', null, null)), late]);
-  const server = await scripted(speaking(LOGGED_IN, answer, READY));
-  const pool = poolOf({ host: '127.0.0.1', port: server.port, login: { kind: 'trust' } }, FAST);
-  const { channel } = await pool.acquire(request());
-  let seen = '';
-  channel.listen({ bytes: (chunk) => (seen += chunk.toString('hex')), drained() {}, closed() {} });
-  channel.resume();
-  channel.write(encodeQuery('select 1'));
-  await expect.poll(() => seen).toBe(Buffer.concat([late, READY]).toString('hex'));
+const entryOf = (port: number): DatabaseOptions => ({ host: '127.0.0.1', port, login: { kind: 'trust' } });
+const good = verified(row('reader', 'reader', null, null));
+
+test('parameters and notices behind the last ReadyForQuery are read before the connection is handed out', async () => {
+  const late = Buffer.concat([message('N', 'Mhello\0\0'), message('S', 'in_hot_standby\0on\0')]);
+  const server = await scripted(speaking(LOGGED_IN, Buffer.concat([good, late])));
+  const pool = poolOf(entryOf(server.port), FAST);
+  const { parameters } = await pool.acquire(request());
+  expect(parameters.get('in_hot_standby')).toBe('on');
   await pool.close();
   await server.stop();
 });
 
-test('a caller that leaves in the middle of a login leaves nothing behind', async () => {
+test.each([
+  ['a notification', message('A', 1, 'channel\0', 'payload\0')],
+  ['half a message', message('S', 'in_hot_standby\0on\0').subarray(0, 9)],
+  ['an error', ERROR('C57P01\0Mgoing\0\0')],
+  ['a second ReadyForQuery', READY],
+])(
+  'a server that says %s where nobody asked gets no session and is not asked again and again',
+  async (_what, late) => {
+    const server = await scripted(speaking(LOGGED_IN, Buffer.concat([good, late])));
+    const pool = poolOf(entryOf(server.port), FAST);
+    await expect(pool.acquire(request())).rejects.toMatchObject({ sqlstate: '08001' });
+    expect(server.accepted).toBe(1);
+    await pool.close();
+    await server.stop();
+  },
+);
+
+test('a login goes on when its caller has left, for the next one', async () => {
+  const server = await scripted(speaking(LOGGED_IN, good));
+  const leaving = new AbortController();
+  const pool = poolOf(entryOf(server.port));
+  const acquiring = pool.acquire(request({ signal: leaving.signal }));
+  leaving.abort(new Error('left'));
+  await expect(acquiring).rejects.toThrow('left');
+  expect(pool).toMatchObject({ waiting: 0, lent: 0, size: 1, opening: 1 });
+  expect((await pool.acquire(request())).pid).toBe(4242);
+  expect(server.accepted).toBe(1);
+  await pool.close();
+  await server.stop();
+});
+
+test('a login that never ends is ended by the pool’s end', async () => {
   for (const script of [speaking(), speaking(OK), speaking(LOGGED_IN)]) {
     const server = await scripted(script);
-    const leaving = new AbortController();
-    const pool = poolOf({ host: '127.0.0.1', port: server.port, login: { kind: 'trust' } });
-    const acquiring = pool.acquire(request({ signal: leaving.signal }));
+    const pool = poolOf(entryOf(server.port));
+    const refused = expect(pool.acquire(request())).rejects.toMatchObject({ sqlstate: '57P03' });
     await expect.poll(() => server.sockets.size).toBe(1);
-    leaving.abort(new Error('left'));
-    await expect(acquiring).rejects.toThrow('left');
-    expect(pool).toMatchObject({ size: 0, waiting: 0, lent: 0 });
+    await pool.close();
+    await refused;
+    expect(pool).toMatchObject({ size: 0, waiting: 0, lent: 0, opening: 0 });
     await expect.poll(() => server.sockets.size).toBe(0);
     await server.stop();
   }

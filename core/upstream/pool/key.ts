@@ -1,0 +1,33 @@
+/** What two sessions must have in common to be served by one connection, one after the other. */
+import { GatewayError } from '../../errors.ts';
+import type { RoleName } from '../../names.ts';
+import type { Upstream } from '../../session.ts';
+
+/** Everything that a connection's login and startup packet fix for good. */
+export interface PoolKey {
+  /** Equal for equal keys, different for different ones. */
+  readonly text: string;
+  readonly role: RoleName;
+  /** False: for one session only. */
+  readonly pooled: boolean;
+}
+
+const known = new WeakMap<Upstream, PoolKey>();
+let single = 0;
+
+/**
+ * The key of a session: role, database, and what is pinned. Host, TLS, kind of login and credentials are those of the
+ * pool's entry. A replication connection takes no reset, so it has a key of its own.
+ * @throws GatewayError `invalid_authorization_specification` without a role
+ */
+export function keyOf(upstream: Upstream, replicating: boolean): PoolKey {
+  const { role, database, settings, schemas } = upstream;
+  if (role === undefined) throw new GatewayError('invalid_authorization_specification', 'no role is mapped');
+  if (replicating) return { text: `replication ${(single += 1)}`, role, pooled: false };
+  const found = known.get(upstream);
+  if (found) return found;
+  const pins = Object.entries(settings).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const key = { text: JSON.stringify([role, database, pins, schemas]), role, pooled: true };
+  known.set(upstream, key);
+  return key;
+}

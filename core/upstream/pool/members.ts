@@ -1,0 +1,117 @@
+/** All places of a pool, counted by state, role and key. */
+import { Member } from './member.ts';
+import type { MemberState, Owner } from './member.ts';
+import type { PoolKey } from './key.ts';
+
+/** How many there are in each state. */
+export type Counts = Record<MemberState, number>;
+
+const none = (): Counts => ({ opening: 0, idle: 0, resetting: 0, lent: 0, closing: 0 });
+
+/** How many there are in all states together. */
+export const total = (counts: Readonly<Counts>): number =>
+  counts.opening + counts.idle + counts.resetting + counts.lent + counts.closing;
+
+/** The only one who changes a member's state, so that no count can drift. */
+export class Members {
+  readonly #counts = none();
+  readonly #all = new Set<Member>();
+  readonly #roles = new Map<string, Counts>();
+  readonly #keys = new Map<string, Counts>();
+  /** By key; the longest idle first. */
+  readonly #idle = new Map<string, Member[]>();
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  get counts(): Readonly<Counts> {
+    return this.#counts;
+  }
+
+  /** How many there are of a role. */
+  ofRole(role: string): Readonly<Counts> {
+    return this.#roles.get(role) ?? none();
+  }
+
+  /** How many there are of a key. */
+  ofKey(key: Pick<PoolKey, 'text'>): Readonly<Counts> {
+    return this.#keys.get(key.text) ?? none();
+  }
+
+  /** A copy. */
+  all(state?: MemberState): readonly Member[] {
+    return [...this.#all].filter((member) => state === undefined || member.state === state);
+  }
+
+  add(key: PoolKey, expiresAt: number): Member {
+    const member = new Member(key, expiresAt);
+    this.#all.add(member);
+    this.#count(member, 1);
+    return member;
+  }
+
+  remove(member: Member): void {
+    if (!this.#all.delete(member)) return;
+    this.#unlist(member);
+    this.#count(member, -1);
+  }
+
+  become(member: Member, state: MemberState): void {
+    this.#unlist(member);
+    this.#count(member, -1);
+    member.state = state;
+    this.#count(member, 1);
+    if (state !== 'idle') return;
+    const list = this.#idle.get(member.key.text);
+    if (list) list.push(member);
+    else this.#idle.set(member.key.text, [member]);
+  }
+
+  /** The idle one of a key that suits best: of the same session, of the same identity, or a clean one; the latest used. */
+  suiting(key: PoolKey, { fingerprint, holder }: Owner): Member | undefined {
+    const idle = this.#idle.get(key.text);
+    if (!idle) return undefined;
+    return (
+      (holder && idle.findLast(({ owner }) => owner?.holder === holder)) ??
+      idle.findLast(({ owner }) => owner?.fingerprint === fingerprint) ??
+      idle.findLast(({ owner }) => owner === undefined)
+    );
+  }
+
+  /** The idle one of a key that carries somebody's state for the longest time. */
+  usedLongestAgo(key: PoolKey): Member | undefined {
+    return this.#idle.get(key.text)?.find(({ owner }) => owner !== undefined);
+  }
+
+  /** The idle one that nobody has used for the longest time, of a role or of all. */
+  idleLongest(role?: string): Member | undefined {
+    let oldest: Member | undefined;
+    for (const [first] of this.#idle.values()) {
+      if (!first || (role !== undefined && first.key.role !== role)) continue;
+      if (!oldest || first.idleSince < oldest.idleSince) oldest = first;
+    }
+    return oldest;
+  }
+
+  #unlist(member: Member): void {
+    if (member.state !== 'idle') return;
+    const { text } = member.key;
+    const left = (this.#idle.get(text) ?? []).filter((one) => one !== member);
+    if (left.length > 0) this.#idle.set(text, left);
+    else this.#idle.delete(text);
+  }
+
+  #count(member: Member, by: 1 | -1): void {
+    this.#counts[member.state] += by;
+    count(this.#roles, member.key.role, member.state, by);
+    count(this.#keys, member.key.text, member.state, by);
+  }
+}
+
+function count(where: Map<string, Counts>, name: string, state: MemberState, by: 1 | -1): void {
+  const counts = where.get(name) ?? none();
+  counts[state] += by;
+  if (total(counts) > 0) where.set(name, counts);
+  else where.delete(name);
+}

@@ -1,0 +1,98 @@
+/** Opens connections: few at a time, and not again and again where the server refuses who the gateway is. */
+import type { Logger } from '../../session.ts';
+import { open } from '../open.ts';
+import type { Timeouts } from '../open.ts';
+import { Breaker } from './breaker.ts';
+import type { Clock } from './clock.ts';
+import type { Limits } from './limits.ts';
+import type { Member } from './member.ts';
+import type { Members } from './members.ts';
+import type { Wanted } from './wanted.ts';
+
+/** For whom a connection was begun, and when by the clock. */
+export interface Attempt {
+  readonly wanted: Wanted;
+  readonly startedAt: number;
+}
+
+/** What openings need, and who hears how they end. */
+export interface OpeningParts {
+  readonly entry: string;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly timeouts?: Timeouts | undefined;
+  readonly log?: Logger | undefined;
+  readonly members: Members;
+  /** The member has its connection. */
+  opened(member: Member, attempt: Attempt): void;
+  /** The member is forgotten. */
+  failed(attempt: Attempt, error: unknown): void;
+}
+
+/** How far lifetimes differ, so that connections opened together do not end together: ±10 %. */
+const JITTER = 0.1;
+
+/** One per pool. */
+export class Openings {
+  readonly #parts: OpeningParts;
+  readonly #breaker: Breaker;
+  readonly #stops = new Set<AbortController>();
+
+  constructor(parts: OpeningParts) {
+    this.#parts = parts;
+    this.#breaker = new Breaker(parts);
+  }
+
+  /** No more may be opened at the same time. */
+  get busy(): boolean {
+    return this.#stops.size >= this.#parts.limits.connecting;
+  }
+
+  /** Some role's login is not tried for a while. */
+  get guarded(): boolean {
+    return this.#breaker.open;
+  }
+
+  /** Why none may be opened for a role now. */
+  refusal(role: string): Error | undefined {
+    return this.#breaker.refusal(role);
+  }
+
+  /** Begins one. It goes on when the session it is for leaves, for the next one; but not where it serves only that one. */
+  begin(wanted: Wanted): void {
+    const { limits, clock, members } = this.#parts;
+    const { key, request } = wanted;
+    const startedAt = clock.now();
+    const lifetimeMs = limits.lifetimeMs * (1 - JITTER + 2 * JITTER * Math.random());
+    const member = members.add(key, startedAt + lifetimeMs);
+    const stop = new AbortController();
+    const leave = (): void => stop.abort(request.signal.reason);
+    if (!key.pooled) request.signal.addEventListener('abort', leave);
+    this.#stops.add(stop);
+    this.#breaker.began(key.role);
+    const { entry, timeouts } = this.#parts;
+    const ended = (): void => {
+      this.#stops.delete(stop);
+      request.signal.removeEventListener('abort', leave);
+    };
+    open({ ...request, entry, timeouts, signal: stop.signal }).then(
+      (connection) => {
+        ended();
+        member.connection = connection;
+        this.#breaker.succeeded(key.role);
+        this.#parts.opened(member, { wanted, startedAt });
+      },
+      (error: unknown) => {
+        ended();
+        members.remove(member);
+        this.#breaker.failed(key.role, error);
+        this.#parts.failed({ wanted, startedAt }, error);
+      },
+    );
+  }
+
+  /** Ends all of them with `reason`. */
+  stop(reason: unknown): void {
+    for (const stop of this.#stops) stop.abort(reason);
+  }
+}

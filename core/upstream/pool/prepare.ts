@@ -1,0 +1,82 @@
+/** Makes a connection that was idle a moment ago the connection of one session: nobody else's state, all of its own settings. */
+import { GatewayError } from '../../errors.ts';
+import type { ServerConnection } from '../connection.ts';
+import { within } from '../deadline.ts';
+import { unreachable } from '../refusals.ts';
+import { applySettings, settingsFor } from '../settings.ts';
+import type { Setting, SettingsRequest } from '../settings.ts';
+import type { Member, Owner } from './member.ts';
+import { reset } from './reset.ts';
+
+/** How long a reset may take, and how long settings may, in milliseconds. */
+export const STEP_MS = 2_000;
+
+/** How it went, and what the connection is good for if it did not. */
+export type Prepared =
+  | { readonly kind: 'ready' }
+  /** Another connection would be refused as well. */
+  | { readonly kind: 'refused'; readonly error: unknown; readonly server: 'clean' | 'reusable' }
+  /** The connection was dead or does not answer. */
+  | { readonly kind: 'lost'; readonly error: unknown; readonly server: 'close' };
+
+/**
+ * Prepares a connection for `next`; its last owner, if it was not reset since, has the same fingerprint. For the same
+ * session it stays as it is. Never rejects, and does not stop when the session ends: half a message exchange would be
+ * left. `closing` is aborted when the pool ends.
+ */
+export async function prepare(
+  member: Member,
+  request: SettingsRequest,
+  next: Owner,
+  closing: AbortSignal,
+): Promise<Prepared> {
+  const { connection, owner } = member;
+  if (!connection) return lost(new Error('there is no connection'));
+  if (next.holder && owner?.holder === next.holder) return READY;
+  let settings: readonly Setting[];
+  try {
+    settings = settingsFor(request, connection);
+  } catch (error) {
+    return { kind: 'refused', error, server: owner ? 'reusable' : 'clean' };
+  }
+  if (owner && !replaces(settings, member.settings) && !(await reset(connection, STEP_MS, closing)))
+    return lost(unreachable(new Error('the connection could not be reset')));
+  member.owner = next;
+  member.settings = settings;
+  return apply(connection, settings, closing);
+}
+
+const READY: Prepared = { kind: 'ready' };
+
+const lost = (error: unknown): Prepared => ({ kind: 'lost', error, server: 'close' });
+
+async function apply(
+  connection: ServerConnection,
+  settings: readonly Setting[],
+  closing: AbortSignal,
+): Promise<Prepared> {
+  const late = (): Error => unreachable(new Error(`settings were not confirmed within ${STEP_MS} ms`));
+  try {
+    await within(STEP_MS, closing, late, (signal) => applySettings(connection, settings, signal));
+    return READY;
+  } catch (error) {
+    return isRefusal(error) ? { kind: 'refused', error, server: 'reusable' } : lost(error);
+  }
+}
+
+/** What a healthy server says no to, as against what {@link unreachable} and the wire's decoders make. */
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof GatewayError)) return false;
+  return !['sqlclient_unable_to_establish_sqlconnection', 'protocol_violation'].includes(error.code);
+}
+
+/**
+ * Whether settings put on top of others leave nothing of these: none may stay behind, and what policies rely on must be
+ * the same, because it may have got into what the last session left.
+ */
+function replaces(next: readonly Setting[], last: readonly Setting[]): boolean {
+  const names = new Set(next.map(({ name }) => name.toLowerCase()));
+  const policies = (settings: readonly Setting[]): string =>
+    JSON.stringify(settings.filter(({ from }) => from === 'policy'));
+  return last.every(({ name }) => names.has(name.toLowerCase())) && policies(next) === policies(last);
+}

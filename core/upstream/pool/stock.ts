@@ -1,0 +1,249 @@
+/** A pool's connections and the queue in front of them: who gets which, and what is done so that there is one. */
+import { whenClosed } from '../closing.ts';
+import { unreachable } from '../refusals.ts';
+import type { PoolKey } from './key.ts';
+import type { Member, Owner } from './member.ts';
+import { Members, total } from './members.ts';
+import { Openings } from './openings.ts';
+import type { Attempt, OpeningParts } from './openings.ts';
+import { STEP_MS } from './prepare.ts';
+import { reset } from './reset.ts';
+import { Turns } from './turns.ts';
+import { UnderWay } from './under-way.ts';
+import { Upkeep } from './upkeep.ts';
+import type { Waiter, Wanted } from './wanted.ts';
+import { watch } from './watch.ts';
+
+/** What a stock is made of. */
+export interface StockParts extends Omit<OpeningParts, 'members' | 'opened' | 'failed'> {
+  /** Aborted when the pool ends. */
+  readonly closing: AbortSignal;
+}
+
+/** One per pool. */
+export class Stock {
+  readonly members = new Members();
+  readonly turns = new Turns<Waiter>();
+  readonly upkeep: Upkeep;
+  readonly #parts: StockParts;
+  readonly #openings: Openings;
+  readonly #emptied: (() => void)[] = [];
+  #retired = false;
+
+  constructor(parts: StockParts) {
+    this.#parts = parts;
+    const { members } = this;
+    this.#openings = new Openings({
+      ...parts,
+      members,
+      opened: (member, attempt) => this.#welcome(member, attempt),
+      failed: (attempt, error) => this.#tellFailure(attempt, error),
+    });
+    this.upkeep = new Upkeep({
+      ...parts,
+      members,
+      openings: this.#openings,
+      close: (member) => void this.#close(member),
+      looked: () => this.#serve(),
+    });
+  }
+
+  /** Some role's login is not tried for a while. */
+  get guarded(): boolean {
+    return this.#openings.guarded;
+  }
+
+  /** The idle connection that suits best, from now on lent; with `holder` only the one that this session left. */
+  pick(key: PoolKey, owner: Owner, holder?: object): Member | undefined {
+    for (;;) {
+      const member = this.members.suiting(key, owner);
+      if (!member || (holder && member.owner?.holder !== holder)) return undefined;
+      if (this.#take(member)) {
+        this.members.become(member, 'lent');
+        member.uses += 1;
+        return member;
+      }
+    }
+  }
+
+  /** Puts somebody into the queue, and does what helps. */
+  queue(waiter: Waiter): void {
+    this.turns.add(waiter);
+    this.#serve();
+  }
+
+  /** Takes somebody out who does not want any more. */
+  leave(waiter: Waiter): void {
+    this.turns.remove(waiter, false);
+  }
+
+  /** Takes back what was lent. A promise only where the connection is closed: it resolves when that is done. */
+  putBack(member: Member, how: 'clean' | 'reusable' | 'close'): Promise<void> | undefined {
+    // Closed with the pool.
+    if (member.state !== 'lent') return undefined;
+    const kept = how !== 'close' && member.key.pooled && !this.#retired && this.#usable(member);
+    if (!kept) return this.#close(member);
+    if (how === 'reusable') this.#reset(member);
+    else this.#keep(member);
+    return undefined;
+  }
+
+  /** Keeps nothing any more. Resolves when nothing is left. */
+  async retire(): Promise<void> {
+    this.#retired = true;
+    this.upkeep.keepsWarm = false;
+    for (const member of this.members.all('idle')) void this.#close(member);
+    await this.#empty();
+  }
+
+  /** Ends everything; `closing` has been aborted before. Resolves when nothing is left. */
+  async close(): Promise<void> {
+    const reason: unknown = this.#parts.closing.reason;
+    for (const waiter of this.turns.all()) this.#refuse(waiter, reason);
+    this.upkeep.stop();
+    this.#openings.stop(reason);
+    for (const member of this.members.all()) if (member.connection) void this.#close(member);
+    await this.#empty();
+  }
+
+  async #empty(): Promise<void> {
+    if (this.members.size > 0) await new Promise<void>((resolve) => this.#emptied.push(resolve));
+  }
+
+  // ---- the queue ----
+
+  #serve(): void {
+    while (this.#step());
+    if (this.members.size > 0) return;
+    for (const emptied of this.#emptied.splice(0)) emptied();
+  }
+
+  /** Goes through the queue until somebody has left it; false if nobody could. */
+  #step(): boolean {
+    const underWay = new UnderWay(this.members);
+    for (const waiter of this.turns.inTurn()) {
+      if (this.members.counts.idle === 0 && (this.#openings.busy || this.#room <= 0)) return false;
+      const member = this.pick(waiter.key, waiter.owner);
+      if (member) {
+        this.turns.remove(waiter, true);
+        waiter.resolve(member);
+        return true;
+      }
+      const refusal = underWay.connection(waiter.key) ? undefined : this.#help(waiter, underWay);
+      if (refusal) {
+        this.#refuse(waiter, refusal);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Begins what gives a waiter a connection: a reset, an opening, or the end of a connection that is in the way. */
+  #help(waiter: Waiter, underWay: UnderWay): Error | undefined {
+    const { key } = waiter;
+    const { perRole } = this.#parts.limits;
+    const used = this.members.usedLongestAgo(key);
+    if (used) {
+      if (this.#take(used)) this.#reset(used);
+      return undefined;
+    }
+    const crowded = total(this.members.ofRole(key.role)) >= perRole ? key.role : undefined;
+    if (crowded !== undefined || this.#room <= 0) {
+      const inTheWay = underWay.room(crowded) ? undefined : this.members.idleLongest(crowded);
+      if (inTheWay) void this.#close(inTheWay);
+      return undefined;
+    }
+    const refusal = this.#openings.refusal(key.role);
+    if (!refusal && !this.#openings.busy) this.#open(waiter);
+    return refusal;
+  }
+
+  /** How many more connections there may be. */
+  get #room(): number {
+    const { size, reserve, reserveAfterMs } = this.#parts.limits;
+    const { oldest } = this.turns;
+    const late = oldest !== undefined && this.#parts.clock.now() - oldest.since >= reserveAfterMs;
+    return size + (late ? reserve : 0) - this.members.size;
+  }
+
+  #open(wanted: Wanted): void {
+    this.upkeep.used(wanted);
+    this.#openings.begin(wanted);
+  }
+
+  #refuse(waiter: Waiter, error: unknown): void {
+    this.turns.remove(waiter, false);
+    waiter.reject(error);
+  }
+
+  /** A new connection. One that cannot be used is a failure, or it would be opened again and again. */
+  #welcome(member: Member, attempt: Attempt): void {
+    this.#keep(member);
+    if (member.state !== 'closing') return;
+    this.#tellFailure(attempt, unreachable(new Error('the server said what nobody asked for, or closed')));
+  }
+
+  /** Whoever waited for it hears it, and so does everybody for whom there is no other connection either. */
+  #tellFailure({ wanted, startedAt }: Attempt, error: unknown): void {
+    const { idle, lent, resetting } = this.members.ofKey(wanted.key);
+    const hopeless = idle + lent + resetting === 0;
+    const concerned = (one: Waiter): boolean =>
+      one === wanted || (hopeless && one.key.text === wanted.key.text && one.since <= startedAt);
+    for (const waiter of this.turns.all().filter(concerned)) this.#refuse(waiter, error);
+    this.#serve();
+  }
+
+  // ---- one connection ----
+
+  #usable({ connection, expiresAt }: Member): boolean {
+    const { clock, closing } = this.#parts;
+    return connection?.channel.closed === false && !closing.aborted && clock.now() < expiresAt;
+  }
+
+  /** It is idle and carries the state of its owner, or none: for whoever comes next. */
+  #keep(member: Member): void {
+    const { connection } = member;
+    if (!connection || !this.#usable(member)) return void this.#close(member);
+    this.members.become(member, 'idle');
+    member.idleSince = this.#parts.clock.now();
+    member.unwatch = watch(connection, () => void this.#close(member));
+    this.#serve();
+    const { size } = this.#parts.limits;
+    // Whoever it was for has left, or it was the reserve's, or the pool's time is over.
+    const needless = !member.key.pooled || this.members.size > size || this.#retired;
+    if (member.state === 'idle' && needless) void this.#close(member);
+  }
+
+  /** Ends the watch over an idle one; false if it is spoilt or too old, and then it is being closed. */
+  #take(member: Member): boolean {
+    const good = member.unwatch?.() === true && this.#parts.clock.now() < member.expiresAt;
+    member.unwatch = undefined;
+    if (!good) void this.#close(member);
+    return good;
+  }
+
+  #reset(member: Member): void {
+    const { connection } = member;
+    if (!connection) return;
+    this.members.become(member, 'resetting');
+    void reset(connection, STEP_MS, this.#parts.closing).then((done) => {
+      if (member.state !== 'resetting') return;
+      if (!done) return void this.#close(member);
+      member.owner = undefined;
+      member.settings = [];
+      this.#keep(member);
+    });
+  }
+
+  /** Resolves when the server has closed it: until then it counts. */
+  async #close(member: Member): Promise<void> {
+    const { connection } = member;
+    if (!connection || member.state === 'closing') return;
+    this.members.become(member, 'closing');
+    const closed = whenClosed(connection.channel);
+    connection.close();
+    await closed;
+    this.members.remove(member);
+    this.#serve();
+  }
+}
