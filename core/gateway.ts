@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from './gateway/admin.ts';
 import type { Check } from './gateway/admin-routes.ts';
 import { CancelKeys } from './gateway/cancel-keys.ts';
+import type { Changes } from './gateway/changes.ts';
 import type { ResolvedConfig } from './config/resolved.ts';
 import { GatewayError } from './errors.ts';
 import { Generations } from './gateway/generations.ts';
@@ -13,6 +14,7 @@ import { LogSampler } from './gateway/log.ts';
 import type { PinoLogger } from './gateway/log.ts';
 import { refuseIfStopped } from './gateway/plugin-setup.ts';
 import { Pools } from './gateway/pools.ts';
+import { abortable, within } from './upstream/deadline.ts';
 
 /** Where a started gateway can be reached. */
 export interface Started {
@@ -26,6 +28,9 @@ const END_MS = 5_000;
 const STOP_MS = 1_000;
 /** How long a client may take to read why it has to go, in milliseconds. */
 const LAST_WORDS_MS = 500;
+
+/** How long a config may take to be loaded and set up, in milliseconds: one that never ends must not keep the next from its turn. */
+const RELOAD_MS = 60_000;
 
 /** One process's gateway. Starts once and stops once. */
 export class Gateway {
@@ -117,8 +122,8 @@ export class Gateway {
   async #reload(from: ResolvedConfig | (() => Promise<ResolvedConfig>)): Promise<void> {
     try {
       refuseIfStopped(this.#shared);
-      const config = typeof from === 'function' ? await from() : from;
-      const changes = await this.#generations.succeed(config);
+      const { signal } = new AbortController();
+      const changes = await within(RELOAD_MS, signal, tooSlow, (limit) => this.#apply(from, limit));
       this.#failedAt = undefined;
       this.#log.info(changes, 'reloaded');
     } catch (error) {
@@ -126,6 +131,11 @@ export class Gateway {
       this.#log.error({ reason: error instanceof Error ? error.message : 'unknown' }, 'reload failed');
       throw error;
     }
+  }
+
+  async #apply(from: ResolvedConfig | (() => Promise<ResolvedConfig>), limit: AbortSignal): Promise<Changes> {
+    const config = typeof from === 'function' ? await abortable(from(), limit) : from;
+    return this.#generations.succeed(config, limit);
   }
 
   async #drain(): Promise<void> {
@@ -183,4 +193,5 @@ export class Gateway {
   }
 }
 
+const tooSlow = (): Error => new Error(`the config was not loaded and set up within ${RELOAD_MS / 1000} s`);
 const SHUTDOWN = new GatewayError('admin_shutdown', 'terminating connection: the gateway is shutting down');

@@ -9,6 +9,7 @@ import { Kept } from './kept.ts';
 import type { PinoLogger } from './log.ts';
 import { refuseIfStopped } from './plugin-setup.ts';
 import { refuseRestart } from './restart.ts';
+import { abortable } from '../upstream/deadline.ts';
 
 /** What all generations have in common. */
 export interface GenerationsOptions {
@@ -46,9 +47,10 @@ export class Generations {
 
   /**
    * Makes everything that a config needs, then puts it in force: from that moment nothing can fail.
-   * @throws ConfigError for what only a restart can apply; what a plugin's setup throws; Error if the gateway stops
+   * @throws ConfigError for what only a restart can apply; what a plugin's setup throws; Error if the gateway stops; the
+   * reason of `limit` if that is aborted before
    */
-  async succeed(config: ResolvedConfig): Promise<Changes> {
+  async succeed(config: ResolvedConfig, limit: AbortSignal): Promise<Changes> {
     const { log, shared } = this.#options;
     const before = this.#inForce;
     refuseRestart(before.config, config);
@@ -56,11 +58,14 @@ export class Generations {
     const level = config.logLevel === before.config.logLevel ? log.level : config.logLevel;
     const after = this.#add(config, log.child({}, { level }), before);
     const changes = await changesBetween(before, after);
+    const settingUp = after.setUp();
     try {
-      await after.setUp();
+      await abortable(settingUp, limit);
       refuseIfStopped(shared);
     } catch (error) {
       await this.#end(after);
+      // What a plugin that was too slow set up after all.
+      void settingUp.catch(() => after.end(OVER));
       throw error;
     }
     this.#inForce = after;

@@ -37,13 +37,16 @@ export class PluginSetup {
 
   /**
    * One after the other, in the order of the list. Where one fails, undo the others with {@link dispose}.
-   * @throws ConfigError as a plugin threw it, or Error that names the plugin; Error if the gateway is stopped meanwhile
+   * @throws ConfigError as a plugin threw it, or Error that names the plugin; Error if the gateway is stopped meanwhile;
+   * the signal's reason if they are not wanted any more
    */
   async setUp(plugins: readonly AnyPlugin[]): Promise<void> {
+    const { house, signal } = this.#options;
     for (const plugin of plugins) {
       const dispose = await this.#setUp(plugin);
       if (dispose) this.#disposers.push({ plugin: plugin.name, dispose });
-      refuseIfStopped(this.#options.house);
+      refuseIfStopped(house);
+      signal.throwIfAborted();
     }
   }
 

@@ -43,6 +43,8 @@ export class Pools {
     for (const { entry, text, pool } of this.#each()) {
       const now = await find(entry).catch(() => undefined);
       if (now && this.#textOf(now) === text) continue;
+      // It may have been given up meanwhile, and another one stand in its place.
+      if (this.#byEntry.get(entry)?.get(text) !== pool) continue;
       this.#forget(entry, text);
       this.#retired.add(pool);
       void pool.retire().then(() => this.#retired.delete(pool));

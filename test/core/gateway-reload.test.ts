@@ -7,7 +7,13 @@ import type { TLSSocket } from 'node:tls';
 import { Client } from 'pg';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { checkConfig } from '../../core/config/check.ts';
+import type { ResolvedConfig } from '../../core/config/check.ts';
+import type { DatabaseOptions } from '../../core/config.ts';
 import { GatewayError } from '../../core/errors.ts';
+import { CancelKeys } from '../../core/gateway/cancel-keys.ts';
+import { Generations } from '../../core/gateway/generations.ts';
+import { LogSampler, createLogger } from '../../core/gateway/log.ts';
+import { Pools } from '../../core/gateway/pools.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
@@ -412,6 +418,79 @@ test('a gateway told to stop while it reloads undoes what the reload has set up'
   await Promise.all([reloading, stopping]);
   expect(calls.toSorted()).toEqual(['down first', 'down slow', 'up first']);
   await expect(reload(running)).rejects.toThrow('stopped');
+});
+
+test('a setup that does not end in time is given up, and undone when it ends after all', async () => {
+  const calls: string[] = [];
+  const log = createLogger('silent');
+  const shared = {
+    pools: new Pools(log),
+    cancelKeys: new CancelKeys(),
+    sessions: new Set<never>(),
+    sampler: new LogSampler(),
+    draining: false,
+  };
+  const of = (...plugins: readonly AnyPlugin[]): ResolvedConfig => checkConfig(config({ plugins }), tmpdir());
+  const generations = new Generations(of(), { shared, log, checks: () => [] });
+  let goOn = (): void => {};
+  const slow: AnyPlugin = {
+    name: 'slow',
+    async setup(gateway) {
+      gateway.signal.addEventListener('abort', () => void calls.push('told slow'));
+      await new Promise<void>((resolve) => (goOn = resolve));
+      return () => void calls.push('down slow');
+    },
+  };
+  const limit = new AbortController();
+  const late = generations.succeed(of(witness('first', calls), slow, witness('last', calls)), limit.signal);
+  await expect.poll(() => calls).toEqual(['up first']);
+  limit.abort(new Error('too slow'));
+  await expect(late).rejects.toThrow('too slow');
+  expect(calls.splice(0)).toEqual(['up first', 'told slow', 'down first']);
+  await generations.succeed(of(witness('next', calls)), new AbortController().signal);
+  goOn();
+  await expect.poll(() => calls).toEqual(['up next', 'down slow']);
+});
+
+test('server connections of an unchanged entry stay, those of others close as soon as no session has them', async () => {
+  const [first, second, third] = [await freshDatabase(), await freshDatabase(), await freshDatabase()];
+  const entry = (database: string, size = 5): DatabaseOptions =>
+    databaseOf(postgres, { database, pool: { size, min: 1 } });
+  const identified = (): AnyPlugin => ({
+    name: 'identified',
+    provides: ['identity'],
+    onAuth(session) {
+      const identity = { issuer: 'i', subject: 's', expiresAt: new Date(Date.now() + 60_000), claims: {} };
+      session.establish('identity', identity);
+    },
+  });
+  const plugins = (): readonly AnyPlugin[] => [identified(), mapTo('reader')];
+  const running = await start({
+    databases: { same: entry(first), changed: entry(second), removed: entry(third) },
+    plugins: plugins(),
+  });
+  const server = async (name: string): Promise<unknown> => {
+    const one = await client(running, name);
+    const id = await pid(one);
+    await one.end();
+    return id;
+  };
+  const before = await Promise.all(['same', 'changed', 'removed'].map(server));
+  const lent = await client(running, 'removed');
+  await lent.query('select 1');
+  const open = async (database: string): Promise<unknown> =>
+    (
+      await postgres.sql(
+        `select count(*)::int as n from pg_stat_activity where datname = '${database}' and usename = 'reader'`,
+      )
+    )[0]?.['n'];
+  await reload(running, { databases: { same: entry(first), changed: entry(second, 6) }, plugins: plugins() });
+  await expect.poll(() => open(second)).toBe(0);
+  expect(await server('same')).toBe(before[0]);
+  expect(await server('changed')).not.toBe(before[1]);
+  expect(await pid(lent)).toBe(before[2]);
+  await lent.end();
+  await expect.poll(() => open(third)).toBe(0);
 });
 
 test('a session that is logging in finishes under the config it came under', async () => {
