@@ -195,9 +195,13 @@ export class Stock {
 
   // ---- one connection ----
 
-  #usable({ connection, expiresAt }: Member): boolean {
-    const { clock, closing } = this.#parts;
-    return connection?.channel.closed === false && !closing.aborted && clock.now() < expiresAt;
+  #usable(member: Member): boolean {
+    return member.connection?.channel.closed === false && !this.#parts.closing.aborted && !this.#old(member);
+  }
+
+  /** Every connection serves once, however short the lifetime. */
+  #old({ uses, expiresAt }: Member): boolean {
+    return uses > 0 && this.#parts.clock.now() >= expiresAt;
   }
 
   /** It is idle and carries the state of its owner, or none: for whoever comes next. */
@@ -216,7 +220,7 @@ export class Stock {
 
   /** Ends the watch over an idle one; false if it is spoilt or too old, and then it is being closed. */
   #take(member: Member): boolean {
-    const good = member.unwatch?.() === true && this.#parts.clock.now() < member.expiresAt;
+    const good = member.unwatch?.() === true && !this.#old(member);
     member.unwatch = undefined;
     if (!good) void this.#close(member);
     return good;
