@@ -198,7 +198,9 @@ export class Pool {
     signal: AbortSignal,
   ): Promise<ServerConnection | undefined> {
     const { connection } = member;
+    member.busy = true;
     const preparing = prepare(member, wanted.request, wanted.owner, this.#closing.signal);
+    void preparing.then(() => (member.busy = false));
     const prepared = await abortable(preparing, signal).catch((reason: unknown) => {
       void preparing.then((how) => this.#stock.putBack(member, 'server' in how ? how.server : 'reusable'));
       throw reason;

@@ -24,6 +24,8 @@ export class Member {
   owner: Owner | undefined;
   /** What was set for its owner at the hand-over. */
   settings: readonly Setting[] = [];
+  /** The gateway itself talks to the server: whoever does will say how it ended. */
+  busy = false;
   /** How often it has been handed out. */
   uses = 0;
   /** By the pool's clock. */

@@ -32,12 +32,16 @@ export async function prepare(
 ): Promise<Prepared> {
   const { connection, owner } = member;
   if (!connection) return lost(new Error('there is no connection'));
-  if (next.holder && owner?.holder === next.holder) return READY;
   let settings: readonly Setting[];
   try {
     settings = settingsFor(request, connection);
   } catch (error) {
     return { kind: 'refused', error, server: owner ? 'reusable' : 'clean' };
+  }
+  if (next.holder && owner?.holder === next.holder) {
+    // It stays as the session left it; what the session has changed since, on other connections, follows.
+    const follows = settings.filter(({ name, from }) => from === 'policy' || connection.parameters.has(name));
+    return apply(connection, follows, closing);
   }
   if (owner && !replaces(settings, member.settings) && !(await reset(connection, STEP_MS, closing)))
     return lost(unreachable(new Error('the connection could not be reset')));

@@ -42,12 +42,13 @@ export async function reset(
   }
 }
 
-async function run({ channel, parameters }: ServerConnection, signal: AbortSignal): Promise<boolean> {
-  const talk = new Conversation(channel, signal, parameters);
+async function run(connection: ServerConnection, signal: AbortSignal): Promise<boolean> {
+  const talk = new Conversation(connection.channel, signal, connection.parameters);
   try {
     // In one write: whichever fails, the connection is closed.
     talk.send(QUERIES);
     for (const [, tag] of STEPS) if (!(await confirmed(talk, tag))) return false;
+    connection.prepared.clear();
     return true;
   } finally {
     talk.end();

@@ -102,7 +102,8 @@ export class Stock {
     for (const waiter of this.turns.all()) this.#refuse(waiter, reason);
     this.upkeep.stop();
     this.#openings.stop(reason);
-    for (const member of this.members.all()) if (member.connection) void this.#close(member);
+    // A conversation that has been stopped closes its connection itself: two who use one channel would hang it.
+    for (const member of this.members.all()) if (!member.busy) void this.#close(member);
     await this.#empty();
   }
 
@@ -230,8 +231,9 @@ export class Stock {
     const { connection } = member;
     if (!connection) return;
     this.members.become(member, 'resetting');
+    member.busy = true;
     void reset(connection, STEP_MS, this.#parts.closing).then((done) => {
-      if (member.state !== 'resetting') return;
+      member.busy = false;
       if (!done) return void this.#close(member);
       member.owner = undefined;
       member.settings = [];
