@@ -106,7 +106,7 @@ describe('what a session leaves is gone for', () => {
 });
 
 describe('claims', () => {
-  const claims = (value: string): Wanted['onCheckout'] => [() => ({ 'app.claims': value })];
+  const claims = (value: string): NonNullable<Wanted['onCheckout']> => [() => ({ 'app.claims': value })];
   const seen = `select current_setting('app.claims', true)`;
 
   test('of one identity are never those of the next, nor are they there for one without', async () => {
