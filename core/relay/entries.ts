@@ -122,9 +122,9 @@ export class Entries {
     return this.#ring[(this.#first + index) & (this.#ring.length - 1)] ?? 0;
   }
 
-  /** True if the server has got one of the operations; `ops` has the bit `1 << op` of each. */
-  has(ops: number): boolean {
-    for (let i = 0; i < this.length; i += 1) {
+  /** True if the server has got one of the operations, the oldest `from` aside; `ops` has the bit `1 << op` of each. */
+  has(ops: number, from = 0): boolean {
+    for (let i = from; i < this.length; i += 1) {
       const entry = this.at(i);
       if (kindOf(entry) !== Kind.local && ((ops >> opOf(entry)) & 1) === 1) return true;
     }

@@ -85,7 +85,8 @@ export class Ledger {
   }
   /** ReadyForQuery will come by itself. Answers to extended messages alone may stay in the server's buffer for ever. */
   get endsReady(): boolean {
-    return !this.stuck && this.#entries.has(ENDS_READY);
+    const eaten = this.#copyIn && isExtended(opOf(this.#entries.head)) ? 1 + this.#syncsAhead() : 0;
+    return !this.stuck && this.#entries.has(ENDS_READY, eaten);
   }
   /** What is owed will not come whatever we wait: COPY wants data, or the order of answers is lost. */
   get stuck(): boolean {

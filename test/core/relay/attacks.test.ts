@@ -110,6 +110,14 @@ test('Terminate behind a batch without Sync ends the session at once: its answer
   expect(await rows()).toBe(1);
 }, 10_000);
 
+test('Terminate behind a COPY whose Sync came before its end does not wait for that Sync', async () => {
+  const client = await connect();
+  client.send(batch('copy t from stdin'), S);
+  await expect.poll(() => types(client)).toBe('12G');
+  client.send(frame('c'), frame('X'));
+  expect(await client.relay.done).toEqual({ reason: { kind: 'client' }, server: 'close' });
+}, 10_000);
+
 test('garbage behind a batch without Sync, or inside COPY, ends the session behind what has been answered', async () => {
   const client = await connect();
   client.send(batch(INSERT), frame('p', 'password'));
