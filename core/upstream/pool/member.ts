@@ -26,6 +26,8 @@ export class Member {
   settings: readonly Setting[] = [];
   /** The gateway itself talks to the server: whoever does will say how it ended. */
   busy = false;
+  /** It said what nobody asked for, or closed, while nobody used it. */
+  spoilt = false;
   /** How often it has been handed out. */
   uses = 0;
   /** By the pool's clock. */

@@ -1,18 +1,15 @@
 /** A pool's connections and the queue in front of them: who gets which, and what is done so that there is one. */
-import { whenClosed } from '../closing.ts';
 import { unreachable } from '../refusals.ts';
+import { Keeper } from './keeper.ts';
 import type { PoolKey } from './key.ts';
 import type { Member, Owner } from './member.ts';
 import { Members, total } from './members.ts';
 import { Openings } from './openings.ts';
 import type { Attempt, OpeningParts } from './openings.ts';
-import { STEP_MS } from './prepare.ts';
-import { reset } from './reset.ts';
 import { Turns } from './turns.ts';
 import { UnderWay } from './under-way.ts';
 import { Upkeep } from './upkeep.ts';
 import type { Waiter, Wanted } from './wanted.ts';
-import { watch } from './watch.ts';
 
 /** What a stock is made of. */
 export interface StockParts extends Omit<OpeningParts, 'members' | 'opened' | 'failed'> {
@@ -26,13 +23,14 @@ export class Stock {
   readonly turns = new Turns<Waiter>();
   readonly upkeep: Upkeep;
   readonly #parts: StockParts;
+  readonly #keeper: Keeper;
   readonly #openings: Openings;
   readonly #emptied: (() => void)[] = [];
-  #retired = false;
 
   constructor(parts: StockParts) {
     this.#parts = parts;
     const { members } = this;
+    this.#keeper = new Keeper({ ...parts, members, changed: () => this.#serve() });
     this.#openings = new Openings({
       ...parts,
       members,
@@ -43,7 +41,7 @@ export class Stock {
       ...parts,
       members,
       openings: this.#openings,
-      close: (member) => void this.#close(member),
+      close: (member) => void this.#keeper.close(member),
       looked: () => this.#serve(),
     });
   }
@@ -58,7 +56,7 @@ export class Stock {
     for (;;) {
       const member = this.members.suiting(key, owner);
       if (!member || (holder && member.owner?.holder !== holder)) return undefined;
-      if (this.#take(member)) {
+      if (this.#keeper.take(member)) {
         this.members.become(member, 'lent');
         member.uses += 1;
         return member;
@@ -81,18 +79,18 @@ export class Stock {
   putBack(member: Member, how: 'clean' | 'reusable' | 'close'): Promise<void> | undefined {
     // Closed with the pool.
     if (member.state !== 'lent') return undefined;
-    const kept = how !== 'close' && member.key.pooled && !this.#retired && this.#usable(member);
-    if (!kept) return this.#close(member);
-    if (how === 'reusable') this.#reset(member);
-    else this.#keep(member);
+    const kept = how !== 'close' && member.key.pooled && !this.#keeper.retired && this.#keeper.usable(member);
+    if (!kept) return this.#keeper.close(member);
+    if (how === 'reusable') this.#keeper.reset(member);
+    else this.#keeper.keep(member);
     return undefined;
   }
 
   /** Keeps nothing any more. Resolves when nothing is left. */
   async retire(): Promise<void> {
-    this.#retired = true;
+    this.#keeper.retired = true;
     this.upkeep.keepsWarm = false;
-    for (const member of this.members.all('idle')) void this.#close(member);
+    for (const member of this.members.all('idle')) void this.#keeper.close(member);
     await this.#empty();
   }
 
@@ -103,7 +101,7 @@ export class Stock {
     this.upkeep.stop();
     this.#openings.stop(reason);
     // A conversation that has been stopped closes its connection itself: two who use one channel would hang it.
-    for (const member of this.members.all()) if (!member.busy) void this.#close(member);
+    for (const member of this.members.all()) if (!member.busy) void this.#keeper.close(member);
     await this.#empty();
   }
 
@@ -145,13 +143,13 @@ export class Stock {
     const { perRole } = this.#parts.limits;
     const used = this.members.usedLongestAgo(key);
     if (used) {
-      if (this.#take(used)) this.#reset(used);
+      if (this.#keeper.take(used)) this.#keeper.reset(used);
       return undefined;
     }
     const crowded = total(this.members.ofRole(key.role)) >= perRole ? key.role : undefined;
     if (crowded !== undefined || this.#room <= 0) {
       const inTheWay = underWay.room(crowded) ? undefined : this.members.idleLongest(crowded);
-      if (inTheWay) void this.#close(inTheWay);
+      if (inTheWay) void this.#keeper.close(inTheWay);
       return undefined;
     }
     const refusal = this.#openings.refusal(key.role);
@@ -179,8 +177,8 @@ export class Stock {
 
   /** A new connection. One that cannot be used is a failure, or it would be opened again and again. */
   #welcome(member: Member, attempt: Attempt): void {
-    this.#keep(member);
-    if (member.state !== 'closing') return;
+    this.#keeper.keep(member);
+    if (!member.spoilt) return;
     this.#tellFailure(attempt, unreachable(new Error('the server said what nobody asked for, or closed')));
   }
 
@@ -191,65 +189,6 @@ export class Stock {
     const concerned = (one: Waiter): boolean =>
       one === wanted || (hopeless && one.key.text === wanted.key.text && one.since <= startedAt);
     for (const waiter of this.turns.all().filter(concerned)) this.#refuse(waiter, error);
-    this.#serve();
-  }
-
-  // ---- one connection ----
-
-  #usable(member: Member): boolean {
-    return member.connection?.channel.closed === false && !this.#parts.closing.aborted && !this.#old(member);
-  }
-
-  /** Every connection serves once, however short the lifetime. */
-  #old({ uses, expiresAt }: Member): boolean {
-    return uses > 0 && this.#parts.clock.now() >= expiresAt;
-  }
-
-  /** It is idle and carries the state of its owner, or none: for whoever comes next. */
-  #keep(member: Member): void {
-    const { connection } = member;
-    if (!connection || !this.#usable(member)) return void this.#close(member);
-    this.members.become(member, 'idle');
-    member.idleSince = this.#parts.clock.now();
-    member.unwatch = watch(connection, () => void this.#close(member));
-    this.#serve();
-    const { size } = this.#parts.limits;
-    // Whoever it was for has left, or it was the reserve's, or the pool's time is over.
-    const needless = !member.key.pooled || this.members.size > size || this.#retired;
-    if (member.state === 'idle' && needless) void this.#close(member);
-  }
-
-  /** Ends the watch over an idle one; false if it is spoilt or too old, and then it is being closed. */
-  #take(member: Member): boolean {
-    const good = member.unwatch?.() === true && !this.#old(member);
-    member.unwatch = undefined;
-    if (!good) void this.#close(member);
-    return good;
-  }
-
-  #reset(member: Member): void {
-    const { connection } = member;
-    if (!connection) return;
-    this.members.become(member, 'resetting');
-    member.busy = true;
-    void reset(connection, STEP_MS, this.#parts.closing).then((done) => {
-      member.busy = false;
-      if (!done) return void this.#close(member);
-      member.owner = undefined;
-      member.settings = [];
-      this.#keep(member);
-    });
-  }
-
-  /** Resolves when the server has closed it: until then it counts. */
-  async #close(member: Member): Promise<void> {
-    const { connection } = member;
-    if (!connection || member.state === 'closing') return;
-    this.members.become(member, 'closing');
-    const closed = whenClosed(connection.channel);
-    connection.close();
-    await closed;
-    this.members.remove(member);
     this.#serve();
   }
 }

@@ -122,6 +122,7 @@ describe('a login that the server refuses', () => {
     // As many as are opened at the same time.
     const first = 4;
     await expect.poll(tries).toBe(first);
+    await expect.poll(() => pool.opening).toBe(0);
     now = 29_999;
     await refused();
     expect(tries()).toBe(first);

@@ -1,0 +1,94 @@
+/** What happens to one connection between two sessions: watched while it is idle, reset, closed. */
+import { whenClosed } from '../closing.ts';
+import type { Clock } from './clock.ts';
+import type { Limits } from './limits.ts';
+import type { Member } from './member.ts';
+import type { Members } from './members.ts';
+import { STEP_MS } from './prepare.ts';
+import { reset } from './reset.ts';
+import { watch } from './watch.ts';
+
+/** What a keeper needs, and who hears when something has become free. */
+export interface KeeperParts {
+  readonly limits: Pick<Limits, 'size'>;
+  readonly clock: Clock;
+  /** Aborted when the pool ends. */
+  readonly closing: AbortSignal;
+  readonly members: Members;
+  /** A connection is idle, or a place is free. */
+  changed(): void;
+}
+
+/** One per pool. */
+export class Keeper {
+  /** True: nothing is kept that nobody waits for. */
+  retired = false;
+  readonly #parts: KeeperParts;
+
+  constructor(parts: KeeperParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether it may be kept: it is connected, not too old, and the pool goes on. */
+  usable(member: Member): boolean {
+    return member.connection?.channel.closed === false && !this.#parts.closing.aborted && !this.#old(member);
+  }
+
+  /** Every connection serves once, however short the lifetime. */
+  #old({ uses, expiresAt }: Member): boolean {
+    return uses > 0 && this.#parts.clock.now() >= expiresAt;
+  }
+
+  /** It is idle and carries the state of its owner, or none: for whoever comes next. */
+  keep(member: Member): void {
+    const { connection } = member;
+    if (!connection || !this.usable(member)) return void this.close(member);
+    this.#parts.members.become(member, 'idle');
+    member.idleSince = this.#parts.clock.now();
+    member.unwatch = watch(connection, () => {
+      member.spoilt = true;
+      void this.close(member);
+    });
+    this.#parts.changed();
+    const { size } = this.#parts.limits;
+    // Whoever it was for has left, or it was the reserve's, or the pool's time is over.
+    const needless = !member.key.pooled || this.#parts.members.size > size || this.retired;
+    if (member.state === 'idle' && needless) void this.close(member);
+  }
+
+  /** Ends the watch over an idle one; false if it is spoilt or too old, and then it is being closed. */
+  take(member: Member): boolean {
+    member.spoilt ||= member.unwatch?.() === false;
+    member.unwatch = undefined;
+    const good = !member.spoilt && !this.#old(member);
+    if (!good) void this.close(member);
+    return good;
+  }
+
+  /** Nobody waits for it: then it is kept, or closed. */
+  reset(member: Member): void {
+    const { connection } = member;
+    if (!connection) return;
+    this.#parts.members.become(member, 'resetting');
+    member.busy = true;
+    void reset(connection, STEP_MS, this.#parts.closing).then((done) => {
+      member.busy = false;
+      if (!done) return void this.close(member);
+      member.owner = undefined;
+      member.settings = [];
+      this.keep(member);
+    });
+  }
+
+  /** Resolves when the server has closed it: until then it counts. */
+  async close(member: Member): Promise<void> {
+    const { connection } = member;
+    if (!connection || member.state === 'closing') return;
+    this.#parts.members.become(member, 'closing');
+    const closed = whenClosed(connection.channel);
+    connection.close();
+    await closed;
+    this.#parts.members.remove(member);
+    this.#parts.changed();
+  }
+}

@@ -1,0 +1,245 @@
+/** Who gets which connection, in which order, and what makes room for whom. */
+import { describe, expect, test } from 'vitest';
+import type { DatabaseOptions, PoolOptions } from '../../../core/config.ts';
+import type { ServerConnection } from '../../../core/upstream/connection.ts';
+import type { Pool } from '../../../core/upstream/pool.ts';
+import { sharedPostgres } from '../../support/postgres.ts';
+import { poolOf, query, request } from './support.ts';
+import type { Wanted } from './support.ts';
+
+const postgres = sharedPostgres();
+
+const entry = (pool: PoolOptions): DatabaseOptions => ({
+  host: postgres.host,
+  port: postgres.port,
+  login: { kind: 'password', passwords: postgres.passwords },
+  pool,
+});
+
+const lend = (pool: Pool, ...wanted: readonly Wanted[]): Promise<readonly ServerConnection[]> =>
+  Promise.all(wanted.map((one) => pool.acquire(request(one))));
+
+async function settled(pool: Pool): Promise<void> {
+  await expect.poll(() => pool.resetting + pool.opening).toBe(0);
+}
+
+describe('an idle connection goes', () => {
+  test('back to the same session first, as it is; then to the same identity; then to anybody, reset', async () => {
+    const pool = poolOf(entry({ size: 3 }));
+    const [holder, other] = [{}, {}];
+    const [one, two, three] = await lend(pool, { holder }, { holder: other }, { fingerprint: 'bob' });
+    if (!one || !two || !three) throw new Error('three were asked for');
+    await query(one, "set app.mark = 'mine'");
+    for (const connection of [one, two, three]) await pool.release(connection, 'clean');
+    expect(pool).toMatchObject({ idle: 3, resetting: 0 });
+    expect(pool.retake(request({}))).toBeUndefined();
+    expect(pool.retake(request({ holder: {} }))).toBeUndefined();
+    expect(pool.retake(request({ holder }))).toBe(one);
+    await pool.release(one, 'clean');
+    const again = await pool.acquire(request({ holder }));
+    expect([again, await query(again, 'show app.mark')]).toEqual([one, [['mine']]]);
+    // The latest that alice left.
+    expect((await pool.acquire(request())).pid).toBe(two.pid);
+    const carol = await pool.acquire(request({ fingerprint: 'carol' }));
+    expect(carol.pid).toBe(three.pid);
+    await pool.close();
+  });
+
+  test('to a stranger only after a reset, whatever its session said of it', async () => {
+    const pool = poolOf(entry({ size: 1 }));
+    const [connection] = await lend(pool, {});
+    if (!connection) throw new Error('one was asked for');
+    await query(connection, "set app.mark = 'mine'");
+    await pool.release(connection, 'clean');
+    const stranger = await pool.acquire(request({ fingerprint: 'bob', holder: {} }));
+    expect(stranger.pid).toBe(connection.pid);
+    expect(await query(stranger, "select current_setting('app.mark', true)")).toEqual([['']]);
+    await pool.release(stranger, 'clean');
+    expect(pool.retake(request({ holder: {} }))).toBeUndefined();
+    await pool.close();
+  });
+
+  test('to the next one while it is warm: the last used first', async () => {
+    const pool = poolOf(entry({ size: 3 }));
+    const lent = await lend(pool, {}, {}, {});
+    for (const connection of lent) {
+      await pool.release(connection, 'reusable');
+      await settled(pool);
+    }
+    expect((await pool.acquire(request({ fingerprint: 'bob' }))).pid).toBe(lent[2]?.pid);
+    await pool.close();
+  });
+});
+
+describe('the settings of a session', () => {
+  test('are what ParameterStatus says, and nothing is sent where they are so already', async () => {
+    const pool = poolOf(entry({ size: 1 }));
+    const parameters = {
+      application_name: 'mine',
+      TimeZone: 'Asia/Tokyo',
+      DateStyle: 'German',
+      client_encoding: 'LATIN1',
+    };
+    const [first] = await lend(pool, { parameters });
+    expect(Object.fromEntries(first?.parameters ?? [])).toMatchObject({
+      ...parameters,
+      DateStyle: 'German, DMY',
+    });
+    if (first) await pool.release(first, 'reusable');
+    const plain = { client_encoding: 'UTF8', application_name: '' };
+    const second = await pool.acquire(request({ fingerprint: 'bob', parameters: plain }));
+    expect(Object.fromEntries(second.parameters)).toMatchObject(plain);
+    const rows = await postgres.sql(`select query from pg_stat_activity where pid = ${second.pid}`);
+    expect(rows).toEqual([{ query: 'RESET ROLE' }]);
+    await pool.close();
+  });
+
+  test('that nothing understands refuse it as PostgreSQL does, and the connection serves the next one', async () => {
+    const pool = poolOf(entry({ size: 1 }));
+    const [first] = await lend(pool, {});
+    if (first) await pool.release(first, 'reusable');
+    for (const [name, value] of [
+      ['TimeZone', 'nonsense'],
+      ['client_encoding', 'KLINGON'],
+      ['extra_float_digits', '99'],
+      ['DateStyle', "x'; drop table y; --"],
+    ] as const) {
+      const parameters = { application_name: 'fine', [name]: value };
+      const refused = await pool.acquire(request({ parameters })).catch((error: unknown) => error);
+      expect(refused).toMatchObject({ sqlstate: '22023', message: expect.stringContaining(name) as string });
+    }
+    const next = await pool.acquire(request());
+    expect(next.pid).toBe(first?.pid);
+    expect(next.parameters.get('application_name')).toBe('');
+    await pool.close();
+  });
+
+  test('that a policy pins or sets win over the client’s', async () => {
+    const pool = poolOf(entry({ size: 2 }));
+    const parameters = { TimeZone: 'Asia/Tokyo', application_name: 'client' };
+    const onCheckout = [() => ({ Application_Name: 'policy' })];
+    const [connection] = await lend(pool, { parameters, onCheckout, settings: { timezone: 'UTC' } });
+    expect(Object.fromEntries(connection?.parameters ?? [])).toMatchObject({
+      TimeZone: 'UTC',
+      application_name: 'policy',
+    });
+    await pool.close();
+  });
+});
+
+describe('room', () => {
+  test('is made by closing what nobody has used for longest', async () => {
+    const pool = poolOf(entry({ size: 2 }));
+    const [oldest, newest] = await lend(pool, {}, { settings: { work_mem: '1MB' } });
+    if (!oldest || !newest) throw new Error('two were asked for');
+    await pool.release(oldest, 'reusable');
+    await settled(pool);
+    await pool.release(newest, 'reusable');
+    await settled(pool);
+    const [other] = await lend(pool, { role: 'writer' });
+    expect([oldest.channel.closed, newest.channel.closed]).toEqual([true, false]);
+    expect(pool).toMatchObject({ size: 2, lent: 1, idle: 1 });
+    expect(other?.role).toBe('writer');
+    await pool.close();
+  });
+
+  test('for one role is perRole; another role has its own', async () => {
+    const pool = poolOf(entry({ size: 4, perRole: 1 }));
+    const [reader, writer] = await lend(pool, {}, { role: 'writer' });
+    const waiting = pool.acquire(request({ settings: { work_mem: '1MB' } }));
+    expect(pool).toMatchObject({ size: 2, waiting: 1 });
+    if (writer) await pool.release(writer, 'reusable');
+    await settled(pool);
+    expect(pool).toMatchObject({ size: 2, waiting: 1, idle: 1 });
+    if (reader) await pool.release(reader, 'reusable');
+    await waiting;
+    expect(reader?.channel.closed).toBe(true);
+    expect(pool).toMatchObject({ size: 2, lent: 1, idle: 1, waiting: 0 });
+    await pool.close();
+  });
+
+  test('for those who connect is limited, and they share what becomes free', async () => {
+    const pool = poolOf(entry({ size: 10, connecting: 2 }));
+    let most = 0;
+    const all = Array.from({ length: 10 }, async () => {
+      const connection = await pool.acquire(request());
+      most = Math.max(most, pool.opening);
+      await pool.release(connection, 'clean');
+    });
+    most = pool.opening;
+    await Promise.all(all);
+    expect(most).toBe(2);
+    expect(pool.size).toBeLessThan(10);
+    await pool.close();
+  });
+});
+
+describe('the queue', () => {
+  test('gives each identity its turn, whoever has asked how often', async () => {
+    const pool = poolOf(entry({ size: 1 }));
+    const [first] = await lend(pool, {});
+    const order: string[] = [];
+    const ask = async (fingerprint: string): Promise<void> => {
+      const connection = await pool.acquire(request({ fingerprint }));
+      order.push(fingerprint);
+      await pool.release(connection, 'reusable');
+    };
+    const all = [...Array.from({ length: 10 }, () => ask('greedy')), ask('bob'), ask('carol'), ask('bob')];
+    expect(pool.waiting).toBe(13);
+    if (first) await pool.release(first, 'reusable');
+    await Promise.all(all);
+    expect(order.slice(0, 5)).toEqual(['greedy', 'bob', 'carol', 'greedy', 'bob']);
+    await pool.close();
+  });
+
+  test('does not let a busy role keep another one out', async () => {
+    const pool = poolOf(entry({ size: 2 }));
+    const order: string[] = [];
+    const ask = async (wanted: Wanted): Promise<void> => {
+      const connection = await pool.acquire(request(wanted));
+      order.push(connection.role);
+      // Longer than it takes to open one, were there two hundred of it.
+      await query(connection, 'select pg_sleep(0.005)');
+      await pool.release(connection, 'clean');
+    };
+    const lent = await lend(pool, {}, {});
+    const all = Array.from({ length: 20 }, (_, i) => ask({ fingerprint: `reader ${i}` }));
+    all.push(ask({ role: 'writer', fingerprint: 'writer' }));
+    all.push(...Array.from({ length: 200 }, () => ask({ fingerprint: 'reader 0' })));
+    for (const connection of lent) await pool.release(connection, 'reusable');
+    await Promise.all(all);
+    expect(order.indexOf('writer')).toBeLessThan(60);
+    await pool.close();
+  });
+
+  test('after a thousand requests that leave at random moments every count is exact', async () => {
+    const pool = poolOf(entry({ size: 4 }));
+    let most = 0;
+    let random = 11;
+    const next = (below: number): number => (random = (random * 48_271) % 2_147_483_647) % below;
+    const one = async (): Promise<void> => {
+      const leaving = new AbortController();
+      const role = next(4) === 0 ? 'writer' : 'reader';
+      const onCheckout = next(3) === 0 ? [() => ({ 'app.claims': 'x' })] : [];
+      const wanted = { role, onCheckout, fingerprint: `${next(9)}`, signal: leaving.signal };
+      const timer = setTimeout(() => leaving.abort(new Error('left')), next(30));
+      const connection = await pool.acquire(request(wanted)).catch((error: unknown) => {
+        expect(error).toMatchObject({ message: 'left' });
+      });
+      most = Math.max(most, pool.size);
+      if (next(2) === 0) clearTimeout(timer);
+      if (connection)
+        await pool.release(connection, (['clean', 'reusable', 'close'] as const)[next(3)] ?? 'close');
+      clearTimeout(timer);
+    };
+    for (let round = 0; round < 20; round += 1) await Promise.all(Array.from({ length: 50 }, one));
+    await expect.poll(() => pool.resetting + pool.opening).toBe(0);
+    expect(most).toBe(4);
+    expect(pool).toMatchObject({ lent: 0, waiting: 0 });
+    await expect.poll(() => pool.size - pool.idle).toBe(0);
+    const four = await lend(pool, {}, {}, { role: 'writer' }, { role: 'writer' });
+    expect(new Set(four.map(({ pid }) => pid)).size).toBe(4);
+    await pool.close();
+    expect(pool).toMatchObject({ size: 0, idle: 0, lent: 0, waiting: 0 });
+  });
+});
