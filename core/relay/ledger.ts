@@ -58,7 +58,7 @@ export class Ledger {
   get tainted(): boolean {
     return this.#tainted;
   }
-  /** An answer of ours stood behind a COPY that failed uncertainly: nobody knows any more whether it is due. */
+  /** An answer of ours stood inside a COPY, or behind one that failed uncertainly: nobody knows whether it is due. */
   get answerLost(): boolean {
     return this.#answerLost;
   }
@@ -167,8 +167,6 @@ export class Ledger {
     return { verdict, note };
   }
 
-  // ---- answers ----
-
   #close(type: number): void {
     // Else a Sync is still missing: `P(insert) B E H` leaves an empty ledger, the last status I, and an open transaction.
     this.#unsynced = type !== Backend.readyForQuery;
@@ -213,9 +211,10 @@ export class Ledger {
 
   #copySucceeded(): void {
     this.#copyIn = false;
-    this.#entries.removeBehindHead(this.#syncsAhead());
-    if (this.#entries.length > 1 && opOf(this.#entries.at(1)) === Op.copyEnd)
-      this.#entries.removeBehindHead(1);
+    const end = 1 + this.#syncsAhead();
+    const seen = end < this.#entries.length && opOf(this.#entries.at(end)) === Op.copyEnd;
+    if (seen) this.#entries.removeBehindHead(end);
+    else this.#answerLost = true;
   }
 
   // ---- uncertain ----

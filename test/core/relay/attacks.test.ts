@@ -389,6 +389,14 @@ test('a setting of the gateway behind a COPY that failed uncertainly is answered
   expect(lastError(client)).toContain('FATAL');
 }, 10_000);
 
+test('a setting of the gateway inside a COPY, where nothing may be, ends the session', async () => {
+  const client = await connect({ inBand: () => Promise.resolve() });
+  client.send(Q('copy t from stdin'), batch("set postern.a = 'b'"), S, frame('c'));
+  expect((await client.relay.done).server).toBe('close');
+  await expect.poll(() => client.closed).toBe(true);
+  expect(lastError(client)).toContain('FATAL');
+}, 10_000);
+
 test('a setting of the gateway behind a batch without its Sync is answered, and does not keep a Terminate', async () => {
   const sides: RawClient[] = [direct(await open()), await connect({ inBand: () => Promise.resolve() })];
   for (const side of sides) {
