@@ -90,8 +90,8 @@ export interface UpstreamTls {
 
 /** The server connections of one database entry: kept after a session, and reset before another identity gets them. */
 export interface PoolOptions {
-  /** A server connection belongs to one client until that leaves. Default and, today, only `'session'`. */
-  readonly mode?: 'session';
+  /** Default `'session'`: one belongs to a client until that leaves. `'transaction'`: until its transaction is over. */
+  readonly mode?: 'session' | 'transaction';
   /** Most server connections, those that are opened or closed included. Default 20. */
   readonly size?: number;
   /** Most of them for one role. Default: no limit but `size`. */

@@ -100,7 +100,7 @@ export const database = object<DatabaseOptions>({
   }).optional(),
   login,
   pool: object<NonNullable<DatabaseOptions['pool']>>({
-    mode: oneOf(['session'], ['transaction']).optional(),
+    mode: oneOf(['session', 'transaction']).optional(),
     size: whole(1, 10_000).optional(),
     perRole: whole(1, 10_000).optional(),
     min: whole(0, 10_000).optional(),

@@ -26,10 +26,10 @@ export interface Visit {
 }
 
 /** Tells the client that it is in, relays until the session is over, and gives the server connection back. */
-export async function handOver(visit: Visit, { server, pool }: Login, house: House): Promise<void> {
+export async function handOver(visit: Visit, { server, pool, lender }: Login, house: House): Promise<void> {
   const { session, reader, minor } = visit;
   const thinking = new Set<Promise<unknown>>();
-  const relay = new Relay({ client: reader.channel, server, ...policies(visit, house, thinking) });
+  const relay = new Relay({ client: reader.channel, server, lender, ...policies(visit, house, thinking) });
   const key = house.cancelKeys.issue(minor, () => relay.cancel());
   reader.release();
   reader.channel.cutOffWhenStalled();
@@ -42,7 +42,7 @@ export async function handOver(visit: Visit, { server, pool }: Login, house: Hou
   house.cancelKeys.revoke(key);
   session.conclude(reasonFor(end.reason, house));
   // The pool counts the connection until the server has closed it; the session need not wait for that.
-  void pool.release(server, end.server);
+  if (!lender) void pool.release(server, end.server);
   // The client did not wait for the rest of a hook; onClose does.
   await Promise.allSettled(thinking);
 }
@@ -57,7 +57,7 @@ function welcome(parameters: ReadonlyMap<string, string>, key: CancelKey): Buffe
   ]);
 }
 
-type Policies = Omit<RelayOptions, 'client' | 'server'>;
+type Policies = Omit<RelayOptions, 'client' | 'server' | 'lender'>;
 
 function policies({ session, hooks }: Visit, house: House, thinking: Set<Promise<unknown>>): Policies {
   const { query, observed } = hooks;

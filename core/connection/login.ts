@@ -6,10 +6,13 @@ import type { DatabaseOptions } from '../config.ts';
 import { GatewayError } from '../errors.ts';
 import type { House } from '../gateway/house.ts';
 import { fingerprintOf } from './fingerprint.ts';
+import { lenderFor } from './lending.ts';
+import type { Loan } from './lending.ts';
 import type { Hooks } from '../hooks.ts';
 import { parseDatabase } from '../names.ts';
 import type { DatabaseName } from '../names.ts';
 import type { OpenSession } from './open-session.ts';
+import type { Lender } from '../relay/seat.ts';
 import type { Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { Pool } from '../upstream/pool.ts';
@@ -27,6 +30,8 @@ export interface LoginRequest {
 export interface Login {
   readonly server: ServerConnection;
   readonly pool: Pool;
+  /** Present where connections are given back between transactions. */
+  readonly lender?: Lender;
 }
 
 /**
@@ -56,7 +61,12 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   }
   session.upstream = Object.freeze({ ...upstream, database: name });
   const pool = house.pools.for(entry, database);
-  return { pool, server: await connect(request, session.upstream, database, pool) };
+  const { startup, signal } = session;
+  const fingerprint = fingerprintOf(session.book.known, session.upstream, session.id);
+  const loan = { pool, database, upstream: session.upstream, startup, fingerprint, holder: session, signal };
+  const server = await connect(request, loan);
+  const lends = database.pool?.mode === 'transaction' && replication === undefined;
+  return { pool, server, ...(lends && { lender: lenderFor(loan, server) }) };
 }
 
 /** The database on the server while it is not known: nobody ever connects to it. */
@@ -116,16 +126,13 @@ function nameOnServer(name: string, database: DatabaseOptions | undefined): Data
 
 async function connect(
   { session, hooks, replication }: LoginRequest,
-  upstream: Upstream,
-  database: DatabaseOptions,
-  pool: Pool,
+  { pool, ...wanted }: Loan,
 ): Promise<ServerConnection> {
+  const { database, upstream } = wanted;
   const startedAt = Date.now();
   const told = { session, startedAt, host: database.host };
   try {
-    const { startup, signal } = session;
-    const fingerprint = fingerprintOf(session.book.known, upstream, session.id);
-    const server = await pool.acquire({ database, upstream, startup, replication, fingerprint, signal });
+    const server = await pool.acquire({ ...wanted, replication });
     hooks.observed.connect?.({ ...told, durationMs: Date.now() - startedAt });
     return server;
   } catch (error) {

@@ -1,5 +1,8 @@
 /** What goes up in place of a client's message. */
 
+import type { GatewayError } from '../errors.ts';
+import type { Note } from './entries.ts';
+
 /** The beginning of a longer message, changed; the rest of it goes up as it comes. */
 export class Streamed {
   readonly head: Buffer;
@@ -29,3 +32,9 @@ export const PASS: Step = { next: 'pass' };
 export const DROP: Step = { next: 'drop' };
 /** Nothing more is read. */
 export const STOP: Step = { next: 'stop' };
+
+/** What to do with a message: send bytes with a note, answer it here, or refuse it in its place. */
+export type Plan =
+  | { readonly kind: 'send'; readonly bytes: Buffer; readonly note?: Note | undefined }
+  | { readonly kind: 'local'; readonly note: Note }
+  | { readonly kind: 'refuse'; readonly error: GatewayError };

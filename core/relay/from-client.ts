@@ -7,7 +7,6 @@ import { DROP, PASS, STOP, Streamed } from './decision.ts';
 import type { Decision, Step } from './decision.ts';
 import type { FromClientHost } from './from-client-host.ts';
 import { HeldBytes } from './held-bytes.ts';
-import { isForUs } from './own-statements.ts';
 
 /** A message is forwarded when it is whole or this many of its bytes are there: slow writers hold no server. */
 const HOLD_BYTES = 65_536;
@@ -85,6 +84,13 @@ export class FromClient {
         this.#forward(data, from, at);
         this.#violation(type, word);
         return;
+      }
+      if (this.#host.seatless && type === Frontend.sync && !gate.discarding && !gate.isUnavailable) {
+        // Between two transactions: there is nothing to synchronize.
+        this.#forward(data, from, at);
+        gate.endDiscard();
+        at = from = end;
+        continue;
       }
       if (this.#host.seatless && this.#needsSeat(type, data, at, end)) {
         const needs = Math.min(end - at, HOLD_BYTES);
@@ -206,7 +212,7 @@ export class FromClient {
   #needsSeat(type: number, data: Buffer, at: number, end: number): boolean {
     const { gate } = this.#host;
     if (type === Frontend.terminate || gate.discarding || gate.isUnavailable) return false;
-    return !isForUs(type, data.subarray(at, Math.min(end, data.length)));
+    return !gate.answersAlone(type, data.subarray(at, Math.min(end, data.length)));
   }
 
   #awaitSeat(data: Buffer): void {

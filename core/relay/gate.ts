@@ -5,7 +5,7 @@ import { Frontend } from '../wire/frames.ts';
 import { readyForQuery, refusal } from '../wire/to-client.ts';
 import { FLUSH } from '../wire/to-server.ts';
 import { Streamed } from './decision.ts';
-import type { Decision } from './decision.ts';
+import type { Decision, Plan } from './decision.ts';
 import { Kind, OP_OF, Op, joined } from './entries.ts';
 import type { Note } from './entries.ts';
 import { HookCall } from './hook-call.ts';
@@ -14,7 +14,7 @@ import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
 import { OwnStatements, isForUs } from './own-statements.ts';
 import { poison } from './poison.ts';
-import type { Plan, SharedStatements } from './shared-statements.ts';
+import type { SharedStatements } from './shared-statements.ts';
 import { StatementBook } from './statement-book.ts';
 import type { StatementLog } from './statement-log.ts';
 
@@ -192,6 +192,13 @@ export class Gate {
     this.#options.ledger.sent(op, Kind.forward, joined(plan.note, note));
     if (plan.bytes === frame) return frame;
     return frame.length <= frame.readUInt32BE(1) ? new Streamed(plan.bytes) : plan.bytes;
+  }
+
+  /** True for a message that needs no server connection, where none sits there. */
+  answersAlone(type: number, frame: Buffer): boolean {
+    const whole = frame.length > frame.readUInt32BE(1);
+    const known = type === Frontend.parse && whole && this.#options.shared?.knows(frame);
+    return known === true || isForUs(type, frame);
   }
 
   /** No server connection could be had: the next message is refused in its place. */

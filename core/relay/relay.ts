@@ -46,8 +46,7 @@ export class Relay {
     const turns = options.lender && new Turns(options.log, options.lender.pinned);
     this.#turns = turns;
     const shared =
-      options.lender &&
-      new SharedStatements(seat, ledger, options.lender.parameters, (why) => turns?.pin(why));
+      options.lender && new SharedStatements(seat, ledger, options.lender, (why) => turns?.pin(why));
     const gate = new Gate({
       ...options,
       ledger,

@@ -11,6 +11,8 @@ export interface Lender {
   readonly parameters: Map<string, string>;
   /** A connection on which the session's run-time parameters are in force. Rejects with what the client shall read. */
   acquire(signal: AbortSignal): Promise<ServerConnection>;
+  /** Statements that some connection has prepared without an error: for a Parse of one of them no connection is needed. */
+  readonly known: { has(key: string): boolean; add(key: string): unknown };
   /** Told once when the connection has to stay with the session. */
   readonly pinned?: ((why: string) => void) | undefined;
   release(server: ServerConnection, afterwards: Afterwards): void;

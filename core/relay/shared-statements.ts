@@ -2,8 +2,9 @@
  * Prepared statements of a session whose server connections change: the client's names are its own, on a server
  * connection a statement has a name of ours, and is prepared there when it is first used.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
+import type { Plan } from './decision.ts';
 import { errorFields } from '../wire/backend.ts';
 import { Backend, Frontend } from '../wire/frames.ts';
 import { bindNames, readClose, readDescribe, readParse } from '../wire/frontend.ts';
@@ -13,15 +14,10 @@ import { Kind, Op } from './entries.ts';
 import type { Note } from './entries.ts';
 import type { Ledger } from './ledger.ts';
 import { Status } from './ledger.ts';
-import type { Seat } from './seat.ts';
+import type { Lender, Seat } from './seat.ts';
+import { statementKey } from './statement-key.ts';
 import { bodyOf, renameBind } from './statements.ts';
 import { UnnamedStatement } from './unnamed-statement.ts';
-
-/** What to do with a message: send bytes with a note, answer it here, or refuse it in its place. */
-export type Plan =
-  | { readonly kind: 'send'; readonly bytes: Buffer; readonly note?: Note | undefined }
-  | { readonly kind: 'local'; readonly note: Note }
-  | { readonly kind: 'refuse'; readonly error: GatewayError };
 
 interface Statement {
   /** Equal for statements that mean the same: text, parameter types, and the settings that literals depend on. */
@@ -42,17 +38,16 @@ interface Kept {
 
 /** Statements kept on one server connection; the one not used for longest goes first. */
 const MOST_KEPT = 200;
-/** What a literal in a statement may depend on when it is prepared. */
-const SETTINGS = ['DateStyle', 'TimeZone', 'IntervalStyle', 'standard_conforming_strings', 'client_encoding'];
-
 /** SQLSTATEs after which a statement must be prepared anew: it is gone (26000), or its result changed (0A000). */
 const STALE = new Set(['26000', '0A000']);
+
+type Remembers = Pick<Lender, 'parameters' | 'known'>;
 
 /** One per session. */
 export class SharedStatements {
   readonly #seat: Seat;
   readonly #ledger: Ledger;
-  readonly #parameters: ReadonlyMap<string, string>;
+  readonly #lender: Remembers;
   readonly #pin: (why: string) => void;
   readonly #names = new Map<string, Statement>();
   /** Keys of statements whose ParseComplete is still owed: they may yet fail. */
@@ -60,16 +55,11 @@ export class SharedStatements {
   readonly #unnamed = new UnnamedStatement();
 
   /** `pin` is told why a connection has to stay. */
-  constructor(
-    seat: Seat,
-    ledger: Ledger,
-    parameters: ReadonlyMap<string, string>,
-    pin: (why: string) => void,
-  ) {
+  constructor(seat: Seat, ledger: Ledger, lender: Remembers, pin: (why: string) => void) {
     this.#pin = pin;
     this.#seat = seat;
     this.#ledger = ledger;
-    this.#parameters = parameters;
+    this.#lender = lender;
   }
 
   /** DEALLOCATE ALL or DISCARD ALL: all statements are gone, the client's and the connection's. */
@@ -79,6 +69,22 @@ export class SharedStatements {
     this.#unnamed.forget();
   }
 
+  /** True for a whole Parse that can be answered without a server: it names a statement that others have prepared. */
+  knows(frame: Buffer): boolean {
+    try {
+      const { name, sql, types } = readParse(bodyOf(frame));
+      const tail = frame.subarray(frame.length - 2 - 4 * types.length);
+      return (
+        name !== '' &&
+        !this.#names.has(name) &&
+        this.#lender.known.has(statementKey(sql, tail, this.#lender.parameters))
+      );
+    } catch {
+      // Malformed: the server says what it thinks of it.
+      return false;
+    }
+  }
+
   /** What to do with a Query, Parse, Bind, Describe or Close. */
   plan(type: number, frame: Buffer): Plan {
     switch (type) {
@@ -86,14 +92,11 @@ export class SharedStatements {
         return { kind: 'send', bytes: frame, note: this.#unnamed.drop() };
       case Frontend.parse:
         return this.#parse(frame);
-      case Frontend.bind: {
-        const { name } = bindNames(bodyOf(frame));
-        return name === '' ? this.#useUnnamed(frame) : this.#bind(name, frame);
-      }
+      case Frontend.bind:
+        return this.#bind(bindNames(bodyOf(frame)).name, frame);
       case Frontend.describe: {
         const { kind, name } = readDescribe(bodyOf(frame));
-        if (kind === 'P') return { kind: 'send', bytes: frame };
-        return name === '' ? this.#useUnnamed(frame) : this.#describe(name, frame);
+        return kind === 'P' ? { kind: 'send', bytes: frame } : this.#describe(name, frame);
       }
       case Frontend.close: {
         const { kind, name } = readClose(bodyOf(frame));
@@ -138,7 +141,12 @@ export class SharedStatements {
       return { kind: 'send', bytes: frame, note: this.#unnamed.parse(frame, this.#seat.server) };
     }
     const tail = Buffer.from(frame.subarray(frame.length - 2 - 4 * types.length));
-    const statement = { key: this.#keyOf(sql, tail), sql, types: tail, failed: false };
+    const statement = {
+      key: statementKey(sql, tail, this.#lender.parameters),
+      sql,
+      types: tail,
+      failed: false,
+    };
     const before = this.#names.get(name);
     const unsure = before && this.#unconfirmed.has(before.key);
     if (before && !unsure) {
@@ -151,9 +159,11 @@ export class SharedStatements {
     this.#names.set(name, statement);
     const dropped = (): void => this.#undo(name, statement, before);
     const prepared = this.#seat.server?.prepared;
+    const local = { kind: 'local', note: { answer: () => PARSE_COMPLETE, dropped } } as const;
+    if (!this.#seat.server) return local;
     const isKept = prepared?.has(statement.key) && !this.#unconfirmed.has(statement.key);
     if (isKept && !unsure && this.#ledger.status !== Status.failed) {
-      return { kind: 'local', note: { answer: () => PARSE_COMPLETE, dropped } };
+      return local;
     }
     // Under the name of one that may yet fail: the server decides which of the two there is.
     const kept = this.#keep(statement, unsure ? prepared?.get(before.key) : undefined);
@@ -169,6 +179,7 @@ export class SharedStatements {
   }
 
   #bind(name: string, frame: Buffer): Plan {
+    if (name === '') return this.#useUnnamed(frame);
     const statement = this.#names.get(name);
     if (!statement) return { kind: 'send', bytes: frame };
     const { own, before } = this.#prepare(statement);
@@ -182,6 +193,7 @@ export class SharedStatements {
   }
 
   #describe(name: string, frame: Buffer): Plan {
+    if (name === '') return this.#useUnnamed(frame);
     const statement = this.#names.get(name);
     if (!statement) return { kind: 'send', bytes: frame };
     const { own, before } = this.#prepare(statement);
@@ -227,16 +239,14 @@ export class SharedStatements {
     const { key } = statement;
     prepared.set(key, own);
     this.#unconfirmed.add(key);
-    const closed = (): void => void this.#unconfirmed.delete(key);
+    const closed = (): void => {
+      this.#unconfirmed.delete(key);
+      this.#lender.known.add(key);
+    };
     const dropped = (): void => {
       this.#unconfirmed.delete(key);
       if (prepared.get(key) === own) prepared.delete(key);
     };
     return { own, before, note: { closed, dropped } };
-  }
-
-  #keyOf(sql: string, types: Buffer): string {
-    const settings = SETTINGS.map((name) => this.#parameters.get(name) ?? '').join('\0');
-    return createHash('sha256').update(types).update(`${settings}\0`).update(sql).digest('base64');
   }
 }

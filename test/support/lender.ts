@@ -43,6 +43,7 @@ export function lender(connections: readonly ServerConnection[], dice: () => num
   let lent = 0;
   return {
     parameters,
+    known: new Set<string>(),
     free,
     get lent() {
       return lent;

@@ -1,0 +1,66 @@
+/** Server connections for one session, transaction by transaction: what the relay borrows from a pool. */
+import type { DatabaseOptions } from '../config.ts';
+import type { Lender } from '../relay/seat.ts';
+import type { Startup, Upstream } from '../session.ts';
+import type { ServerConnection } from '../upstream/connection.ts';
+import type { Pool } from '../upstream/pool.ts';
+
+/** What a session keeps asking its pool for. */
+export interface Loan {
+  readonly pool: Pool;
+  readonly database: DatabaseOptions;
+  readonly upstream: Upstream;
+  readonly startup: Startup;
+  readonly fingerprint: string;
+  /** The session: it may get a connection back as it left it. */
+  readonly holder: object;
+  /** Aborted when the session ends. */
+  readonly signal: AbortSignal;
+}
+
+/** Parameters that the server reports and a client may set: they follow it from connection to connection. */
+const FOLLOWING = ['application_name', 'client_encoding', 'DateStyle', 'IntervalStyle', 'TimeZone'];
+
+/** Borrows for `loan`, beginning with `first`, which the login got. */
+export function lenderFor(loan: Loan, first: ServerConnection): Lender {
+  const { pool, signal: over, startup, ...wanted } = loan;
+  const parameters = new Map(first.parameters);
+  const { role, database, settings, schemas } = loan.upstream;
+  return {
+    parameters,
+    known: knownTo(pool, JSON.stringify([role, database, settings, schemas])),
+    acquire: (signal) =>
+      pool.acquire({
+        ...wanted,
+        startup: { ...startup, parameters: { ...startup.parameters, ...following(parameters) } },
+        signal: AbortSignal.any([signal, over]),
+      }),
+    release: (server, afterwards) => void pool.release(server, afterwards),
+  };
+}
+
+/** Texts remembered per pool; the oldest goes first. */
+const MOST_KNOWN = 10_000;
+const known = new WeakMap<Pool, Set<string>>();
+
+/** The statements that connections of a pool have prepared for a kind of session. */
+function knownTo(pool: Pool, kind: string): Lender['known'] {
+  const all = known.get(pool) ?? new Set<string>();
+  known.set(pool, all);
+  return {
+    has: (key) => all.has(`${kind}${key}`),
+    add(key) {
+      all.add(`${kind}${key}`);
+      const [oldest] = all;
+      if (all.size > MOST_KNOWN && oldest !== undefined) all.delete(oldest);
+    },
+  };
+}
+
+function following(parameters: ReadonlyMap<string, string>): Record<string, string> {
+  const found = FOLLOWING.flatMap((name) => {
+    const value = parameters.get(name);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return Object.fromEntries(found);
+}

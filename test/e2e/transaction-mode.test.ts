@@ -1,0 +1,203 @@
+/** Many clients on few server connections: what each of them may still rely on, and what none may see of another. */
+import pg from 'pg';
+import postgresJs from 'postgres';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { run } from '../bench/measure.ts';
+import { GOOD_TOKEN, databaseOf, mapTo, startGateway } from '../support/gateway.ts';
+import type { RunningGateway } from '../support/gateway.ts';
+import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
+import { describeWith } from '../support/programs.ts';
+
+const postgres = sharedPostgres();
+const SIZE = 3;
+let database: string;
+let running: RunningGateway;
+
+beforeAll(async () => {
+  database = await freshDatabase();
+  await postgres.sql(
+    'create table t (n int); grant all on t to writer; grant create on schema public to writer',
+    database,
+  );
+  const pool = { mode: 'transaction', size: SIZE, queueTimeout: '2s', idleTimeout: '300ms' } as const;
+  running = await startGateway({
+    databases: { few: databaseOf(postgres, { database, pool }) },
+    plugins: [mapTo('writer')],
+  });
+});
+afterAll(() => running.gateway.stop());
+
+const address = () => ({
+  host: '127.0.0.1',
+  port: running.port,
+  user: '_',
+  password: GOOD_TOKEN,
+  database: 'few',
+});
+
+async function connect(): Promise<pg.Client> {
+  const client = new pg.Client(address());
+  client.on('error', () => {});
+  await client.connect();
+  return client;
+}
+
+const pidOf = async (client: pg.Client): Promise<number> =>
+  (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid ?? 0;
+const backends = async (): Promise<number> =>
+  Number(
+    (
+      await postgres.sql(
+        `select count(*) as n from pg_stat_activity where datname = '${database}' and usename = 'writer'`,
+      )
+    )[0]?.['n'],
+  );
+
+test('thirty clients share three server connections, each gets its own answers, none waits for ever', async () => {
+  const clients = await Promise.all(Array.from({ length: 30 }, connect));
+  const answers = await Promise.all(
+    clients.map(async (client, i) => {
+      const seen = [];
+      for (let round = 0; round < 10; round += 1) {
+        const { rows } = await client.query<{ echo: string }>('select $1::text as echo', [`${i}.${round}`]);
+        seen.push(rows[0]?.echo);
+      }
+      return seen;
+    }),
+  );
+  answers.forEach((seen, i) =>
+    expect(seen).toEqual(Array.from({ length: 10 }, (_, round) => `${i}.${round}`)),
+  );
+  expect(await backends()).toBeLessThanOrEqual(SIZE);
+  await Promise.all(clients.map((client) => client.end()));
+});
+
+test('a transaction keeps its connection, and is rolled back whole with its client', async () => {
+  const [one, two] = [await connect(), await connect()];
+  await one.query('begin');
+  const pid = await pidOf(one);
+  await one.query('insert into t values (1)');
+  for (let i = 0; i < 5; i += 1) expect(await pidOf(two)).not.toBe(pid);
+  expect(await pidOf(one)).toBe(pid);
+  one.connection.stream.destroy();
+  await expect.poll(async () => (await two.query('select * from t')).rowCount).toBe(0);
+  await two.end();
+});
+
+test('prepared statements by name work wherever their transaction goes', async () => {
+  const clients = await Promise.all(Array.from({ length: 8 }, connect));
+  await Promise.all(
+    clients.map(async (client, i) => {
+      for (let round = 0; round < 20; round += 1) {
+        const text = `select ${i % 3} + $1::int as sum`;
+        const { rows } = await client.query<{ sum: number }>({ name: 'mine', text, values: [round] });
+        expect(rows[0]?.sum).toBe((i % 3) + round);
+      }
+    }),
+  );
+  await Promise.all(clients.map((client) => client.end()));
+  const sql = postgresJs({ ...address(), username: '_', max: 10, idle_timeout: 1 });
+  const sums = await Promise.all(
+    Array.from({ length: 60 }, (_, i) => sql<{ sum: number }[]>`select ${i}::int + 1 as sum`),
+  );
+  expect(sums.map(([row]) => row?.sum)).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
+  await sql.end();
+});
+
+test('a statement whose table has changed is prepared anew after one error, as PostgreSQL would want it', async () => {
+  const client = await connect();
+  await postgres.sql('drop table if exists c; create table c (n int); grant all on c to writer', database);
+  await client.query({ name: 'c', text: 'select * from c' });
+  await postgres.sql("alter table c add column more text default 'x'", database);
+  const failures = [];
+  for (let i = 0; i < 6; i += 1)
+    await client
+      .query({ name: 'c', text: 'select * from c' })
+      .catch((error: unknown) => failures.push(error));
+  expect(failures.length).toBeLessThanOrEqual(SIZE);
+  expect((await client.query({ name: 'c', text: 'select * from c' })).fields).toHaveLength(2);
+  await client.end();
+});
+
+test('TimeZone and its like follow a client; what another session set is never seen', async () => {
+  const [one, two] = [await connect(), await connect()];
+  await one.query("set timezone to 'Asia/Tokyo'; set work_mem to '77MB'");
+  for (let i = 0; i < 12; i += 1) {
+    const [mine, theirs] = await Promise.all([
+      one.query('show timezone'),
+      two.query("select current_setting('timezone') as tz, current_setting('work_mem') as mem"),
+    ]);
+    expect(mine.rows[0]).toEqual({ TimeZone: 'Asia/Tokyo' });
+    expect(theirs.rows[0]).not.toMatchObject({ tz: 'Asia/Tokyo' });
+    expect(theirs.rows[0]).not.toMatchObject({ mem: '77MB' });
+  }
+  await Promise.all([one.end(), two.end()]);
+});
+
+test('LISTEN keeps the connection with its session, and says so once in the log', async () => {
+  const [listener, speaker] = [await connect(), await connect()];
+  const heard: unknown[] = [];
+  listener.on('notification', ({ payload }) => heard.push(payload));
+  await listener.query('listen news');
+  const pid = await pidOf(listener);
+  for (let i = 0; i < 3; i += 1) expect(await pidOf(listener)).toBe(pid);
+  await speaker.query("notify news, 'hello'");
+  await expect.poll(() => heard).toEqual(['hello']);
+  expect(running.lines('the server connection stays with the session')).toHaveLength(1);
+  await Promise.all([listener.end(), speaker.end()]);
+});
+
+test('a client that finds no free connection in time reads 53300, and its session goes on', async () => {
+  const busy = await Promise.all(Array.from({ length: SIZE }, connect));
+  const waiting = await connect();
+  await Promise.all(busy.map((client) => client.query('begin')));
+  await expect(waiting.query('select 1')).rejects.toMatchObject({ code: '53300' });
+  await expect(waiting.query('select $1::int', [1])).rejects.toMatchObject({ code: '53300' });
+  await busy[0]?.query('commit');
+  expect((await waiting.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+  await Promise.all([...busy, waiting].map((client) => client.end()));
+});
+
+test('a cancel reaches a session that waits for a connection', async () => {
+  const busy = await Promise.all(Array.from({ length: SIZE }, connect));
+  const waiting = await connect();
+  await Promise.all(busy.map((client) => client.query('begin')));
+  const query = waiting.query('select 1').catch((error: unknown) => error);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const { processID, secretKey } = waiting as unknown as { processID: number; secretKey: number };
+  const cancel = new pg.Client(address()) as unknown as {
+    connection: {
+      stream: { end(): void };
+      cancel(pid: number, key: number): void;
+      connect(port: number, host: string): void;
+      once(event: string, then: () => void): void;
+    };
+  };
+  cancel.connection.once('connect', () => cancel.connection.cancel(processID, secretKey));
+  cancel.connection.connect(running.port, '127.0.0.1');
+  expect(await query).toMatchObject({ code: '57014' });
+  await Promise.all(busy.map((client) => client.query('commit')));
+  expect((await waiting.query('select 2 as two')).rows).toEqual([{ two: 2 }]);
+  await Promise.all([...busy, waiting].map((client) => client.end()));
+});
+
+test('nothing is left when everybody has gone', async () => {
+  await expect.poll(backends, { timeout: 5000 }).toBe(0);
+});
+
+describeWith('pgbench', (pgbench) => {
+  test.each(['simple', 'extended', 'prepared'])(
+    'runs 40 clients on three connections in %s mode',
+    async (mode) => {
+      const direct = ['-h', postgres.host, '-p', String(postgres.port), '-U', 'writer', database];
+      await run(pgbench, ['-i', '-q', ...direct], { PGPASSWORD: postgres.passwords.writer });
+      const through = ['-h', '127.0.0.1', '-p', String(running.port), '-U', '_', 'few'];
+      const out = await run(pgbench, ['-n', '-M', mode, '-c', '40', '-j', '2', '-t', '20', ...through], {
+        PGPASSWORD: GOOD_TOKEN,
+        PGSSLMODE: 'disable',
+      });
+      expect(out).toMatch(/transactions actually processed: 800\/800/);
+      expect(out).toMatch(/failed transactions: 0 /);
+    },
+  );
+});
