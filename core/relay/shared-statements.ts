@@ -16,18 +16,9 @@ import type { Ledger } from './ledger.ts';
 import { Status } from './ledger.ts';
 import type { Lender, Seat } from './seat.ts';
 import { statementKey } from './statement-key.ts';
+import type { Statement } from './statement-key.ts';
 import { bodyOf, renameBind } from './statements.ts';
 import { UnnamedStatement } from './unnamed-statement.ts';
-
-interface Statement {
-  /** Equal for statements that mean the same: text, parameter types, and the settings that literals depend on. */
-  readonly key: string;
-  readonly sql: string;
-  /** The types as they are at the end of a Parse. */
-  readonly types: Buffer;
-  /** The server refused it, or discarded it. */
-  failed: boolean;
-}
 
 /** A statement that is about to be prepared: its name, what goes up first, and what the ledger keeps. */
 interface Kept {

@@ -1,5 +1,5 @@
 /** Many clients on few server connections: what each of them may still rely on, and what none may see of another. */
-import pg from 'pg';
+import { Client } from 'pg';
 import postgresJs from 'postgres';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { run } from '../bench/measure.ts';
@@ -35,14 +35,14 @@ const address = () => ({
   database: 'few',
 });
 
-async function connect(): Promise<pg.Client> {
-  const client = new pg.Client(address());
+async function connect(): Promise<Client> {
+  const client = new Client(address());
   client.on('error', () => {});
   await client.connect();
   return client;
 }
 
-const pidOf = async (client: pg.Client): Promise<number> =>
+const pidOf = async (client: Client): Promise<number> =>
   (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid ?? 0;
 const backends = async (): Promise<number> =>
   Number(
@@ -165,7 +165,7 @@ test('a cancel reaches a session that waits for a connection', async () => {
   const query = waiting.query('select 1').catch((error: unknown) => error);
   await new Promise((resolve) => setTimeout(resolve, 100));
   const { processID, secretKey } = waiting as unknown as { processID: number; secretKey: number };
-  const cancel = new pg.Client(address()) as unknown as {
+  const cancel = new Client(address()) as unknown as {
     connection: {
       stream: { end(): void };
       cancel(pid: number, key: number): void;
