@@ -307,10 +307,6 @@ describe('mistakes', () => {
     ],
     [{ ...valid, workers: 4 }, 'workers: any number of workers but 1 is not supported yet'],
     [withDatabase({ host: ['a', 'b'] }), 'databases.orders.host: a list of hosts is not supported yet'],
-    [
-      withDatabase({ pool: { mode: 'transaction' } }),
-      "databases.orders.pool.mode: 'transaction' is not supported yet",
-    ],
   ])('what is not built yet says so: %j', (config, sentence) => {
     expect(wrong(config)).toEqual([sentence]);
   });
