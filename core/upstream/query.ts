@@ -27,24 +27,21 @@ const REPLIES: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * Runs one constant text once per list of values, as one batch of the extended protocol: all of it in one transaction,
- * values only in Bind. Resolves after its ReadyForQuery; the unnamed statement is closed, so that nothing is left for a
- * client to execute.
+ * One constant text once per list of values, as one batch of the extended protocol: all of it in one transaction, values
+ * only in Bind. The unnamed statement is closed, so that nothing is left for a client to execute.
  */
-export async function execute(
-  talk: Conversation,
-  sql: string,
-  executions: readonly Values[],
-): Promise<Outcome> {
+export function encodeExecutions(sql: string, executions: readonly Values[]): Buffer {
   const runs = executions.flatMap((values) => [serialize.bind({ values: [...values] }), serialize.execute()]);
-  talk.send(
-    Buffer.concat([
-      serialize.parse({ text: sql }),
-      ...runs,
-      serialize.close({ type: 'S' }),
-      serialize.sync(),
-    ]),
-  );
+  return Buffer.concat([
+    serialize.parse({ text: sql }),
+    ...runs,
+    serialize.close({ type: 'S' }),
+    serialize.sync(),
+  ]);
+}
+
+/** Reads what answers {@link encodeExecutions}, ReadyForQuery included. */
+export async function readOutcome(talk: Conversation): Promise<Outcome> {
   const rows: TextRow[] = [];
   let error: ServerError | undefined;
   for (;;) {
@@ -56,6 +53,12 @@ export async function execute(
     else if (!error && !REPLIES.has(message.type)) throw unexpected(message);
   }
   return error ? { rows, error } : { rows };
+}
+
+/** Sends {@link encodeExecutions} and resolves after its ReadyForQuery. */
+export function execute(talk: Conversation, sql: string, executions: readonly Values[]): Promise<Outcome> {
+  talk.send(encodeExecutions(sql, executions));
+  return readOutcome(talk);
 }
 
 function textRow(body: Buffer): TextRow {

@@ -4,7 +4,7 @@ import type { Backend, Startup, Upstream } from '../session.ts';
 import type { ServerError } from '../wire/backend.ts';
 import type { ServerConnection } from './connection.ts';
 import { Conversation } from './conversation.ts';
-import { execute } from './query.ts';
+import { encodeExecutions, readOutcome } from './query.ts';
 import type { Outcome } from './query.ts';
 import { refusedByServer } from './refusals.ts';
 import { RESERVED } from './startup.ts';
@@ -56,6 +56,14 @@ export function settingsFor({ upstream, startup }: SettingsRequest, backend: Bac
 const SET = `/* the gateway sets what its policies rely on */
 select pg_catalog.set_config($1, pg_catalog.convert_from($2, 'UTF8'), false)`;
 
+/** The batch that sets them, in one transaction: {@link readOutcome} reads its answers, a row for each. */
+export function encodeSettings(settings: readonly Pick<Setting, 'name' | 'value'>[]): Buffer {
+  return encodeExecutions(
+    SET,
+    settings.map(({ name, value }) => [name, Buffer.from(value)] as const),
+  );
+}
+
 /**
  * Sets them, for the session and not only for a transaction, in one round trip; the server has confirmed every one when
  * this resolves. What the client wants and ParameterStatus shows to be so already is not sent. Where the server refuses one,
@@ -74,8 +82,8 @@ export async function applySettings(
   if (missing.length === 0) return;
   const talk = new Conversation(channel, signal, parameters);
   try {
-    const executions = missing.map(({ name, value }) => [name, Buffer.from(value)] as const);
-    check(missing, await execute(talk, SET, executions));
+    talk.send(encodeSettings(missing));
+    check(missing, await readOutcome(talk));
   } finally {
     talk.end();
   }

@@ -19,6 +19,12 @@ export interface KeeperParts {
   changed(): void;
 }
 
+/**
+ * What most clients of an application choose alike and the server reports when it changes. Not client_encoding: names and
+ * values of other settings are sent in UTF-8.
+ */
+const PRESET = new Set(['application_name', 'DateStyle', 'IntervalStyle', 'TimeZone']);
+
 /** One per pool. */
 export class Keeper {
   /** True: nothing is kept that nobody waits for. */
@@ -71,11 +77,13 @@ export class Keeper {
     if (!connection) return;
     this.#parts.members.become(member, 'resetting');
     member.busy = true;
-    void reset(connection, STEP_MS, this.#parts.closing).then((done) => {
+    const wanted = member.settings.filter(({ name, from }) => from === 'client' && PRESET.has(name));
+    void reset(connection, { ms: STEP_MS, closing: this.#parts.closing, wanted }).then((outcome) => {
       member.busy = false;
-      if (!done) return void this.close(member);
+      if (!outcome.done) return void this.close(member);
       member.owner = undefined;
       member.settings = [];
+      member.preset = outcome.preset;
       this.keep(member);
     });
   }

@@ -24,6 +24,8 @@ export class Member {
   owner: Owner | undefined;
   /** What was set for its owner at the hand-over. */
   settings: readonly Setting[] = [];
+  /** What was set in advance for whoever comes next, with the value it has for those who do not choose one. */
+  preset: ReadonlyMap<string, string> = new Map();
   /** The gateway itself talks to the server: whoever does will say how it ended. */
   busy = false;
   /** It said what nobody asked for, or closed, while nobody used it. */

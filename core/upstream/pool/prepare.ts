@@ -43,11 +43,27 @@ export async function prepare(
     const follows = settings.filter(({ name, from }) => from === 'policy' || connection.parameters.has(name));
     return apply(connection, follows, closing);
   }
-  if (owner && !replaces(settings, member.settings) && !(await reset(connection, STEP_MS, closing)))
-    return lost(unreachable(new Error('the connection could not be reset')));
+  if (owner && !replaces(settings, member.settings)) {
+    const { done } = await reset(connection, { ms: STEP_MS, closing });
+    if (!done) return lost(unreachable(new Error('the connection could not be reset')));
+  }
+  const all = [...withoutPreset(settings, member.preset), ...settings];
   member.owner = next;
-  member.settings = settings;
-  return apply(connection, settings, closing);
+  member.preset = NOTHING;
+  const prepared = await apply(connection, all, closing);
+  // Where one is refused, none is set.
+  member.settings = prepared.kind === 'ready' ? settings : [];
+  return prepared;
+}
+
+const NOTHING: ReadonlyMap<string, string> = new Map();
+
+/** Takes back what was set in advance for somebody who would choose it. */
+function withoutPreset(settings: readonly Setting[], preset: Member['preset']): readonly Setting[] {
+  const names = new Set(settings.map(({ name }) => name.toLowerCase()));
+  return [...preset].flatMap(([name, value]) =>
+    names.has(name.toLowerCase()) ? [] : [{ name, value, from: 'client' as const }],
+  );
 }
 
 const READY: Prepared = { kind: 'ready' };

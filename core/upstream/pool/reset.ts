@@ -5,6 +5,9 @@ import { encodeQuery } from '../../wire/to-server.ts';
 import type { ServerConnection } from '../connection.ts';
 import { Conversation, errorIn } from '../conversation.ts';
 import { within } from '../deadline.ts';
+import { readOutcome } from '../query.ts';
+import { encodeSettings } from '../settings.ts';
+import type { Setting } from '../settings.ts';
 
 /**
  * Texts with the tags that confirm them. RESET ALL comes first: time-outs and deferrable defaults that a session left make
@@ -19,37 +22,61 @@ const STEPS = [
 
 const QUERIES = Buffer.concat(STEPS.map(([text]) => encodeQuery(text)));
 
+/** What a reset is told. */
+export interface ResetOptions {
+  readonly ms: number;
+  /** Aborted when the pool ends. */
+  readonly closing: AbortSignal;
+  /** Default: nothing. */
+  readonly wanted?: readonly Setting[];
+}
+
+/** How a connection came out of its reset. */
+export interface ResetOutcome {
+  /** False: it must be closed. */
+  readonly done: boolean;
+  /** What was set in advance, with the values to which the reset had returned. */
+  readonly preset: ReadonlyMap<string, string>;
+}
+
 /**
- * Resets an idle connection within `ms` milliseconds, or gives up when `closing` is aborted. False: it must be closed.
- * What hung has then been cancelled, and that cancel is over. Never rejects.
+ * Resets an idle connection within `ms` milliseconds, or gives up when `closing` is aborted. What hung has then been
+ * cancelled, and that cancel is over. Never rejects. `wanted`, values that ParameterStatus reports, is set in advance for
+ * the next session, which will very likely want the same and has no round trip to wait for then.
  */
 export async function reset(
   connection: ServerConnection,
-  ms: number,
-  closing: AbortSignal,
-): Promise<boolean> {
+  { ms, closing, wanted = [] }: ResetOptions,
+): Promise<ResetOutcome> {
   const late = new Error('the reset took too long');
   try {
     return await within(
       ms,
       closing,
       () => late,
-      (signal) => run(connection, signal),
+      (signal) => run(connection, wanted, signal),
     );
   } catch (error) {
     if (error === late) await connection.cancel();
-    return false;
+    return FAILED;
   }
 }
 
-async function run(connection: ServerConnection, signal: AbortSignal): Promise<boolean> {
-  const talk = new Conversation(connection.channel, signal, connection.parameters);
+const FAILED: ResetOutcome = { done: false, preset: new Map() };
+
+async function run(
+  { channel, parameters }: ServerConnection,
+  wanted: readonly Setting[],
+  signal: AbortSignal,
+): Promise<ResetOutcome> {
+  const talk = new Conversation(channel, signal, parameters);
   try {
-    // In one write: whichever fails, the connection is closed.
-    talk.send(QUERIES);
-    for (const [, tag] of STEPS) if (!(await confirmed(talk, tag))) return false;
-    connection.prepared.clear();
-    return true;
+    // In one write: whichever of the three fails, the connection is closed.
+    talk.send(wanted.length > 0 ? Buffer.concat([QUERIES, encodeSettings(wanted)]) : QUERIES);
+    for (const [, tag] of STEPS) if (!(await confirmed(talk, tag))) return FAILED;
+    const preset = new Map(wanted.map(({ name }) => [name, parameters.get(name) ?? '']));
+    const refused = wanted.length > 0 && (await readOutcome(talk)).error !== undefined;
+    return { done: true, preset: refused ? new Map() : preset };
   } finally {
     talk.end();
   }

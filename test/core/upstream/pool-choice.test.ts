@@ -72,7 +72,7 @@ describe('an idle connection goes', () => {
 });
 
 describe('the settings of a session', () => {
-  test('are what ParameterStatus says, and nothing is sent where they are so already', async () => {
+  test('are what ParameterStatus says', async () => {
     const pool = poolOf(entry({ size: 1 }));
     const parameters = {
       application_name: 'mine',
@@ -85,12 +85,35 @@ describe('the settings of a session', () => {
       ...parameters,
       DateStyle: 'German, DMY',
     });
-    if (first) await pool.release(first, 'reusable');
-    const plain = { client_encoding: 'UTF8', application_name: '' };
-    const second = await pool.acquire(request({ fingerprint: 'bob', parameters: plain }));
-    expect(Object.fromEntries(second.parameters)).toMatchObject(plain);
-    const rows = await postgres.sql(`select query from pg_stat_activity where pid = ${second.pid}`);
-    expect(rows).toEqual([{ query: 'RESET ROLE' }]);
+    await pool.close();
+  });
+
+  test('are set in advance for who comes next and wants the same; for others they are as if nobody had', async () => {
+    const pool = poolOf(entry({ size: 1 }));
+    const parameters = { application_name: 'alike', TimeZone: 'Asia/Tokyo', client_encoding: 'UTF8' };
+    const [fresh] = await lend(pool, {});
+    if (!fresh) throw new Error('one was asked for');
+    const plain = Object.fromEntries(fresh.parameters);
+    await pool.release(fresh, 'reusable');
+    const first = await pool.acquire(request({ parameters }));
+    await query(first, "set application_name = 'changed'; set extra_float_digits = 0");
+    await pool.release(first, 'reusable');
+    await settled(pool);
+    const begun = async (): Promise<unknown> =>
+      (await postgres.sql(`select query_start from pg_stat_activity where pid = ${fresh.pid}`))[0]?.[
+        'query_start'
+      ];
+    const before = await begun();
+    const second = await pool.acquire(request({ fingerprint: 'bob', parameters }));
+    expect([second.pid, await begun()]).toEqual([fresh.pid, before]);
+    expect(Object.fromEntries(second.parameters)).toEqual({ ...plain, ...parameters });
+    await pool.release(second, 'reusable');
+    await settled(pool);
+    const third = await pool.acquire(request({ fingerprint: 'carol' }));
+    expect([third.pid, Object.fromEntries(third.parameters)]).toEqual([fresh.pid, plain]);
+    expect(
+      await query(third, `select current_setting('TimeZone'), current_setting('application_name')`),
+    ).toEqual([[plain['TimeZone'], '']]);
     await pool.close();
   });
 
