@@ -23,7 +23,7 @@ const FOLLOWING = ['application_name', 'client_encoding', 'DateStyle', 'Interval
 
 /** Borrows for `loan`, beginning with `first`, which the login got. */
 export function lenderFor(loan: Loan, first: ServerConnection): Lender {
-  const { pool, signal: over, startup, ...wanted } = loan;
+  const { pool, startup, ...wanted } = loan;
   const parameters = new Map(first.parameters);
   const { role, database, settings, schemas } = loan.upstream;
   return {
@@ -33,7 +33,8 @@ export function lenderFor(loan: Loan, first: ServerConnection): Lender {
       pool.acquire({
         ...wanted,
         startup: { ...startup, parameters: { ...startup.parameters, ...following(parameters) } },
-        signal: AbortSignal.any([signal, over]),
+        // The relay gives the wait up when the session ends.
+        signal,
       }),
     release: (server, afterwards) => void pool.release(server, afterwards),
   };

@@ -1,4 +1,5 @@
 /** The server connections of one database entry: kept open, lent to one session at a time, reset between any two identities. */
+import { setMaxListeners } from 'node:events';
 import type { DatabaseOptions } from '../config.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger, Startup, Upstream } from '../session.ts';
@@ -66,6 +67,8 @@ export class Pool {
 
   constructor(setup: PoolSetup) {
     const { database, timeouts = {}, clock = machineClock } = setup;
+    // Each connection that is being opened, reset or prepared listens: many at a time, and no leak.
+    setMaxListeners(0, this.#closing.signal);
     this.#database = database;
     this.#clock = clock;
     this.#limits = { ...limitsOf(database.pool), ...timeouts };
