@@ -65,7 +65,7 @@ export async function reset(
 const FAILED: ResetOutcome = { done: false, preset: new Map() };
 
 async function run(
-  { channel, parameters }: ServerConnection,
+  { channel, parameters, prepared }: ServerConnection,
   wanted: readonly Setting[],
   signal: AbortSignal,
 ): Promise<ResetOutcome> {
@@ -74,6 +74,8 @@ async function run(
     // In one write: whichever of the three fails, the connection is closed.
     talk.send(wanted.length > 0 ? Buffer.concat([QUERIES, encodeSettings(wanted)]) : QUERIES);
     for (const [, tag] of STEPS) if (!(await confirmed(talk, tag))) return FAILED;
+    // DISCARD ALL has dropped them.
+    prepared.clear();
     const preset = new Map(wanted.map(({ name }) => [name, parameters.get(name) ?? '']));
     const refused = wanted.length > 0 && (await readOutcome(talk)).error !== undefined;
     return { done: true, preset: refused ? new Map() : preset };
