@@ -1,5 +1,10 @@
-/** Texts such as `'10s'` and `'20/s'` as numbers. */
+/** Durations and rates: texts such as `'10s'` and `'20/s'`, and the numbers they mean. */
 import { ConfigError } from './errors.ts';
+
+/** A duration with its unit; `m` is a minute. */
+export type Duration = `${number}${'ms' | 's' | 'm' | 'min' | 'h' | 'd'}`;
+/** Events per time, for instance `'20/s'`. */
+export type Rate = `${number}/${'s' | 'm' | 'min' | 'h' | 'd'}`;
 
 const UNIT_MS: ReadonlyMap<string, number> = new Map([
   ['ms', 1],

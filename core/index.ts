@@ -1,20 +1,17 @@
 /** The public surface of Postern: what plugins, examples and config files import as `postern`. */
 export { defineConfig, env, file, only } from './config.ts';
+export type { AdminOptions, GatewayConfig } from './config.ts';
 export type {
-  AdminOptions,
   DatabaseOptions,
   Databases,
-  Duration,
-  GatewayConfig,
-  ListenOptions,
-  ListenTls,
   Login,
   PoolOptions,
-  Rate,
   Secret,
   TlsMode,
   UpstreamTls,
-} from './config.ts';
+} from './database.ts';
+export type { Duration, Rate } from './durations.ts';
+export type { ListenOptions, ListenTls } from './listen.ts';
 export { milliseconds, rate } from './durations.ts';
 export type { EventRate } from './durations.ts';
 export { ConfigError, GatewayError, SQLSTATES } from './errors.ts';

@@ -1,6 +1,6 @@
 /** What a client says before it is somebody: encryption requests in any order, then a startup packet or a cancel. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { ListenOptions } from '../config.ts';
+import type { ListenOptions } from '../listen.ts';
 import { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Client } from '../session.ts';

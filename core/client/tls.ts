@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
-import type { ListenTls } from '../config.ts';
+import type { ListenTls } from '../listen.ts';
 import { ConfigError } from '../errors.ts';
 import { Channel } from '../net/channel.ts';
 import { ClientGone } from './reader.ts';

@@ -1,7 +1,8 @@
 /** Fills a checked config's defaults, makes its paths absolute, and refuses combinations that cannot work. */
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
-import type { DatabaseOptions, ListenOptions, ListenTls, UpstreamTls } from '../config.ts';
+import type { DatabaseOptions, UpstreamTls } from '../database.ts';
+import type { ListenOptions, ListenTls } from '../listen.ts';
 import { ConfigError, GatewayError } from '../errors.ts';
 import { parseDatabase } from '../names.ts';
 import { POOL_DEFAULTS } from '../upstream/pool/limits.ts';

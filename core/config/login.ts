@@ -1,6 +1,6 @@
 /** Completes how the gateway logs in to a database, and refuses what cannot work or would be weaker than it looks. */
 import { resolve } from 'node:path';
-import type { Login } from '../config.ts';
+import type { Login } from '../database.ts';
 import { ConfigError, GatewayError } from '../errors.ts';
 import { parseRole } from '../names.ts';
 import { AuthorityError, loadAuthority } from '../upstream/certificate/authority.ts';

@@ -1,12 +1,7 @@
 /** A config as the gateway runs it: checked, with every default in place and every path absolute. */
-import type {
-  AdminOptions,
-  DatabaseOptions,
-  GatewayConfig,
-  ListenOptions,
-  ListenTls,
-  UpstreamTls,
-} from '../config.ts';
+import type { AdminOptions, GatewayConfig } from '../config.ts';
+import type { DatabaseOptions, UpstreamTls } from '../database.ts';
+import type { ListenOptions, ListenTls } from '../listen.ts';
 import type { AnyPlugin } from '../plugin.ts';
 import type { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
 

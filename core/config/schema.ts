@@ -1,6 +1,8 @@
 /** The shape of a config, as the types in config.ts say it, for values that no compiler has seen. */
 import { z } from 'zod';
-import type { AdminOptions, DatabaseOptions, GatewayConfig, ListenOptions } from '../config.ts';
+import type { AdminOptions, GatewayConfig } from '../config.ts';
+import type { DatabaseOptions } from '../database.ts';
+import type { ListenOptions } from '../listen.ts';
 import { ConfigError } from '../errors.ts';
 import { configPath, expected, notYet } from './sentences.ts';
 import { choose, duration, flag, func, object, oneOf, record, secret, text, value, whole } from './values.ts';

@@ -1,6 +1,7 @@
 /** The kinds of values a config is made of, each with the sentence for what does not fit. */
 import { z } from 'zod';
-import type { Duration, Secret } from '../config.ts';
+import type { Secret } from '../database.ts';
+import type { Duration } from '../durations.ts';
 import { milliseconds } from '../durations.ts';
 import type { ConfigError } from '../errors.ts';
 import { didYouMean } from './nearest-name.ts';

@@ -1,5 +1,5 @@
 /** Server connections for one session, transaction by transaction: what the relay borrows from a pool. */
-import type { DatabaseOptions } from '../config.ts';
+import type { DatabaseOptions } from '../database.ts';
 import type { Lender } from '../relay/seat.ts';
 import type { Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';

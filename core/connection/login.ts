@@ -2,7 +2,7 @@
 import { askPassword } from '../client/password.ts';
 import type { Reader } from '../client/reader.ts';
 import { reasonOf } from '../client/refuse.ts';
-import type { DatabaseOptions } from '../config.ts';
+import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { House } from '../gateway/house.ts';
 import { fingerprintOf } from './fingerprint.ts';

@@ -1,5 +1,5 @@
 /** The pool for a database entry, however the config says it: by name, by `'*'`, or by a function. */
-import type { DatabaseOptions } from '../config.ts';
+import type { DatabaseOptions } from '../database.ts';
 import type { Logger } from '../session.ts';
 import { Pool } from '../upstream/pool.ts';
 import { databaseText } from './same-database.ts';

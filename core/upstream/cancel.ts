@@ -1,5 +1,5 @@
 /** Sends a CancelRequest and waits until it can no longer hit anything. */
-import type { DatabaseOptions } from '../config.ts';
+import type { DatabaseOptions } from '../database.ts';
 import { encodeCancel } from '../wire/greeting.ts';
 import { whenClosed } from './closing.ts';
 import { abortable, within } from './deadline.ts';

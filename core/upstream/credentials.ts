@@ -1,5 +1,5 @@
 /** Finds what the gateway logs in with: a password, a certificate made for the role, or nothing. */
-import type { DatabaseOptions, Login } from '../config.ts';
+import type { DatabaseOptions, Login } from '../database.ts';
 import { milliseconds } from '../durations.ts';
 import type { RoleName } from '../names.ts';
 import { abortable } from './deadline.ts';

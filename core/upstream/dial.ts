@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import type { DatabaseOptions } from '../config.ts';
+import type { DatabaseOptions } from '../database.ts';
 import { Channel } from '../net/channel.ts';
 import { connectShared } from '../net/shared-read.ts';
 import { SSL_REQUEST } from '../wire/greeting.ts';

@@ -1,5 +1,5 @@
 /** As which role the gateway logs in for a mapped role: as that role, except where the config knowingly says otherwise. */
-import type { Login } from '../config.ts';
+import type { Login } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { RoleName } from '../names.ts';
 

@@ -1,5 +1,5 @@
 /** Opens one server connection: dial, log in as the mapped role, verify. */
-import type { DatabaseOptions } from '../config.ts';
+import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { RoleName } from '../names.ts';
 import type { Channel } from '../net/channel.ts';

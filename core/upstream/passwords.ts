@@ -1,5 +1,5 @@
 /** Finds the password with which the gateway logs in. */
-import type { Login, Secret } from '../config.ts';
+import type { Login, Secret } from '../database.ts';
 import type { MaybePromise } from '../session.ts';
 import { abortable } from './deadline.ts';
 import { loginRefused } from './refusals.ts';

@@ -1,6 +1,6 @@
 /** The server connections of one database entry: kept open, lent to one session at a time, reset between any two identities. */
 import { setMaxListeners } from 'node:events';
-import type { DatabaseOptions } from '../config.ts';
+import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger, Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from './connection.ts';

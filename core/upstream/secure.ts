@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
-import type { DatabaseOptions, TlsMode, UpstreamTls } from '../config.ts';
+import type { DatabaseOptions, TlsMode, UpstreamTls } from '../database.ts';
 import type { ClientCertificate } from './certificate/mint.ts';
 import { abortable } from './deadline.ts';
 

@@ -8,7 +8,7 @@ import { Client } from 'pg';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { checkConfig } from '../../core/config/check.ts';
 import type { ResolvedConfig } from '../../core/config/check.ts';
-import type { DatabaseOptions } from '../../core/config.ts';
+import type { DatabaseOptions } from '../../core/database.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { CancelKeys } from '../../core/gateway/cancel-keys.ts';
 import { Generations } from '../../core/gateway/generations.ts';

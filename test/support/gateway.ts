@@ -2,7 +2,8 @@
 import { tmpdir } from 'node:os';
 import { Writable } from 'node:stream';
 import { checkConfig } from '../../core/config/check.ts';
-import type { DatabaseOptions, GatewayConfig } from '../../core/config.ts';
+import type { GatewayConfig } from '../../core/config.ts';
+import type { DatabaseOptions } from '../../core/database.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { Gateway } from '../../core/gateway.ts';
 import { createLogger } from '../../core/gateway/log.ts';

@@ -2,7 +2,8 @@
 import type { Source } from './source-tree.ts';
 
 /** The contract: what plugins see as types, and what every layer may know. */
-const CONTRACT = /^core\/(errors|names|facts|session|statement|events|plugin|config)\.ts$/;
+const CONTRACT =
+  /^core\/(errors|names|facts|session|statement|events|plugin|config|database|listen|durations)\.ts$/;
 
 interface Layer {
   readonly name: string;
@@ -17,15 +18,14 @@ interface Layer {
 /** A file belongs to the first layer that matches. */
 const LAYERS: readonly Layer[] = [
   { name: 'the contract', files: CONTRACT, may: [] },
-  { name: 'durations', files: /^core\/durations\.ts$/, may: [CONTRACT] },
-  { name: 'the public surface', files: /^core\/index\.ts$/, may: [CONTRACT, /^core\/durations\.ts$/] },
+  { name: 'the public surface', files: /^core\/index\.ts$/, may: [CONTRACT] },
   { name: 'core/wire', files: /^core\/wire\//, may: [/^core\/errors\.ts$/] },
   { name: 'core/net', files: /^core\/net\//, may: [CONTRACT] },
   { name: 'core/client', files: /^core\/client\//, may: [CONTRACT, /^core\/(wire|net)\//] },
   {
     name: 'core/upstream',
     files: /^core\/upstream\//,
-    may: [CONTRACT, /^core\/durations\.ts$/, /^core\/(wire|net)\//],
+    may: [CONTRACT, /^core\/(wire|net)\//],
   },
   {
     name: 'core/relay',
@@ -37,7 +37,7 @@ const LAYERS: readonly Layer[] = [
     files: /^core\/config\//,
     may: [
       CONTRACT,
-      /^core\/(durations|scopes|index)\.ts$/,
+      /^core\/(scopes|index)\.ts$/,
       // The same look at an authority at boot as at each login.
       /^core\/upstream\/certificate\/authority\.ts$/,
       // The same defaults for an entry of a config and for a pool that is made without one.

@@ -1,5 +1,5 @@
 /** As much of a PostgreSQL client as the demo needs: log in, run one statement at a time, leave. */
-import type { DatabaseOptions } from '../../config.ts';
+import type { DatabaseOptions } from '../../database.ts';
 import type { Channel } from '../../net/channel.ts';
 import { connectShared } from '../../net/shared-read.ts';
 import { Conversation, errorIn, unexpected } from '../../upstream/conversation.ts';

@@ -1,5 +1,5 @@
 /** How large a pool may be and how long things in it may last: the config's words as numbers. */
-import type { PoolOptions } from '../../config.ts';
+import type { PoolOptions } from '../../database.ts';
 import { milliseconds } from '../../durations.ts';
 
 /** What a pool is where its entry says nothing; `perRole` is not limited then. */

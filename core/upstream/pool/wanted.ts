@@ -1,5 +1,5 @@
 /** What a session wants of a pool, and the session as it waits for it. */
-import type { DatabaseOptions } from '../../config.ts';
+import type { DatabaseOptions } from '../../database.ts';
 import type { Startup, Upstream } from '../../session.ts';
 import type { PoolKey } from './key.ts';
 import type { Member, Owner } from './member.ts';

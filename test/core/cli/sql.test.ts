@@ -8,7 +8,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { rolesSql } from '../../../core/cli/sql.ts';
 import { checkConfig } from '../../../core/config/check.ts';
-import type { DatabaseOptions, Databases } from '../../../core/config.ts';
+import type { DatabaseOptions, Databases } from '../../../core/database.ts';
 import { only } from '../../../core/config.ts';
 import type { AnyPlugin } from '../../../core/plugin.ts';
 import { jwt } from '../../../plugins/jwt/index.ts';

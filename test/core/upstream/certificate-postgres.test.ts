@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/config.ts';
+import type { DatabaseOptions } from '../../../core/database.ts';
 import { parseRole } from '../../../core/names.ts';
 import { loadAuthority } from '../../../core/upstream/certificate/authority.ts';
 import { mint } from '../../../core/upstream/certificate/mint.ts';

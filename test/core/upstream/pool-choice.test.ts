@@ -1,6 +1,6 @@
 /** Who gets which connection, in which order, and what makes room for whom. */
 import { describe, expect, test } from 'vitest';
-import type { DatabaseOptions, PoolOptions } from '../../../core/config.ts';
+import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import type { Pool } from '../../../core/upstream/pool.ts';
 import { sharedPostgres } from '../../support/postgres.ts';

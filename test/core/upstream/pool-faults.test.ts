@@ -1,6 +1,6 @@
 /** Servers that kill, refuse, restart and fall silent under a pool. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/config.ts';
+import type { DatabaseOptions } from '../../../core/database.ts';
 import type { Logger } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/config.ts';
+import type { DatabaseOptions } from '../../../core/database.ts';
 import { parseDatabase } from '../../../core/names.ts';
 import { whenClosed } from '../../../core/upstream/closing.ts';
 import { sharedPostgres } from '../../support/postgres.ts';

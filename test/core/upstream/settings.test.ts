@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/config.ts';
+import type { DatabaseOptions } from '../../../core/database.ts';
 import type { Backend } from '../../../core/session.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { causes, poolOf, query, refusal, request, withConnection } from './support.ts';

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
-import type { DatabaseOptions } from '../../../core/config.ts';
+import type { DatabaseOptions } from '../../../core/database.ts';
 import { GatewayError } from '../../../core/errors.ts';
 import { parseDatabase, parseRole, parseSchema } from '../../../core/names.ts';
 import type { Startup, Upstream } from '../../../core/session.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { DatabaseOptions, UpstreamTls } from '../../../core/config.ts';
+import type { DatabaseOptions, UpstreamTls } from '../../../core/database.ts';
 import { dial } from '../../../core/upstream/dial.ts';
 import { certificates } from '../../support/certificates.ts';
 import type { Certificate, Certificates } from '../../support/certificates.ts';

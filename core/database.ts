@@ -1,0 +1,97 @@
+/** What an entry of `databases` may say: where a database is, how the gateway logs in, how connections are pooled. */
+import type { Duration } from './durations.ts';
+import type { MaybePromise } from './session.ts';
+
+/** A secret: text, or a source asked at each login (what `env()` and `file()` give). */
+export type Secret = string | (() => MaybePromise<string>);
+
+/** How the gateway logs in to a database: as the mapped role, which is the boundary, by all kinds but the last. */
+export type Login =
+  /** The role's own password: SCRAM-SHA-256(-PLUS); md5 and cleartext only inside TLS. */
+  | {
+      readonly kind: 'password';
+      readonly passwords:
+        | Readonly<Record<string, Secret>>
+        | ((role: string, database: string) => MaybePromise<string | undefined>);
+    }
+  /** pg_hba `cert`: the gateway is an authority that certifies roles to the database, and to nobody else. Needs TLS. */
+  | {
+      readonly kind: 'certificate';
+      /** PEM file: the authority's certificate, then those above it if it is not a root. Read again when it changes. */
+      readonly ca: string;
+      /** PEM file: its private key, without a passphrase. Read again when it changes. */
+      readonly key: string;
+      /** How long each role's certificate is good; it is used for the first half of that. Default `'10m'`, at least a minute. */
+      readonly lifetime?: Duration;
+    }
+  /** pg_hba `trust`: a unix socket or a lab on loopback. */
+  | { readonly kind: 'trust' }
+  /** One role that becomes the mapped one by `SET ROLE`: **no boundary**, since whoever sends SQL can undo that. */
+  | {
+      readonly kind: 'set-role';
+      /** The role that logs in: a member of the mapped ones, and itself never mapped. */
+      readonly user: string;
+      readonly password: Secret;
+      /** Says that only SQL which you wrote comes this way. */
+      readonly trustedSql: true;
+    };
+
+/** The modes of libpq's `sslmode`, without those that fall back (manual, 34.19.1). */
+export type TlsMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
+
+/** TLS towards PostgreSQL. */
+export interface UpstreamTls {
+  /** Default `'verify-full'` where `tls` is given. */
+  readonly mode?: TlsMode;
+  /** PEM file of authorities. Default: the system's. */
+  readonly ca?: string;
+  /** Name to verify and to send as SNI. Default `host`. */
+  readonly servername?: string;
+}
+
+/** The server connections of one database entry: kept after a session, and reset before another identity gets them. */
+export interface PoolOptions {
+  /** Default `'session'`: one belongs to a client until that leaves. `'transaction'`: until its transaction is over. */
+  readonly mode?: 'session' | 'transaction';
+  /** Most server connections, those that are opened or closed included. Default 20. */
+  readonly size?: number;
+  /** Most of them for one role. Default: no limit but `size`. */
+  readonly perRole?: number;
+  /** How many are kept open, once used, for each role and each set of pinned settings. Default 0. */
+  readonly min?: number;
+  /** How many more than `size` there may be when somebody has waited for `reserveAfter`. Default 0. */
+  readonly reserve?: number;
+  /** Default `'5s'`. */
+  readonly reserveAfter?: Duration;
+  /** How many may be opened at the same time. Default 4. */
+  readonly connecting?: number;
+  /** How long a client waits for one before it is refused with 53300. Default `'10s'`. */
+  readonly queueTimeout?: Duration;
+  /** How long one beyond `min` stays open unused. Default `'10m'`. */
+  readonly idleTimeout?: Duration;
+  /** How long one is handed out again, give or take 10 %. Default `'1h'`. */
+  readonly maxLifetime?: Duration;
+}
+
+/** One database behind the gateway. A reload applies it to new sessions; server connections stay where nothing changed. */
+export interface DatabaseOptions {
+  /** Name, address, or the folder of a unix socket (starts with `/`). */
+  readonly host: string;
+  /** Default 5432. */
+  readonly port?: number;
+  /** Name on the server. Default: the name the client used. */
+  readonly database?: string;
+  /** Default: `disable` for sockets and loopback addresses, else `{ mode: 'verify-full' }`. */
+  readonly tls?: UpstreamTls;
+  readonly login: Login;
+  /** Default: that of each option. */
+  readonly pool?: PoolOptions;
+  /** Let replication connections pass. Default false: they are refused with 0A000. */
+  readonly replication?: boolean;
+  /** Roles that may be mapped although they are superuser, REPLICATION, BYPASSRLS, CREATEROLE or can become one. Default none. */
+  readonly privilegedRoles?: readonly string[];
+}
+
+/** Databases by the name clients use; `'*'` serves every other name; or a function. */
+export type Databases =
+  Readonly<Record<string, DatabaseOptions>> | ((name: string) => MaybePromise<DatabaseOptions | undefined>);

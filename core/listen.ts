@@ -1,0 +1,31 @@
+/** What an entry of `listen` may say: where clients connect. */
+
+/** TLS towards clients. Files are relative to the config file. A change of the files themselves is one of the config. */
+export interface ListenTls {
+  /** PEM file: the server certificate and its chain. */
+  readonly cert: string;
+  /** PEM file: its private key. */
+  readonly key: string;
+  /** PEM file: authorities of client certificates. Default: client certificates are not asked for. */
+  readonly clientCa?: string;
+  /** Default `'optional'` where `clientCa` is given. */
+  readonly clientCertificate?: 'optional' | 'required';
+  /** Further certificates by Server Name Indication; `*.example.com` covers one label. */
+  readonly servernames?: Readonly<Record<string, { readonly cert: string; readonly key: string }>>;
+}
+
+/** One address where clients connect. Another list of names and addresses needs a restart; the rest is for new connections. */
+export interface ListenOptions {
+  /** Default `'default'`; unique in a list. A change needs a restart. */
+  readonly name?: string;
+  /** Default `'127.0.0.1'`. A change needs a restart. */
+  readonly host?: string;
+  /** Default 6432; 0 takes a free one and says so in the `listening` line. A change needs a restart. */
+  readonly port?: number;
+  /** Default: none; then only plaintext as `plaintext` allows. */
+  readonly tls?: ListenTls;
+  /** Who may come without TLS, by the client's address. Default `'loopback'`. */
+  readonly plaintext?: 'never' | 'loopback';
+  /** How the token is presented. Default and, today, only `'password'`. */
+  readonly auth?: 'password';
+}
