@@ -68,10 +68,18 @@ export function env(name: string, fallback?: string): string {
 }
 
 const loadedFrom = new AsyncLocalStorage<string>();
+let loading = 0;
 
 /** Runs `load`, for which `file()` starts from `directory`. For load.ts. */
-export function withDirectory<T>(directory: string, load: () => T): T {
-  return loadedFrom.run(directory, load);
+export async function withDirectory<T>(directory: string, load: () => Promise<T>): Promise<T> {
+  loading += 1;
+  try {
+    return await loadedFrom.run(directory, load);
+  } finally {
+    loading -= 1;
+    // While it is in use every promise of the process pays for it.
+    if (loading === 0) loadedFrom.disable();
+  }
 }
 
 /**
