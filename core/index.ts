@@ -30,6 +30,8 @@ export type {
 } from './facts.ts';
 export { parseDatabase, parseRole, parseSchema, parseTenant } from './names.ts';
 export type { DatabaseName, RoleName, SchemaName, TenantName } from './names.ts';
+export { Networks, parseNetwork } from './networks.ts';
+export type { Network } from './networks.ts';
 export type {
   AnyPlugin,
   FactChecks,
