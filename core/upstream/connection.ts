@@ -10,6 +10,8 @@ export interface ServerConnection extends Backend {
   readonly parameters: Map<string, string>;
   /** Names of ours by what is prepared under them; a reset of the connection clears it. */
   readonly prepared: Map<string, string>;
+  /** The database has what no reset undoes, as of the login. Default false. */
+  readonly lasting?: boolean;
   /**
    * Sends a CancelRequest (manual, 55.2.8) on a connection of its own, with the same TLS, and resolves when the
    * server closed that connection, which it does after the signal was sent: until then a cancel may still hit.

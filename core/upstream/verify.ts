@@ -2,6 +2,7 @@
 import { GatewayError } from '../errors.ts';
 import type { SchemaName } from '../names.ts';
 import type { Conversation } from './conversation.ts';
+import { LASTING, isLasting } from './lasting.ts';
 import { execute } from './query.ts';
 import type { TextRow } from './query.ts';
 import { describeRefusal, unreachable } from './refusals.ts';
@@ -32,14 +33,21 @@ select session_user::pg_catalog.text, current_user::pg_catalog.text,
     order by r.rolname operator(pg_catalog.<>) $2::pg_catalog.name limit 1),
   (select wanted.name from pg_catalog.unnest($1::pg_catalog.text[]) as wanted(name)
     where not exists (select from pg_catalog.pg_namespace as n
-      where n.nspname operator(pg_catalog.=) wanted.name::pg_catalog.name) limit 1)`;
+      where n.nspname operator(pg_catalog.=) wanted.name::pg_catalog.name) limit 1),
+  ${LASTING}`;
+
+/** What the query found besides. */
+export interface Verified {
+  /** The database has what no reset undoes: {@link LASTING}. */
+  readonly lasting: boolean;
+}
 
 /**
  * Verifies a login by one query, once for the role and once more for who logged in where that is another.
  * @throws GatewayError `invalid_authorization_specification` if it is not the mapped role; `insufficient_privilege` if
  * either is superuser, REPLICATION, BYPASSRLS or CREATEROLE, or a member of such a role; `invalid_schema_name`
  */
-export async function verify(talk: Conversation, expected: Expectation): Promise<void> {
+export async function verify(talk: Conversation, expected: Expectation): Promise<Verified> {
   const schemas = `{${expected.schemas.map((schema) => `"${schema}"`).join(',')}}`;
   const roles = [...new Set([expected.role, expected.user])];
   const questions = roles.map((role) => [schemas, role]);
@@ -47,10 +55,11 @@ export async function verify(talk: Conversation, expected: Expectation): Promise
   if (outcome.error) throw unverified(describeRefusal(outcome.error));
   if (outcome.rows.length !== roles.length) throw unverified('the answer has not one row for each question');
   for (const [place, role] of roles.entries()) checkRow(expected, role, outcome.rows[place]);
+  return { lasting: isLasting(outcome.rows[0], 4) };
 }
 
 function checkRow(expected: Expectation, role: string, row: TextRow | undefined): void {
-  if (row?.length !== 4) throw unverified('the answer has not four columns');
+  if (row?.length !== 5) throw unverified('the answer has not five columns');
   const [sessionUser, currentUser, privileged, missing] = row;
   checkIdentity(expected, sessionUser, currentUser);
   if (privileged != null && !expected.privilegedRoles.includes(role)) throw tooMighty(role, privileged);

@@ -145,7 +145,7 @@ describe('a login that the server refuses', () => {
 
 describe('strange servers', () => {
   const trust = (port: number): DatabaseOptions => ({ host: '127.0.0.1', port, login: { kind: 'trust' } });
-  const good = verified(row('reader', 'reader', null, null));
+  const good = verified(row('reader', 'reader', null, null, 'f'));
 
   /** A server whose first connection does `then` when it is told to, and answers nothing. */
   async function idleAt(): Promise<{ server: Awaited<ReturnType<typeof scripted>>; pool: Pool }> {

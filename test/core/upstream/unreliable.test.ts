@@ -47,7 +47,7 @@ test.each([
   ['ReadyForQuery', speaking(LOGGED_IN)],
   [
     'half the verification',
-    speaking(LOGGED_IN, verified(row('reader', 'reader', null, null)).subarray(0, 30)),
+    speaking(LOGGED_IN, verified(row('reader', 'reader', null, null, 'f')).subarray(0, 30)),
   ],
 ])('a server that stalls after %s is given up at the deadline', async (what, script) => {
   const error = await refusalBy(script, what.includes('SCRAM') ? 'password' : 'trust');
@@ -75,7 +75,7 @@ test('an error sent with the last breath is heard although the connection is gon
 });
 
 test('a login in pieces of one byte is a login', async () => {
-  const script = speaking(LOGGED_IN, verified(row('reader', 'reader', null, null)));
+  const script = speaking(LOGGED_IN, verified(row('reader', 'reader', null, null, 'f')));
   const server = await scripted((socket) => {
     const write = socket.write.bind(socket);
     const pieces = (bytes: Buffer): boolean => {
@@ -95,7 +95,7 @@ test('a login in pieces of one byte is a login', async () => {
 });
 
 const entryOf = (port: number): DatabaseOptions => ({ host: '127.0.0.1', port, login: { kind: 'trust' } });
-const good = verified(row('reader', 'reader', null, null));
+const good = verified(row('reader', 'reader', null, null, 'f'));
 
 test('parameters and notices behind the last ReadyForQuery are read before the connection is handed out', async () => {
   const late = Buffer.concat([message('N', 'Mhello\0\0'), message('S', 'in_hot_standby\0on\0')]);
