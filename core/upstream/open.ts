@@ -1,5 +1,4 @@
 /** Opens one server connection: dial, log in as the mapped role, verify. */
-import { hostsOf } from '../database.ts';
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { RoleName } from '../names.ts';
@@ -15,10 +14,6 @@ import type { Credentials } from './credentials.ts';
 import { within } from './deadline.ts';
 import { dial } from './dial.ts';
 import type { Dialed } from './dial.ts';
-import { look } from './hosts/look.ts';
-import type { Standing } from './hosts/look.ts';
-import { serverAt } from './hosts/place.ts';
-import type { Place, Server } from './hosts/place.ts';
 import { login } from './login.ts';
 import { loginRoleOf } from './login-role.ts';
 import { certificateRefused, loginRefused, unreachable } from './refusals.ts';
@@ -42,10 +37,6 @@ export interface OpenRequest {
   readonly database: DatabaseOptions;
   readonly upstream: Upstream;
   readonly startup: Startup;
-  /** Where. Default: the entry's only host. */
-  readonly place?: Place | undefined;
-  /** Ask the server what it is. Default false. A replication connection is never asked: it takes no query. */
-  readonly looks?: boolean;
   /** The client's `replication` parameter as it was given. */
   readonly replication?: string | undefined;
   readonly signal: AbortSignal;
@@ -68,13 +59,11 @@ export async function open(request: OpenRequest): Promise<ServerConnection> {
   const wanted = { entry: request.entry, login: database.login, role, database: upstream.database };
   const credentials = await within(loginMs, signal, late, (inner) => credentialsOf(wanted, inner));
   const { certificate } = credentials;
-  const server = serverOf(request);
-  const how = { ...timeouts, certificate, ...(request.place?.address && { address: request.place.address }) };
-  const dialed = await dial(server, signal, how).catch((error: unknown) => {
+  const dialed = await dial(database, signal, { ...timeouts, certificate }).catch((error: unknown) => {
     throw asRefusal(error);
   });
   try {
-    const step = { ...request, database: server, role, credentials, dialed, startup };
+    const step = { ...request, role, credentials, dialed, startup };
     return await within(loginMs, signal, late, (inner) => prepare({ ...step, signal: inner }));
   } catch (error) {
     dialed.channel.destroy();
@@ -82,15 +71,7 @@ export async function open(request: OpenRequest): Promise<ServerConnection> {
   }
 }
 
-function serverOf({ database, place }: OpenRequest): Server {
-  const [only] = hostsOf(database);
-  if (place) return serverAt(database, place);
-  if (only) return serverAt(database, only);
-  throw unreachable(new Error('the entry has no host'));
-}
-
-interface Preparation extends Omit<OpenRequest, 'startup' | 'database'> {
-  readonly database: Server;
+interface Preparation extends Omit<OpenRequest, 'startup'> {
   readonly role: RoleName;
   readonly credentials: Credentials;
   readonly dialed: Dialed;
@@ -104,10 +85,8 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
     const key = await login(talk, { startup, credentials, peer: dialed });
     const backend: Backend = { pid: key.pid, host: database.host, role };
     let lasting = false;
-    let standing: Standing | undefined;
     if (asksForReplication(step.replication)) checkReplication(step);
     else {
-      standing = step.looks === true ? await look(talk) : undefined;
       ({ lasting } = await verify(talk, {
         role,
         user: credentials.user,
