@@ -1,10 +1,10 @@
 /** What the operators' HTTP interface answers: health for whoever asks, and what plugins mount for operators. */
 import { Hono } from 'hono';
 import { asGatewayError } from '../client/refuse.ts';
-import type { AdminOptions } from '../config.ts';
 import { ConfigError, GatewayError } from '../errors.ts';
-import type { Identity, TokenVerifier } from '../facts.ts';
+import type { Identity } from '../facts.ts';
 import type { PinoLogger } from './log.ts';
+import type { Operators } from './operators.ts';
 import type { RouteOptions } from '../plugin.ts';
 import type { MaybePromise } from '../session.ts';
 
@@ -18,12 +18,13 @@ export interface Check {
 
 /** What the routes are made of. */
 export interface AdminRoutesOptions {
-  readonly operators: AdminOptions['operators'];
+  readonly operators: Operators;
   readonly log: PinoLogger;
   readonly checks: () => readonly Check[];
-  /** Undefined: no plugin verifies tokens, and nobody is an operator. */
-  readonly verifier: () => TokenVerifier | undefined;
 }
+
+/** Answers a request; `caller` is the operator who sent it, absent on public routes. */
+export type RouteHandler = (request: Request, caller?: Identity) => MaybePromise<Response>;
 
 /** `/livez`, `/readyz` and the routes of one config's plugins. */
 export class AdminRoutes {
@@ -42,12 +43,13 @@ export class AdminRoutes {
   }
 
   /** Mounts a handler, before the first request. @throws ConfigError for a path that is taken */
-  mount(path: string, handler: (request: Request) => MaybePromise<Response>, how: RouteOptions = {}): void {
+  mount(path: string, handler: RouteHandler, how: RouteOptions = {}): void {
     if (this.#paths.has(path)) throw new ConfigError(`the path ${path} is mounted twice on admin`);
     this.#paths.add(path);
     this.#app.all(path, async ({ req: { raw } }) => {
-      const refused = how.public === true ? undefined : await this.#refused(raw);
-      return refused ?? (await handler(raw));
+      if (how.public === true) return handler(raw);
+      const caller = await this.#caller(raw);
+      return caller instanceof Response ? caller : handler(raw, caller);
     });
   }
 
@@ -63,29 +65,22 @@ export class AdminRoutes {
     return new Response(`${text}\n`, { status: ready ? 200 : 503 });
   }
 
-  /** The answer to whoever is not an operator. */
-  async #refused(request: Request): Promise<Response | undefined> {
+  /** Who asks, or the answer to whoever is not an operator. */
+  async #caller(request: Request): Promise<Identity | Response> {
     const [, token] = /^Bearer ([\w.~+/-]+=*)$/i.exec(request.headers.get('authorization') ?? '') ?? [];
-    const verifier = this.#options.verifier();
-    const headers = { 'www-authenticate': 'Bearer' };
-    if (token === undefined || !verifier)
-      return new Response('a token is needed\n', { status: 401, headers });
+    if (token === undefined) return refused(401, 'a token is needed');
     try {
-      const identity = await verifier.verify(token);
-      return this.#isOperator(identity) ? undefined : new Response('not an operator\n', { status: 403 });
+      return (await this.#options.operators.recognize(token)) ?? refused(403, 'not an operator');
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
-      return new Response('the token is not good\n', { status: 401, headers });
+      return refused(401, 'the token is not good');
     }
   }
+}
 
-  #isOperator({ claims, issuer }: Identity): boolean {
-    const { operators } = this.#options;
-    if (!operators || !Object.hasOwn(claims, operators.claim)) return false;
-    if (operators.issuer !== undefined && operators.issuer !== issuer) return false;
-    const claim = claims[operators.claim];
-    return claim === operators.value || (Array.isArray(claim) && claim.includes(operators.value));
-  }
+function refused(status: 401 | 403, error: string): Response {
+  const headers = status === 401 ? { 'www-authenticate': 'Bearer' } : {};
+  return Response.json({ error }, { status, headers });
 }
 
 function lineOf({ name, problem, note }: Check): string {

@@ -4,6 +4,13 @@ import type { Logger } from '../session.ts';
 import { Pool } from '../upstream/pool.ts';
 import { databaseText } from './same-database.ts';
 
+/** A pool with the entry it is for. */
+export interface EntryPool {
+  /** The key of `databases`, or the name that `'*'` or the function served. */
+  readonly entry: string;
+  readonly pool: Pool;
+}
+
 /** All pools of the gateway. A function that gives equal entries for a name gives one pool. */
 export class Pools {
   readonly #log: Logger;
@@ -12,7 +19,10 @@ export class Pools {
   /** What an entry says: those of a config are the same objects at each login. */
   readonly #texts = new WeakMap<DatabaseOptions, string>();
   /** Of entries that are no more: they empty themselves. */
-  readonly #retired = new Set<Pool>();
+  readonly #retired = new Map<Pool, string>();
+  /** Entries that an operator has paused, pools or not. */
+  readonly #paused = new Set<string>();
+  #allPaused = false;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -35,25 +45,66 @@ export class Pools {
     return [...this.#each()].map(({ pool }) => pool);
   }
 
+  /** Every pool there is with its entry, the retired ones as well. */
+  everyOne(): readonly EntryPool[] {
+    const retired = [...this.#retired].map(([pool, entry]) => ({ entry, pool }));
+    return [...this.#each(), ...retired];
+  }
+
+  /** Whether an operator has paused the entry; without a name, whether all of them are paused. */
+  isPaused(entry?: string): boolean {
+    return this.#allPaused || (entry !== undefined && this.#paused.has(entry));
+  }
+
+  /** Entries that were paused by their name. */
+  get pausedEntries(): readonly string[] {
+    return [...this.#paused];
+  }
+
+  /** Pauses an entry, or all of them, pools that are made later included. Resolves when no connection is left. */
+  async pause(entry?: string): Promise<void> {
+    if (entry === undefined) this.#allPaused = true;
+    else this.#paused.add(entry);
+    await Promise.all(this.#of(entry).map(({ pool }) => pool.stock.pause()));
+  }
+
+  /** Takes a pause back; an entry that was paused by its name stays so when all are resumed. */
+  resume(entry?: string): void {
+    if (entry === undefined) this.#allPaused = false;
+    else this.#paused.delete(entry);
+    for (const one of this.#of(entry)) if (!this.isPaused(one.entry)) one.pool.stock.resume();
+  }
+
+  /** Has every connection of an entry, or of all, replaced once it is free. */
+  reconnect(entry?: string): void {
+    for (const { pool } of this.#of(entry)) pool.stock.reconnect();
+  }
+
   /**
    * Lets go of the pools whose entry `find` does not know any more, or knows as another one: what is idle is closed, what
-   * is lent when it comes back. Resolves when they have been told. Never rejects.
+   * is lent when it comes back. An entry that has changed stays paused, one that is no more does not. Resolves when they
+   * have been told. Never rejects.
    */
   async retain(find: (entry: string) => Promise<DatabaseOptions | undefined>): Promise<void> {
+    for (const entry of this.#paused) if (await isGone(find, entry)) this.#paused.delete(entry);
     for (const { entry, text, pool } of this.#each()) {
       const now = await find(entry).catch(() => undefined);
       if (now && this.#textOf(now) === text) continue;
       // It may have been given up meanwhile, and another one stand in its place.
       if (this.#byEntry.get(entry)?.get(text) !== pool) continue;
       this.#forget(entry, text);
-      this.#retired.add(pool);
+      this.#retired.set(pool, entry);
       void pool.retire().then(() => this.#retired.delete(pool));
     }
   }
 
   /** Closes every connection of every pool. */
   async close(): Promise<void> {
-    await Promise.all([...this.all(), ...this.#retired].map((pool) => pool.close()));
+    await Promise.all(this.everyOne().map(({ pool }) => pool.close()));
+  }
+
+  #of(entry: string | undefined): readonly EntryPool[] {
+    return this.everyOne().filter((one) => entry === undefined || one.entry === entry);
   }
 
   #textOf(database: DatabaseOptions): string {
@@ -72,6 +123,7 @@ export class Pools {
     for (const former of pools.values()) former.keepWarm(false);
     const pool = new Pool({ entry, database, log: this.#log });
     this.#byEntry.set(entry, pools.set(text, pool));
+    if (this.isPaused(entry)) void pool.stock.pause();
     return pool;
   }
 
@@ -89,4 +141,15 @@ export class Pools {
       void pool.close();
     }
   }
+}
+
+/** An entry that cannot be looked up now may still be there. */
+async function isGone(
+  find: (entry: string) => Promise<DatabaseOptions | undefined>,
+  entry: string,
+): Promise<boolean> {
+  return find(entry).then(
+    (found) => found === undefined,
+    () => false,
+  );
 }

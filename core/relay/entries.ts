@@ -36,6 +36,8 @@ const NOTED = 64;
 
 /** The part of an entry that says what was sent. */
 export const opOf = (entry: number): number => entry & OP_BITS;
+/** Operations that belong to a batch: an error in one of them discards all up to the next Sync. */
+export const isExtended = (op: number): boolean => op >= Op.parse && op <= Op.execute;
 /** The part of an entry that says what happens to its answer. */
 export const kindOf = (entry: number): number => entry & KIND_BITS;
 /** True for entries whose answers pass untouched and unobserved: the fast path. */
@@ -129,6 +131,13 @@ export class Entries {
       if (kindOf(entry) !== Kind.local && ((ops >> opOf(entry)) & 1) === 1) return true;
     }
     return false;
+  }
+
+  /** How many Syncs stand between the oldest entry and what follows them. */
+  get syncsAhead(): number {
+    let count = 0;
+    while (opOf(this.at(1 + count)) === Op.sync && 1 + count < this.length) count += 1;
+    return count;
   }
 
   /** @throws GatewayError `program_limit_exceeded` for too many at once */

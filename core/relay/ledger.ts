@@ -4,8 +4,9 @@
  */
 import { Backend } from '../wire/frames.ts';
 import { ASIDE, Answer, answerTo, verdictOfError } from './answers.ts';
-import { Entries, Kind, Op, kindOf, opOf } from './entries.ts';
+import { Entries, Kind, Op, isExtended, kindOf, opOf } from './entries.ts';
 import type { Note } from './entries.ts';
+import { Tally } from './tally.ts';
 import { BLIND, Uncertainty } from './uncertainty.ts';
 import { Verdict } from './verdict.ts';
 
@@ -15,11 +16,10 @@ export const Status = { idle: 0x49, transaction: 0x54, failed: 0x45 } as const;
 /** Operations that end in ReadyForQuery: it comes without another word of the client. */
 const ENDS_READY = (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.sync);
 
-const isExtended = (op: number): boolean => op >= Op.parse && op <= Op.execute;
-
 /** One per session; no sockets, no buffers. */
 export class Ledger {
   readonly #entries = new Entries();
+  readonly #tally: Tally;
   #status: number = Status.idle;
   #skipping = false;
   #unsynced = false;
@@ -31,6 +31,11 @@ export class Ledger {
   #tainted = false;
   #uncertain: Uncertainty | undefined;
   #answerLost = false;
+
+  /** `tally` counts what passes. Default: nobody asks for it. */
+  constructor(tally: Tally = new Tally()) {
+    this.#tally = tally;
+  }
 
   /** The newest status byte of ReadyForQuery: the only truth about the transaction. */
   get status(): number {
@@ -85,7 +90,7 @@ export class Ledger {
   }
   /** ReadyForQuery will come by itself. Answers to extended messages alone may stay in the server's buffer for ever. */
   get endsReady(): boolean {
-    const eaten = this.#copyIn && isExtended(opOf(this.#entries.head)) ? 1 + this.#syncsAhead() : 0;
+    const eaten = this.#copyIn && isExtended(opOf(this.#entries.head)) ? 1 + this.#entries.syncsAhead : 0;
     return !this.stuck && this.#entries.has(ENDS_READY, eaten);
   }
   /** What is owed will not come whatever we wait: COPY wants data, or the order of answers is lost. */
@@ -99,6 +104,7 @@ export class Ledger {
 
   /** The client's (or our) message went to the server, or in kind `local` will be answered by us. */
   sent(op: number, kind: number = Kind.forward, note?: Note): void {
+    this.#tally.sent(op, kind);
     if (this.#uncertain) {
       note?.dropped?.();
       this.#uncertain.sent(op);
@@ -145,6 +151,7 @@ export class Ledger {
     if (type === Backend.copyInResponse) this.#copyIn = true;
     else if (type === Backend.commandComplete && this.#copyIn) this.#copySucceeded();
     else if (type === Backend.readyForQuery) this.#status = status;
+    if (type === Backend.readyForQuery && !ours) this.#tally.ready(status === Status.idle);
     if (answer === Answer.last) this.#close(type);
     return ours ? Verdict.hide : Verdict.pass;
   }
@@ -160,7 +167,7 @@ export class Ledger {
     if (entry === 0) return { verdict: this.#errorOutOfTheBlue() };
     const note = this.#entries.headNote;
     const verdict = note?.showsError ? Verdict.pass : verdictOfError(kindOf(entry));
-    const eaten = this.#copyIn ? this.#syncsAhead() : 0;
+    const eaten = this.#copyIn ? this.#entries.syncsAhead : 0;
     this.#copyIn = false;
     if (eaten > 0) this.#becomeUncertain(isExtended(opOf(entry)));
     else if (isExtended(opOf(entry))) this.#dropToSync();
@@ -202,16 +209,9 @@ export class Ledger {
 
   // ---- COPY FROM STDIN: the server ignores Sync and Flush until the client's CopyDone or CopyFail ----
 
-  /** How many Syncs stand between the COPY and the client's end of it. */
-  #syncsAhead(): number {
-    let count = 0;
-    while (opOf(this.#entries.at(1 + count)) === Op.sync && 1 + count < this.#entries.length) count += 1;
-    return count;
-  }
-
   #copySucceeded(): void {
     this.#copyIn = false;
-    const end = 1 + this.#syncsAhead();
+    const end = 1 + this.#entries.syncsAhead;
     const seen = end < this.#entries.length && opOf(this.#entries.at(end)) === Op.copyEnd;
     if (seen) this.#entries.removeBehindHead(end);
     else this.#answerLost = true;

@@ -7,6 +7,7 @@ import type { ServerConnection } from '../upstream/connection.ts';
 import type { Lender } from './seat.ts';
 import type { Reads } from './statement-book.ts';
 import type { StatementEnd } from './statement-log.ts';
+import type { Tally } from './tally.ts';
 
 /** What a relay connects, and whom it asks. */
 export interface RelayOptions {
@@ -15,6 +16,8 @@ export interface RelayOptions {
   /** Present: server connections are given back between transactions. */
   readonly lender?: Lender | undefined;
   readonly log: Logger;
+  /** Counts what passes. Default: nobody asks for it. */
+  readonly tally?: Tally | undefined;
   /** `onQuery`, bound to the session; absent when nobody taps, and then no statement is ever decoded. */
   readonly query?: ((statement: Statement) => Statement | Promise<Statement>) | undefined;
   readonly reads: Reads;

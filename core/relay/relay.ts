@@ -23,7 +23,7 @@ import type { TurnParts } from './turns.ts';
 export class Relay {
   readonly done: Promise<RelayEnd>;
   readonly #options: RelayOptions;
-  readonly #ledger = new Ledger();
+  readonly #ledger: Ledger;
   readonly #seat: Seat;
   readonly #pauses: Pauses;
   readonly #turns: Turns | undefined;
@@ -38,7 +38,8 @@ export class Relay {
   constructor(options: RelayOptions) {
     this.#options = options;
     const { client } = options;
-    const ledger = this.#ledger;
+    const ledger = new Ledger(options.tally);
+    this.#ledger = ledger;
     const seat = new Seat(options.server, options.lender);
     this.#seat = seat;
     this.#pauses = new Pauses(client);

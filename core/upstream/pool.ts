@@ -11,7 +11,7 @@ import { limitsOf } from './pool/limits.ts';
 import type { Limits } from './pool/limits.ts';
 import type { Clock } from './pool/clock.ts';
 import { machineClock } from './pool/clock.ts';
-import type { Member } from './pool/member.ts';
+import type { Circles, Holder, Member, Owner } from './pool/member.ts';
 import { prepare } from './pool/prepare.ts';
 import { Stock } from './pool/stock.ts';
 import { wait } from './pool/wait.ts';
@@ -42,7 +42,9 @@ export interface AcquireRequest {
   /** Who it is for: equal for sessions that may see what the other left, which is never so for two people. */
   readonly fingerprint: string;
   /** The session itself, where it gives connections back between its transactions and may get them as it left them. */
-  readonly holder?: object;
+  readonly holder?: Holder;
+  /** Whose traces it may meet. Default: only those of its fingerprint. */
+  readonly circles?: Circles;
   /** Aborted when the session ends; what waits for it then stops at once. */
   readonly signal: AbortSignal;
 }
@@ -115,6 +117,11 @@ export class Pool {
     return this.size === 0 && this.waiting === 0 && !this.#stock.guarded;
   }
 
+  /** Its connections and its queue, for operators who look at them, pause them or have them replaced. */
+  get stock(): Stock {
+    return this.#stock;
+  }
+
   /** Whether `min` counts: not where the entry has changed and nobody will come for what is kept. Default true. */
   keepWarm(is: boolean): void {
     this.#stock.upkeep.keepsWarm = is;
@@ -145,9 +152,10 @@ export class Pool {
    * The connection that `holder` gave back last, as it was left, if nobody has had it since; nothing is sent and nothing
    * awaited. Else undefined: {@link Pool.acquire} finds another.
    */
-  retake({ upstream, fingerprint, holder }: AcquireRequest): ServerConnection | undefined {
+  retake(request: AcquireRequest): ServerConnection | undefined {
+    const { upstream, holder } = request;
     if (holder === undefined || this.#closing.signal.aborted) return undefined;
-    const member = this.#stock.pick(keyOf(upstream, false), { fingerprint, holder }, holder);
+    const member = this.#stock.pick(keyOf(upstream, false), ownerOf(request), holder);
     if (!member?.connection) return undefined;
     this.#lent.set(member.connection, member);
     return member.connection;
@@ -178,9 +186,9 @@ export class Pool {
   }
 
   #wanted(request: AcquireRequest): Wanted {
-    const { upstream, replication, fingerprint, holder, database = this.#database } = request;
+    const { upstream, replication, database = this.#database } = request;
     const key = keyOf(upstream, asksForReplication(replication));
-    return { key, owner: { fingerprint, holder }, request: { ...request, database } };
+    return { key, owner: ownerOf(request), request: { ...request, database } };
   }
 
   async #lend(wanted: Wanted, signal: AbortSignal): Promise<ServerConnection> {
@@ -220,6 +228,11 @@ export class Pool {
     if (connection) this.#lent.set(connection, member);
     return connection;
   }
+}
+
+function ownerOf({ fingerprint, holder, circles }: AcquireRequest): Owner {
+  const own = { session: fingerprint, subject: fingerprint, tenant: fingerprint };
+  return { fingerprint, holder, circles: circles ?? own };
 }
 
 function shuttingDown(): GatewayError {

@@ -6,6 +6,7 @@ import type { Member } from './member.ts';
 import type { Members } from './members.ts';
 import { STEP_MS } from './prepare.ts';
 import { reset } from './reset.ts';
+import type { Sharing } from './sharing.ts';
 import { watch } from './watch.ts';
 
 /** What a keeper needs, and who hears when something has become free. */
@@ -15,6 +16,7 @@ export interface KeeperParts {
   /** Aborted when the pool ends. */
   readonly closing: AbortSignal;
   readonly members: Members;
+  readonly sharing: Sharing;
   /** A connection is idle, or a place is free. */
   changed(): void;
 }
@@ -29,20 +31,29 @@ const PRESET = new Set(['application_name', 'DateStyle', 'IntervalStyle', 'TimeZ
 export class Keeper {
   /** True: nothing is kept that nobody waits for. */
   retired = false;
+  /** True: nothing is kept until an operator lets the pool go on. */
+  paused = false;
   readonly #parts: KeeperParts;
 
   constructor(parts: KeeperParts) {
     this.#parts = parts;
   }
 
-  /** Whether it may be kept: it is connected, not too old, and the pool goes on. */
+  /** What comes back is closed. */
+  get keepsNothing(): boolean {
+    return this.retired || this.paused;
+  }
+
+  /** Whether it may be kept: it is connected, not too old, there may be somebody for it, and the pool goes on. */
   usable(member: Member): boolean {
-    return member.connection?.channel.closed === false && !this.#parts.closing.aborted && !this.#old(member);
+    const { closing, sharing } = this.#parts;
+    const connected = member.connection?.channel.closed === false;
+    return connected && !closing.aborted && !this.#old(member) && !sharing.spent(member);
   }
 
   /** Every connection serves once, however short the lifetime. */
-  #old({ uses, expiresAt }: Member): boolean {
-    return uses > 0 && this.#parts.clock.now() >= expiresAt;
+  #old({ outdated, uses, expiresAt }: Member): boolean {
+    return outdated || (uses > 0 && this.#parts.clock.now() >= expiresAt);
   }
 
   /** It is idle and carries the state of its owner, or none: for whoever comes next. */
@@ -57,8 +68,8 @@ export class Keeper {
     });
     this.#parts.changed();
     const { size } = this.#parts.limits;
-    // Whoever it was for has left, or it was the reserve's, or the pool's time is over.
-    const needless = !member.key.pooled || this.#parts.members.size > size || this.retired;
+    // Whoever it was for has left, or it was the reserve's, or nothing is kept now.
+    const needless = !member.key.pooled || this.#parts.members.size > size || this.keepsNothing;
     if (member.state === 'idle' && needless) void this.close(member);
   }
 
@@ -77,9 +88,12 @@ export class Keeper {
     if (!connection) return;
     this.#parts.members.become(member, 'resetting');
     member.busy = true;
+    const { closing, sharing } = this.#parts;
+    const asks = sharing.asks(member.key.database);
     const wanted = member.settings.filter(({ name, from }) => from === 'client' && PRESET.has(name));
-    void reset(connection, { ms: STEP_MS, closing: this.#parts.closing, wanted }).then((outcome) => {
+    void reset(connection, { ms: STEP_MS, closing, wanted, asks }).then((outcome) => {
       member.busy = false;
+      if (outcome.lasting !== undefined) sharing.learn(member.key.database, outcome.lasting);
       if (!outcome.done) return void this.close(member);
       member.owner = undefined;
       member.settings = [];

@@ -6,16 +6,36 @@ import type { PoolKey } from './key.ts';
 /** What a place is used for; `closing` ends when the server has closed the connection. */
 export type MemberState = 'opening' | 'idle' | 'resetting' | 'lent' | 'closing';
 
+/** A session, as far as a pool knows it. */
+export interface Holder {
+  /** Aborted when the session is over. */
+  readonly signal?: AbortSignal;
+}
+
+/** The circles a session belongs to, from the smallest to the largest: equal texts are the same circle. */
+export interface Circles {
+  readonly session: string;
+  readonly subject: string;
+  readonly tenant: string;
+}
+
 /** Whose state a connection carries. */
 export interface Owner {
   readonly fingerprint: string;
+  readonly circles: Circles;
   /** The session itself. */
-  readonly holder: object | undefined;
+  readonly holder: Holder | undefined;
 }
+
+let made = 0;
 
 /** Made when a connection is about to be opened. */
 export class Member {
   readonly key: PoolKey;
+  /** Tells members apart, for operators. */
+  readonly serial = (made += 1);
+  /** Milliseconds since the epoch. */
+  readonly madeAt = Date.now();
   /** When it is too old to be handed out, by the pool's clock. */
   readonly expiresAt: number;
   state: MemberState = 'opening';
@@ -30,6 +50,12 @@ export class Member {
   busy = false;
   /** It said what nobody asked for, or closed, while nobody used it. */
   spoilt = false;
+  /** An operator wants another one in its place: it is not handed out again. */
+  outdated = false;
+  /** Whom it has served since its login: one of a kind, several (null), or nobody. */
+  readonly served: { [Circle in keyof Circles]?: string | null } = {};
+  /** Who had it last. */
+  lastHolder: Holder | undefined;
   /** How often it has been handed out. */
   uses = 0;
   /** By the pool's clock. */

@@ -34,6 +34,8 @@ const JITTER = 0.1;
 
 /** One per pool. */
 export class Openings {
+  /** True: none is begun until an operator lets the pool go on. */
+  paused = false;
   readonly #parts: OpeningParts;
   readonly #breaker: Breaker;
   readonly #stops = new Set<AbortController>();
@@ -43,9 +45,9 @@ export class Openings {
     this.#breaker = new Breaker(parts);
   }
 
-  /** No more may be opened at the same time. */
+  /** No more may be opened now. */
   get busy(): boolean {
-    return this.#stops.size >= this.#parts.limits.connecting;
+    return this.paused || this.#stops.size >= this.#parts.limits.connecting;
   }
 
   /** Some role's login is not tried for a while. */

@@ -6,6 +6,7 @@ import type { Member, Owner } from './member.ts';
 import { Members, total } from './members.ts';
 import { Openings } from './openings.ts';
 import type { Attempt, OpeningParts } from './openings.ts';
+import { Sharing } from './sharing.ts';
 import { Turns } from './turns.ts';
 import { UnderWay } from './under-way.ts';
 import { Upkeep } from './upkeep.ts';
@@ -25,12 +26,15 @@ export class Stock {
   readonly #parts: StockParts;
   readonly #keeper: Keeper;
   readonly #openings: Openings;
+  readonly #sharing: Sharing;
   readonly #emptied: (() => void)[] = [];
 
   constructor(parts: StockParts) {
     this.#parts = parts;
     const { members } = this;
-    this.#keeper = new Keeper({ ...parts, members, changed: () => this.#serve() });
+    const sharing = new Sharing(parts);
+    this.#sharing = sharing;
+    this.#keeper = new Keeper({ ...parts, members, sharing, changed: () => this.#serve() });
     this.#openings = new Openings({
       ...parts,
       members,
@@ -40,6 +44,7 @@ export class Stock {
     this.upkeep = new Upkeep({
       ...parts,
       members,
+      sharing,
       openings: this.#openings,
       close: (member) => void this.#keeper.close(member),
       looked: () => this.#serve(),
@@ -53,15 +58,17 @@ export class Stock {
 
   /** The idle connection that suits best, from now on lent; with `holder` only the one that this session left. */
   pick(key: PoolKey, owner: Owner, holder?: object): Member | undefined {
-    for (;;) {
-      const member = this.members.suiting(key, owner);
+    while (!this.#keeper.paused) {
+      const member = this.members.suiting(key, owner, this.#sharing);
       if (!member || (holder && member.owner?.holder !== holder)) return undefined;
       if (this.#keeper.take(member)) {
         this.members.become(member, 'lent');
+        this.#sharing.lent(member, owner);
         member.uses += 1;
         return member;
       }
     }
+    return undefined;
   }
 
   /** Puts somebody into the queue, and does what helps. */
@@ -79,7 +86,8 @@ export class Stock {
   putBack(member: Member, how: 'clean' | 'reusable' | 'close'): Promise<void> | undefined {
     // Closed with the pool.
     if (member.state !== 'lent') return undefined;
-    const kept = how !== 'close' && member.key.pooled && !this.#keeper.retired && this.#keeper.usable(member);
+    const kept =
+      how !== 'close' && member.key.pooled && !this.#keeper.keepsNothing && this.#keeper.usable(member);
     if (!kept) return this.#keeper.close(member);
     if (how === 'reusable') this.#keeper.reset(member);
     else this.#keeper.keep(member);
@@ -90,8 +98,31 @@ export class Stock {
   async retire(): Promise<void> {
     this.#keeper.retired = true;
     this.upkeep.keepsWarm = false;
-    for (const member of this.members.all('idle')) void this.#keeper.close(member);
+    this.#closeIdle();
     await this.#empty();
+  }
+
+  /** Lends nothing until {@link resume}: who wants one waits. Resolves when nothing is left, which a resume may prevent. */
+  async pause(): Promise<void> {
+    this.#keeper.paused = this.#openings.paused = true;
+    this.#closeIdle();
+    await this.#empty();
+  }
+
+  /** Serves whoever waits. */
+  resume(): void {
+    this.#keeper.paused = this.#openings.paused = false;
+    this.#serve();
+  }
+
+  /** Replaces every connection: the idle ones now, the others when they come back. */
+  reconnect(): void {
+    for (const member of this.members.all()) member.outdated = true;
+    this.#closeIdle();
+  }
+
+  #closeIdle(): void {
+    for (const member of this.members.all('idle')) void this.#keeper.close(member);
   }
 
   /** Ends everything; `closing` has been aborted before. Resolves when nothing is left. */
@@ -119,7 +150,8 @@ export class Stock {
 
   /** Goes through the queue until somebody has left it; false if nobody could. */
   #step(): boolean {
-    const underWay = new UnderWay(this.members);
+    if (this.#keeper.paused) return false;
+    const underWay = new UnderWay(this.members, this.#sharing);
     for (const waiter of this.turns.inTurn()) {
       if (this.members.counts.idle === 0 && (this.#openings.busy || this.#room <= 0)) return false;
       const member = this.pick(waiter.key, waiter.owner);
@@ -128,7 +160,7 @@ export class Stock {
         waiter.resolve(member);
         return true;
       }
-      const refusal = underWay.connection(waiter.key) ? undefined : this.#help(waiter, underWay);
+      const refusal = underWay.connection(waiter) ? undefined : this.#help(waiter, underWay);
       if (refusal) {
         this.#refuse(waiter, refusal);
         return true;
@@ -139,9 +171,9 @@ export class Stock {
 
   /** Begins what gives a waiter a connection: a reset, an opening, or the end of a connection that is in the way. */
   #help(waiter: Waiter, underWay: UnderWay): Error | undefined {
-    const { key } = waiter;
+    const { key, owner } = waiter;
     const { perRole } = this.#parts.limits;
-    const used = this.members.usedLongestAgo(key);
+    const used = this.members.usedLongestAgo(key, owner, this.#sharing);
     if (used) {
       if (this.#keeper.take(used)) this.#keeper.reset(used);
       return undefined;
@@ -177,6 +209,7 @@ export class Stock {
 
   /** A new connection. One that cannot be used is a failure, or it would be opened again and again. */
   #welcome(member: Member, attempt: Attempt): void {
+    if (member.key.pooled) this.#sharing.learn(member.key.database, member.connection?.lasting === true);
     this.#keeper.keep(member);
     if (!member.spoilt) return;
     this.#tellFailure(attempt, unreachable(new Error('the server said what nobody asked for, or closed')));
