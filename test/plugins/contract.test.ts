@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest';
 import { ConfigError } from '../../core/index.ts';
 import type { AnyPlugin } from '../../core/index.ts';
 import * as jwtFolder from '../../plugins/jwt/index.ts';
+import * as limitsFolder from '../../plugins/limits/index.ts';
 import * as rolesFolder from '../../plugins/roles/index.ts';
 import { issuer } from '../support/token.ts';
 
@@ -72,6 +73,34 @@ const ROWS: Readonly<Record<string, Row>> = {
       [{ issuers: [good], rulesClaim: '' }, 'jwt.rulesClaim: '],
       [{ issuers: [good], maxTokenBytes: 65_537 }, 'jwt.maxTokenBytes: '],
       [{ issuers: [good], maxTokenBytes: '16k' }, 'jwt.maxTokenBytes: '],
+    ],
+  },
+  limits: {
+    exports: limitsFolder,
+    good: { maxConnections: { subject: 5 }, maxSession: '1h' },
+    bad: [
+      [[], 'limits: '],
+      [{ max: 1 }, 'limits.max: no such option'],
+      [{ maxConnections: 5 }, 'limits.maxConnections: '],
+      [{ maxConnections: { subject: 0 } }, 'limits.maxConnections.subject: '],
+      [{ maxConnections: { role: '5' } }, 'limits.maxConnections.role: '],
+      [{ maxConnections: { user: 5 } }, 'limits.maxConnections.user: no such option'],
+      [{ maxSession: 60 }, 'limits.maxSession: '],
+      [{ maxSession: 'long' }, 'limits.maxSession: '],
+      [{ idle: '0s' }, 'limits.idle: '],
+      [{ timeouts: { statement: '25d' } }, 'limits.timeouts.statement: at most'],
+      [{ timeouts: { query: '1s' } }, 'limits.timeouts.query: no such option'],
+      [{ windows: [] }, 'limits.windows: '],
+      [{ windows: [{ days: [], from: '08:00', to: '09:00', tz: 'UTC' }] }, 'limits.windows[0].days: '],
+      [
+        { windows: [{ days: ['Mon'], from: '08:00', to: '09:00', tz: 'UTC' }] },
+        'limits.windows[0].days[0]: ',
+      ],
+      [{ windows: [{ days: ['mon'], from: '8:00', to: '09:00', tz: 'UTC' }] }, 'limits.windows[0].from: '],
+      [{ windows: [{ days: ['mon'], from: '08:00', to: '24:01', tz: 'UTC' }] }, 'limits.windows[0].to: '],
+      [{ windows: [{ days: ['mon'], from: '08:00', to: '08:00', tz: 'UTC' }] }, 'limits.windows[0].to: '],
+      [{ windows: [{ days: ['mon'], from: '08:00', to: '09:00', tz: 'Berlin' }] }, 'limits.windows[0].tz: '],
+      [{ windows: [{ days: ['mon'], from: '08:00', to: '09:00' }] }, 'limits.windows[0].tz: '],
     ],
   },
   roles: {

@@ -3,7 +3,7 @@ import type { Source } from './source-tree.ts';
 
 /** The contract: what plugins see as types, and what every layer may know. */
 const CONTRACT =
-  /^core\/(errors|names|facts|session|statement|events|plugin|config|database|listen|durations|networks|addresses)\.ts$/;
+  /^core\/(errors|names|facts|session|statement|events|plugin|config|database|listen|target|durations|networks|addresses)\.ts$/;
 
 interface Layer {
   readonly name: string;
@@ -71,6 +71,7 @@ function ownFolder(path: string): string {
 const LIBRARIES: Readonly<Record<string, string>> = {
   jose: 'plugins/jwt/',
   tapable: 'core/hooks.ts',
+  luxon: 'plugins/limits/',
   jiti: 'core/load.ts',
   zod: 'core/config/',
   pino: 'core/gateway/log.ts',

@@ -1,0 +1,97 @@
+/** How many at once, for how long, and when: limits of the config, narrowed by the rules that a token carries. */
+import { GatewayError } from '../../core/index.ts';
+import type { GatewayHandle, Identity, Plugin, Session, TokenRules, Upstream } from '../../core/index.ts';
+import { Connections } from './connections.ts';
+import type { Place } from './connections.ts';
+import { endIdle } from './idle.ts';
+import { limitsOf } from './options.ts';
+import type { Limits, LimitsOptions } from './options.ts';
+import { SessionEnd } from './session-end.ts';
+
+export type { LimitsOptions, MaxConnectionsOptions, TimeoutsOptions } from './options.ts';
+
+type Limited = Session<'identity'>;
+
+/** What a session is counted by; a token's own limit is for its subject. */
+function placesOf(limits: Limits, { facts }: Limited, upstream: Upstream): readonly Place[] {
+  const { identity, tenant, rules } = facts;
+  const { subject = Infinity, ...max } = limits.maxConnections;
+  const place = (
+    kind: string,
+    name: string | undefined,
+    limit: number | undefined,
+    whose: string,
+  ): Place[] => (name === undefined || limit === undefined ? [] : [{ key: `${kind} ${name}`, limit, whose }]);
+  const own = Math.min(subject, rules?.maxConnections ?? Infinity);
+  return [
+    // Counted without a limit as well: the next token of the same subject may bring one.
+    ...place('subject', subjectOf(identity), own, 'this subject'),
+    ...place('tenant', tenant, max.tenant, `tenant "${tenant}"`),
+    ...place('role', upstream.role, max.role, `role "${upstream.role}"`),
+    ...place('database', upstream.entry, max.database, `database "${upstream.entry}"`),
+  ];
+}
+
+/** Two issuers may know different people by one name. */
+function subjectOf({ issuer, subject }: Identity): string {
+  return JSON.stringify([issuer, subject]);
+}
+
+function refuseDatabase({ startup }: Session, { databases }: TokenRules): void {
+  if (databases === undefined || databases.includes(startup.database)) return;
+  throw new GatewayError('insufficient_privilege', `permission denied for database "${startup.database}"`, {
+    detail: 'The token is not good for this database.',
+  });
+}
+
+/**
+ * Keeps limits on sessions, and enforces the token rules `databases`, `max_connections`, `windows` and
+ * `max_session_duration`. Stands below the plugins that state the tenant and map the role.
+ * @throws ConfigError that names the option, such as `limits.maxConnections.subject`
+ * @example limits({ maxConnections: { subject: 20 }, idle: '30m', timeouts: { statement: '1m' } })
+ */
+export function limits(options: LimitsOptions = {}): Plugin<'identity', never, 'limits'> {
+  const checked = limitsOf(options);
+  const sessions = new Set<Session>();
+  const ends = new WeakMap<Session, SessionEnd>();
+  let connections = new Connections();
+  return {
+    name: 'limits',
+    needs: ['identity'],
+    enforces: ['databases', 'maxConnections', 'windows', 'maxSession'],
+    setup(gateway: GatewayHandle) {
+      connections = gateway.keep('connections', () => new Connections());
+      return endIdle(sessions, checked);
+    },
+    checks: {
+      rules(rules, session) {
+        refuseDatabase(session, rules);
+        SessionEnd.refuseLate(checked, rules, ends.get(session));
+      },
+    },
+    onAuth(session, upstream) {
+      if (upstream.role === undefined && checked.maxConnections.role !== undefined) {
+        throw new Error('limits: list it below the plugin that maps roles');
+      }
+      const end = new SessionEnd(checked, session);
+      const taken = connections.take(placesOf(checked, session, upstream));
+      if ('full' in taken) {
+        const { whose, limit } = taken.full;
+        throw new GatewayError('too_many_connections', `too many connections for ${whose}`, {
+          detail: `There may be ${limit} at once.`,
+        });
+      }
+      session.defer(taken.giveBack);
+      sessions.add(session);
+      session.defer(() => void sessions.delete(session));
+      ends.set(session, end);
+      end.begin();
+      return { ...upstream, settings: { ...upstream.settings, ...checked.settings } };
+    },
+    on: {
+      renewal({ session, error }) {
+        if (!error) ends.get(session)?.begin();
+      },
+    },
+  };
+}
