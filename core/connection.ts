@@ -1,5 +1,6 @@
 /** One client from greeting to close: read it from top to bottom. */
 import { peerOf } from './client/address.ts';
+import { arrive } from './client/arrival.ts';
 import { greet } from './client/greet.ts';
 import type { Door, Introduction } from './client/greet.ts';
 import { ClientGone } from './client/reader.ts';
@@ -31,7 +32,10 @@ export async function serve(accepted: Channel, door: Door, house: House): Promis
   // From accept to ReadyForQuery. Before the startup packet a client is not told, as PostgreSQL does not.
   const deadline = new Deadline(house.config.loginTimeoutMs, () => accepted.destroy());
   try {
-    const { said, reader, tls } = await greet(accepted, door);
+    const arrival = await arrive(accepted, door.proxies);
+    const { address, port } = arrival;
+    visitor = { channel: accepted, client: { address, port, listener: door.name } };
+    const { said, reader, tls } = await greet(arrival, door);
     visitor = { channel: reader.channel, client: { ...visitor.client, ...(tls && { tls }) } };
     if (said.kind === 'dropped') throw new ClientGone(said.why);
     if (said.kind === 'refused') throw said.error;

@@ -24,8 +24,13 @@ export interface ListenOptions {
   readonly port?: number;
   /** Default: none; then only plaintext as `plaintext` allows. */
   readonly tls?: ListenTls;
-  /** Who may come without TLS, by the client's address. Default `'loopback'`. */
+  /** Who may come without TLS, by the client's address, as a trusted proxy gives it. Default `'loopback'`. */
   readonly plaintext?: 'never' | 'loopback';
+  /**
+   * Addresses of proxies and load balancers in CIDR notation, which send a PROXY header (HAProxy's, version 1 or 2) before all
+   * else: the client's address is then the one in it. Who is not named here may not send one. Default: nobody does.
+   */
+  readonly proxyProtocol?: { readonly trusted: readonly string[] };
   /** How the token is presented. Default and, today, only `'password'`. */
   readonly auth?: 'password';
 }

@@ -2,11 +2,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ListenOptions } from '../listen.ts';
 import { GatewayError } from '../errors.ts';
-import type { Channel } from '../net/channel.ts';
+import type { Networks } from '../networks.ts';
 import type { Client } from '../session.ts';
 import { greetingLength, parseGreeting, unsupportedProtocol } from '../wire/greeting.ts';
 import type { Greeting } from '../wire/greeting.ts';
-import { isLoopback, peerOf } from './address.ts';
+import { isLoopback } from './address.ts';
+import type { Arrival } from './arrival.ts';
+import { looksProxied } from './proxy-protocol.ts';
 import { Reader } from './reader.ts';
 import type { Secured, TlsGate } from './tls.ts';
 
@@ -16,6 +18,8 @@ export interface Door {
   readonly plaintext: NonNullable<ListenOptions['plaintext']>;
   /** Absent: this listener speaks no TLS. */
   readonly tls?: TlsGate | undefined;
+  /** Who has to send a PROXY header before all else. Absent: nobody may. */
+  readonly proxies?: Networks | undefined;
 }
 
 /** How a greeting ended when no packet of interest came. */
@@ -53,8 +57,8 @@ const NO = Buffer.from('N');
  * Has no deadline of its own: destroying the channel ends it.
  * @throws ClientGone
  */
-export async function greet(plain: Channel, door: Door): Promise<Introduction> {
-  let place: Place = { reader: new Reader(plain) };
+export async function greet(arrival: Arrival, door: Door): Promise<Introduction> {
+  let place: Place = { reader: arrival.reader };
   if (door.tls && (await place.reader.peek()) === TLS_HANDSHAKE) {
     const secured = await takeOver(place.reader, door.tls);
     place = placeIn(secured);
@@ -63,7 +67,7 @@ export async function greet(plain: Channel, door: Door): Promise<Introduction> {
   const asked = { ssl: place.tls !== undefined, gssenc: false };
   for (;;) {
     const said = await nextGreeting(place.reader);
-    if (said.kind === 'startup') return { ...place, said: admit(said, place, door) };
+    if (said.kind === 'startup') return { ...place, said: admit(said, place, arrival, door) };
     if (said.kind !== 'ssl' && said.kind !== 'gssenc') return { ...place, said };
     if (asked[said.kind])
       return { ...place, said: refused(unsupportedProtocol(1234, REQUEST_MINOR[said.kind])) };
@@ -106,6 +110,8 @@ async function nextGreeting(reader: Reader): Promise<Heard> {
   try {
     length = greetingLength(head);
   } catch {
+    if (looksProxied(head))
+      return dropped('a PROXY header from an address that proxyProtocol.trusted does not name');
     return dropped('not a startup packet');
   }
   const packet = Buffer.concat([head, await reader.exactly(length - 4)]);
@@ -120,9 +126,9 @@ async function nextGreeting(reader: Reader): Promise<Heard> {
 }
 
 /** Plaintext is refused before a password is asked: the client must not send one in the clear. */
-function admit(said: Spoken, place: Place, door: Door): Spoken | Dismissed {
+function admit(said: Spoken, place: Place, { address }: Arrival, door: Door): Spoken | Dismissed {
   if (place.tls) return said;
-  if (door.plaintext === 'loopback' && isLoopback(peerOf(place.reader.channel.socket).address)) return said;
+  if (door.plaintext === 'loopback' && isLoopback(address)) return said;
   return refused(
     new GatewayError('invalid_authorization_specification', 'connections without TLS are not accepted', {
       hint: 'Connect with sslmode=require or stronger.',

@@ -5,6 +5,7 @@ import type { DatabaseOptions, UpstreamTls } from '../database.ts';
 import type { ListenOptions, ListenTls } from '../listen.ts';
 import { ConfigError, GatewayError } from '../errors.ts';
 import { parseDatabase } from '../names.ts';
+import { Networks, parseNetwork } from '../networks.ts';
 import { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
 import type { ResolvedDatabase, ResolvedListener } from './resolved.ts';
 import { checkAuthority, checkLogin, resolveLogin } from './login.ts';
@@ -57,7 +58,9 @@ export function resolveListener(options: ListenOptions, { path, directory }: Pla
     throw new ConfigError(`${path}.plaintext: 'never' without tls lets nobody in`);
   }
   const tls = options.tls && resolveListenTls(options.tls, { path: `${path}.tls`, directory });
-  return { path, name, host, port, tls, plaintext, auth };
+  const { trusted } = options.proxyProtocol ?? {};
+  const proxies = trusted && new Networks(trusted.map(parseNetwork));
+  return { path, name, host, port, tls, plaintext, auth, proxies };
 }
 
 /** Says whether PostgreSQL is reached without a network: a unix socket's folder or a loopback name or address. */

@@ -2,15 +2,18 @@
 import type { AdminOptions, GatewayConfig } from '../config.ts';
 import type { DatabaseOptions, UpstreamTls } from '../database.ts';
 import type { ListenOptions, ListenTls } from '../listen.ts';
+import type { Networks } from '../networks.ts';
 import type { AnyPlugin } from '../plugin.ts';
 import type { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
 
 /** One address to listen on. */
-export interface ResolvedListener extends Required<Omit<ListenOptions, 'tls'>> {
+export interface ResolvedListener extends Required<Omit<ListenOptions, 'tls' | 'proxyProtocol'>> {
   /** Where it stands in the config, for messages: `listen[1]`. */
   readonly path: string;
   /** Undefined: plaintext only. Paths are absolute. */
   readonly tls: ListenTls | undefined;
+  /** Who has to send a PROXY header. Undefined: nobody may. */
+  readonly proxies: Networks | undefined;
 }
 
 /** One database entry. */

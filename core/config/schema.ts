@@ -5,7 +5,20 @@ import type { DatabaseOptions } from '../database.ts';
 import type { ListenOptions } from '../listen.ts';
 import { ConfigError } from '../errors.ts';
 import { configPath, expected, notYet } from './sentences.ts';
-import { choose, duration, flag, func, object, oneOf, record, secret, text, value, whole } from './values.ts';
+import {
+  choose,
+  duration,
+  flag,
+  func,
+  network,
+  object,
+  oneOf,
+  record,
+  secret,
+  text,
+  value,
+  whole,
+} from './values.ts';
 
 /** PostgreSQL's MaxAllocSize (src/include/utils/memutils.h): no statement can be longer. */
 const LARGEST_MESSAGE = 0x3fffffff;
@@ -16,22 +29,24 @@ const keyPair: { readonly cert: z.ZodType<string>; readonly key: z.ZodType<strin
 };
 const port = whole(0, 65_535);
 
-const listener = object<ListenOptions>(
-  {
-    name: text('a name').optional(),
-    host: text('an address').optional(),
-    port: port.optional(),
-    tls: object<NonNullable<ListenOptions['tls']>>({
-      ...keyPair,
-      clientCa: text('the path of a PEM file').optional(),
-      clientCertificate: oneOf(['optional', 'required']).optional(),
-      servernames: record(object<{ readonly cert: string; readonly key: string }>(keyPair)).optional(),
-    }).optional(),
-    plaintext: oneOf(['never', 'loopback']).optional(),
-    auth: oneOf(['password'], ['oauthbearer']).optional(),
-  },
-  ['proxyProtocol'],
-);
+const trusted: z.ZodType<readonly string[]> = z
+  .array(network, { error: ({ input }) => expected('a list of networks', input) })
+  .min(1, { error: 'at least one proxy is needed; leave proxyProtocol out where there is none' });
+
+const listener = object<ListenOptions>({
+  name: text('a name').optional(),
+  host: text('an address').optional(),
+  port: port.optional(),
+  tls: object<NonNullable<ListenOptions['tls']>>({
+    ...keyPair,
+    clientCa: text('the path of a PEM file').optional(),
+    clientCertificate: oneOf(['optional', 'required']).optional(),
+    servernames: record(object<{ readonly cert: string; readonly key: string }>(keyPair)).optional(),
+  }).optional(),
+  plaintext: oneOf(['never', 'loopback']).optional(),
+  proxyProtocol: object<NonNullable<ListenOptions['proxyProtocol']>>({ trusted }).optional(),
+  auth: oneOf(['password'], ['oauthbearer']).optional(),
+});
 
 const host: z.ZodType<string> = value((input) => {
   if (Array.isArray(input)) return notYet('a list of hosts');

@@ -4,6 +4,7 @@ import type { Secret } from '../database.ts';
 import type { Duration } from '../durations.ts';
 import { milliseconds } from '../durations.ts';
 import type { ConfigError } from '../errors.ts';
+import { parseNetwork } from '../networks.ts';
 import { didYouMean } from './nearest-name.ts';
 import { alternatives, expected, notYet, unknownKey } from './sentences.ts';
 
@@ -88,6 +89,17 @@ export const duration = (leastMs: number): z.ZodType<Duration> =>
       return (error as ConfigError).message;
     }
   });
+
+/** A network in CIDR notation, or one address. */
+export const network: z.ZodType<string> = value((input) => {
+  if (typeof input !== 'string') return expected("a network such as '10.0.0.0/8'", input);
+  try {
+    parseNetwork(input);
+    return undefined;
+  } catch (error) {
+    return (error as ConfigError).message;
+  }
+});
 
 /** A function, unchecked otherwise. */
 export const func = <T>(): z.ZodType<T> =>

@@ -300,11 +300,31 @@ describe('mistakes', () => {
   });
 
   test.each<[unknown, string]>([
-    [{ ...valid, listen: { auth: 'oauthbearer' } }, "listen.auth: 'oauthbearer' is not supported yet"],
+    [{}, 'listen.proxyProtocol.trusted: missing: expected a list of networks'],
     [
-      { ...valid, listen: { proxyProtocol: { trusted: [] } } },
-      "listen: 'proxyProtocol' is not supported yet",
+      { trusted: '10.0.0.0/8' },
+      "listen.proxyProtocol.trusted: expected a list of networks, got '10.0.0.0/8'",
     ],
+    [
+      { trusted: [] },
+      'listen.proxyProtocol.trusted: at least one proxy is needed; leave proxyProtocol out where there is none',
+    ],
+    [
+      { trusted: ['10.0.0.0/8', 'lb.internal'] },
+      "listen.proxyProtocol.trusted[1]: 'lb.internal' is no network in CIDR notation such as '10.0.0.0/8'",
+    ],
+    [
+      { trusted: ['10.1.2.3/8'] },
+      "listen.proxyProtocol.trusted[0]: '10.1.2.3/8' has bits set to the right of its mask: say '10.0.0.0/8' or '10.1.2.3'",
+    ],
+    [{ trusted: [7] }, "listen.proxyProtocol.trusted[0]: expected a network such as '10.0.0.0/8', got 7"],
+    [{ trusted: ['::1'], version: 2 }, "listen.proxyProtocol: unknown key 'version'; known: trusted"],
+  ])('a list of proxies that is wrong names the place: %j', (proxyProtocol, sentence) => {
+    expect(wrong({ ...valid, listen: { proxyProtocol } })).toEqual([sentence]);
+  });
+
+  test.each<[unknown, string]>([
+    [{ ...valid, listen: { auth: 'oauthbearer' } }, "listen.auth: 'oauthbearer' is not supported yet"],
     [{ ...valid, workers: 4 }, 'workers: any number of workers but 1 is not supported yet'],
     [withDatabase({ host: ['a', 'b'] }), 'databases.orders.host: a list of hosts is not supported yet'],
   ])('what is not built yet says so: %j', (config, sentence) => {

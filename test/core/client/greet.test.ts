@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo, Server } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { arrive } from '../../../core/client/arrival.ts';
 import { greet } from '../../../core/client/greet.ts';
 import type { Door, Introduction } from '../../../core/client/greet.ts';
 import { ClientGone } from '../../../core/client/reader.ts';
@@ -42,7 +43,9 @@ async function stage(door: Partial<Door> = {}): Promise<Stage> {
   const ends: string[] = [];
   const introductions: Introduction[] = [];
   const server = listenShared({ port: 0, host: '127.0.0.1' }, (channel) => {
-    greet(channel, { name: 'test', plaintext: 'loopback', tls: gate, ...door }).then(
+    const whole: Door = { name: 'test', plaintext: 'loopback', tls: gate, ...door };
+    const greeted = arrive(channel, whole.proxies).then((arrival) => greet(arrival, whole));
+    greeted.then(
       (introduction) => {
         introductions.push(introduction);
         ends.push(introduction.said.kind);

@@ -1,0 +1,27 @@
+/** Who is there before anything is said: the peer of a connection, or whom a trusted proxy speaks for. */
+import type { Channel } from '../net/channel.ts';
+import type { Networks } from '../networks.ts';
+import { peerOf } from './address.ts';
+import { readProxyHeader } from './proxy-protocol.ts';
+import { Reader } from './reader.ts';
+
+/** A connection and where it comes from. */
+export interface Arrival {
+  /** Has not given a byte of what the client itself says. */
+  readonly reader: Reader;
+  /** As in `Client`. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/**
+ * Reads the PROXY header of a connection from one of `proxies`; every other is its peer's own.
+ * Has no deadline of its own: destroying the channel ends it.
+ * @throws ClientGone if the header is not there, or wrong
+ */
+export async function arrive(channel: Channel, proxies: Networks | undefined): Promise<Arrival> {
+  const peer = peerOf(channel.socket);
+  const reader = new Reader(channel);
+  const origin = proxies?.has(peer.address) ? await readProxyHeader(reader) : undefined;
+  return { reader, ...(origin ?? peer) };
+}
