@@ -2,6 +2,7 @@
 import type { GatewayError } from './errors.ts';
 import type { FactName, Facts } from './facts.ts';
 import type { DatabaseName, RoleName, SchemaName } from './names.ts';
+import type { Target } from './target.ts';
 
 /** A value now or later: hooks may be asynchronous and need not be. */
 export type MaybePromise<T> = T | Promise<T>;
@@ -53,6 +54,8 @@ export interface Upstream {
   readonly database: DatabaseName;
   /** Absent until a plugin maps one; a login without a role is refused. */
   readonly role?: RoleName;
+  /** Which servers of the entry may serve it. Default: as the entry says. `'replica'` never meets the primary. */
+  readonly target?: Target;
   /** Run-time parameters pinned in the startup packet: what RESET and DISCARD return to. */
   readonly settings: Readonly<Record<string, string>>;
   /** Pinned as search_path; one that does not exist refuses the login with 3F000. */

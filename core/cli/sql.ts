@@ -1,5 +1,6 @@
 /** `postern sql roles`: prints what a DBA has to run and write so that the gateway of a config can log in. */
 import type { ResolvedConfig } from '../config/check.ts';
+import { hostsOf } from '../database.ts';
 import { findConfig, loadConfig } from '../load.ts';
 import { PLACEHOLDER, accessTo } from './sql/access.ts';
 import { comment } from './sql/quoting.ts';
@@ -7,11 +8,17 @@ import { whatIsServed } from './sql/served.ts';
 import type { Asked, Served } from './sql/served.ts';
 import { statementsFor } from './sql/statements.ts';
 
+/** The hosts of a list are one server here: replicas have the roles of their primary, and need its pg_hba.conf. */
+const whereIs = (one: Served): string =>
+  hostsOf(one)
+    .map(({ host, port }) => `${host} port ${port}`)
+    .join(', ');
+
 /** By server: roles belong to a server, and so does its pg_hba.conf. */
 function byServer(served: readonly Served[]): readonly (readonly Served[])[] {
   const servers = new Map<string, Served[]>();
   for (const one of served) {
-    const where = `${one.host} port ${one.port}`;
+    const where = whereIs(one);
     servers.set(where, [...(servers.get(where) ?? []), one]);
   }
   return [...servers.values()];
@@ -28,15 +35,13 @@ function authorityHints(served: readonly Served[]): readonly string[] {
 }
 
 function section(served: readonly Served[], only: string | undefined): readonly string[] {
-  const [first] = served;
+  const where = served.slice(0, 1).map(whereIs).join();
   const lines = accessTo(served, only);
   const hints = lines.some((line) => line.includes(PLACEHOLDER))
     ? [comment(`${PLACEHOLDER} stands for the gateway's address.`)]
     : [];
   return [
-    comment(
-      `Server ${first?.host} port ${first?.port}. Run this in psql as a superuser; run again, it changes nothing.`,
-    ),
+    comment(`Server ${where}. Run this in psql as a superuser; run again, it changes nothing.`),
     ...statementsFor(served),
     '',
     comment(

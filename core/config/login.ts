@@ -1,5 +1,6 @@
 /** Completes how the gateway logs in to a database, and refuses what cannot work or would be weaker than it looks. */
 import { resolve } from 'node:path';
+import { hostsOf } from '../database.ts';
 import type { Login } from '../database.ts';
 import { ConfigError, GatewayError } from '../errors.ts';
 import { parseRole } from '../names.ts';
@@ -19,10 +20,12 @@ export function resolveLogin(login: Login, directory: string): Login {
  * @param path the entry's place in the config, for the message
  * @throws ConfigError for a certificate without TLS, and for `set-role` where it cannot hold
  */
-export function checkLogin({ host, tls, login, replication }: ResolvedDatabase, path: string): void {
+export function checkLogin(database: ResolvedDatabase, path: string): void {
+  const { tls, login, replication } = database;
   if (login.kind === 'certificate' && tls.mode === 'disable') {
     const why = "login kind 'certificate' needs TLS, in which certificates are shown";
-    if (host.startsWith('/')) throw new ConfigError(`${path}.host: ${why}, and a unix socket has none`);
+    if (hostsOf(database).every(({ host }) => host.startsWith('/')))
+      throw new ConfigError(`${path}.host: ${why}, and a unix socket has none`);
     throw new ConfigError(`${path}.tls: ${why}: say tls: { ca: … } or another mode than 'disable'`);
   }
   if (login.kind !== 'set-role') return;

@@ -1,15 +1,15 @@
 /** Sends a CancelRequest and waits until it can no longer hit anything. */
-import type { DatabaseOptions } from '../database.ts';
 import { encodeCancel } from '../wire/greeting.ts';
 import { whenClosed } from './closing.ts';
 import { abortable, within } from './deadline.ts';
 import { dial } from './dial.ts';
-import type { Address, DialOptions } from './dial.ts';
+import type { DialOptions } from './dial.ts';
+import type { Address, Server } from './hosts/place.ts';
 import type { BackendKey } from './login.ts';
 
 /** What a cancel needs. */
 export interface CancelRequest {
-  readonly database: DatabaseOptions;
+  readonly database: Server;
   /** Where the connection to be cancelled really is. */
   readonly address: Address;
   readonly key: BackendKey;

@@ -1,9 +1,12 @@
 /** One authenticated connection to PostgreSQL, ready for its next message. */
 import type { Channel } from '../net/channel.ts';
 import type { Backend } from '../session.ts';
+import type { Standing } from './hosts/look.ts';
 
 /** A server connection between its ReadyForQuery at login and its end. */
 export interface ServerConnection extends Backend {
+  /** What its server was at the login; undefined where nobody asked. */
+  readonly standing?: Standing | undefined;
   /** Paused; whatever the server sent after ReadyForQuery is kept in it. */
   readonly channel: Channel;
   /** The newest ParameterStatus values by name; the relay keeps them up to date. */

@@ -1,20 +1,17 @@
 /** Connects to a server: socket, SSLRequest, TLS; no word of the gateway before that is done. */
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
-import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import type { DatabaseOptions } from '../database.ts';
 import { Channel } from '../net/channel.ts';
 import { connectShared } from '../net/shared-read.ts';
 import { SSL_REQUEST } from '../wire/greeting.ts';
 import type { ClientCertificate } from './certificate/mint.ts';
 import { within } from './deadline.ts';
+import { fixedAddress } from './hosts/place.ts';
+import type { Address, Server } from './hosts/place.ts';
 import { unreachable } from './refusals.ts';
 import { isLocal, secure, tlsDemand } from './secure.ts';
 import type { TlsDemand } from './secure.ts';
-
-/** Where exactly a connection ended up: a name may lead elsewhere the next time. */
-export type Address = { readonly path: string } | { readonly host: string; readonly port: number };
 
 /** A connection without a word spoken on it but those for TLS. */
 export interface Dialed {
@@ -46,7 +43,7 @@ const UNWILLING = 0x4e;
  * @throws GatewayError `sqlclient_unable_to_establish_sqlconnection`, its cause says what failed; or the signal's reason
  */
 export async function dial(
-  database: DatabaseOptions,
+  database: Server,
   signal: AbortSignal,
   options: DialOptions = {},
 ): Promise<Dialed> {
@@ -68,8 +65,8 @@ export async function dial(
   });
 }
 
-function addressOf({ host, port = 5432 }: DatabaseOptions): Address {
-  return host.startsWith('/') ? { path: join(host, `.s.PGSQL.${port}`) } : { host, port };
+function addressOf({ host, port = 5432 }: Server): Address {
+  return fixedAddress({ host, port }) ?? { host, port };
 }
 
 function remoteAddress(socket: Socket, dialed: Address): Address {

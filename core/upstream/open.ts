@@ -1,4 +1,5 @@
 /** Opens one server connection: dial, log in as the mapped role, verify. */
+import { hostsOf } from '../database.ts';
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { RoleName } from '../names.ts';
@@ -14,6 +15,10 @@ import type { Credentials } from './credentials.ts';
 import { within } from './deadline.ts';
 import { dial } from './dial.ts';
 import type { Dialed } from './dial.ts';
+import { look } from './hosts/look.ts';
+import type { Standing } from './hosts/look.ts';
+import { serverAt } from './hosts/place.ts';
+import type { Place, Server } from './hosts/place.ts';
 import { login } from './login.ts';
 import { loginRoleOf } from './login-role.ts';
 import { certificateRefused, loginRefused, unreachable } from './refusals.ts';
@@ -37,6 +42,10 @@ export interface OpenRequest {
   readonly database: DatabaseOptions;
   readonly upstream: Upstream;
   readonly startup: Startup;
+  /** Where. Default: the entry's only host. */
+  readonly place?: Place | undefined;
+  /** Ask the server what it is. Default false. A replication connection is never asked: it takes no query. */
+  readonly looks?: boolean;
   /** The client's `replication` parameter as it was given. */
   readonly replication?: string | undefined;
   readonly signal: AbortSignal;
@@ -59,11 +68,13 @@ export async function open(request: OpenRequest): Promise<ServerConnection> {
   const wanted = { entry: request.entry, login: database.login, role, database: upstream.database };
   const credentials = await within(loginMs, signal, late, (inner) => credentialsOf(wanted, inner));
   const { certificate } = credentials;
-  const dialed = await dial(database, signal, { ...timeouts, certificate }).catch((error: unknown) => {
+  const server = serverOf(request);
+  const how = { ...timeouts, certificate, ...(request.place?.address && { address: request.place.address }) };
+  const dialed = await dial(server, signal, how).catch((error: unknown) => {
     throw asRefusal(error);
   });
   try {
-    const step = { ...request, role, credentials, dialed, startup };
+    const step = { ...request, database: server, role, credentials, dialed, startup };
     return await within(loginMs, signal, late, (inner) => prepare({ ...step, signal: inner }));
   } catch (error) {
     dialed.channel.destroy();
@@ -71,7 +82,15 @@ export async function open(request: OpenRequest): Promise<ServerConnection> {
   }
 }
 
-interface Preparation extends Omit<OpenRequest, 'startup'> {
+function serverOf({ database, place }: OpenRequest): Server {
+  const [only] = hostsOf(database);
+  if (place) return serverAt(database, place);
+  if (only) return serverAt(database, only);
+  throw unreachable(new Error('the entry has no host'));
+}
+
+interface Preparation extends Omit<OpenRequest, 'startup' | 'database'> {
+  readonly database: Server;
   readonly role: RoleName;
   readonly credentials: Credentials;
   readonly dialed: Dialed;
@@ -85,8 +104,10 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
     const key = await login(talk, { startup, credentials, peer: dialed });
     const backend: Backend = { pid: key.pid, host: database.host, role };
     let lasting = false;
+    let standing: Standing | undefined;
     if (asksForReplication(step.replication)) checkReplication(step);
     else {
+      standing = step.looks === true ? await look(talk) : undefined;
       ({ lasting } = await verify(talk, {
         role,
         user: credentials.user,
@@ -101,6 +122,7 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
       parameters: talk.parameters,
       canceling,
       lasting,
+      standing,
     });
   } finally {
     talk.end();
@@ -133,6 +155,7 @@ interface ConnectionParts {
   readonly parameters: Map<string, string>;
   readonly canceling: CancelRequest;
   readonly lasting: boolean;
+  readonly standing: Standing | undefined;
 }
 
 class OpenConnection implements ServerConnection {
@@ -143,15 +166,17 @@ class OpenConnection implements ServerConnection {
   readonly prepared = new Map<string, string>();
   readonly parameters: Map<string, string>;
   readonly lasting: boolean;
+  readonly standing: Standing | undefined;
   readonly #canceling: CancelRequest;
 
-  constructor({ backend, channel, parameters, canceling, lasting }: ConnectionParts) {
+  constructor({ backend, channel, parameters, canceling, lasting, standing }: ConnectionParts) {
     this.pid = backend.pid;
     this.host = backend.host;
     this.role = backend.role;
     this.channel = channel;
     this.parameters = parameters;
     this.lasting = lasting;
+    this.standing = standing;
     this.#canceling = canceling;
   }
 

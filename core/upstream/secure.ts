@@ -4,9 +4,10 @@ import { isIP } from 'node:net';
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
-import type { DatabaseOptions, TlsMode, UpstreamTls } from '../database.ts';
+import type { TlsMode, UpstreamTls } from '../database.ts';
 import type { ClientCertificate } from './certificate/mint.ts';
 import { abortable } from './deadline.ts';
+import type { Server } from './hosts/place.ts';
 
 /** What is demanded of a server. */
 export interface TlsDemand {
@@ -37,7 +38,7 @@ function modeOf(host: string, given: UpstreamTls | undefined): TlsMode {
  * What the database entry demands; undefined for a plain connection. `require` with `ca` verifies the chain, as libpq
  * does when a root certificate file exists.
  */
-export function tlsDemand({ host, tls: given }: DatabaseOptions): TlsDemand | undefined {
+export function tlsDemand({ host, tls: given }: Server): TlsDemand | undefined {
   const mode = modeOf(host, given);
   if (mode === 'disable') return undefined;
   const servername = given?.servername ?? host;

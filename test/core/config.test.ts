@@ -60,6 +60,7 @@ describe('defaults', () => {
     expect(await checkConfig(valid, DIRECTORY).database('orders')).toEqual({
       ...orders,
       port: 5432,
+      target: 'any',
       database: 'orders',
       tls: { mode: 'verify-full' },
       pool: POOL_DEFAULTS,
@@ -79,6 +80,34 @@ describe('defaults', () => {
   ])('without tls, %s is connected to with %s', async (host, mode) => {
     const entry = await checkConfig(withDatabase({ host }), DIRECTORY).database('orders');
     expect(entry?.tls).toEqual({ mode });
+  });
+
+  test.each([
+    [['a', 'b'], 'verify-full'],
+    [['127.0.0.1', { host: '127.0.0.1', port: 5433 }, '/run/postgresql'], 'disable'],
+  ])('of a list of hosts sessions get the primary: %o', async (host, mode) => {
+    const entry = await checkConfig(withDatabase({ host }), DIRECTORY).database('orders');
+    expect(entry).toMatchObject({ host, target: 'primary', tls: { mode } });
+  });
+
+  test.each([
+    [[], 'databases.orders.host: at least one host is needed'],
+    [
+      ['a', 5],
+      'databases.orders.host[1]: expected a host name, an address, or the folder of a unix socket, got 5',
+    ],
+    [
+      ['a', { host: 'b:5432' }],
+      "databases.orders.host[1].host: write host: 'b', port: 5432 instead of 'b:5432'",
+    ],
+    [['a', { host: 'b', part: 1 }], "databases.orders.host[1]: unknown key 'part'"],
+    [['a', 'b', { host: 'a', port: 5432 }], 'databases.orders.host[2]: a port 5432 comes twice'],
+    [
+      ['127.0.0.1', 'b'],
+      'databases.orders.tls.mode: some hosts are this machine and some are not: say which mode is for all',
+    ],
+  ])('a list of hosts that cannot be meant is told so: %o', (host, sentence) => {
+    expect(() => checkConfig(withDatabase({ host }), DIRECTORY)).toThrow(sentence);
   });
 
   test('tls without a mode verifies everything, even on loopback', async () => {
@@ -326,7 +355,6 @@ describe('mistakes', () => {
   test.each<[unknown, string]>([
     [{ ...valid, listen: { auth: 'oauthbearer' } }, "listen.auth: 'oauthbearer' is not supported yet"],
     [{ ...valid, workers: 4 }, 'workers: any number of workers but 1 is not supported yet'],
-    [withDatabase({ host: ['a', 'b'] }), 'databases.orders.host: a list of hosts is not supported yet'],
   ])('what is not built yet says so: %j', (config, sentence) => {
     expect(wrong(config)).toEqual([sentence]);
   });

@@ -1,9 +1,9 @@
 /** As much of a PostgreSQL client as the demo needs: log in, run one statement at a time, leave. */
-import type { DatabaseOptions } from '../../database.ts';
 import type { Channel } from '../../net/channel.ts';
 import { connectShared } from '../../net/shared-read.ts';
 import { Conversation, errorIn, unexpected } from '../../upstream/conversation.ts';
 import { dial } from '../../upstream/dial.ts';
+import type { Server } from '../../upstream/hosts/place.ts';
 import { login } from '../../upstream/login.ts';
 import { execute } from '../../upstream/query.ts';
 import type { TextRow } from '../../upstream/query.ts';
@@ -48,10 +48,7 @@ export class SqlConnection {
   }
 
   /** Logs in to PostgreSQL itself, the way the gateway does it. @throws GatewayError whose cause says what failed */
-  static async direct(
-    server: DatabaseOptions,
-    { user, database, password }: Credentials,
-  ): Promise<SqlConnection> {
+  static async direct(server: Server, { user, database, password }: Credentials): Promise<SqlConnection> {
     const signal = new AbortController().signal;
     const dialed = await dial(server, signal);
     const talk = new Conversation(dialed.channel, signal);

@@ -1,5 +1,6 @@
 /** The lines of pg_hba.conf that let the gateway in as these roles, and nobody else. */
 import type { ResolvedDatabase } from '../../config/check.ts';
+import { hostsOf } from '../../database.ts';
 import { quoted } from './quoting.ts';
 import type { Served } from './served.ts';
 
@@ -34,10 +35,12 @@ const connectionType = ({ tls }: ResolvedDatabase): string => (tls.mode === 'dis
 function allow(served: Served): readonly string[] {
   const fields = [databaseField(served), usersOf(served).map(quoted).join(',')];
   const method = METHODS[served.login.kind];
-  if (served.host.startsWith('/')) return [['local', ...fields, method].join(' ')];
-  return addressesFor(served.host).map((address) =>
-    [connectionType(served), ...fields, address, method].join(' '),
-  );
+  return hostsOf(served).flatMap(({ host }) => {
+    if (host.startsWith('/')) return [['local', ...fields, method].join(' ')];
+    return addressesFor(host).map((address) =>
+      [connectionType(served), ...fields, address, method].join(' '),
+    );
+  });
 }
 
 /** A role may change its own password: these keep others from using it past the gateway. */

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { DatabaseOptions, UpstreamTls } from '../../../core/database.ts';
+import type { UpstreamTls } from '../../../core/database.ts';
 import { dial } from '../../../core/upstream/dial.ts';
+import type { Server } from '../../../core/upstream/hosts/place.ts';
 import { certificates } from '../../support/certificates.ts';
 import type { Certificate, Certificates } from '../../support/certificates.ts';
 import { causes, refusal, scripted } from './support.ts';
@@ -47,7 +48,7 @@ async function tlsServer({ cert, key }: Certificate, options: tls.TlsOptions = {
   return Object.assign(server, { hellos });
 }
 
-const database = (port: number, given: UpstreamTls, host = '127.0.0.1'): DatabaseOptions => ({
+const database = (port: number, given: UpstreamTls, host = '127.0.0.1'): Server => ({
   host,
   port,
   tls: given,
@@ -55,7 +56,7 @@ const database = (port: number, given: UpstreamTls, host = '127.0.0.1'): Databas
 });
 
 /** Dials and closes; the text of all causes where it fails. */
-async function attempt(options: DatabaseOptions): Promise<string> {
+async function attempt(options: Server): Promise<string> {
   try {
     const { channel, proven, certificate } = await dial(options, new AbortController().signal);
     channel.destroy();
