@@ -1,6 +1,7 @@
 /** What an entry of `databases` may say: where a database is, how the gateway logs in, how connections are pooled. */
 import type { Duration } from './durations.ts';
 import type { MaybePromise } from './session.ts';
+import type { Target } from './target.ts';
 
 /** A secret: text, or a source asked at each login (what `env()` and `file()` give). */
 export type Secret = string | (() => MaybePromise<string>);
@@ -73,14 +74,24 @@ export interface PoolOptions {
   readonly maxLifetime?: Duration;
 }
 
+/** One of several servers of an entry. */
+export interface HostAddress {
+  /** As {@link DatabaseOptions.host}. */
+  readonly host: string;
+  /** Default: that of the entry. */
+  readonly port?: number;
+}
+
 /** One database behind the gateway. A reload applies it to new sessions; server connections stay where nothing changed. */
 export interface DatabaseOptions {
-  /** Name, address, or the folder of a unix socket (starts with `/`). */
-  readonly host: string;
+  /** Name, address, or the folder of a unix socket (starts with `/`); or a list of such, for a primary and its replicas. */
+  readonly host: string | readonly (string | HostAddress)[];
   /** Default 5432. */
   readonly port?: number;
   /** Name on the server. Default: the name the client used. */
   readonly database?: string;
+  /** Which of the servers sessions get, where no plugin says. Default `'any'` for one host, `'primary'` for a list. */
+  readonly target?: Target;
   /** Default: `disable` for sockets and loopback addresses, else `{ mode: 'verify-full' }`. */
   readonly tls?: UpstreamTls;
   readonly login: Login;
@@ -95,3 +106,17 @@ export interface DatabaseOptions {
 /** Databases by the name clients use; `'*'` serves every other name; or a function. */
 export type Databases =
   Readonly<Record<string, DatabaseOptions>> | ((name: string) => MaybePromise<DatabaseOptions | undefined>);
+
+/** Every host of an entry with its port, in the order of the config. */
+export function hostsOf({
+  host,
+  port = 5432,
+}: Pick<DatabaseOptions, 'host' | 'port'>): readonly Required<HostAddress>[] {
+  const hosts = typeof host === 'string' ? [host] : host;
+  return hosts.map((one) => (typeof one === 'string' ? { host: one, port } : { port, ...one }));
+}
+
+/** Which servers of an entry serve its sessions, where no plugin says. */
+export function targetOf({ host, target }: Pick<DatabaseOptions, 'host' | 'target'>): Target {
+  return target ?? (typeof host === 'string' ? 'any' : 'primary');
+}

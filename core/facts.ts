@@ -1,5 +1,6 @@
 /** What plugins may know about a session and lend one another. A third party adds by `declare module 'postern'`. */
 import type { TenantName } from './names.ts';
+import type { Target } from './target.ts';
 
 /** Who logged in: the verified content of a token. */
 export interface Identity {
@@ -41,6 +42,8 @@ export interface TokenRules {
   readonly rate?: { readonly statements?: string; readonly connections?: string };
   /** A duration such as `'1h'`. */
   readonly maxSession?: string;
+  /** Which servers of a database may serve it, within what the policy allows. */
+  readonly target?: Target;
 }
 
 /** Facts by name: established once per session by the plugin that `provides` them. */

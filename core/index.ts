@@ -4,6 +4,7 @@ export type { AdminOptions, GatewayConfig } from './config.ts';
 export type {
   DatabaseOptions,
   Databases,
+  HostAddress,
   Login,
   PoolOptions,
   Secret,
@@ -59,3 +60,5 @@ export type {
   Upstream,
 } from './session.ts';
 export type { Row, Statement } from './statement.ts';
+export { TARGETS } from './target.ts';
+export type { Target } from './target.ts';

@@ -1,7 +1,8 @@
 /** Fills a checked config's defaults, makes its paths absolute, and refuses combinations that cannot work. */
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
-import type { DatabaseOptions, UpstreamTls } from '../database.ts';
+import { hostsOf, targetOf } from '../database.ts';
+import type { DatabaseOptions, TlsMode, UpstreamTls } from '../database.ts';
 import type { ListenOptions, ListenTls } from '../listen.ts';
 import { ConfigError, GatewayError } from '../errors.ts';
 import { parseDatabase } from '../names.ts';
@@ -69,14 +70,23 @@ function isLocal(host: string): boolean {
   return isIP(host) === 4 && host.startsWith('127.');
 }
 
+/** One mode is for all hosts: where they would differ, the config has to say which. */
+function defaultMode(hosts: readonly string[], path: string): TlsMode {
+  if (hosts.every(isLocal)) return 'disable';
+  if (!hosts.some(isLocal)) return 'verify-full';
+  throw new ConfigError(
+    `${path}.mode: some hosts are this machine and some are not: say which mode is for all`,
+  );
+}
+
 function resolveUpstreamTls(
   tls: UpstreamTls | undefined,
-  host: string,
+  hosts: readonly string[],
   { path, directory }: Place,
 ): ResolvedDatabase['tls'] {
-  if (!tls) return { mode: isLocal(host) ? 'disable' : 'verify-full' };
+  if (!tls) return { mode: defaultMode(hosts, path) };
   const { mode = 'verify-full' } = tls;
-  if (host.startsWith('/') && mode !== 'disable') {
+  if (hosts.some((host) => host.startsWith('/')) && mode !== 'disable') {
     throw new ConfigError(`${path}.mode: a unix socket has no TLS; leave tls out or say 'disable'`);
   }
   if (tls.ca === undefined) return { ...tls, mode };
@@ -84,6 +94,12 @@ function resolveUpstreamTls(
     throw new ConfigError(`${path}.ca: mode '${mode}' verifies nothing; say 'verify-full' or 'verify-ca'`);
   }
   return { ...tls, mode, ca: resolve(directory, tls.ca) };
+}
+
+function refuseTwins(options: DatabaseOptions, path: string): void {
+  const hosts = hostsOf(options).map(({ host, port }) => `${host} port ${port}`);
+  const twin = hosts.findIndex((one, place) => hosts.indexOf(one) < place);
+  if (twin >= 0) throw new ConfigError(`${path}.host[${twin}]: ${hosts[twin]} comes twice`);
 }
 
 function checkName(name: string, path: string): void {
@@ -102,11 +118,14 @@ function checkName(name: string, path: string): void {
 export function resolveDatabase(options: DatabaseOptions, name: string, place: Place): ResolvedDatabase {
   const { host, port = 5432, pool, replication = false, privilegedRoles = [] } = options;
   if (options.database !== undefined) checkName(options.database, `${place.path}.database`);
+  refuseTwins(options, place.path);
+  const hosts = hostsOf(options).map((one) => one.host);
   const resolved = {
     host,
     port,
+    target: targetOf(options),
     database: options.database ?? name,
-    tls: resolveUpstreamTls(options.tls, host, { ...place, path: `${place.path}.tls` }),
+    tls: resolveUpstreamTls(options.tls, hosts, { ...place, path: `${place.path}.tls` }),
     login: resolveLogin(options.login, place.directory),
     pool: { ...POOL_DEFAULTS, ...pool },
     replication,

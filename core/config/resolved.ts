@@ -4,6 +4,7 @@ import type { DatabaseOptions, UpstreamTls } from '../database.ts';
 import type { ListenOptions, ListenTls } from '../listen.ts';
 import type { Networks } from '../networks.ts';
 import type { AnyPlugin } from '../plugin.ts';
+import type { Target } from '../target.ts';
 import type { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
 
 /** One address to listen on. */
@@ -19,6 +20,7 @@ export interface ResolvedListener extends Required<Omit<ListenOptions, 'tls' | '
 /** One database entry. */
 export interface ResolvedDatabase extends DatabaseOptions {
   readonly port: number;
+  readonly target: Target;
   /** Name on the server. */
   readonly database: string;
   /** Always with a mode; `ca` is absolute. */

@@ -1,9 +1,10 @@
 /** The shape of a config, as the types in config.ts say it, for values that no compiler has seen. */
 import { z } from 'zod';
 import type { AdminOptions, GatewayConfig } from '../config.ts';
-import type { DatabaseOptions } from '../database.ts';
+import type { DatabaseOptions, HostAddress } from '../database.ts';
 import type { ListenOptions } from '../listen.ts';
 import { ConfigError } from '../errors.ts';
+import { TARGETS } from '../target.ts';
 import { configPath, expected, notYet } from './sentences.ts';
 import {
   choose,
@@ -49,13 +50,21 @@ const listener = object<ListenOptions>({
 });
 
 const host: z.ZodType<string> = value((input) => {
-  if (Array.isArray(input)) return notYet('a list of hosts');
   const wanted = 'a host name, an address, or the folder of a unix socket';
   if (typeof input !== 'string' || input === '' || input.includes('://')) return expected(wanted, input);
   // Such as `me:password@db`, which nobody may read in a log; an IPv6 address comes without brackets.
   if (!input.startsWith('/') && /[\s@[\]]/.test(input)) return expected(wanted, input, true);
   const [, name, number] = /^([^:/]*):(\d+)$/.exec(input) ?? [];
   return name === undefined ? undefined : `write host: '${name}', port: ${number} instead of '${input}'`;
+});
+
+const hostAddress = object<HostAddress>({ host, port: whole(1, 65_535).optional() });
+
+/** One host, or several. */
+const hosts = choose<DatabaseOptions['host']>((input) => {
+  if (!Array.isArray(input)) return host;
+  const one = choose<string | HostAddress>((item) => (typeof item === 'object' ? hostAddress : host));
+  return z.array(one).min(1, { error: 'at least one host is needed' });
 });
 
 type Login = DatabaseOptions['login'];
@@ -107,8 +116,9 @@ const login = choose<Login>((input) => {
 
 /** One database entry. */
 export const database = object<DatabaseOptions>({
-  host,
+  host: hosts,
   port: whole(1, 65_535).optional(),
+  target: oneOf(TARGETS).optional(),
   database: text('a name').optional(),
   tls: object<NonNullable<DatabaseOptions['tls']>>({
     mode: oneOf(['disable', 'require', 'verify-ca', 'verify-full']).optional(),

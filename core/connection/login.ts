@@ -2,6 +2,7 @@
 import { askPassword } from '../client/password.ts';
 import type { Reader } from '../client/reader.ts';
 import { reasonOf } from '../client/refuse.ts';
+import { hostsOf } from '../database.ts';
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { House } from '../gateway/house.ts';
@@ -130,10 +131,16 @@ async function connect(
 ): Promise<ServerConnection> {
   const { database, upstream } = wanted;
   const startedAt = Date.now();
-  const told = { session, startedAt, host: database.host };
+  const told = {
+    session,
+    startedAt,
+    host: hostsOf(database)
+      .map(({ host }) => host)
+      .join(','),
+  };
   try {
     const server = await pool.acquire({ ...wanted, replication });
-    hooks.observed.connect?.({ ...told, durationMs: Date.now() - startedAt });
+    hooks.observed.connect?.({ ...told, host: server.host, durationMs: Date.now() - startedAt });
     return server;
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
