@@ -9,6 +9,7 @@ import { HookSets } from '../hooks.ts';
 import type { House, Shared } from './house.ts';
 import type { Kept } from './kept.ts';
 import type { PinoLogger } from './log.ts';
+import { Operators } from './operators.ts';
 import { PluginSetup } from './plugin-setup.ts';
 
 /** What a generation is made of. */
@@ -28,6 +29,7 @@ export class Generation implements House {
   readonly config: ResolvedConfig;
   readonly hooks: HookSets;
   readonly log: PinoLogger;
+  readonly operators: Operators;
   readonly #shared: Shared;
   readonly #plugins: PluginSetup;
   readonly #routes: AdminRoutes;
@@ -44,11 +46,14 @@ export class Generation implements House {
     this.hooks = new HookSets(config.plugins, (plugin, event, error) => {
       log.error({ plugin, event, error: describe(error) }, 'an observer failed');
     });
+    this.operators = new Operators({
+      rule: config.admin?.operators,
+      verifier: () => this.#plugins.verifier,
+    });
     this.#routes = new AdminRoutes({
-      operators: config.admin?.operators,
+      operators: this.operators,
       log,
       checks: () => [...checks(), ...this.#plugins.checks()],
-      verifier: () => this.#plugins.verifier,
     });
     const { signal } = this.#over;
     this.#plugins = new PluginSetup({
