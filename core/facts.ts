@@ -62,9 +62,26 @@ export interface TokenVerifier {
   verify(token: string): Promise<Identity>;
 }
 
+/** Which tokens shall be good no longer: one, those of a subject, or those an issuer issued before a date. */
+export type RevocationTarget =
+  | { readonly tokenId: string; readonly issuer?: string }
+  | { readonly issuer: string; readonly subject: string }
+  | { readonly issuer: string; readonly before: Date };
+
+/** Takes tokens back before they expire. */
+export interface Revocations {
+  /**
+   * From the call on such tokens open nothing, and sessions that came with one end with 57P01; how many these were.
+   * @throws GatewayError `invalid_parameter_value` for what names no token; Error if it cannot be kept for the next start,
+   * in which case it is in force nevertheless
+   */
+  revoke(what: RevocationTarget): Promise<number>;
+}
+
 /** Services by name: lent by one plugin's `setup` to the others. */
 export interface Services {
   verifier: TokenVerifier;
+  revocations: Revocations;
 }
 
 /** A name in {@link Facts}. */

@@ -23,6 +23,8 @@ export type {
   FactName,
   Facts,
   Identity,
+  RevocationTarget,
+  Revocations,
   RuleName,
   ServiceName,
   Services,

@@ -23,7 +23,7 @@ export interface PluginSetupOptions {
 /** The plugins of one config between their setup and their end. */
 export class PluginSetup {
   readonly #options: PluginSetupOptions;
-  readonly #services = new Map<keyof Services, Services[keyof Services]>();
+  readonly #services: Partial<Services> = {};
   readonly #ready: { readonly name: string; readonly check: () => string | undefined }[] = [];
   readonly #disposers: { readonly plugin: string; readonly dispose: Disposer }[] = [];
 
@@ -32,7 +32,7 @@ export class PluginSetup {
   }
 
   get verifier(): TokenVerifier | undefined {
-    return this.#services.get('verifier');
+    return this.#services.verifier;
   }
 
   /**
@@ -91,15 +91,15 @@ export class PluginSetup {
       directory,
       keep: (key, create) => kept.keep(plugin, key, create),
       provide: (name, service) => this.#provide(name, service),
-      service: (name) => this.#services.get(name),
+      service: (name) => this.#services[name],
       route: (path, handler, how) => routes.mount(path, handler, how),
       ready: (check) => this.#ready.push({ name: plugin, check }),
     };
   }
 
   #provide<S extends keyof Services>(name: S, service: Services[S]): void {
-    if (this.#services.has(name)) throw new ConfigError(`two plugins provide the service '${name}'`);
-    this.#services.set(name, service);
+    if (this.#services[name]) throw new ConfigError(`two plugins provide the service '${name}'`);
+    this.#services[name] = service;
   }
 }
 

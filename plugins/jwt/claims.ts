@@ -29,6 +29,25 @@ function tokenIdOf(claims: Claims): { tokenId?: string } {
   return { tokenId: jti };
 }
 
+/** The trust domain of a SPIFFE ID (SPIFFE ID §2) as an issuer is named for it; undefined for any other subject. */
+function trustDomainOf(subject: unknown): string | undefined {
+  return typeof subject === 'string' ? /^spiffe:\/\/[a-z0-9._-]{1,255}(?=\/.)/.exec(subject)?.[0] : undefined;
+}
+
+/**
+ * Who says it issued a token: `iss`, or the trust domain of a JWT-SVID that has none (SPIFFE JWT-SVID §3).
+ * Unverified: it picks whose keys to verify with.
+ */
+export function issuerOf({ iss, sub }: Claims): string | undefined {
+  if (iss === undefined) return trustDomainOf(sub);
+  // An `iss` with the name of a trust domain would skip the look at the subject.
+  return typeof iss === 'string' && !iss.startsWith('spiffe://') ? iss : undefined;
+}
+
+function checkParty({ azp }: Claims, wanted: readonly string[] | undefined): void {
+  if (wanted && !wanted.some((party) => party === azp)) throw new TokenRefused('azp is not a configured one');
+}
+
 /** Checks the times and returns `exp`. */
 function expiryOf(claims: Claims, policy: IssuerPolicy, now: number): number {
   const exp = numericDate('exp', claims['exp']);
@@ -52,6 +71,7 @@ export function identityOf(claims: Claims, policy: IssuerPolicy, now: number): I
   if (Array.isArray(aud) && aud.some((item) => typeof item !== 'string')) {
     throw new TokenRefused('aud is not a list of texts');
   }
+  checkParty(claims, policy.azp);
   const exp = expiryOf(claims, policy, now);
   return {
     issuer: policy.issuer,

@@ -18,10 +18,15 @@ function bareType(value: unknown): string {
   return typeof value === 'string' ? value.toLowerCase().replace(/^application\//, '') : '';
 }
 
-function checkType(typ: unknown, wanted: string | undefined): void {
-  const good = wanted === undefined ? ['jwt', 'at+jwt'] : [bareType(wanted)];
+/** `JOSE` says no more than no `typ` (RFC 7515 §4.1.9); SPIFFE allows it (JWT-SVID §2.3). */
+const USUAL = ['JWT', 'at+jwt', 'JOSE'];
+
+function checkType(typ: unknown, wanted: readonly string[] | undefined): void {
   if (typ === undefined && wanted === undefined) return;
-  if (!good.includes(bareType(typ))) throw new TokenRefused(`typ is not ${wanted ?? 'JWT or at+jwt'}`);
+  const good = wanted ?? USUAL;
+  if (!good.some((name) => bareType(name) === bareType(typ))) {
+    throw new TokenRefused(`typ is not ${good.join(' or ')}`);
+  }
 }
 
 function keyId(kid: unknown): { kid?: string } {
@@ -38,7 +43,7 @@ function keyId(kid: unknown): { kid?: string } {
  */
 export function checkHeader(
   header: Readonly<Record<string, unknown>>,
-  policy: { readonly algorithms: readonly Algorithm[]; readonly typ?: string },
+  policy: { readonly algorithms: readonly Algorithm[]; readonly typ?: readonly string[] },
 ): KeyHint {
   const { typ, cty, kid } = header;
   for (const name of FORBIDDEN) {

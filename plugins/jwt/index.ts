@@ -1,46 +1,44 @@
 /** Tokens as passwords: verifies a JWT (RFC 7519) before PostgreSQL sees a byte and states who it is for. */
 import { GatewayError } from '../../core/index.ts';
-import type {
-  Disposer,
-  GatewayHandle,
-  Identity,
-  LoginSession,
-  Plugin,
-  TokenVerifier,
-} from '../../core/index.ts';
+import type { Disposer, GatewayHandle, Plugin, Session, TokenVerifier } from '../../core/index.ts';
 import { openIssuers } from './issuers.ts';
+import { mountOperatorRoutes } from './operator-routes.ts';
 import type { JwtOptions } from './options.ts';
 import { parsePolicy } from './policy.ts';
-import { KeysUnavailable, TokenRefused } from './refusal.ts';
+import { KeysUnavailable, TokenRefused, UNIFORM } from './refusal.ts';
 import type { Verified } from './remembered.ts';
+import { renewalChecks, SessionLives, UNCHANGED } from './renewal.ts';
+import { openRevoker } from './revoker.ts';
+import type { Revoker } from './revoker.ts';
 import { tokenVerifier } from './verify.ts';
 import type { Verify } from './verify.ts';
 
-export type { Algorithm, IssuerOptions, JwtOptions, KeysFrom, KeySetDocument } from './options.ts';
+export type {
+  Algorithm,
+  IssuerOptions,
+  JwtOptions,
+  KeysFrom,
+  KeySetDocument,
+  RevocationsOptions,
+} from './options.ts';
+export type { Revocation } from './revocation.ts';
+export type { RevocationChange, RevocationStore } from './revocation-store.ts';
 
-/** One text for whatever was wrong, PostgreSQL's own: clients learn nothing by trying. */
-const UNIFORM = 'password authentication failed';
-
-function refusal(error: unknown, message: string): unknown {
+function refusal(error: unknown, message: string, hint?: string): unknown {
   if (error instanceof KeysUnavailable) {
-    const hint = 'Try again in a moment.';
     return new GatewayError('cannot_connect_now', 'tokens cannot be verified at the moment', {
-      hint,
+      hint: hint ?? 'Try again in a moment.',
       cause: error,
     });
   }
-  return error instanceof TokenRefused
-    ? new GatewayError('invalid_password', message, { cause: error })
-    : error;
+  const more = hint === undefined ? { cause: error } : { hint, cause: error };
+  return error instanceof TokenRefused ? new GatewayError('invalid_password', message, more) : error;
 }
 
 type Own = 'identity' | 'rules';
 
-async function verifyFor(
-  session: LoginSession<never, Own>,
-  verify: Verify,
-  token: string,
-): Promise<Verified> {
+/** @throws TokenRefused and KeysUnavailable, which the operator has been told of */
+async function verifyFor(session: Session, verify: Verify, token: string): Promise<Verified> {
   try {
     return await verify(token, session.client.tls?.certificateSha256);
   } catch (error) {
@@ -48,13 +46,8 @@ async function verifyFor(
       const message = error instanceof TokenRefused ? 'token refused' : 'token not verifiable';
       session.log.warn({ reason: error.message, ...error.labels }, message);
     }
-    throw refusal(error, `${UNIFORM} for user "${session.startup.user}"`);
+    throw error;
   }
-}
-
-function endWithToken(session: LoginSession<never, Own>, identity: Identity): void {
-  const hint = 'Connect again with a fresh token as the password.';
-  session.endAt(identity.expiresAt, new GatewayError('admin_shutdown', 'the token has expired', { hint }));
 }
 
 function lent(verify: Verify): TokenVerifier {
@@ -71,29 +64,80 @@ function lent(verify: Verify): TokenVerifier {
   };
 }
 
+/** What a setup has made. */
+interface Running {
+  readonly verify: Verify;
+  readonly revoker: Revoker;
+}
+
+async function setUp(
+  policy: ReturnType<typeof parsePolicy>,
+  gateway: GatewayHandle,
+): Promise<Running & { readonly close: Disposer }> {
+  const { revoker, first, close: closeRevoker } = await openRevoker(policy, gateway);
+  try {
+    const { issuers, storesOf, close: closeIssuers } = await openIssuers(policy, gateway);
+    const verify = tokenVerifier(policy, issuers, (identity) => revoker.isRevoked(identity));
+    if (first) mountOperatorRoutes({ gateway, revoker, storesOf });
+    const close = async (): Promise<void> => {
+      await closeIssuers();
+      await closeRevoker();
+    };
+    return { verify, revoker, close };
+  } catch (error) {
+    await closeRevoker();
+    throw error;
+  }
+}
+
 /**
- * Verifies tokens and provides `identity` and `rules`, and the service `verifier` unless another `jwt` above does.
+ * Verifies tokens, provides `identity` and `rules`, ends sessions with their tokens, and lets them be renewed in band. Lends
+ * the services `verifier` and `revocations` unless another `jwt` above does.
  * @throws ConfigError that names the option, such as `jwt.issuers[0].jwks`
  * @example jwt({ issuers: [{ issuer: 'https://id.example', audience: 'postern', jwks: 'https://id.example/jwks.json' }] })
  */
 export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt'> {
   const policy = parsePolicy(options);
-  let verify: Verify = () => Promise.reject(new Error('jwt: setup has not run'));
+  const lives = new SessionLives(policy.expiry);
+  let state: Running | undefined;
+  const running = (): Running => {
+    if (!state) throw new Error('jwt: setup has not run');
+    return state;
+  };
   return {
     name: 'jwt',
     provides: ['identity', 'rules'],
+    checks: renewalChecks(() => running().revoker),
+    inBand: {
+      async 'postern.token'(session, token) {
+        const { verify, revoker } = running();
+        try {
+          await lives.renew(session, await verifyFor(session, verify, token));
+        } catch (error) {
+          throw refusal(error, 'the token is not good', UNCHANGED);
+        }
+        // Other plugins' checks take their time.
+        revoker.endIfRevoked(session);
+        session.log.info({ until: session.facts.identity.expiresAt }, 'token renewed');
+      },
+    },
     async setup(gateway: GatewayHandle): Promise<Disposer> {
-      const { issuers, close } = await openIssuers(policy, gateway);
-      verify = tokenVerifier(policy, issuers);
+      const { close, ...made } = await setUp(policy, gateway);
+      state = made;
       // Of several, each for its own listeners, the first one vouches for operators.
-      if (!gateway.service('verifier')) gateway.provide('verifier', lent(verify));
+      if (!gateway.service('verifier')) gateway.provide('verifier', lent(made.verify));
       return close;
     },
     async onAuth(session) {
-      const { identity, rules } = await verifyFor(session, verify, await session.token());
-      session.establish('identity', identity);
-      session.establish('rules', rules);
-      endWithToken(session, identity);
+      const token = await session.token();
+      try {
+        const { identity, rules } = await verifyFor(session, running().verify, token);
+        session.establish('identity', identity);
+        session.establish('rules', rules);
+        lives.begin(session, identity);
+      } catch (error) {
+        throw refusal(error, `${UNIFORM} for user "${session.startup.user}"`);
+      }
     },
   };
 }

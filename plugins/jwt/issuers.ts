@@ -1,6 +1,8 @@
 /** The configured issuers with their key stores: made once, kept over reloads, let go at the end. */
+import path from 'node:path';
 import { ConfigError } from '../../core/index.ts';
 import type { Disposer, GatewayHandle } from '../../core/index.ts';
+import { KeyCache, openCacheFolder } from './key-cache.ts';
 import { keySource } from './key-source.ts';
 import type { KeySource } from './key-source.ts';
 import { KeyStore } from './key-store.ts';
@@ -12,24 +14,35 @@ export interface OpenIssuers {
   readonly issuers: ReadonlyMap<string, KnownIssuer>;
   /** Stops the stores' background work. */
   readonly close: Disposer;
+  /** Every store of this issuer that a session may still meet, those of earlier configs as well. */
+  readonly storesOf: (issuer: string) => readonly KeyStore[];
 }
 
-function storeFor(policy: IssuerPolicy, source: KeySource, gateway: GatewayHandle): KeyStore {
+function storeFor(
+  policy: IssuerPolicy,
+  source: KeySource,
+  gateway: GatewayHandle,
+  folder?: string,
+): KeyStore {
   const { issuer, maxStaleMs } = policy;
-  const create = () => new KeyStore({ issuer, source, maxStaleMs });
+  const remote = source.kind === 'url' || source.kind === 'discovery';
+  const cache = folder !== undefined && remote ? new KeyCache(folder, issuer, source.id ?? '') : undefined;
+  const create = () => new KeyStore({ issuer, source, maxStaleMs, cache });
   // A reload must not throw good keys away while the issuer is down.
   return source.id === undefined
     ? create()
-    : gateway.keep(`keys ${issuer} ${maxStaleMs} ${source.id}`, create);
+    : gateway.keep(`keys ${issuer} ${maxStaleMs} ${folder ?? ''} ${source.id}`, create);
 }
 
 async function open(
-  path: string,
+  place: string,
   policy: IssuerPolicy,
   gateway: GatewayHandle,
+  folder?: string,
 ): Promise<[KnownIssuer, Disposer]> {
-  const source = keySource(policy.jwks, gateway.directory, policy.ca);
-  const store = storeFor(policy, source, gateway);
+  const source = keySource(policy, gateway.directory);
+  const store = storeFor(policy, source, gateway, folder);
+  await store.seed(gateway.log);
   const close = store.open(gateway.log);
   gateway.ready(() => store.problem());
   const local = source.kind === 'file' || source.kind === 'inline';
@@ -37,16 +50,19 @@ async function open(
   const problem = local ? store.problem() : undefined;
   if (problem !== undefined) {
     await close();
-    throw new ConfigError(`${path}.jwks: ${problem}`);
+    throw new ConfigError(`${place}.jwks: ${problem}`);
   }
   return [{ policy, store }, close];
 }
 
 /**
  * Opens a store per issuer: files are read before this returns, URLs in the background.
- * @throws ConfigError if a file cannot be read or has no usable key
+ * @throws ConfigError if a file cannot be read or has no usable key, or the folder of kept keys cannot be used
  */
 export async function openIssuers(policy: Policy, gateway: GatewayHandle): Promise<OpenIssuers> {
+  const folder = policy.cache === undefined ? undefined : path.resolve(gateway.directory, policy.cache);
+  if (folder !== undefined) await openCacheFolder(folder);
+  const all = gateway.keep('open key stores', () => new Map<KeyStore, number>());
   const issuers = new Map<string, KnownIssuer>();
   const closers: Disposer[] = [];
   const close = async () => {
@@ -54,13 +70,23 @@ export async function openIssuers(policy: Policy, gateway: GatewayHandle): Promi
   };
   for (const [index, item] of [...policy.issuers.values()].entries()) {
     try {
-      const [known, closer] = await open(`jwt.issuers[${index}]`, item, gateway);
+      const [known, closer] = await open(`jwt.issuers[${index}]`, item, gateway, folder);
       issuers.set(item.issuer, known);
-      closers.push(closer);
+      closers.push(closer, counted(all, known.store));
     } catch (error) {
       await close();
       throw error;
     }
   }
-  return { issuers, close };
+  return { issuers, close, storesOf: (issuer) => [...all.keys()].filter((store) => store.issuer === issuer) };
+}
+
+/** One more user of the store; the function that it returns takes that back. */
+function counted(all: Map<KeyStore, number>, store: KeyStore): Disposer {
+  all.set(store, (all.get(store) ?? 0) + 1);
+  return () => {
+    const left = (all.get(store) ?? 1) - 1;
+    if (left > 0) all.set(store, left);
+    else all.delete(store);
+  };
 }

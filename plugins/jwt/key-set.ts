@@ -31,14 +31,16 @@ export interface KeySet {
 type Jwk = Readonly<Record<string, unknown>>;
 
 /** Members that say what a public key is; all others, private parts and certificates among them, are left behind. */
-const PUBLIC = ['kty', 'kid', 'use', 'key_ops', 'alg', 'crv', 'x', 'y', 'n', 'e'] as const;
+const PUBLIC = ['kty', 'kid', 'key_ops', 'alg', 'crv', 'x', 'y', 'n', 'e'] as const;
+/** Values of `use` for signatures (RFC 7517 §4.2; SPIFFE Trust Domain and Bundle §4.2.2). */
+const SIGNING: readonly unknown[] = [undefined, 'sig', 'jwt-svid'];
 
 /** Why a key cannot be used; undefined if it can. Foreign keys are normal in a set: encryption keys, new key types. */
 function unusable(jwk: Jwk): string | undefined {
   const { kty, use, key_ops: operations, alg, kid } = jwk;
   if ('d' in jwk || 'k' in jwk) return 'private or secret';
   if (kid !== undefined && typeof kid !== 'string') return 'kid is not a text';
-  if (use !== undefined && use !== 'sig') return 'not for signatures';
+  if (!SIGNING.includes(use)) return 'not for signatures';
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
     return 'not for signatures';
   }

@@ -1,6 +1,7 @@
-/** The four places keys come from, each with the pace at which it may be asked. */
+/** The five places keys come from, each with the pace at which it may be asked. */
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { discoverKeys, parseDocument } from './discovery.ts';
 import { download, MAX_DOCUMENT_BYTES } from './download.ts';
 import type { KeysFrom } from './options.ts';
 
@@ -18,7 +19,7 @@ export interface Pace {
 
 /** One place keys come from. */
 export interface KeySource {
-  readonly kind: 'url' | 'file' | 'inline' | 'function';
+  readonly kind: 'url' | 'discovery' | 'file' | 'inline' | 'function';
   /** Equal ids are the same place; absent where that cannot be told. */
   readonly id?: string;
   readonly pace: Pace;
@@ -40,10 +41,22 @@ function fromUrl(url: URL, ca: string | undefined): KeySource {
     pace: URL_PACE,
     // The authorities are read each time, so they can be renewed in place as well.
     load: async (signal) => {
-      const bytes = await download(url, signal, ca === undefined ? undefined : await readFile(ca));
-      return parse(bytes.toString('utf8'));
+      return parseDocument(await download(url, signal, await authorities(ca)));
     },
   };
+}
+
+function fromDiscovery(issuer: string, ca: string | undefined): KeySource {
+  return {
+    kind: 'discovery',
+    id: `discovery ${ca ?? ''}`,
+    pace: URL_PACE,
+    load: async (signal) => discoverKeys(issuer, signal, await authorities(ca)),
+  };
+}
+
+async function authorities(ca: string | undefined): Promise<Buffer | undefined> {
+  return ca === undefined ? undefined : readFile(ca);
 }
 
 function fromFile(file: string): KeySource {
@@ -54,26 +67,28 @@ function fromFile(file: string): KeySource {
     load: async (signal) => {
       const { size } = await stat(file);
       if (size > MAX_DOCUMENT_BYTES) throw new Error(`the file is longer than ${MAX_DOCUMENT_BYTES} bytes`);
-      return parse(await readFile(file, { encoding: 'utf8', signal }));
+      return parseDocument(await readFile(file, { signal }));
     },
   };
 }
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // The parser's own message would quote the text.
-    throw new Error('not JSON');
-  }
+/** What {@link keySource} looks at. */
+export interface KeySourceOptions {
+  readonly issuer: string;
+  /** Default: discovery. */
+  readonly jwks?: KeysFrom | undefined;
+  /** Default: the system's authorities. */
+  readonly ca?: string | undefined;
 }
 
-/** Finds the source an option means. Relative files start at `directory`. */
-export function keySource(from: KeysFrom, directory: string, ca?: string): KeySource {
+/** Finds the source an issuer's options mean. Relative files start at `directory`. */
+export function keySource({ issuer, jwks: from, ca }: KeySourceOptions, directory: string): KeySource {
+  const authority = ca === undefined ? undefined : path.resolve(directory, ca);
+  if (from === undefined) return fromDiscovery(issuer, authority);
   if (typeof from === 'function') {
     return { kind: 'function', pace: FUNCTION_PACE, load: async () => from() };
   }
   if (typeof from !== 'string') return { kind: 'inline', pace: NEVER, load: () => Promise.resolve(from) };
   if (!/^https?:\/\//i.test(from)) return fromFile(path.resolve(directory, from));
-  return fromUrl(new URL(from), ca === undefined ? undefined : path.resolve(directory, ca));
+  return fromUrl(new URL(from), authority);
 }

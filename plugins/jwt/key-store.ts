@@ -2,13 +2,13 @@
 import type { CryptoKey } from 'jose';
 import type { Disposer, Logger } from '../../core/index.ts';
 import type { KeyHint } from './header.ts';
+import type { KeyCache } from './key-cache.ts';
 import type { KeySet } from './key-set.ts';
 import { parseKeySet } from './key-set.ts';
 import type { KeySource } from './key-source.ts';
+import { ask, reasonOf } from './question.ts';
 import { KeysUnavailable, TokenRefused } from './refusal.ts';
 
-/** How long one question to a source may take, in milliseconds. */
-const LOAD_MS = 5_000;
 /** How long a login waits for a question whose answer it could do without, in milliseconds. */
 const PATIENCE_MS = 2_000;
 /** Longest pause between questions while there is no set, in milliseconds. */
@@ -27,14 +27,21 @@ export interface KeyStoreOptions {
   readonly source: KeySource;
   /** How long the last good set serves without a good answer, in milliseconds. */
   readonly maxStaleMs: number;
+  /** Where the last good set is kept for the next start. Default: nowhere. */
+  readonly cache?: KeyCache | undefined;
 }
 
 /** The keys of one issuer. Ages are measured by the monotonic clock: a clock set back must not keep keys fresh. */
 export class KeyStore {
-  readonly #issuer: string;
+  readonly issuer: string;
+  readonly #cache: KeyCache | undefined;
   readonly #source: KeySource;
   readonly #maxStaleMs: number;
   #set: KeySet | undefined;
+  /** The set is from the last run, and the issuer has not been heard yet. */
+  #seeded = false;
+  /** Counts purges: what was asked before one is not believed after it. */
+  #purges = 0;
   #goodAt = -Infinity;
   #triedAt = -Infinity;
   #failures = 0;
@@ -45,8 +52,9 @@ export class KeyStore {
   #abort = new AbortController();
   #log: Logger | undefined;
 
-  constructor({ issuer, source, maxStaleMs }: KeyStoreOptions) {
-    this.#issuer = issuer;
+  constructor({ issuer, source, maxStaleMs, cache }: KeyStoreOptions) {
+    this.issuer = issuer;
+    this.#cache = cache;
     this.#source = source;
     this.#maxStaleMs = maxStaleMs;
   }
@@ -74,9 +82,42 @@ export class KeyStore {
     return this.#flight;
   }
 
+  /** Takes the set of the last run, if there is one and the issuer has not been asked: before {@link open}. Never rejects. */
+  async seed(log: Logger): Promise<void> {
+    if (this.#set || this.#users > 0) return;
+    try {
+      const kept = await this.#cache?.load();
+      if (!kept || kept.ageMs > this.#maxStaleMs) return;
+      this.#set = kept.set;
+      this.#seeded = true;
+      this.#goodAt = performance.now() - kept.ageMs;
+      log.info(
+        { issuer: this.issuer, keys: kept.set.size, age_s: Math.round(kept.ageMs / 1_000) },
+        'kept key set loaded',
+      );
+    } catch (error) {
+      log.warn({ issuer: this.issuer, reason: reasonOf(error) }, 'kept key set not used');
+    }
+  }
+
+  /**
+   * Drops the keys now, those on disk as well, and with them every token that was verified by them; then asks anew.
+   * Resolves with the answer: `problem` tells.
+   */
+  async purge(): Promise<void> {
+    this.#purges++;
+    this.#set = undefined;
+    this.#goodAt = -Infinity;
+    this.#failure = 'dropped by an operator';
+    const under = this.#flight;
+    const forgotten = this.#cache?.forget().catch((error: unknown) => this.#cacheFailed(error));
+    await Promise.all([under, forgotten]);
+    await this.refresh();
+  }
+
   /** Why there are no keys to verify with; undefined while there are. */
   problem(): string | undefined {
-    return this.#usable() ? undefined : `no keys of issuer ${this.#issuer}: ${this.#failure}`;
+    return this.#usable() ? undefined : `no keys of issuer ${this.issuer}: ${this.#failure}`;
   }
 
   /** The set in use. @throws KeysUnavailable */
@@ -84,6 +125,8 @@ export class KeyStore {
     const { wait } = this.#source.pace;
     if (performance.now() - this.#triedAt >= wait) await this.#look();
     else if (!this.#usable() && this.#flight) await this.#flight;
+    // Whoever is up may say that a kept key is withdrawn.
+    else if (this.#seeded && this.#flight) await this.#look();
     const set = this.#usable();
     if (!set) throw new KeysUnavailable(this.#failure);
     return set;
@@ -129,29 +172,14 @@ export class KeyStore {
 
   async #ask(): Promise<void> {
     this.#triedAt = performance.now();
+    const purges = this.#purges;
     try {
-      this.#accept(parseKeySet(await this.#load()));
+      const set = parseKeySet(await ask(this.#source, this.#abort.signal));
+      if (purges === this.#purges) this.#accept(set);
     } catch (error) {
       this.#failures++;
-      this.#failure = reason(error);
-      this.#log?.warn({ issuer: this.#issuer, reason: this.#failure }, 'key set not refreshed');
-    }
-  }
-
-  async #load(): Promise<unknown> {
-    const limit = new AbortController();
-    const stop = () => {
-      limit.abort(this.#abort.signal.reason);
-    };
-    this.#abort.signal.addEventListener('abort', stop);
-    const timer = setTimeout(() => {
-      limit.abort(new Error(`no answer within ${LOAD_MS / 1_000} s`));
-    }, LOAD_MS);
-    try {
-      return await abortable(this.#source.load(limit.signal), limit.signal);
-    } finally {
-      clearTimeout(timer);
-      this.#abort.signal.removeEventListener('abort', stop);
+      this.#failure = reasonOf(error);
+      this.#log?.warn({ issuer: this.issuer, reason: this.#failure }, 'key set not refreshed');
     }
   }
 
@@ -159,10 +187,16 @@ export class KeyStore {
     this.#goodAt = performance.now();
     this.#failures = 0;
     this.#failure = 'too old';
+    this.#seeded = false;
+    this.#cache?.save(set).catch((error: unknown) => this.#cacheFailed(error));
     // An equal set stays the same object: what was verified with it stays verified.
     if (set.text === this.#set?.text) return;
     this.#set = set;
-    this.#log?.info({ issuer: this.#issuer, keys: set.size }, 'key set loaded');
+    this.#log?.info({ issuer: this.issuer, keys: set.size }, 'key set loaded');
+  }
+
+  #cacheFailed(error: unknown): void {
+    this.#log?.warn({ issuer: this.issuer, reason: reasonOf(error) }, 'key set not kept on disk');
   }
 
   #schedule(): void {
@@ -180,20 +214,4 @@ export class KeyStore {
     if (!this.#usable()) return Math.min(retry * doubled, LONGEST_RETRY_MS);
     return Math.min(Math.max(unknown, retry) * doubled, refresh);
   }
-}
-
-function reason(error: unknown): string {
-  if (!(error instanceof Error)) return 'failed';
-  // Connecting to several addresses fails with an error that has a code and no message.
-  return error.message || ('code' in error && String(error.code)) || error.name;
-}
-
-/** Rejects when the signal aborts, for work that does not listen to it. */
-function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => {
-      reject(signal.reason as Error);
-    });
-    work.then(resolve, reject);
-  });
 }

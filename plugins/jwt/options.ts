@@ -1,5 +1,6 @@
 /** What `jwt()` may be told. A reload applies every option here. */
 import type { Duration, MaybePromise } from '../../core/index.ts';
+import type { RevocationStore } from './revocation-store.ts';
 
 /** Every signature algorithm accepted: asymmetric ones only (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2). */
 export const ALGORITHMS = [
@@ -42,17 +43,25 @@ export interface IssuerOptions {
   readonly issuer: string;
   /** The token's `aud` must contain one of these (RFC 7519 §4.1.3). */
   readonly audience: string | readonly string[];
-  readonly jwks: KeysFrom;
-  /** PEM file of the authorities that certify an https `jwks`, relative to the config file. Default: the system's. */
+  /** Default: where the issuer says, see `discovery`. */
+  readonly jwks?: KeysFrom;
+  /**
+   * The keys are where the document at `<issuer>/.well-known/openid-configuration` says (OpenID Connect Discovery 1.0 §4).
+   * Default: true without `jwks`, else false.
+   */
+  readonly discovery?: boolean;
+  /** PEM file of the authorities that certify an https issuer or `jwks`, relative to the config file. Default: the system's. */
   readonly ca?: string;
+  /** The token's `azp`, the client it was issued to, must be one of these (OpenID Connect Core 1.0 §2). Default: not looked at. */
+  readonly azp?: string | readonly string[];
   /** Default: every one of {@link ALGORITHMS}. */
   readonly algorithms?: readonly Algorithm[];
   /** How far a token's `nbf` and `iat` may be ahead of this clock; `exp` gets no grace. At most 60 s. Default `'5s'`. */
   readonly clockTolerance?: Duration;
   /** Longest `exp - iat`, or `exp` minus now where a token has no `iat`. Default `'24h'`. */
   readonly maxLifetime?: Duration;
-  /** The header's `typ`, say `'at+jwt'` (RFC 9068 §2.1). Default: `JWT`, `at+jwt` or none. */
-  readonly typ?: string;
+  /** The header's `typ`, or a list of them, say `'at+jwt'` (RFC 9068 §2.1). Default: `JWT`, `at+jwt`, `JOSE` or none. */
+  readonly typ?: string | readonly string[];
   /** Claims a token must have besides `iss`, `aud`, `exp` and `sub`. Default none. */
   readonly requiredClaims?: readonly string[];
   /** How long the last good keys serve while the issuer is unreachable: also how long a withdrawn key may live. Default `'24h'`. */
@@ -67,4 +76,31 @@ export interface JwtOptions {
   readonly rulesClaim?: string;
   /** Longest token in bytes; at most 65536. Default 16384. */
   readonly maxTokenBytes?: number;
+  /**
+   * Folder, relative to the config file, where the last good keys of each issuer are kept for a start while the issuer is
+   * down. Nobody but the gateway's user may be able to write there. Default: they are kept in memory only.
+   */
+  readonly cache?: string;
+  /** At the token's `exp`: end the session at once, or let an open transaction finish within `grace`. Default `'end'`. */
+  readonly onExpiry?: 'end' | 'finish-transaction';
+  /** How long a transaction may go on beyond `exp` with `'finish-transaction'`; at most an hour. Default `'30s'`. */
+  readonly grace?: Duration;
+  /** How long before `exp` the client gets a NOTICE; `'0s'` for none. Default `'60s'`. */
+  readonly notice?: Duration;
+  /** How people get a fresh token: said in the notice and at the end. Default: only how to present one. */
+  readonly hint?: string;
+  /** Where it is kept which tokens are good no longer. Default: in memory. */
+  readonly revocations?: RevocationsOptions;
+}
+
+/** Where revocations are kept. */
+export interface RevocationsOptions {
+  /** File of one gateway process, relative to the config file, that a restart reads again. Default: in memory, so a restart forgets. */
+  readonly file?: string;
+  /** Another place, for instance one that many gateways share; excludes `file`. Default: `file`, or none. */
+  readonly store?: RevocationStore;
+  /** Start although the file or store cannot be read: revoked tokens would be accepted until it can. Default false. */
+  readonly failOpen?: boolean;
+  /** Most revocations at a time; more are refused, none is forgotten for them. Default 100000. */
+  readonly limit?: number;
 }

@@ -1,21 +1,29 @@
 /** The options of `jwt()`, checked once at boot and turned into what verification needs. */
-import { ConfigError, milliseconds } from '../../core/index.ts';
+import { parseExpiry } from './expiry.ts';
+import type { ExpiryPolicy } from './expiry.ts';
 import { parseKeySet } from './key-set.ts';
+import { unfit } from './key-url.ts';
+import { bad, checkNames, duration, flag, text, textOrTexts, texts, whole } from './option-readers.ts';
 import { ALGORITHMS } from './options.ts';
 import type { Algorithm, IssuerOptions, JwtOptions, KeysFrom } from './options.ts';
+import { parseRevocations } from './revocation-policy.ts';
+import type { RevocationPolicy } from './revocation-policy.ts';
 
 /** What is asked of the tokens of one issuer. */
 export interface IssuerPolicy {
   readonly issuer: string;
   readonly audience: readonly string[];
-  readonly jwks: KeysFrom;
+  /** Absent: by discovery. */
+  readonly jwks?: KeysFrom;
   readonly ca?: string;
+  /** The token's `azp` must be one of these; absent: it is not looked at. */
+  readonly azp?: readonly string[];
   readonly algorithms: readonly Algorithm[];
   /** In seconds, as the claims are. */
   readonly clockTolerance: number;
   /** In seconds, as the claims are. */
   readonly maxLifetime: number;
-  readonly typ?: string;
+  readonly typ?: readonly string[];
   readonly requiredClaims: readonly string[];
   readonly maxStaleMs: number;
 }
@@ -26,13 +34,19 @@ export interface Policy {
   readonly issuers: ReadonlyMap<string, IssuerPolicy>;
   readonly rulesClaim: string;
   readonly maxTokenBytes: number;
+  /** The folder of kept key sets, as it stands in the config. */
+  readonly cache?: string;
+  readonly expiry: ExpiryPolicy;
+  readonly revocations: RevocationPolicy;
 }
 
 const ISSUER_OPTIONS = [
   'issuer',
   'audience',
   'jwks',
+  'discovery',
   'ca',
+  'azp',
   'algorithms',
   'clockTolerance',
   'maxLifetime',
@@ -40,36 +54,6 @@ const ISSUER_OPTIONS = [
   'requiredClaims',
   'maxStale',
 ];
-
-function bad(path: string, why: string): never {
-  throw new ConfigError(`${path}: ${why}`);
-}
-
-function checkNames(path: string, value: unknown, known: readonly string[]): void {
-  if (typeof value !== 'object' || value === null) bad(path, 'an object is needed');
-  const stranger = Object.keys(value).find((name) => !known.includes(name));
-  if (stranger !== undefined) bad(`${path}.${stranger}`, `no such option; there are ${known.join(', ')}`);
-}
-
-function text(path: string, value: unknown): string {
-  return typeof value === 'string' && value !== '' ? value : bad(path, 'a text is needed');
-}
-
-function texts(path: string, value: unknown): readonly string[] {
-  if (!Array.isArray(value) || value.length === 0) bad(path, 'a list with at least one text is needed');
-  return value.map((item: unknown, index) => text(`${path}[${index}]`, item));
-}
-
-function duration(path: string, value: unknown, fallback: string, atMost = Infinity): number {
-  const given = value === undefined ? fallback : text(path, value);
-  let span: number;
-  try {
-    span = milliseconds(given);
-  } catch (error) {
-    return bad(path, error instanceof Error ? error.message : 'not a duration');
-  }
-  return span <= atMost ? span : bad(path, `at most ${atMost / 1_000} s`);
-}
 
 function algorithms(path: string, value: unknown): readonly Algorithm[] {
   if (value === undefined) return ALGORITHMS;
@@ -79,16 +63,23 @@ function algorithms(path: string, value: unknown): readonly Algorithm[] {
   });
 }
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
-
 function checkUrl(path: string, address: string): void {
-  const url = URL.canParse(address) ? new URL(address) : bad(path, `"${address}" is not a URL`);
-  if (url.username !== '' || url.password !== '') bad(path, 'a URL may not carry a user name or password');
-  if (url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname))) return;
-  bad(
-    path,
-    `"${url.protocol}//${url.host}" is not https: who can change the keys on the way can mint tokens`,
-  );
+  const why = unfit(address);
+  if (why !== undefined) bad(path, why);
+}
+
+/** Without `jwks` the issuer itself has to say where its keys are. */
+function checkDiscovery(path: string, { issuer, jwks, discovery }: IssuerOptions): void {
+  if (jwks !== undefined) {
+    if (flag(`${path}.discovery`, discovery))
+      bad(`${path}.discovery`, 'jwks and discovery exclude each other');
+    return;
+  }
+  if (discovery !== undefined && !flag(`${path}.discovery`, discovery))
+    bad(`${path}.jwks`, 'is needed without discovery');
+  const why = issuer.startsWith('spiffe://') ? 'it is a trust domain' : unfit(issuer);
+  if (why !== undefined) bad(`${path}.jwks`, `is needed, because the issuer cannot be asked: ${why}`);
+  if (/[?#]/.test(issuer)) bad(`${path}.jwks`, 'is needed, because the issuer has a query or fragment');
 }
 
 function keysFrom(path: string, value: KeysFrom): KeysFrom {
@@ -108,32 +99,39 @@ function keysFrom(path: string, value: KeysFrom): KeysFrom {
 
 function issuerPolicy(path: string, options: IssuerOptions): IssuerPolicy {
   checkNames(path, options, ISSUER_OPTIONS);
-  const { audience, ca, typ, requiredClaims } = options;
+  const { audience, jwks, ca, azp, typ, requiredClaims } = options;
+  const issuer = text(`${path}.issuer`, options.issuer);
+  checkDiscovery(path, options);
   return {
-    issuer: text(`${path}.issuer`, options.issuer),
-    audience: Array.isArray(audience)
-      ? texts(`${path}.audience`, audience)
-      : [text(`${path}.audience`, audience)],
-    jwks: keysFrom(`${path}.jwks`, options.jwks),
+    issuer,
+    audience: textOrTexts(`${path}.audience`, audience),
+    ...(jwks === undefined ? {} : { jwks: keysFrom(`${path}.jwks`, jwks) }),
+    ...(azp === undefined ? {} : { azp: textOrTexts(`${path}.azp`, azp) }),
     ...(ca === undefined ? {} : { ca: text(`${path}.ca`, ca) }),
     algorithms: algorithms(`${path}.algorithms`, options.algorithms),
     clockTolerance: duration(`${path}.clockTolerance`, options.clockTolerance, '5s', 60_000) / 1_000,
     maxLifetime: duration(`${path}.maxLifetime`, options.maxLifetime, '24h') / 1_000,
-    ...(typ === undefined ? {} : { typ: text(`${path}.typ`, typ) }),
+    ...(typ === undefined ? {} : { typ: textOrTexts(`${path}.typ`, typ) }),
     requiredClaims: requiredClaims === undefined ? [] : texts(`${path}.requiredClaims`, requiredClaims),
     maxStaleMs: duration(`${path}.maxStale`, options.maxStale, '24h'),
   };
 }
 
-function tokenBytes(path: string, value: unknown): number {
-  if (value === undefined) return 16_384;
-  const fits = typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= 65_536;
-  return fits ? value : bad(path, 'a whole number of bytes from 1 to 65536 is needed');
-}
+const OPTIONS = [
+  'issuers',
+  'rulesClaim',
+  'maxTokenBytes',
+  'cache',
+  'onExpiry',
+  'grace',
+  'notice',
+  'hint',
+  'revocations',
+];
 
 /** Checks the options. @throws ConfigError that names the option's path, such as `jwt.issuers[0].jwks` */
 export function parsePolicy(options: JwtOptions): Policy {
-  checkNames('jwt', options, ['issuers', 'rulesClaim', 'maxTokenBytes']);
+  checkNames('jwt', options, OPTIONS);
   if (!Array.isArray(options.issuers) || options.issuers.length === 0) {
     bad('jwt.issuers', 'a list with at least one issuer is needed');
   }
@@ -146,6 +144,9 @@ export function parsePolicy(options: JwtOptions): Policy {
   return {
     issuers,
     rulesClaim: options.rulesClaim === undefined ? 'postern' : text('jwt.rulesClaim', options.rulesClaim),
-    maxTokenBytes: tokenBytes('jwt.maxTokenBytes', options.maxTokenBytes),
+    maxTokenBytes: whole('jwt.maxTokenBytes', options.maxTokenBytes, 16_384, 65_536, 'bytes'),
+    ...(options.cache === undefined ? {} : { cache: text('jwt.cache', options.cache) }),
+    expiry: parseExpiry(options),
+    revocations: parseRevocations(options.revocations),
   };
 }

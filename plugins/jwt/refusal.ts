@@ -1,5 +1,8 @@
 /** Why a token is not accepted: for the operator only, since a client gets one uniform text whatever was wrong. */
 
+/** One text for whatever was wrong at a login, PostgreSQL's own: clients learn nothing by trying. */
+export const UNIFORM = 'password authentication failed';
+
 /** What a token says about itself, unverified and shortened: enough to find it, never the token. */
 export interface TokenLabels {
   readonly kid?: string;

@@ -1,8 +1,9 @@
 /** The way of a token from text to identity: what is cheap to refuse is refused before jose sees it. */
 import { errors, jwtVerify } from 'jose';
 import type { JWTPayload } from 'jose';
+import type { Identity } from '../../core/index.ts';
 import { checkBinding } from './binding.ts';
-import { identityOf } from './claims.ts';
+import { identityOf, issuerOf } from './claims.ts';
 import { parseCompact } from './compact.ts';
 import type { CompactToken } from './compact.ts';
 import { checkHeader } from './header.ts';
@@ -44,7 +45,8 @@ async function verifySignature(token: string, found: Found, policy: IssuerPolicy
   for (const key of found.keys) {
     try {
       const { payload } = await jwtVerify(token, key, {
-        issuer: policy.issuer,
+        // A JWT-SVID has none.
+        ...(policy.issuer.startsWith('spiffe://') ? {} : { issuer: policy.issuer }),
         audience: [...policy.audience],
         algorithms: [...policy.algorithms],
         // Without exp here jose accepts a token that never expires.
@@ -76,20 +78,24 @@ function freeze<T>(value: T): T {
   return value;
 }
 
-/** Makes the verifier of a policy. */
-export function tokenVerifier(policy: Policy, issuers: ReadonlyMap<string, KnownIssuer>): Verify {
+/** Makes the verifier of a policy. A token that `isRevoked` is refused, however well it is remembered. */
+export function tokenVerifier(
+  policy: Policy,
+  issuers: ReadonlyMap<string, KnownIssuer>,
+  isRevoked: (identity: Identity) => boolean,
+): Verify {
   const remembered = new RememberedTokens();
 
-  function issuerOf(token: CompactToken): KnownIssuer {
-    const { iss } = token.claims;
+  function issuerFor(token: CompactToken): KnownIssuer {
+    const issuer = issuerOf(token.claims);
     // Chosen before any key is looked for: a key of one issuer can never vouch for another.
-    const known = typeof iss === 'string' ? issuers.get(iss) : undefined;
+    const known = issuer === undefined ? undefined : issuers.get(issuer);
     if (!known) throw new TokenRefused('iss is not a configured issuer');
     return known;
   }
 
   async function verifyParsed(text: string, token: CompactToken): Promise<Verified> {
-    const { policy: asked, store } = issuerOf(token);
+    const { policy: asked, store } = issuerFor(token);
     const found = await store.find(checkHeader(token.header, asked));
     const claims = await verifySignature(text, found, asked);
     const identity = identityOf(claims, asked, Date.now() / 1_000);
@@ -109,6 +115,7 @@ export function tokenVerifier(policy: Policy, issuers: ReadonlyMap<string, Known
     try {
       const verified = known ?? (await verifyParsed(text, token));
       checkBinding(verified.identity.claims['cnf'], certificateSha256);
+      if (isRevoked(verified.identity)) throw new TokenRefused('revoked');
       return verified;
     } catch (error) {
       throw labelled(error, labelsOf(token.header, token.claims));

@@ -4,7 +4,7 @@ import { keySource } from '../../plugins/jwt/key-source.ts';
 import type { Pace } from '../../plugins/jwt/key-source.ts';
 import { KeyStore } from '../../plugins/jwt/key-store.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
-import type { IssuerOptions } from '../../plugins/jwt/index.ts';
+import type { IssuerOptions, KeysFrom } from '../../plugins/jwt/index.ts';
 import { issuer } from '../support/token.ts';
 import { host } from './gateway.ts';
 import type { Kept, PluginHost } from './gateway.ts';
@@ -24,7 +24,7 @@ export const silent = { info() {}, warn() {}, error() {} };
 
 /** A store at the pace of its source, unless given another; not open yet. */
 export function keyStore(url: string, pace: Partial<Pace> = {}, maxStaleMs = 60_000): KeyStore {
-  const source = keySource(url, '/');
+  const source = keySource({ issuer: good.issuer, jwks: url }, '/');
   return new KeyStore({
     issuer: good.issuer,
     source: { ...source, pace: { ...source.pace, ...pace } },
@@ -41,7 +41,7 @@ export function openStore(...how: Parameters<typeof keyStore>): KeyStore {
 
 /** The jwt plugin with one issuer, at its real pace, until the test ends. */
 export async function jwtGateway(
-  jwks: IssuerOptions['jwks'],
+  jwks: KeysFrom,
   more: { readonly options?: Partial<IssuerOptions>; readonly directory?: string; readonly kept?: Kept } = {},
 ): Promise<PluginHost> {
   const plugin = jwt({ issuers: [{ ...good.options, jwks, ...more.options }] });

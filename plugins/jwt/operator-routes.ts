@@ -1,0 +1,118 @@
+/** What operators do over HTTP: see, add and take back revocations, and drop an issuer's keys. */
+import { GatewayError } from '../../core/index.ts';
+import type { GatewayHandle } from '../../core/index.ts';
+import type { KeyStore } from './key-store.ts';
+import { ListFull } from './revocation-list.ts';
+import type { Revoker } from './revoker.ts';
+
+/** What the routes work on. */
+export interface OperatorRoutesOptions {
+  readonly gateway: GatewayHandle;
+  readonly revoker: Revoker;
+  readonly storesOf: (issuer: string) => readonly KeyStore[];
+}
+
+/** Longest body, in characters. */
+const MAX_BODY = 16_384;
+
+const no = (status: number, error: string): Response => Response.json({ error }, { status });
+
+async function bodyOf(request: Request): Promise<unknown> {
+  let text = '';
+  const decoder = new TextDecoder();
+  for await (const chunk of request.body ?? []) {
+    text += decoder.decode(chunk as Uint8Array, { stream: true });
+    if (text.length > MAX_BODY) throw new GatewayError('invalid_parameter_value', 'the body is too long');
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new GatewayError('invalid_parameter_value', 'the body is not JSON');
+  }
+}
+
+/** Who does it: the admin listener let nobody but an operator get here. */
+async function actorOf(request: Request, gateway: GatewayHandle): Promise<object> {
+  const [, token = ''] = /^Bearer (.+)$/i.exec(request.headers.get('authorization') ?? '') ?? [];
+  try {
+    const identity = await gateway.service('verifier')?.verify(token);
+    return { issuer: identity?.issuer, subject: identity?.subject };
+  } catch {
+    return {};
+  }
+}
+
+type Handler = (request: Request) => Promise<Response>;
+
+/** Refusals become answers; methods that are not there 405. */
+function methods(handlers: Readonly<Record<string, Handler>>): Handler {
+  return async (request) => {
+    const handler = Object.hasOwn(handlers, request.method) ? handlers[request.method] : undefined;
+    if (!handler) {
+      const headers = { allow: Object.keys(handlers).join(', ') };
+      return new Response('no such method\n', { status: 405, headers });
+    }
+    try {
+      return await handler(request);
+    } catch (error) {
+      if (error instanceof GatewayError) return no(400, error.message);
+      if (error instanceof ListFull) return no(507, error.message);
+      throw error;
+    }
+  };
+}
+
+function revocations({ gateway, revoker }: OperatorRoutesOptions): Handler {
+  return methods({
+    GET: () => Promise.resolve(Response.json({ revocations: revoker.all })),
+    async POST(request) {
+      const actor = await actorOf(request, gateway);
+      const { revocation, ended, kept } = revoker.add(await bodyOf(request));
+      gateway.log.info(
+        { by: actor, what: revocation.what, id: revocation.id, sessions: ended },
+        'tokens revoked',
+      );
+      try {
+        await kept;
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : 'the store failed';
+        gateway.log.error({ id: revocation.id, reason }, 'revocation not kept');
+        return no(
+          503,
+          'in force on this gateway, but not kept for its next start: the log says why; try again',
+        );
+      }
+      return Response.json({ ...revocation, sessions: ended }, { status: 201 });
+    },
+    async DELETE(request) {
+      const actor = await actorOf(request, gateway);
+      const id = new URL(request.url).searchParams.get('id') ?? '';
+      if (!(await revoker.remove(id))) return no(404, 'there is no revocation with this id');
+      gateway.log.info({ by: actor, id }, 'revocation taken back');
+      return new Response(null, { status: 204 });
+    },
+  });
+}
+
+function purge({ gateway, storesOf }: OperatorRoutesOptions): Handler {
+  return methods({
+    async POST(request) {
+      const actor = await actorOf(request, gateway);
+      const { issuer } = ((await bodyOf(request)) ?? {}) as { readonly issuer?: unknown };
+      const stores = typeof issuer === 'string' ? storesOf(issuer) : [];
+      if (stores.length === 0) return no(404, 'issuer is not a configured one');
+      gateway.log.info({ by: actor, issuer }, 'keys dropped');
+      await Promise.all(stores.map((store) => store.purge()));
+      const problems = stores.map((store) => store.problem()).filter((problem) => problem !== undefined);
+      return problems.length === 0
+        ? Response.json({ issuer })
+        : no(503, 'dropped, but there are no new ones yet');
+    },
+  });
+}
+
+/** Mounts `/v1/revocations` and `/v1/keys/purge`, for operators only. */
+export function mountOperatorRoutes(options: OperatorRoutesOptions): void {
+  options.gateway.route('/v1/revocations', revocations(options));
+  options.gateway.route('/v1/keys/purge', purge(options));
+}

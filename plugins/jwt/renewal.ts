@@ -1,0 +1,83 @@
+/** A fresh token on an open connection: it may extend the session's life, and must not make it another session. */
+import { GatewayError } from '../../core/index.ts';
+import type { FactChecks, Identity, Session, TokenRules } from '../../core/index.ts';
+import type { ExpiryPolicy } from './expiry.ts';
+import { UNIFORM } from './refusal.ts';
+import type { Verified } from './remembered.ts';
+import type { Revoker } from './revoker.ts';
+import { widerRule } from './wider-rules.ts';
+
+/** The session as this plugin has it. */
+export type OwnSession = Session<'identity' | 'rules', 'identity' | 'rules'>;
+
+/** What the client reads with every refusal of a fresh token. */
+export const UNCHANGED = 'The session goes on with the token it has.';
+
+function refuse(message: string, why: string): never {
+  const more = { hint: UNCHANGED, cause: new Error(why) };
+  throw new GatewayError('invalid_authorization_specification', message, more);
+}
+
+function checkHolder(after: Identity, before: Identity | undefined): void {
+  if (after.issuer !== before?.issuer || after.subject !== before.subject) {
+    refuse('the token is for somebody else', 'another issuer or subject');
+  }
+  // Verified against this connection if it is there; one that is not would be good for whoever has it.
+  if (before.claims['cnf'] !== undefined && after.claims['cnf'] === undefined) {
+    refuse('the token is not bound to the client certificate', 'cnf was there and is not any more');
+  }
+  if (after.expiresAt < before.expiresAt) {
+    refuse('the token expires before the one in use', 'an earlier exp');
+  }
+}
+
+function checkRules(after: TokenRules, before: TokenRules | undefined): void {
+  const rule = before && widerRule(after, before);
+  if (rule !== undefined)
+    refuse('the token allows more than the one the session began with', `wider rule ${rule}`);
+}
+
+/** What must hold for a token: not revoked, as late as this is asked; and at a renewal, that it widens nothing. */
+export function renewalChecks(revoker: () => Revoker): FactChecks {
+  return {
+    identity(identity, session, renewed) {
+      if (revoker().isRevoked(identity)) {
+        const message = renewed ? 'the token is not good' : `${UNIFORM} for user "${session.startup.user}"`;
+        throw new GatewayError('invalid_password', message, { cause: new Error('revoked') });
+      }
+      if (renewed) checkHolder(identity, session.facts.identity);
+    },
+    rules(rules, session, renewed) {
+      if (renewed) checkRules(rules, session.facts.rules);
+    },
+  };
+}
+
+/** The ends of sessions by their tokens. */
+export class SessionLives {
+  readonly #expiry: ExpiryPolicy;
+  readonly #ends = new WeakMap<object, { move(at: Date): void }>();
+
+  constructor(expiry: ExpiryPolicy) {
+    this.#expiry = expiry;
+  }
+
+  /** The session ends with its token. */
+  begin(session: Pick<Session, 'endAt'>, { expiresAt }: Identity): void {
+    const { error, how } = this.#expiry;
+    this.#ends.set(session, session.endAt(expiresAt, error, how));
+  }
+
+  /**
+   * Puts a verified token in the place of the one in use, if every plugin's checks pass; else nothing changes.
+   * @throws GatewayError that says why not
+   */
+  async renew(session: OwnSession, { identity, rules }: Verified): Promise<void> {
+    // What is left is the grace of its last transaction.
+    if (session.facts.identity.expiresAt.getTime() <= Date.now()) {
+      refuse('the session is over: its token has expired', 'too late');
+    }
+    await session.renew({ identity, rules });
+    this.#ends.get(session)?.move(session.facts.identity.expiresAt);
+  }
+}

@@ -1,0 +1,144 @@
+/** Revokes tokens under one config: knows how long its issuers' tokens live, and which sessions are open. */
+import path from 'node:path';
+import { ConfigError, GatewayError } from '../../core/index.ts';
+import type { Disposer, GatewayHandle, Identity, RevocationTarget, Revocations } from '../../core/index.ts';
+import type { Policy } from './policy.ts';
+import { NotARevocation, isRevokedBy, parseTarget, revocationId } from './revocation.ts';
+import type { Revocation } from './revocation.ts';
+import { RevocationFile } from './revocation-file.ts';
+import { RevocationKeeper } from './revocation-keeper.ts';
+
+/** Longest clock tolerance, in seconds: a token may have been issued so far ahead. */
+const TOLERANCE_S = 60;
+
+const REVOKED = new GatewayError('admin_shutdown', 'the token has been revoked', {
+  hint: 'Ask whoever issues your tokens; connect again with a fresh one if you may.',
+});
+
+/** The service `revocations`, and what the plugin itself asks. */
+export class Revoker implements Revocations {
+  readonly #keeper: RevocationKeeper;
+  readonly #gateway: GatewayHandle;
+  /** Longest life of a token by its issuer, in seconds. */
+  readonly #lives = new Map<string, number>();
+
+  constructor(keeper: RevocationKeeper, gateway: GatewayHandle) {
+    this.#keeper = keeper;
+    this.#gateway = gateway;
+  }
+
+  /** Tokens of these issuers can be revoked as well. */
+  cover({ issuers }: Policy): void {
+    for (const { issuer, maxLifetime } of issuers.values()) {
+      this.#lives.set(issuer, Math.max(maxLifetime, this.#lives.get(issuer) ?? 0));
+    }
+  }
+
+  /** Those in force. */
+  get all(): readonly Revocation[] {
+    return this.#keeper.all;
+  }
+
+  isRevoked(identity: Identity): boolean {
+    return this.#keeper.find(identity) !== undefined;
+  }
+
+  async revoke(what: RevocationTarget): Promise<number> {
+    const { ended, kept } = this.add(what);
+    await kept;
+    return ended;
+  }
+
+  /**
+   * In force, and the sessions told to end, before this returns; `kept` settles as the store does.
+   * @throws GatewayError `invalid_parameter_value` for what names no token of these issuers; ListFull
+   */
+  add(what: unknown): {
+    readonly revocation: Revocation;
+    readonly ended: number;
+    readonly kept: Promise<void>;
+  } {
+    const revocation = this.#revocationOf(what);
+    return { revocation, ...this.#keeper.add(revocation) };
+  }
+
+  /** False if there is none with this id. */
+  remove(id: string): Promise<boolean> {
+    return this.#keeper.remove(id);
+  }
+
+  /** Ends this session if its token is revoked: for a token that was revoked while it was looked at. */
+  endIfRevoked(session: {
+    readonly facts: { readonly identity: Identity };
+    end(error: GatewayError): void;
+  }): void {
+    if (this.isRevoked(session.facts.identity)) session.end(REVOKED);
+  }
+
+  /** Ends the sessions that came with such a token, whatever config they came under. */
+  end(revocation: Revocation): number {
+    let ended = 0;
+    for (const session of this.#gateway.sessions) {
+      const { identity } = session.facts;
+      if (!identity || !isRevokedBy(revocation, identity)) continue;
+      session.end(REVOKED);
+      ended += 1;
+    }
+    return ended;
+  }
+
+  #revocationOf(what: unknown): Revocation {
+    try {
+      const target = parseTarget(what);
+      const at = Date.now();
+      const from = 'before' in target ? Math.max(at, target.before.getTime()) : at;
+      return { id: revocationId(target), what: target, at, until: from + this.#longestLifeMs(target.issuer) };
+    } catch (error) {
+      if (!(error instanceof NotARevocation)) throw error;
+      throw new GatewayError('invalid_parameter_value', error.message);
+    }
+  }
+
+  #longestLifeMs(issuer: string | undefined): number {
+    const longest = issuer === undefined ? Math.max(...this.#lives.values()) : this.#lives.get(issuer);
+    if (longest === undefined) throw new NotARevocation('issuer is not a configured one');
+    return (longest + TOLERANCE_S) * 1_000;
+  }
+}
+
+async function openFirst(
+  { revocations }: Policy,
+  gateway: GatewayHandle,
+): Promise<{ readonly revoker: Revoker; readonly close: Disposer }> {
+  const { file, store } = revocations;
+  const place = file === undefined ? undefined : path.resolve(gateway.directory, file);
+  const make = (): RevocationKeeper =>
+    new RevocationKeeper(revocations, store ?? (place === undefined ? undefined : new RevocationFile(place)));
+  // A reload must not forget. A store is another object in each config, and keeps by itself.
+  const keeper = store ? make() : gateway.keep(`revocations ${place ?? ''}`, make);
+  const revoker = new Revoker(keeper, gateway);
+  return { revoker, close: await keeper.open(gateway.log, (revocation) => revoker.end(revocation)) };
+}
+
+/**
+ * Opens the revocations of a config, and lends them as the service `revocations` unless another plugin above does.
+ * Several `jwt`, each for its own listeners, have one list: that of the first.
+ * @throws ConfigError if they cannot be read, or a later `jwt` wants a place of its own
+ */
+export async function openRevoker(
+  policy: Policy,
+  gateway: GatewayHandle,
+): Promise<{ readonly revoker: Revoker; readonly first: boolean; readonly close: Disposer }> {
+  const before = gateway.service('revocations');
+  if (before instanceof Revoker) {
+    const { file, store } = policy.revocations;
+    const own = file !== undefined || store !== undefined;
+    if (own) throw new ConfigError('jwt.revocations: the first jwt of a config keeps them for all');
+    before.cover(policy);
+    return { revoker: before, first: false, close() {} };
+  }
+  const { revoker, close } = await openFirst(policy, gateway);
+  revoker.cover(policy);
+  if (!before) gateway.provide('revocations', revoker);
+  return { revoker, first: !before, close };
+}
