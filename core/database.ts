@@ -64,6 +64,17 @@ export interface PoolOptions {
   readonly reserve?: number;
   /** Default `'5s'`. */
   readonly reserveAfter?: Duration;
+  /**
+   * How far a connection travels, by the circle of sessions that it never leaves: beyond it is closed, not reset. A session
+   * without a tenant is, for `'tenant'`, as for `'subject'`. Default `'role'`, or `'subject'` where the database has
+   * extensions or languages whose state no reset undoes.
+   */
+  readonly share?: 'session' | 'subject' | 'tenant' | 'role';
+  /**
+   * Default `'auto'`: reset before another identity gets it, and for the same one where a command has left something.
+   * `'always'`: between any two sessions.
+   */
+  readonly reset?: 'auto' | 'always';
   /** How many may be opened at the same time. Default 4. */
   readonly connecting?: number;
   /** How long a client waits for one before it is refused with 53300. Default `'10s'`. */

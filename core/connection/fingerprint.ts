@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Facts } from '../facts.ts';
 import type { Upstream } from '../session.ts';
+import type { Circles } from '../upstream/pool/member.ts';
 
 /**
  * Equal only for sessions of one person who comes as the same role with the same settings; two people with one role are
@@ -14,4 +15,14 @@ export function fingerprintOf(facts: Partial<Facts>, upstream: Upstream, session
   const { entry, database, role, settings, schemas } = upstream;
   const parts = [who, tenant ?? null, entry, database, role, Object.entries(settings), schemas];
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
+}
+
+/**
+ * The circles that a server connection may be kept in. Unknown people are alone; so is, among the tenants, whoever has none:
+ * "no tenant" is nobody's company.
+ */
+export function circlesOf({ identity, tenant }: Partial<Facts>, sessionId: string): Circles {
+  const session = JSON.stringify(['session', sessionId]);
+  const subject = identity ? JSON.stringify(['subject', identity.issuer, identity.subject]) : session;
+  return { session, subject, tenant: tenant === undefined ? subject : JSON.stringify(['tenant', tenant]) };
 }

@@ -4,6 +4,7 @@ import type { Lender } from '../relay/seat.ts';
 import type { Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { Pool } from '../upstream/pool.ts';
+import type { Circles, Holder } from '../upstream/pool/member.ts';
 
 /** What a session keeps asking its pool for. */
 export interface Loan {
@@ -13,7 +14,8 @@ export interface Loan {
   readonly startup: Startup;
   readonly fingerprint: string;
   /** The session: it may get a connection back as it left it. */
-  readonly holder: object;
+  readonly holder: Holder;
+  readonly circles: Circles;
   /** Aborted when the session ends. */
   readonly signal: AbortSignal;
 }

@@ -1,6 +1,6 @@
 /** What two sessions must have in common to be served by one connection, one after the other. */
 import { GatewayError } from '../../errors.ts';
-import type { RoleName } from '../../names.ts';
+import type { DatabaseName, RoleName } from '../../names.ts';
 import type { Upstream } from '../../session.ts';
 
 /** Everything that a connection's login and startup packet fix for good. */
@@ -8,6 +8,7 @@ export interface PoolKey {
   /** Equal for equal keys, different for different ones. */
   readonly text: string;
   readonly role: RoleName;
+  readonly database: DatabaseName;
   /** False: for one session only. */
   readonly pooled: boolean;
 }
@@ -23,11 +24,11 @@ let single = 0;
 export function keyOf(upstream: Upstream, replicating: boolean): PoolKey {
   const { role, database, settings, schemas } = upstream;
   if (role === undefined) throw new GatewayError('invalid_authorization_specification', 'no role is mapped');
-  if (replicating) return { text: `replication ${(single += 1)}`, role, pooled: false };
+  if (replicating) return { text: `replication ${(single += 1)}`, role, database, pooled: false };
   const found = known.get(upstream);
   if (found) return found;
   const pins = Object.entries(settings).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  const key = { text: JSON.stringify([role, database, pins, schemas]), role, pooled: true };
+  const key = { text: JSON.stringify([role, database, pins, schemas]), role, database, pooled: true };
   known.set(upstream, key);
   return key;
 }

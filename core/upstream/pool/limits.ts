@@ -2,21 +2,25 @@
 import type { PoolOptions } from '../../database.ts';
 import { milliseconds } from '../../durations.ts';
 
-/** What a pool is where its entry says nothing; `perRole` is not limited then. */
-export const POOL_DEFAULTS: Required<Omit<PoolOptions, 'perRole'>> & Pick<PoolOptions, 'perRole'> = {
+/** Options without a fixed default. */
+type Own = 'perRole' | 'share';
+
+/** What a pool is where its entry says nothing; `perRole` is not limited then, and the database decides on `share`. */
+export const POOL_DEFAULTS: Required<Omit<PoolOptions, Own>> & Pick<PoolOptions, Own> = {
   mode: 'session',
   size: 20,
   min: 0,
   reserve: 0,
   reserveAfter: '5s',
   connecting: 4,
+  reset: 'auto',
   queueTimeout: '10s',
   idleTimeout: '10m',
   maxLifetime: '1h',
 };
 
-/** Milliseconds and numbers of connections. */
-export interface Limits {
+/** Milliseconds and numbers of connections, and how far these travel. */
+export interface Limits extends Pick<PoolOptions, 'share'>, Required<Pick<PoolOptions, 'reset'>> {
   readonly size: number;
   readonly reserve: number;
   readonly reserveAfterMs: number;
@@ -38,6 +42,8 @@ export function limitsOf(options: PoolOptions = {}): Limits {
     perRole: rest.perRole ?? Infinity,
     min: rest.min,
     connecting: rest.connecting,
+    reset: rest.reset,
+    ...(rest.share && { share: rest.share }),
     queueMs: milliseconds(queueTimeout),
     idleMs: milliseconds(idleTimeout),
     lifetimeMs: milliseconds(maxLifetime),

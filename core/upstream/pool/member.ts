@@ -53,7 +53,7 @@ export class Member {
   /** An operator wants another one in its place: it is not handed out again. */
   outdated = false;
   /** Whom it has served since its login: one of a kind, several (null), or nobody. */
-  readonly served: { [Circle in keyof Circles]?: string | null } = {};
+  readonly served: { -readonly [Circle in keyof Circles]?: string | null } = {};
   /** Who had it last. */
   lastHolder: Holder | undefined;
   /** How often it has been handed out. */

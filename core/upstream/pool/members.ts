@@ -2,6 +2,7 @@
 import { Member } from './member.ts';
 import type { MemberState, Owner } from './member.ts';
 import type { PoolKey } from './key.ts';
+import type { Sharing } from './sharing.ts';
 
 /** How many there are in each state. */
 export type Counts = Record<MemberState, number>;
@@ -69,19 +70,22 @@ export class Members {
   }
 
   /** The idle one of a key that suits best: of the same session, of the same identity, or a clean one; the latest used. */
-  suiting(key: PoolKey, { fingerprint, holder }: Owner): Member | undefined {
+  suiting(key: PoolKey, next: Owner, sharing: Sharing): Member | undefined {
     const idle = this.#idle.get(key.text);
     if (!idle) return undefined;
+    const { fingerprint, holder } = next;
+    const last = (suits: (owner: Owner | undefined) => boolean): Member | undefined =>
+      idle.findLast((member) => suits(member.owner) && sharing.fits(member, next));
     return (
-      (holder && idle.findLast(({ owner }) => owner?.holder === holder)) ??
-      idle.findLast(({ owner }) => owner?.fingerprint === fingerprint) ??
-      idle.findLast(({ owner }) => owner === undefined)
+      (holder && last((owner) => owner?.holder === holder)) ??
+      (sharing.resetsAlways ? undefined : last((owner) => owner?.fingerprint === fingerprint)) ??
+      last((owner) => owner === undefined)
     );
   }
 
-  /** The idle one of a key that carries somebody's state for the longest time. */
-  usedLongestAgo(key: PoolKey): Member | undefined {
-    return this.#idle.get(key.text)?.find(({ owner }) => owner !== undefined);
+  /** The idle one of a key that carries somebody's state for the longest time, and would serve `next` after a reset. */
+  usedLongestAgo(key: PoolKey, next: Owner, sharing: Sharing): Member | undefined {
+    return this.#idle.get(key.text)?.find((member) => member.owner && sharing.fits(member, next));
   }
 
   /** The idle one that nobody has used for the longest time, of a role or of all. */

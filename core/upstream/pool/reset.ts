@@ -5,6 +5,7 @@ import { encodeQuery } from '../../wire/to-server.ts';
 import type { ServerConnection } from '../connection.ts';
 import { Conversation, errorIn } from '../conversation.ts';
 import { within } from '../deadline.ts';
+import { askLasting } from '../lasting.ts';
 import { readOutcome } from '../query.ts';
 import { encodeSettings } from '../settings.ts';
 import type { Setting } from '../settings.ts';
@@ -29,6 +30,8 @@ export interface ResetOptions {
   readonly closing: AbortSignal;
   /** Default: nothing. */
   readonly wanted?: readonly Setting[];
+  /** Whether to ask what the database has that no reset undoes. Default false. */
+  readonly asks?: boolean;
 }
 
 /** How a connection came out of its reset. */
@@ -37,6 +40,8 @@ export interface ResetOutcome {
   readonly done: boolean;
   /** What was set in advance, with the values to which the reset had returned. */
   readonly preset: ReadonlyMap<string, string>;
+  /** The answer, where it was asked for and given. */
+  readonly lasting?: boolean | undefined;
 }
 
 /**
@@ -46,7 +51,7 @@ export interface ResetOutcome {
  */
 export async function reset(
   connection: ServerConnection,
-  { ms, closing, wanted = [] }: ResetOptions,
+  { ms, closing, wanted = [], asks = false }: ResetOptions,
 ): Promise<ResetOutcome> {
   const late = new Error('the reset took too long');
   try {
@@ -54,7 +59,7 @@ export async function reset(
       ms,
       closing,
       () => late,
-      (signal) => run(connection, wanted, signal),
+      (signal) => run(connection, { wanted, asks }, signal),
     );
   } catch (error) {
     if (error === late) await connection.cancel();
@@ -66,7 +71,7 @@ const FAILED: ResetOutcome = { done: false, preset: new Map() };
 
 async function run(
   { channel, parameters, prepared }: ServerConnection,
-  wanted: readonly Setting[],
+  { wanted, asks }: Required<Pick<ResetOptions, 'wanted' | 'asks'>>,
   signal: AbortSignal,
 ): Promise<ResetOutcome> {
   const talk = new Conversation(channel, signal, parameters);
@@ -78,7 +83,8 @@ async function run(
     prepared.clear();
     const preset = new Map(wanted.map(({ name }) => [name, parameters.get(name) ?? '']));
     const refused = wanted.length > 0 && (await readOutcome(talk)).error !== undefined;
-    return { done: true, preset: refused ? new Map() : preset };
+    const lasting = asks ? await askLasting(talk) : undefined;
+    return { done: true, preset: refused ? new Map() : preset, lasting };
   } finally {
     talk.end();
   }

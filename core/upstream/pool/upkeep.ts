@@ -5,6 +5,7 @@ import type { Member } from './member.ts';
 import { total } from './members.ts';
 import type { Members } from './members.ts';
 import type { Openings } from './openings.ts';
+import type { Sharing } from './sharing.ts';
 import type { Wanted } from './wanted.ts';
 
 /** What upkeep looks after. */
@@ -12,6 +13,7 @@ export interface UpkeepParts {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly members: Members;
+  readonly sharing: Sharing;
   readonly openings: Openings;
   close(member: Member): void;
   /** Called at each look, for what depends on time alone. */
@@ -48,11 +50,15 @@ export class Upkeep {
 
   /** Looks after everything once. */
   look(): void {
-    const { limits, clock, members } = this.#parts;
+    const { limits, clock, members, sharing } = this.#parts;
     const now = clock.now();
     for (const member of members.all('idle')) {
       const spare = this.#alive(member.key.text) > (this.#keepsWarm(member) ? limits.min : 0);
-      if (now >= member.expiresAt || (spare && now - member.idleSince >= limits.idleMs))
+      if (
+        now >= member.expiresAt ||
+        sharing.spent(member) ||
+        (spare && now - member.idleSince >= limits.idleMs)
+      )
         this.#parts.close(member);
     }
     if (this.keepsWarm) for (const wanted of this.#warm.values()) this.#warmUp(wanted);
