@@ -114,9 +114,9 @@ export class FromClient {
         if (step.next !== 'pass') {
           this.#forward(data, from, at);
           from = Math.min(end, length);
-          dropped = true;
           if (step.next === 'stop') return;
           if (step.next === 'replace' && !this.#replace(step, data, end)) return;
+          dropped = step.next === 'drop' || !(step.by instanceof Streamed);
         }
       } else if (end > length && type !== Frontend.copyData && length - at < HOLD_BYTES) {
         needed = Math.min(end - at, HOLD_BYTES);
