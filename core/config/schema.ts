@@ -134,6 +134,7 @@ export const database = object<DatabaseOptions>({
     reserve: whole(0, 10_000).optional(),
     reserveAfter: duration(1).optional(),
     connecting: whole(1, 10_000).optional(),
+    connectRate: whole(1, 10_000).optional(),
     share: oneOf(['session', 'subject', 'tenant', 'role']).optional(),
     reset: oneOf(['auto', 'always']).optional(),
     queueTimeout: duration(1).optional(),

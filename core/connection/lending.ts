@@ -15,7 +15,7 @@ export interface Loan {
   readonly fingerprint: string;
   /** The session: it may get a connection back as it left it. */
   readonly holder: Holder;
-  readonly circles: Circles;
+  readonly circles?: Circles;
   /** Aborted when the session ends. */
   readonly signal: AbortSignal;
 }

@@ -13,6 +13,7 @@ export const POOL_DEFAULTS: Required<Omit<PoolOptions, Own>> & Pick<PoolOptions,
   reserve: 0,
   reserveAfter: '5s',
   connecting: 4,
+  connectRate: 50,
   reset: 'auto',
   queueTimeout: '10s',
   idleTimeout: '10m',
@@ -27,6 +28,7 @@ export interface Limits extends Pick<PoolOptions, 'share'>, Required<Pick<PoolOp
   readonly perRole: number;
   readonly min: number;
   readonly connecting: number;
+  readonly connectRate: number;
   readonly queueMs: number;
   readonly idleMs: number;
   readonly lifetimeMs: number;
@@ -42,6 +44,7 @@ export function limitsOf(options: PoolOptions = {}): Limits {
     perRole: rest.perRole ?? Infinity,
     min: rest.min,
     connecting: rest.connecting,
+    connectRate: rest.connectRate,
     reset: rest.reset,
     ...(rest.share && { share: rest.share }),
     queueMs: milliseconds(queueTimeout),

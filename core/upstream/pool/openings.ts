@@ -7,6 +7,7 @@ import type { Clock } from './clock.ts';
 import type { Limits } from './limits.ts';
 import type { Member } from './member.ts';
 import type { Members } from './members.ts';
+import { Pace } from './pace.ts';
 import type { Wanted } from './wanted.ts';
 
 /** For whom a connection was begun, and when by the clock. */
@@ -25,6 +26,8 @@ export interface OpeningParts {
   readonly members: Members;
   /** The member has its connection. */
   opened(member: Member, attempt: Attempt): void;
+  /** One may be begun again: too many had been, or the server was not there. */
+  ready(): void;
   /** The member is forgotten. */
   failed(attempt: Attempt, error: unknown): void;
 }
@@ -38,16 +41,18 @@ export class Openings {
   paused = false;
   readonly #parts: OpeningParts;
   readonly #breaker: Breaker;
+  readonly #pace: Pace;
   readonly #stops = new Set<AbortController>();
 
   constructor(parts: OpeningParts) {
     this.#parts = parts;
     this.#breaker = new Breaker(parts);
+    this.#pace = new Pace({ ...parts, rate: parts.limits.connectRate, ready: () => parts.ready() });
   }
 
   /** No more may be opened now. */
   get busy(): boolean {
-    return this.paused || this.#stops.size >= this.#parts.limits.connecting;
+    return this.paused || this.#stops.size >= this.#parts.limits.connecting || !this.#pace.open;
   }
 
   /** Some role's login is not tried for a while. */
@@ -72,6 +77,7 @@ export class Openings {
     if (!key.pooled) request.signal.addEventListener('abort', leave);
     this.#stops.add(stop);
     this.#breaker.began(key.role);
+    this.#pace.began();
     const { entry, timeouts } = this.#parts;
     const ended = (): void => {
       this.#stops.delete(stop);
@@ -82,12 +88,14 @@ export class Openings {
         ended();
         member.connection = connection;
         this.#breaker.succeeded(key.role);
+        this.#pace.succeeded();
         this.#parts.opened(member, { wanted, startedAt });
       },
       (error: unknown) => {
         ended();
         members.remove(member);
         this.#breaker.failed(key.role, error);
+        if (!stop.signal.aborted) this.#pace.failed(error);
         this.#parts.failed({ wanted, startedAt }, error);
       },
     );
@@ -95,6 +103,7 @@ export class Openings {
 
   /** Ends all of them with `reason`. */
   stop(reason: unknown): void {
+    this.#pace.stop();
     for (const stop of this.#stops) stop.abort(reason);
   }
 }

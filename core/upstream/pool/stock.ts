@@ -13,7 +13,7 @@ import { Upkeep } from './upkeep.ts';
 import type { Waiter, Wanted } from './wanted.ts';
 
 /** What a stock is made of. */
-export interface StockParts extends Omit<OpeningParts, 'members' | 'opened' | 'failed'> {
+export interface StockParts extends Omit<OpeningParts, 'members' | 'opened' | 'failed' | 'ready'> {
   /** Aborted when the pool ends. */
   readonly closing: AbortSignal;
 }
@@ -40,6 +40,7 @@ export class Stock {
       members,
       opened: (member, attempt) => this.#welcome(member, attempt),
       failed: (attempt, error) => this.#tellFailure(attempt, error),
+      ready: () => this.#serve(),
     });
     this.upkeep = new Upkeep({
       ...parts,

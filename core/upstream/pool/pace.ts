@@ -1,0 +1,91 @@
+/** How fast connections are opened: so many per second, and after pauses of random length where the server is not there. */
+import { GatewayError } from '../../errors.ts';
+import type { Condition } from '../../errors.ts';
+import type { Clock } from './clock.ts';
+
+/** What a pace is set by. */
+export interface PaceParts {
+  /** Most openings that begin within any second. */
+  readonly rate: number;
+  readonly clock: Clock;
+  /** Called when one may begin again. */
+  ready(): void;
+}
+
+/** The first pause after a failure and the longest, in milliseconds; each is half as long to half as long again. */
+const [FIRST_MS, LONGEST_MS] = [20, 500];
+const SECOND_MS = 1_000;
+/** How often it is looked whether a wait is over, in milliseconds. */
+const LOOK_MS = 20;
+
+/** What a server that is down, starting, stopping or full makes of a login. */
+const UNAVAILABLE: ReadonlySet<Condition> = new Set<Condition>([
+  'sqlclient_unable_to_establish_sqlconnection',
+  'cannot_connect_now',
+  'too_many_connections',
+  'admin_shutdown',
+  'crash_shutdown',
+]);
+
+/** One per pool. */
+export class Pace {
+  readonly #parts: PaceParts;
+  /** When the openings of the last second began, the oldest first. */
+  #begun: number[] = [];
+  #failures = 0;
+  /** By the clock: when there is room in the second, and when the pause is over. */
+  #roomAt = 0;
+  #restedAt = 0;
+  #stop: (() => void) | undefined;
+
+  constructor(parts: PaceParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether an opening may begin now. */
+  get open(): boolean {
+    return this.#parts.clock.now() >= Math.max(this.#roomAt, this.#restedAt);
+  }
+
+  /** An opening begins. */
+  began(): void {
+    const { clock, rate } = this.#parts;
+    const now = clock.now();
+    this.#begun = [...this.#begun.filter((at) => now - at < SECOND_MS), now];
+    const [oldest = now] = this.#begun;
+    if (this.#begun.length >= rate) this.#roomAt = oldest + SECOND_MS;
+    this.#rest();
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+    this.#restedAt = 0;
+  }
+
+  /** An opening ended with `error`: one that says nothing of the server costs no pause. */
+  failed(error: unknown): void {
+    if (!(error instanceof GatewayError) || !UNAVAILABLE.has(error.code)) return;
+    this.#failures += 1;
+    this.#rest();
+  }
+
+  /** Calls nobody any more. */
+  stop(): void {
+    this.#stop?.();
+    this.#stop = undefined;
+  }
+
+  /** Many gateways and pools must not come back in one moment to a server that has just started. */
+  #rest(): void {
+    const { clock } = this.#parts;
+    const ms = Math.min(FIRST_MS * 2 ** (this.#failures - 1), LONGEST_MS) * (0.5 + Math.random());
+    if (this.#failures > 0) this.#restedAt = clock.now() + ms;
+    if (!this.open) this.#stop ??= clock.every(LOOK_MS, () => this.#look());
+  }
+
+  #look(): void {
+    if (!this.open) return;
+    this.stop();
+    this.#parts.ready();
+  }
+}
