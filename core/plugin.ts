@@ -1,6 +1,6 @@
 /** The plugin contract: plain objects with up to four hooks, made by factories that fail at boot. */
 import type { EventName, Events } from './events.ts';
-import type { FactName, Facts, RuleName, ServiceName, Services } from './facts.ts';
+import type { FactName, Facts, Identity, RuleName, ServiceName, Services } from './facts.ts';
 import type {
   CloseReason,
   Disposer,
@@ -101,8 +101,15 @@ export interface GatewayHandle {
   keep<T>(key: string, create: () => T): T;
   provide<S extends ServiceName>(name: S, service: Services[S]): void;
   service<S extends ServiceName>(name: S): Services[S] | undefined;
-  /** Mounts a handler (Fetch API) on `admin`. Nothing happens without `admin` in the config. */
-  route(path: string, handler: (request: Request) => MaybePromise<Response>, how?: RouteOptions): void;
+  /**
+   * Mounts a handler (Fetch API) on `admin`; `caller` is the operator who asks, absent on public routes. Nothing happens
+   * without `admin` in the config.
+   */
+  route(
+    path: string,
+    handler: (request: Request, caller?: Identity) => MaybePromise<Response>,
+    how?: RouteOptions,
+  ): void;
   /** Adds a readiness check: a sentence says not ready, and why. */
   ready(check: () => string | undefined): void;
 }

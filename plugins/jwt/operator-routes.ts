@@ -1,6 +1,6 @@
 /** What operators do over HTTP: see, add and take back revocations, and drop an issuer's keys. */
 import { GatewayError } from '../../core/index.ts';
-import type { GatewayHandle } from '../../core/index.ts';
+import type { GatewayHandle, Identity } from '../../core/index.ts';
 import type { KeyStore } from './key-store.ts';
 import { ListFull } from './revocation-list.ts';
 import type { Revoker } from './revoker.ts';
@@ -31,29 +31,24 @@ async function bodyOf(request: Request): Promise<unknown> {
   }
 }
 
-/** Who does it: the admin listener let nobody but an operator get here. */
-async function actorOf(request: Request, gateway: GatewayHandle): Promise<object> {
-  const [, token = ''] = /^Bearer (.+)$/i.exec(request.headers.get('authorization') ?? '') ?? [];
-  try {
-    const identity = await gateway.service('verifier')?.verify(token);
-    return { issuer: identity?.issuer, subject: identity?.subject };
-  } catch {
-    return {};
-  }
-}
+/** Who does it, for the log. */
+const named = (caller: Identity | undefined): object => ({
+  issuer: caller?.issuer,
+  subject: caller?.subject,
+});
 
-type Handler = (request: Request) => Promise<Response>;
+type Handler = (request: Request, caller?: Identity) => Promise<Response>;
 
 /** Refusals become answers; methods that are not there 405. */
 function methods(handlers: Readonly<Record<string, Handler>>): Handler {
-  return async (request) => {
+  return async (request, caller) => {
     const handler = Object.hasOwn(handlers, request.method) ? handlers[request.method] : undefined;
     if (!handler) {
       const headers = { allow: Object.keys(handlers).join(', ') };
       return new Response('no such method\n', { status: 405, headers });
     }
     try {
-      return await handler(request);
+      return await handler(request, caller);
     } catch (error) {
       if (error instanceof GatewayError) return no(400, error.message);
       if (error instanceof ListFull) return no(507, error.message);
@@ -65,11 +60,10 @@ function methods(handlers: Readonly<Record<string, Handler>>): Handler {
 function revocations({ gateway, revoker }: OperatorRoutesOptions): Handler {
   return methods({
     GET: () => Promise.resolve(Response.json({ revocations: revoker.all })),
-    async POST(request) {
-      const actor = await actorOf(request, gateway);
+    async POST(request, caller) {
       const { revocation, ended, kept } = revoker.add(await bodyOf(request));
       gateway.log.info(
-        { by: actor, what: revocation.what, id: revocation.id, sessions: ended },
+        { by: named(caller), what: revocation.what, id: revocation.id, sessions: ended },
         'tokens revoked',
       );
       try {
@@ -84,11 +78,10 @@ function revocations({ gateway, revoker }: OperatorRoutesOptions): Handler {
       }
       return Response.json({ ...revocation, sessions: ended }, { status: 201 });
     },
-    async DELETE(request) {
-      const actor = await actorOf(request, gateway);
+    async DELETE(request, caller) {
       const id = new URL(request.url).searchParams.get('id') ?? '';
       if (!(await revoker.remove(id))) return no(404, 'there is no revocation with this id');
-      gateway.log.info({ by: actor, id }, 'revocation taken back');
+      gateway.log.info({ by: named(caller), id }, 'revocation taken back');
       return new Response(null, { status: 204 });
     },
   });
@@ -96,12 +89,11 @@ function revocations({ gateway, revoker }: OperatorRoutesOptions): Handler {
 
 function purge({ gateway, storesOf }: OperatorRoutesOptions): Handler {
   return methods({
-    async POST(request) {
-      const actor = await actorOf(request, gateway);
+    async POST(request, caller) {
       const { issuer } = ((await bodyOf(request)) ?? {}) as { readonly issuer?: unknown };
       const stores = typeof issuer === 'string' ? storesOf(issuer) : [];
       if (stores.length === 0) return no(404, 'issuer is not a configured one');
-      gateway.log.info({ by: actor, issuer }, 'keys dropped');
+      gateway.log.info({ by: named(caller), issuer }, 'keys dropped');
       await Promise.all(stores.map((store) => store.purge()));
       const problems = stores.map((store) => store.problem()).filter((problem) => problem !== undefined);
       return problems.length === 0

@@ -37,6 +37,19 @@ function chosenRole(user: string, subject: string, roles: readonly RoleName[]): 
   return refuse(`the token may not take role "${user}"`, 'the user name is no role of the token', hint);
 }
 
+/** A fresh token has to allow the session's role still, and no role that the one before did not: it may widen nothing. */
+function checkRenewed(
+  after: readonly RoleName[],
+  before: readonly RoleName[],
+  role: RoleName | undefined,
+): void {
+  if (role === undefined || !after.includes(role)) {
+    refuse('the token may not take the role of the session', `it may not be ${role}`);
+  }
+  const more = after.find((name) => !before.includes(name));
+  if (more !== undefined) refuse('the token may take more roles than the one before', `it may be ${more}`);
+}
+
 /**
  * Maps a claim of the verified token to the role that logs in to PostgreSQL.
  * @throws ConfigError that names the option, such as `roles.allow[0]`
@@ -48,6 +61,12 @@ export function roles(options: RolesOptions | readonly RolesOptions[]): Plugin<'
     name: 'roles',
     needs: ['identity'],
     maps: rolesIn(maps),
+    checks: {
+      identity(identity, { facts, upstream }, renewed) {
+        if (renewed && facts.identity)
+          checkRenewed(rolesOf(identity, maps), rolesOf(facts.identity, maps), upstream?.role);
+      },
+    },
     onAuth({ facts, startup }, upstream) {
       const { identity } = facts;
       return { ...upstream, role: chosenRole(startup.user, identity.subject, rolesOf(identity, maps)) };

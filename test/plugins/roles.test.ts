@@ -118,6 +118,8 @@ describe('the claim', () => {
 
   test.each([
     ['realm_access.roles', { realm_access: { roles: ['reader'] } }],
+    ['kubernetes.io.serviceaccount.name', { 'kubernetes.io': { serviceaccount: { name: 'reader' } } }],
+    ['a.b.c', { 'a.b': { d: 'writer' }, a: { 'b.c': 'reader' } }],
     ['a.b.c', { a: { b: { c: 'reader' } } }],
     ['https://postern.example/role', { 'https://postern.example/role': 'reader' }],
     ['a.b', { 'a.b': 'reader', a: { b: 'writer' } }],
