@@ -7,8 +7,8 @@ import { Backend } from '../wire/frames.ts';
 import { errorIn, unexpected } from './conversation.ts';
 import type { Conversation } from './conversation.ts';
 
-/** Values of a Bind: a string travels as text, a Buffer in binary form. */
-export type Values = readonly (string | Buffer)[];
+/** Values of a Bind: a string travels as text, a Buffer in binary form, null as SQL NULL. */
+export type Values = readonly (string | Buffer | null)[];
 
 /** Columns of one row in text form; null is SQL NULL. */
 export type TextRow = readonly (string | null)[];

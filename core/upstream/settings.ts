@@ -12,7 +12,8 @@ import { RESERVED } from './startup.ts';
 /** One setting of a session. */
 export interface Setting {
   readonly name: string;
-  readonly value: string;
+  /** Null: what the server has for those who do not choose. */
+  readonly value: string | null;
   /** The client's own choice, or what policies rely on. */
   readonly from: 'client' | 'policy';
 }
@@ -60,7 +61,7 @@ select pg_catalog.set_config($1, pg_catalog.convert_from($2, 'UTF8'), false)`;
 export function encodeSettings(settings: readonly Pick<Setting, 'name' | 'value'>[]): Buffer {
   return encodeExecutions(
     SET,
-    settings.map(({ name, value }) => [name, Buffer.from(value)] as const),
+    settings.map(({ name, value }) => [name, value === null ? null : Buffer.from(value)] as const),
   );
 }
 

@@ -22,10 +22,9 @@ export interface KeeperParts {
 }
 
 /**
- * What most clients of an application choose alike and the server reports when it changes. Not client_encoding: names and
- * values of other settings are sent in UTF-8.
+ * What most clients of an application choose alike. Not client_encoding: names and values of other settings are sent in UTF-8.
  */
-const PRESET = new Set(['application_name', 'DateStyle', 'IntervalStyle', 'TimeZone']);
+const PRESET = new Set(['application_name', 'DateStyle', 'IntervalStyle', 'TimeZone', 'extra_float_digits']);
 
 /** One per pool. */
 export class Keeper {

@@ -30,6 +30,14 @@ export interface Owner {
 let made = 0;
 
 /** Made when a connection is about to be opened. */
+/** A setting made in advance for whoever comes next. */
+export interface Preset {
+  readonly name: string;
+  readonly value: string | null;
+  /** What those have who do not choose; null where the server does not report it. */
+  readonly before: string | null;
+}
+
 export class Member {
   readonly key: PoolKey;
   /** Tells members apart, for operators. */
@@ -44,8 +52,8 @@ export class Member {
   owner: Owner | undefined;
   /** What was set for its owner at the hand-over. */
   settings: readonly Setting[] = [];
-  /** What was set in advance for whoever comes next, with the value it has for those who do not choose one. */
-  preset: ReadonlyMap<string, string> = new Map();
+  /** What was set in advance for whoever comes next. */
+  preset: readonly Preset[] = [];
   /** The gateway itself talks to the server: whoever does will say how it ended. */
   busy = false;
   /** It said what nobody asked for, or closed, while nobody used it. */

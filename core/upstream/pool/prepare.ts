@@ -47,23 +47,32 @@ export async function prepare(
     const { done } = await reset(connection, { ms: STEP_MS, closing });
     if (!done) return lost(unreachable(new Error('the connection could not be reset')));
   }
-  const all = [...withoutPreset(settings, member.preset), ...settings];
+  const known = owner ? member.settings : member.preset;
+  const missing = settings.filter((setting) => !inForce(setting, known, connection));
+  const all = [...withoutPreset(settings, member.preset), ...missing];
   member.owner = next;
-  member.preset = NOTHING;
+  member.preset = [];
   const prepared = await apply(connection, all, closing);
   // Where one is refused, none is set.
   member.settings = prepared.kind === 'ready' ? settings : [];
   return prepared;
 }
 
-const NOTHING: ReadonlyMap<string, string> = new Map();
+/** What a client chooses and no ParameterStatus shows is in force if it was set last, and nothing has been left since. */
+function inForce(
+  { name, value, from }: Setting,
+  known: readonly Pick<Setting, 'name' | 'value'>[],
+  { parameters }: ServerConnection,
+): boolean {
+  if (from === 'policy' || parameters.has(name)) return false;
+  return known.some((one) => one.name.toLowerCase() === name.toLowerCase() && one.value === value);
+}
 
 /** Takes back what was set in advance for somebody who would choose it. */
 function withoutPreset(settings: readonly Setting[], preset: Member['preset']): readonly Setting[] {
   const names = new Set(settings.map(({ name }) => name.toLowerCase()));
-  return [...preset].flatMap(([name, value]) =>
-    names.has(name.toLowerCase()) ? [] : [{ name, value, from: 'client' as const }],
-  );
+  const unwanted = preset.filter(({ name }) => !names.has(name.toLowerCase()));
+  return unwanted.map(({ name, before }) => ({ name, value: before, from: 'client' as const }));
 }
 
 const READY: Prepared = { kind: 'ready' };

@@ -9,6 +9,7 @@ import { askLasting } from '../lasting.ts';
 import { readOutcome } from '../query.ts';
 import { encodeSettings } from '../settings.ts';
 import type { Setting } from '../settings.ts';
+import type { Preset } from './member.ts';
 
 /**
  * Texts with the tags that confirm them. RESET ALL comes first: time-outs and deferrable defaults that a session left make
@@ -38,16 +39,16 @@ export interface ResetOptions {
 export interface ResetOutcome {
   /** False: it must be closed. */
   readonly done: boolean;
-  /** What was set in advance, with the values to which the reset had returned. */
-  readonly preset: ReadonlyMap<string, string>;
+  /** What was set in advance. */
+  readonly preset: readonly Preset[];
   /** The answer, where it was asked for and given. */
   readonly lasting?: boolean | undefined;
 }
 
 /**
  * Resets an idle connection within `ms` milliseconds, or gives up when `closing` is aborted. What hung has then been
- * cancelled, and that cancel is over. Never rejects. `wanted`, values that ParameterStatus reports, is set in advance for
- * the next session, which will very likely want the same and has no round trip to wait for then.
+ * cancelled, and that cancel is over. Never rejects. `wanted` is set in advance for the next session, which will very
+ * likely want the same and has no round trip to wait for then.
  */
 export async function reset(
   connection: ServerConnection,
@@ -67,7 +68,7 @@ export async function reset(
   }
 }
 
-const FAILED: ResetOutcome = { done: false, preset: new Map() };
+const FAILED: ResetOutcome = { done: false, preset: [] };
 
 async function run(
   { channel, parameters, prepared }: ServerConnection,
@@ -81,10 +82,10 @@ async function run(
     for (const [, tag] of STEPS) if (!(await confirmed(talk, tag))) return FAILED;
     // DISCARD ALL has dropped them.
     prepared.clear();
-    const preset = new Map(wanted.map(({ name }) => [name, parameters.get(name) ?? '']));
+    const preset = wanted.map(({ name, value }) => ({ name, value, before: parameters.get(name) ?? null }));
     const refused = wanted.length > 0 && (await readOutcome(talk)).error !== undefined;
     const lasting = asks ? await askLasting(talk) : undefined;
-    return { done: true, preset: refused ? new Map() : preset, lasting };
+    return { done: true, preset: refused ? [] : preset, lasting };
   } finally {
     talk.end();
   }

@@ -91,11 +91,12 @@ describe('the settings of a session', () => {
   test('are set in advance for who comes next and wants the same; for others they are as if nobody had', async () => {
     const pool = poolOf(entry({ size: 1 }));
     const parameters = { application_name: 'alike', TimeZone: 'Asia/Tokyo', client_encoding: 'UTF8' };
+    const all = { ...parameters, extra_float_digits: '2' };
     const [fresh] = await lend(pool, {});
     if (!fresh) throw new Error('one was asked for');
     const plain = Object.fromEntries(fresh.parameters);
     await pool.release(fresh, 'reusable');
-    const first = await pool.acquire(request({ parameters }));
+    const first = await pool.acquire(request({ parameters: all }));
     await query(first, "set application_name = 'changed'; set extra_float_digits = 0");
     await pool.release(first, 'reusable');
     await settled(pool);
@@ -104,16 +105,37 @@ describe('the settings of a session', () => {
         'query_start'
       ];
     const before = await begun();
-    const second = await pool.acquire(request({ fingerprint: 'bob', parameters }));
+    const second = await pool.acquire(request({ fingerprint: 'bob', parameters: all }));
     expect([second.pid, await begun()]).toEqual([fresh.pid, before]);
     expect(Object.fromEntries(second.parameters)).toEqual({ ...plain, ...parameters });
+    expect(await query(second, 'show extra_float_digits')).toEqual([['2']]);
     await pool.release(second, 'reusable');
     await settled(pool);
     const third = await pool.acquire(request({ fingerprint: 'carol' }));
     expect([third.pid, Object.fromEntries(third.parameters)]).toEqual([fresh.pid, plain]);
     expect(
-      await query(third, `select current_setting('TimeZone'), current_setting('application_name')`),
-    ).toEqual([[plain['TimeZone'], '']]);
+      await query(
+        third,
+        `select current_setting('TimeZone'), current_setting('application_name'), current_setting('extra_float_digits')`,
+      ),
+    ).toEqual([[plain['TimeZone'], '', '1']]);
+    await pool.close();
+  });
+
+  test('that are as the last session of the same person had them cost no round trip', async () => {
+    const pool = poolOf(entry({ size: 1 }));
+    const parameters = { application_name: 'same', extra_float_digits: '3' };
+    const first = await pool.acquire(request({ parameters }));
+    await query(first, 'select 1');
+    const begun = async (): Promise<unknown> =>
+      (await postgres.sql(`select query_start from pg_stat_activity where pid = ${first.pid}`))[0];
+    const before = await begun();
+    await pool.release(first, 'clean');
+    const second = await pool.acquire(request({ parameters }));
+    expect([second.pid, await begun()]).toEqual([first.pid, before]);
+    await pool.release(second, 'clean');
+    const third = await pool.acquire(request({ parameters: { ...parameters, extra_float_digits: '0' } }));
+    expect(await query(third, 'show extra_float_digits')).toEqual([['0']]);
     await pool.close();
   });
 
