@@ -10,6 +10,8 @@ import { Backend, Frontend } from '../wire/frames.ts';
 import { bindNames, readClose, readDescribe, readParse } from '../wire/frontend.ts';
 import { CLOSE_COMPLETE, PARSE_COMPLETE } from '../wire/to-client.ts';
 import { encodeClose, encodeDescribe, encodeParse } from '../wire/to-server.ts';
+import { planOfQuery, planOfUnnamed } from './deallocate.ts';
+import type { NamePlaces } from './deallocate.ts';
 import { Kind, Op } from './entries.ts';
 import type { Note } from './entries.ts';
 import type { Ledger } from './ledger.ts';
@@ -80,7 +82,7 @@ export class SharedStatements {
   plan(type: number, frame: Buffer): Plan {
     switch (type) {
       case Frontend.query:
-        return { kind: 'send', bytes: frame, note: this.#unnamed.drop() };
+        return planOfQuery(frame, this.#unnamed.drop(), this.#places);
       case Frontend.parse:
         return this.#parse(frame);
       case Frontend.bind:
@@ -96,6 +98,10 @@ export class SharedStatements {
       default:
         return { kind: 'send', bytes: frame };
     }
+  }
+
+  get #places(): NamePlaces {
+    return { names: this.#names, ledger: this.#ledger, prepared: this.#seat.server?.prepared };
   }
 
   // ---- the unnamed statement ----
@@ -128,10 +134,11 @@ export class SharedStatements {
       return { kind: 'send', bytes: frame };
     }
     const { name, sql, types } = readParse(bodyOf(frame));
-    if (name === '') {
-      return { kind: 'send', bytes: frame, note: this.#unnamed.parse(frame, this.#seat.server) };
-    }
     const tail = Buffer.from(frame.subarray(frame.length - 2 - 4 * types.length));
+    if (name === '') {
+      const noted = (parse: Buffer): Note => this.#unnamed.parse(parse, this.#seat.server);
+      return planOfUnnamed(frame, tail, noted, this.#places);
+    }
     const statement = {
       key: statementKey(sql, tail, this.#lender.parameters),
       sql,

@@ -11,7 +11,7 @@ import type { SharedStatements } from './shared-statements.ts';
 
 /** Commands that leave no state of the session behind, by the first word of their tag. */
 const CLEAN = new Set(
-  'SELECT INSERT UPDATE DELETE MERGE COPY FETCH MOVE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE EXPLAIN SHOW LOCK CLOSE'.split(
+  'SELECT INSERT UPDATE DELETE MERGE COPY FETCH MOVE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE EXPLAIN SHOW LOCK CLOSE DEALLOCATE'.split(
     ' ',
   ),
 );

@@ -104,6 +104,22 @@ test('prepared statements by name work wherever their transaction goes', async (
   await sql.end();
 });
 
+test('DEALLOCATE by name is about the names of the client, wherever its statement is', async () => {
+  const [one, two] = [await connect(), await connect()];
+  for (const client of [one, two]) await client.query({ name: 'Mine', text: 'select 1 as n' });
+  await one.query('deallocate "Mine"');
+  await expect(one.query('deallocate "Mine"')).rejects.toMatchObject({ code: '26000' });
+  await expect(one.query({ name: 'Mine', text: 'select 1 as n' })).rejects.toMatchObject({ code: '26000' });
+  await two.query('begin');
+  await two.query('select broken').catch(() => {});
+  await expect(two.query('deallocate prepare "Mine"')).rejects.toMatchObject({ code: '25P02' });
+  await two.query('rollback');
+  expect((await two.query({ name: 'Mine', text: 'select 1 as n' })).rows).toEqual([{ n: 1 }]);
+  expect((await two.query({ text: 'deallocate "Mine"', queryMode: 'extended' })).command).toBe('DEALLOCATE');
+  await expect(two.query({ name: 'Mine', text: 'select 1 as n' })).rejects.toMatchObject({ code: '26000' });
+  await Promise.all([one.end(), two.end()]);
+});
+
 test('a statement whose table has changed is prepared anew after one error, as PostgreSQL would want it', async () => {
   const client = await connect();
   await postgres.sql('drop table if exists c; create table c (n int); grant all on c to writer', database);

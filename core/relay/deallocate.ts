@@ -1,0 +1,83 @@
+/** `DEALLOCATE name` in SQL: some drivers let go of what they prepared by messages in this way (manual, "DEALLOCATE"). */
+import { randomBytes } from 'node:crypto';
+import { Backend, HEADER_BYTES } from '../wire/frames.ts';
+import { encodeParse, encodeQuery } from '../wire/to-server.ts';
+import type { Plan } from './decision.ts';
+import { Kind, Op, joined } from './entries.ts';
+import type { Note } from './entries.ts';
+import { Status } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
+import type { Statement } from './statement-key.ts';
+
+/** Longer texts are none: a name has at most 63 bytes (manual, 4.1.1). */
+const LONGEST = 200;
+const D = 'D'.charCodeAt(0);
+const TO_UPPER = ~0x20;
+const COMMAND = /^deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!all\s*;?\s*$)([a-z_][\w$]*))\s*;?\s*$/i;
+
+/** What a name may stand for, and where statements are prepared. */
+export interface NamePlaces {
+  /** The session's own names. */
+  readonly names: Map<string, Statement>;
+  readonly ledger: Ledger;
+  /** Names of ours on the connection that sits here, by what they stand for. */
+  readonly prepared: Map<string, string> | undefined;
+}
+
+/** The name that the text at `start` of a message gives up; undefined for any other text, and for `ALL`. */
+export function deallocated(frame: Buffer, start: number): string | undefined {
+  // The one look that every statement costs.
+  if (((frame[start] ?? 0) & TO_UPPER) !== D) return undefined;
+  const end = frame.indexOf(0, start);
+  if (end < 0 || end - start > LONGEST) return undefined;
+  const [, quoted, plain] = COMMAND.exec(frame.toString('utf8', start, end)) ?? [];
+  return quoted?.replaceAll('""', '"') ?? plain?.toLowerCase();
+}
+
+/**
+ * A name leaves the session, and the server answers as if the statement were its own: the command is about a stand-in, an
+ * empty statement that is prepared in front of it. Undefined where the text is another or the name none of the session's.
+ */
+function giveUp(frame: Buffer, start: number, { names, ledger, prepared }: NamePlaces) {
+  const name = deallocated(frame, start) ?? '';
+  const statement = names.get(name);
+  // In a failed transaction the server refuses the command whatever it is about.
+  if (!statement || !prepared || ledger.status === Status.failed) return undefined;
+  const own = `postern_${randomBytes(12).toString('hex')}`;
+  names.delete(name);
+  // As others are: should it stay there after all, it is closed when it is the oldest.
+  prepared.set(own, own);
+  ledger.sent(Op.parse, Kind.swallow, { showsError: true, dropped: () => void prepared.delete(own) });
+  const restore = (): void => void (names.has(name) || names.set(name, statement));
+  const gone = (): void => void prepared.delete(own);
+  return { before: encodeParse(own, ''), sql: `DEALLOCATE ${own}`, restore, gone };
+}
+
+/** What becomes of a Query; `dropped` notes what it does to the unnamed statement. */
+export function planOfQuery(frame: Buffer, dropped: Note | undefined, places: NamePlaces): Plan {
+  const given = giveUp(frame, HEADER_BYTES, places);
+  if (!given) return { kind: 'send', bytes: frame, note: dropped };
+  const { before, sql, restore, gone } = given;
+  let failed = false;
+  const note: Note = {
+    answered: (type) => (failed ||= type === Backend.errorResponse),
+    closed: () => (failed ? restore() : gone()),
+    dropped: restore,
+  };
+  return { kind: 'send', bytes: Buffer.concat([before, encodeQuery(sql)]), note: joined(note, dropped) };
+}
+
+/** What becomes of a Parse of the unnamed statement, whose types are `types`; `noted` is told what goes up. */
+export function planOfUnnamed(
+  frame: Buffer,
+  types: Buffer,
+  noted: (parse: Buffer) => Note,
+  places: NamePlaces,
+): Plan {
+  const given = giveUp(frame, HEADER_BYTES + 1, places);
+  if (!given) return { kind: 'send', bytes: frame, note: noted(frame) };
+  // It is taken for executed: whoever says this in the extended protocol does so in the same batch.
+  const parse = encodeParse('', given.sql, types);
+  const note = joined({ dropped: given.restore }, noted(parse));
+  return { kind: 'send', bytes: Buffer.concat([given.before, parse]), note };
+}
