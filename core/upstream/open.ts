@@ -46,6 +46,8 @@ export interface OpenRequest {
   readonly place?: Place | undefined;
   /** Ask the server what it is. Default false. A replication connection is never asked: it takes no query. */
   readonly looks?: boolean;
+  /** As in {@link startupParameters}. */
+  readonly readOnly?: boolean;
   /** The client's `replication` parameter as it was given. */
   readonly replication?: string | undefined;
   readonly signal: AbortSignal;

@@ -122,6 +122,11 @@ export class Pool {
     return this.#stock;
   }
 
+  /** Why there is no server for a session now; undefined where there is one. */
+  absence({ target = this.#stock.hosts.target }: Upstream): GatewayError | undefined {
+    return this.#stock.hosts.absence(target);
+  }
+
   /** Whether `min` counts: not where the entry has changed and nobody will come for what is kept. Default true. */
   keepWarm(is: boolean): void {
     this.#stock.upkeep.keepsWarm = is;
@@ -155,7 +160,11 @@ export class Pool {
   retake(request: AcquireRequest): ServerConnection | undefined {
     const { upstream, holder } = request;
     if (holder === undefined || this.#closing.signal.aborted) return undefined;
-    const member = this.#stock.pick(keyOf(upstream, false), ownerOf(request), holder);
+    const member = this.#stock.pick(
+      keyOf(upstream, false, this.#stock.hosts.target),
+      ownerOf(request),
+      holder,
+    );
     if (!member?.connection) return undefined;
     this.#lent.set(member.connection, member);
     return member.connection;
@@ -187,7 +196,7 @@ export class Pool {
 
   #wanted(request: AcquireRequest): Wanted {
     const { upstream, replication, database = this.#database } = request;
-    const key = keyOf(upstream, asksForReplication(replication));
+    const key = keyOf(upstream, asksForReplication(replication), this.#stock.hosts.target);
     return { key, owner: ownerOf(request), request: { ...request, database } };
   }
 

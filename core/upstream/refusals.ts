@@ -85,3 +85,9 @@ export function refusedByServer(error: ServerRefusal): GatewayError {
     { cause },
   );
 }
+
+/** What happened first, in the operator's words. */
+export function innermost(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  return error.cause === undefined ? error.message : innermost(error.cause);
+}

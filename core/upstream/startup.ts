@@ -14,6 +14,8 @@ export interface StartupRequest {
   readonly replication?: string | undefined;
   /** `replication` of the database entry. Default false. */
   readonly replicationAllowed?: boolean | undefined;
+  /** Transactions are read-only until a client sets that back, whatever the server is or becomes. Default false. */
+  readonly readOnly?: boolean | undefined;
 }
 
 /** Names that say who connects and how: nobody sets them as a run-time parameter. */
@@ -86,6 +88,7 @@ export function startupParameters(request: StartupRequest): readonly (readonly [
   if (replicating) parameters.setAll(startup.parameters);
   parameters.setAll(upstream.settings);
   parameters.setAll(PINNED);
+  if (request.readOnly === true) parameters.set('default_transaction_read_only', 'on');
   if (upstream.schemas.length > 0) parameters.set('search_path', searchPath(upstream.schemas));
   parameters.set('role', request.user === request.role ? 'none' : request.role);
   if (replicating) parameters.set('replication', allowed(request));

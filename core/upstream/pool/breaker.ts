@@ -1,6 +1,6 @@
 /** Stops logging in as a role that the server refuses: one try at a time, and long pauses in between. */
 import type { Logger } from '../../session.ts';
-import { identityRefused, loginRefused } from '../refusals.ts';
+import { identityRefused, innermost, loginRefused } from '../refusals.ts';
 import type { Clock } from './clock.ts';
 
 /** How long nothing is tried after a refusal, in milliseconds. */
@@ -62,12 +62,7 @@ export class Breaker {
     const { clock, entry, log } = this.#parts;
     this.#refused.set(role, { nextTry: clock.now() + PAUSE_MS, trying: false });
     if (refused) return;
-    const why = reasons(error);
+    const why = innermost(error);
     log?.error({ entry, role, why }, 'the server refuses the login: one try per 30 s until it succeeds');
   }
-}
-
-function reasons(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown';
-  return error.cause === undefined ? error.message : reasons(error.cause);
 }

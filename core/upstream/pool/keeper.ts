@@ -1,5 +1,6 @@
 /** What happens to one connection between two sessions: watched while it is idle, reset, closed. */
 import { whenClosed } from '../closing.ts';
+import type { Hosts } from '../hosts/hosts.ts';
 import type { Clock } from './clock.ts';
 import type { Limits } from './limits.ts';
 import type { Member } from './member.ts';
@@ -17,6 +18,7 @@ export interface KeeperParts {
   readonly closing: AbortSignal;
   readonly members: Members;
   readonly sharing: Sharing;
+  readonly hosts: Pick<Hosts, 'fits'>;
   /** A connection is idle, or a place is free. */
   changed(): void;
 }
@@ -50,9 +52,11 @@ export class Keeper {
     return connected && !closing.aborted && !this.#old(member) && !sharing.spent(member);
   }
 
-  /** Every connection serves once, however short the lifetime. */
-  #old({ outdated, uses, expiresAt }: Member): boolean {
-    return outdated || (uses > 0 && this.#parts.clock.now() >= expiresAt);
+  /** Every connection serves once, however short the lifetime; but none whose server has become another. */
+  #old(member: Member): boolean {
+    const { outdated, uses, expiresAt } = member;
+    const late = uses > 0 && this.#parts.clock.now() >= expiresAt;
+    return outdated || late || !this.#parts.hosts.fits(member);
   }
 
   /** It is idle and carries the state of its owner, or none: for whoever comes next. */

@@ -2,6 +2,7 @@
 import { GatewayError } from '../../errors.ts';
 import type { DatabaseName, RoleName } from '../../names.ts';
 import type { Upstream } from '../../session.ts';
+import type { Target } from '../../target.ts';
 
 /** Everything that a connection's login and startup packet fix for good. */
 export interface PoolKey {
@@ -11,24 +12,28 @@ export interface PoolKey {
   readonly database: DatabaseName;
   /** False: for one session only. */
   readonly pooled: boolean;
+  /** Which servers it may be on. */
+  readonly target: Target;
 }
 
 const known = new WeakMap<Upstream, PoolKey>();
 let single = 0;
 
 /**
- * The key of a session: role, database, and what is pinned. Host, TLS, kind of login and credentials are those of the
- * pool's entry. A replication connection takes no reset, so it has a key of its own.
+ * The key of a session: role, database, what is pinned, and which servers it may be on. Hosts, TLS, kind of login and
+ * credentials are those of the pool's entry. A replication connection takes no reset, so it has a key of its own.
+ * @param otherwise the target of a session that has none
  * @throws GatewayError `invalid_authorization_specification` without a role
  */
-export function keyOf(upstream: Upstream, replicating: boolean): PoolKey {
-  const { role, database, settings, schemas } = upstream;
+export function keyOf(upstream: Upstream, replicating: boolean, otherwise: Target = 'any'): PoolKey {
+  const { role, database, settings, schemas, target = otherwise } = upstream;
   if (role === undefined) throw new GatewayError('invalid_authorization_specification', 'no role is mapped');
-  if (replicating) return { text: `replication ${(single += 1)}`, role, database, pooled: false };
+  if (replicating) return { text: `replication ${(single += 1)}`, role, database, target, pooled: false };
   const found = known.get(upstream);
   if (found) return found;
   const pins = Object.entries(settings).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  const key = { text: JSON.stringify([role, database, pins, schemas]), role, database, pooled: true };
+  const text = JSON.stringify([role, database, pins, schemas, target]);
+  const key = { text, role, database, target, pooled: true };
   known.set(upstream, key);
   return key;
 }

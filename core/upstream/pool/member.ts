@@ -1,5 +1,6 @@
 /** One place of a pool: a connection with what is known of it, from the decision to open it until its socket is gone. */
 import type { ServerConnection } from '../connection.ts';
+import type { Place } from '../hosts/place.ts';
 import type { Setting } from '../settings.ts';
 import type { PoolKey } from './key.ts';
 
@@ -48,6 +49,8 @@ export class Member {
   readonly expiresAt: number;
   state: MemberState = 'opening';
   connection: ServerConnection | undefined;
+  /** Where it is. */
+  place: Place | undefined;
   /** Undefined: it is as after its login. */
   owner: Owner | undefined;
   /** What was set for its owner at the hand-over. */

@@ -1,7 +1,10 @@
 /** Opens connections: few at a time, and not again and again where the server refuses who the gateway is. */
 import type { Logger } from '../../session.ts';
+import type { Hosts } from '../hosts/hosts.ts';
+import type { Place } from '../hosts/place.ts';
 import { open } from '../open.ts';
 import type { Timeouts } from '../open.ts';
+import { unreachable } from '../refusals.ts';
 import { Breaker } from './breaker.ts';
 import type { Clock } from './clock.ts';
 import type { Limits } from './limits.ts';
@@ -24,12 +27,15 @@ export interface OpeningParts {
   readonly timeouts?: Timeouts | undefined;
   readonly log?: Logger | undefined;
   readonly members: Members;
+  readonly hosts: Hosts;
   /** The member has its connection. */
   opened(member: Member, attempt: Attempt): void;
   /** One may be begun again: too many had been, or the server was not there. */
   ready(): void;
   /** The member is forgotten. */
   failed(attempt: Attempt, error: unknown): void;
+  /** It is forgotten, and who waits for it may wait for another server. */
+  postponed(): void;
 }
 
 /** How far lifetimes differ, so that connections opened together do not end together: ±10 %. */
@@ -42,7 +48,7 @@ export class Openings {
   readonly #parts: OpeningParts;
   readonly #breaker: Breaker;
   readonly #pace: Pace;
-  readonly #stops = new Set<AbortController>();
+  readonly #stops = new Map<AbortController, Member>();
 
   constructor(parts: OpeningParts) {
     this.#parts = parts;
@@ -65,17 +71,27 @@ export class Openings {
     return this.#breaker.refusal(role);
   }
 
-  /** Begins one. It goes on when the session it is for leaves, for the next one; but not where it serves only that one. */
-  begin(wanted: Wanted): void {
-    const { limits, clock, members } = this.#parts;
+  /**
+   * Begins one, unless no server suits: false then. It goes on when the session it is for leaves, for the next one; but not
+   * where it serves only that one.
+   */
+  begin(wanted: Wanted): boolean {
+    const place = this.#parts.hosts.choose(wanted);
+    if (place) this.#begin(wanted, place);
+    return place !== undefined;
+  }
+
+  #begin(wanted: Wanted, place: Place): void {
+    const { limits, clock, members, hosts } = this.#parts;
     const { key, request } = wanted;
     const startedAt = clock.now();
     const lifetimeMs = limits.lifetimeMs * (1 - JITTER + 2 * JITTER * Math.random());
     const member = members.add(key, startedAt + lifetimeMs);
+    member.place = place;
     const stop = new AbortController();
     const leave = (): void => stop.abort(request.signal.reason);
     if (!key.pooled) request.signal.addEventListener('abort', leave);
-    this.#stops.add(stop);
+    this.#stops.set(stop, member);
     this.#breaker.began(key.role);
     this.#pace.began();
     const { entry, timeouts } = this.#parts;
@@ -83,27 +99,40 @@ export class Openings {
       this.#stops.delete(stop);
       request.signal.removeEventListener('abort', leave);
     };
-    open({ ...request, entry, timeouts, signal: stop.signal }).then(
-      (connection) => {
-        ended();
-        member.connection = connection;
-        this.#breaker.succeeded(key.role);
-        this.#pace.succeeded();
-        this.#parts.opened(member, { wanted, startedAt });
-      },
-      (error: unknown) => {
-        ended();
-        members.remove(member);
-        this.#breaker.failed(key.role, error);
-        if (!stop.signal.aborted) this.#pace.failed(error);
-        this.#parts.failed({ wanted, startedAt }, error);
-      },
-    );
+    const how = { place, looks: place.address !== undefined, readOnly: key.target === 'replica' };
+    open({ ...request, ...how, entry, timeouts, signal: stop.signal })
+      .then((connection) => hosts.opened(place, connection, wanted))
+      .then(
+        (connection) => {
+          ended();
+          member.connection = connection;
+          this.#breaker.succeeded(key.role);
+          this.#pace.succeeded();
+          this.#parts.opened(member, { wanted, startedAt });
+        },
+        (error: unknown) => {
+          ended();
+          members.remove(member);
+          this.#breaker.failed(key.role, error);
+          // Another server may be there, and this one is left alone for a while.
+          if (hosts.failed(place, error, wanted)) return this.#parts.postponed();
+          if (!stop.signal.aborted) this.#pace.failed(error);
+          this.#parts.failed({ wanted, startedAt }, error);
+        },
+      );
+  }
+
+  /** Gives up those whose server does not suit any more. */
+  review(): void {
+    for (const [stop, member] of this.#stops) {
+      if (!this.#parts.hosts.fits(member))
+        stop.abort(unreachable(new Error('the server has become another')));
+    }
   }
 
   /** Ends all of them with `reason`. */
   stop(reason: unknown): void {
     this.#pace.stop();
-    for (const stop of this.#stops) stop.abort(reason);
+    for (const stop of this.#stops.keys()) stop.abort(reason);
   }
 }

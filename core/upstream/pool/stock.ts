@@ -1,4 +1,6 @@
 /** A pool's connections and the queue in front of them: who gets which, and what is done so that there is one. */
+import type { DatabaseOptions } from '../../database.ts';
+import type { Hosts } from '../hosts/hosts.ts';
 import { unreachable } from '../refusals.ts';
 import { Keeper } from './keeper.ts';
 import type { PoolKey } from './key.ts';
@@ -7,13 +9,17 @@ import { Members, total } from './members.ts';
 import { Openings } from './openings.ts';
 import type { Attempt, OpeningParts } from './openings.ts';
 import { Sharing } from './sharing.ts';
+import { dropStrays, hostsFor } from './strays.ts';
 import { Turns } from './turns.ts';
 import { UnderWay } from './under-way.ts';
 import { Upkeep } from './upkeep.ts';
 import type { Waiter, Wanted } from './wanted.ts';
 
+type OwnPart = 'members' | 'hosts' | 'opened' | 'failed' | 'postponed' | 'ready';
+
 /** What a stock is made of. */
-export interface StockParts extends Omit<OpeningParts, 'members' | 'opened' | 'failed' | 'ready'> {
+export interface StockParts extends Omit<OpeningParts, OwnPart> {
+  readonly database: DatabaseOptions;
   /** Aborted when the pool ends. */
   readonly closing: AbortSignal;
 }
@@ -23,6 +29,7 @@ export class Stock {
   readonly members = new Members();
   readonly turns = new Turns<Waiter>();
   readonly upkeep: Upkeep;
+  readonly hosts: Hosts;
   readonly #parts: StockParts;
   readonly #keeper: Keeper;
   readonly #openings: Openings;
@@ -34,10 +41,15 @@ export class Stock {
     const { members } = this;
     const sharing = new Sharing(parts);
     this.#sharing = sharing;
-    this.#keeper = new Keeper({ ...parts, members, sharing, changed: () => this.#serve() });
+    const waiting = (): boolean => this.turns.size > 0;
+    const hosts = hostsFor({ ...parts, members, waiting, changed: () => this.#review() });
+    this.hosts = hosts;
+    this.#keeper = new Keeper({ ...parts, members, sharing, hosts, changed: () => this.#serve() });
     this.#openings = new Openings({
       ...parts,
       members,
+      hosts,
+      postponed: () => this.#serve(),
       opened: (member, attempt) => this.#welcome(member, attempt),
       failed: (attempt, error) => this.#tellFailure(attempt, error),
       ready: () => this.#serve(),
@@ -48,6 +60,7 @@ export class Stock {
       sharing,
       openings: this.#openings,
       close: (member) => void this.#keeper.close(member),
+      waiting,
       looked: () => this.#serve(),
     });
   }
@@ -101,6 +114,7 @@ export class Stock {
     this.upkeep.keepsWarm = false;
     this.#closeIdle();
     await this.#empty();
+    this.hosts.rest();
   }
 
   /** Lends nothing until {@link resume}: who wants one waits. Resolves when nothing is left, which a resume may prevent. */
@@ -132,6 +146,7 @@ export class Stock {
     for (const waiter of this.turns.all()) this.#refuse(waiter, reason);
     this.upkeep.stop();
     this.#openings.stop(reason);
+    this.hosts.rest();
     // A conversation that has been stopped closes its connection itself: two who use one channel would hang it.
     for (const member of this.members.all()) if (!member.busy) void this.#keeper.close(member);
     await this.#empty();
@@ -139,6 +154,13 @@ export class Stock {
 
   async #empty(): Promise<void> {
     if (this.members.size > 0) await new Promise<void>((resolve) => this.#emptied.push(resolve));
+  }
+
+  /** Some server has become another. */
+  #review(): void {
+    this.#openings.review();
+    dropStrays(this.members, this.hosts);
+    this.#serve();
   }
 
   // ---- the queue ----

@@ -16,6 +16,8 @@ export interface UpkeepParts {
   readonly sharing: Sharing;
   readonly openings: Openings;
   close(member: Member): void;
+  /** Somebody is in the queue. */
+  readonly waiting: () => boolean;
   /** Called at each look, for what depends on time alone. */
   looked(): void;
 }
@@ -50,7 +52,7 @@ export class Upkeep {
 
   /** Looks after everything once. */
   look(): void {
-    const { limits, clock, members, sharing } = this.#parts;
+    const { limits, clock, members, sharing, waiting } = this.#parts;
     const now = clock.now();
     for (const member of members.all('idle')) {
       const spare = this.#alive(member.key.text) > (this.#keepsWarm(member) ? limits.min : 0);
@@ -63,7 +65,7 @@ export class Upkeep {
     }
     if (this.keepsWarm) for (const wanted of this.#warm.values()) this.#warmUp(wanted);
     this.#parts.looked();
-    if (members.size === 0 && (!this.keepsWarm || this.#warm.size === 0)) this.stop();
+    if (members.size === 0 && !waiting() && (!this.keepsWarm || this.#warm.size === 0)) this.stop();
   }
 
   stop(): void {
@@ -83,9 +85,9 @@ export class Upkeep {
       members.size < limits.size &&
       total(members.ofRole(role)) < limits.perRole &&
       !openings.busy &&
-      !openings.refusal(role)
-    )
-      openings.begin(wanted);
+      !openings.refusal(role) &&
+      openings.begin(wanted)
+    );
   }
 
   #alive(text: string): number {

@@ -17,11 +17,13 @@ export interface WaitOptions {
 
 /**
  * Resolves with a connection that is lent from then on.
- * @throws GatewayError `too_many_connections` when the time is over; why none could be opened; or the signal's reason
+ * @throws GatewayError when the time is over, `too_many_connections`, or as {@link Hosts.absence} says; why none could be
+ * opened; or the signal's reason
  */
 export function wait(wanted: Wanted, { stock, clock, until, signal }: WaitOptions): Promise<Member> {
   const ms = Math.max(0, until - clock.now());
   const late = (): Error =>
+    absence(wanted, stock) ??
     new GatewayError('too_many_connections', 'no connection to the database became free in time');
   return within(ms, signal, late, (inner) => {
     return new Promise((resolve, reject) => {
@@ -41,4 +43,10 @@ export function wait(wanted: Wanted, { stock, clock, until, signal }: WaitOption
       stock.queue(waiter);
     });
   });
+}
+
+/** Why somebody waits in vain: there is no server for it, nor a connection that could come back. */
+function absence({ key }: Wanted, { members, hosts }: Stock): Error | undefined {
+  const { idle, lent, resetting } = members.ofKey(key);
+  return idle + lent + resetting > 0 ? undefined : hosts.absence(key.target);
 }

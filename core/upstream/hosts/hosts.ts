@@ -1,0 +1,203 @@
+/** The servers of one entry: watched while somebody uses it, so that each connection goes to one that suits. */
+import { hostsOf, targetOf } from '../../database.ts';
+import type { DatabaseOptions } from '../../database.ts';
+import { GatewayError } from '../../errors.ts';
+import type { Logger } from '../../session.ts';
+import type { Target } from '../../target.ts';
+import type { ServerConnection } from '../connection.ts';
+import type { Timeouts } from '../open.ts';
+import type { Clock } from '../pool/clock.ts';
+import type { Wanted } from '../pool/wanted.ts';
+import { innermost, unreachable } from '../refusals.ts';
+import { Lookouts } from './lookouts.ts';
+import { describePlace } from './place.ts';
+import type { Place } from './place.ts';
+import { Roster } from './roster.ts';
+import type { Entry, Finding, ServerState } from './roster.ts';
+
+/** What hosts are watched for, and who hears of it. */
+export interface HostsParts {
+  /** The key of `databases`. */
+  readonly entry: string;
+  readonly database: DatabaseOptions;
+  readonly clock: Clock;
+  readonly log?: Logger | undefined;
+  readonly timeouts?: Timeouts | undefined;
+  /** Somebody has or wants a connection. */
+  readonly inUse: () => boolean;
+  /** How many connections there are at a place. */
+  readonly load: (place: Place) => number;
+  /** Something may be possible now that was not, or not any more. */
+  readonly changed: () => void;
+}
+
+/** A connection, as far as it matters whether its server suits. */
+export interface Placed {
+  readonly key: { readonly target: Target };
+  readonly place: Place | undefined;
+  readonly connection: Pick<ServerConnection, 'parameters'> | undefined;
+}
+
+/** Between two looks, while somebody waits for a server, and after a refusal of the role that looks, in milliseconds. */
+const [CALM_MS, URGENT_MS, REFUSED_MS] = [1_000, 250, 30_000];
+/** How long servers are watched that nobody uses, in milliseconds. */
+const LINGER_MS = 60_000;
+
+/** Conditions of an opening that say: not this server, not now. */
+const ELSEWHERE = [
+  'sqlclient_unable_to_establish_sqlconnection',
+  'cannot_connect_now',
+  'admin_shutdown',
+  'crash_shutdown',
+];
+
+/** One per pool. Watches nothing where there is nothing to choose: one host, whatever it is. */
+export class Hosts {
+  /** For sessions that do not say. */
+  readonly target: Target;
+  readonly #parts: HostsParts;
+  readonly #single: Place | undefined;
+  readonly #roster: Roster;
+  readonly #lookouts: Lookouts;
+  readonly #states = new Map<Entry, ServerState>();
+  #usedAt = 0;
+  #urgent = false;
+
+  constructor(parts: HostsParts) {
+    const hosts = hostsOf(parts.database);
+    this.#parts = parts;
+    this.target = targetOf(parts.database);
+    this.#single = hosts.length === 1 ? hosts[0] : undefined;
+    this.#roster = new Roster(parts.clock);
+    const told = (entry: Entry, finding: Finding): number => this.#hear(entry, finding);
+    this.#lookouts = new Lookouts({ ...parts, hosts, roster: this.#roster, told });
+  }
+
+  /** Each server that was watched, and what it is taken for. */
+  get states(): readonly { readonly place: Place; readonly state: ServerState }[] {
+    return this.#roster.all.map((entry) => ({ place: entry.place, state: this.#roster.stateOf(entry) }));
+  }
+
+  /** Where to open a connection now; undefined: nowhere, and `changed` is called when that may be different. */
+  choose({ key, request }: Wanted): Place | undefined {
+    if (this.#trivial(key.target)) return this.#single;
+    this.#usedAt = this.#parts.clock.now();
+    this.#lookouts.start(request);
+    const chosen = this.#roster.choose(key.target, this.#parts.load);
+    this.#urgent = !chosen;
+    if (chosen) this.#roster.began(chosen);
+    else this.#lookouts.hurry(URGENT_MS);
+    return chosen?.place;
+  }
+
+  /** Why there is no server for a target now; undefined where there is one. */
+  absence(target: Target): GatewayError | undefined {
+    if (this.#trivial(target) || this.#roster.choose(target, this.#parts.load)) return undefined;
+    const known = this.states.map(({ place, state }) => `${describePlace(place)} is ${state}`).join(', ');
+    const [why] = [...this.#lookouts.lost, ...this.#roster.all.map(errorOf)].filter(
+      (one) => one !== undefined,
+    );
+    const cause = new Error(known || 'no host has an address', { cause: why });
+    const reached = this.states.some(({ state }) => state !== 'down' && state !== 'pending');
+    if (!reached || this.#roster.suiting(target).length > 0) return unreachable(cause);
+    return lacking(target, cause);
+  }
+
+  /** Whether a connection's server still suits. */
+  fits({ key, place, connection }: Placed): boolean {
+    const entry = place?.address && this.#roster.of(place);
+    if (!entry) return true;
+    // Version 14 and newer report it with the answer to a statement: often before the next look.
+    const recovering = connection?.parameters.get('in_hot_standby');
+    if (recovering === 'on' && key.target === 'primary') return false;
+    if (recovering === 'off' && key.target === 'replica') return false;
+    return this.#roster.fits(entry, key.target);
+  }
+
+  /** Whether even whoever uses a connection must not go on: its server is what it must not meet, or has a successor. */
+  wrong(placed: Placed): boolean {
+    const entry = placed.place && this.#roster.of(placed.place);
+    if (!entry) return false;
+    const state = this.#roster.stateOf(entry);
+    if (state === 'superseded') return true;
+    const { target } = placed.key;
+    return (target === 'primary' || target === 'replica') && state !== 'down' && !this.fits(placed);
+  }
+
+  /**
+   * Takes in what was seen at an opening; gives the connection back.
+   * @throws GatewayError `cannot_connect_now`, and closes it, where its server is not what it was taken for
+   */
+  opened(place: Place, connection: ServerConnection, { key, request }: Wanted): ServerConnection {
+    const entry = this.#roster.of(place);
+    if (!entry) return connection;
+    this.#roster.succeeded(entry);
+    if (entry.finding?.kind === 'refused') this.#lookouts.continueAs(request);
+    const { standing } = connection;
+    if (standing) this.#take(entry, { kind: 'standing', standing });
+    if (this.fits({ key, place, connection })) return connection;
+    connection.close();
+    throw (
+      this.absence(key.target) ?? lacking(key.target, new Error(`${describePlace(place)} has become another`))
+    );
+  }
+
+  /** An opening failed. True: that was the server and not the request, which may wait for another server, or for this one. */
+  failed(place: Place, error: unknown, { key }: Pick<Wanted, 'key'>): boolean {
+    const entry = this.#roster.of(place);
+    if (!entry || !(error instanceof GatewayError) || !ELSEWHERE.includes(error.code)) return false;
+    // One that was given up because its server has become another says nothing of that.
+    if (this.#roster.fits(entry, key.target)) this.#roster.failed(entry);
+    this.#lookouts.hurry(0, entry);
+    return true;
+  }
+
+  /** Watches nothing until somebody comes again. */
+  rest(): void {
+    this.#lookouts.rest();
+  }
+
+  #trivial(target: Target): boolean {
+    return target === 'any' && this.#single !== undefined;
+  }
+
+  #hear(entry: Entry, finding: Finding): number {
+    const { inUse, clock, changed } = this.#parts;
+    this.#take(entry, finding);
+    if (inUse()) this.#usedAt = clock.now();
+    else if (clock.now() - this.#usedAt >= LINGER_MS) this.rest();
+    changed();
+    if (finding.kind === 'refused') return REFUSED_MS;
+    return (this.#urgent ? URGENT_MS : CALM_MS) * (0.8 + 0.4 * Math.random());
+  }
+
+  /** One line for each server that has become another, be it by what another one says. */
+  #take(entry: Entry, finding: Finding): void {
+    this.#roster.found(entry, finding);
+    for (const one of this.#roster.all) {
+      const [was, state] = [this.#states.get(one), this.#roster.stateOf(one)];
+      if (state === was || state === 'pending') continue;
+      this.#states.set(one, state);
+      const { host, port } = one.place;
+      const why = errorOf(one);
+      const line = {
+        entry: this.#parts.entry,
+        host,
+        port,
+        ...(was && { was }),
+        ...(why !== undefined && { reason: innermost(why) }),
+      };
+      const healthy = state === 'primary' || state === 'replica';
+      this.#parts.log?.[healthy ? 'info' : 'warn'](line, `server is ${state}`);
+    }
+  }
+}
+
+function lacking(target: Target, cause: Error): GatewayError {
+  const what = target === 'any' ? 'server' : target.replace('prefer-', '');
+  return new GatewayError('cannot_connect_now', `the database has no ${what} at the moment`, { cause });
+}
+
+function errorOf({ finding }: Entry): unknown {
+  return finding?.kind === 'standing' ? undefined : finding?.error;
+}

@@ -1,0 +1,130 @@
+/** Those who look: a sentinel for each place that the hosts of an entry lead to, while somebody uses the entry. */
+import type { HostAddress } from '../../database.ts';
+import type { Clock } from '../pool/clock.ts';
+import type { Wanted } from '../pool/wanted.ts';
+import { open } from '../open.ts';
+import type { Timeouts } from '../open.ts';
+import type { ServerConnection } from '../connection.ts';
+import { Names } from './names.ts';
+import type { Place } from './place.ts';
+import type { Entry, Finding, Roster } from './roster.ts';
+import { LOOK_MS, Sentinel } from './sentinel.ts';
+
+/** Whose login is used for looking. */
+export type Asker = Wanted['request'];
+
+/** What lookouts need, and who hears them. */
+export interface LookoutParts {
+  /** The key of `databases`. */
+  readonly entry: string;
+  readonly hosts: readonly Required<HostAddress>[];
+  readonly roster: Roster;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly timeouts?: Timeouts | undefined;
+  /** Hears each finding; gives the milliseconds until the next look at that place. */
+  readonly told: (entry: Entry, finding: Finding) => number;
+  /** How many connections there are at a place: one that has some is not forgotten. */
+  readonly load: (place: Place) => number;
+}
+
+/** How long a place is watched that its name does not lead to any more, in milliseconds. */
+const LINGER_MS = 60_000;
+const NOBODY = { user: '', database: '', parameters: {} };
+
+/** One per pool. */
+export class Lookouts {
+  readonly #parts: LookoutParts;
+  readonly #names: Names;
+  readonly #sentinels = new Map<Entry, Sentinel>();
+  readonly #listed = new Map<Entry, number>();
+  readonly #lost = new Map<Required<HostAddress>, unknown>();
+  #asker: Asker | undefined;
+
+  constructor(parts: LookoutParts) {
+    this.#parts = parts;
+    this.#names = new Names({
+      hosts: parts.hosts,
+      found: (host, places) => this.#found(host, places),
+      lost: (host, error) => void this.#lost.set(host, error),
+    });
+  }
+
+  /** Why names lead nowhere, of those that do not. */
+  get lost(): readonly unknown[] {
+    return [...this.#lost.values()];
+  }
+
+  /** Looks from now on, as a role that is wanted; where that goes on already, nothing happens. */
+  start(asker: Asker): void {
+    this.#asker ??= asker;
+    for (const entry of this.#parts.roster.all) this.#send(entry);
+    this.#names.start();
+  }
+
+  /** Looks by a role that has just been let in. */
+  continueAs(asker: Asker): void {
+    this.#asker = asker;
+    this.hurry(0);
+  }
+
+  /** Looks again, but where somebody has within the last `ms` milliseconds. */
+  hurry(ms: number, only?: Entry): void {
+    for (const [entry, sentinel] of this.#sentinels) if (!only || only === entry) sentinel.hurry(ms);
+  }
+
+  /** Looks no more, until the next start. */
+  rest(): void {
+    this.#names.stop();
+    for (const sentinel of this.#sentinels.values()) sentinel.stop();
+    this.#sentinels.clear();
+    this.#asker = undefined;
+    this.#parts.roster.expire();
+  }
+
+  #found(host: Required<HostAddress>, places: readonly Place[]): void {
+    const { clock, roster, load } = this.#parts;
+    const now = clock.now();
+    this.#lost.delete(host);
+    for (const place of places) {
+      const entry = roster.meet(place);
+      this.#listed.set(entry, now);
+      this.#send(entry);
+    }
+    for (const [entry, at] of this.#listed) {
+      if (entry.place.host !== host.host || now - at < LINGER_MS || load(entry.place) > 0) continue;
+      this.#sentinels.get(entry)?.stop();
+      this.#sentinels.delete(entry);
+      this.#listed.delete(entry);
+      roster.forget(entry);
+    }
+  }
+
+  #send(entry: Entry): void {
+    if (this.#sentinels.has(entry)) return;
+    const sentinel: Sentinel = new Sentinel({
+      open: (signal) => this.#logIn(entry.place, signal),
+      // What one that was called back has found is old.
+      told: (finding) => (this.#sentinels.get(entry) === sentinel ? this.#parts.told(entry, finding) : 0),
+    });
+    this.#sentinels.set(entry, sentinel);
+  }
+
+  /** As the role of a session, and with nothing of what plugins make of one. */
+  #logIn(place: Place, signal: AbortSignal): Promise<ServerConnection> {
+    if (!this.#asker) return Promise.reject(new Error('nobody has asked'));
+    const { database, upstream } = this.#asker;
+    const { entry, timeouts = {} } = this.#parts;
+    const connectMs = Math.min(LOOK_MS, timeouts.connectMs ?? LOOK_MS);
+    const plain = { ...upstream, settings: {}, schemas: [], onCheckout: [] };
+    return open({
+      entry,
+      database,
+      upstream: plain,
+      startup: NOBODY,
+      place,
+      looks: true,
+      signal,
+      timeouts: { ...timeouts, connectMs, loginMs: LOOK_MS },
+    });
+  }
+}

@@ -1,0 +1,167 @@
+/** What is known of the servers of an entry, and which of them suit whom. */
+import type { Target } from '../../target.ts';
+import type { Clock } from '../pool/clock.ts';
+import type { Standing } from './look.ts';
+import type { Place } from './place.ts';
+
+/**
+ * What a server is taken for. `pending`: nobody has looked yet. `unknown`: it answers, and does not let the gateway look.
+ * `superseded`: it calls itself primary, but another one has been promoted since. `down`: it cannot be reached.
+ */
+export type ServerState = 'pending' | 'unknown' | 'primary' | 'replica' | 'superseded' | 'down';
+
+/** How a look at a server ended. */
+export type Finding =
+  | { readonly kind: 'standing'; readonly standing: Standing }
+  /** It answers, and has no room for one more connection: it is what it was. */
+  | { readonly kind: 'crowded' }
+  /** It answers, and refuses the role that looks. */
+  | { readonly kind: 'refused'; readonly error: unknown }
+  | { readonly kind: 'down'; readonly error: unknown };
+
+/** One server. */
+export interface Entry {
+  readonly place: Place;
+  /** The last finding but `crowded`; undefined before the first. */
+  finding: Exclude<Finding, { kind: 'crowded' }> | undefined;
+  /** What it said last, also while it is down. */
+  standing: Standing | undefined;
+  /** Openings there that failed since the last that did not. */
+  failures: number;
+  /** No connection is opened there before; by the clock. */
+  retryAt: number;
+}
+
+/** The first pause of the breaker after a failed opening, and the longest, in milliseconds. */
+const [SHORTEST_PAUSE, LONGEST_PAUSE] = [1_000, 30_000];
+
+/** One per pool. */
+export class Roster {
+  readonly #clock: Pick<Clock, 'now'>;
+  readonly #entries = new Map<string, Entry>();
+  readonly #byPlace = new Map<Place, Entry>();
+  /** The newest timeline that was seen, also on a server that is down: an older primary's rows are not the last ones. */
+  #newest = 0;
+
+  constructor(clock: Pick<Clock, 'now'>) {
+    this.#clock = clock;
+  }
+
+  /** In the order in which they were met. */
+  get all(): readonly Entry[] {
+    return [...this.#entries.values()];
+  }
+
+  /** The entry of a place, made where there is none. */
+  meet(place: Place): Entry {
+    const text = textOf(place);
+    const known = this.#entries.get(text);
+    if (known) return known;
+    const entry = { place, finding: undefined, standing: undefined, failures: 0, retryAt: 0 };
+    this.#entries.set(text, entry);
+    this.#byPlace.set(place, entry);
+    return entry;
+  }
+
+  /** The entry that a place was chosen from; undefined for one that is forgotten. */
+  of(place: Place): Entry | undefined {
+    return this.#byPlace.get(place);
+  }
+
+  forget({ place }: Entry): void {
+    this.#entries.delete(textOf(place));
+    this.#byPlace.delete(place);
+    this.#compare();
+  }
+
+  /** Takes a finding in. */
+  found(entry: Entry, finding: Finding): void {
+    if (finding.kind === 'crowded') {
+      entry.finding ??= { kind: 'refused', error: undefined };
+      return;
+    }
+    entry.finding = finding;
+    if (finding.kind !== 'standing') return;
+    entry.standing = finding.standing;
+    this.#compare();
+  }
+
+  /** Nobody looks any more: what was reachable has to be looked at again before anybody relies on it. */
+  expire(): void {
+    for (const entry of this.all) if (entry.finding?.kind !== 'down') entry.finding = undefined;
+  }
+
+  /** An opening begins: of those to a server that failed, one at a time. */
+  began(entry: Entry): void {
+    if (entry.failures > 0) entry.retryAt = this.#clock.now() + pauseAfter(entry.failures);
+  }
+
+  /** An opening could not reach the server. */
+  failed(entry: Entry): void {
+    entry.failures += 1;
+    entry.retryAt = this.#clock.now() + pauseAfter(entry.failures);
+  }
+
+  succeeded(entry: Entry): void {
+    entry.failures = 0;
+    entry.retryAt = 0;
+  }
+
+  stateOf({ finding, standing }: Entry): ServerState {
+    if (!finding) return 'pending';
+    if (finding.kind === 'down') return 'down';
+    if (finding.kind === 'refused') return 'unknown';
+    if (standing?.kind !== 'primary') return 'replica';
+    return standing.timeline > 0 && standing.timeline < this.#newest ? 'superseded' : 'primary';
+  }
+
+  /** Those that serve a target now, whether or not one may be opened there at once. */
+  suiting(target: Target): readonly Entry[] {
+    const states = this.all.map((entry) => ({ entry, state: this.stateOf(entry) }));
+    const of = (...wanted: readonly ServerState[]): readonly Entry[] =>
+      states.filter(({ state }) => wanted.includes(state)).map(({ entry }) => entry);
+    // A second look may show a newer primary, or a replica that is preferred.
+    const hasty = target === 'primary' || target === 'prefer-replica';
+    if (hasty && of('pending').length > 0) return [];
+    const suiting = PREFERENCES[target].map((wanted) => of(...wanted)).find(({ length }) => length > 0);
+    return suiting ?? of('unknown');
+  }
+
+  /** Where to open a connection now: where the fewest are, or for a primary the first. */
+  choose(target: Target, load: (place: Place) => number): Entry | undefined {
+    const now = this.#clock.now();
+    const open = this.suiting(target).filter(({ retryAt }) => now >= retryAt);
+    if (target === 'primary') return open[0];
+    const loads = open.map(({ place }) => load(place));
+    const least = open.filter((_, place) => loads[place] === Math.min(...loads));
+    return least[Math.floor(Math.random() * least.length)];
+  }
+
+  /** Whether a connection there may serve a target. What is not known yet speaks for it: it was looked at when it was opened. */
+  fits(entry: Entry, target: Target): boolean {
+    const state = this.stateOf(entry);
+    if (state === 'pending' || state === 'unknown') return true;
+    if (target !== 'prefer-replica') return PREFERENCES[target].some((wanted) => wanted.includes(state));
+    return this.suiting(target).includes(entry);
+  }
+
+  #compare(): void {
+    this.#newest = Math.max(0, ...this.all.map(({ standing }) => standing?.timeline ?? 0));
+  }
+}
+
+/** The states that serve a target, the preferred ones first. */
+const PREFERENCES: Readonly<Record<Target, readonly (readonly ServerState[])[]>> = {
+  primary: [['primary']],
+  replica: [['replica']],
+  'prefer-replica': [['replica'], ['primary']],
+  any: [['primary', 'replica']],
+};
+
+/** Between three and five quarters, so that gateways do not come at the same time. */
+function pauseAfter(failures: number): number {
+  const ms = Math.min(SHORTEST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE);
+  return ms * (0.75 + Math.random() / 2);
+}
+
+const textOf = ({ host, port, address }: Place): string => JSON.stringify([host, port, address]);
