@@ -115,7 +115,8 @@ test('DEALLOCATE by name is about the names of the client, wherever its statemen
   await expect(two.query('deallocate prepare "Mine"')).rejects.toMatchObject({ code: '25P02' });
   await two.query('rollback');
   expect((await two.query({ name: 'Mine', text: 'select 1 as n' })).rows).toEqual([{ n: 1 }]);
-  expect((await two.query({ text: 'deallocate "Mine"', queryMode: 'extended' })).command).toBe('DEALLOCATE');
+  const extended = { text: 'deallocate "Mine"', queryMode: 'extended' };
+  expect((await two.query(extended)).command).toBe('DEALLOCATE');
   await expect(two.query({ name: 'Mine', text: 'select 1 as n' })).rejects.toMatchObject({ code: '26000' });
   await Promise.all([one.end(), two.end()]);
 });
