@@ -88,7 +88,9 @@ async function attend(visit: Visit, deadline: Deadline, house: House): Promise<v
   const { session, hooks } = visit;
   house.sessions.add(session);
   deadline.missed = () =>
-    session.end(new GatewayError('query_canceled', 'canceling authentication due to timeout'));
+    session.end(
+      visit.missing?.() ?? new GatewayError('query_canceled', 'canceling authentication due to timeout'),
+    );
   concludeWhenGone(visit);
   // In the moment it ends: a hook that hangs does not keep the client waiting.
   void session.ended.then((why) => sayWhy(visit, why));

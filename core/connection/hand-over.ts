@@ -23,6 +23,8 @@ export interface Visit {
   readonly minor: number;
   /** The client's `replication` parameter. */
   readonly replication: string | undefined;
+  /** As in {@link LoginRequest}. */
+  missing?: (() => GatewayError | undefined) | undefined;
 }
 
 /** Tells the client that it is in, relays until the session is over, and gives the server connection back. */

@@ -25,6 +25,8 @@ export interface LoginRequest {
   readonly hooks: Hooks;
   /** The client's `replication` parameter. */
   readonly replication: string | undefined;
+  /** What a login waits for that there is not, if its time is over; present while it waits. */
+  missing?: (() => GatewayError | undefined) | undefined;
 }
 
 /** A server connection, and the pool that wants it back. */
@@ -127,10 +129,8 @@ function nameOnServer(name: string, database: DatabaseOptions | undefined): Data
   }
 }
 
-async function connect(
-  { session, hooks, replication }: LoginRequest,
-  { pool, ...wanted }: Loan,
-): Promise<ServerConnection> {
+async function connect(request: LoginRequest, { pool, ...wanted }: Loan): Promise<ServerConnection> {
+  const { session, hooks, replication } = request;
   const { database, upstream } = wanted;
   const startedAt = Date.now();
   const told = {
@@ -140,6 +140,7 @@ async function connect(
       .map(({ host }) => host)
       .join(','),
   };
+  request.missing = () => pool.absence(upstream);
   try {
     const server = await pool.acquire({ ...wanted, replication });
     hooks.observed.connect?.({ ...told, host: server.host, durationMs: Date.now() - startedAt });
@@ -150,5 +151,7 @@ async function connect(
     hooks.observed.connect?.({ ...told, durationMs: Date.now() - startedAt, sqlstate, error });
     session.log.warn({ database: upstream.entry, sqlstate, reason: reasonOf(error) }, 'no server connection');
     throw error;
+  } finally {
+    request.missing = undefined;
   }
 }

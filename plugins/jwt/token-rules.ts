@@ -1,7 +1,7 @@
 /** The rules a token carries about itself: a wrong or unknown one refuses the token, since it may have meant to forbid. */
 import { isIP } from 'node:net';
-import { milliseconds, rate as parseRate } from '../../core/index.ts';
-import type { AccessWindow, TokenRules } from '../../core/index.ts';
+import { TARGETS, milliseconds, rate as parseRate } from '../../core/index.ts';
+import type { AccessWindow, Target, TokenRules } from '../../core/index.ts';
 import { TokenRefused } from './refusal.ts';
 
 type Reader<T> = (path: string, value: unknown) => T;
@@ -83,6 +83,9 @@ const rates: Reader<NonNullable<TokenRules['rate']>> = (path, value) => {
   return Object.fromEntries(Object.entries(given).map(([key, text]) => [key, rate(`${path}.${key}`, text)]));
 };
 
+const target: Reader<Target> = (path, value) =>
+  TARGETS.find((one) => one === value) ?? bad(path, `one of ${TARGETS.join(', ')}`);
+
 /** The names in the claim, the rules they make, and how each is read. */
 const RULES: Readonly<Record<string, readonly [keyof TokenRules, Reader<unknown>]>> = {
   databases: ['databases', list(name)],
@@ -91,6 +94,7 @@ const RULES: Readonly<Record<string, readonly [keyof TokenRules, Reader<unknown>
   windows: ['windows', list(window)],
   rate: ['rate', rates],
   max_session_duration: ['maxSession', duration],
+  target: ['target', target],
 };
 
 /**

@@ -1,9 +1,10 @@
 /** Claims to database roles: an allow-list or map decides which role a verified token may take, never the token alone. */
 import { GatewayError } from '../../core/index.ts';
-import type { Identity, Plugin, RoleName } from '../../core/index.ts';
+import type { Identity, Plugin, RoleName, Target } from '../../core/index.ts';
 import { claimAt } from './claim.ts';
 import { roleMaps, rolesIn } from './role-map.ts';
 import type { RoleMap, RolesOptions } from './role-map.ts';
+import { narrowed } from './target.ts';
 
 export type { RolesOptions } from './role-map.ts';
 
@@ -12,11 +13,13 @@ function refuse(message: string, reason: string, hint?: string): never {
   throw new GatewayError('invalid_authorization_specification', message, more);
 }
 
+function mapFor({ issuer }: Identity, maps: readonly RoleMap[]): RoleMap {
+  const map = maps.find((one) => one.issuer === undefined || one.issuer === issuer);
+  return map ?? refuse('the token maps to no role', `no roles are configured for issuer ${issuer}`);
+}
+
 /** The roles a token may take, in the claim's order. Values of a list that mean nothing here are skipped. */
-function rolesOf(identity: Identity, maps: readonly RoleMap[]): readonly RoleName[] {
-  const map = maps.find(({ issuer }) => issuer === undefined || issuer === identity.issuer);
-  if (!map)
-    return refuse('the token maps to no role', `no roles are configured for issuer ${identity.issuer}`);
+function rolesOf(identity: Identity, map: RoleMap): readonly RoleName[] {
   const value = claimAt(identity.claims, map.claim);
   if (value === undefined && map.fallback !== undefined) return [map.fallback];
   const values: readonly unknown[] = Array.isArray(value) ? value : [value];
@@ -50,6 +53,11 @@ function checkRenewed(
   if (more !== undefined) refuse('the token may take more roles than the one before', `it may be ${more}`);
 }
 
+function targetFor(policy: Target | undefined, rule: Target | undefined): Target | undefined {
+  const reason = `the token's rule asks for ${rule}, the role may have ${policy ?? 'replica'} only`;
+  return narrowed(policy, rule) ?? (rule && refuse('the token may not use the servers it asks for', reason));
+}
+
 /**
  * Maps a claim of the verified token to the role that logs in to PostgreSQL.
  * @throws ConfigError that names the option, such as `roles.allow[0]`
@@ -57,19 +65,31 @@ function checkRenewed(
  */
 export function roles(options: RolesOptions | readonly RolesOptions[]): Plugin<'identity', never, 'roles'> {
   const maps = roleMaps(options);
+  const taken = (identity: Identity): readonly RoleName[] => rolesOf(identity, mapFor(identity, maps));
   return {
     name: 'roles',
     needs: ['identity'],
     maps: rolesIn(maps),
     checks: {
       identity(identity, { facts, upstream }, renewed) {
-        if (renewed && facts.identity)
-          checkRenewed(rolesOf(identity, maps), rolesOf(facts.identity, maps), upstream?.role);
+        if (renewed && facts.identity) checkRenewed(taken(identity), taken(facts.identity), upstream?.role);
+      },
+      rules({ target }, { upstream }, renewed) {
+        if (!renewed || target === undefined || narrowed(upstream?.target, target) === upstream?.target)
+          return;
+        refuse(
+          'the token asks for other servers than the session has',
+          `the session has ${upstream?.target}`,
+        );
       },
     },
+    enforces: ['target'],
     onAuth({ facts, startup }, upstream) {
-      const { identity } = facts;
-      return { ...upstream, role: chosenRole(startup.user, identity.subject, rolesOf(identity, maps)) };
+      const { identity, rules } = facts;
+      const map = mapFor(identity, maps);
+      const role = chosenRole(startup.user, identity.subject, rolesOf(identity, map));
+      const target = targetFor(map.targets.get(role), rules?.target);
+      return { ...upstream, role, ...(target && { target }) };
     },
   };
 }

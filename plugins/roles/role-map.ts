@@ -1,6 +1,6 @@
 /** The options of `roles()`, checked once at boot. */
-import { ConfigError, GatewayError, parseRole } from '../../core/index.ts';
-import type { RoleName } from '../../core/index.ts';
+import { ConfigError, GatewayError, TARGETS, parseRole } from '../../core/index.ts';
+import type { RoleName, Target } from '../../core/index.ts';
 
 /** Options of the `roles` plugin for the tokens of one issuer. A reload applies them to new sessions. */
 export interface RolesOptions {
@@ -14,6 +14,11 @@ export interface RolesOptions {
   readonly map?: Readonly<Record<string, string>>;
   /** The role of tokens without the claim. Default: they are refused. */
   readonly default?: string;
+  /**
+   * Which servers of a database serve a role, such as `{ analyst: 'replica' }`. A token may narrow that by its rule `target`;
+   * where there is nothing here for its role, it may only bind itself to replicas. Default: as the database's entry says.
+   */
+  readonly targets?: Readonly<Record<string, Target>>;
 }
 
 /** One issuer's options, checked. */
@@ -23,9 +28,10 @@ export interface RoleMap {
   /** By the claim's exact value. */
   readonly roles: ReadonlyMap<string, RoleName>;
   readonly fallback: RoleName | undefined;
+  readonly targets: ReadonlyMap<RoleName, Target>;
 }
 
-const KNOWN = ['claim', 'issuer', 'allow', 'map', 'default'];
+const KNOWN = ['claim', 'issuer', 'allow', 'map', 'default', 'targets'];
 
 function bad(path: string, why: string): never {
   throw new ConfigError(`${path}: ${why}`);
@@ -56,6 +62,22 @@ function entriesOf(path: string, { allow, map }: RolesOptions): readonly (readon
   return (allow ?? []).map((name, index) => [name, role(`${path}.allow[${index}]`, name)] as const);
 }
 
+function targetsOf(
+  path: string,
+  given: RolesOptions['targets'],
+  roles: readonly (RoleName | undefined)[],
+): ReadonlyMap<RoleName, Target> {
+  if (given === undefined) return new Map();
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) bad(path, 'an object is needed');
+  const targets = Object.entries(given).map(([name, value]) => {
+    const known = roles.find((one) => one === name);
+    if (known === undefined) return bad(`${path}.${name}`, 'no token can get this role');
+    const target = TARGETS.find((one) => one === value);
+    return [known, target ?? bad(`${path}.${name}`, `one of ${TARGETS.join(', ')} is needed`)] as const;
+  });
+  return new Map(targets);
+}
+
 function roleMap(path: string, options: RolesOptions): RoleMap {
   if (typeof options !== 'object' || options === null) bad(path, 'an object is needed');
   const stranger = Object.keys(options).find((name) => !KNOWN.includes(name));
@@ -66,11 +88,14 @@ function roleMap(path: string, options: RolesOptions): RoleMap {
   }
   const twice = entries.find(([value], index) => entries.findIndex(([other]) => other === value) < index);
   if (twice) bad(`${path}.allow`, `"${twice[0]}" comes twice`);
+  const fallback = options.default === undefined ? undefined : role(`${path}.default`, options.default);
+  const roles = [...entries.map(([, name]) => name), fallback];
   return {
     claim: text(`${path}.claim`, options.claim),
     issuer: options.issuer === undefined ? undefined : text(`${path}.issuer`, options.issuer),
     roles: new Map(entries),
-    fallback: options.default === undefined ? undefined : role(`${path}.default`, options.default),
+    fallback,
+    targets: targetsOf(`${path}.targets`, options.targets, roles),
   };
 }
 

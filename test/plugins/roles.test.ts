@@ -1,5 +1,6 @@
 /** The roles plugin: which role a verified token may take, and that no token can take any other. */
 import { afterEach, describe, expect, test } from 'vitest';
+import type { GatewayError, Session, Upstream } from '../../core/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import type { RolesOptions } from '../../plugins/roles/index.ts';
@@ -167,4 +168,56 @@ test('the plugin says every role that some token can get', () => {
 test('the operator can read why, and the reason quotes nothing of the token', async () => {
   const error = await refused(await start(allow), { role: 'a secret' });
   expect((error.cause as Error).message).toBe('claim role names no role that is allowed');
+});
+
+describe('the servers a role is served by', () => {
+  const target = async (
+    targets: RolesOptions['targets'],
+    rule?: unknown,
+  ): Promise<Upstream['target'] | string> => {
+    const running = await start({ ...allow, ...(targets && { targets }) });
+    const claims = { role: 'reader', ...(rule !== undefined && { postern: { target: rule } }) };
+    const login = running.login({ token: good.sign(claims) });
+    return login.then(
+      ({ upstream }) => upstream.target,
+      (error: unknown) => (error as GatewayError).sqlstate,
+    );
+  };
+
+  test('are those that the policy says, and a token may narrow them', async () => {
+    expect(await target(undefined)).toBeUndefined();
+    expect(await target({ writer: 'primary' })).toBeUndefined();
+    expect(await target({ reader: 'replica' })).toBe('replica');
+    expect(await target(undefined, 'replica')).toBe('replica');
+    expect(await target({ reader: 'any' }, 'prefer-replica')).toBe('prefer-replica');
+    expect(await target({ reader: 'prefer-replica' }, 'primary')).toBe('primary');
+    expect(await target({ reader: 'replica' }, 'any')).toBe('replica');
+    expect(await target({ reader: 'primary' }, 'prefer-replica')).toBe('primary');
+  });
+
+  test('are never more than the policy says, whatever a token wants', async () => {
+    expect(await target({ reader: 'replica' }, 'primary')).toBe('28000');
+    expect(await target({ reader: 'primary' }, 'replica')).toBe('28000');
+    // The database's entry may say replica.
+    for (const rule of ['primary', 'any', 'prefer-replica'])
+      expect(await target(undefined, rule)).toBe('28000');
+    for (const rule of ['Replica', '', 7, ['replica']]) expect(await target(undefined, rule)).toBe('28P01');
+  });
+
+  test('are named for roles that there are, by words that there are', () => {
+    expect(() => roles({ ...allow, targets: { raeder: 'replica' } })).toThrow(
+      'roles.targets.raeder: no token can get this role',
+    );
+    expect(() => roles({ ...allow, targets: { reader: 'standby' as 'replica' } })).toThrow(
+      'roles.targets.reader: one of primary, replica, prefer-replica, any is needed',
+    );
+  });
+
+  test('do not change with a renewal', async () => {
+    const { checks } = roles({ ...allow, targets: { reader: 'any' } });
+    const session = (now?: Upstream['target']) => ({ upstream: { target: now } }) as unknown as Session;
+    expect(() => checks?.rules?.({ target: 'replica' }, session('replica'), true)).not.toThrow();
+    for (const now of [undefined, 'primary', 'any'] as const)
+      expect(() => checks?.rules?.({ target: 'replica' }, session(now), true)).toThrow('other servers');
+  });
 });
