@@ -75,6 +75,11 @@ export interface PoolOptions {
    * `'always'`: between any two sessions.
    */
   readonly reset?: 'auto' | 'always';
+  /**
+   * How it is found out, with `mode: 'transaction'`, that a connection has to stay with its session: `'tags'`: by the tags of
+   * commands; `'state'`: also by a query after each transaction. Default `'tags'`, with `reset: 'always'` `'state'`.
+   */
+  readonly detect?: 'tags' | 'state';
   /** How many may be opened at the same time. Default 4. */
   readonly connecting?: number;
   /** How many may be opened within a second, and fewer while the server is not there. Default 50. */

@@ -3,6 +3,7 @@ import type { DatabaseOptions } from '../database.ts';
 import type { Lender } from '../relay/seat.ts';
 import type { Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
+import { leavingsOn } from '../upstream/leavings.ts';
 import type { Pool } from '../upstream/pool.ts';
 import type { Circles, Holder } from '../upstream/pool/member.ts';
 
@@ -28,18 +29,24 @@ export function lenderFor(loan: Loan, first: ServerConnection): Lender {
   const { pool, startup, ...wanted } = loan;
   const parameters = new Map(first.parameters);
   const { role, database, settings, schemas } = loan.upstream;
+  let latest = first;
   return {
     parameters,
+    pinned: (why) => pool.stock.members.stays(latest, why),
+    ...(looks(loan.database) && { look: leavingsOn }),
     known: knownTo(pool, JSON.stringify([role, database, settings, schemas])),
-    acquire: (signal) =>
-      pool.acquire({
-        ...wanted,
-        startup: { ...startup, parameters: { ...startup.parameters, ...following(parameters) } },
-        // The relay gives the wait up when the session ends.
-        signal,
-      }),
+    acquire: async (signal) => {
+      const now = { ...startup, parameters: { ...startup.parameters, ...following(parameters) } };
+      // The relay gives the wait up when the session ends.
+      return (latest = await pool.acquire({ ...wanted, startup: now, signal }));
+    },
     release: (server, afterwards) => void pool.release(server, afterwards),
   };
+}
+
+/** Command tags show most of what ties a session to its connection, and cost nothing. */
+function looks({ pool }: DatabaseOptions): boolean {
+  return (pool?.detect ?? (pool?.reset === 'always' ? 'state' : 'tags')) === 'state';
 }
 
 /** Texts remembered per pool; the oldest goes first. */

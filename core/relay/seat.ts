@@ -15,6 +15,11 @@ export interface Lender {
   readonly known: { has(key: string): boolean; add(key: string): unknown };
   /** Told once when the connection has to stay with the session. */
   readonly pinned?: ((why: string) => void) | undefined;
+  /**
+   * What ties the session to an idle connection, for the log; undefined if nothing does. Rejects if the connection is lost.
+   * Absent: nobody looks.
+   */
+  readonly look?: ((server: ServerConnection) => Promise<string | undefined>) | undefined;
   release(server: ServerConnection, afterwards: Afterwards): void;
 }
 
@@ -26,6 +31,7 @@ export class Seat {
   #server: ServerConnection | undefined;
   #listener: ChannelListener = DEAF;
   #waiting: AbortController | undefined;
+  #looking: { readonly done: Promise<void>; over: boolean } | undefined;
 
   /** With a lender, connections are given back between transactions; `first` is the one that the login used. */
   constructor(first: ServerConnection, lender?: Lender) {
@@ -71,6 +77,9 @@ export class Seat {
     const waiting = new AbortController();
     this.#waiting = waiting;
     try {
+      await this.#looking?.done;
+      waiting.signal.throwIfAborted();
+      if (this.server) return;
       const server = await this.#lender.acquire(waiting.signal);
       if (waiting.signal.aborted) {
         this.#lender.release(server, 'reusable');
@@ -95,8 +104,45 @@ export class Seat {
     this.#server?.channel.listen(DEAF);
   }
 
+  /** As {@link giveBack}, where nothing ties the session to it; else it stays, and `stays` is told why. */
+  letGo(afterwards: Afterwards, stays: (why: string) => void): void {
+    const server = this.#server;
+    const { look } = this.#lender ?? {};
+    if (!server || !look || afterwards === 'close') return this.giveBack(afterwards);
+    this.leave();
+    this.#server = undefined;
+    const found = look(server).then(
+      (why) => this.#found(server, why, afterwards, stays),
+      () => this.#lost(server),
+    );
+    this.#looking = { done: found, over: false };
+  }
+
+  #found(
+    server: ServerConnection,
+    why: string | undefined,
+    afterwards: Afterwards,
+    stays: (why: string) => void,
+  ): void {
+    const over = this.#looking?.over === true;
+    this.#looking = undefined;
+    if (why === undefined || over)
+      return this.#lender?.release(server, why === undefined ? afterwards : 'reusable');
+    this.#server = server;
+    stays(why);
+    this.#attach();
+  }
+
+  #lost(server: ServerConnection): void {
+    const over = this.#looking?.over === true;
+    this.#looking = undefined;
+    this.#lender?.release(server, 'close');
+    if (!over) this.#listener.closed(undefined);
+  }
+
   /** Between two transactions: the connection may serve others. */
   giveBack(afterwards: Afterwards): void {
+    if (this.#looking) this.#looking.over = true;
     const server = this.#server;
     if (!server || !this.#lender) return;
     this.leave();

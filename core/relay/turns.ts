@@ -66,6 +66,6 @@ export class Turns {
     const bad = ledger.tainted || ledger.spoilt;
     const afterwards = this.#dirty ? 'reusable' : 'clean';
     this.#dirty = false;
-    seat.giveBack(bad ? 'close' : afterwards);
+    seat.letGo(bad ? 'close' : afterwards, (why) => this.pin(why));
   }
 }

@@ -5,7 +5,7 @@ import type { ServerError } from '../wire/backend.ts';
 import { BodyReader } from '../wire/body.ts';
 import { Backend } from '../wire/frames.ts';
 import { errorIn, unexpected } from './conversation.ts';
-import type { Conversation } from './conversation.ts';
+import type { Conversation, ServerMessage } from './conversation.ts';
 
 /** Values of a Bind: a string travels as text, a Buffer in binary form, null as SQL NULL. */
 export type Values = readonly (string | Buffer | null)[];
@@ -28,24 +28,34 @@ const REPLIES: ReadonlySet<number> = new Set([
 
 /**
  * One constant text once per list of values, as one batch of the extended protocol: all of it in one transaction, values
- * only in Bind. The unnamed statement is closed, so that nothing is left for a client to execute.
+ * only in Bind. The statement, unnamed unless it has a name, is closed, so that nothing is left for a client to execute.
  */
-export function encodeExecutions(sql: string, executions: readonly Values[]): Buffer {
-  const runs = executions.flatMap((values) => [serialize.bind({ values: [...values] }), serialize.execute()]);
+export function encodeExecutions(sql: string, executions: readonly Values[], name = ''): Buffer {
+  const runs = executions.flatMap((values) => [
+    serialize.bind({ statement: name, values: [...values] }),
+    serialize.execute(),
+  ]);
   return Buffer.concat([
-    serialize.parse({ text: sql }),
+    serialize.parse({ name, text: sql }),
     ...runs,
-    serialize.close({ type: 'S' }),
+    serialize.close({ type: 'S', name }),
     serialize.sync(),
   ]);
 }
 
-/** Reads what answers {@link encodeExecutions}, ReadyForQuery included. */
-export async function readOutcome(talk: Conversation): Promise<Outcome> {
+/** Reads what answers {@link encodeExecutions}, ReadyForQuery included. Notifications are `aside`. Default: none is expected. */
+export async function readOutcome(
+  talk: Conversation,
+  aside?: (notification: ServerMessage) => void,
+): Promise<Outcome> {
   const rows: TextRow[] = [];
   let error: ServerError | undefined;
   for (;;) {
     const message = await talk.reply();
+    if (aside && message.type === Backend.notificationResponse) {
+      aside(message);
+      continue;
+    }
     if (message.type === Backend.readyForQuery && readReadyForQuery(message.body) === 'I') break;
     if (error) throw unexpected(message);
     error = errorIn(message);

@@ -3,7 +3,7 @@ import type { PoolOptions } from '../../database.ts';
 import { milliseconds } from '../../durations.ts';
 
 /** Options without a fixed default. */
-type Own = 'perRole' | 'share';
+type Own = 'perRole' | 'share' | 'detect';
 
 /** What a pool is where its entry says nothing; `perRole` is not limited then, and the database decides on `share`. */
 export const POOL_DEFAULTS: Required<Omit<PoolOptions, Own>> & Pick<PoolOptions, Own> = {

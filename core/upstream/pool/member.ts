@@ -67,6 +67,8 @@ export class Member {
   readonly served: { -readonly [Circle in keyof Circles]?: string | null } = {};
   /** Who had it last. */
   lastHolder: Holder | undefined;
+  /** Why it stays with its session until that ends; undefined: it may leave after a transaction. */
+  stays: string | undefined;
   /** How often it has been handed out. */
   uses = 0;
   /** By the pool's clock. */

@@ -1,4 +1,5 @@
 /** All places of a pool, counted by state, role and key. */
+import type { ServerConnection } from '../connection.ts';
 import { Member } from './member.ts';
 import type { MemberState, Owner } from './member.ts';
 import type { PoolKey } from './key.ts';
@@ -15,6 +16,8 @@ export const total = (counts: Readonly<Counts>): number =>
 
 /** The only one who changes a member's state, so that no count can drift. */
 export class Members {
+  /** How many have had to stay with their session so far. */
+  pins = 0;
   readonly #counts = none();
   readonly #all = new Set<Member>();
   readonly #roles = new Map<string, Counts>();
@@ -67,6 +70,12 @@ export class Members {
     const list = this.#idle.get(member.key.text);
     if (list) list.push(member);
     else this.#idle.set(member.key.text, [member]);
+  }
+
+  /** A lent one has to stay with its session until that ends; once per session. */
+  stays(connection: ServerConnection, why: string): void {
+    this.pins += 1;
+    for (const member of this.#all) if (member.connection === connection) member.stays = why;
   }
 
   /** The idle one of a key that suits best: of the same session, of the same identity, or a clean one; the latest used. */

@@ -79,6 +79,7 @@ export class Stock {
         this.members.become(member, 'lent');
         this.#sharing.lent(member, owner);
         member.uses += 1;
+        member.stays = undefined;
         return member;
       }
     }

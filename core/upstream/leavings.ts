@@ -1,0 +1,71 @@
+/** Looks what a session has left on an idle connection and will want again: what ties it to the connection. */
+import { randomBytes } from 'node:crypto';
+import { message } from '../wire/message.ts';
+import type { ServerConnection } from './connection.ts';
+import { Conversation } from './conversation.ts';
+import type { ServerMessage } from './conversation.ts';
+import { within } from './deadline.ts';
+import { encodeExecutions, readOutcome } from './query.ts';
+import { unreachable } from './refusals.ts';
+
+/** How long the look may take, in milliseconds. */
+const LOOK_MS = 2_000;
+
+/**
+ * Cheap things first; functions, types and operators carry their schema. Whatever is in the session's schema for temporary
+ * objects depends on it, which an index finds.
+ */
+const QUERY = `/* the gateway looks what its session has left */ select case
+  when exists (select from pg_catalog.pg_listening_channels()) then 'LISTEN'
+  when exists (select from pg_catalog.pg_cursors as c where c.is_holdable) then 'DECLARE CURSOR'
+  when exists (select from pg_catalog.pg_prepared_statements as p where p.from_sql) then 'PREPARE'
+  when exists (select from pg_catalog.pg_depend as d
+    where d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass::pg_catalog.oid
+      and d.refobjid operator(pg_catalog.=) pg_catalog.pg_my_temp_schema()) then 'temporary objects'
+  when exists (select from pg_catalog.pg_locks as l
+    where l.locktype operator(pg_catalog.=) 'advisory'::pg_catalog.text
+      and l.pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()) then 'advisory lock' end`;
+
+/**
+ * What ties a session to the connection, in one round trip: a word for the log; undefined if nothing does. A statement of a
+ * name of its own, so that the session's unnamed one stays. Notifications that arrive meanwhile stay in the channel.
+ * @throws GatewayError `sqlclient_unable_to_establish_sqlconnection` if the server did not answer in time or the connection
+ * is lost: a cancel is over then, and the connection must be closed
+ */
+export async function leavingsOn(connection: ServerConnection): Promise<string | undefined> {
+  const late = unreachable(new Error(`no answer within ${LOOK_MS} ms to what a session has left`));
+  try {
+    return await within(
+      LOOK_MS,
+      NEVER,
+      () => late,
+      (signal) => look(connection, signal),
+    );
+  } catch (error) {
+    if (error === late) await connection.cancel();
+    throw error;
+  }
+}
+
+const NEVER = new AbortController().signal;
+
+async function look(
+  { channel, parameters }: ServerConnection,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const talk = new Conversation(channel, signal, parameters);
+  const heard: Buffer[] = [];
+  try {
+    talk.send(encodeExecutions(QUERY, [[]], `postern_${randomBytes(16).toString('hex')}`));
+    const { rows, error } = await readOutcome(talk, (aside) => heard.push(frameOf(aside)));
+    // A time-out of the session's own, for example: better kept than lost.
+    return error ? 'what it left is not known' : (rows[0]?.[0] ?? undefined);
+  } finally {
+    talk.end();
+    channel.unshift(Buffer.concat(heard));
+  }
+}
+
+function frameOf({ type, body }: ServerMessage): Buffer {
+  return message(String.fromCharCode(type), [body]);
+}
