@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { ConfigError } from '../../core/index.ts';
 import type { AnyPlugin } from '../../core/index.ts';
+import * as ipFilterFolder from '../../plugins/ip-filter/index.ts';
 import * as jwtFolder from '../../plugins/jwt/index.ts';
 import * as limitsFolder from '../../plugins/limits/index.ts';
 import * as rolesFolder from '../../plugins/roles/index.ts';
@@ -32,6 +33,41 @@ const allow = { claim: 'role', allow: ['reader'] };
 const secretKey = { kty: 'oct', k: 'c2VjcmV0' };
 
 const ROWS: Readonly<Record<string, Row>> = {
+  'ip-filter': {
+    exports: ipFilterFolder,
+    good: { allow: ['10.0.0.0/8', '::1'], countries: { database: 'x.mmdb', deny: ['KP'] } },
+    bad: [
+      [null, 'ipFilter: an object is needed'],
+      [['10.0.0.0/8'], 'ipFilter: an object is needed'],
+      [{ alow: [] }, 'ipFilter.alow: no such option'],
+      [{ allow: '10.0.0.0/8' }, 'ipFilter.allow: a list of networks is needed'],
+      [{ deny: ['10.0.0.0/8', 7] }, 'ipFilter.deny[1]: a text is needed'],
+      [{ deny: ['::', '10.0.0.0/33'] }, "ipFilter.deny[1]: '10.0.0.0/33' has more than 32 bits"],
+      [{ allow: ['10.1.2.3/8'] }, "ipFilter.allow[0]: '10.1.2.3/8' has bits set to the right of its mask"],
+      [{ allow: ['010.0.0.0/8'] }, "ipFilter.allow[0]: '010.0.0.0/8' is no network"],
+      [{ allow: ['office'] }, "ipFilter.allow[0]: 'office' is no network"],
+      [{ countries: ['DE'] }, 'ipFilter.countries: an object is needed'],
+      [{ countries: { deny: ['KP'] } }, 'ipFilter.countries.database: '],
+      [{ countries: { database: 'x.mmdb' } }, 'ipFilter.countries: refuses nobody'],
+      [{ countries: { database: 'x.mmdb', deny: 'KP' } }, 'ipFilter.countries.deny: a list of countries'],
+      [{ countries: { database: 'x.mmdb', deny: ['KP', 'de'] } }, 'ipFilter.countries.deny[1]: '],
+      [
+        { countries: { database: 'x.mmdb', allow: ['UK'] } },
+        "ipFilter.countries.allow[0]: 'UK' is not the code of ISO 3166-1: say 'GB'",
+      ],
+      [
+        { countries: { database: 'x.mmdb', allow: ['QX'] } },
+        "ipFilter.countries.allow[0]: 'QX' is no country",
+      ],
+      [
+        { countries: { database: 'x.mmdb', deny: ['KP'], unknown: 'refuse' } },
+        'ipFilter.countries.unknown: ',
+      ],
+      [{ asns: { database: 'x.mmdb', deny: [0] } }, 'ipFilter.asns.deny[0]: '],
+      [{ asns: { database: 'x.mmdb', deny: [1, '64496'] } }, 'ipFilter.asns.deny[1]: '],
+      [{ asns: { database: 'x.mmdb', allow: ['AS4294967296'] } }, 'ipFilter.asns.allow[0]: '],
+    ],
+  },
   jwt: {
     exports: jwtFolder,
     good: { issuers: [good] },
