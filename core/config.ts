@@ -21,6 +21,11 @@ export interface AdminOptions {
     /** Whose tokens: another issuer cannot make operators. Default: every issuer `jwt` accepts. */
     readonly issuer?: string;
   };
+  /**
+   * The name of a database that is none: operators who connect to it look after the gateway in PgBouncer's words. Default
+   * `'pgbouncer'` where there are `operators`; `false` for no such thing.
+   */
+  readonly console?: string | false;
 }
 
 /**

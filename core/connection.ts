@@ -8,6 +8,7 @@ import type { Reader } from './client/reader.ts';
 import { asGatewayError, describe, reasonOf, refuse, uniform } from './client/refuse.ts';
 import { GatewayError } from './errors.ts';
 import { FactBook } from './hooks/fact-book.ts';
+import { asksForConsole, logInToConsole, serveConsole } from './connection/console.ts';
 import { handOver } from './connection/hand-over.ts';
 import type { Visit } from './connection/hand-over.ts';
 import type { House } from './gateway/house.ts';
@@ -94,20 +95,38 @@ async function attend(visit: Visit, deadline: Deadline, house: House): Promise<v
   concludeWhenGone(visit);
   // In the moment it ends: a hook that hangs does not keep the client waiting.
   void session.ended.then((why) => sayWhy(visit, why));
-  const login = await logIn(visit, house).catch((error: unknown) => {
-    if (!(error instanceof ClientGone)) session.end(asGatewayError(error, session.log));
-    return undefined;
-  });
+  const stay = await (asksForConsole(visit, house) ? comeToConsole : comeIn)(visit, house).catch(
+    (error: unknown) => {
+      if (!(error instanceof ClientGone)) session.end(asGatewayError(error, session.log));
+      return undefined;
+    },
+  );
   deadline.clear();
-  if (login && !session.reason) await handOver(visit, login, house);
-  else if (login) await login.pool.release(login.server, 'reusable');
+  await stay?.();
   const reason = session.reason ?? { kind: 'lost' };
   await hooks.close(session, reason, (plugin, error) => {
     session.log.error({ plugin, error: describe(error) }, 'onClose failed');
   });
   await session.settle();
   house.sessions.delete(session);
+  house.statistics.leave(session);
   tellClose(session, hooks, reason);
+}
+
+/** Logs in, and gives what comes after that. */
+async function comeIn(visit: Visit, house: House): Promise<() => Promise<void>> {
+  const login = await logIn(visit, house);
+  return async () => {
+    if (visit.session.reason) await login.pool.release(login.server, 'reusable');
+    else await handOver(visit, login, house);
+  };
+}
+
+async function comeToConsole(visit: Visit, house: House): Promise<() => Promise<void>> {
+  const operator = await logInToConsole(visit, house);
+  return async () => {
+    if (!visit.session.reason) await serveConsole(visit, operator, house);
+  };
 }
 
 function concludeWhenGone({ session, reader }: Visit): void {

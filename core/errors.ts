@@ -31,6 +31,7 @@ export const SQLSTATES = {
   cannot_connect_now: '57P03',
   idle_session_timeout: '57P05',
   system_error: '58000',
+  config_file_error: 'F0000',
   internal_error: 'XX000',
 } as const;
 

@@ -2,7 +2,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from './gateway/admin.ts';
 import type { Check } from './gateway/admin-routes.ts';
-import { CancelKeys } from './gateway/cancel-keys.ts';
 import type { Changes } from './gateway/changes.ts';
 import type { ResolvedConfig } from './config/resolved.ts';
 import { GatewayError } from './errors.ts';
@@ -10,10 +9,9 @@ import { Generations } from './gateway/generations.ts';
 import type { Shared } from './gateway/house.ts';
 import { Listener } from './gateway/listener.ts';
 import type { Address } from './gateway/listening.ts';
-import { LogSampler } from './gateway/log.ts';
 import type { PinoLogger } from './gateway/log.ts';
 import { refuseIfStopped } from './gateway/plugin-setup.ts';
-import { Pools } from './gateway/pools.ts';
+import { makeShared } from './gateway/shared.ts';
 import { abortable, within } from './upstream/deadline.ts';
 
 /** Where a started gateway can be reached. */
@@ -40,6 +38,7 @@ export class Gateway {
   readonly #admin: AdminServer | undefined;
   readonly #listeners: readonly Listener[];
   #failedAt: Date | undefined;
+  #source: (() => Promise<ResolvedConfig>) | undefined;
   /** Whatever start or reload is under way: the next one waits. Undefined: not started. */
   #turn: Promise<unknown> | undefined;
   #draining: Promise<void> | undefined;
@@ -48,13 +47,8 @@ export class Gateway {
   /** @throws ConfigError when a certificate cannot be used */
   constructor(config: ResolvedConfig, log: PinoLogger) {
     this.#log = log;
-    this.#shared = {
-      pools: new Pools(log),
-      cancelKeys: new CancelKeys(),
-      sessions: new Set(),
-      sampler: new LogSampler(),
-      draining: false,
-    };
+    const inForce = (): ResolvedConfig => this.#generations.inForce.config;
+    this.#shared = makeShared({ log, config: inForce, reload: () => this.#reloadFromSource() });
     const checks = (): readonly Check[] => this.#checks();
     const generations = new Generations(config, { log, checks, shared: this.#shared });
     this.#generations = generations;
@@ -87,6 +81,11 @@ export class Gateway {
     return reloaded;
   }
 
+  /** Where operators' RELOAD gets the config from. Default: nowhere, and a RELOAD is refused. */
+  reloadsFrom(load: () => Promise<ResolvedConfig>): void {
+    this.#source = load;
+  }
+
   /**
    * Lets transactions finish, then stops: new logins get 57P03 until the end, idle sessions 57P01 at once, the others
    * when they become idle or when `drainTimeout` is over.
@@ -109,6 +108,7 @@ export class Gateway {
       const listeners = [];
       for (const listener of this.#listeners) listeners.push(await listener.open());
       refuseIfStopped(this.#shared);
+      this.#shared.statistics.start();
       for (const { name, host, port } of listeners) this.#log.info({ name, host, port }, 'listening');
       return { listeners, ...(admin && { admin }) };
     } catch (error) {
@@ -138,6 +138,11 @@ export class Gateway {
     return this.#generations.succeed(config, limit);
   }
 
+  async #reloadFromSource(): Promise<void> {
+    if (this.#source) return this.reload(this.#source);
+    throw new GatewayError('feature_not_supported', 'this gateway was not started from a config file');
+  }
+
   async #drain(): Promise<void> {
     const { sessions } = this.#shared;
     const log = this.#log;
@@ -161,6 +166,7 @@ export class Gateway {
 
   /** Can be called again. */
   async #takeDown(): Promise<void> {
+    this.#shared.statistics.stop();
     await Promise.all(this.#listeners.map((listener) => listener.close(LAST_WORDS_MS)));
     await Promise.race([this.#shared.pools.close(), sleep(STOP_MS, undefined, { ref: false })]);
     await this.#generations.end(SHUTDOWN);

@@ -1,6 +1,12 @@
 /** The four hooks compiled from a plugin list: the sole place that knows tapable and its sharp edges. */
 import { AsyncParallelHook, AsyncSeriesHook, AsyncSeriesWaterfallHook } from 'tapable';
-import { checkNewFacts, refuseBrokenPromises, renewFacts, requireEnforced } from './hooks/fact-checks.ts';
+import {
+  checkNewFacts,
+  checkOwnFacts,
+  refuseBrokenPromises,
+  renewFacts,
+  requireEnforced,
+} from './hooks/fact-checks.ts';
 import type { FactBook } from './hooks/fact-book.ts';
 import type { FactName, Facts } from './facts.ts';
 import { compileObservers } from './hooks/observers.ts';
@@ -33,6 +39,8 @@ export interface Hooks {
    * for a token rule that no plugin of this set enforces
    */
   auth(session: Login, facts: FactBook, upstream: Upstream, locate?: Locate): Promise<Upstream>;
+  /** Only the checks of what the gateway itself has established: a login without `auth`. */
+  check(session: Session, facts: FactBook): Promise<void>;
   /**
    * Every `onQuery` in turn; undefined where no plugin has one. Returns and throws synchronously unless a plugin
    * answered with a promise.
@@ -189,6 +197,7 @@ export function compileHooks(
     plugins,
     startup: compileStartup(plugins),
     auth: compileAuth(plugins),
+    check: (session, facts) => checkOwnFacts(plugins, session, facts),
     query: compileQuery(plugins),
     reads: widestReads(plugins),
     close: compileClose(plugins),

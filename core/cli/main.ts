@@ -1,10 +1,8 @@
 /** The command line: which command, with which options; each command's own modules are loaded only when it runs. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ParseArgsConfig } from 'node:util';
 import { ConfigError } from '../errors.ts';
-import { packageRoot } from './package-root.ts';
+import { ownVersion } from '../gateway/own-version.ts';
 
 const USAGE = `Usage: postern <command> [options]
 
@@ -120,13 +118,6 @@ function about(name: string, command: Command, positionals: readonly string[]): 
   return { ...command, run };
 }
 
-function version(): string {
-  const { version: own } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
-    version: string;
-  };
-  return own;
-}
-
 /** A message with those of its causes. */
 function withCauses(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
@@ -146,7 +137,7 @@ function sentence(error: unknown): string {
 export async function main(args: readonly string[]): Promise<number> {
   try {
     const { command, values } = parse(args);
-    if (values['version'] === true) process.stdout.write(`${version()}\n`);
+    if (values['version'] === true) process.stdout.write(`${ownVersion()}\n`);
     else if (values['help'] === true) process.stdout.write(USAGE);
     else if (command) return await command.run(values);
     else throw new UsageError('a command is missing');

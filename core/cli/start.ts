@@ -24,6 +24,7 @@ export async function start({ config: given, watch }: StartOptions): Promise<num
   // Before it says that it listens: whoever reads that may send a signal at once.
   const told = nextSignal();
   const started = gateway.start();
+  gateway.reloadsFrom(() => file.load());
   file.feed(gateway, { watch });
   try {
     await Promise.race([started, told]);

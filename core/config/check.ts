@@ -60,15 +60,29 @@ function namesOf(databases: Databases): readonly string[] {
   return typeof databases === 'function' ? [] : Object.keys(databases);
 }
 
+/** PgBouncer's: its exporter and dashboards look there. */
+const CONSOLE = 'pgbouncer';
+
+function consoleOf({ console, operators }: AdminOptions, databases: readonly string[]): string | undefined {
+  if (console === false || (console === undefined && !operators)) return undefined;
+  if (!operators) throw new ConfigError('admin.console: without admin.operators nobody may use it');
+  const name = console ?? CONSOLE;
+  if (!databases.includes(name)) return name;
+  throw new ConfigError(
+    `admin.console: '${name}' is an entry of databases; give the console another name, or say false for none`,
+  );
+}
+
 function adminOf(
   admin: AdminOptions | undefined,
   listeners: readonly ResolvedListener[],
+  databases: readonly string[],
 ): ResolvedConfig['admin'] {
   if (!admin) return undefined;
   const { host = '127.0.0.1', port = 9432 } = admin;
   const same = listeners.find((one) => port !== 0 && one.port === port && one.host === host);
   if (same) throw new ConfigError(`admin.port: listener '${same.name}' has ${host} port ${port} already`);
-  return { ...admin, host, port };
+  return { ...admin, host, port, console: consoleOf(admin, databases) };
 }
 
 /** What a config is, in a sentence for those who exported something else. */
@@ -95,16 +109,19 @@ export function checkConfig(value: unknown, directory: string): ResolvedConfig {
       ? lookupByFunction(databases, directory)
       : lookupByName(databases, directory);
   const databaseNames = namesOf(databases);
+  const admin = adminOf(checked.admin, listeners, databaseNames);
   const anyDatabase = typeof databases === 'function' || databaseNames.includes('*');
   return {
     directory,
     listeners,
     database,
     databaseNames,
-    admin: adminOf(checked.admin, listeners),
+    admin,
     plugins: checkPlugins(checked.plugins, {
       listeners: listeners.map(({ name }) => name),
-      databases: anyDatabase ? undefined : databaseNames,
+      databases: anyDatabase
+        ? undefined
+        : [...databaseNames, ...(admin?.console === undefined ? [] : [admin.console])],
     }),
     loginTimeoutMs: milliseconds(loginTimeout),
     drainTimeoutMs: milliseconds(drainTimeout),

@@ -33,9 +33,11 @@ export interface ResolvedDatabase extends DatabaseOptions {
 }
 
 /** The operators' listener. */
-export interface ResolvedAdmin extends AdminOptions {
+export interface ResolvedAdmin extends Omit<AdminOptions, 'console'> {
   readonly host: string;
   readonly port: number;
+  /** The reserved name of a database. Undefined: no console. */
+  readonly console: string | undefined;
 }
 
 /** The whole config. */

@@ -166,6 +166,9 @@ const admin = object<AdminOptions>({
     value: text('a value of that claim'),
     issuer: text('the issuer of operators').optional(),
   }).optional(),
+  console: choose<string | false>((input) =>
+    input === false ? value<false>(() => undefined) : text('a name, or false'),
+  ).optional(),
 });
 
 /** The whole config, except for what is in `plugins`. */

@@ -12,6 +12,7 @@ import type { RelayOptions } from '../relay/relay-options.ts';
 import { tellLogin } from './session-log.ts';
 import type { CloseReason } from '../session.ts';
 import type { Statement } from '../statement.ts';
+import type { Usage } from './usage.ts';
 import { AUTHENTICATION_OK, backendKeyData, parameterStatus, readyForQuery } from '../wire/to-client.ts';
 
 /** A client that is about to be logged in. */
@@ -28,11 +29,13 @@ export interface Visit {
 }
 
 /** Tells the client that it is in, relays until the session is over, and gives the server connection back. */
-export async function handOver(visit: Visit, { server, pool, lender }: Login, house: House): Promise<void> {
+export async function handOver(visit: Visit, login: Login, house: House): Promise<void> {
   const { session, reader, minor } = visit;
+  const { server, pool, lender, usage } = login;
   const thinking = new Set<Promise<unknown>>();
-  const relay = new Relay({ client: reader.channel, server, lender, ...policies(visit, house, thinking) });
-  const key = house.cancelKeys.issue(minor, () => relay.cancel());
+  const told = policies(visit, house, thinking);
+  const relay = new Relay({ client: reader.channel, server, lender, ...told, ...counted(session, usage) });
+  const key = house.cancelKeys.issue(minor, () => usage.canceling(() => relay.cancel()));
   reader.release();
   reader.channel.cutOffWhenStalled();
   reader.channel.write(welcome(server.parameters, key));
@@ -49,8 +52,18 @@ export async function handOver(visit: Visit, { server, pool, lender }: Login, ho
   await Promise.allSettled(thinking);
 }
 
+function counted(session: OpenSession, usage: Usage): Pick<RelayOptions, 'tally' | 'stateChanged'> {
+  return {
+    tally: usage.tally,
+    stateChanged: (state) => {
+      session.changed(state);
+      usage.changed(state, session.stateSince);
+    },
+  };
+}
+
 /** What follows AuthenticationRequests in a login that went well (manual, 55.2.1). */
-function welcome(parameters: ReadonlyMap<string, string>, key: CancelKey): Buffer {
+export function welcome(parameters: ReadonlyMap<string, string>, key: CancelKey): Buffer {
   return Buffer.concat([
     AUTHENTICATION_OK,
     ...[...parameters].map(([name, value]) => parameterStatus(name, value)),
@@ -59,7 +72,7 @@ function welcome(parameters: ReadonlyMap<string, string>, key: CancelKey): Buffe
   ]);
 }
 
-type Policies = Omit<RelayOptions, 'client' | 'server' | 'lender'>;
+type Policies = Omit<RelayOptions, 'client' | 'server' | 'lender' | 'tally' | 'stateChanged'>;
 
 function policies({ session, hooks }: Visit, house: House, thinking: Set<Promise<unknown>>): Policies {
   const { query, observed } = hooks;
@@ -78,7 +91,6 @@ function policies({ session, hooks }: Visit, house: House, thinking: Set<Promise
     reads: hooks.reads,
     inBand: (name, value) => noted(answerInBand(session, hooks, name, value)),
     maxStatementBytes: house.config.maxStatementBytes,
-    stateChanged: (state) => session.changed(state),
     fault: (thrown) => asGatewayError(thrown, session.log),
   };
 }

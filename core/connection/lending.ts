@@ -5,6 +5,7 @@ import type { Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import { leavingsOn } from '../upstream/leavings.ts';
 import type { Pool } from '../upstream/pool.ts';
+import type { Usage } from './usage.ts';
 import type { Circles, Holder } from '../upstream/pool/member.ts';
 
 /** What a session keeps asking its pool for. */
@@ -17,6 +18,8 @@ export interface Loan {
   /** The session: it may get a connection back as it left it. */
   readonly holder: Holder;
   readonly circles?: Circles;
+  /** What counts it. Default: nobody does. */
+  readonly usage?: Usage;
   /** Aborted when the session ends. */
   readonly signal: AbortSignal;
 }
@@ -26,8 +29,9 @@ const FOLLOWING = ['application_name', 'client_encoding', 'DateStyle', 'Interval
 
 /** Borrows for `loan`, beginning with `first`, which the login got. */
 export function lenderFor(loan: Loan, first: ServerConnection): Lender {
-  const { pool, startup, ...wanted } = loan;
+  const { pool, startup, usage, ...wanted } = loan;
   const parameters = new Map(first.parameters);
+  if (usage) usage.parameters = parameters;
   const { role, database, settings, schemas } = loan.upstream;
   let latest = first;
   return {
@@ -35,12 +39,17 @@ export function lenderFor(loan: Loan, first: ServerConnection): Lender {
     pinned: (why) => pool.stock.members.stays(latest, why),
     ...(looks(loan.database) && { look: leavingsOn }),
     known: knownTo(pool, JSON.stringify([role, database, settings, schemas])),
-    acquire: async (signal) => {
+    acquire: (signal) => {
       const now = { ...startup, parameters: { ...startup.parameters, ...following(parameters) } };
       // The relay gives the wait up when the session ends.
-      return (latest = await pool.acquire({ ...wanted, startup: now, signal }));
+      const acquire = async (): Promise<ServerConnection> =>
+        (latest = await pool.acquire({ ...wanted, startup: now, signal }));
+      return usage ? usage.waits(acquire) : acquire();
     },
-    release: (server, afterwards) => void pool.release(server, afterwards),
+    release(server, afterwards) {
+      if (usage) usage.server = undefined;
+      void pool.release(server, afterwards);
+    },
   };
 }
 

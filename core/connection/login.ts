@@ -17,6 +17,7 @@ import type { Lender } from '../relay/seat.ts';
 import type { Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { Pool } from '../upstream/pool.ts';
+import { Usage } from './usage.ts';
 
 /** Who logs in, and by what. */
 export interface LoginRequest {
@@ -35,6 +36,7 @@ export interface Login {
   readonly pool: Pool;
   /** Present where connections are given back between transactions. */
   readonly lender?: Lender;
+  readonly usage: Usage;
 }
 
 /**
@@ -68,10 +70,11 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   const fingerprint = fingerprintOf(session.book.known, session.upstream, session.id);
   const circles = circlesOf(session.book.known, session.id);
   const who = { fingerprint, circles, holder: session };
-  const loan = { pool, database, upstream: session.upstream, startup, ...who, signal };
-  const server = await connect(request, loan);
+  const usage = house.statistics.enter(new Usage(session, entry, upstream.role, request.reader.channel));
+  const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal };
+  const server = await usage.waits(() => connect(request, loan));
   const lends = database.pool?.mode === 'transaction' && replication === undefined;
-  return { pool, server, ...(lends && { lender: lenderFor(loan, server) }) };
+  return { pool, server, usage, ...(lends && { lender: lenderFor(loan, server) }) };
 }
 
 /** The database on the server while it is not known: nobody ever connects to it. */

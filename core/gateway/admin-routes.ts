@@ -36,6 +36,7 @@ export class AdminRoutes {
     this.#options = options;
     this.#app.get('/livez', (context) => context.text('ok\n'));
     this.#app.get('/readyz', (context) => this.#readyz(context.req.query('verbose') !== undefined));
+    this.#app.notFound(() => Response.json({ error: 'there is nothing at this path' }, { status: 404 }));
     this.#app.onError((error) => {
       const refusal = asGatewayError(error, options.log);
       return Response.json({ error: refusal.message }, { status: 500 });

@@ -9,6 +9,7 @@ import { HookSets } from '../hooks.ts';
 import type { House, Shared } from './house.ts';
 import type { Kept } from './kept.ts';
 import type { PinoLogger } from './log.ts';
+import { operationRoutes } from './operation-routes.ts';
 import { Operators } from './operators.ts';
 import { PluginSetup } from './plugin-setup.ts';
 
@@ -55,6 +56,7 @@ export class Generation implements House {
       log,
       checks: () => [...checks(), ...this.#plugins.checks()],
     });
+    for (const [path, handler] of operationRoutes(shared)) this.#routes.mount(path, handler);
     const { signal } = this.#over;
     this.#plugins = new PluginSetup({
       house: this,
@@ -82,6 +84,18 @@ export class Generation implements House {
 
   get sampler(): Shared['sampler'] {
     return this.#shared.sampler;
+  }
+
+  get statistics(): Shared['statistics'] {
+    return this.#shared.statistics;
+  }
+
+  get overview(): Shared['overview'] {
+    return this.#shared.overview;
+  }
+
+  get operations(): Shared['operations'] {
+    return this.#shared.operations;
   }
 
   get draining(): boolean {

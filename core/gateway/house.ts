@@ -4,7 +4,11 @@ import type { ResolvedConfig } from '../config/resolved.ts';
 import type { HookSets } from '../hooks.ts';
 import type { LogSampler, PinoLogger } from './log.ts';
 import type { OpenSession } from '../connection/open-session.ts';
+import type { Operations } from './operations.ts';
+import type { Operators } from './operators.ts';
+import type { Overview } from './overview.ts';
 import type { Pools } from './pools.ts';
+import type { Statistics } from './statistics.ts';
 
 /** What outlives a reload. Made by gateway.ts. */
 export interface Shared {
@@ -14,13 +18,18 @@ export interface Shared {
   readonly sessions: Set<OpenSession>;
   /** For lines about clients that never became a session. */
   readonly sampler: LogSampler;
+  readonly statistics: Statistics;
+  /** For operators: what they see, and what they do. */
+  readonly overview: Overview;
+  readonly operations: Operations;
   /** True once the gateway takes no new logins. */
   draining: boolean;
 }
 
 /** Used by connection.ts: the same one from accept to close, whatever is reloaded meanwhile. */
 export interface House extends Readonly<Shared> {
-  readonly config: Pick<ResolvedConfig, 'database' | 'loginTimeoutMs' | 'maxStatementBytes'>;
+  readonly config: Pick<ResolvedConfig, 'admin' | 'database' | 'loginTimeoutMs' | 'maxStatementBytes'>;
+  readonly operators: Operators;
   readonly hooks: HookSets;
   readonly log: PinoLogger;
 }

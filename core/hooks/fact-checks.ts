@@ -54,6 +54,15 @@ export async function checkNewFacts(
   }
 }
 
+/** Runs every plugin's checks for the facts that the gateway itself has established. @throws what a check throws */
+export async function checkOwnFacts(
+  plugins: readonly AnyPlugin[],
+  session: Session,
+  facts: FactBook,
+): Promise<void> {
+  await runChecks(plugins, session, facts.known, facts.takeNew(), false);
+}
+
 /** Refuses a login whose plugin left out a fact it promised. @throws GatewayError `internal_error` */
 export function refuseBrokenPromises(plugin: AnyPlugin, known: Readonly<Partial<Facts>>): void {
   const missing = plugin.provides?.find((name) => known[name] === undefined);

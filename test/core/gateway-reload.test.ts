@@ -10,10 +10,9 @@ import { checkConfig } from '../../core/config/check.ts';
 import type { ResolvedConfig } from '../../core/config/check.ts';
 import type { DatabaseOptions } from '../../core/database.ts';
 import { GatewayError } from '../../core/errors.ts';
-import { CancelKeys } from '../../core/gateway/cancel-keys.ts';
 import { Generations } from '../../core/gateway/generations.ts';
-import { LogSampler, createLogger } from '../../core/gateway/log.ts';
-import { Pools } from '../../core/gateway/pools.ts';
+import { createLogger } from '../../core/gateway/log.ts';
+import { makeShared } from '../../core/gateway/shared.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
@@ -423,14 +422,8 @@ test('a gateway told to stop while it reloads undoes what the reload has set up'
 test('a setup that does not end in time is given up, and undone when it ends after all', async () => {
   const calls: string[] = [];
   const log = createLogger('silent');
-  const shared = {
-    pools: new Pools(log),
-    cancelKeys: new CancelKeys(),
-    sessions: new Set<never>(),
-    sampler: new LogSampler(),
-    draining: false,
-  };
   const of = (...plugins: readonly AnyPlugin[]): ResolvedConfig => checkConfig(config({ plugins }), tmpdir());
+  const shared = makeShared({ log, config: () => of(), reload: () => Promise.resolve() });
   const generations = new Generations(of(), { shared, log, checks: () => [] });
   let goOn = (): void => {};
   const slow: AnyPlugin = {

@@ -105,6 +105,11 @@ export class Keeper {
     });
   }
 
+  /** Closes what nobody uses. */
+  closeIdle(): void {
+    for (const member of this.#parts.members.all('idle')) void this.close(member);
+  }
+
   /** Resolves when the server has closed it: until then it counts. */
   async close(member: Member): Promise<void> {
     const { connection } = member;

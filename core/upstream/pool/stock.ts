@@ -113,7 +113,7 @@ export class Stock {
   async retire(): Promise<void> {
     this.#keeper.retired = true;
     this.upkeep.keepsWarm = false;
-    this.#closeIdle();
+    this.#keeper.closeIdle();
     await this.#empty();
     this.hosts.rest();
   }
@@ -121,7 +121,7 @@ export class Stock {
   /** Lends nothing until {@link resume}: who wants one waits. Resolves when nothing is left, which a resume may prevent. */
   async pause(): Promise<void> {
     this.#keeper.paused = this.#openings.paused = true;
-    this.#closeIdle();
+    this.#keeper.closeIdle();
     await this.#empty();
   }
 
@@ -134,11 +134,7 @@ export class Stock {
   /** Replaces every connection: the idle ones now, the others when they come back. */
   reconnect(): void {
     for (const member of this.members.all()) member.outdated = true;
-    this.#closeIdle();
-  }
-
-  #closeIdle(): void {
-    for (const member of this.members.all('idle')) void this.#keeper.close(member);
+    this.#keeper.closeIdle();
   }
 
   /** Ends everything; `closing` has been aborted before. Resolves when nothing is left. */

@@ -1,0 +1,138 @@
+/** A session of the console: who may, and what happens from its login to its end. It never gets a server connection. */
+import { askPassword } from '../client/password.ts';
+import { asGatewayError } from '../client/refuse.ts';
+import { GatewayError } from '../errors.ts';
+import type { Identity } from '../facts.ts';
+import type { Answer, Command } from '../gateway/console/commands.ts';
+import { Dialogue } from '../gateway/console/dialogue.ts';
+import type { House } from '../gateway/house.ts';
+import { ownVersion } from '../gateway/own-version.ts';
+import { welcome } from './hand-over.ts';
+import type { Visit } from './hand-over.ts';
+import { tellLogin } from './session-log.ts';
+import type { CloseReason } from '../session.ts';
+import { noticeResponse, refusal } from '../wire/to-client.ts';
+import { Usage } from './usage.ts';
+
+/** Whether a session asks for the console. */
+export function asksForConsole({ session }: Visit, { config }: House): boolean {
+  return session.startup.database === config.admin?.console;
+}
+
+/**
+ * Lets an operator in, after the `onStartup` of plugins and their checks of the identity. Whether a token is good, and then
+ * whether it is an operator's, is asked as the HTTP interface does.
+ * @throws GatewayError to refuse; what hooks throw; ClientGone
+ */
+export async function logInToConsole(visit: Visit, house: House): Promise<Identity> {
+  const { session, reader, hooks, replication } = visit;
+  await hooks.startup(session, session.book);
+  const identity = await house.operators.recognize(await askPassword(reader));
+  if (!identity) {
+    throw new GatewayError('invalid_authorization_specification', 'the token does not open this database', {
+      cause: new Error("the console is for operators, and the token is not an operator's"),
+    });
+  }
+  if (replication !== undefined)
+    throw new GatewayError('feature_not_supported', 'replication connections are not supported');
+  session.establish('identity', identity);
+  await hooks.check(session, session.book);
+  session.endAt(identity.expiresAt, EXPIRED);
+  return identity;
+}
+
+const EXPIRED = new GatewayError('admin_shutdown', 'the token has expired', {
+  hint: 'Connect again with a fresh token as the password.',
+});
+
+/** What drivers look at when they have connected. */
+const PARAMETERS = new Map([
+  ['server_version', `${ownVersion()}/postern`],
+  ['server_encoding', 'UTF8'],
+  ['client_encoding', 'UTF8'],
+  ['DateStyle', 'ISO, MDY'],
+  ['TimeZone', 'GMT'],
+  ['integer_datetimes', 'on'],
+  ['standard_conforming_strings', 'on'],
+]);
+
+/** Answers commands until the session is over. */
+export async function serveConsole(visit: Visit, identity: Identity, house: House): Promise<void> {
+  const { session, reader, minor } = visit;
+  const { channel } = reader;
+  const name = session.startup.database;
+  const usage = house.statistics.enter(new Usage(session, name, name, channel));
+  const running = new Running(visit, identity, house);
+  const end = (error: GatewayError): void => {
+    session.conclude({ kind: house.draining ? 'drained' : 'ended', error });
+    channel.finish(refusal('FATAL', error));
+  };
+  const fault = (thrown: unknown): GatewayError => asGatewayError(thrown, session.log);
+  const dialogue = new Dialogue({
+    reader,
+    fault,
+    run: (command) => running.run(command),
+    get over() {
+      return session.reason !== undefined;
+    },
+    busy(is) {
+      session.changed(is ? 'active' : 'idle');
+      usage.changed(session.state, session.stateSince);
+      if (!is) usage.tally.ready(true);
+    },
+  });
+  const key = house.cancelKeys.issue(minor, () => running.cancel());
+  channel.cutOffWhenStalled();
+  channel.write(welcome(PARAMETERS, key));
+  session.attach({
+    end,
+    drain: end,
+    notice: (message, hint) =>
+      void channel.write(noticeResponse({ severity: 'NOTICE', code: '00000', message, hint })),
+  });
+  session.changed('idle');
+  tellLogin(session, visit.hooks);
+  const reason = await dialogue.run().then<CloseReason, CloseReason>(
+    () => ({ kind: 'client' }),
+    (thrown: unknown) => {
+      if (thrown instanceof GatewayError) end(thrown);
+      return { kind: 'lost' };
+    },
+  );
+  house.cancelKeys.revoke(key);
+  session.conclude(reason);
+}
+
+/** The command that runs now, which a cancel ends. */
+class Running {
+  readonly #visit: Visit;
+  readonly #identity: Identity;
+  readonly #house: House;
+  #now: AbortController | undefined;
+
+  constructor(visit: Visit, identity: Identity, house: House) {
+    this.#visit = visit;
+    this.#identity = identity;
+    this.#house = house;
+  }
+
+  async run(command: Command): Promise<Answer> {
+    const now = new AbortController();
+    this.#now = now;
+    const { overview, operations } = this.#house;
+    const signal = AbortSignal.any([now.signal, this.#visit.session.signal]);
+    const operator = { identity: this.#identity, via: 'console' } as const;
+    try {
+      return await command.run({ overview, operations, operator, signal });
+    } finally {
+      this.#now = undefined;
+    }
+  }
+
+  cancel(): Promise<void> {
+    const hint = 'What a PAUSE has paused stays so: RESUME takes it back.';
+    const canceled = new GatewayError('query_canceled', 'canceling statement due to user request', { hint });
+    this.#now?.abort(canceled);
+    return Promise.resolve();
+  }
+}

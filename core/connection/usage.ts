@@ -1,0 +1,105 @@
+/** What one session uses: its server connection now, and what it has used so far. Added up only when somebody asks. */
+import type { Channel } from '../net/channel.ts';
+import { Tally } from '../relay/tally.ts';
+import type { ServerConnection } from '../upstream/connection.ts';
+import type { OpenSession } from './open-session.ts';
+import type { SessionState } from '../session.ts';
+
+/** What has been used, times in milliseconds. */
+export interface Counts {
+  transactions: number;
+  queries: number;
+  /** Bytes from the client and to it, inside TLS. */
+  received: number;
+  sent: number;
+  /** In a transaction, be it idle. */
+  transactionMs: number;
+  /** At work for a statement. */
+  queryMs: number;
+  /** In the queue, until there was a server connection. */
+  waitMs: number;
+  clientParses: number;
+  serverParses: number;
+  binds: number;
+  /** Server connections that were lent. */
+  assignments: number;
+}
+
+/** One per session that has found its database entry. */
+export class Usage {
+  readonly session: OpenSession;
+  /** The key of `databases`, or the console's name. */
+  readonly entry: string;
+  readonly role: string;
+  readonly channel: Channel;
+  readonly tally = new Tally();
+  /** What the client believes to be in force. */
+  parameters: ReadonlyMap<string, string> = new Map();
+  /** The connection that it has now. */
+  server: ServerConnection | undefined;
+  /** Since when it waits for one, in milliseconds since the epoch. */
+  waitingSince: number | undefined;
+  /** When its last request came, in milliseconds since the epoch. */
+  requestedAt: number;
+  /** Cancels of its own that are under way. */
+  cancels = 0;
+  #state: SessionState = 'idle';
+  #since = 0;
+  #waited = 0;
+  #transactionMs = 0;
+  #queryMs = 0;
+  #waitMs = 0;
+  #assignments = 0;
+
+  constructor(session: OpenSession, entry: string, role: string, channel: Channel) {
+    this.session = session;
+    this.entry = entry;
+    this.role = role;
+    this.channel = channel;
+    this.requestedAt = session.startedAt;
+  }
+
+  /** Waits for a connection and keeps it in mind. Rejects as `acquire` does. */
+  async waits(acquire: () => Promise<ServerConnection>): Promise<ServerConnection> {
+    const since = Date.now();
+    this.waitingSince = since;
+    try {
+      this.server = await acquire();
+      this.#assignments += 1;
+      return this.server;
+    } finally {
+      const ms = Math.max(0, Date.now() - since);
+      this.waitingSince = undefined;
+      this.#waitMs += ms;
+      if (this.#state !== 'idle') this.#waited += ms;
+    }
+  }
+
+  /** A cancel of its own is under way until `cancel` resolves. */
+  async canceling(cancel: () => Promise<void>): Promise<void> {
+    this.cancels += 1;
+    await cancel().finally(() => (this.cancels -= 1));
+  }
+
+  /** The session's state changed, at `at` by the clock that `stateSince` is from. */
+  changed(state: SessionState, at: number): void {
+    if (this.#state !== 'idle') {
+      const ms = Math.max(0, at - this.#since - this.#waited);
+      this.#waited = 0;
+      this.#transactionMs += ms;
+      if (this.#state === 'active') this.#queryMs += ms;
+    }
+    if (state === 'active') this.requestedAt = at;
+    this.#state = state;
+    this.#since = at;
+  }
+
+  /** All of it until now. */
+  counts(): Counts {
+    const { transactions, queries, clientParses, serverParses, binds } = this.tally;
+    const { bytesRead: received, bytesWritten: sent } = this.channel.socket;
+    const times = { transactionMs: this.#transactionMs, queryMs: this.#queryMs, waitMs: this.#waitMs };
+    const statements = { transactions, queries, clientParses, serverParses, binds };
+    return { ...statements, ...times, received, sent, assignments: this.#assignments };
+  }
+}

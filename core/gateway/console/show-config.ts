@@ -1,0 +1,73 @@
+/** `SHOW CONFIG`: what the config in force says, by the names of the README; only what is listed here, so never a secret. */
+import type { ResolvedConfig, ResolvedDatabase } from '../../config/resolved.ts';
+import { hostsOf } from '../../database.ts';
+import { configPath } from '../../config/sentences.ts';
+import type { Overview } from '../overview.ts';
+import { table } from './table.ts';
+import type { Columns, Row, Table } from './table.ts';
+
+/** PgBouncer's columns; `changeable` says whether a reload applies a change. */
+export const CONFIG_COLUMNS = {
+  key: 'text',
+  value: 'text',
+  default: 'text',
+  changeable: 'text',
+} as const satisfies Columns;
+
+type Setting = Row<typeof CONFIG_COLUMNS>;
+type Text = string | number | boolean | undefined;
+
+function setting(key: string, value: Text, standard: Text, changeable = true): Setting {
+  const text = (one: Text): string | null => (one === undefined ? null : String(one));
+  return { key, value: text(value), default: text(standard), changeable: changeable ? 'yes' : 'no' };
+}
+
+/** What PgBouncer's exporter reads; 0 is "no limit" there as well. */
+const NO_LIMITS = ['max_client_conn', 'max_user_connections'].map((key) => setting(key, 0, 0, false));
+
+function general(config: ResolvedConfig): readonly Setting[] {
+  const { admin } = config;
+  return [
+    setting('loginTimeout', `${config.loginTimeoutMs}ms`, '10000ms'),
+    setting('drainTimeout', `${config.drainTimeoutMs}ms`, '30000ms'),
+    setting('maxStatementBytes', config.maxStatementBytes, 1_048_576),
+    setting('logLevel', config.logLevel, 'info'),
+    setting('admin.host', admin?.host, '127.0.0.1', false),
+    setting('admin.port', admin?.port, 9_432, false),
+    setting('admin.console', admin?.console, 'pgbouncer'),
+    setting('plugins', config.plugins.map(({ name }) => name).join(', '), undefined),
+  ];
+}
+
+function listeners(config: ResolvedConfig): readonly Setting[] {
+  return config.listeners.flatMap(({ path, name, host, port, plaintext, tls }) => [
+    setting(`${path}.name`, name, 'default', false),
+    setting(`${path}.host`, host, '127.0.0.1', false),
+    setting(`${path}.port`, port, 6_432, false),
+    setting(`${path}.plaintext`, plaintext, 'loopback'),
+    setting(`${path}.tls`, tls !== undefined, false),
+  ]);
+}
+
+function entry(name: string, database: ResolvedDatabase): readonly Setting[] {
+  const path = configPath(['databases', name]);
+  const hosts = hostsOf(database).map(({ host, port }) => `${host} port ${port}`);
+  return [
+    setting(`${path}.host`, hosts.join(', '), undefined),
+    setting(`${path}.database`, database.database, name),
+    setting(`${path}.tls.mode`, database.tls.mode, undefined),
+    setting(`${path}.login.kind`, database.login.kind, undefined),
+    ...Object.entries(database.pool).map(([key, value]) => setting(`${path}.pool.${key}`, value, undefined)),
+  ];
+}
+
+/** One row for each. */
+export async function showConfig({ config }: Overview): Promise<Table> {
+  const entries = await Promise.all(
+    config.databaseNames.map(async (name) => {
+      const database = await config.database(name);
+      return database ? entry(name, database) : [];
+    }),
+  );
+  return table(CONFIG_COLUMNS, [...NO_LIMITS, ...general(config), ...listeners(config), ...entries.flat()]);
+}

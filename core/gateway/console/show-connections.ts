@@ -1,0 +1,122 @@
+/** `SHOW CLIENTS` and `SHOW SERVERS`: every connection, as PgBouncer lists them. */
+import { TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
+import type { Usage } from '../../connection/usage.ts';
+import type { Backing, Overview } from '../overview.ts';
+import { table } from './table.ts';
+import type { Columns, Row, Table } from './table.ts';
+
+/** PgBouncer's columns of both. */
+const SOCKET = {
+  type: 'text',
+  user: 'text',
+  database: 'text',
+  state: 'text',
+  addr: 'text',
+  port: 'int4',
+  local_addr: 'text',
+  local_port: 'int4',
+  connect_time: 'text',
+  request_time: 'text',
+  wait: 'int4',
+  wait_us: 'int4',
+  close_needed: 'int4',
+  ptr: 'text',
+  link: 'text',
+  remote_pid: 'int4',
+  tls: 'text',
+  application_name: 'text',
+} as const satisfies Columns;
+
+/** `SHOW CLIENTS`: `id` is what `KILL_CLIENT` takes, `subject` the token's. */
+export const CLIENT_COLUMNS = { ...SOCKET, id: 'text', subject: 'text' } as const satisfies Columns;
+/** `SHOW SERVERS`: how many statements are prepared there under names of the gateway's. */
+export const SERVER_COLUMNS = { ...SOCKET, prepared_statements: 'int4' } as const satisfies Columns;
+
+const time = (ms: number): string => new Date(ms).toISOString().replace('T', ' ').replace(/\..*/, ' UTC');
+
+const serverId = ({ member }: Backing): string => `server-${member.serial}`;
+
+/** The version and the cipher, as far as the system tells. */
+function tlsOf(socket: Socket | undefined): string {
+  if (!(socket instanceof TLSSocket)) return '';
+  return [socket.getProtocol(), socket.getCipher()?.name].filter(Boolean).join('/');
+}
+
+function waitOf(since: number | undefined): { readonly wait: number; readonly wait_us: number } {
+  const ms = since === undefined ? 0 : Math.max(0, Date.now() - since);
+  return { wait: Math.floor(ms / 1_000), wait_us: (ms % 1_000) * 1_000 };
+}
+
+function client(usage: Usage, link: Backing | undefined): Row<typeof CLIENT_COLUMNS> {
+  const { session, channel, parameters, server } = usage;
+  const { socket } = channel;
+  return {
+    type: 'C',
+    user: usage.role,
+    database: usage.entry,
+    state: usage.waitingSince === undefined ? 'active' : 'waiting',
+    addr: session.client.address,
+    port: session.client.port,
+    local_addr: socket.localAddress ?? '',
+    local_port: socket.localPort ?? 0,
+    connect_time: time(session.startedAt),
+    request_time: time(usage.requestedAt),
+    ...waitOf(usage.waitingSince),
+    close_needed: 0,
+    ptr: session.id,
+    link: link ? serverId(link) : '',
+    remote_pid: 0,
+    tls: tlsOf(socket),
+    application_name:
+      (server?.parameters ?? parameters).get('application_name') ??
+      session.startup.parameters['application_name'] ??
+      '',
+    id: session.id,
+    subject: session.facts.identity?.subject ?? null,
+  };
+}
+
+/** Every session that has found its entry. */
+export function showClients(overview: Overview): Table {
+  const links = new Map(overview.backings().map((backing) => [backing.user, backing]));
+  const rows = overview.usages.map((usage) => client(usage, links.get(usage)));
+  return table(CLIENT_COLUMNS, rows);
+}
+
+/** In PgBouncer's words; `closing` is what it has no list for. */
+const STATES = { opening: 'new', idle: 'idle', resetting: 'tested', lent: 'active', closing: 'closing' };
+
+function server(backing: Backing, paused: boolean): Row<typeof SERVER_COLUMNS> {
+  const { entry, member, user } = backing;
+  const { connection } = member;
+  const socket = connection?.channel.socket;
+  return {
+    type: 'S',
+    user: member.key.role,
+    database: entry,
+    state: STATES[member.state],
+    addr: socket?.remoteAddress ?? (socket ? 'unix' : ''),
+    port: socket?.remotePort ?? 0,
+    local_addr: socket?.localAddress ?? '',
+    local_port: socket?.localPort ?? 0,
+    connect_time: time(member.madeAt),
+    request_time: time(user?.requestedAt ?? member.madeAt),
+    wait: 0,
+    wait_us: 0,
+    close_needed: member.outdated || paused ? 1 : 0,
+    ptr: serverId(backing),
+    link: user?.session.id ?? '',
+    remote_pid: connection?.pid ?? 0,
+    tls: tlsOf(socket),
+    application_name: connection?.parameters.get('application_name') ?? '',
+    prepared_statements: connection?.prepared.size ?? 0,
+  };
+}
+
+/** Every server connection, those being opened or closed included. */
+export async function showServers(overview: Overview): Promise<Table> {
+  const paused = new Set((await overview.entries()).filter((one) => one.paused).map(({ name }) => name));
+  const rows = overview.backings().map((backing) => server(backing, paused.has(backing.entry)));
+  return table(SERVER_COLUMNS, rows);
+}

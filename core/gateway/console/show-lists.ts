@@ -1,0 +1,38 @@
+/** `SHOW LISTS` and `SHOW STATE`: how many there are of everything, and whether anything is paused. */
+import type { Overview } from '../overview.ts';
+import { poolGroups } from './show-pools.ts';
+import { table } from './table.ts';
+import type { Columns, Table } from './table.ts';
+
+/** PgBouncer's columns of `SHOW LISTS`. */
+export const LIST_COLUMNS = { list: 'text', items: 'int4' } as const satisfies Columns;
+/** PgBouncer's columns of `SHOW STATE`. */
+export const STATE_COLUMNS = { key: 'text', value: 'text' } as const satisfies Columns;
+
+/** PgBouncer's lists. What it counts of its memory and of its own DNS is zero: there is no such thing here. */
+export async function showLists(overview: Overview): Promise<Table> {
+  const groups = poolGroups(overview);
+  const counts = {
+    databases: (await overview.entries()).length,
+    users: new Set(groups.map(({ user }) => user)).size,
+    pools: groups.length,
+    free_clients: 0,
+    used_clients: overview.usages.length,
+    login_clients: overview.loggingIn,
+    free_servers: 0,
+    used_servers: overview.backings().length,
+    dns_names: 0,
+    dns_zones: 0,
+    dns_queries: 0,
+    dns_pending: 0,
+  };
+  const rows = Object.entries(counts).map(([list, items]) => ({ list, items }));
+  return table(LIST_COLUMNS, rows);
+}
+
+/** Whether everything is paused. */
+export function showState({ paused }: Overview): Table {
+  const state = { active: !paused, paused, suspended: false };
+  const rows = Object.entries(state).map(([key, is]) => ({ key, value: is ? 'yes' : 'no' }));
+  return table(STATE_COLUMNS, rows);
+}

@@ -1,0 +1,82 @@
+/** `SHOW POOLS`: clients and server connections of each entry and role, counted by state. */
+import type { Usage } from '../../connection/usage.ts';
+import type { Backing, Overview } from '../overview.ts';
+import { table } from './table.ts';
+import type { Columns, Row, Table } from './table.ts';
+
+/** PgBouncer's columns. */
+export const POOL_COLUMNS = {
+  database: 'text',
+  user: 'text',
+  cl_active: 'int4',
+  cl_waiting: 'int4',
+  cl_active_cancel_req: 'int4',
+  cl_waiting_cancel_req: 'int4',
+  sv_active: 'int4',
+  sv_active_cancel: 'int4',
+  sv_being_canceled: 'int4',
+  sv_idle: 'int4',
+  sv_used: 'int4',
+  sv_tested: 'int4',
+  sv_login: 'int4',
+  maxwait: 'int4',
+  maxwait_us: 'int4',
+  pool_mode: 'text',
+} as const satisfies Columns;
+
+/** What belongs to one row. */
+interface Group {
+  readonly database: string;
+  readonly user: string;
+  readonly usages: Usage[];
+  readonly backings: Backing[];
+}
+
+/** Pools in PgBouncer's sense: an entry and a role that somebody uses. */
+export function poolGroups(overview: Overview): readonly Group[] {
+  const groups = new Map<string, Group>();
+  const group = (database: string, user: string): Group => {
+    const key = JSON.stringify([database, user]);
+    const known = groups.get(key) ?? { database, user, usages: [], backings: [] };
+    groups.set(key, known);
+    return known;
+  };
+  for (const usage of overview.usages) group(usage.entry, usage.role).usages.push(usage);
+  for (const one of overview.backings()) group(one.entry, one.member.key.role).backings.push(one);
+  return [...groups.values()];
+}
+
+async function row(
+  { database, user, usages, backings }: Group,
+  overview: Overview,
+): Promise<Row<typeof POOL_COLUMNS>> {
+  const waiting = usages.flatMap(({ waitingSince }) => (waitingSince === undefined ? [] : [waitingSince]));
+  const longest = waiting.length === 0 ? 0 : Math.max(0, Date.now() - Math.min(...waiting));
+  const cancels = usages.reduce((sum, one) => sum + one.cancels, 0);
+  const inState = (state: string): number => backings.filter(({ member }) => member.state === state).length;
+  const console = database === overview.config.admin?.console;
+  const entry = console ? undefined : await overview.entry(database);
+  return {
+    database,
+    user,
+    cl_active: usages.length - waiting.length,
+    cl_waiting: waiting.length,
+    cl_active_cancel_req: cancels,
+    cl_waiting_cancel_req: 0,
+    sv_active: inState('lent'),
+    sv_active_cancel: cancels,
+    sv_being_canceled: 0,
+    sv_idle: inState('idle'),
+    sv_used: 0,
+    sv_tested: inState('resetting'),
+    sv_login: inState('opening'),
+    maxwait: Math.floor(longest / 1_000),
+    maxwait_us: (longest % 1_000) * 1_000,
+    pool_mode: console ? 'statement' : (entry?.database?.pool.mode ?? null),
+  };
+}
+
+/** One row for each. */
+export async function showPools(overview: Overview): Promise<Table> {
+  return table(POOL_COLUMNS, await Promise.all(poolGroups(overview).map((group) => row(group, overview))));
+}

@@ -1,0 +1,169 @@
+/** The operators' verbs over HTTP: what there is as JSON, and PAUSE, RESUME, RECONNECT, KILL and RELOAD by POST. */
+import type { Usage } from '../connection/usage.ts';
+import { milliseconds } from '../durations.ts';
+import { ConfigError, GatewayError } from '../errors.ts';
+import type { Condition } from '../errors.ts';
+import type { Identity } from '../facts.ts';
+import type { RouteHandler } from './admin-routes.ts';
+import type { Operations, Operator } from './operations.ts';
+import type { EntryView, Overview } from './overview.ts';
+
+/** What the routes work on. */
+export interface OperationRoutesParts {
+  readonly operations: Operations;
+  readonly overview: Overview;
+}
+
+/** One request that has found its route. */
+interface Asked extends OperationRoutesParts {
+  readonly operator: Operator;
+  /** What stands in the path in the places of `:name` and `:id`. */
+  readonly name: string;
+  readonly url: URL;
+  readonly signal: AbortSignal;
+}
+
+type Route = (asked: Asked) => Promise<Response> | Response;
+
+/** The pause goes on: what it waits for has not happened yet. */
+const ACCEPTED = 202;
+
+/** How long a pause is waited for by default: shorter than most clients' patience. */
+const WAIT = '30s';
+
+async function pause({ operations, overview, operator, name, url, signal }: Asked): Promise<Response> {
+  const ms = milliseconds(url.searchParams.get('wait') ?? WAIT);
+  const late = AbortSignal.timeout(Math.min(ms, 2 ** 31 - 1));
+  try {
+    await operations.pause(operator, name, AbortSignal.any([signal, late]));
+  } catch (error) {
+    // Whoever asked has waited long enough, or has left.
+    if (error instanceof GatewayError) throw error;
+    return Response.json(stateOf(await overview.entry(name), overview), { status: ACCEPTED });
+  }
+  return Response.json(stateOf(await overview.entry(name), overview));
+}
+
+/** Carries a verb out and answers with what the entry is like now. */
+const then =
+  (verb: (asked: Asked) => Promise<void>): Route =>
+  async (asked) => {
+    await verb(asked);
+    return Response.json(stateOf(await asked.overview.entry(asked.name), asked.overview));
+  };
+
+const DATABASES: Readonly<Record<string, Route>> = {
+  GET: async ({ overview }) =>
+    Response.json({ databases: (await overview.entries()).map((entry) => stateOf(entry, overview)) }),
+};
+const DATABASE: Readonly<Record<string, Route>> = {
+  GET: then(async ({ operations, name }) => void (await operations.entry(name))),
+};
+const VERBS: Readonly<Record<string, Route>> = {
+  pause,
+  resume: then(({ operations, operator, name }) => operations.resume(operator, name)),
+  reconnect: then(({ operations, operator, name }) => operations.reconnect(operator, name)),
+  kill: then(({ operations, operator, name }) => operations.kill(operator, name)),
+};
+const SESSIONS: Readonly<Record<string, Route>> = {
+  GET: ({ overview }) => Response.json({ sessions: overview.usages.map(sessionOf) }),
+};
+const SESSION: Readonly<Record<string, Route>> = {
+  DELETE({ operations, operator, name }) {
+    operations.endSession(operator, name);
+    return new Response(null, { status: 204 });
+  },
+};
+const RELOAD: Readonly<Record<string, Route>> = {
+  async POST({ operations, operator }) {
+    await operations.reload(operator);
+    return Response.json({ reloaded: true });
+  },
+};
+
+/** Each path with what it answers by method. */
+export function operationRoutes(parts: OperationRoutesParts): readonly (readonly [string, RouteHandler])[] {
+  const verbs = Object.entries(VERBS).map(
+    ([verb, route]) => [`/v1/databases/:name/${verb}`, { POST: route }] as const,
+  );
+  const routes = [
+    ['/v1/databases', DATABASES],
+    ['/v1/databases/:name', DATABASE],
+    ...verbs,
+    ['/v1/sessions', SESSIONS],
+    ['/v1/sessions/:id', SESSION],
+    ['/v1/reload', RELOAD],
+  ] as const;
+  return routes.map(([path, methods]) => [
+    path,
+    (request, caller) => answer(parts, methods, request, caller),
+  ]);
+}
+
+async function answer(
+  parts: OperationRoutesParts,
+  methods: Readonly<Record<string, Route>>,
+  request: Request,
+  caller: Identity | undefined,
+): Promise<Response> {
+  const route = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined;
+  if (!route) {
+    const headers = { allow: Object.keys(methods).join(', ') };
+    return Response.json({ error: `${request.method} is not for this path` }, { status: 405, headers });
+  }
+  if (!caller) throw new Error('an operation without an operator');
+  const url = new URL(request.url);
+  try {
+    const name = decodeURIComponent(url.pathname.split('/')[3] ?? '');
+    const operator = { identity: caller, via: 'http' } as const;
+    return await route({ ...parts, operator, name, url, signal: request.signal });
+  } catch (error) {
+    const status = statusOf(error);
+    if (status === undefined) throw error;
+    return Response.json({ error: (error as Error).message }, { status });
+  }
+}
+
+const STATUS: Partial<Record<Condition, number>> = {
+  invalid_catalog_name: 404,
+  invalid_parameter_value: 404,
+  query_canceled: 409,
+  config_file_error: 422,
+  feature_not_supported: 501,
+};
+
+function statusOf(error: unknown): number | undefined {
+  if (error instanceof GatewayError) return STATUS[error.code];
+  return error instanceof ConfigError || error instanceof URIError ? 400 : undefined;
+}
+
+function stateOf({ name, database, connections, paused }: EntryView, overview: Overview): object {
+  const usages = overview.usages.filter(({ entry }) => entry === name);
+  return {
+    name,
+    configured: database !== undefined,
+    paused,
+    mode: database?.pool.mode,
+    size: database?.pool.size,
+    connections,
+    sessions: usages.length,
+    waiting: usages.filter(({ waitingSince }) => waitingSince !== undefined).length,
+  };
+}
+
+function sessionOf({ session, entry, role, server, waitingSince }: Usage): object {
+  const { id, client, state, stateSince, startedAt, facts } = session;
+  return {
+    id,
+    database: entry,
+    role,
+    state: waitingSince === undefined ? state : 'waiting',
+    since: new Date(waitingSince ?? stateSince),
+    startedAt: new Date(startedAt),
+    address: client.address,
+    listener: client.listener,
+    issuer: facts.identity?.issuer,
+    subject: facts.identity?.subject,
+    serverPid: server?.pid,
+  };
+}

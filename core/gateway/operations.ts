@@ -1,0 +1,126 @@
+/** What operators do to a running gateway, whichever way they come: each verb is logged with who did it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ResolvedConfig, ResolvedDatabase } from '../config/resolved.ts';
+import type { OpenSession } from '../connection/open-session.ts';
+import { GatewayError } from '../errors.ts';
+import type { Identity } from '../facts.ts';
+import { abortable } from '../upstream/deadline.ts';
+import type { PinoLogger } from './log.ts';
+import type { Pools } from './pools.ts';
+
+/** Who does something, on which way. The caller has checked that it is an operator. */
+export interface Operator {
+  readonly identity: Pick<Identity, 'issuer' | 'subject'>;
+  readonly via: 'http' | 'console';
+}
+
+/** What operations are done to. */
+export interface OperationsParts {
+  readonly pools: Pools;
+  readonly sessions: ReadonlySet<OpenSession>;
+  readonly log: PinoLogger;
+  /** The config in force. */
+  readonly config: () => Pick<ResolvedConfig, 'database'>;
+  /** @throws GatewayError where there is nothing to reload from; what the reload throws */
+  readonly reload: () => Promise<void>;
+}
+
+/** How long a KILL waits for those it has told to go, in milliseconds. */
+const KILL_MS = 5_000;
+const KILLED = new GatewayError('admin_shutdown', 'terminating connection due to administrator command');
+const CALLED_OFF = new GatewayError('query_canceled', 'the pause was called off by a RESUME');
+
+interface Pausing {
+  readonly entry: string | undefined;
+  readonly off: AbortController;
+}
+
+/** One per gateway. Names are those that clients use. */
+export class Operations {
+  readonly #parts: OperationsParts;
+  readonly #pausing = new Set<Pausing>();
+
+  constructor(parts: OperationsParts) {
+    this.#parts = parts;
+  }
+
+  /** The entry of this name. @throws GatewayError `invalid_catalog_name` where there is none */
+  async entry(name: string): Promise<ResolvedDatabase> {
+    const found = name === '*' ? undefined : await this.#parts.config().database(name);
+    if (found) return found;
+    throw new GatewayError('invalid_catalog_name', `no such database: ${name}`);
+  }
+
+  /**
+   * Lends no server connection of an entry, or of any, until a RESUME; those in use serve to the end of their transaction,
+   * in session mode of their session, and are closed. Resolves when none is left.
+   * @throws GatewayError as {@link entry}; `query_canceled` if it was resumed before; the reason of `signal`, which ends
+   * the wait and not the pause
+   */
+  async pause(by: Operator, name: string | undefined, signal: AbortSignal): Promise<void> {
+    await this.#begin('PAUSE', by, name);
+    const pausing = { entry: name, off: new AbortController() };
+    this.#pausing.add(pausing);
+    try {
+      const either = AbortSignal.any([signal, pausing.off.signal]);
+      await abortable(this.#parts.pools.pause(name), either);
+    } finally {
+      this.#pausing.delete(pausing);
+    }
+  }
+
+  /** Takes a PAUSE or a KILL back. What is not paused stays as it is. @throws GatewayError as {@link entry} */
+  async resume(by: Operator, name: string | undefined): Promise<void> {
+    await this.#begin('RESUME', by, name);
+    const { pools } = this.#parts;
+    pools.resume(name);
+    for (const { entry, off } of this.#pausing) if (!pools.isPaused(entry)) off.abort(CALLED_OFF);
+  }
+
+  /** Has every server connection replaced once it is free. @throws GatewayError as {@link entry} */
+  async reconnect(by: Operator, name: string | undefined): Promise<void> {
+    await this.#begin('RECONNECT', by, name);
+    this.#parts.pools.reconnect(name);
+  }
+
+  /**
+   * Pauses an entry and ends all its sessions with 57P01, whatever they do. Resolves when its connections are gone, or after
+   * 5 s. @throws GatewayError as {@link entry}
+   */
+  async kill(by: Operator, name: string): Promise<void> {
+    await this.#begin('KILL', by, name);
+    const gone = this.#parts.pools.pause(name);
+    for (const session of this.#parts.sessions) if (session.upstream?.entry === name) session.end(KILLED);
+    await Promise.race([gone, sleep(KILL_MS, undefined, { ref: false })]);
+  }
+
+  /** Ends one session with 57P01. @throws GatewayError `invalid_parameter_value` where there is none with this id */
+  endSession(by: Operator, id: string): void {
+    const session = [...this.#parts.sessions].find((one) => one.id === id && !one.reason);
+    if (!session) throw new GatewayError('invalid_parameter_value', `no such client: ${id}`);
+    this.#log('KILL_CLIENT', by, { client: id });
+    session.end(KILLED);
+  }
+
+  /** Loads the config anew. @throws GatewayError `config_file_error` with the reason; the config in force stays then */
+  async reload(by: Operator): Promise<void> {
+    this.#log('RELOAD', by, {});
+    try {
+      await this.#parts.reload();
+    } catch (error) {
+      if (error instanceof GatewayError) throw error;
+      const why = error instanceof Error ? error.message : 'unknown';
+      throw new GatewayError('config_file_error', `the config was not reloaded: ${why}`, { cause: error });
+    }
+  }
+
+  async #begin(verb: string, by: Operator, name: string | undefined): Promise<void> {
+    if (name !== undefined) await this.entry(name);
+    this.#log(verb, by, { database: name ?? 'all' });
+  }
+
+  #log(verb: string, { identity, via }: Operator, target: object): void {
+    const { issuer, subject } = identity;
+    this.#parts.log.info({ verb, ...target, issuer, subject, via }, 'operator');
+  }
+}

@@ -1,0 +1,97 @@
+/** What operators see of a running gateway: sessions, server connections and entries, read when they ask. */
+import type { ResolvedConfig, ResolvedDatabase } from '../config/resolved.ts';
+import type { OpenSession } from '../connection/open-session.ts';
+import type { Usage } from '../connection/usage.ts';
+import type { Pool } from '../upstream/pool.ts';
+import type { Member } from '../upstream/pool/member.ts';
+import type { Pools } from './pools.ts';
+import type { Statistics } from './statistics.ts';
+
+/** What an overview is of. */
+export interface OverviewParts {
+  readonly pools: Pools;
+  readonly sessions: ReadonlySet<OpenSession>;
+  readonly statistics: Statistics;
+  /** The config in force. */
+  readonly config: () => ResolvedConfig;
+}
+
+/** A server connection, whose it is and who has it. */
+export interface Backing {
+  readonly entry: string;
+  readonly pool: Pool;
+  readonly member: Member;
+  /** Who has it now. */
+  readonly user: Usage | undefined;
+}
+
+/** An entry by the name that clients use. */
+export interface EntryView {
+  readonly name: string;
+  /** Undefined: the config has none of this name any more, or cannot tell. */
+  readonly database: ResolvedDatabase | undefined;
+  /** Server connections in any state. */
+  readonly connections: number;
+  readonly paused: boolean;
+}
+
+/** One per gateway. */
+export class Overview {
+  readonly #parts: OverviewParts;
+
+  constructor(parts: OverviewParts) {
+    this.#parts = parts;
+  }
+
+  get config(): ResolvedConfig {
+    return this.#parts.config();
+  }
+
+  get statistics(): Statistics {
+    return this.#parts.statistics;
+  }
+
+  /** Sessions that have found their entry, the longest open first. */
+  get usages(): readonly Usage[] {
+    return [...this.statistics.usages.values()];
+  }
+
+  /** Sessions that have not. */
+  get loggingIn(): number {
+    return [...this.#parts.sessions].filter((one) => !this.statistics.usages.has(one)).length;
+  }
+
+  /** Whether everything is paused. */
+  get paused(): boolean {
+    return this.#parts.pools.isPaused();
+  }
+
+  /** Every server connection there is. */
+  backings(): readonly Backing[] {
+    const users = new Map(this.usages.flatMap((usage) => (usage.server ? [[usage.server, usage]] : [])));
+    return this.#parts.pools.everyOne().flatMap(({ entry, pool }) =>
+      pool.stock.members.all().map((member) => {
+        const user = member.connection && users.get(member.connection);
+        return { entry, pool, member, user };
+      }),
+    );
+  }
+
+  /** Entries of the config by name, and those that `'*'` or the function has served: what there is to see of each. */
+  async entries(): Promise<readonly EntryView[]> {
+    const { pools } = this.#parts;
+    const names = new Set(this.config.databaseNames.filter((name) => name !== '*'));
+    for (const { entry } of pools.everyOne()) names.add(entry);
+    for (const entry of pools.pausedEntries) names.add(entry);
+    return Promise.all([...names].map((name) => this.entry(name)));
+  }
+
+  /** One of them, known or not. */
+  async entry(name: string): Promise<EntryView> {
+    const { pools } = this.#parts;
+    const own = pools.everyOne().filter(({ entry }) => entry === name);
+    const connections = own.reduce((sum, { pool }) => sum + pool.size, 0);
+    const database = await this.config.database(name).catch(() => undefined);
+    return { name, database, connections, paused: pools.isPaused(name) };
+  }
+}

@@ -1,0 +1,38 @@
+/** Makes what all configs of a gateway share. */
+import type { ResolvedConfig } from '../config/resolved.ts';
+import type { OpenSession } from '../connection/open-session.ts';
+import { CancelKeys } from './cancel-keys.ts';
+import type { Shared } from './house.ts';
+import { LogSampler } from './log.ts';
+import type { PinoLogger } from './log.ts';
+import { Operations } from './operations.ts';
+import { Overview } from './overview.ts';
+import { Pools } from './pools.ts';
+import { Statistics } from './statistics.ts';
+
+/** What it is made with. */
+export interface SharedOptions {
+  readonly log: PinoLogger;
+  /** The config in force; asked only once there is one. */
+  readonly config: () => ResolvedConfig;
+  /** What an operator's RELOAD does. */
+  readonly reload: () => Promise<void>;
+}
+
+/** One per gateway. */
+export function makeShared({ log, config, reload }: SharedOptions): Shared {
+  const parts = {
+    pools: new Pools(log),
+    sessions: new Set<OpenSession>(),
+    statistics: new Statistics(),
+    config,
+  };
+  return {
+    ...parts,
+    cancelKeys: new CancelKeys(),
+    sampler: new LogSampler(),
+    overview: new Overview(parts),
+    operations: new Operations({ ...parts, log, reload }),
+    draining: false,
+  };
+}

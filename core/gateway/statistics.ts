@@ -1,0 +1,111 @@
+/** What all sessions of each entry have used: those that are over in one sum, the others asked when somebody wants to know. */
+import type { OpenSession } from '../connection/open-session.ts';
+import type { Counts, Usage } from '../connection/usage.ts';
+
+/** Nothing used. */
+export const nothing = (): Counts => ({
+  transactions: 0,
+  queries: 0,
+  received: 0,
+  sent: 0,
+  transactionMs: 0,
+  queryMs: 0,
+  waitMs: 0,
+  clientParses: 0,
+  serverParses: 0,
+  binds: 0,
+  assignments: 0,
+});
+
+/** A period that is over, by entry. */
+export interface Period {
+  /** How long it was. */
+  readonly seconds: number;
+  readonly before: ReadonlyMap<string, Counts>;
+  readonly after: ReadonlyMap<string, Counts>;
+}
+
+/** How long a period of averages is, in milliseconds: PgBouncer's `stats_period`. */
+const PERIOD_MS = 60_000;
+/** Names that are remembered after their last session: a `'*'` may serve any number of them. */
+const MOST_ENTRIES = 1_000;
+
+/** Adds `more` to `sum`. */
+export function add(sum: Counts, more: Readonly<Counts>): void {
+  for (const key of Object.keys(more) as (keyof Counts)[]) sum[key] += more[key];
+}
+
+/** One per gateway. */
+export class Statistics {
+  readonly #live = new Map<OpenSession, Usage>();
+  readonly #over = new Map<string, Counts>();
+  #last = { at: performance.now(), totals: new Map<string, Counts>() };
+  #period: Period | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** The last whole period; undefined in the first one. */
+  get period(): Period | undefined {
+    return this.#period;
+  }
+
+  /** What is used now, by session. */
+  get usages(): ReadonlyMap<OpenSession, Usage> {
+    return this.#live;
+  }
+
+  enter(usage: Usage): Usage {
+    this.#live.set(usage.session, usage);
+    if (!this.#over.has(usage.entry)) this.#remember(usage.entry);
+    return usage;
+  }
+
+  /** The session is over. */
+  leave(session: OpenSession): void {
+    const usage = this.#live.get(session);
+    if (!this.#live.delete(session) || !usage) return;
+    const sum = this.#over.get(usage.entry) ?? this.#remember(usage.entry);
+    add(sum, usage.counts());
+  }
+
+  /** Sums by entry, from the gateway's start until now. */
+  totals(): Map<string, Counts> {
+    const totals = new Map([...this.#over].map(([entry, counts]) => [entry, { ...counts }]));
+    for (const usage of this.#live.values()) {
+      const sum = totals.get(usage.entry) ?? nothing();
+      add(sum, usage.counts());
+      totals.set(usage.entry, sum);
+    }
+    return totals;
+  }
+
+  /** Begins to look once per period; the timer does not keep the process alive. */
+  start(): void {
+    this.#timer ??= setInterval(() => this.endPeriod(), PERIOD_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** What came since the last call is the period to show. */
+  endPeriod(): void {
+    const now = { at: performance.now(), totals: this.totals() };
+    const seconds = (now.at - this.#last.at) / 1_000;
+    this.#period = { seconds, before: this.#last.totals, after: now.totals };
+    this.#last = now;
+  }
+
+  #remember(entry: string): Counts {
+    const counts = nothing();
+    this.#over.set(entry, counts);
+    if (this.#over.size > MOST_ENTRIES) this.#forgetOldest();
+    return counts;
+  }
+
+  #forgetOldest(): void {
+    const used = new Set([...this.#live.values()].map(({ entry }) => entry));
+    const oldest = [...this.#over.keys()].find((entry) => !used.has(entry));
+    if (oldest !== undefined) this.#over.delete(oldest);
+  }
+}

@@ -1,0 +1,81 @@
+/** A gateway with operators: their tokens, those of others, the console, and the operators' HTTP interface. */
+import { Client } from 'pg';
+import type { ClientConfig } from 'pg';
+import type { DatabaseOptions } from '../../core/database.ts';
+import { jwt } from '../../plugins/jwt/index.ts';
+import { roles } from '../../plugins/roles/index.ts';
+import { databaseOf, startGateway } from './gateway.ts';
+import type { RunningGateway, TestConfig } from './gateway.ts';
+import type { PostgresAddress } from './postgres.ts';
+import { issuer } from './token.ts';
+
+/** The claim that makes an operator here. */
+const OPERATORS = { claim: 'groups', value: 'dba' };
+
+/** Issuers whose tokens the gateway takes; only the first one makes operators. */
+export const home = issuer({ algorithms: ['ES256'] });
+/** A partner: good tokens, no operators. */
+export const partner = issuer({ issuer: 'https://partner.example', algorithms: ['ES256'] });
+
+/** What differs from the usual. */
+export interface OperatedOptions extends Partial<TestConfig> {
+  /** The entry `orders`. */
+  readonly orders?: Partial<DatabaseOptions>;
+}
+
+/** A gateway that runs, and how to come to it. */
+export interface Operated extends RunningGateway {
+  readonly operator: string;
+  /** Logs in to `orders`, or somewhere else; errors outside of queries are swallowed. */
+  client(more?: ClientConfig): Promise<Client>;
+  /** Logs in to the console. */
+  console(more?: ClientConfig): Promise<Client>;
+  /** Asks the operators' HTTP interface. */
+  ask(method: string, path: string, token?: string): Promise<{ status: number; body: unknown }>;
+}
+
+/** The usual config. Plugins are made anew, as a config file makes them. */
+export function operatedConfig(
+  postgres: PostgresAddress,
+  { orders, ...more }: OperatedOptions = {},
+): TestConfig {
+  return {
+    databases: { orders: databaseOf(postgres, orders) },
+    admin: { port: 0, operators: { ...OPERATORS, issuer: home.issuer } },
+    plugins: [
+      jwt({ issuers: [home.options, partner.options] }),
+      roles([
+        { claim: 'role', allow: ['reader', 'writer'], issuer: home.issuer },
+        { claim: 'role', allow: ['reader', 'writer'], issuer: partner.issuer },
+      ]),
+    ],
+    ...more,
+  };
+}
+
+/** Starts it. Stop it by `gateway.stop()`. */
+export async function startOperated(
+  postgres: PostgresAddress,
+  options: OperatedOptions = {},
+): Promise<Operated> {
+  const running = await startGateway(operatedConfig(postgres, options));
+  const operator = home.sign({ sub: 'olga', groups: ['dba'], role: undefined });
+  const connect = async (config: ClientConfig): Promise<Client> => {
+    const client = new Client({ host: '127.0.0.1', port: running.port, user: '_', ...config });
+    client.on('error', () => {});
+    await client.connect();
+    return client;
+  };
+  return {
+    ...running,
+    operator,
+    client: (more) => connect({ database: 'orders', password: home.sign(), ...more }),
+    console: (more) => connect({ database: 'pgbouncer', password: operator, ...more }),
+    async ask(method, path, token = operator) {
+      const headers: Record<string, string> = token === '' ? {} : { authorization: `Bearer ${token}` };
+      const response = await fetch(`http://127.0.0.1:${running.adminPort}${path}`, { method, headers });
+      const text = await response.text();
+      return { status: response.status, body: text === '' ? undefined : (JSON.parse(text) as unknown) };
+    },
+  };
+}
