@@ -206,7 +206,8 @@ export class Ending {
     if (!client.closed) client.finish();
     // A Terminate would complete the message, and the server would run it.
     if (fromClient.torn) seat.server?.channel.destroy();
-    seat.giveUp(new Error('the session has ended'));
+    // A refusal nobody reads; any other error would be logged as a bug.
+    seat.giveUp(new GatewayError('query_canceled', 'the session has ended'));
     seat.leave();
     void (this.#cancelling ?? Promise.resolve(true)).then((over) => {
       const afterwards = over && !seat.server?.channel.closed ? server : 'close';

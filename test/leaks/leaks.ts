@@ -1,0 +1,42 @@
+/**
+ * `npm run test:leaks [-- --checkouts 1000000] [-- --seconds 60] [-- --seed 7]`: looks for anything that crosses from one
+ * identity to another, and for commits that were lost, under constant harm. Exits with 1 if it finds anything.
+ */
+import { parseArgs } from 'node:util';
+import { runSuite } from './suite.ts';
+
+const { values } = parseArgs({
+  options: { checkouts: { type: 'string' }, seconds: { type: 'string' }, seed: { type: 'string' } },
+});
+
+function numberOf(name: 'checkouts' | 'seconds' | 'seed', otherwise: number): number {
+  const given = values[name];
+  const value = given === undefined ? otherwise : Number(given);
+  if (!Number.isInteger(value) || value < 0) throw new Error(`--${name} must be a whole number`);
+  return value;
+}
+
+async function main(): Promise<void> {
+  const seed = numberOf('seed', Date.now() % 1_000_000);
+  const enough = values.seconds === undefined ? 1_000_000 : Infinity;
+  const checkouts = values.checkouts === undefined ? enough : numberOf('checkouts', 0);
+  console.log(`seed ${seed}`);
+  const { findings, seconds } = await runSuite({
+    seed,
+    checkouts,
+    seconds: numberOf('seconds', 86_400),
+    tell: (line) => console.log(line),
+  });
+  const rate = Math.round(findings.checkouts / seconds);
+  console.log(
+    `${findings.checkouts} check-outs in ${Math.round(seconds)} s (${rate}/s), ${findings.logins} sessions`,
+  );
+  for (const line of findings.lines()) console.log(line);
+  console.log(`${findings.total} violations`);
+  process.exitCode = findings.total > 0 ? 1 : 0;
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});
