@@ -58,6 +58,7 @@ export type {
   MaybePromise,
   Session,
   SessionState,
+  SetByFunction,
   Startup,
   Upstream,
 } from './session.ts';

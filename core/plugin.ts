@@ -62,6 +62,11 @@ export interface Plugin<
   >;
   readonly on?: Observers;
   /**
+   * Commands of the command line, by their words: `postern sql claims` runs `'sql claims'` with what stands behind it, and
+   * ends with the exit code it gives. The config is loaded, and no `setup` has run.
+   */
+  readonly commands?: Readonly<Record<string, (args: readonly string[]) => MaybePromise<number>>>;
+  /**
    * Once per worker before the first connection that meets this config. The disposer runs when the gateway stops, or when
    * a reload has replaced the config and its last session has ended: a successor has been set up by then.
    */

@@ -46,6 +46,16 @@ export interface Backend {
   readonly role: RoleName;
 }
 
+/**
+ * A setting that a function of the database makes of its arguments and sets itself: `select schema.name(…)` is called
+ * instead of `set_config`, and SQL of the client never sees what it was called with.
+ */
+export interface SetByFunction {
+  /** Schema and name, each of `a-z 0-9 _`. Its arguments are texts. */
+  readonly function: `${string}.${string}`;
+  readonly arguments: readonly string[];
+}
+
 /** How to connect for a session: plain data, return `{ ...upstream, role }` to change it. */
 export interface Upstream {
   /** A key of `databases`: the only way to choose a host. */
@@ -61,7 +71,7 @@ export interface Upstream {
   /** Pinned as search_path; one that does not exist refuses the login with 3F000. */
   readonly schemas: readonly SchemaName[];
   /** Settings for each hand-over of a server connection, set and verified before the client's first byte. */
-  readonly onCheckout: readonly ((backend: Backend) => Readonly<Record<string, string>>)[];
+  readonly onCheckout: readonly ((backend: Backend) => Readonly<Record<string, string | SetByFunction>>)[];
 }
 
 /** Structured log lines as JSON; session id and subject are bound already. */

@@ -11,6 +11,7 @@ Commands
   check      reads the config, says what is wrong with it or what it would run, and starts nothing
   sql roles  prints the SQL and the lines of pg_hba.conf that the databases of a config need
   demo       runs a gateway in front of a temporary PostgreSQL, and shows what it does
+  and those that plugins of the config bring, such as sql claims
 
 Options
   --config FILE    start, check, sql: the config. Default: gateway.config.ts in the current folder
@@ -36,6 +37,8 @@ interface Command {
 
 /** A command line that cannot be understood. */
 class UsageError extends Error {}
+/** One that would be understood if a plugin had the command. */
+class UnknownCommand extends UsageError {}
 
 const text = (values: Values, name: string): string | undefined => {
   const value = values[name];
@@ -97,7 +100,8 @@ const GLOBAL = { help: { type: 'boolean' }, version: { type: 'boolean' } } as co
 function parse(args: readonly string[]): { readonly command: Command | undefined; readonly values: Values } {
   const [name = ''] = args;
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (!command && name !== '' && !name.startsWith('-')) throw new UsageError(`there is no command '${name}'`);
+  if (!command && name !== '' && !name.startsWith('-'))
+    throw new UnknownCommand(`there is no command '${name}'`);
   try {
     const options: Options = { ...GLOBAL, ...command?.options };
     const allowPositionals = command?.topic !== undefined;
@@ -113,7 +117,9 @@ function parse(args: readonly string[]): { readonly command: Command | undefined
 function about(name: string, command: Command, positionals: readonly string[]): Command {
   if (positionals.join(' ') === (command.topic ?? '')) return command;
   const run = (): never => {
-    throw new UsageError(`'${name}' needs to know what: write '${name} ${command.topic}'`);
+    const write = `write '${name} ${command.topic}'`;
+    if (positionals.length === 0) throw new UsageError(`'${name}' needs to know what: ${write}`);
+    throw new UnknownCommand(`there is no command '${[name, ...positionals].join(' ')}': ${write}`);
   };
   return { ...command, run };
 }
@@ -130,18 +136,30 @@ function sentence(error: unknown): string {
   return error instanceof Error && !('code' in error) ? (error.stack ?? error.message) : withCauses(error);
 }
 
+async function ownCommand(args: readonly string[]): Promise<number> {
+  const { command, values } = parse(args);
+  if (values['version'] === true) process.stdout.write(`${ownVersion()}\n`);
+  else if (values['help'] === true) process.stdout.write(USAGE);
+  else if (command) return command.run(values);
+  else throw new UsageError('a command is missing');
+  return 0;
+}
+
+/** A command that is not ours may be one that a plugin of the config brings. @throws `error` if it is not */
+async function pluginsCommand(args: readonly string[], error: unknown): Promise<number> {
+  if (!(error instanceof UnknownCommand)) throw error;
+  const run = await (await import('./plugin-command.ts')).pluginCommand(args);
+  if (!run) throw error;
+  return run();
+}
+
 /**
  * Runs one command line (without `node` and the script). Resolves with the exit code: 0 done, 1 failed with the reason
  * on stderr, 2 not understood. Never rejects.
  */
 export async function main(args: readonly string[]): Promise<number> {
   try {
-    const { command, values } = parse(args);
-    if (values['version'] === true) process.stdout.write(`${ownVersion()}\n`);
-    else if (values['help'] === true) process.stdout.write(USAGE);
-    else if (command) return await command.run(values);
-    else throw new UsageError('a command is missing');
-    return 0;
+    return await ownCommand(args).catch((error: unknown) => pluginsCommand(args, error));
   } catch (error) {
     const usage = error instanceof UsageError;
     process.stderr.write(usage ? `postern: ${error.message}\n\n${USAGE}` : `postern: ${sentence(error)}\n`);

@@ -16,7 +16,7 @@ export interface KnownNames {
 
 const HOOKS = ['setup', 'onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
 const LISTS = ['needs', 'provides', 'enforces', 'maps'] as const;
-const TABLES = ['checks', 'inBand', 'on'] as const;
+const TABLES = ['checks', 'inBand', 'on', 'commands'] as const;
 const READS = ['kind', 'sql', 'parameters'] as const;
 const KEYS: readonly string[] = ['name', 'reads', 'scope', ...LISTS, ...TABLES, ...HOOKS];
 const SCOPE_KEYS = ['listeners', 'databases'] as const;

@@ -56,7 +56,9 @@ async function look(
   const talk = new Conversation(channel, signal, parameters);
   const heard: Buffer[] = [];
   try {
-    talk.send(encodeExecutions(QUERY, [[]], `postern_${randomBytes(16).toString('hex')}`));
+    talk.send(
+      encodeExecutions({ sql: QUERY, values: [[]], name: `postern_${randomBytes(16).toString('hex')}` }),
+    );
     const { rows, error } = await readOutcome(talk, (aside) => heard.push(frameOf(aside)));
     // A time-out of the session's own, for example: better kept than lost.
     return error ? 'what it left is not known' : (rows[0]?.[0] ?? undefined);

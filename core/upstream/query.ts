@@ -26,21 +26,25 @@ const REPLIES: ReadonlySet<number> = new Set([
   Backend.closeComplete,
 ]);
 
+/** A constant text, and the values of each of its executions. */
+export interface Executions {
+  readonly sql: string;
+  readonly values: readonly Values[];
+  /** Default: the unnamed statement. */
+  readonly name?: string;
+}
+
 /**
- * One constant text once per list of values, as one batch of the extended protocol: all of it in one transaction, values
- * only in Bind. The statement, unnamed unless it has a name, is closed, so that nothing is left for a client to execute.
+ * One batch of the extended protocol: all of it in one transaction, values only in Bind. The statements, unnamed unless they
+ * have a name, are closed, so that nothing is left for a client to execute.
  */
-export function encodeExecutions(sql: string, executions: readonly Values[], name = ''): Buffer {
-  const runs = executions.flatMap((values) => [
-    serialize.bind({ statement: name, values: [...values] }),
-    serialize.execute(),
-  ]);
-  return Buffer.concat([
+export function encodeExecutions(...all: readonly Executions[]): Buffer {
+  const runs = all.flatMap(({ sql, values, name = '' }) => [
     serialize.parse({ name, text: sql }),
-    ...runs,
+    ...values.flatMap((one) => [serialize.bind({ statement: name, values: [...one] }), serialize.execute()]),
     serialize.close({ type: 'S', name }),
-    serialize.sync(),
   ]);
+  return Buffer.concat([...runs, serialize.sync()]);
 }
 
 /** Reads what answers {@link encodeExecutions}, ReadyForQuery included. Notifications are `aside`. Default: none is expected. */
@@ -66,8 +70,8 @@ export async function readOutcome(
 }
 
 /** Sends {@link encodeExecutions} and resolves after its ReadyForQuery. */
-export function execute(talk: Conversation, sql: string, executions: readonly Values[]): Promise<Outcome> {
-  talk.send(encodeExecutions(sql, executions));
+export function execute(talk: Conversation, sql: string, values: readonly Values[]): Promise<Outcome> {
+  talk.send(encodeExecutions({ sql, values }));
   return readOutcome(talk);
 }
 

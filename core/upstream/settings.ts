@@ -1,11 +1,11 @@
 /** What is set on a server connection when a session gets it: in force before the client's first byte goes up, or no hand-over. */
 import { GatewayError } from '../errors.ts';
-import type { Backend, Startup, Upstream } from '../session.ts';
+import type { Backend, SetByFunction, Startup, Upstream } from '../session.ts';
 import type { ServerError } from '../wire/backend.ts';
 import type { ServerConnection } from './connection.ts';
 import { Conversation } from './conversation.ts';
 import { encodeExecutions, readOutcome } from './query.ts';
-import type { Outcome } from './query.ts';
+import type { Executions, Outcome } from './query.ts';
 import { refusedByServer } from './refusals.ts';
 import { RESERVED } from './startup.ts';
 
@@ -13,7 +13,7 @@ import { RESERVED } from './startup.ts';
 export interface Setting {
   readonly name: string;
   /** Null: what the server has for those who do not choose. */
-  readonly value: string | null;
+  readonly value: string | SetByFunction | null;
   /** The client's own choice, or what policies rely on. */
   readonly from: 'client' | 'policy';
 }
@@ -31,8 +31,9 @@ export interface SettingsRequest {
  */
 export function settingsFor({ upstream, startup }: SettingsRequest, backend: Backend): readonly Setting[] {
   const byName = new Map<string, Setting>();
-  const add = (name: string, value: string, from: Setting['from']): void => {
+  const add = (name: string, value: Setting['value'], from: Setting['from']): void => {
     if (RESERVED.test(name)) throw new Error(`"${name}" cannot be set by onCheckout`);
+    if (value !== null && typeof value === 'object') callOf(value);
     // A later setting replaces an earlier one, and stands where it would have been applied.
     byName.delete(name.toLowerCase());
     byName.set(name.toLowerCase(), { name, value, from });
@@ -57,12 +58,37 @@ export function settingsFor({ upstream, startup }: SettingsRequest, backend: Bac
 const SET = `/* the gateway sets what its policies rely on */
 select pg_catalog.set_config($1, pg_catalog.convert_from($2, 'UTF8'), false)`;
 
-/** The batch that sets them, in one transaction: {@link readOutcome} reads its answers, a row for each. */
+/** Nothing else ends up in the text of a call. */
+const FUNCTION = /^([a-z_][a-z0-9_]{0,62})\.([a-z_][a-z0-9_]{0,62})$/;
+
+/** @throws Error for a name that is none: a plugin's mistake */
+function callOf({ function: called, arguments: given }: SetByFunction): Executions {
+  const [, schema, name] = FUNCTION.exec(called) ?? [];
+  if (schema === undefined || name === undefined) throw new Error(`onCheckout: "${called}" is no function`);
+  const places = given.map((_, index) => `pg_catalog.convert_from($${index + 1}, 'UTF8')`);
+  const sql = `/* the gateway sets what its policies rely on */ select "${schema}"."${name}"(${places.join(', ')})`;
+  return { sql, values: [given.map((text) => Buffer.from(text))] };
+}
+
+function executionsOf({ name, value }: Pick<Setting, 'name' | 'value'>): Executions {
+  if (value !== null && typeof value === 'object') return callOf(value);
+  return { sql: SET, values: [[name, value === null ? null : Buffer.from(value)]] };
+}
+
+/** Before anything is looked up, or it would be too late: a function may write where the role's transactions may not. */
+const WRITABLE: Executions = { sql: 'set transaction_read_only = off', values: [[]] };
+
+/** The batch that sets them, in one transaction: {@link readOutcome} reads its answers, a row for each. @throws Error as onCheckout's mistakes */
 export function encodeSettings(settings: readonly Pick<Setting, 'name' | 'value'>[]): Buffer {
-  return encodeExecutions(
-    SET,
-    settings.map(({ name, value }) => [name, value === null ? null : Buffer.from(value)] as const),
-  );
+  const batch: Executions[] = settings.some(({ value }) => typeof value === 'object' && value)
+    ? [WRITABLE]
+    : [];
+  for (const { sql, values } of settings.map(executionsOf)) {
+    const last = batch.at(-1);
+    if (last?.sql === sql) batch[batch.length - 1] = { sql, values: [...last.values, ...values] };
+    else batch.push({ sql, values });
+  }
+  return encodeExecutions(...batch);
 }
 
 /**

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { ConfigError } from '../../core/index.ts';
 import type { AnyPlugin } from '../../core/index.ts';
+import * as claimsFolder from '../../plugins/claims/index.ts';
 import * as ipFilterFolder from '../../plugins/ip-filter/index.ts';
 import * as jwtFolder from '../../plugins/jwt/index.ts';
 import * as limitsFolder from '../../plugins/limits/index.ts';
@@ -33,6 +34,21 @@ const allow = { claim: 'role', allow: ['reader'] };
 const secretKey = { kty: 'oct', k: 'c2VjcmV0' };
 
 const ROWS: Readonly<Record<string, Row>> = {
+  claims: {
+    exports: claimsFolder,
+    good: { key: 'k'.repeat(32) },
+    bad: [
+      ['x', 'claims: '],
+      [{ secret: 'x' }, 'claims.secret: no such option'],
+      [{ key: 'short' }, 'claims.key: '],
+      [{ key: 1 }, 'claims.key: '],
+      [{ setting: false }, 'claims.setting: '],
+      [{ setting: 'claims' }, 'claims.setting: '],
+      [{ setting: 'postern.claims' }, 'claims.setting: '],
+      [{ select: [] }, 'claims.select: '],
+      [{ select: ['sub', 1] }, 'claims.select[1]: '],
+    ],
+  },
   'ip-filter': {
     exports: ipFilterFolder,
     good: { allow: ['10.0.0.0/8', '::1'], countries: { database: 'x.mmdb', deny: ['KP'] } },
@@ -200,7 +216,7 @@ const ROWS: Readonly<Record<string, Row>> = {
 
 /** The keys of the contract in core/plugin.ts. */
 const KNOWN = new Set(
-  'name needs provides checks enforces maps reads scope inBand on setup onStartup onAuth onQuery onClose'.split(
+  'name needs provides checks enforces maps reads scope inBand on commands setup onStartup onAuth onQuery onClose'.split(
     ' ',
   ),
 );

@@ -30,15 +30,15 @@ export interface Owner {
 
 let made = 0;
 
-/** Made when a connection is about to be opened. */
 /** A setting made in advance for whoever comes next. */
 export interface Preset {
   readonly name: string;
-  readonly value: string | null;
+  readonly value: Setting['value'];
   /** What those have who do not choose; null where the server does not report it. */
   readonly before: string | null;
 }
 
+/** Made when a connection is about to be opened. */
 export class Member {
   readonly key: PoolKey;
   /** Tells members apart, for operators. */

@@ -1,0 +1,56 @@
+/** The verified claims in SQL: for policies that trust whoever writes the SQL, and signed for those that need not. */
+import type { Identity, Plugin, SetByFunction } from '../../core/index.ts';
+import { optionsOf } from './options.ts';
+import type { Checked, ClaimsOptions } from './options.ts';
+import { INSTALL } from './install.ts';
+import { adoption } from './sign.ts';
+
+export type { ClaimsOptions } from './options.ts';
+
+function selected({ claims }: Identity, { selects }: Checked): object {
+  return Object.fromEntries(Object.entries(claims).filter(([name]) => selects(name)));
+}
+
+/**
+ * Gives the claims of the verified token to SQL, at each hand-over of a server connection: as JSON in a setting, and,
+ * with a key, as `postern.claim('sub')` and `postern.claims()`. `postern sql claims` prints what the database needs for that.
+ * @throws ConfigError that names the option, such as `claims.key`
+ * @example claims({ key: file('claims.key'), select: ['sub', 'tenant'] })
+ */
+export function claims(options: ClaimsOptions = {}): Plugin<'identity', never, 'claims'> {
+  const checked = optionsOf(options);
+  return {
+    name: 'claims',
+    needs: ['identity'],
+    commands: {
+      'sql claims': () => {
+        process.stdout.write(INSTALL);
+        return 0;
+      },
+    },
+    onAuth(session, upstream) {
+      const key = checked.key?.();
+      const { setting } = checked;
+      return {
+        ...upstream,
+        onCheckout: [
+          ...upstream.onCheckout,
+          (backend): Record<string, string | SetByFunction> => {
+            // Now, and not at the login: a renewed token has others.
+            const { identity } = session.facts;
+            const own = selected(identity, checked);
+            const bound = {
+              database: session.upstream?.database ?? upstream.database,
+              backend,
+              expiresAt: identity.expiresAt,
+            };
+            return {
+              ...(setting !== undefined && { [setting]: JSON.stringify(own) }),
+              ...(key !== undefined && { 'postern.claims': adoption(key, own, bound) }),
+            };
+          },
+        ],
+      };
+    },
+  };
+}
