@@ -83,18 +83,16 @@ describe.each(['session', 'transaction'] as const)('in %s mode', (mode) => {
       message('Q', 'select 1\0'),
       message('Q', `${setToken(fresh())}\0`),
       message('Q', 'select 2\0'),
-      ...[
-        parse('select 3'),
-        bind(),
-        execute,
-        parse(setToken(fresh())),
-        bind(),
-        execute,
-        parse('select 4'),
-        bind(),
-        execute,
-        sync,
-      ],
+      parse('select 3'),
+      bind(),
+      execute,
+      parse(setToken(fresh())),
+      bind(),
+      execute,
+      parse('select 4'),
+      bind(),
+      execute,
+      sync,
     );
     const types = [];
     for (let ready = 0; ready < 4;) {
@@ -114,18 +112,16 @@ describe.each(['session', 'transaction'] as const)('in %s mode', (mode) => {
     );
     onTestFinished(() => client.destroy());
     client.send(
-      ...[
-        parse('select 1'),
-        bind(),
-        execute,
-        parse(setToken('x.y.z')),
-        bind(),
-        execute,
-        parse('select 2'),
-        bind(),
-        execute,
-        sync,
-      ],
+      parse('select 1'),
+      bind(),
+      execute,
+      parse(setToken('x.y.z')),
+      bind(),
+      execute,
+      parse('select 2'),
+      bind(),
+      execute,
+      sync,
       message('Q', 'select 3\0'),
     );
     const types = [];
