@@ -45,6 +45,8 @@ export interface OwnPostgres extends Postgres {
   readonly pid: number;
   /** Signals the postmaster; SIGKILL is a crash. */
   kill(signal: NodeJS.Signals): void;
+  /** Resolves when the postmaster has ended. */
+  ended(): Promise<void>;
   /** Starts it again after `kill`, same port, same data. */
   restart(): Promise<void>;
   stop(): Promise<void>;
@@ -83,26 +85,70 @@ async function prepare(server: EmbeddedServer): Promise<PostgresAddress> {
 
 const LOGGED = { log_connections: 'on', log_disconnections: 'on' };
 
+/** A primary with its replicas, which stream from it. */
+export interface ReplicatedPostgres {
+  readonly primary: OwnPostgres;
+  readonly replicas: readonly OwnPostgres[];
+  stop(): Promise<void>;
+}
+
+/** Starts them, as {@link startPostgres} does each. Stop them in `afterAll`. */
+export async function startReplicated(
+  replicas: number,
+  options: EmbeddedOptions = {},
+): Promise<ReplicatedPostgres> {
+  const primary = await startPostgres(options);
+  const started = [primary];
+  const stop = async (): Promise<void> => void (await Promise.all(started.map((one) => one.stop())));
+  try {
+    // What is copied must not change meanwhile.
+    primary.kill('SIGINT');
+    await primary.ended();
+    for (let number = 0; number < replicas; number += 1) started.push(await replicaOf(primary, options));
+    await primary.restart();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { primary, replicas: started.slice(1), stop };
+}
+
 /** Starts a server of the caller's own, with the roles and with connections logged. Stop it in `afterAll`. */
 export async function startPostgres(options: EmbeddedOptions = {}): Promise<OwnPostgres> {
   const server = await startEmbedded({ ...options, flags: { ...LOGGED, ...options.flags } });
   try {
-    const address = await prepare(server);
-    return {
-      ...handle(address),
-      get pid() {
-        return server.pid;
-      },
-      kill: (signal) => {
-        server.kill(signal);
-      },
-      restart: () => server.restart(),
-      stop: () => server.stop(),
-    };
+    return own(server, await prepare(server));
   } catch (error) {
     await server.stop();
     throw error;
   }
+}
+
+/** Takes connections when it has what the primary had when it was stopped. */
+async function replicaOf(primary: OwnPostgres, options: EmbeddedOptions): Promise<OwnPostgres> {
+  const server = await startEmbedded({
+    ...options,
+    flags: { ...LOGGED, ...options.flags },
+    replicaOf: primary,
+  });
+  const { host, port, socketDir, superuser, password, version, logFile } = server;
+  const { passwords } = primary;
+  return own(server, { host, port, socketDir, superuser, password, version, logFile, passwords });
+}
+
+function own(server: EmbeddedServer, address: PostgresAddress): OwnPostgres {
+  return {
+    ...handle(address),
+    get pid() {
+      return server.pid;
+    },
+    kill: (signal) => {
+      server.kill(signal);
+    },
+    ended: () => server.ended(),
+    restart: () => server.restart(),
+    stop: () => server.stop(),
+  };
 }
 
 /** The server that all test files share. Use {@link freshDatabase} to have tables of your own. */

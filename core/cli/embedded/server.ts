@@ -1,6 +1,6 @@
 /** A PostgreSQL server of our own: temporary, on loopback, started in about a second, gone with this process. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { getuid } from 'node:process';
 import { join } from 'node:path';
@@ -18,6 +18,8 @@ export interface EmbeddedOptions {
   readonly hba?: readonly string[];
   /** PEM texts; TLS is off without. `ca` are the authorities of client certificates. */
   readonly ssl?: { readonly cert: string; readonly key: string; readonly ca?: string };
+  /** A server that is stopped at the moment, whose replica this one becomes. Default: it is a new one of its own. */
+  readonly replicaOf?: Pick<EmbeddedServer, 'port' | 'socketDir' | 'password'>;
 }
 
 /** A running server. */
@@ -36,6 +38,8 @@ export interface EmbeddedServer {
   readonly logFile: string;
   /** Signals the postmaster. */
   kill(signal: NodeJS.Signals): void;
+  /** Resolves when it has ended. */
+  ended(): Promise<void>;
   /** Starts it again on the same port after it was killed, when its last process is gone. */
   restart(): Promise<void>;
   /** Shuts it down and removes everything it wrote. */
@@ -76,7 +80,7 @@ class Cluster {
   readonly home: Supervised;
   readonly uid: number | undefined;
   readonly binaries: Binaries;
-  readonly password = randomBytes(18).toString('base64url');
+  password = randomBytes(18).toString('base64url');
   port = 0;
   pid = 0;
   #running = false;
@@ -110,7 +114,18 @@ class Cluster {
     if ((await this.home.ended()) !== 0) throw new Error(`initdb failed:\n${readFileSync(log, 'utf8')}`);
   }
 
-  configure({ flags = {}, hba = [], ssl }: EmbeddedOptions): void {
+  /** A copy of what another server has, and where more of it comes from. */
+  follow(primary: NonNullable<EmbeddedOptions['replicaOf']>): void {
+    this.password = primary.password;
+    cpSync(join(primary.socketDir, 'data'), this.path('data'), { recursive: true });
+    this.write('data/standby.signal', '');
+    chmodSync(this.path('data'), 0o700);
+    if (this.uid === undefined) return;
+    const copied = readdirSync(this.path('data'), { recursive: true, encoding: 'utf8' });
+    for (const name of ['', ...copied]) chownSync(join(this.path('data'), name), this.uid, this.uid);
+  }
+
+  configure({ flags = {}, hba = [], ssl, replicaOf }: EmbeddedOptions): void {
     const settings: Record<string, string> = {
       ...FLAGS,
       listen_addresses: LOOPBACK,
@@ -121,6 +136,9 @@ class Cluster {
         ssl_key_file: this.write('tls.key', ssl.key),
       }),
       ...(ssl?.ca !== undefined && { ssl_ca_file: this.write('tls-ca.crt', ssl.ca) }),
+      ...(replicaOf && {
+        primary_conninfo: `host=${LOOPBACK} port=${replicaOf.port} user=postgres password=${replicaOf.password}`,
+      }),
       ...flags,
     };
     const lines = Object.entries(settings).map(
@@ -150,6 +168,10 @@ class Cluster {
     return false;
   }
 
+  async ended(): Promise<void> {
+    await this.#ended;
+  }
+
   async restart(): Promise<void> {
     await this.#ended;
     // After a SIGKILL the backends need a moment to notice, and hold the shared memory until then.
@@ -166,7 +188,8 @@ class Cluster {
 }
 
 async function start(cluster: Cluster, options: EmbeddedOptions): Promise<void> {
-  await cluster.initialise();
+  if (options.replicaOf) cluster.follow(options.replicaOf);
+  else await cluster.initialise();
   cluster.configure(options);
   // The port may be taken between finding and using it.
   for (let attempt = 0; attempt < 5; attempt += 1) {
@@ -197,6 +220,7 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
       },
       logFile: cluster.path('postgres.log'),
       kill: (signal) => void process.kill(cluster.pid, signal),
+      ended: () => cluster.ended(),
       restart: () => cluster.restart(),
       stop: () => home.close(),
     };

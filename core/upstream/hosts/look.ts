@@ -10,6 +10,8 @@ export interface Standing {
   readonly kind: 'primary' | 'replica';
   /** Of a primary: each promotion makes a higher one. 0 of a replica, and where it is not known. */
   readonly timeline: number;
+  /** Equal for a server and its copies (`system_identifier` of pg_control_system(), manual, 9.28.9); empty where unknown. */
+  readonly system: string;
 }
 
 const RECOVERY = 'pg_catalog.pg_is_in_recovery()';
@@ -17,10 +19,11 @@ const RECOVERY = 'pg_catalog.pg_is_in_recovery()';
 /** The first eight digits of a WAL file's name are its timeline (manual, 9.28.3), the insert position's the current one. */
 const QUERY = `/* the gateway looks what this server is */ select ${RECOVERY}::pg_catalog.text,
   case when ${RECOVERY} then null else pg_catalog.substr(
-    pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) end`;
+    pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) end,
+  (select c.system_identifier::pg_catalog.text from pg_catalog.pg_control_system() as c)`;
 
-/** For servers that have no WAL files to name. */
-const SIMPLE = `/* the gateway looks what this server is */ select ${RECOVERY}::pg_catalog.text, null`;
+/** For servers that have no WAL files to name, or that keep this from the role. */
+const SIMPLE = `/* the gateway looks what this server is */ select ${RECOVERY}::pg_catalog.text, null, null`;
 
 /**
  * Looks at an idle connection's server.
@@ -34,10 +37,11 @@ export async function look(talk: Conversation): Promise<Standing> {
 }
 
 function standingIn(row: TextRow | undefined): Standing {
-  const [recovering, timeline] = row ?? [];
-  if (recovering === 'true') return { kind: 'replica', timeline: 0 };
+  const [recovering, timeline, id] = row ?? [];
+  const system = id ?? '';
+  if (recovering === 'true') return { kind: 'replica', timeline: 0, system };
   if (recovering !== 'false') throw unknown('pg_is_in_recovery() gave no boolean');
-  return { kind: 'primary', timeline: Number.parseInt(timeline ?? '0', 16) || 0 };
+  return { kind: 'primary', timeline: Number.parseInt(timeline ?? '0', 16) || 0, system };
 }
 
 function unknown(why: string): Error {

@@ -40,8 +40,8 @@ export class Roster {
   readonly #clock: Pick<Clock, 'now'>;
   readonly #entries = new Map<string, Entry>();
   readonly #byPlace = new Map<Place, Entry>();
-  /** The newest timeline that was seen, also on a server that is down: an older primary's rows are not the last ones. */
-  #newest = 0;
+  /** By system the newest timeline that was seen, also on a server that is down: an older one's rows are not the last. */
+  #newest = new Map<string, number>();
 
   constructor(clock: Pick<Clock, 'now'>) {
     this.#clock = clock;
@@ -112,7 +112,8 @@ export class Roster {
     if (finding.kind === 'down') return 'down';
     if (finding.kind === 'refused') return 'unknown';
     if (standing?.kind !== 'primary') return 'replica';
-    return standing.timeline > 0 && standing.timeline < this.#newest ? 'superseded' : 'primary';
+    const { system, timeline } = standing;
+    return timeline > 0 && timeline < (this.#newest.get(system) ?? 0) ? 'superseded' : 'primary';
   }
 
   /** Those that serve a target now, whether or not one may be opened there at once. */
@@ -146,7 +147,12 @@ export class Roster {
   }
 
   #compare(): void {
-    this.#newest = Math.max(0, ...this.all.map(({ standing }) => standing?.timeline ?? 0));
+    this.#newest = new Map();
+    for (const { standing } of this.all) {
+      if (!standing) continue;
+      const { system, timeline } = standing;
+      this.#newest.set(system, Math.max(timeline, this.#newest.get(system) ?? 0));
+    }
   }
 }
 
