@@ -1,4 +1,4 @@
-/** What `jwt()` may be told. A reload applies every option here. */
+/** What `jwt()` may be told. A reload applies every option here but `revocations`, which need a restart. */
 import type { Duration, MaybePromise } from '../../core/index.ts';
 import type { RevocationStore } from './revocation-store.ts';
 

@@ -63,6 +63,7 @@ export class RevocationList {
 
   /** The revocation that a token falls under. */
   find(identity: Identity): Revocation | undefined {
+    if (this.size === 0) return undefined;
     const { issuer, subject, tokenId } = identity;
     const whats: readonly RevocationTarget[] = [
       ...(tokenId === undefined ? [] : [{ tokenId }]),

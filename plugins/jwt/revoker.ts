@@ -106,16 +106,23 @@ export class Revoker implements Revocations {
   }
 }
 
+/** Whoever came under an earlier config has that one's list, and there can be only one. @throws ConfigError */
+function refuseChange(gateway: GatewayHandle, where: string): void {
+  if (gateway.keep('revocations: where', () => where) === where) return;
+  throw new ConfigError('jwt.revocations: a change needs a restart');
+}
+
 async function openFirst(
   { revocations }: Policy,
   gateway: GatewayHandle,
 ): Promise<{ readonly revoker: Revoker; readonly close: Disposer }> {
-  const { file, store } = revocations;
+  const { file, store, failOpen, limit } = revocations;
   const place = file === undefined ? undefined : path.resolve(gateway.directory, file);
   const make = (): RevocationKeeper =>
     new RevocationKeeper(revocations, store ?? (place === undefined ? undefined : new RevocationFile(place)));
+  refuseChange(gateway, JSON.stringify([store ? 'store' : place, failOpen, limit]));
   // A reload must not forget. A store is another object in each config, and keeps by itself.
-  const keeper = store ? make() : gateway.keep(`revocations ${place ?? ''}`, make);
+  const keeper = store ? make() : gateway.keep('revocations', make);
   const revoker = new Revoker(keeper, gateway);
   return { revoker, close: await keeper.open(gateway.log, (revocation) => revoker.end(revocation)) };
 }

@@ -227,6 +227,17 @@ describe('a revocation outlives', () => {
     }
   });
 
+  test('a reload that would keep it elsewhere: that is refused', async () => {
+    const gateway = await tokenGateway();
+    await revoke(gateway, { tokenId: 'x' });
+    const setting = { jwt: { revocations: { file: join(await folder(), 'r.jsonl') } } };
+    const reloaded = gateway.gateway.reload(
+      checkConfig({ listen: { port: 0 }, ...configFor(setting) }, tmpdir()),
+    );
+    await expect(reloaded).rejects.toThrow('jwt.revocations: a change needs a restart');
+    expect(await refusedLogin(gateway, tokens.sign({ jti: 'x' }))).toBe('28P01');
+  });
+
   const restarted = async (file: string, more: object = {}): Promise<RunningGateway> =>
     tokenGateway({ jwt: { revocations: { file, ...more } } });
 
