@@ -293,6 +293,24 @@ describe('a database that changes', () => {
     expect(complaints()).toHaveLength(3);
   }, 60_000);
 
+  test('into one that cannot be used is complained of once, however often it is looked at', async () => {
+    await countriesIn('countries.mmdb');
+    await countriesIn('other.mmdb');
+    const plugin = await started({ countries });
+    const beside = await started({ countries: { database: 'other.mmdb', deny: ['FR'] } });
+    await put('countries.mmdb', Buffer.from('broken'));
+    const complaints = (): number =>
+      plugin.host.lines.filter(({ message }) => message.startsWith('database not refreshed')).length;
+    await expect.poll(complaints, patient).toBe(1);
+    // Both are looked at by the same clock.
+    for (const code of ['FR', 'IT']) {
+      await countriesIn('other.mmdb', { '192.0.2.0/24': code });
+      const refused = code === 'FR' ? 'ipFilter.countries.deny has FR' : undefined;
+      await expect.poll(() => why(beside, '192.0.2.1'), patient).toBe(refused);
+    }
+    expect(complaints()).toBe(1);
+  }, 60_000);
+
   test('in place, in halves, is never used half', async () => {
     await countriesIn('countries.mmdb');
     const plugin = await started({ countries });
