@@ -70,7 +70,7 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   const fingerprint = fingerprintOf(session.book.known, session.upstream, session.id);
   const circles = circlesOf(session.book.known, session.id);
   const who = { fingerprint, circles, holder: session };
-  const usage = house.statistics.enter(new Usage(session, entry, upstream.role, request.reader.channel));
+  const usage = house.statistics.enter(new Usage(session, entry, upstream.role, request.reader.channel, pool));
   const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal };
   const server = await usage.waits(() => connect(request, loan));
   const lends = database.pool?.mode === 'transaction' && replication === undefined;
@@ -85,10 +85,14 @@ async function authenticate(
   entryOf: (name: string) => Promise<Entry>,
 ): Promise<Upstream> {
   const asked = session.startup.database;
+  let found: Upstream | undefined;
   const locate = async (upstream: Upstream): Promise<Upstream> => {
-    if (upstream.database !== NOWHERE) return upstream;
-    const database = nameOnServer(asked, (await entryOf(asked)).database);
-    return database === undefined ? upstream : { ...upstream, database };
+    // Another entry has another name for it, unless whoever chose the entry chose that as well.
+    const moved = found && upstream.entry !== found.entry && upstream.database === found.database;
+    if (upstream.database !== NOWHERE && !moved) return upstream;
+    const database = nameOnServer(asked, (await entryOf(upstream.entry)).database);
+    found = database === undefined ? undefined : { ...upstream, database };
+    return found ?? upstream;
   };
   session.askToken = () => askPassword(reader);
   try {

@@ -1,7 +1,6 @@
 /** Claims to database roles: an allow-list or map decides which role a verified token may take, never the token alone. */
-import { GatewayError } from '../../core/index.ts';
+import { GatewayError, claimAt } from '../../core/index.ts';
 import type { Identity, Plugin, RoleName, Target } from '../../core/index.ts';
-import { claimAt } from './claim.ts';
 import { roleMaps, rolesIn } from './role-map.ts';
 import type { RoleMap, RolesOptions } from './role-map.ts';
 import { narrowed } from './target.ts';

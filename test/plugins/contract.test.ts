@@ -13,6 +13,7 @@ import * as ipFilterFolder from '../../plugins/ip-filter/index.ts';
 import * as jwtFolder from '../../plugins/jwt/index.ts';
 import * as limitsFolder from '../../plugins/limits/index.ts';
 import * as rolesFolder from '../../plugins/roles/index.ts';
+import * as tenantFolder from '../../plugins/tenant/index.ts';
 import { issuer } from '../support/token.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -210,6 +211,24 @@ const ROWS: Readonly<Record<string, Row>> = {
         ],
         'roles[1].allow[0]: ',
       ],
+    ],
+  },
+  tenant: {
+    exports: tenantFolder,
+    good: { claim: 'tenant', schema: 'tenant_{tenant}' },
+    bad: [
+      [undefined, 'tenant: '],
+      [{}, 'tenant.claim: '],
+      [{ claim: 'tenant', schemas: 'x' }, 'tenant.schemas: no such option'],
+      [{ claim: 'tenant', schema: 'tenants' }, 'tenant.schema: {tenant} has to be in it once'],
+      [{ claim: 'tenant', schema: '{tenant}_{tenant}' }, 'tenant.schema: {tenant} has to be in it once'],
+      [{ claim: 'tenant', schema: 'Tenant_{tenant}' }, 'tenant.schema: not a valid schema name'],
+      [{ claim: 'tenant', role: '{tenant}' }, 'tenant.role: something has to stand'],
+      [{ claim: 'tenant', role: 'pg_{tenant}' }, 'tenant.role: '],
+      [{ claim: 'tenant', database: '{tenant};' }, 'tenant.database: '],
+      [{ claim: 'tenant', default: 'Acme' }, 'tenant.default: '],
+      [{ claim: 'tenant', shared: ['public'] }, 'tenant.shared: only with schema'],
+      [{ claim: 'tenant', schema: '{tenant}', shared: ['a b'] }, 'tenant.shared[0]: '],
     ],
   },
 };

@@ -1,0 +1,83 @@
+/** Tenants: from a claim to a role, a schema, a database or a server of their own, through parsers that let no trick pass. */
+import { GatewayError, claimAt, parseTenant } from '../../core/index.ts';
+import type { Identity, Plugin, RoleName, Session, TenantName } from '../../core/index.ts';
+import { templatesOf } from './options.ts';
+import type { Templates, TenantOptions } from './options.ts';
+import { tenantSql } from './setup-sql.ts';
+
+export type { TenantOptions } from './options.ts';
+
+function refuse(message: string, reason: string, hint?: string): never {
+  const more = { cause: new Error(reason), ...(hint === undefined ? {} : { hint }) };
+  throw new GatewayError('invalid_authorization_specification', message, more);
+}
+
+/** The tenant of a token. Nothing is folded, trimmed or normalised: two texts that look alike are two tenants, or none. */
+function tenantOf({ claims }: Identity, { claim, fallback }: Templates): TenantName {
+  const value = claimAt(claims, claim);
+  if (value === undefined && fallback !== undefined) return fallback;
+  if (typeof value !== 'string') return refuse('the token names no tenant', `claim ${claim} is not a text`);
+  try {
+    return parseTenant(value);
+  } catch {
+    return refuse('the token names no tenant', `claim ${claim} is no name of a tenant`);
+  }
+}
+
+/** The user name is `_`, the token's subject, or the role itself: anything else was meant for something else. */
+function checkUser({ startup, facts }: Session<'identity'>, role: RoleName): void {
+  if ([role, '_', facts.identity.subject].includes(startup.user)) return;
+  const hint = 'Use the user name _ (psql -U _) for the role of the token.';
+  refuse(
+    `the token may not take role "${startup.user}"`,
+    'the user name is not the role of the tenant',
+    hint,
+  );
+}
+
+/**
+ * States the tenant of the verified token, and connects it by templates. What is a wall is the role's grants, or row-level
+ * security, or a database of one's own; `search_path` is none.
+ * @throws ConfigError that names the option, such as `tenant.schema`
+ * @example tenant({ claim: 'tenant', role: 'tenant_{tenant}', schema: 'tenant_{tenant}' })
+ */
+export function tenant(options: TenantOptions): Plugin<'identity', 'tenant', 'tenant'> {
+  const templates = templatesOf(options);
+  return {
+    name: 'tenant',
+    needs: ['identity'],
+    provides: ['tenant'],
+    commands: {
+      'sql tenant': (args) => {
+        const [name = '', ...more] = args;
+        if (name === '' || more.length > 0 || name.startsWith('-')) {
+          process.stderr.write('postern: write: postern sql tenant NAME\n');
+          return 2;
+        }
+        process.stdout.write(tenantSql(parseTenant(name), templates));
+        return 0;
+      },
+    },
+    checks: {
+      identity(identity, { facts }, renewed) {
+        if (!renewed || tenantOf(identity, templates) === facts.tenant) return;
+        refuse('the token is of another tenant than the session', 'a renewed token has another tenant');
+      },
+    },
+    onAuth(session, upstream) {
+      const name = tenantOf(session.facts.identity, templates);
+      session.establish('tenant', name);
+      const { shared } = templates;
+      const [role, schema] = [templates.role?.(name), templates.schema?.(name)];
+      const [database, entry] = [templates.database?.(name), templates.entry?.(name)];
+      if (role !== undefined) checkUser(session, role);
+      return {
+        ...upstream,
+        ...(role !== undefined && { role }),
+        ...(schema !== undefined && { schemas: [schema, ...shared, ...upstream.schemas] }),
+        ...(entry !== undefined && { entry }),
+        ...(database !== undefined && { database }),
+      };
+    },
+  };
+}

@@ -1,0 +1,101 @@
+/** What `tenant()` may be told. A reload applies it to new sessions. */
+import {
+  ConfigError,
+  GatewayError,
+  parseDatabase,
+  parseRole,
+  parseSchema,
+  parseTenant,
+} from '../../core/index.ts';
+import type { DatabaseName, RoleName, SchemaName, TenantName } from '../../core/index.ts';
+
+/** Options of the `tenant` plugin. A template has `{tenant}` in it once: `'tenant_{tenant}'`. */
+export interface TenantOptions {
+  /** The claim that names the tenant, a text. A path such as `app.tenant` reaches into objects. */
+  readonly claim: string;
+  /** The tenant of tokens without the claim. Default: they are refused. */
+  readonly default?: string;
+  /** Template of the role that logs in for the tenant. Default: another plugin maps the role. */
+  readonly role?: string;
+  /** Template of the schema that is pinned as `search_path`; one that does not exist refuses the login. Default: none is pinned. */
+  readonly schema?: string;
+  /** Schemas behind the tenant's own in `search_path`, such as `['extensions']`; only with `schema`. Default: none. */
+  readonly shared?: readonly string[];
+  /** Template of the database's name on the server. Default: as its entry says. */
+  readonly database?: string;
+  /** Template of the entry of `databases` that serves the tenant, and with that its server. Default: the one that the client names. */
+  readonly entry?: string;
+}
+
+/** The options, checked: what is made of a tenant's name. */
+export interface Templates {
+  readonly claim: string;
+  readonly fallback: TenantName | undefined;
+  readonly role: ((tenant: TenantName) => RoleName) | undefined;
+  readonly schema: ((tenant: TenantName) => SchemaName) | undefined;
+  readonly shared: readonly SchemaName[];
+  readonly database: ((tenant: TenantName) => DatabaseName) | undefined;
+  readonly entry: ((tenant: TenantName) => string) | undefined;
+}
+
+const KNOWN = ['claim', 'default', 'role', 'schema', 'shared', 'database', 'entry'];
+const PLACE = '{tenant}';
+
+function bad(path: string, why: string): never {
+  throw new ConfigError(`${path}: ${why}`);
+}
+
+/** What a parser makes of a text. @throws ConfigError with its sentence */
+function parsed<T>(path: string, value: unknown, parse: (text: string) => T): T {
+  if (typeof value !== 'string' || value === '') return bad(path, 'a text is needed');
+  try {
+    return parse(value);
+  } catch (error) {
+    if (error instanceof GatewayError) bad(path, [error.message, error.hint].filter(Boolean).join(': '));
+    throw error;
+  }
+}
+
+/** Undefined where the option is. The fixed part is checked here, the whole at each login. */
+function template<T>(
+  path: string,
+  value: unknown,
+  parse: (text: string) => T,
+): ((tenant: TenantName) => T) | undefined {
+  if (value === undefined) return undefined;
+  const text = parsed(path, value, String);
+  if (text.split(PLACE).length !== 2) bad(path, `${PLACE} has to be in it once`);
+  const [before = '', after = ''] = text.split(PLACE);
+  parsed(path, `${before}x${after}`, parse);
+  return (tenant) => parse(`${before}${tenant}${after}`);
+}
+
+function sharedOf({ shared, schema }: TenantOptions): readonly SchemaName[] {
+  if (shared === undefined) return [];
+  if (schema === undefined) bad('tenant.shared', 'only with schema');
+  if (!Array.isArray(shared)) bad('tenant.shared', 'a list of schemas is needed');
+  return (shared as readonly unknown[]).map((name, index) =>
+    parsed(`tenant.shared[${index}]`, name, parseSchema),
+  );
+}
+
+/** Checks the options. @throws ConfigError that names the option, such as `tenant.schema` */
+export function templatesOf(options: TenantOptions): Templates {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    bad('tenant', 'an object is needed');
+  const stranger = Object.keys(options).find((name) => !KNOWN.includes(name));
+  if (stranger !== undefined) bad(`tenant.${stranger}`, `no such option; there are ${KNOWN.join(', ')}`);
+  const { claim, role, schema, database, entry } = options;
+  // A role made of nothing but the claim would let whoever writes tokens be any role there is.
+  if (role === PLACE) bad('tenant.role', `something has to stand before or behind ${PLACE}`);
+  return {
+    claim: parsed('tenant.claim', claim, String),
+    fallback:
+      options.default === undefined ? undefined : parsed('tenant.default', options.default, parseTenant),
+    role: template('tenant.role', role, parseRole),
+    schema: template('tenant.schema', schema, parseSchema),
+    shared: sharedOf(options),
+    database: template('tenant.database', database, parseDatabase),
+    entry: template('tenant.entry', entry, String),
+  };
+}
