@@ -11,6 +11,7 @@ import { Listener } from './gateway/listener.ts';
 import type { Address } from './gateway/listening.ts';
 import type { PinoLogger } from './gateway/log.ts';
 import { refuseIfStopped } from './gateway/plugin-setup.ts';
+import { serverChecks } from './gateway/server-checks.ts';
 import { makeShared } from './gateway/shared.ts';
 import { abortable, within } from './upstream/deadline.ts';
 
@@ -188,7 +189,8 @@ export class Gateway {
       name: 'logins',
       problem: this.#shared.draining ? 'the gateway is shutting down' : undefined,
     };
-    return [...listening, draining, { name: 'config', problem: undefined, note: this.#config() }];
+    const known = { name: 'config', problem: undefined, note: this.#config() };
+    return [...listening, draining, known, ...serverChecks(this.#shared.pools)];
   }
 
   /** The reason is for the log: everybody may ask whether the gateway is ready. */

@@ -179,6 +179,13 @@ describe('when the primary is lost and a replica promoted', { timeout: 180_000 }
     await progress(() => confirmed.size > then + 200);
     expect(await primary.sql('select count(*) from ledger')).toEqual([old]);
 
+    const verbose = await (await fetch(`http://127.0.0.1:${running.adminPort}/readyz?verbose`)).text();
+    for (const [server, is] of [
+      [primary, 'superseded'],
+      [heir, 'primary'],
+      [other, 'replica'],
+    ] as const)
+      expect(verbose).toContain(`127.0.0.1 port ${server.port} is ${is}`);
     stop.abort();
     await Promise.all(all);
     // A promoted server is looked at within a second or so.

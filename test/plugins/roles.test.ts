@@ -175,7 +175,7 @@ describe('the servers a role is served by', () => {
     targets: RolesOptions['targets'],
     rule?: unknown,
   ): Promise<Upstream['target'] | string> => {
-    const running = await start({ ...allow, ...(targets && { targets }) });
+    const running = await start(targets ? { ...allow, targets } : allow);
     const claims = { role: 'reader', ...(rule !== undefined && { postern: { target: rule } }) };
     const login = running.login({ token: good.sign(claims) });
     return login.then(
