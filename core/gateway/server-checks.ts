@@ -1,0 +1,13 @@
+/** What is known of the servers behind database entries, for whoever asks whether the gateway is ready. */
+import { describePlace } from '../upstream/hosts/place.ts';
+import type { Check } from './admin-routes.ts';
+import type { Pools } from './pools.ts';
+
+/** A line for each entry whose servers are watched. None is a problem of the gateway: other entries are served. */
+export function serverChecks(pools: Pick<Pools, 'everyOne'>): readonly Check[] {
+  return pools.everyOne().flatMap(({ entry, pool }) => {
+    const { states } = pool.stock.hosts;
+    const note = states.map(({ place, state }) => `${describePlace(place)} is ${state}`).join(', ');
+    return states.length > 0 ? [{ name: `servers of ${entry}`, problem: undefined, note }] : [];
+  });
+}
