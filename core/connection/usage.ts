@@ -2,6 +2,7 @@
 import type { Channel } from '../net/channel.ts';
 import { Tally } from '../relay/tally.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
+import type { Pool } from '../upstream/pool.ts';
 import type { OpenSession } from './open-session.ts';
 import type { SessionState } from '../session.ts';
 
@@ -32,6 +33,8 @@ export class Usage {
   readonly entry: string;
   readonly role: string;
   readonly channel: Channel;
+  /** Where its server connections are from. Undefined: it gets none. */
+  readonly pool: Pool | undefined;
   readonly tally = new Tally();
   /** What the client believes to be in force. */
   parameters: ReadonlyMap<string, string> = new Map();
@@ -51,11 +54,12 @@ export class Usage {
   #waitMs = 0;
   #assignments = 0;
 
-  constructor(session: OpenSession, entry: string, role: string, channel: Channel) {
+  constructor(session: OpenSession, entry: string, role: string, channel: Channel, pool?: Pool) {
     this.session = session;
     this.entry = entry;
     this.role = role;
     this.channel = channel;
+    this.pool = pool;
     this.requestedAt = session.startedAt;
   }
 
@@ -64,15 +68,21 @@ export class Usage {
     const since = Date.now();
     this.waitingSince = since;
     try {
-      this.server = await acquire();
-      this.#assignments += 1;
-      return this.server;
+      const server = await acquire();
+      this.took(server);
+      return server;
     } finally {
       const ms = Math.max(0, Date.now() - since);
       this.waitingSince = undefined;
       this.#waitMs += ms;
       if (this.#state !== 'idle') this.#waited += ms;
     }
+  }
+
+  /** A connection has been lent. */
+  took(server: ServerConnection): void {
+    this.server = server;
+    this.#assignments += 1;
   }
 
   /** A cancel of its own is under way until `cancel` resolves. */

@@ -14,18 +14,21 @@ export interface EntryPool {
 /** All pools of the gateway. A function that gives equal entries for a name gives one pool. */
 export class Pools {
   readonly #log: Logger;
+  readonly #inUse: () => ReadonlySet<Pool>;
   /** By the key of `databases`, then by what the entry says. */
   readonly #byEntry = new Map<string, Map<string, Pool>>();
   /** What an entry says: those of a config are the same objects at each login. */
   readonly #texts = new WeakMap<DatabaseOptions, string>();
-  /** Of entries that are no more: they empty themselves. */
+  /** Of entries that are no more: they empty themselves, and stay while a session may come for a connection. */
   readonly #retired = new Map<Pool, string>();
   /** Entries that an operator has paused, pools or not. */
   readonly #paused = new Set<string>();
   #allPaused = false;
 
-  constructor(log: Logger) {
+  /** `inUse`: pools that sessions may come to, whatever there is in them now. Default: none. */
+  constructor(log: Logger, inUse: () => ReadonlySet<Pool> = () => new Set()) {
     this.#log = log;
+    this.#inUse = inUse;
   }
 
   /** Finds or makes the pool. A pool whose entry has changed stays until its last connection is closed. */
@@ -47,6 +50,7 @@ export class Pools {
 
   /** Every pool there is with its entry, the retired ones as well. */
   everyOne(): readonly EntryPool[] {
+    this.#forgetRetired();
     const retired = [...this.#retired].map(([pool, entry]) => ({ entry, pool }));
     return [...this.#each(), ...retired];
   }
@@ -94,7 +98,7 @@ export class Pools {
       if (this.#byEntry.get(entry)?.get(text) !== pool) continue;
       this.#forget(entry, text);
       this.#retired.set(pool, entry);
-      void pool.retire().then(() => this.#retired.delete(pool));
+      void pool.retire().then(() => this.#forgetRetired());
     }
   }
 
@@ -133,10 +137,17 @@ export class Pools {
     if (pools?.size === 0) this.#byEntry.delete(entry);
   }
 
+  #forgetRetired(): void {
+    if (this.#retired.size === 0) return;
+    const inUse = this.#inUse();
+    for (const pool of this.#retired.keys()) if (pool.unused && !inUse.has(pool)) this.#retired.delete(pool);
+  }
+
   /** Functions may serve any number of names. */
   #forgetUnused(): void {
+    const inUse = this.#inUse();
     for (const { entry, text, pool } of this.#each()) {
-      if (!pool.unused) continue;
+      if (!pool.unused || inUse.has(pool)) continue;
       this.#forget(entry, text);
       void pool.close();
     }

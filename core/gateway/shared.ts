@@ -21,12 +21,9 @@ export interface SharedOptions {
 
 /** One per gateway. */
 export function makeShared({ log, config, reload }: SharedOptions): Shared {
-  const parts = {
-    pools: new Pools(log),
-    sessions: new Set<OpenSession>(),
-    statistics: new Statistics(),
-    config,
-  };
+  const statistics = new Statistics();
+  const pools = new Pools(log, () => statistics.poolsInUse());
+  const parts = { pools, sessions: new Set<OpenSession>(), statistics, config };
   return {
     ...parts,
     cancelKeys: new CancelKeys(),

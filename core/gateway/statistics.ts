@@ -1,6 +1,7 @@
 /** What all sessions of each entry have used: those that are over in one sum, the others asked when somebody wants to know. */
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Counts, Usage } from '../connection/usage.ts';
+import type { Pool } from '../upstream/pool.ts';
 
 /** Nothing used. */
 export const nothing = (): Counts => ({
@@ -53,6 +54,13 @@ export class Statistics {
     return this.#live;
   }
 
+  /** Pools that sessions may come to for a connection, whatever there is in them now. */
+  poolsInUse(): ReadonlySet<Pool> {
+    const pools = [...this.#live.values()].map(({ pool }) => pool);
+    return new Set(pools.filter((pool) => pool !== undefined));
+  }
+
+  /** A session has found its entry. */
   enter(usage: Usage): Usage {
     this.#live.set(usage.session, usage);
     if (!this.#over.has(usage.entry)) this.#remember(usage.entry);
