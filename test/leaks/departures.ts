@@ -16,7 +16,7 @@ const vanish: Departure = async ({ client, run }) => client.cut(run.random.chanc
 /** A whole transaction, and Terminate behind it: PostgreSQL commits it. */
 const lastWords: Departure = async ({ client, run, entry, id: session, person, pinned }) => {
   const id = run.ledger.begin(`last words of ${session} on ${entry.name}`);
-  const { bytes } = writing(run.random, id, 'last words');
+  const { bytes } = writing(run.random, id, { note: 'last words', whole: entry.rough });
   client.socket.end(Buffer.concat([bytes, TERMINATE]));
   run.findings.event('transactions with Terminate behind them');
   // Where nothing breaks, no default of the person's own stands in the way, and nothing has to be waited for: whoever
@@ -32,7 +32,8 @@ const cutRequest = (kind: 'ledger' | 'copied'): Departure => {
     const { random } = run;
     const lines = kind === 'ledger' ? 1 : 1 + random.below(200);
     const id = ledger.begin(`cut by ${session} on ${entry.name}`, lines);
-    const one: Written = kind === 'ledger' ? writing(random, id, 'cut') : copying(id, lines);
+    const one: Written =
+      kind === 'ledger' ? writing(random, id, { note: 'cut', whole: entry.rough }) : copying(id, lines);
     const at = random.below(one.bytes.length + 1);
     if (at < one.decisive) ledger.settle(id, 'refused');
     run.findings.event('requests cut');

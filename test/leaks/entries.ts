@@ -14,58 +14,26 @@ export interface Entry {
   readonly home: number;
   /** How likely a session is one of any role. */
   readonly strangers: number;
+  /** A plugin tells SQL at each check-out who it is. Elsewhere nothing but the identity itself tells people apart. */
+  readonly claims: boolean;
   /** What sessions do there. */
   readonly work: 'people' | 'cancels';
 }
 
-const calm = { rough: false, work: 'people' } as const;
+const calm = { rough: false, work: 'people', claims: true } as const;
+const claimless = { ...calm, claims: false } as const;
+const rough = { ...calm, rough: true } as const;
 
 /** All entries. */
 export const entries: readonly Entry[] = [
   { name: 't1', mode: 'transaction', size: 1, workers: 6, home: 0, strangers: 0.002, ...calm },
-  { name: 't2', mode: 'transaction', size: 2, workers: 8, home: 1, strangers: 0.01, ...calm },
+  { name: 't2', mode: 'transaction', size: 2, workers: 8, home: 1, strangers: 0.01, ...claimless },
   { name: 't5', mode: 'transaction', size: 5, workers: 14, home: 2, strangers: 0.02, ...calm },
-  { name: 's1', mode: 'session', size: 1, workers: 2, home: 0, strangers: 0.02, ...calm },
+  { name: 's1', mode: 'session', size: 1, workers: 2, home: 0, strangers: 0.02, ...claimless },
   { name: 's2', mode: 'session', size: 2, workers: 3, home: 1, strangers: 0.02, ...calm },
-  { name: 's5', mode: 'session', size: 5, workers: 6, home: 3, strangers: 0.1, ...calm },
-  {
-    name: 'c1',
-    mode: 'transaction',
-    size: 1,
-    workers: 5,
-    home: 0,
-    strangers: 0,
-    rough: false,
-    work: 'cancels',
-  },
-  {
-    name: 'rt1',
-    mode: 'transaction',
-    size: 1,
-    workers: 3,
-    home: 3,
-    strangers: 0.02,
-    rough: true,
-    work: 'people',
-  },
-  {
-    name: 'rt5',
-    mode: 'transaction',
-    size: 5,
-    workers: 6,
-    home: 2,
-    strangers: 0.05,
-    rough: true,
-    work: 'people',
-  },
-  {
-    name: 'rs2',
-    mode: 'session',
-    size: 2,
-    workers: 3,
-    home: 1,
-    strangers: 0.05,
-    rough: true,
-    work: 'people',
-  },
+  { name: 's5', mode: 'session', size: 5, workers: 6, home: 3, strangers: 0.1, ...claimless },
+  { name: 'c1', mode: 'transaction', size: 1, workers: 5, home: 0, strangers: 0, ...calm, work: 'cancels' },
+  { name: 'rt1', mode: 'transaction', size: 1, workers: 3, home: 3, strangers: 0.02, ...rough },
+  { name: 'rt5', mode: 'transaction', size: 5, workers: 6, home: 2, strangers: 0.05, ...rough },
+  { name: 'rs2', mode: 'session', size: 2, workers: 3, home: 1, strangers: 0.05, ...rough },
 ];

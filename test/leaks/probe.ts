@@ -6,6 +6,8 @@ import { wordOf } from './people.ts';
 export interface Expected {
   readonly person: Person;
   readonly tag: string;
+  /** Whether anybody tells SQL who it is. */
+  readonly told: boolean;
   /** The session itself has overwritten its claims on this connection. */
   readonly forged: boolean;
 }
@@ -104,18 +106,20 @@ export function judge(
   return [...identity(row, expected), ...foreign(row, expected), ...nameless(row, expected)];
 }
 
-function identity(row: Row, { person, forged }: Expected): readonly Finding[] {
+function identity(row: Row, { person, forged, told }: Expected): readonly Finding[] {
   const claims = JSON.stringify({ sub: person.subject });
   const found: Finding[] = [];
   const check = (kind: Finding['kind'], name: string, wanted: string): void => {
-    if (row[name] !== wanted) found.push({ kind, text: `${name} is ${row[name]}, not ${wanted}` });
+    if ((row[name] ?? '') !== wanted) found.push({ kind, text: `${name} is ${row[name]}, not ${wanted}` });
   };
   check('claims', 'session_user', person.role);
   // Wreckers change it, and another session of the same person may meet that.
   if (!person.wrecker) check('claims', 'current_user', person.role);
   if (!person.wrecker) check('claims', 'role', 'none');
-  if (!forged) check('claims', 'claims', claims);
-  if ('words' in row && !forged && !person.wrecker) check('rows', 'words', wordOf(person));
+  // What the person itself has left may still be there.
+  const own = !told && row['claims']?.includes(`left-${person.number}"`) === true;
+  if (!forged && !own) check('claims', 'claims', told ? claims : '');
+  if ('words' in row && !forged && !person.wrecker) check('rows', 'words', told ? wordOf(person) : '');
   return found;
 }
 

@@ -6,6 +6,7 @@ import type { Run } from './session.ts';
 const BACKENDS = `select pid, usename, state, query from pg_stat_activity where usename like 'tenant%'`;
 const BUSY = `${BACKENDS} and state is distinct from 'idle'`;
 const LOCKS = `select locktype, pid from pg_locks where locktype = 'advisory'`;
+const OPENED = `select sessions::int as n from pg_stat_database where datname = 'leaks'`;
 const SETTLE_MS = 20_000;
 
 /** Looks, and stops the gateway in between. */
@@ -29,14 +30,16 @@ export async function reckon(run: Run): Promise<void> {
   await nothing(run, 'a server connection outlives the gateway', BACKENDS);
   ledger.check('commits', await counts(run, 'leaks.ledger'), findings);
   copied.check('copies', await counts(run, 'leaks.copied'), findings);
+  const [opened] = await rows(run, OPENED);
+  findings.events.set('server connections opened', opened?.n ?? 0);
   for (const outcome of ['confirmed', 'refused', 'unknown'] as const) {
     findings.events.set(`transactions ${outcome}`, ledger.count(outcome));
     findings.events.set(`COPYs ${outcome}`, copied.count(outcome));
   }
 }
 
-async function rows({ stage }: Run, sql: string): Promise<readonly unknown[]> {
-  return (await stage.admin.query<Record<string, unknown>>(sql)).rows;
+async function rows({ stage }: Run, sql: string): Promise<readonly { readonly n?: number }[]> {
+  return (await stage.admin.query<{ n?: number }>(sql)).rows;
 }
 
 /** Soon there have to be no rows. */

@@ -116,7 +116,12 @@ export class Session {
     for (const kind of ['state', 'claims', 'rows'] as const) {
       if (kind !== 'rows' || probe === full) findings.trial(kind);
     }
-    const found = judge(probe, values ?? [], { person: this.person, tag, forged: this.forged });
+    const found = judge(probe, values ?? [], {
+      person: this.person,
+      tag,
+      forged: this.forged,
+      told: this.entry.claims,
+    });
     for (const { kind, text } of found) this.violation(kind, text);
   }
 

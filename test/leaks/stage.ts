@@ -26,16 +26,22 @@ export interface Stage {
   stop(): Promise<void>;
 }
 
-/** Tells SQL who it is, and pins settings. */
-const PLUGIN = `{
-  name: 'claims',
-  needs: ['identity'],
-  onAuth(session, upstream) {
-    const claims = { 'request.jwt.claims': JSON.stringify({ sub: session.facts.identity.subject }) };
-    const settings = { ...upstream.settings, statement_timeout: '5min', work_mem: '4MB' };
-    return { ...upstream, settings, schemas: [parseSchema('leaks')], onCheckout: [...upstream.onCheckout, () => claims] };
-  },
-} as Plugin<'identity'>`;
+/** Pins settings everywhere, and tells SQL who it is where the entry wants that. */
+const PLUGINS = `{
+      name: 'pins',
+      onAuth(_, upstream) {
+        const settings = { ...upstream.settings, statement_timeout: '5min', work_mem: '4MB' };
+        return { ...upstream, settings, schemas: [parseSchema('leaks')] };
+      },
+    },
+    ...only({ databases: told }, {
+      name: 'claims',
+      needs: ['identity'],
+      onAuth(session, upstream) {
+        const claims = { 'request.jwt.claims': JSON.stringify({ sub: session.facts.identity.subject }) };
+        return { ...upstream, onCheckout: [...upstream.onCheckout, () => claims] };
+      },
+    } as Plugin<'identity'>)`;
 
 function configText(
   ports: { readonly calm: number; readonly rough: number },
@@ -46,12 +52,13 @@ function configText(
     const pool = `{ mode: '${mode}', size: ${size}, queueTimeout: '60s' }`;
     return `${name}: { ...server, port: ${rough ? ports.rough : ports.calm}, pool: ${pool} },`;
   });
-  return `import { defineConfig, parseSchema } from 'postern';
+  return `import { defineConfig, only, parseSchema } from 'postern';
 import type { Plugin } from 'postern';
 import { jwt } from 'postern/plugins/jwt';
 import { roles } from 'postern/plugins/roles';
 const login = { kind: 'password', passwords: ${JSON.stringify(passwords)} } as const;
 const server = { host: '127.0.0.1', database: 'leaks', login } as const;
+const told = ${JSON.stringify(entries.filter(({ claims }) => claims).map(({ name }) => name))};
 export default defineConfig({
   listen: { port: 0 },
   databases: {
@@ -60,7 +67,7 @@ export default defineConfig({
   plugins: [
     jwt({ issuers: [{ issuer: '${keys.issuer}', audience: '${keys.audience}', jwks: 'jwks.json' }] }),
     roles({ claim: 'role', allow: ${JSON.stringify(Object.keys(passwords))} }),
-    ${PLUGIN},
+    ${PLUGINS},
   ],
   loginTimeout: '60s',
 });
