@@ -1,9 +1,8 @@
 /** What a client with raw SQL tries in order to be somebody else, and that it stays who its token says. */
-import { DatabaseError } from 'pg';
-import type { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ESCAPES, HARMLESS_STARTUPS, REFUSED_STARTUPS } from '../support/escapes.ts';
 import { prepareCheckout } from '../support/gateway-process.ts';
+import { CANARIES, OF_READER, attempt, outlook } from '../support/outlook.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { OwnPostgres } from '../support/postgres.ts';
 import { RawClient, fieldsOf, message, startup } from '../support/raw-client.ts';
@@ -20,18 +19,8 @@ const MIGHTY = [
   'files',
 ];
 
-/** Reader and writer each have a canary that only they may read: by grant, and by row level security. */
 const SET_UP = `
-  create table reader_canary as select 'of reader' as canary;
-  create table writer_canary as select 'of writer' as canary;
-  grant select on reader_canary to reader;
-  grant select on writer_canary to writer;
-  create table rows (owner name, canary text);
-  insert into rows values ('reader', 'of reader'), ('writer', 'of writer');
-  alter table rows enable row level security;
-  create policy own on rows using (owner = current_user);
-  grant select, delete on rows to reader, writer;
-  create schema tenant; create schema evil authorization reader;
+  ${CANARIES}
   create role superuser login superuser; create role bypassrls login bypassrls;
   create role createrole login createrole; create role replication login replication;
   create role of_superuser login in role superuser; create role of_of_superuser login in role of_superuser;
@@ -69,38 +58,11 @@ afterEach(async () => {
   await postgres.sql('alter role reader reset all; alter role reader in database postgres reset all');
 });
 
-/** What the session is and may read now; a failed transaction is left first. */
-async function outlook(client: Client): Promise<unknown> {
-  // With row_security off, PostgreSQL refuses to read where a policy would hide rows.
-  await client.query('rollback; set row_security = on');
-  const { rows } = await client.query({ text: 'select session_user, current_user', rowMode: 'array' });
-  const read = async (table: string): Promise<unknown> => {
-    try {
-      return (
-        await client.query({ text: `select canary from public.${table}`, rowMode: 'array' })
-      ).rows.flat();
-    } catch (error) {
-      if (!(error instanceof DatabaseError)) throw error;
-      await client.query('rollback');
-      return error.code;
-    }
-  };
-  return [...rows.flat(), await read('reader_canary'), await read('writer_canary'), await read('rows')];
-}
-
-const READER = ['reader', 'reader', ['of reader'], '42501', ['of reader']];
-
-async function attempt(client: Client, sql: string): Promise<void> {
-  await client.query(sql).catch((error: unknown) => {
-    if (!(error instanceof DatabaseError)) throw error;
-  });
-}
-
 describe('a client as reader stays reader after', () => {
   test.each(ESCAPES)('%s', async (sql) => {
     const client = await front.login('reader');
     await attempt(client, sql);
-    expect(await outlook(client)).toEqual(READER);
+    expect(await outlook(client)).toEqual(OF_READER);
     await client.end();
   });
 
@@ -110,7 +72,7 @@ describe('a client as reader stays reader after', () => {
       await client.query({ text: sql, values: [] }).catch(() => {});
       await client.query({ name: `n${sql.length}`, text: sql, values: [] }).catch(() => {});
     }
-    expect(await outlook(client)).toEqual(READER);
+    expect(await outlook(client)).toEqual(OF_READER);
     await client.end();
   });
 });
@@ -123,7 +85,7 @@ test('what a role grants to another is all that another can be, and a reset lead
   for (const way of ['reset role', 'set role none', 'discard all']) {
     await client.query('set role team');
     await client.query(way);
-    expect(await outlook(client)).toEqual(READER);
+    expect(await outlook(client)).toEqual(OF_READER);
   }
   await client.end();
   await postgres.sql('drop role team');
@@ -144,14 +106,14 @@ describe('a role that poisons its own login', () => {
     await attempt(client, sql);
     await client.end();
     const again = await front.login('reader', { database: 'fresh' });
-    expect(await outlook(again)).toEqual(READER);
+    expect(await outlook(again)).toEqual(OF_READER);
     await again.end();
   });
 
   test('is still itself where it may become the other', async () => {
     await postgres.sql('create role team; grant team to reader; alter role reader set role = team');
     const client = await front.login('reader', { database: 'fresh' });
-    expect(await outlook(client)).toEqual(READER);
+    expect(await outlook(client)).toEqual(OF_READER);
     await client.end();
     await postgres.sql('alter role reader reset role; drop role team');
   });
