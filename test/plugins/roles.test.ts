@@ -174,7 +174,7 @@ describe('the servers a role is served by', () => {
   const target = async (
     targets: RolesOptions['targets'],
     rule?: unknown,
-  ): Promise<Upstream['target'] | string> => {
+  ): Promise<string | undefined> => {
     const running = await start(targets ? { ...allow, targets } : allow);
     const claims = { role: 'reader', ...(rule !== undefined && { postern: { target: rule } }) };
     const login = running.login({ token: good.sign(claims) });

@@ -6,6 +6,8 @@ import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Roster } from '../../../core/upstream/hosts/roster.ts';
 import type { Entry, Finding } from '../../../core/upstream/hosts/roster.ts';
 import { Pool } from '../../../core/upstream/pool.ts';
+import { logIn, mapTo, startGateway } from '../../support/gateway.ts';
+import { RawClient } from '../../support/raw-client.ts';
 import { ERROR, LOGGED_IN, READY, message, row, verified } from './server-script.ts';
 import { causes, query, request, scripted } from './support.ts';
 import type { ScriptedServer } from './support.ts';
@@ -186,6 +188,19 @@ describe('where no server suits', () => {
     const { pool } = poolAt([await actor(role), await actor(role)], { queueMs: 3_500 });
     await expect(acquire(pool)).rejects.toMatchObject({ sqlstate, message: text });
     expect(pool).toMatchObject({ size: 0, waiting: 0 });
+  });
+
+  test('a client whose time for the login is over reads the same', async () => {
+    const host = [await actor('replica'), await actor('replica')].map(({ port }) => ({
+      host: '127.0.0.1',
+      port,
+    }));
+    const databases = { orders: { host, login: { kind: 'trust' as const } } };
+    const running = await startGateway({ databases, plugins: [mapTo('reader')], loginTimeout: '2s' });
+    cleanUp.push(() => running.gateway.stop());
+    const client = await RawClient.connect(running.port);
+    await expect(logIn(client)).rejects.toThrow(/57P03.*the database has no primary at the moment/);
+  });
   });
 
   test('names that lead nowhere are told as hosts that cannot be reached', async () => {
