@@ -61,12 +61,16 @@ function changedPlugins(before: ResolvedConfig, after: ResolvedConfig): Differen
 
 const OPTIONS = ['loginTimeoutMs', 'drainTimeoutMs', 'maxStatementBytes', 'logLevel'] as const;
 
+const ADMIN_OPTIONS = ['operators', 'console'] as const;
+
 function changedOptions(before: ResolvedConfig, after: ResolvedConfig): readonly string[] {
   const options = OPTIONS.filter((option) => before[option] !== after[option]).map((option) =>
     option.replace(/Ms$/, ''),
   );
-  const operators = [before, after].map(({ admin }) => JSON.stringify(admin?.operators));
-  return operators[0] === operators[1] ? options : [...options, 'admin.operators'];
+  const admin = ADMIN_OPTIONS.filter(
+    (option) => JSON.stringify(before.admin?.[option]) !== JSON.stringify(after.admin?.[option]),
+  );
+  return [...options, ...admin.map((option) => `admin.${option}`)];
 }
 
 /** Compares what was in force with what is. Options inside of plugins cannot be seen. */
