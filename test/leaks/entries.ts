@@ -14,25 +14,40 @@ export interface Entry {
   readonly home: number;
   /** How likely a session is one of any role. */
   readonly strangers: number;
+  /** Milliseconds between two sessions of a worker, at most: logins and new server connections cost more than check-outs. */
+  readonly pause: number;
+  /** How many different people of the home role come. */
+  readonly crowd: number;
   /** A plugin tells SQL at each check-out who it is. Elsewhere nothing but the identity itself tells people apart. */
   readonly claims: boolean;
   /** What sessions do there. */
   readonly work: 'people' | 'cancels';
 }
 
-const calm = { rough: false, work: 'people', claims: true } as const;
+const calm = { rough: false, work: 'people', claims: true, crowd: 16, pause: 0 } as const;
 const claimless = { ...calm, claims: false } as const;
-const rough = { ...calm, rough: true } as const;
+const rough = { ...calm, rough: true, pause: 100 } as const;
 
 /** All entries. */
 export const entries: readonly Entry[] = [
   { name: 't1', mode: 'transaction', size: 1, workers: 6, home: 0, strangers: 0.002, ...calm },
   { name: 't2', mode: 'transaction', size: 2, workers: 8, home: 1, strangers: 0.01, ...claimless },
   { name: 't5', mode: 'transaction', size: 5, workers: 14, home: 2, strangers: 0.02, ...calm },
-  { name: 's1', mode: 'session', size: 1, workers: 2, home: 0, strangers: 0.02, ...claimless },
-  { name: 's2', mode: 'session', size: 2, workers: 3, home: 1, strangers: 0.02, ...calm },
-  { name: 's5', mode: 'session', size: 5, workers: 6, home: 3, strangers: 0.1, ...claimless },
-  { name: 'c1', mode: 'transaction', size: 1, workers: 5, home: 0, strangers: 0, ...calm, work: 'cancels' },
+  { name: 's1', mode: 'session', size: 1, workers: 2, home: 0, strangers: 0.02, ...claimless, pause: 400 },
+  { name: 's2', mode: 'session', size: 2, workers: 3, home: 1, strangers: 0.02, ...calm, pause: 400 },
+  { name: 's5', mode: 'session', size: 5, workers: 6, home: 3, strangers: 0.1, ...claimless, pause: 400 },
+  // Two people, so that connections go from session to session without a reset, which would take a late cancel upon itself.
+  {
+    name: 'c1',
+    mode: 'transaction',
+    size: 1,
+    workers: 5,
+    home: 0,
+    strangers: 0,
+    ...calm,
+    crowd: 2,
+    work: 'cancels',
+  },
   { name: 'rt1', mode: 'transaction', size: 1, workers: 3, home: 3, strangers: 0.02, ...rough },
   { name: 'rt5', mode: 'transaction', size: 5, workers: 6, home: 2, strangers: 0.05, ...rough },
   { name: 'rs2', mode: 'session', size: 2, workers: 3, home: 1, strangers: 0.05, ...rough },

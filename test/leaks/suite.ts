@@ -8,6 +8,7 @@ import { harm, hinder } from './faults.ts';
 import { Findings } from './findings.ts';
 import { Ledger } from './ledger.ts';
 import { people } from './people.ts';
+import type { Person } from './people.ts';
 import { Random } from './random.ts';
 import { reckon } from './reckoning.ts';
 import { Over, Session } from './session.ts';
@@ -37,6 +38,8 @@ export interface SuiteResult {
 
 /** Longest session in steps. */
 const LONGEST = { session: 12, transaction: 400 };
+/** How many sessions are those of wreckers. */
+const WRECKERS = 0.04;
 const TELL_MS = 30_000;
 
 /** Runs it all. @throws Error if PostgreSQL or the gateway does not start */
@@ -96,6 +99,7 @@ class Suite implements Run {
   async #work(entry: Entry): Promise<void> {
     while (!this.over) {
       this.#tellProgress();
+      if (entry.pause > 0) await sleep(this.random.below(entry.pause));
       const session = await this.#login(entry);
       if (!session) continue;
       try {
@@ -109,9 +113,7 @@ class Suite implements Run {
 
   async #login(entry: Entry): Promise<Session | undefined> {
     const { random, stage, findings } = this;
-    const role = `tenant_${entry.home}`;
-    const stranger = random.chance(entry.strangers);
-    const person = random.pick(stranger ? people : people.filter((one) => one.role === role && !one.wrecker));
+    const person = this.#whoever(entry);
     this.#sessions += 1;
     const id = this.#sessions;
     const { client, answer } = await WireClient.login(stage.port, {
@@ -132,9 +134,23 @@ class Suite implements Run {
     return undefined;
   }
 
+  #whoever({ home, strangers, crowd, work }: Entry): Person {
+    const { random } = this;
+    if (random.chance(strangers)) return random.pick(people);
+    const wrecker = work === 'people' && random.chance(WRECKERS);
+    const role = `tenant_${home}`;
+    const there = people.filter((one) => one.role === role && one.wrecker === wrecker);
+    return random.pick(there.slice(0, crowd));
+  }
+
   async #person(session: Session): Promise<void> {
+    const { person } = session;
     const { mode } = session.entry;
-    for (let left = 1 + this.random.below(LONGEST[mode]); left > 0 && !this.over; left -= 1) {
+    for (
+      let left = 1 + this.random.below(person.wrecker ? 10 : LONGEST[mode]);
+      left > 0 && !this.over;
+      left -= 1
+    ) {
       await step(session);
       // Whoever keeps a connection gives others little to do.
       if (mode === 'transaction' && session.pinned) left = Math.min(left, 3);
