@@ -82,7 +82,7 @@ export interface PoolOptions {
   readonly detect?: 'tags' | 'state';
   /** How many may be opened at the same time. Default 4. */
   readonly connecting?: number;
-  /** How many may be opened within a second, and fewer while the server is not there. Default 50. */
+  /** How many may be opened within a second, and fewer while the server is not there. Default 100. */
   readonly connectRate?: number;
   /** How long a client waits for one before it is refused with 53300. Default `'10s'`. */
   readonly queueTimeout?: Duration;

@@ -1,0 +1,106 @@
+/** PostgreSQL is restarted under two hundred clients that come back at once: how the gateway comes back to PostgreSQL. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { GOOD_TOKEN, databaseOf, mapTo, startGateway } from '../support/gateway.ts';
+import type { RunningGateway } from '../support/gateway.ts';
+import { startPostgres } from '../support/postgres.ts';
+import type { OwnPostgres } from '../support/postgres.ts';
+
+const CLIENTS = 200;
+const SIZES = { transaction: 20, session: CLIENTS } as const;
+
+let postgres: OwnPostgres;
+let running: RunningGateway;
+
+beforeAll(async () => {
+  postgres = await startPostgres({ flags: { max_connections: '300' } });
+  const entry = (mode: keyof typeof SIZES) =>
+    databaseOf(postgres, { pool: { mode, size: SIZES[mode], queueTimeout: '60s' } });
+  running = await startGateway({
+    databases: { transaction: entry('transaction'), session: entry('session') },
+    plugins: [mapTo('reader')],
+    loginTimeout: '60s',
+  });
+}, 60_000);
+afterAll(async () => {
+  await running.gateway.stop();
+  await postgres.stop();
+});
+
+interface Visitor {
+  /** How often it was answered, and when last. */
+  answers: number;
+  errors: number;
+}
+
+/** An application that queries, and connects again when it has to, until it is told to stop. */
+async function visit(visitor: Visitor, database: string, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const client = new Client({
+      host: '127.0.0.1',
+      port: running.port,
+      user: '_',
+      password: GOOD_TOKEN,
+      database,
+    });
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      while (!signal.aborted) {
+        const { rows } = await client.query<{ who: string }>('select current_user::text as who');
+        expect(rows).toEqual([{ who: 'reader' }]);
+        visitor.answers += 1;
+        await sleep(100);
+      }
+      await client.end();
+    } catch (error) {
+      // The server's words, or the gateway's while there is no server; never a wrong answer.
+      expect(String((error as { code?: string }).code)).toMatch(
+        /^(57P0[123]|08\d\d\d|ECONNRESET|undefined)$/,
+      );
+      visitor.errors += 1;
+      await sleep(50);
+    }
+  }
+}
+
+/** Times at which the server was reached, in milliseconds since the epoch, from its log behind `from`. */
+function arrivals(from: number): readonly number[] {
+  const lines = postgres.log().slice(from).split('\n');
+  return lines
+    .filter((line) => line.includes('connection received:'))
+    .map((line) => Date.parse(line.slice(0, 23).replace(' ', 'T') + 'Z'));
+}
+
+test.each([
+  ['transaction', 'SIGINT'],
+  ['session', 'SIGKILL'],
+] as const)(
+  '%s mode: after %s and a start everybody is served, and nothing storms the server',
+  async (mode, signal) => {
+    const visitors = Array.from({ length: CLIENTS }, (): Visitor => ({ answers: 0, errors: 0 }));
+    const stop = new AbortController();
+    const visits = Promise.all(visitors.map((visitor) => visit(visitor, mode, stop.signal)));
+    const all = (): boolean => visitors.every(({ answers }) => answers > 0);
+    await expect.poll(all, { timeout: 60_000 }).toBe(true);
+    const from = postgres.log().length;
+    postgres.kill(signal);
+    await expect
+      .poll(() => visitors.every(({ errors }) => errors > 0) || mode === 'transaction', { timeout: 30_000 })
+      .toBe(true);
+    await postgres.restart();
+    for (const visitor of visitors) visitor.answers = 0;
+    await expect.poll(all, { timeout: 60_000, interval: 20 }).toBe(true);
+    stop.abort();
+    await visits;
+    const logins = postgres.log().slice(from).split('connection authorized: user=reader').length - 1;
+    // As many as are needed, and none because of another.
+    expect(logins).toBeLessThanOrEqual(SIZES[mode]);
+    const times = arrivals(from);
+    const within = (at: number): number => times.filter((one) => one >= at && one < at + 1_000).length;
+    // A hundred of ours, and those of whoever looks whether the server is there.
+    expect(Math.max(...times.map(within))).toBeLessThanOrEqual(115);
+  },
+  180_000,
+);
