@@ -97,6 +97,17 @@ test('serve no longer than maxStale from their fetch, however late the start is'
   expect(await subject(await start(keys, directory, { maxStale: '61m' }), good.sign())).toBe('alice');
 });
 
+test('grow old while they serve: their age is counted on from the last run', async () => {
+  const directory = await folder();
+  const { keys, file } = await afterARun(directory);
+  const content = JSON.parse(await readFile(file, 'utf8')) as { fetchedAt: number };
+  await writeFile(file, JSON.stringify({ ...content, fetchedAt: Date.now() - 3_595_000 }));
+  const running = await start(keys, directory, { maxStale: '1h' });
+  expect(running.notReady()).toEqual([]);
+  await vi.waitFor(() => expect(running.notReady().join()).toMatch(/no keys/), 20_000);
+  expect(await refused(running)).toBe('57P03');
+});
+
 test('are kept with a new time where they did not change', async () => {
   const directory = await folder();
   const { keys, file } = await afterARun(directory);

@@ -65,9 +65,15 @@ describe('an answer that was under way', () => {
     const asking = store.refresh();
     await expect.poll(() => keys.open()).toBe(1);
     const purged = store.purge();
+    const old = answer;
+    old();
+    await asking;
+    expect(store.problem()).toMatch('dropped by an operator');
+    await expect.poll(() => answer !== old).toBe(true);
     keys.answer(json(next.jwks));
     answer();
-    await Promise.all([asking, purged]);
+    await purged;
+    await store.refresh();
     await expect(store.find(hint)).rejects.toThrow('no key');
     expect(keys.mostAtOnce()).toBe(1);
   });
