@@ -201,7 +201,6 @@ describe('where no server suits', () => {
     const client = await RawClient.connect(running.port);
     await expect(logIn(client)).rejects.toThrow(/57P03.*the database has no primary at the moment/);
   });
-  });
 
   test('names that lead nowhere are told as hosts that cannot be reached', async () => {
     const { pool } = poolAt([], { host: ['a.invalid', 'b.invalid'], queueMs: 1_000 });
