@@ -1,12 +1,17 @@
 /**
- * `npm run test:leaks [-- --checkouts 1000000] [-- --seconds 60] [-- --seed 7]`: looks for anything that crosses from one
- * identity to another, and for commits that were lost, under constant harm. Exits with 1 if it finds anything.
+ * `npm run test:leaks [-- --checkouts 1000000] [-- --seconds 60] [-- --seed 7] [-- --only c1]`: looks for anything that crosses
+ * from one identity to another, and for commits that were lost, under constant harm. Exits with 1 if it finds anything.
  */
 import { parseArgs } from 'node:util';
 import { runSuite } from './suite.ts';
 
 const { values } = parseArgs({
-  options: { checkouts: { type: 'string' }, seconds: { type: 'string' }, seed: { type: 'string' } },
+  options: {
+    checkouts: { type: 'string' },
+    seconds: { type: 'string' },
+    seed: { type: 'string' },
+    only: { type: 'string' },
+  },
 });
 
 function numberOf(name: 'checkouts' | 'seconds' | 'seed', otherwise: number): number {
@@ -24,6 +29,7 @@ async function main(): Promise<void> {
   const { findings, seconds } = await runSuite({
     seed,
     checkouts,
+    only: values.only,
     seconds: numberOf('seconds', 86_400),
     tell: (line) => console.log(line),
   });

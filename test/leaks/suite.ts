@@ -25,6 +25,8 @@ export interface SuiteOptions {
   /** … or after so many seconds, whichever comes first. */
   readonly seconds: number;
   readonly seed: number;
+  /** Only entries whose name begins so. Default: all. */
+  readonly only?: string | undefined;
   /** Told violations as they are found, and how far it is. */
   readonly tell: (line: string) => void;
 }
@@ -89,9 +91,9 @@ class Suite implements Run {
 
   /** Resolves with its duration in seconds. */
   async run(): Promise<number> {
-    const workers = entries.flatMap((entry) =>
-      Array.from({ length: entry.workers }, () => this.#work(entry)),
-    );
+    const { only = '' } = this.#options;
+    const chosen = entries.filter(({ name }) => name.startsWith(only));
+    const workers = chosen.flatMap((entry) => Array.from({ length: entry.workers }, () => this.#work(entry)));
     await Promise.all([...workers, harm(this), hinder(this)]);
     return this.#elapsed;
   }
@@ -112,7 +114,7 @@ class Suite implements Run {
   }
 
   async #login(entry: Entry): Promise<Session | undefined> {
-    const { random, stage, findings } = this;
+    const { stage, findings } = this;
     const person = this.#whoever(entry);
     this.#sessions += 1;
     const id = this.#sessions;
