@@ -1,7 +1,7 @@
 /** Claims to database roles: an allow-list or map decides which role a verified token may take, never the token alone. */
 import { GatewayError, claimAt } from '../../core/index.ts';
-import type { Identity, Plugin, RoleName, Target } from '../../core/index.ts';
-import { roleMaps, rolesIn } from './role-map.ts';
+import type { Identity, Plugin, RoleName, Session, Target } from '../../core/index.ts';
+import { mapFor, roleMaps, rolesIn } from './role-map.ts';
 import type { RoleMap, RolesOptions } from './role-map.ts';
 import { narrowed } from './target.ts';
 
@@ -12,9 +12,9 @@ function refuse(message: string, reason: string, hint?: string): never {
   throw new GatewayError('invalid_authorization_specification', message, more);
 }
 
-function mapFor({ issuer }: Identity, maps: readonly RoleMap[]): RoleMap {
-  const map = maps.find((one) => one.issuer === undefined || one.issuer === issuer);
-  return map ?? refuse('the token maps to no role', `no roles are configured for issuer ${issuer}`);
+function mapOf(maps: readonly RoleMap[], { issuer }: Identity, { startup }: Session): RoleMap {
+  const reason = `no roles are configured for issuer ${issuer} at database ${startup.database}`;
+  return mapFor(maps, issuer, startup.database) ?? refuse('the token maps to no role', reason);
 }
 
 /** The roles a token may take, in the claim's order. Values of a list that mean nothing here are skipped. */
@@ -25,7 +25,8 @@ function rolesOf(identity: Identity, map: RoleMap): readonly RoleName[] {
   if (!values.every((item) => typeof item === 'string')) {
     return refuse('the token maps to no role', `claim ${map.claim} is not a text or a list of texts`);
   }
-  const roles = values.map((item) => map.roles.get(item)).filter((name) => name !== undefined);
+  const made = (item: string): RoleName | undefined => map.roles.get(item) ?? map.make?.(item);
+  const roles = values.map(made).filter((name) => name !== undefined);
   if (roles.length > 0) return [...new Set(roles)];
   return refuse('the token maps to no role', `claim ${map.claim} names no role that is allowed`);
 }
@@ -64,14 +65,18 @@ function targetFor(policy: Target | undefined, rule: Target | undefined): Target
  */
 export function roles(options: RolesOptions | readonly RolesOptions[]): Plugin<'identity', never, 'roles'> {
   const maps = roleMaps(options);
-  const taken = (identity: Identity): readonly RoleName[] => rolesOf(identity, mapFor(identity, maps));
+  const taken = (identity: Identity, session: Session): readonly RoleName[] =>
+    rolesOf(identity, mapOf(maps, identity, session));
+  const mapped = rolesIn(maps);
   return {
     name: 'roles',
     needs: ['identity'],
-    maps: rolesIn(maps),
+    ...(mapped && { maps: mapped }),
     checks: {
-      identity(identity, { facts, upstream }, renewed) {
-        if (renewed && facts.identity) checkRenewed(taken(identity), taken(facts.identity), upstream?.role);
+      identity(identity, session, renewed) {
+        const { facts, upstream } = session;
+        if (!renewed || !facts.identity) return;
+        checkRenewed(taken(identity, session), taken(facts.identity, session), upstream?.role);
       },
       rules({ target }, { upstream }, renewed) {
         if (!renewed || target === undefined || narrowed(upstream?.target, target) === upstream?.target)
@@ -83,9 +88,10 @@ export function roles(options: RolesOptions | readonly RolesOptions[]): Plugin<'
       },
     },
     enforces: ['target'],
-    onAuth({ facts, startup }, upstream) {
+    onAuth(session, upstream) {
+      const { facts, startup } = session;
       const { identity, rules } = facts;
-      const map = mapFor(identity, maps);
+      const map = mapOf(maps, identity, session);
       const role = chosenRole(startup.user, identity.subject, rolesOf(identity, map));
       const target = targetFor(map.targets.get(role), rules?.target);
       return { ...upstream, role, ...(target && { target }) };

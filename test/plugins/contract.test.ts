@@ -194,6 +194,18 @@ const ROWS: Readonly<Record<string, Row>> = {
       [{ claim: 'role', map: {} }, 'roles.map: '],
       [{ claim: 'role', map: { a: 'PG_monitor' } }, 'roles.map["a"]: '],
       [{ ...allow, map: { a: 'reader' } }, 'roles: allow and map exclude each other'],
+      [{ ...allow, template: 'app_{value}' }, 'roles: allow and template exclude each other'],
+      [{ claim: 'role', template: '{value}' }, 'roles.template: something has to stand before'],
+      [{ claim: 'role', template: 'app' }, 'roles.template: {value} has to be in it once'],
+      [{ claim: 'role', template: 'pg_{value}' }, 'roles.template: '],
+      [{ ...allow, databases: [] }, 'roles.databases: '],
+      [
+        [
+          { ...allow, databases: ['a'] },
+          { ...allow, databases: ['b', 'a'] },
+        ],
+        'roles[1]: it is for tokens',
+      ],
       [{ ...allow, default: 'public' }, 'roles.default: '],
       [{ ...allow, claims: 'role' }, 'roles.claims: no such option'],
       [[allow], 'roles[0].issuer: '],
@@ -202,7 +214,7 @@ const ROWS: Readonly<Record<string, Row>> = {
           { ...allow, issuer: 'a' },
           { ...allow, issuer: 'a' },
         ],
-        'roles[1].issuer: "a" comes twice',
+        'roles[1]: it is for tokens and databases that roles[0] is for',
       ],
       [
         [

@@ -171,10 +171,7 @@ test('the operator can read why, and the reason quotes nothing of the token', as
 });
 
 describe('the servers a role is served by', () => {
-  const target = async (
-    targets: RolesOptions['targets'],
-    rule?: unknown,
-  ): Promise<string | undefined> => {
+  const target = async (targets: RolesOptions['targets'], rule?: unknown): Promise<string | undefined> => {
     const running = await start(targets ? { ...allow, targets } : allow);
     const claims = { role: 'reader', ...(rule !== undefined && { postern: { target: rule } }) };
     const login = running.login({ token: good.sign(claims) });
@@ -220,4 +217,48 @@ describe('the servers a role is served by', () => {
     for (const now of [undefined, 'primary', 'any'] as const)
       expect(() => checks?.rules?.({ target: 'replica' }, session(now), true)).toThrow('other servers');
   });
+});
+
+describe('a template', () => {
+  const template = { claim: 'team', template: 'app_{value}_rw' };
+
+  test.each([['data'], ['team_7'], ['0']])('makes a role of %s', async (team) => {
+    expect(await role(await start(template), { team })).toBe(`app_${team}_rw`);
+  });
+
+  test.each([
+    ['capitals', 'Data'],
+    ['a sign', 'a-b'],
+    ['a quote', 'a"b'],
+    ['a space', 'a b'],
+    ['nothing', ''],
+    ['what would be too long', 'x'.repeat(60)],
+    ['a look-alike', 'd\u0430ta'],
+    ['a placeholder', '{value}'],
+  ])('makes none of %s', async (_, team) => {
+    expect((await refused(await start(template), { team })).message).toBe('the token maps to no role');
+  });
+
+  test('makes roles of a list, of which the user name chooses one', async () => {
+    const running = await start(template);
+    expect(await role(running, { team: ['a', 'B', 'c'] })).toBe('app_a_rw');
+    expect(await role(running, { team: ['a', 'B', 'c'] }, 'app_c_rw')).toBe('app_c_rw');
+    await refused(running, { team: ['a'] }, 'app_c_rw');
+  });
+
+  test('tells nobody which roles there are, since nobody knows', () => {
+    expect(roles(template).maps).toBeUndefined();
+    expect(roles(allow).maps).toEqual(['reader', 'writer']);
+  });
+});
+
+test('another database may have other roles, and one that is not named has none', async () => {
+  const running = await start([
+    { claim: 'role', allow: ['reader'], databases: ['orders'] },
+    { claim: 'role', allow: ['archivist'], databases: ['archive'] },
+  ]);
+  expect(await role(running, { role: 'reader' })).toBe('reader');
+  await refused(running, { role: 'archivist' });
+  const elsewhere = await start({ claim: 'role', allow: ['reader'], databases: ['archive'] });
+  expect((await refused(elsewhere, { role: 'reader' })).message).toBe('the token maps to no role');
 });
