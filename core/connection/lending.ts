@@ -25,7 +25,14 @@ export interface Loan {
 }
 
 /** Parameters that the server reports and a client may set: they follow it from connection to connection. */
-const FOLLOWING = ['application_name', 'client_encoding', 'DateStyle', 'IntervalStyle', 'TimeZone'];
+const FOLLOWING = [
+  'application_name',
+  'client_encoding',
+  'DateStyle',
+  'IntervalStyle',
+  'standard_conforming_strings',
+  'TimeZone',
+];
 
 /** Borrows for `loan`, beginning with `first`, which the login got. */
 export function lenderFor(loan: Loan, first: ServerConnection): Lender {
@@ -45,6 +52,18 @@ export function lenderFor(loan: Loan, first: ServerConnection): Lender {
       const acquire = async (): Promise<ServerConnection> =>
         (latest = await pool.acquire({ ...wanted, startup: now, signal }));
       return usage ? usage.waits(acquire) : acquire();
+    },
+    retake() {
+      // What onCheckout asks for is asked each time.
+      const server = loan.upstream.onCheckout.length === 0 ? pool.retake({ ...wanted, startup }) : undefined;
+      if (!server) return undefined;
+      if (!agrees(server, parameters)) {
+        void pool.release(server, 'clean');
+        return undefined;
+      }
+      latest = server;
+      usage?.took(server);
+      return server;
     },
     release(server, afterwards) {
       if (usage) usage.server = undefined;
@@ -74,6 +93,11 @@ function knownTo(pool: Pool, kind: string): Lender['known'] {
       if (all.size > MOST_KNOWN && oldest !== undefined) all.delete(oldest);
     },
   };
+}
+
+/** Whether all that follows the session is in force on a connection as it is. */
+function agrees(server: ServerConnection, parameters: ReadonlyMap<string, string>): boolean {
+  return FOLLOWING.every((name) => server.parameters.get(name) === parameters.get(name));
 }
 
 function following(parameters: ReadonlyMap<string, string>): Record<string, string> {

@@ -7,7 +7,7 @@ import { Kind, Op, joined } from './entries.ts';
 import type { Note } from './entries.ts';
 import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
-import type { Statement } from './statement-key.ts';
+import type { SessionStatements } from './session-statements.ts';
 
 /** Longer texts are none: a name has at most 63 bytes (manual, 4.1.1). */
 const LONGEST = 200;
@@ -18,7 +18,7 @@ const COMMAND = /^deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!all\s*;?\s*
 /** What a name may stand for, and where statements are prepared. */
 export interface NamePlaces {
   /** The session's own names. */
-  readonly names: Map<string, Statement>;
+  readonly names: SessionStatements;
   readonly ledger: Ledger;
   /** Names of ours on the connection that sits here, by what they stand for. */
   readonly prepared: Map<string, string> | undefined;
@@ -30,7 +30,7 @@ export function deallocated(frame: Buffer, start: number): string | undefined {
   if (((frame[start] ?? 0) & TO_UPPER) !== D) return undefined;
   const end = frame.indexOf(0, start);
   if (end < 0 || end - start > LONGEST) return undefined;
-  const [, quoted, plain] = COMMAND.exec(frame.toString('utf8', start, end)) ?? [];
+  const [, quoted, plain] = COMMAND.exec(frame.toString('latin1', start, end)) ?? [];
   return quoted?.replaceAll('""', '"') ?? plain?.toLowerCase();
 }
 
@@ -44,11 +44,11 @@ function giveUp(frame: Buffer, start: number, { names, ledger, prepared }: NameP
   // In a failed transaction the server refuses the command whatever it is about.
   if (!statement || !prepared || ledger.status === Status.failed) return undefined;
   const own = `postern_${randomBytes(12).toString('hex')}`;
-  names.delete(name);
+  names.remove(name);
   // As others are: should it stay there after all, it is closed when it is the oldest.
   prepared.set(own, own);
   ledger.sent(Op.parse, Kind.swallow, { showsError: true, dropped: () => void prepared.delete(own) });
-  const restore = (): void => void (names.has(name) || names.set(name, statement));
+  const restore = (): void => names.restore(name, statement);
   const gone = (): void => void prepared.delete(own);
   return { before: encodeParse(own, ''), sql: `DEALLOCATE ${own}`, restore, gone };
 }
@@ -71,7 +71,7 @@ export function planOfQuery(frame: Buffer, dropped: Note | undefined, places: Na
 export function planOfUnnamed(
   frame: Buffer,
   types: Buffer,
-  noted: (parse: Buffer) => Note,
+  noted: (parse: Buffer) => Note | undefined,
   places: NamePlaces,
 ): Plan {
   const given = giveUp(frame, HEADER_BYTES + 1, places);

@@ -2,6 +2,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
 import type { CloseReason, Logger } from '../session.ts';
+import type { ServerConnection } from '../upstream/connection.ts';
 import { refusal } from '../wire/to-client.ts';
 import type { FromClient } from './from-client.ts';
 import type { FromServer } from './from-server.ts';
@@ -53,6 +54,7 @@ export class Ending {
   #over = false;
   #timer: NodeJS.Timeout | undefined;
   #cancelling: Promise<boolean> | undefined;
+  #doubtful: ServerConnection | undefined;
 
   constructor(parts: EndingParts) {
     this.#parts = parts;
@@ -142,10 +144,17 @@ export class Ending {
   cancel(): Promise<boolean> {
     const { server } = this.#parts.seat;
     if (!server) return Promise.resolve(true);
-    this.#cancelling ??= server.cancel().finally(() => {
+    this.#cancelling ??= server.cancel().then((over) => {
       this.#cancelling = undefined;
+      if (!over) this.#doubtful = server;
+      return over;
     });
     return this.#cancelling;
+  }
+
+  /** A cancel was not over in time and may still hit this connection: nobody else may get it. */
+  get doubtful(): boolean {
+    return this.#doubtful !== undefined && this.#doubtful === this.#parts.seat.server;
   }
 
   // ---- when ----
@@ -177,8 +186,8 @@ export class Ending {
 
   #serverAfter(): 'reusable' | 'close' {
     const { ledger, fromClient, fromServer } = this.#parts;
-    const idle = ledger.quiet && ledger.status === Status.idle && !ledger.spoilt && !ledger.tainted;
-    return idle && !fromClient.torn && fromServer.clean ? 'reusable' : 'close';
+    const idle = ledger.quiet && ledger.status === Status.idle && !ledger.spoilt && !ledger.batch.tainted;
+    return idle && !this.doubtful && !fromClient.torn && fromServer.clean ? 'reusable' : 'close';
   }
 
   #cancelThenEnd(reason: CloseReason): void {

@@ -53,6 +53,10 @@ export interface Note {
   readonly answer?: (status: number) => Buffer;
   /** Kind `mask`: what the client reads instead. */
   readonly error?: GatewayError;
+  /** Kind `forward`: only an error with this SQLSTATE is replaced by `error`. */
+  readonly replaces?: string;
+  /** Whatever its tag says, nothing of it is left when its transaction is over. */
+  readonly harmless?: boolean;
   /** Kind `swallow`: an error is the client's answer after all. */
   readonly showsError?: boolean;
   /** The server (or we) answered it without an error. */
@@ -105,6 +109,8 @@ export class Entries {
   #next = 0;
   #notes: Map<number, Note> | undefined;
   #local = 0;
+  /** Up to here the client has asked for answers. */
+  #due = 0;
 
   get length(): number {
     return this.#next - this.#first;
@@ -131,6 +137,15 @@ export class Entries {
       if (kindOf(entry) !== Kind.local && ((ops >> opOf(entry)) & 1) === 1) return true;
     }
     return false;
+  }
+
+  /** The client waits for the answers to all that it has sent. */
+  flush(): void {
+    this.#due = this.#next;
+  }
+  /** The client waits for the answer to the oldest. */
+  get due(): boolean {
+    return this.#first < this.#due;
   }
 
   /** How many Syncs stand between the oldest entry and what follows them. */

@@ -2,6 +2,7 @@
 import type { GatewayError } from '../errors.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
+import type { Vacancy } from './vacancy.ts';
 
 /** Made by the relay, used by the walker. */
 export interface FromClientHost {
@@ -19,6 +20,8 @@ export interface FromClientHost {
   failed(error: GatewayError): void;
   /** No server connection sits there, and one must be asked for before a message can go up. */
   readonly seatless: boolean;
+  /** What messages mean then. */
+  readonly vacancy: Vacancy;
   /** Has one sit down; resolves with why not, if not. */
   seat(): Promise<GatewayError | undefined>;
   /** A chunk has been walked: local answers may be due. */

@@ -7,6 +7,7 @@ import { DROP, PASS, STOP, Streamed } from './decision.ts';
 import type { Decision, Step } from './decision.ts';
 import type { FromClientHost } from './from-client-host.ts';
 import { HeldBytes } from './held-bytes.ts';
+import type { Meaning } from './vacancy.ts';
 
 /** A message is forwarded when it is whole or this many of its bytes are there: slow writers hold no server. */
 const HOLD_BYTES = 65_536;
@@ -85,25 +86,21 @@ export class FromClient {
         this.#violation(type, word);
         return;
       }
-      if (this.#host.seatless && type === Frontend.sync && !gate.discarding && !gate.isUnavailable) {
-        // Between two transactions: there is nothing to synchronize.
-        this.#forward(data, from, at);
-        gate.endDiscard();
-        at = from = end;
-        continue;
+      const meaning = this.#host.seatless ? this.#vacant(type, data, at, end) : 'go';
+      if (typeof meaning === 'number') {
+        needed = meaning;
+        break;
       }
-      if (this.#host.seatless && this.#needsSeat(type, data, at, end)) {
-        const needs = Math.min(end - at, HOLD_BYTES);
-        if (length - at < needs && type !== Frontend.copyData) {
-          needed = needs;
-          break;
-        }
+      if (meaning === 'ask') {
         this.#forward(data, from, at);
         this.#awaitSeat(data.subarray(at));
         return;
       }
-      let dropped = false;
-      if (gate.wants[type] !== 0) {
+      let dropped = meaning === 'drop';
+      if (dropped) {
+        this.#forward(data, from, at);
+        from = Math.min(end, length);
+      } else if (gate.wants[type] !== 0) {
         const step = this.#special(type, data, at, end);
         if (step.next === 'hold') {
           needed = step.bytes;
@@ -124,6 +121,7 @@ export class FromClient {
       } else {
         const op = OP_OF[type] ?? 0;
         if (op !== 0) ledger.sent(op);
+        else if (type === Frontend.flush) ledger.flush();
         else if (!isPlain(ledger.head)) ledger.headNote?.received?.(word + 1);
       }
       if (end > length) {
@@ -159,10 +157,6 @@ export class FromClient {
       });
       return STOP;
     }
-    if (gate.isUnavailable) {
-      gate.refuseUnavailable(type);
-      return DROP;
-    }
     if (gate.discarding) {
       if (type === Frontend.sync) gate.endDiscard();
       return DROP;
@@ -172,7 +166,7 @@ export class FromClient {
     if (there < bytes) return { next: 'hold', bytes };
     const seen = data.subarray(at, at + there);
     if (!gate.concerns(type, seen)) return this.#plain(type);
-    if (gate.needsWhole(type, seen)) {
+    if (gate.needsWhole(type, seen, end - at)) {
       if (end - at > gate.limit) return { next: 'replace', by: gate.tooLong(type, seen) };
       if (at + there < end) return { next: 'hold', bytes: end - at };
     }
@@ -208,18 +202,16 @@ export class FromClient {
     if (bytes) this.#host.toServer(bytes);
   }
 
-  /** What is for us, refused already, or a goodbye, needs no server. */
-  #needsSeat(type: number, data: Buffer, at: number, end: number): boolean {
-    const { gate } = this.#host;
-    if (type === Frontend.terminate || gate.discarding || gate.isUnavailable) return false;
-    return !gate.answersAlone(type, data.subarray(at, Math.min(end, data.length)));
+  #vacant(type: number, data: Buffer, at: number, end: number): Meaning {
+    const there = data.subarray(at, Math.min(end, data.length));
+    return this.#host.vacancy.meaning(type, there, end - at, HOLD_BYTES);
   }
 
   #awaitSeat(data: Buffer): void {
     this.#waiting = true;
     this.#held.hold(data, Infinity);
     void this.#host.seat().then((error) => {
-      if (error) this.#host.gate.unavailable(error);
+      this.#host.vacancy.refused(error);
       this.#decided(undefined);
     });
   }

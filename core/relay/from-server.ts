@@ -100,7 +100,7 @@ export class FromServer {
     let from = this.#hideRest ? at : 0;
     let needed = HEADER_BYTES;
     let settled = at > 0 && this.#rest === 0;
-    if (settled && ledger.localReady) {
+    if (settled && ledger.localDue) {
       this.#forward(data, from, at);
       from = at;
       this.#answerLocally();
@@ -116,7 +116,8 @@ export class FromServer {
         if (ledger.localReady) {
           this.#forward(data, from, at);
           from = at;
-          this.#answerLocally();
+          // The server has flushed what is behind them.
+          while (ledger.localReady) this.#host.toClient(ledger.takeLocal());
         }
         if (word < 4 || word > BACKEND_LIMIT) return this.#break(data, from, at);
         needed = this.#lookAt(type, end - at);
@@ -125,7 +126,7 @@ export class FromServer {
         if (verdict === Verdict.broken) return this.#break(data, from, at);
         settled = true;
         hidden = verdict === Verdict.hide || verdict === Verdict.mask;
-        if (hidden || ledger.localReady) {
+        if (hidden || ledger.localDue) {
           this.#forward(data, from, hidden ? at : Math.min(end, length));
           from = Math.min(end, length);
           if (verdict === Verdict.mask) this.#mask();
@@ -150,7 +151,7 @@ export class FromServer {
   /** Sends the answers of ours whose turn has come; only at a border. */
   #answerLocally(): void {
     const { ledger } = this.#host;
-    while (ledger.localReady) this.#host.toClient(ledger.takeLocal());
+    while (ledger.localDue) this.#host.toClient(ledger.takeLocal());
   }
 
   /** How many bytes of the message must be there before it can be judged. */
@@ -180,8 +181,10 @@ export class FromServer {
     if (type !== Backend.errorResponse) return ledger.reply(type);
     const { severity, code } = errorFields(body);
     const { verdict, note: answered } = ledger.error(severity === 'FATAL' || severity === 'PANIC');
-    if (answered?.error) this.#replacement = { code, error: answered.error };
-    return verdict;
+    const replaced = verdict === Verdict.mask || (verdict === Verdict.pass && answered?.replaces === code);
+    if (!replaced || !answered?.error) return verdict;
+    this.#replacement = { code, error: answered.error };
+    return Verdict.mask;
   }
 
   #observe(note: Note, type: number, bytes: number, body: Buffer): void {
@@ -201,7 +204,8 @@ export class FromServer {
     if (!this.#replacement) return;
     const { code, error } = this.#replacement;
     this.#replacement = undefined;
-    this.#host.masked(code, error);
+    // The server's own objection in our words is nothing to tell.
+    if (code !== error.sqlstate) this.#host.masked(code, error);
     this.#host.toClient(refusal('ERROR', error));
   }
 

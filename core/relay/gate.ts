@@ -1,9 +1,10 @@
 /** Decides about messages that carry statements: shows them to `onQuery`, rewrites, refuses, answers what is for us. */
 import { GatewayError } from '../errors.ts';
 import type { Statement } from '../statement.ts';
-import { Frontend } from '../wire/frames.ts';
+import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
 import { readyForQuery, refusal } from '../wire/to-client.ts';
 import { FLUSH } from '../wire/to-server.ts';
+import { Calm } from './calm.ts';
 import { Streamed } from './decision.ts';
 import type { Decision, Plan } from './decision.ts';
 import { Kind, OP_OF, Op, joined } from './entries.ts';
@@ -12,6 +13,7 @@ import { HookCall } from './hook-call.ts';
 import type { HookCallOptions } from './hook-call.ts';
 import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
+import { isCutOff } from './named-messages.ts';
 import { OwnStatements, isForUs } from './own-statements.ts';
 import { poison } from './poison.ts';
 import type { SharedStatements } from './shared-statements.ts';
@@ -30,10 +32,13 @@ export interface GateOptions extends HookCallOptions {
   readonly log?: StatementLog | undefined;
   /** Turns whatever a hook threw into what the client may read. */
   readonly fault: (thrown: unknown) => GatewayError;
+  /** Has the server answer what it owes without more ado. */
+  readonly flush: () => void;
   /** The refusal has no place in the order of answers: the session must end with it. */
   readonly unplaceable: (error: GatewayError) => void;
 }
 
+const ALWAYS = [Frontend.query, Frontend.parse, Frontend.terminate];
 const LOOKED_AT = [Frontend.execute, Frontend.functionCall, Frontend.bind, Frontend.close];
 const SHARED = [Frontend.bind, Frontend.describe, Frontend.close];
 const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close];
@@ -48,22 +53,18 @@ export class Gate {
   readonly #base = new Uint8Array(256);
   /** By type byte: 1 where a message needs more than a place in the ledger. */
   readonly wants = new Uint8Array(256);
+  /** Where a message waits for answers. */
+  readonly calm: Calm;
   #discarding = false;
-  #unavailable: GatewayError | undefined;
 
   constructor(options: GateOptions) {
     this.#options = options;
+    this.calm = new Calm(options.ledger, options.flush);
     this.#own = new OwnStatements(options.inBand);
     this.#hooks = new HookCall(options);
     this.#book = new StatementBook(options.reads, options.log);
     this.#looks = options.query !== undefined || options.log !== undefined;
-    const types: number[] = [
-      Frontend.query,
-      Frontend.parse,
-      Frontend.terminate,
-      ...(this.#looks ? LOOKED_AT : []),
-    ];
-    if (options.shared) types.push(...SHARED);
+    const types: number[] = [...ALWAYS, ...(this.#looks ? LOOKED_AT : []), ...(options.shared ? SHARED : [])];
     for (const type of types) this.#base[type] = 1;
     this.wants.set(this.#base);
   }
@@ -83,17 +84,24 @@ export class Gate {
     return this.#looks || this.#own.any || this.#options.shared !== undefined || isForUs(type, frame);
   }
 
-  /** True when {@link message} must see all of it. */
-  needsWhole(type: number, frame: Buffer): boolean {
+  /** True when {@link message} must see all of it, `bytes` long. */
+  needsWhole(type: number, frame: Buffer, bytes: number): boolean {
     if (type === Frontend.query || type === Frontend.parse) {
       const tapped = this.#options.query !== undefined && this.#book.needsText;
-      return tapped || isForUs(type, frame);
+      // A longer one is not kept.
+      const kept = type === Frontend.parse && this.#options.shared !== undefined && bytes <= this.limit;
+      return tapped || kept || isForUs(type, frame);
     }
     return type !== Frontend.bind ? type !== Frontend.functionCall : this.#options.reads === 'parameters';
   }
 
-  /** Decides about one message. Synchronous when every hook is. */
+  /** Decides about one message. Synchronous when every hook is, and nothing has to be known first. */
   message(type: number, frame: Buffer): Decision | Promise<Decision> {
+    if (this.#options.shared?.mustWait(type, frame) !== true) return this.#decide(type, frame);
+    return this.calm.wait().then(() => this.#decide(type, frame));
+  }
+
+  #decide(type: number, frame: Buffer): Decision | Promise<Decision> {
     const { ledger } = this.#options;
     const op = OP_OF[type] ?? 0;
     const forUs = isForUs(type, frame);
@@ -160,7 +168,7 @@ export class Gate {
 
   #update(): void {
     this.wants.set(this.#base);
-    if (this.#discarding || this.#unavailable) this.wants.fill(1);
+    if (this.#discarding) this.wants.fill(1);
     else if (this.#own.any) for (const type of OWN) this.wants[type] = 1;
   }
 
@@ -190,34 +198,18 @@ export class Gate {
     }
     if (plan.kind === 'local') return this.#local(op, { ...plan.note, ...joined(plan.note, note) });
     this.#options.ledger.sent(op, Kind.forward, joined(plan.note, note));
-    if (plan.bytes === frame) return frame;
-    return frame.length <= frame.readUInt32BE(1) ? new Streamed(plan.bytes) : plan.bytes;
+    if (plan.bytes === frame || !isCutOff(frame)) return plan.bytes;
+    return new Streamed(plan.bytes);
   }
 
   /** True for a message that needs no server connection, where none sits there. */
   answersAlone(type: number, frame: Buffer): boolean {
-    const whole = frame.length > frame.readUInt32BE(1);
-    const known = type === Frontend.parse && whole && this.#options.shared?.knows(frame);
-    return known === true || isForUs(type, frame);
+    return this.#options.shared?.answersAlone(type, frame) === true || isForUs(type, frame);
   }
 
-  /** No server connection could be had: the next message is refused in its place. */
-  unavailable(error: GatewayError): void {
-    this.#unavailable = error;
-    this.#update();
-  }
-  get isUnavailable(): boolean {
-    return this.#unavailable !== undefined;
-  }
-
-  /** Answers a message while there is no server connection for it. */
-  refuseUnavailable(type: number): void {
-    const op = OP_OF[type] ?? 0;
-    const error = this.#unavailable;
-    if (op === 0 || op === Op.copyEnd || !error) return;
-    this.#unavailable = undefined;
-    if (op === Op.sync) this.endDiscard();
-    else this.#refuseHere(op, error, undefined);
+  /** Refuses a message for which there is no server connection. */
+  refuseVacant(type: number, error: GatewayError): void {
+    this.#refuseHere(OP_OF[type] ?? 0, error, undefined);
   }
 
   get #idle(): boolean {
@@ -234,7 +226,10 @@ export class Gate {
       this.#options.unplaceable(error);
       return undefined;
     }
-    if (this.#idle && !this.#book.leavesUnnamed) return this.#refuseHere(op, error, followed);
+    const { shared } = this.#options;
+    // Where connections change, the unnamed statement is the session's and drops without the server.
+    if (op === Op.query || (op === Op.parse && frame[HEADER_BYTES] === 0)) shared?.forgetUnnamed();
+    if (this.#idle && (shared || !this.#book.leavesUnnamed)) return this.#refuseHere(op, error, followed);
     ledger.sent(op, Kind.mask, { ...followed, error });
     return poison(op, frame);
   }
@@ -246,5 +241,7 @@ export class Gate {
     const bytes = whole ? Buffer.concat([text, readyForQuery('I')]) : text;
     this.#discarding = !whole;
     this.#local(op, { ...note, answer: () => bytes });
+    // PostgreSQL does not keep an error in its buffer.
+    this.#options.ledger.flush();
   }
 }

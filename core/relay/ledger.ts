@@ -4,6 +4,7 @@
  */
 import { Backend } from '../wire/frames.ts';
 import { ASIDE, Answer, answerTo, verdictOfError } from './answers.ts';
+import { Batch } from './batch.ts';
 import { Entries, Kind, Op, isExtended, kindOf, opOf } from './entries.ts';
 import type { Note } from './entries.ts';
 import { Tally } from './tally.ts';
@@ -16,9 +17,14 @@ export const Status = { idle: 0x49, transaction: 0x54, failed: 0x45 } as const;
 /** Operations that end in ReadyForQuery: it comes without another word of the client. */
 const ENDS_READY = (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.sync);
 
+/** Operations that may set parameters, end or break a transaction, or begin a COPY. */
+const CHANGES = ENDS_READY | (1 << Op.execute);
+
 /** One per session; no sockets, no buffers. */
 export class Ledger {
   readonly #entries = new Entries();
+  /** What is being sent now; whether it has tainted the connection. */
+  readonly batch = new Batch();
   readonly #tally: Tally;
   #status: number = Status.idle;
   #skipping = false;
@@ -26,9 +32,6 @@ export class Ledger {
   #copyIn = false;
   #fatal = false;
   #spoilt = false;
-  /** Extended messages were sent, and no Sync since. */
-  #batch = false;
-  #tainted = false;
   #uncertain: Uncertainty | undefined;
   #answerLost = false;
 
@@ -56,20 +59,14 @@ export class Ledger {
   get spoilt(): boolean {
     return this.#spoilt || this.#uncertain !== undefined;
   }
-  /**
-   * A Query or FunctionCall was sent into a batch without its Sync: PostgreSQL 18.4 then says idle although a transaction
-   * is begun, and its next statement fails with XX000. The client asked for it; nobody else shall get that connection.
-   */
-  get tainted(): boolean {
-    return this.#tainted;
-  }
   /** An answer of ours stood inside a COPY, or behind one that failed uncertainly: nobody knows whether it is due. */
   get answerLost(): boolean {
     return this.#answerLost;
   }
   /** Another server connection sits here now, and nothing is known against it. */
   changed(): void {
-    this.#batch = this.#tainted = this.#spoilt = false;
+    this.batch.reset();
+    this.#spoilt = false;
   }
   get skipping(): boolean {
     return this.#skipping;
@@ -97,9 +94,21 @@ export class Ledger {
   get stuck(): boolean {
     return this.spoilt || (this.#copyIn && !this.#entries.has(1 << Op.copyEnd));
   }
-  /** The next answer is ours to give: call {@link takeLocal}. */
+  /** Something under way may change run-time parameters, the transaction's state, or begin a COPY. */
+  get changing(): boolean {
+    return this.#unsynced || this.#entries.has(CHANGES);
+  }
+  /** The next answer is ours to give, at the latest in front of the server's next word: call {@link takeLocal}. */
   get localReady(): boolean {
     return kindOf(this.#entries.head) === Kind.local;
+  }
+  /** It is, and the client waits for it: PostgreSQL keeps its answers in a buffer until then. */
+  get localDue(): boolean {
+    return this.localReady && this.#entries.due;
+  }
+  /** The client's Flush, or an error of ours: what is owed shall come without more ado. */
+  flush(): void {
+    this.#entries.flush();
   }
 
   /** The client's (or our) message went to the server, or in kind `local` will be answered by us. */
@@ -107,26 +116,15 @@ export class Ledger {
     this.#tally.sent(op, kind);
     if (this.#uncertain) {
       note?.dropped?.();
-      this.#uncertain.sent(op);
-      return;
+      return this.#uncertain.sent(op);
     }
-    if (this.#skipping) {
-      if (op !== Op.sync) {
-        note?.dropped?.();
-        return;
-      }
-      this.#skipping = false;
-    }
+    if (this.#skipping && op !== Op.sync) return note?.dropped?.();
+    this.#skipping = false;
     // Ahead of everything else a marker marks nothing.
     if (op === Op.copyEnd && this.#entries.length === 0) return;
-    if (kind !== Kind.local) this.#follow(op);
+    if (kind !== Kind.local) this.batch.sent(op);
     this.#entries.push(op, kind, note);
-  }
-
-  #follow(op: number): void {
-    if (op === Op.sync) this.#batch = false;
-    else if (isExtended(op)) this.#batch = true;
-    else if (this.#batch && op !== Op.copyEnd) this.#tainted = true;
+    if (((ENDS_READY >> op) & 1) === 1) this.#entries.flush();
   }
 
   /** Takes the answer of the local entry whose turn it is. */

@@ -4,7 +4,7 @@ import { GatewayError } from '../errors.ts';
 import type { SessionState } from '../session.ts';
 import { readParameterStatus } from '../wire/backend.ts';
 import { noticeResponse } from '../wire/to-client.ts';
-import { SYNC, encodeClose } from '../wire/to-server.ts';
+import { FLUSH, SYNC, encodeClose } from '../wire/to-server.ts';
 import { Ending } from './ending.ts';
 import type { RelayEnd } from './ending.ts';
 import type { RelayOptions } from './relay-options.ts';
@@ -18,6 +18,7 @@ import { SharedStatements } from './shared-statements.ts';
 import { StatementLog } from './statement-log.ts';
 import { Turns } from './turns.ts';
 import type { TurnParts } from './turns.ts';
+import { Vacancy } from './vacancy.ts';
 
 /** One per session; ends once, and then `done` resolves. */
 export class Relay {
@@ -44,16 +45,21 @@ export class Relay {
     this.#seat = seat;
     this.#pauses = new Pauses(client);
     const log = options.statement && new StatementLog(options.statement);
-    const turns = options.lender && new Turns(options.log, options.lender.pinned);
+    const { lender } = options;
+    const turns = lender && new Turns({ client, log: options.log, lender, seat, ledger });
     this.#turns = turns;
-    const shared =
-      options.lender && new SharedStatements(seat, ledger, options.lender, (why) => turns?.pin(why));
+    const pin = (why: string): void => turns?.pin(why);
+    const shared = lender && new SharedStatements({ seat, ledger, lender, pin });
     const gate = new Gate({
       ...options,
       ledger,
       log,
       shared,
-      encoding: () => seat.server?.parameters.get('client_encoding'),
+      encoding: () => (seat.server ?? lender)?.parameters.get('client_encoding'),
+      flush: () => {
+        ledger.flush();
+        seat.write(FLUSH);
+      },
       unplaceable: (error) => {
         this.#fromClient.stop();
         this.end(error);
@@ -67,7 +73,8 @@ export class Relay {
       get seatless() {
         return seat.server === undefined;
       },
-      seat: () => this.#takeSeat(),
+      vacancy: new Vacancy({ ledger, gate, retake: () => turns?.retake() === true }),
+      seat: () => turns?.take().catch(options.fault) ?? Promise.resolve(undefined),
       walked: settled,
       toServer: (bytes) => {
         if (!seat.write(bytes)) this.#pauses.add(Pause.full);
@@ -84,7 +91,7 @@ export class Relay {
     this.#fromServer = new FromServer({
       ledger,
       settled,
-      completed: turns && ((tag) => turns.completed(tag, shared)),
+      completed: turns && ((tag) => turns.completed(tag, shared, ledger.headNote?.harmless === true)),
       toClient: (bytes) => {
         if (!client.write(bytes)) seat.pause();
       },
@@ -106,7 +113,8 @@ export class Relay {
         resolve(end);
       };
     });
-    const parts = { seat, ledger, gate, fromClient: this.#fromClient, fromServer: this.#fromServer };
+    const streams = { fromClient: this.#fromClient, fromServer: this.#fromServer };
+    const parts = { seat, ledger, gate, pauses: this.#pauses, ...streams };
     this.#ending = new Ending({ client, log: options.log, ...parts, ended });
     this.#parts = { ...parts, ending: this.#ending };
   }
@@ -125,7 +133,10 @@ export class Relay {
     });
     this.#seat.listen({
       bytes: (chunk) => this.#fromServer.receive(chunk),
-      drained: () => this.#pauses.remove(Pause.full, this.#ending.decided),
+      drained: () => {
+        this.#pauses.remove(Pause.full, this.#ending.decided);
+        this.#settled();
+      },
       closed: () => this.#ending.serverLost(),
     });
     client.resume();
@@ -190,6 +201,7 @@ export class Relay {
   #settled(): void {
     if (this.#ending.decided || this.#fromServer.walking) return;
     if (this.#ledger.answerLost) this.#gate.lost();
+    this.#gate.calm.settled();
     if (this.#fromServer.atBorder) this.#speak();
     this.#probe();
     this.#showState();
@@ -197,20 +209,8 @@ export class Relay {
     this.#turns?.giveBack(this.#parts);
   }
 
-  // ---- a connection per transaction ----
-
-  async #takeSeat(): Promise<GatewayError | undefined> {
-    try {
-      await this.#seat.take();
-      this.#ledger.changed();
-      return undefined;
-    } catch (thrown) {
-      return this.#options.fault(thrown);
-    }
-  }
-
   #speak(): void {
-    while (this.#ledger.localReady) this.#say(this.#ledger.takeLocal());
+    while (this.#ledger.localDue) this.#say(this.#ledger.takeLocal());
     for (const notice of this.#notices.splice(0)) this.#say(notice);
   }
 

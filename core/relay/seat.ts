@@ -11,6 +11,8 @@ export interface Lender {
   readonly parameters: Map<string, string>;
   /** A connection on which the session's run-time parameters are in force. Rejects with what the client shall read. */
   acquire(signal: AbortSignal): Promise<ServerConnection>;
+  /** The connection that the session gave back last, if it is as the session needs it now. Default: none ever is. */
+  readonly retake?: (() => ServerConnection | undefined) | undefined;
   /** Statements that some connection has prepared without an error: for a Parse of one of them no connection is needed. */
   readonly known: { has(key: string): boolean; add(key: string): unknown };
   /** Told once when the connection has to stay with the session. */
@@ -31,6 +33,7 @@ export class Seat {
   #server: ServerConnection | undefined;
   #listener: ChannelListener = DEAF;
   #waiting: AbortController | undefined;
+  #turn = 0;
   #looking: { readonly done: Promise<void>; over: boolean } | undefined;
 
   /** With a lender, connections are given back between transactions; `first` is the one that the login used. */
@@ -53,6 +56,11 @@ export class Seat {
   /** Bytes for the server that it has not taken yet. */
   get queued(): number {
     return this.#server?.channel.queued ?? 0;
+  }
+
+  /** Counts the connections that have sat down, the same one each time it does. */
+  get turn(): number {
+    return this.#turn;
   }
 
   /** Listens to the connection that sits here, and to those that come. */
@@ -85,11 +93,17 @@ export class Seat {
         this.#lender.release(server, 'reusable');
         throw waiting.signal.reason;
       }
-      this.#server = server;
-      this.#attach();
+      this.#sit(server);
     } finally {
       this.#waiting = undefined;
     }
+  }
+
+  /** Has the last connection sit down again, without any wait; false if it cannot. */
+  retake(): boolean {
+    const server = this.#looking ? undefined : this.#lender?.retake?.();
+    if (server) this.#sit(server);
+    return server !== undefined;
   }
 
   /** Ends a wait for a connection. True if there was one. */
@@ -148,6 +162,12 @@ export class Seat {
     this.leave();
     this.#server = undefined;
     this.#lender.release(server, afterwards);
+  }
+
+  #sit(server: ServerConnection): void {
+    this.#server = server;
+    this.#turn += 1;
+    this.#attach();
   }
 
   #attach(): void {

@@ -2,249 +2,180 @@
  * Prepared statements of a session whose server connections change: the client's names are its own, on a server
  * connection a statement has a name of ours, and is prepared there when it is first used.
  */
-import { randomBytes } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
-import type { Plan } from './decision.ts';
 import { errorFields } from '../wire/backend.ts';
-import { Backend, Frontend } from '../wire/frames.ts';
-import { bindNames, readClose, readDescribe, readParse } from '../wire/frontend.ts';
-import { CLOSE_COMPLETE, PARSE_COMPLETE } from '../wire/to-client.ts';
-import { encodeClose, encodeDescribe, encodeParse } from '../wire/to-server.ts';
-import { planOfQuery, planOfUnnamed } from './deallocate.ts';
-import type { NamePlaces } from './deallocate.ts';
-import { Kind, Op } from './entries.ts';
+import { Backend, Frontend, HEADER_BYTES } from '../wire/frames.ts';
+import { CLOSE_COMPLETE } from '../wire/to-client.ts';
+import { encodeClose, encodeDescribe } from '../wire/to-server.ts';
+import { deallocated, planOfQuery } from './deallocate.ts';
+import type { Plan } from './decision.ts';
+import { Kind, Op, joined } from './entries.ts';
 import type { Note } from './entries.ts';
-import type { Ledger } from './ledger.ts';
-import { Status } from './ledger.ts';
-import type { Lender, Seat } from './seat.ts';
-import { statementKey } from './statement-key.ts';
+import { KeptStatements, newName } from './kept-statements.ts';
+import { isCutOff, nameIn, parseParts, renamedBind, renamedParse, statementIn } from './named-messages.ts';
+import { Parses, lost } from './parses.ts';
+import type { SharedStatementsHost } from './parses.ts';
+import { FOREIGN, SessionStatements } from './session-statements.ts';
+import { mayDiscard, settingsOf, statementOf } from './statement-key.ts';
 import type { Statement } from './statement-key.ts';
-import { bodyOf, renameBind } from './statements.ts';
+import { leavesNothing } from './telling-words.ts';
 import { UnnamedStatement } from './unnamed-statement.ts';
 
-/** A statement that is about to be prepared: its name, what goes up first, and what the ledger keeps. */
-interface Kept {
-  readonly own: string;
-  readonly before: Buffer;
-  readonly note: Required<Pick<Note, 'closed' | 'dropped'>>;
-}
-
-/** Statements kept on one server connection; the one not used for longest goes first. */
-const MOST_KEPT = 200;
 /** SQLSTATEs after which a statement must be prepared anew: it is gone (26000), or its result changed (0A000). */
 const STALE = new Set(['26000', '0A000']);
-
-type Remembers = Pick<Lender, 'parameters' | 'known'>;
+const NOTHING = Buffer.alloc(0);
 
 /** One per session. */
 export class SharedStatements {
-  readonly #seat: Seat;
-  readonly #ledger: Ledger;
-  readonly #lender: Remembers;
-  readonly #pin: (why: string) => void;
-  readonly #names = new Map<string, Statement>();
-  /** Keys of statements whose ParseComplete is still owed: they may yet fail. */
-  readonly #unconfirmed = new Set<string>();
+  readonly #host: SharedStatementsHost;
+  readonly #names = new SessionStatements();
+  readonly #kept: KeptStatements;
   readonly #unnamed = new UnnamedStatement();
+  readonly #parses: Parses;
+  /** Something under way may drop every prepared statement. */
+  #discards = false;
 
-  /** `pin` is told why a connection has to stay. */
-  constructor(seat: Seat, ledger: Ledger, lender: Remembers, pin: (why: string) => void) {
-    this.#pin = pin;
-    this.#seat = seat;
-    this.#ledger = ledger;
-    this.#lender = lender;
+  constructor(host: SharedStatementsHost) {
+    this.#host = host;
+    this.#kept = new KeptStatements(host.seat, host.ledger, host.lender.known);
+    this.#parses = new Parses(host, { names: this.#names, kept: this.#kept, unnamed: this.#unnamed });
   }
 
-  /** DEALLOCATE ALL or DISCARD ALL: all statements are gone, the client's and the connection's. */
+  /** DEALLOCATE ALL or DISCARD ALL: all named statements are gone, the client's and the connection's. */
   forgetAll(): void {
     this.#names.clear();
-    this.#seat.server?.prepared.clear();
+    this.#kept.clear();
+  }
+
+  /** A refused Query or unnamed Parse, of which no server has heard, drops the unnamed statement as any other does. */
+  forgetUnnamed(): void {
     this.#unnamed.forget();
   }
 
-  /** True for a whole Parse that can be answered without a server: it names a statement that others have prepared. */
-  knows(frame: Buffer): boolean {
-    try {
-      const { name, sql, types } = readParse(bodyOf(frame));
-      const tail = frame.subarray(frame.length - 2 - 4 * types.length);
-      return (
-        name !== '' &&
-        !this.#names.has(name) &&
-        this.#lender.known.has(statementKey(sql, tail, this.#lender.parameters))
-      );
-    } catch {
-      // Malformed: the server says what it thinks of it.
-      return false;
-    }
+  /** True for a message that can be answered without a server: a Parse of what others have prepared, or its Close. */
+  answersAlone(type: number, frame: Buffer): boolean {
+    if (isCutOff(frame)) return false;
+    if (type === Frontend.close) return this.#names.has(statementIn(frame) ?? '');
+    const parts = type === Frontend.parse ? parseParts(frame) : undefined;
+    if (!parts || parts.name === '' || this.#names.has(parts.name)) return false;
+    const { lender } = this.#host;
+    return lender.known.has(statementOf(parts.body, lender.parameters).key);
   }
 
-  /** What to do with a Query, Parse, Bind, Describe or Close. */
+  /** True where what to do depends on an answer that is still owed. */
+  mustWait(type: number, frame: Buffer): boolean {
+    const { ledger } = this.#host;
+    if (ledger.answered) this.#discards = false;
+    else if (type === Frontend.query) return this.#names.has(deallocated(frame, HEADER_BYTES) ?? '');
+    if (ledger.answered || (!this.#discards && !this.#kept.unsure) || ledger.skipping || ledger.stuck)
+      return false;
+    const named = type === Frontend.parse || type === Frontend.bind;
+    const name = named ? nameIn(frame, type === Frontend.bind) : statementIn(frame);
+    if (name === undefined || this.#discards) return name !== undefined;
+    const statement = this.#names.get(name);
+    return (
+      statement !== undefined && [statement.key, statement.alone].some((key) => this.#kept.isUnsure(key))
+    );
+  }
+
+  /** What to do with a Query, Parse, Bind, Describe or Close. @throws GatewayError `program_limit_exceeded` */
   plan(type: number, frame: Buffer): Plan {
     switch (type) {
       case Frontend.query:
-        return planOfQuery(frame, this.#unnamed.drop(), this.#places);
+        return this.#query(frame);
       case Frontend.parse:
-        return this.#parse(frame);
+        return this.#parses.plan(frame);
       case Frontend.bind:
-        return this.#bind(bindNames(bodyOf(frame)).name, frame);
-      case Frontend.describe: {
-        const { kind, name } = readDescribe(bodyOf(frame));
-        return kind === 'P' ? { kind: 'send', bytes: frame } : this.#describe(name, frame);
-      }
-      case Frontend.close: {
-        const { kind, name } = readClose(bodyOf(frame));
-        return kind === 'P' ? { kind: 'send', bytes: frame } : this.#close(name, frame);
-      }
+        return this.#use(frame, nameIn(frame, true), (own) => renamedBind(frame, own));
+      case Frontend.describe:
+        return this.#use(frame, statementIn(frame), (own) => encodeDescribe('S', own));
+      case Frontend.close:
+        return this.#close(frame, statementIn(frame));
       default:
         return { kind: 'send', bytes: frame };
     }
   }
 
-  get #places(): NamePlaces {
-    return { names: this.#names, ledger: this.#ledger, prepared: this.#seat.server?.prepared };
+  #query(frame: Buffer): Plan {
+    const text = frame.toString('latin1', HEADER_BYTES, frame.length - 1);
+    this.#parses.pinFor(text);
+    this.#discards ||= mayDiscard(text);
+    const dropped = this.#unnamed.drop();
+    return planOfQuery(
+      frame,
+      leavesNothing(text) ? joined({ harmless: true }, dropped) : dropped,
+      this.#parses.places,
+    );
   }
 
-  // ---- the unnamed statement ----
+  // ---- Bind, Describe, Close ----
 
-  #useUnnamed(frame: Buffer): Plan {
-    const { frame: parse } = this.#unnamed;
-    if (!parse) {
-      const error = new GatewayError(
-        'invalid_sql_statement_name',
-        'unnamed prepared statement does not exist',
-      );
-      return { kind: 'refuse', error };
-    }
-    if (this.#unnamed.at === this.#seat.server) return { kind: 'send', bytes: frame };
-    const { server } = this.#seat;
-    this.#unnamed.at = server;
-    this.#ledger.sent(Op.parse, Kind.swallow, {
-      showsError: true,
-      dropped: () => (this.#unnamed.at = undefined),
-    });
-    return { kind: 'send', bytes: Buffer.concat([parse, frame]) };
-  }
-
-  // ---- named statements ----
-
-  #parse(frame: Buffer): Plan {
-    if (frame.length <= frame.readUInt32BE(1)) {
-      // Too long to be kept and prepared again elsewhere.
-      this.#pin('a long statement was prepared');
-      return { kind: 'send', bytes: frame };
-    }
-    const { name, sql, types } = readParse(bodyOf(frame));
-    const tail = Buffer.from(frame.subarray(frame.length - 2 - 4 * types.length));
-    if (name === '') {
-      const noted = (parse: Buffer): Note => this.#unnamed.parse(parse, this.#seat.server);
-      return planOfUnnamed(frame, tail, noted, this.#places);
-    }
-    const statement = {
-      key: statementKey(sql, tail, this.#lender.parameters),
-      sql,
-      types: tail,
-      failed: false,
-    };
-    const before = this.#names.get(name);
-    const unsure = before && this.#unconfirmed.has(before.key);
-    if (before && !unsure) {
-      const error = new GatewayError(
-        'duplicate_prepared_statement',
-        `prepared statement "${name}" already exists`,
-      );
-      return { kind: 'refuse', error };
-    }
-    this.#names.set(name, statement);
-    const dropped = (): void => this.#undo(name, statement, before);
-    const prepared = this.#seat.server?.prepared;
-    const local = { kind: 'local', note: { answer: () => PARSE_COMPLETE, dropped } } as const;
-    if (!this.#seat.server) return local;
-    const isKept = prepared?.has(statement.key) && !this.#unconfirmed.has(statement.key);
-    if (isKept && !unsure && this.#ledger.status !== Status.failed) {
-      return local;
-    }
-    // Under the name of one that may yet fail: the server decides which of the two there is.
-    const kept = this.#keep(statement, unsure ? prepared?.get(before.key) : undefined);
-    const note = { ...kept.note, dropped: () => (dropped(), kept.note.dropped()) };
-    return { kind: 'send', bytes: Buffer.concat([kept.before, encodeParse(kept.own, sql, tail)]), note };
-  }
-
-  #undo(name: string, statement: Statement, before: Statement | undefined): void {
-    statement.failed = true;
-    if (this.#names.get(name) !== statement) return;
-    if (before && !before.failed) this.#names.set(name, before);
-    else this.#names.delete(name);
-  }
-
-  #bind(name: string, frame: Buffer): Plan {
+  #use(frame: Buffer, name: string | undefined, renamed: (own: string) => Buffer): Plan {
     if (name === '') return this.#useUnnamed(frame);
-    const statement = this.#names.get(name);
-    if (!statement) return { kind: 'send', bytes: frame };
-    const { own, before } = this.#prepare(statement);
+    const statement = name === undefined ? undefined : this.#names.get(name);
+    if (!statement || statement === FOREIGN) return { kind: 'send', bytes: frame };
+    let { key } = statement;
+    let own = this.#kept.find(key);
+    let before: Buffer = NOTHING;
+    if (own === undefined && this.#isApart(statement)) {
+      key = statement.alone;
+      own = this.#kept.find(key);
+    }
+    if (own === undefined) {
+      if (this.#host.ledger.spoilt) return lost();
+      ({ own, before } = this.#prepare(key, statement.body));
+    }
+    this.#discards ||= statement.discards;
     const note: Note = {
       answered: (type, _bytes, body) => {
         const stale = type === Backend.errorResponse && body && STALE.has(errorFields(body).code);
-        if (stale) this.#seat.server?.prepared.delete(statement.key);
+        if (stale) this.#kept.forget(key);
       },
     };
-    return { kind: 'send', bytes: Buffer.concat([before, renameBind(frame, own)]), note };
+    return { kind: 'send', bytes: Buffer.concat([before, renamed(own)]), note };
   }
 
-  #describe(name: string, frame: Buffer): Plan {
-    if (name === '') return this.#useUnnamed(frame);
-    const statement = this.#names.get(name);
-    if (!statement) return { kind: 'send', bytes: frame };
-    const { own, before } = this.#prepare(statement);
-    return { kind: 'send', bytes: Buffer.concat([before, encodeDescribe('S', own)]) };
+  /** Prepared now it may mean something else than under the settings of its Parse: it shall be taken for no other. */
+  #isApart({ settings }: Statement): boolean {
+    const { seat, ledger } = this.#host;
+    return (
+      settings !== '' && (ledger.changing || settingsOf(seat.server?.parameters ?? new Map()) !== settings)
+    );
   }
 
-  #close(name: string, frame: Buffer): Plan {
+  /** Has the statement prepared on the connection that sits here, in front of the message that uses it. */
+  #prepare(key: string, body: Buffer): { readonly own: string; readonly before: Buffer } {
+    const { own, before, note } = this.#kept.add(key);
+    this.#host.ledger.sent(Op.parse, Kind.swallow, { showsError: true, ...note });
+    return { own, before: Buffer.concat([before, renamedParse(own, body)]) };
+  }
+
+  #useUnnamed(frame: Buffer): Plan {
+    const { seat, ledger } = this.#host;
+    const { parse, turn } = this.#unnamed;
+    const text = 'unnamed prepared statement does not exist';
+    const error = new GatewayError('invalid_sql_statement_name', text);
+    if (!parse) return { kind: 'refuse', error };
+    this.#discards ||= parse.discards;
+    if (turn === seat.turn) return { kind: 'send', bytes: frame };
+    if (!parse.frame) return { kind: 'refuse', error };
+    if (ledger.spoilt) return lost();
+    this.#unnamed.turn = seat.turn;
+    const dropped = (): void => void (this.#unnamed.turn = undefined);
+    ledger.sent(Op.parse, Kind.swallow, { showsError: true, dropped });
+    return { kind: 'send', bytes: Buffer.concat([parse.frame, frame]) };
+  }
+
+  #close(frame: Buffer, name: string | undefined): Plan {
     if (name === '') return { kind: 'send', bytes: frame, note: this.#unnamed.drop() };
-    const statement = this.#names.get(name);
-    if (!statement) return { kind: 'send', bytes: frame };
-    this.#names.delete(name);
-    const dropped = (): void => void this.#names.set(name, statement);
-    return { kind: 'local', note: { answer: () => CLOSE_COMPLETE, dropped } };
-  }
-
-  /** Has the statement prepared on the connection that sits here; `before` goes up in front of the message that uses it. */
-  #prepare(statement: Statement): { readonly own: string; readonly before: Buffer } {
-    const prepared = this.#seat.server?.prepared ?? new Map<string, string>();
-    const own = prepared.get(statement.key);
-    if (own !== undefined) {
-      prepared.delete(statement.key);
-      prepared.set(statement.key, own);
-      return { own, before: Buffer.alloc(0) };
-    }
-    const kept = this.#keep(statement);
-    this.#ledger.sent(Op.parse, Kind.swallow, { showsError: true, ...kept.note });
-    const parse = encodeParse(kept.own, statement.sql, statement.types);
-    return { own: kept.own, before: Buffer.concat([kept.before, parse]) };
-  }
-
-  /** A name of ours for a statement, and the Close of another where there are too many. */
-  #keep(statement: Statement, name?: string): Kept {
-    const prepared = this.#seat.server?.prepared ?? new Map<string, string>();
-    let before: Buffer = Buffer.alloc(0);
-    const [oldest] = prepared;
-    if (oldest && prepared.size >= MOST_KEPT) {
-      prepared.delete(oldest[0]);
-      this.#ledger.sent(Op.close, Kind.swallow);
-      before = encodeClose('S', oldest[1]);
-    }
-    // Random: a client that could guess it could prepare another statement under it by SQL.
-    const own = name ?? `postern_${randomBytes(12).toString('hex')}`;
-    const { key } = statement;
-    prepared.set(key, own);
-    this.#unconfirmed.add(key);
-    const closed = (): void => {
-      this.#unconfirmed.delete(key);
-      this.#lender.known.add(key);
-    };
-    const dropped = (): void => {
-      this.#unconfirmed.delete(key);
-      if (prepared.get(key) === own) prepared.delete(key);
-    };
-    return { own, before, note: { closed, dropped } };
+    const statement = name === undefined ? undefined : this.#names.get(name);
+    if (name === undefined || !statement) return { kind: 'send', bytes: frame };
+    this.#names.remove(name);
+    const dropped = (): void => this.#names.restore(name, statement);
+    if (statement === FOREIGN) return { kind: 'send', bytes: frame, note: { dropped } };
+    if (!this.#host.ledger.changing)
+      return { kind: 'local', note: { answer: () => CLOSE_COMPLETE, dropped } };
+    // Of no statement at all: the server knows whether it answers, a COPY may be under way.
+    return { kind: 'send', bytes: encodeClose('S', newName()), note: { dropped } };
   }
 }

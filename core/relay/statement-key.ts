@@ -1,22 +1,56 @@
-/** When two prepared statements are the same: equal text, equal parameter types, read under the same settings. */
+/** A prepared statement as a session remembers it, and when two of them are the same. */
 import { createHash } from 'node:crypto';
 
-/** A prepared statement as a session remembers it. */
+/** What a session knows of a statement that it has prepared. */
 export interface Statement {
-  /** Equal for statements that mean the same: text, parameter types, and the settings that literals depend on. */
+  /** Equal for statements that mean the same: text, parameter types, and the settings that their literals depend on. */
   readonly key: string;
-  readonly sql: string;
-  /** The types as they are at the end of a Parse. */
-  readonly types: Buffer;
-  /** The server refused it, or discarded it. */
-  failed: boolean;
+  /** A key that no other statement has. */
+  readonly alone: string;
+  /** Text and parameter types as they stand in a Parse behind its name: in the client's encoding, never decoded. */
+  readonly body: Buffer;
+  /** The settings under which it was prepared; empty where nothing in it depends on them. */
+  readonly settings: string;
+  /** Executing it drops prepared statements. */
+  readonly discards: boolean;
 }
 
 /** What a literal in a statement may depend on when it is prepared: `'01/02/2020'::date` is another day under DMY. */
 const SETTINGS = ['DateStyle', 'TimeZone', 'IntervalStyle', 'standard_conforming_strings', 'client_encoding'];
+/** A quote, a dollar quote, or what is not ASCII: without any of them it has no literal that a setting could change. */
+const HAS_LITERALS = /'|\$\D|[^\0-\x7f]/;
+const DISCARDS = /\b(?:deallocate|discard)\b/i;
 
-/** A key for the statement `sql`; `types` is the tail of its Parse. */
-export function statementKey(sql: string, types: Buffer, parameters: ReadonlyMap<string, string>): string {
-  const settings = SETTINGS.map((name) => parameters.get(name) ?? '').join('\0');
-  return createHash('sha256').update(types).update(`${settings}\0`).update(sql).digest('base64');
+const ALONE = 'alone ';
+let made = 0;
+
+/** True for the key of one statement only. */
+export const isAlone = (key: string): boolean => key.startsWith(ALONE);
+
+/** The settings in force that literals depend on, as one text. */
+export const settingsOf = (parameters: ReadonlyMap<string, string>): string =>
+  SETTINGS.map((name) => parameters.get(name) ?? '').join('\0');
+
+/** True for a text that may drop prepared statements when it is executed. */
+export const mayDiscard = (text: string): boolean => DISCARDS.test(text);
+
+/**
+ * The statement in a Parse with this `body`, under the settings in `parameters`. From PostgreSQL 18 on they have search_path
+ * too, and the same text is another statement in another schema.
+ */
+export function statementOf(body: Buffer, parameters: ReadonlyMap<string, string>): Statement {
+  const text = body.toString('latin1');
+  const settings = HAS_LITERALS.test(text) ? settingsOf(parameters) : '';
+  const hash = createHash('sha256')
+    .update(`${settings}\0${parameters.get('search_path') ?? ''}\0`)
+    .update(body);
+  made += 1;
+  return { key: hash.digest('base64'), alone: `${ALONE}${made}`, body, settings, discards: mayDiscard(text) };
 }
+
+/** The same statement where nobody can tell which settings its Parse has met: no other is taken for it. */
+export const unlike = (statement: Statement): Statement => ({
+  ...statement,
+  key: statement.alone,
+  settings: 'unknown',
+});

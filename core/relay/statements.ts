@@ -86,15 +86,6 @@ export function bindStatement(id: number, frame: Buffer, sqlOf: (name: string) =
   return { kind: 'bind', id, sql: sqlOf(name), name, portal, parameters: row };
 }
 
-/** The same Bind for another prepared statement. The frame may be cut off behind its names; the length says all of it. */
-export function renameBind(frame: Buffer, name: string): Buffer {
-  const portal = frame.indexOf(0, HEADER_BYTES) + 1;
-  const rest = frame.indexOf(0, portal) + 1;
-  const head = Buffer.concat([frame.subarray(0, portal), Buffer.from(`${name}\0`)]);
-  head.writeUInt32BE(frame.readUInt32BE(1) + head.length - rest, 1);
-  return Buffer.concat([head, frame.subarray(rest)]);
-}
-
 /** Execute, with the text of the prepared statement behind its portal. */
 export function executeStatement(id: number, frame: Buffer, sqlOf: (portal: string) => string): Statement {
   const { portal } = readExecute(bodyOf(frame));

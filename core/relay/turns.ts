@@ -1,25 +1,30 @@
 /** Server connections by turns: one for each transaction, given back when it is over, unless something must stay on it. */
+import type { Channel } from '../net/channel.ts';
 import type { Logger } from '../session.ts';
+import { parameterStatus } from '../wire/to-client.ts';
 import type { Ending } from './ending.ts';
 import type { FromClient } from './from-client.ts';
 import type { FromServer } from './from-server.ts';
 import type { Gate } from './gate.ts';
 import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
-import type { Seat } from './seat.ts';
+import { Pause } from './pauses.ts';
+import type { Pauses } from './pauses.ts';
+import type { Lender, Seat } from './seat.ts';
 import type { SharedStatements } from './shared-statements.ts';
 
 /** Commands that leave no state of the session behind, by the first word of their tag. */
 const CLEAN = new Set(
-  'SELECT INSERT UPDATE DELETE MERGE COPY FETCH MOVE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE EXPLAIN SHOW LOCK CLOSE DEALLOCATE'.split(
+  'SELECT INSERT UPDATE DELETE MERGE COPY FETCH MOVE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE EXPLAIN SHOW LOCK CLOSE DEALLOCATE NOTIFY TRUNCATE'.split(
     ' ',
   ),
 );
 /** Commands whose effect lives on the connection and is waited for there: it stays with the session until its end. */
-const PINS = /^(LISTEN|PREPARE|DECLARE CURSOR|CREATE TABLE|LOAD)\b/;
+const PINS = /^(LISTEN|PREPARE|DECLARE CURSOR|CREATE TABLE|LOAD)$/;
 
 /** What decides whether a transaction is over. */
 export interface TurnParts {
+  readonly pauses: Pauses;
   readonly seat: Seat;
   readonly ledger: Ledger;
   readonly gate: Gate;
@@ -28,23 +33,49 @@ export interface TurnParts {
   readonly ending: Ending;
 }
 
+/** Who takes turns. */
+export interface TurnsHost {
+  readonly client: Channel;
+  readonly log: Logger;
+  readonly lender: Pick<Lender, 'parameters' | 'pinned'>;
+  readonly seat: Seat;
+  readonly ledger: Ledger;
+}
+
 /** One per session whose server connections change. */
 export class Turns {
-  readonly #log: Logger;
-  readonly #pinned: (why: string) => void;
+  readonly #host: TurnsHost;
   #dirty = false;
   #stays = false;
 
-  /** `pinned` is told once when the connection has to stay, for the metrics. */
-  constructor(log: Logger, pinned: ((why: string) => void) | undefined) {
-    this.#log = log;
-    this.#pinned = pinned ?? (() => {});
+  constructor(host: TurnsHost) {
+    this.#host = host;
   }
 
-  /** A command has ended. */
-  completed(tag: string, shared: SharedStatements | undefined): void {
+  /** Has a connection sit down. Rejects with why there is none. */
+  async take(): Promise<undefined> {
+    const { seat, ledger, lender, client } = this.#host;
+    await seat.take();
+    ledger.changed();
+    // What it reports otherwise than the last one did, and the client cannot know.
+    for (const [name, value] of seat.server?.parameters ?? []) {
+      if (lender.parameters.get(name) === value) continue;
+      lender.parameters.set(name, value);
+      client.write(parameterStatus(name, value));
+    }
+  }
+
+  /** Has the last connection sit down again, without any wait; false if it cannot. */
+  retake(): boolean {
+    const taken = this.#host.seat.retake();
+    if (taken) this.#host.ledger.changed();
+    return taken;
+  }
+
+  /** A command has ended; `harmless` where its text says that it leaves nothing. */
+  completed(tag: string, shared: SharedStatements | undefined, harmless: boolean): void {
     if (tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL') shared?.forgetAll();
-    if (CLEAN.has(tag.split(' ', 1)[0] ?? '')) return;
+    if (harmless || CLEAN.has(tag.split(' ', 1)[0] ?? '')) return;
     this.#dirty = true;
     const why = PINS.exec(tag)?.[1];
     if (why !== undefined) this.pin(why);
@@ -54,16 +85,17 @@ export class Turns {
   pin(why: string): void {
     if (this.#stays) return;
     this.#stays = true;
-    this.#pinned(why);
-    this.#log.info({ why }, 'the server connection stays with the session');
+    this.#host.lender.pinned?.(why);
+    this.#host.log.info({ why }, 'the server connection stays with the session');
   }
 
   /** Gives the connection back if nothing keeps it. */
-  giveBack({ seat, ledger, gate, fromClient, fromServer, ending }: TurnParts): void {
+  giveBack({ seat, ledger, gate, pauses, fromClient, fromServer, ending }: TurnParts): void {
     if (this.#stays || !seat.server || ending.decided || ending.cancelling) return;
     const over = ledger.quiet && ledger.status === Status.idle && !gate.discarding;
-    if (!over || fromClient.busy || !fromServer.clean || seat.queued > 0) return;
-    const bad = ledger.tainted || ledger.spoilt;
+    // The client is read again when the server has taken what is queued, and only this session hears of it.
+    if (!over || fromClient.busy || !fromServer.clean || pauses.has(Pause.full)) return;
+    const bad = ledger.batch.tainted || ledger.spoilt || ending.doubtful;
     const afterwards = this.#dirty ? 'reusable' : 'clean';
     this.#dirty = false;
     seat.letGo(bad ? 'close' : afterwards, (why) => this.pin(why));

@@ -1,39 +1,46 @@
 /** The unnamed prepared statement: it belongs to the session, and follows it from connection to connection. */
-import type { ServerConnection } from '../upstream/connection.ts';
 import { Backend } from '../wire/frames.ts';
 import type { Note } from './entries.ts';
 
+/** A Parse of it. */
+export interface UnnamedParse {
+  /** The whole message; undefined if it was too long to be kept: the connection stays with the session then. */
+  readonly frame: Buffer | undefined;
+  /** Executing it drops prepared statements. */
+  readonly discards: boolean;
+}
+
 /** What the statement is after a message; what it was before counts again if the server discards the message. */
 interface Version {
-  /** The Parse; undefined if there is no unnamed statement. */
-  frame: Buffer | undefined;
+  /** Undefined if there is no unnamed statement. */
+  parse: UnnamedParse | undefined;
   before: Version | undefined;
   discarded: boolean;
 }
 
-const none = (): Version => ({ frame: undefined, before: undefined, discarded: false });
+const none = (): Version => ({ parse: undefined, before: undefined, discarded: false });
 
 /** One per session whose server connections change. */
 export class UnnamedStatement {
   #now: Version = none();
-  /** Where the newest version is prepared. */
-  at: ServerConnection | undefined;
+  /** The turn in which the newest version was prepared: in any other the connection has another one, or none. */
+  turn: number | undefined;
 
-  /** The whole Parse; undefined if there is none. */
-  get frame(): Buffer | undefined {
-    return this.#now.frame;
+  /** Undefined if there is none. */
+  get parse(): UnnamedParse | undefined {
+    return this.#now.parse;
   }
 
-  /** A Parse is sent to `server`. If it fails, there is no unnamed statement any more. */
-  parse(frame: Buffer, server: ServerConnection | undefined): Note {
-    const now = this.#replace(Buffer.from(frame));
-    this.at = server;
+  /** A Parse is sent in `turn`. If it fails, there is no unnamed statement any more. */
+  prepare(parse: UnnamedParse, turn: number): Note {
+    const now = this.#replace(parse);
+    this.turn = turn;
     let refused = false;
     return {
       answered: (type) => (refused ||= type === Backend.errorResponse),
       closed: () => (now.before = undefined),
       dropped: () => {
-        if (refused) now.frame = undefined;
+        if (refused) now.parse = now.before = undefined;
         else this.#takeBack(now);
       },
     };
@@ -41,23 +48,25 @@ export class UnnamedStatement {
 
   /** A Query is sent, which drops it even if it fails, or a Close of it. Undefined if there is nothing to drop. */
   drop(): Note | undefined {
-    if (!this.#now.frame) return undefined;
+    if (!this.#now.parse) return undefined;
     const now = this.#replace(undefined);
     return { closed: () => (now.before = undefined), dropped: () => this.#takeBack(now) };
   }
 
-  /** DISCARD ALL. */
+  /** It is gone: DISCARD ALL, or a refusal of ours where PostgreSQL's would have dropped it. */
   forget(): void {
     this.#now = none();
   }
 
-  #replace(frame: Buffer | undefined): Version {
-    this.#now = { frame, before: this.#now, discarded: false };
+  #replace(parse: UnnamedParse | undefined): Version {
+    this.#now = { parse, before: this.#now, discarded: false };
     return this.#now;
   }
 
   #takeBack(version: Version): void {
     version.discarded = true;
+    // The connection may have had an older version when the newer one was sent.
+    this.turn = undefined;
     while (this.#now.discarded) this.#now = this.#now.before ?? none();
   }
 }

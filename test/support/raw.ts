@@ -154,7 +154,8 @@ export async function relayed(
   relay.start();
   listener.close();
   void relay.done.then((end) => {
-    if (!server.channel.closed) server.close();
+    // A lender has it back, and perhaps somebody else by now.
+    if (!options.lender && !server.channel.closed) server.close();
     return end;
   });
   return {

@@ -5,6 +5,7 @@ import { GatewayError } from '../../../core/errors.ts';
 import { FromClient } from '../../../core/relay/from-client.ts';
 import { FromServer } from '../../../core/relay/from-server.ts';
 import { Gate } from '../../../core/relay/gate.ts';
+import { Vacancy } from '../../../core/relay/vacancy.ts';
 import { Ledger } from '../../../core/relay/ledger.ts';
 import { Op } from '../../../core/relay/entries.ts';
 import { readParameterStatus } from '../../../core/wire/backend.ts';
@@ -61,6 +62,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     inBand: () => Promise.resolve(),
     maxStatementBytes: 1_048_576,
     encoding: () => 'UTF8',
+    flush() {},
     fault: (thrown) =>
       thrown instanceof GatewayError ? thrown : new GatewayError('internal_error', String(thrown)),
     unplaceable() {},
@@ -71,6 +73,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     toServer: (bytes) => out.push(bytes),
     held() {},
     seatless: false,
+    vacancy: new Vacancy({ ledger, gate, retake: () => false }),
     seat: () => Promise.resolve(undefined),
     terminated() {},
     walked() {},

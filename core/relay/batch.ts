@@ -1,0 +1,36 @@
+/** The batch of extended messages that is being sent, up to its Sync. */
+import { Op, isExtended } from './entries.ts';
+
+/** One per session. */
+export class Batch {
+  #begun = false;
+  #tainted = false;
+  #syncs = 0;
+
+  /**
+   * A Query or FunctionCall was sent into a batch without its Sync: PostgreSQL 18.4 then says idle although a transaction
+   * is begun, and its next statement fails with XX000. The client asked for it; nobody else shall get that connection.
+   */
+  get tainted(): boolean {
+    return this.#tainted;
+  }
+
+  /** How many batches have been sent to their end: equal for messages that an error in front of them drops together. */
+  get syncs(): number {
+    return this.#syncs;
+  }
+
+  /** A message went to the server. */
+  sent(op: number): void {
+    if (op === Op.sync) {
+      this.#begun = false;
+      this.#syncs += 1;
+    } else if (isExtended(op)) this.#begun = true;
+    else if (this.#begun && op !== Op.copyEnd) this.#tainted = true;
+  }
+
+  /** Another server connection: nothing has been sent to it. */
+  reset(): void {
+    this.#begun = this.#tainted = false;
+  }
+}

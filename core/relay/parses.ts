@@ -1,0 +1,149 @@
+/** What becomes of a Parse where server connections change between transactions. */
+import { GatewayError } from '../errors.ts';
+import { shown } from '../wire/text.ts';
+import { PARSE_COMPLETE } from '../wire/to-client.ts';
+import { planOfUnnamed } from './deallocate.ts';
+import type { NamePlaces } from './deallocate.ts';
+import type { Plan } from './decision.ts';
+import { Kind, Op, joined } from './entries.ts';
+import type { Note } from './entries.ts';
+import type { KeptStatements } from './kept-statements.ts';
+import { Status } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
+import { isCutOff, nameIn, parseParts, renamedLongParse, renamedParse } from './named-messages.ts';
+import type { ParseParts } from './named-messages.ts';
+import type { Lender, Seat } from './seat.ts';
+import { FOREIGN } from './session-statements.ts';
+import type { SessionStatements } from './session-statements.ts';
+import { mayDiscard, statementOf, unlike } from './statement-key.ts';
+import { pinningWord } from './telling-words.ts';
+import type { UnnamedStatement } from './unnamed-statement.ts';
+
+/** An empty statement without parameters: prepared in any transaction, even in a failed one. */
+const EMPTY = Buffer.from([0, 0, 0]);
+
+/** What a session's statements need of the relay. */
+export interface SharedStatementsHost {
+  readonly seat: Seat;
+  readonly ledger: Ledger;
+  readonly lender: Pick<Lender, 'parameters' | 'known'>;
+  /** The connection has to stay with the session. */
+  pin(why: string): void;
+}
+
+/** Where statements are remembered. */
+export interface ParsesParts {
+  readonly names: SessionStatements;
+  readonly kept: KeptStatements;
+  readonly unnamed: UnnamedStatement;
+}
+
+/** One per session. */
+export class Parses {
+  readonly #host: SharedStatementsHost;
+  readonly #parts: ParsesParts;
+
+  constructor(host: SharedStatementsHost, parts: ParsesParts) {
+    this.#host = host;
+    this.#parts = parts;
+  }
+
+  /** What a DEALLOCATE by name is about. */
+  get places(): NamePlaces {
+    const { ledger, seat } = this.#host;
+    return { names: this.#parts.names, ledger, prepared: seat.server?.prepared };
+  }
+
+  /** Keeps the connection with the session where a text says that its state will be there. */
+  pinFor(text: string): void {
+    const why = pinningWord(text);
+    if (why !== undefined) this.#host.pin(why);
+  }
+
+  /** What to do with a Parse. @throws GatewayError `program_limit_exceeded` */
+  plan(frame: Buffer): Plan {
+    if (isCutOff(frame)) return this.#parseLong(frame);
+    const parts = parseParts(frame);
+    if (!parts) return { kind: 'send', bytes: frame };
+    this.pinFor(parts.body.toString('latin1'));
+    if (parts.name === '') return this.#parseUnnamed(frame, parts.body);
+    if (this.#parts.names.has(parts.name))
+      return this.#parseTaken(frame, parts.name, (own) => renamedParse(own, parts.body));
+    return this.#parseNamed(parts);
+  }
+
+  #parseNamed({ name, body }: ParseParts): Plan {
+    const { seat, ledger, lender } = this.#host;
+    const { server } = seat;
+    const read = statementOf(Buffer.from(body), server?.parameters ?? lender.parameters);
+    const statement = read.settings !== '' && ledger.changing ? unlike(read) : read;
+    this.#parts.names.add(name, statement);
+    const dropped = (): void => this.#parts.names.remove(name, statement);
+    const local = { kind: 'local', note: { answer: () => PARSE_COMPLETE, dropped } } as const;
+    if (!server) return local;
+    if (ledger.spoilt) return lost();
+    const isKept = this.#parts.kept.find(statement.key) !== undefined;
+    const certain =
+      ledger.status !== Status.failed && !ledger.changing && !this.#parts.kept.isUnsure(statement.key);
+    if (isKept && certain) return local;
+    if (isKept) return this.#try(body, { dropped });
+    const { own, before, note } = this.#parts.kept.add(statement.key);
+    const bytes = Buffer.concat([before, renamedParse(own, body)]);
+    return { kind: 'send', bytes, note: joined(note, { dropped }) };
+  }
+
+  /** The server says whether this can be prepared now; what it says of it is all that is wanted. */
+  #try(body: Buffer, note: Note): Plan {
+    const { own, before } = this.#parts.kept.trial();
+    return { kind: 'send', bytes: Buffer.concat([before, renamedParse(own, body)]), note };
+  }
+
+  /** The server refuses it as it would: after its other objections, and a taken name is what it sees. */
+  #parseTaken(frame: Buffer, name: string, renamed: (own: string) => Buffer): Plan {
+    const { ledger } = this.#host;
+    if (this.#parts.names.get(name) === FOREIGN) return { kind: 'send', bytes: frame };
+    if (ledger.spoilt) return lost();
+    const text = shown(Buffer.from(name, 'latin1').toString());
+    const error = new GatewayError(
+      'duplicate_prepared_statement',
+      `prepared statement ${text} already exists`,
+    );
+    const { own, before } = this.#parts.kept.trial();
+    ledger.sent(Op.parse, Kind.swallow, { showsError: true });
+    const bytes = Buffer.concat([before, renamedParse(own, EMPTY), renamed(own)]);
+    return { kind: 'send', bytes, note: { error, replaces: error.sqlstate } };
+  }
+
+  /** Too long to be kept and prepared again elsewhere. */
+  #parseLong(frame: Buffer): Plan {
+    this.#host.pin('a long statement was prepared');
+    const name = nameIn(frame, false);
+    if (name === undefined) return { kind: 'send', bytes: frame };
+    if (this.#parts.names.has(name))
+      return this.#parseTaken(frame, name, (own) => renamedLongParse(frame, own));
+    if (name === '') {
+      const note = this.#parts.unnamed.prepare({ frame: undefined, discards: false }, this.#host.seat.turn);
+      return { kind: 'send', bytes: frame, note };
+    }
+    this.#parts.names.add(name, FOREIGN);
+    return { kind: 'send', bytes: frame, note: { dropped: () => this.#parts.names.remove(name, FOREIGN) } };
+  }
+
+  #parseUnnamed(frame: Buffer, body: Buffer): Plan {
+    const { seat, ledger } = this.#host;
+    const types = Buffer.from(body.subarray(body.indexOf(0) + 1));
+    const noted = (parse: Buffer): Note | undefined => {
+      const discards = mayDiscard(body.toString('latin1'));
+      const note = this.#parts.unnamed.prepare({ frame: Buffer.from(parse), discards }, seat.turn);
+      // Where nobody can tell what will be answered, it is taken for prepared: else it is prepared again.
+      return ledger.spoilt ? undefined : note;
+    };
+    return planOfUnnamed(frame, types, noted, this.places);
+  }
+}
+
+/** Nothing of ours may be sent while nobody knows which answers are owed: the session ends. */
+export const lost = (): Plan => ({
+  kind: 'refuse',
+  error: new GatewayError('protocol_violation', 'the order of answers was lost'),
+});

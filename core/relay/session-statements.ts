@@ -1,0 +1,59 @@
+/** The prepared statements of one session by the client's names, within bounds. */
+import { GatewayError } from '../errors.ts';
+import type { Statement } from './statement-key.ts';
+
+/** Names in use at once, and bytes of all their texts: a server's memory has an owner, ours is everybody's. */
+const MOST_NAMES = 10_000;
+const MOST_BYTES = 33_554_432;
+
+/** Prepared under the client's own name, too long to be kept here: the connection stays with the session. */
+export const FOREIGN: Statement = {
+  key: '',
+  alone: '',
+  body: Buffer.alloc(0),
+  settings: '',
+  discards: false,
+};
+
+/** One per session. Names are bytes, each as the character with its number. */
+export class SessionStatements {
+  readonly #byName = new Map<string, Statement>();
+  #bytes = 0;
+
+  get(name: string): Statement | undefined {
+    return this.#byName.get(name);
+  }
+  has(name: string): boolean {
+    return this.#byName.has(name);
+  }
+
+  /** Takes a name that is free. @throws GatewayError `program_limit_exceeded` */
+  add(name: string, statement: Statement): void {
+    if (this.#byName.size >= MOST_NAMES || this.#bytes + statement.body.length > MOST_BYTES) {
+      throw new GatewayError('program_limit_exceeded', 'too many prepared statements in one session', {
+        hint: `A session may have ${MOST_NAMES}, with ${MOST_BYTES} bytes of text in all.`,
+      });
+    }
+    this.restore(name, statement);
+  }
+
+  /** Gives a name back that was taken away; not where it has another statement by now. */
+  restore(name: string, statement: Statement): void {
+    if (this.#byName.has(name)) return;
+    this.#byName.set(name, statement);
+    this.#bytes += statement.body.length;
+  }
+
+  /** Frees a name; with `only` not if it stands for another statement by now. */
+  remove(name: string, only?: Statement): void {
+    const statement = this.#byName.get(name);
+    if (!statement || (only && statement !== only)) return;
+    this.#byName.delete(name);
+    this.#bytes -= statement.body.length;
+  }
+
+  clear(): void {
+    this.#byName.clear();
+    this.#bytes = 0;
+  }
+}

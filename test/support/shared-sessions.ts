@@ -1,0 +1,69 @@
+/** Sessions in transaction mode that share a few server connections through a real pool, each with its relay. */
+import { lenderFor } from '../../core/connection/lending.ts';
+import type { RelayOptions } from '../../core/relay/relay-options.ts';
+import { parseDatabase, parseRole } from '../../core/names.ts';
+import type { Startup, Upstream } from '../../core/session.ts';
+import { Pool } from '../../core/upstream/pool.ts';
+import type { Postgres } from './postgres.ts';
+import { relayed } from './raw.ts';
+import type { Relayed } from './raw.ts';
+
+/** How one session comes. */
+export interface Arrival {
+  /** Sessions with the same text may have each other's connections as they are. Default `'same'`. */
+  readonly fingerprint?: string;
+  /** The client's own run-time parameters. Default none. */
+  readonly parameters?: Readonly<Record<string, string>>;
+  readonly options?: Partial<RelayOptions>;
+}
+
+/** A pool and the sessions in front of it. */
+export interface SharedSessions {
+  readonly pool: Pool;
+  connect(arrival?: Arrival): Promise<Relayed>;
+  /** Every client leaves, and then the pool closes. */
+  close(): Promise<void>;
+}
+
+/** `size` connections to a database as the role `writer`; whoever finds none waits for `queueTimeoutMs`, default 30 s. */
+export function sharedSessions(
+  postgres: Postgres,
+  name: string,
+  size: number,
+  queueTimeoutMs = 30_000,
+): SharedSessions {
+  const database = {
+    host: postgres.socketDir,
+    port: postgres.port,
+    tls: { mode: 'disable' },
+    login: { kind: 'password', passwords: postgres.passwords },
+    pool: { mode: 'transaction', size },
+  } as const;
+  const pool = new Pool({ entry: 'shared', database, timeouts: { queueMs: queueTimeoutMs } });
+  const upstream: Upstream = {
+    entry: 'shared',
+    database: parseDatabase(name),
+    role: parseRole('writer'),
+    settings: {},
+    schemas: [],
+    onCheckout: [],
+  };
+  const sessions: Relayed[] = [];
+  return {
+    pool,
+    async connect({ fingerprint = 'same', parameters = {}, options = {} } = {}) {
+      const startup: Startup = { user: 'writer', database: name, parameters };
+      const { signal } = new AbortController();
+      const loan = { pool, database, upstream, startup, fingerprint, holder: {}, signal };
+      const first = await pool.acquire(loan);
+      const session = await relayed(first, { lender: lenderFor(loan, first), ...options });
+      sessions.push(session);
+      return session;
+    },
+    async close() {
+      for (const session of sessions) session.close();
+      await Promise.all(sessions.map(({ relay }) => relay.done));
+      await pool.close();
+    },
+  };
+}
