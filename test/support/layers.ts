@@ -84,6 +84,13 @@ const LIBRARIES: Readonly<Record<string, string>> = {
   maxmind: 'plugins/ip-filter/',
   'rate-limiter-flexible': 'plugins/rate-limit/',
   ioredis: 'plugins/rate-limit/',
+  '@opentelemetry/api': 'plugins/tracing/',
+  '@opentelemetry/exporter-metrics-otlp-http': 'plugins/tracing/',
+  '@opentelemetry/exporter-trace-otlp-http': 'plugins/tracing/',
+  '@opentelemetry/resources': 'plugins/tracing/',
+  '@opentelemetry/sdk-metrics': 'plugins/tracing/',
+  '@opentelemetry/sdk-trace': 'plugins/tracing/',
+  '@opentelemetry/semantic-conventions': 'plugins/tracing/',
 };
 
 /** The package an import is from; undefined for files, Node's own modules, and Postern. */
