@@ -24,10 +24,12 @@ async function moment({ run: { random } }: Session): Promise<void> {
   for (let turns = random.below(40); turns > 0; turns -= 1) await new Promise(setImmediate);
 }
 
-/** A statement that nobody may cancel. */
+/** A statement that nobody may cancel; often one that goes on long enough for a stray cancel to find it. */
 async function innocent(session: Session): Promise<void> {
   const tag = session.tag();
-  const answer = await session.ask(query(`select '${tag}', pg_backend_pid()`));
+  const { random } = session.run;
+  const ms = random.chance(0.5) ? random.below(8) : 0;
+  const answer = await session.ask(query(`select '${tag}' from pg_sleep(${ms / 1000})`));
   if (shaped(session, answer, 'TDCZ') && answer.rows[0]?.[0] !== tag) {
     session.violation('answers', `the answer is ${answer.rows[0]?.[0]}, not ${tag}`);
   }
@@ -54,6 +56,23 @@ async function inTime(session: Session): Promise<void> {
   }
 }
 
+/** Together with the COMMIT behind which the connection is somebody else's at once. */
+async function atTheEnd(session: Session): Promise<void> {
+  const { random, stage } = session.run;
+  const canceller = await Canceller.connect(stage.port);
+  session.tag();
+  const { ready } = await session.ask(query('begin'));
+  if (ready !== 'T') return canceller.leave();
+  session.cancelling += 1;
+  const ended = session.ask(query('commit'));
+  for (let turns = random.below(4); turns > 0; turns -= 1) await new Promise(setImmediate);
+  try {
+    await Promise.all([ended, cancel(session, canceller)]);
+  } finally {
+    session.cancelling -= 1;
+  }
+}
+
 /** After the statement has ended, when the connection is somebody else's. */
 async function late(session: Session): Promise<void> {
   const canceller = await Canceller.connect(session.run.stage.port);
@@ -76,7 +95,8 @@ async function guessed(session: Session): Promise<void> {
 /** One trial, and statements behind it that have to go on. @throws Over if the session has ended */
 export async function tryCancel(session: Session): Promise<void> {
   const way = session.run.random.weighted([
-    [5, inTime],
+    [4, inTime],
+    [6, atTheEnd],
     [4, late],
     [1, guessed],
   ]);

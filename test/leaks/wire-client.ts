@@ -203,6 +203,11 @@ export class Canceller {
     return new Canceller(socket);
   }
 
+  /** Goes without a word. */
+  leave(): void {
+    this.#socket.destroy();
+  }
+
   /** Resolves when the gateway has closed the connection. */
   async cancel({
     processId,
