@@ -1,5 +1,6 @@
 /** What observers are told: each once, at its end, never awaited. */
 import type { GatewayError } from './errors.ts';
+import type { Identity, RevocationTarget } from './facts.ts';
 import type { Client, CloseReason, Session } from './session.ts';
 import type { Statement } from './statement.ts';
 
@@ -15,7 +16,10 @@ export interface Ended {
   readonly error?: GatewayError;
 }
 
-/** Observable events by name. */
+/** Who gave an order. */
+export type Actor = Pick<Identity, 'issuer' | 'subject'>;
+
+/** Observable events by name. Those with a session are told to the plugins in its scope, the others to all. */
 export interface Events {
   /** From StartupMessage to the first ReadyForQuery or the refusal. */
   login: Ended;
@@ -25,6 +29,8 @@ export interface Events {
   statement: Ended & {
     readonly id: number;
     readonly kind: Statement['kind'];
+    /** The function's object id, for a FunctionCall. */
+    readonly function?: number;
     /** Text as the server got it, at most 64 KiB. */
     readonly sql: string;
     readonly truncated: boolean;
@@ -39,6 +45,25 @@ export interface Events {
   close: Ended & { readonly reason: CloseReason };
   /** A connection ended before there was a session. */
   refused: { readonly client: Client; readonly why: string };
+  /** An operator has given an order, which may take its time. What only looks is not told. */
+  operator: {
+    readonly by?: Actor | undefined;
+    readonly via: 'http' | 'console';
+    /** In capitals, as in the log: `PAUSE`. */
+    readonly verb: string;
+    /** What it is done to: `{ database: 'orders' }`. */
+    readonly target: Readonly<Record<string, string>>;
+  };
+  /** Tokens were revoked here, or a revocation was taken back. */
+  revocation: {
+    /** Absent where a plugin did it by itself. */
+    readonly by?: Actor | undefined;
+    readonly id: string;
+    readonly what: RevocationTarget;
+    readonly takenBack: boolean;
+    /** Sessions that were told to end. */
+    readonly sessions: number;
+  };
 }
 
 /** A name in {@link Events}. */

@@ -72,10 +72,11 @@ export type RevocationTarget =
 export interface Revocations {
   /**
    * From the call on such tokens open nothing, and sessions that came with one end with 57P01; how many these were.
+   * `by` is who asked for it, for those who write it down.
    * @throws GatewayError `invalid_parameter_value` for what names no token; Error if it cannot be kept for the next start,
    * in which case it is in force nevertheless
    */
-  revoke(what: RevocationTarget): Promise<number>;
+  revoke(what: RevocationTarget, by?: Pick<Identity, 'issuer' | 'subject'>): Promise<number>;
 }
 
 /** Services by name: lent by one plugin's `setup` to the others. */

@@ -5,6 +5,7 @@ import type { Check } from './gateway/admin-routes.ts';
 import type { Changes } from './gateway/changes.ts';
 import type { ResolvedConfig } from './config/resolved.ts';
 import { GatewayError } from './errors.ts';
+import type { Events } from './events.ts';
 import { Generations } from './gateway/generations.ts';
 import type { Shared } from './gateway/house.ts';
 import { Listener } from './gateway/listener.ts';
@@ -49,7 +50,8 @@ export class Gateway {
   constructor(config: ResolvedConfig, log: PinoLogger) {
     this.#log = log;
     const inForce = (): ResolvedConfig => this.#generations.inForce.config;
-    this.#shared = makeShared({ log, config: inForce, reload: () => this.#reloadFromSource() });
+    const tell = (event: Events['operator']): void => this.#generations.inForce.hooks.tell('operator', event);
+    this.#shared = makeShared({ log, config: inForce, tell, reload: () => this.#reloadFromSource() });
     const checks = (): readonly Check[] => this.#checks();
     const generations = new Generations(config, { log, checks, shared: this.#shared });
     this.#generations = generations;

@@ -8,6 +8,7 @@ import {
   requireEnforced,
 } from './hooks/fact-checks.ts';
 import type { FactBook } from './hooks/fact-book.ts';
+import type { EventName, Events } from './events.ts';
 import type { FactName, Facts } from './facts.ts';
 import { compileObservers } from './hooks/observers.ts';
 import type { Observed, ObserverFailed } from './hooks/observers.ts';
@@ -212,11 +213,18 @@ export class HookSets {
   readonly plugins: readonly AnyPlugin[];
   readonly #observerFailed: ObserverFailed;
   readonly #compiled = new Map<string, Hooks>();
+  #observed: Observed | undefined;
 
   /** `observerFailed` hears once of each observer that throws. Default: nobody does. */
   constructor(plugins: readonly AnyPlugin[], observerFailed: ObserverFailed = () => {}) {
     this.plugins = plugins;
     this.#observerFailed = observerFailed;
+  }
+
+  /** Tells every plugin that observes it, whatever its scope, of something that belongs to no session. */
+  tell<E extends EventName>(event: E, detail: Events[E]): void {
+    this.#observed ??= compileObservers(this.plugins, this.#observerFailed);
+    this.#observed[event]?.(detail);
   }
 
   /** The hooks for sessions of a listener to a database, by the names of the config and of the client. */

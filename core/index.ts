@@ -18,7 +18,7 @@ export { milliseconds, rate } from './durations.ts';
 export type { EventRate } from './durations.ts';
 export { ConfigError, GatewayError, SQLSTATES } from './errors.ts';
 export type { Condition, ErrorDetails } from './errors.ts';
-export type { Ended, EventName, Events } from './events.ts';
+export type { Actor, Ended, EventName, Events } from './events.ts';
 export type {
   AccessWindow,
   FactName,

@@ -117,6 +117,8 @@ export interface GatewayHandle {
   ): void;
   /** Adds a readiness check: a sentence says not ready, and why. */
   ready(check: () => string | undefined): void;
+  /** Tells all observers of an event in this config, whatever their scope. */
+  emit<E extends EventName>(event: E, detail: Events[E]): void;
 }
 
 /** Any plugin, whatever it needs and provides. */

@@ -4,6 +4,7 @@ import type { ResolvedConfig, ResolvedDatabase } from '../config/resolved.ts';
 import type { OpenSession } from '../connection/open-session.ts';
 import { GatewayError } from '../errors.ts';
 import type { Identity } from '../facts.ts';
+import type { Events } from '../events.ts';
 import { abortable } from '../upstream/deadline.ts';
 import type { PinoLogger } from './log.ts';
 import type { Pools } from './pools.ts';
@@ -19,6 +20,8 @@ export interface OperationsParts {
   readonly pools: Pools;
   readonly sessions: ReadonlySet<OpenSession>;
   readonly log: PinoLogger;
+  /** Hears of each order. */
+  readonly tell: (event: Events['operator']) => void;
   /** The config in force. */
   readonly config: () => Pick<ResolvedConfig, 'database'>;
   /** @throws GatewayError where there is nothing to reload from; what the reload throws */
@@ -119,8 +122,9 @@ export class Operations {
     this.#log(verb, by, { database: name ?? 'all' });
   }
 
-  #log(verb: string, { identity, via }: Operator, target: object): void {
+  #log(verb: string, { identity, via }: Operator, target: Readonly<Record<string, string>>): void {
     const { issuer, subject } = identity;
     this.#parts.log.info({ verb, ...target, issuer, subject, via }, 'operator');
+    this.#parts.tell({ by: { issuer, subject }, via, verb, target });
   }
 }

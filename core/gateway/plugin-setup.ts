@@ -94,6 +94,7 @@ export class PluginSetup {
       service: (name) => this.#services[name],
       route: (path, handler, how) => routes.mount(path, handler, how),
       ready: (check) => this.#ready.push({ name: plugin, check }),
+      emit: (event, detail) => house.hooks.tell(event, detail),
     };
   }
 

@@ -1,6 +1,7 @@
 /** Makes what all configs of a gateway share. */
 import type { ResolvedConfig } from '../config/resolved.ts';
 import type { OpenSession } from '../connection/open-session.ts';
+import type { Events } from '../events.ts';
 import { CancelKeys } from './cancel-keys.ts';
 import type { Shared } from './house.ts';
 import { LogSampler } from './log.ts';
@@ -15,12 +16,14 @@ export interface SharedOptions {
   readonly log: PinoLogger;
   /** The config in force; asked only once there is one. */
   readonly config: () => ResolvedConfig;
+  /** Observers of the config in force hear of what operators do. */
+  readonly tell: (event: Events['operator']) => void;
   /** What an operator's RELOAD does. */
   readonly reload: () => Promise<void>;
 }
 
 /** One per gateway. */
-export function makeShared({ log, config, reload }: SharedOptions): Shared {
+export function makeShared({ log, config, tell, reload }: SharedOptions): Shared {
   const statistics = new Statistics();
   const pools = new Pools(log, () => statistics.poolsInUse());
   const parts = { pools, sessions: new Set<OpenSession>(), statistics, config };
@@ -29,7 +32,7 @@ export function makeShared({ log, config, reload }: SharedOptions): Shared {
     cancelKeys: new CancelKeys(),
     sampler: new LogSampler(),
     overview: new Overview(parts),
-    operations: new Operations({ ...parts, log, reload }),
+    operations: new Operations({ ...parts, log, tell, reload }),
     draining: false,
   };
 }

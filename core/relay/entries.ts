@@ -63,10 +63,18 @@ export interface Note {
   closed?(): void;
   /** The server discarded it, or refused it. */
   dropped?(): void;
+  /** Whether the server carries it out cannot be known; default: as `dropped`. */
+  lost?(): void;
   /** Observes its answers: a type byte, the length of the whole message, and its body where it was kept. */
   answered?(type: number, bytes: number, body: Buffer | undefined): void;
   /** Observes CopyData of the client for it: the length of the whole message. */
   received?(bytes: number): void;
+}
+
+/** Whether what this note is about is carried out cannot be known. */
+export function lose(note: Note | undefined): void {
+  if (note?.lost) note.lost();
+  else note?.dropped?.();
 }
 
 /** Both notes in one; what was changed last is taken back first. */
@@ -77,6 +85,7 @@ export function joined(one: Note | undefined, other: Note | undefined): Note | u
     ...one,
     closed: () => (one.closed?.(), other.closed?.()),
     dropped: () => (one.dropped?.(), other.dropped?.()),
+    lost: () => (lose(one), lose(other)),
     answered: (type, bytes, body) => (one.answered?.(type, bytes, body), other.answered?.(type, bytes, body)),
   };
 }

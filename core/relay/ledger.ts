@@ -5,7 +5,7 @@
 import { Backend } from '../wire/frames.ts';
 import { ASIDE, Answer, answerTo, verdictOfError } from './answers.ts';
 import { Batch } from './batch.ts';
-import { Entries, Kind, Op, isExtended, kindOf, opOf } from './entries.ts';
+import { Entries, Kind, Op, isExtended, kindOf, lose, opOf } from './entries.ts';
 import type { Note } from './entries.ts';
 import { Tally } from './tally.ts';
 import { BLIND, Uncertainty } from './uncertainty.ts';
@@ -115,7 +115,7 @@ export class Ledger {
   sent(op: number, kind: number = Kind.forward, note?: Note): void {
     this.#tally.sent(op, kind);
     if (this.#uncertain) {
-      note?.dropped?.();
+      lose(note);
       return this.#uncertain.sent(op);
     }
     if (this.#skipping && op !== Op.sync) return note?.dropped?.();
@@ -231,7 +231,7 @@ export class Ledger {
       this.#answerLost ||= this.localReady;
       const note = this.#entries.shift();
       certain ||= op !== Op.sync;
-      note?.dropped?.();
+      lose(note);
       if (certain) this.#uncertain.sent(op);
     }
   }

@@ -19,6 +19,8 @@ import {
 /** What of a statement is looked at. */
 export type Reads = 'none' | 'kind' | 'sql' | 'parameters';
 
+const functionOf = (statement: Statement): number | undefined =>
+  statement.kind === 'function-call' ? statement.function : undefined;
 const textOf = (statement: Statement): string => ('sql' in statement ? statement.sql : '');
 
 /** One per session, used only where somebody looks at statements. */
@@ -76,6 +78,7 @@ export class StatementBook {
     const followed = this.#log.follow({
       id,
       kind,
+      function: functionOf(statement),
       sql: textOf(statement),
       truncated: frame.length < bytesIn,
       bytesIn,
@@ -86,6 +89,10 @@ export class StatementBook {
         undo?.();
         followed.dropped();
       },
+      lost: () => {
+        undo?.();
+        followed.lost();
+      },
     };
   }
 
@@ -93,7 +100,8 @@ export class StatementBook {
   refused(statement: Statement | undefined, error: GatewayError): Note | undefined {
     if (!statement || !this.#log) return undefined;
     const { id, kind } = statement;
-    return this.#log.follow({ id, kind, sql: textOf(statement), truncated: false, bytesIn: 0 }, error);
+    const more = { sql: textOf(statement), function: functionOf(statement), truncated: false, bytesIn: 0 };
+    return this.#log.follow({ id, kind, ...more }, error);
   }
 
   /** Undefined where all of the text is there, to be decoded when somebody looks; else what an observer may be shown. */

@@ -14,6 +14,7 @@ export interface StatementBegin {
   readonly id: number;
   readonly kind: Statement['kind'];
   readonly sql: string;
+  readonly function?: number | undefined;
   /** `sql` is the beginning of a longer text. */
   readonly truncated: boolean;
   readonly bytesIn: number;
@@ -53,10 +54,11 @@ class Running {
   }
 
   end(): StatementEnd {
-    const { id, kind, sql, truncated } = this.#begin;
+    const { id, kind, sql, truncated, function: oid } = this.#begin;
     return {
       id,
       kind,
+      ...(oid === undefined ? {} : { function: oid }),
       sql: sql.slice(0, LONGEST_TEXT),
       truncated: truncated || sql.length > LONGEST_TEXT,
       tags: this.#tags,
@@ -91,7 +93,7 @@ export class StatementLog {
   follow(
     begin: StatementBegin,
     error?: GatewayError,
-  ): Required<Pick<Note, 'closed' | 'dropped' | 'answered' | 'received'>> {
+  ): Required<Pick<Note, 'closed' | 'dropped' | 'lost' | 'answered' | 'received'>> {
     const running = new Running(begin);
     running.error = error;
     this.#running.add(running);
@@ -115,6 +117,11 @@ export class StatementLog {
       // Dropped without an error of its own: it stood behind one and never ran.
       dropped: () => {
         end(running.sqlstate !== undefined || running.error !== undefined);
+      },
+      // Better one too many than one that ran and was never told: transaction_resolution_unknown (manual, Appendix A).
+      lost: () => {
+        running.sqlstate ??= '08007';
+        end(!silent);
       },
     };
   }

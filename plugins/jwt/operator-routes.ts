@@ -61,7 +61,7 @@ function revocations({ gateway, revoker }: OperatorRoutesOptions): Handler {
   return methods({
     GET: () => Promise.resolve(Response.json({ revocations: revoker.all })),
     async POST(request, caller) {
-      const { revocation, ended, kept } = revoker.add(await bodyOf(request));
+      const { revocation, ended, kept } = revoker.add(await bodyOf(request), caller);
       gateway.log.info(
         { by: named(caller), what: revocation.what, id: revocation.id, sessions: ended },
         'tokens revoked',
@@ -80,7 +80,7 @@ function revocations({ gateway, revoker }: OperatorRoutesOptions): Handler {
     },
     async DELETE(request, caller) {
       const id = new URL(request.url).searchParams.get('id') ?? '';
-      if (!(await revoker.remove(id))) return no(404, 'there is no revocation with this id');
+      if (!(await revoker.remove(id, caller))) return no(404, 'there is no revocation with this id');
       gateway.log.info({ by: named(caller), id }, 'revocation taken back');
       return new Response(null, { status: 204 });
     },
@@ -94,6 +94,8 @@ function purge({ gateway, storesOf }: OperatorRoutesOptions): Handler {
       const stores = typeof issuer === 'string' ? storesOf(issuer) : [];
       if (stores.length === 0) return no(404, 'issuer is not a configured one');
       gateway.log.info({ by: named(caller), issuer }, 'keys dropped');
+      const by = caller && { issuer: caller.issuer, subject: caller.subject };
+      gateway.emit('operator', { by, via: 'http', verb: 'PURGE_KEYS', target: { issuer: String(issuer) } });
       await Promise.all(stores.map((store) => store.purge()));
       const problems = stores.map((store) => store.problem()).filter((problem) => problem !== undefined);
       return problems.length === 0

@@ -1,7 +1,15 @@
 /** Revokes tokens under one config: knows how long its issuers' tokens live, and which sessions are open. */
 import path from 'node:path';
 import { ConfigError, GatewayError } from '../../core/index.ts';
-import type { Disposer, GatewayHandle, Identity, RevocationTarget, Revocations } from '../../core/index.ts';
+import type {
+  Actor,
+  Disposer,
+  Events,
+  GatewayHandle,
+  Identity,
+  RevocationTarget,
+  Revocations,
+} from '../../core/index.ts';
 import type { Policy } from './policy.ts';
 import { NotARevocation, isRevokedBy, parseTarget, revocationId } from './revocation.ts';
 import type { Revocation } from './revocation.ts';
@@ -43,8 +51,8 @@ export class Revoker implements Revocations {
     return this.#keeper.find(identity) !== undefined;
   }
 
-  async revoke(what: RevocationTarget): Promise<number> {
-    const { ended, kept } = this.add(what);
+  async revoke(what: RevocationTarget, by?: Actor): Promise<number> {
+    const { ended, kept } = this.add(what, by);
     await kept;
     return ended;
   }
@@ -53,18 +61,29 @@ export class Revoker implements Revocations {
    * In force, and the sessions told to end, before this returns; `kept` settles as the store does.
    * @throws GatewayError `invalid_parameter_value` for what names no token of these issuers; ListFull
    */
-  add(what: unknown): {
+  add(
+    what: unknown,
+    by?: Actor,
+  ): {
     readonly revocation: Revocation;
     readonly ended: number;
     readonly kept: Promise<void>;
   } {
     const revocation = this.#revocationOf(what);
-    return { revocation, ...this.#keeper.add(revocation) };
+    const added = this.#keeper.add(revocation);
+    this.#tell(revocation, { by, takenBack: false, sessions: added.ended });
+    return { revocation, ...added };
   }
 
   /** False if there is none with this id. */
-  remove(id: string): Promise<boolean> {
-    return this.#keeper.remove(id);
+  async remove(id: string, by?: Actor): Promise<boolean> {
+    const revocation = this.all.find((one) => one.id === id);
+    try {
+      return await this.#keeper.remove(id);
+    } finally {
+      // Whether or not it can be kept for the next start.
+      if (revocation) this.#tell(revocation, { by, takenBack: true, sessions: 0 });
+    }
   }
 
   /** Ends this session if its token is revoked: for a token that was revoked while it was looked at. */
@@ -85,6 +104,13 @@ export class Revoker implements Revocations {
       ended += 1;
     }
     return ended;
+  }
+
+  #tell({ id, what }: Revocation, more: Pick<Events['revocation'], 'by' | 'takenBack' | 'sessions'>): void {
+    const { by } = more;
+    // An identity has all claims of its token.
+    const actor = by && { issuer: by.issuer, subject: by.subject };
+    this.#gateway.emit('revocation', { ...more, by: actor, id, what });
   }
 
   #revocationOf(what: unknown): Revocation {

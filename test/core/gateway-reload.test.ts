@@ -423,7 +423,7 @@ test('a setup that does not end in time is given up, and undone when it ends aft
   const calls: string[] = [];
   const log = createLogger('silent');
   const of = (...plugins: readonly AnyPlugin[]): ResolvedConfig => checkConfig(config({ plugins }), tmpdir());
-  const shared = makeShared({ log, config: () => of(), reload: () => Promise.resolve() });
+  const shared = makeShared({ log, config: () => of(), tell() {}, reload: () => Promise.resolve() });
   const generations = new Generations(of(), { shared, log, checks: () => [] });
   let goOn = (): void => {};
   const slow: AnyPlugin = {

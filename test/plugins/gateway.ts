@@ -101,6 +101,7 @@ export async function host(
     },
     service: (name: keyof Services) => services[name],
     route() {},
+    emit() {},
     ready(check: () => string | undefined) {
       checks.push(check);
     },

@@ -222,3 +222,33 @@ test('observers hear each statement once, with rows, bytes, tags and SQLSTATE, w
   await client.relay.done;
   expect(ended.at(-1)).toMatchObject({ id: 8, sqlstate: '08006' });
 });
+
+test('observers hear of function calls, and of what the server may have done where nobody can know', async () => {
+  const ended: StatementEnd[] = [];
+  const client = await connect({ statement: (end) => ended.push(end) });
+  const [pid] = await postgres.sql("select 'pg_backend_pid'::regproc::oid::int as oid");
+  const oid = Number(pid?.['oid']);
+  const word = Buffer.alloc(4);
+  word.writeUInt32BE(oid);
+  client.send(frame('F', word, 0, 0, 0));
+  await expect.poll(() => types(client)).toBe('VZ');
+  expect(ended).toMatchObject([{ kind: 'function-call', function: oid, sql: '' }]);
+  // The Sync between the COPY and its end: whether the server has eaten it, no byte says.
+  client.send(
+    frame('P', '', 'copy t from stdin', 0),
+    frame('B', '', '', 0, 0, 0),
+    frame('E', '', Buffer.alloc(4)),
+    frame('S'),
+    frame('d', Buffer.from('nonsense\n')),
+    frame('c'),
+    frame('S'),
+    frame('Q', 'create table behind_uncertainty (n int)'),
+  );
+  await expect.poll(() => ended.length).toBe(3);
+  expect(ended.slice(1).map(({ kind, sqlstate }) => ({ kind, sqlstate }))).toEqual([
+    { kind: 'execute', sqlstate: '22P02' },
+    { kind: 'query', sqlstate: '08007' },
+  ]);
+  expect(ended[2]?.sql).toBe('create table behind_uncertainty (n int)');
+  client.close();
+});
