@@ -1,0 +1,48 @@
+/** Any plugin folder can be deleted: what is left of the product still compiles. */
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const run = promisify(execFile);
+const folders = (await readdir(join(ROOT, 'plugins'), { withFileTypes: true }))
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
+let copy: string;
+
+beforeAll(async () => {
+  copy = await mkdtemp(join(tmpdir(), 'postern-deletion-'));
+  for (const part of ['core', 'plugins', 'tsconfig.json', 'package.json']) {
+    await cp(join(ROOT, part), join(copy, part), { recursive: true });
+  }
+  await symlink(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
+  await mkdir(join(copy, 'aside'));
+});
+afterAll(() => rm(copy, { recursive: true, force: true }));
+
+/** What the compiler says to the product; empty: nothing. */
+async function complaints(): Promise<string> {
+  const args = [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'core/tsconfig.build.json', '--noEmit'];
+  return run(process.execPath, args, { cwd: copy }).then(
+    () => '',
+    (error: { stdout?: string }) => error.stdout ?? 'tsc failed',
+  );
+}
+
+test('there are plugins, and the copy compiles with all of them', async () => {
+  expect(folders.length).toBeGreaterThan(1);
+  expect(await complaints()).toBe('');
+});
+
+test.each(folders)('without plugins/%s', async (folder) => {
+  const [here, away] = [join(copy, 'plugins', folder), join(copy, 'aside', folder)];
+  await cp(here, away, { recursive: true });
+  await rm(here, { recursive: true });
+  const said = await complaints();
+  await cp(away, here, { recursive: true });
+  expect(said).toBe('');
+});
