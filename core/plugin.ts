@@ -115,8 +115,8 @@ export interface GatewayHandle {
     handler: (request: Request, caller?: Identity) => MaybePromise<Response>,
     how?: RouteOptions,
   ): void;
-  /** Adds a readiness check: a sentence says not ready, and why. */
-  ready(check: () => string | undefined): void;
+  /** Adds a readiness check: a sentence says not ready, and why; a note is for `/readyz?verbose`, and the gateway is ready. */
+  ready(check: () => string | { readonly note: string } | undefined): void;
   /** Tells all observers of an event in this config, whatever their scope. */
   emit<E extends EventName>(event: E, detail: Events[E]): void;
 }

@@ -24,7 +24,7 @@ export interface PluginSetupOptions {
 export class PluginSetup {
   readonly #options: PluginSetupOptions;
   readonly #services: Partial<Services> = {};
-  readonly #ready: { readonly name: string; readonly check: () => string | undefined }[] = [];
+  readonly #ready: { readonly name: string; readonly check: Parameters<GatewayHandle['ready']>[0] }[] = [];
   readonly #disposers: { readonly plugin: string; readonly dispose: Disposer }[] = [];
 
   constructor(options: PluginSetupOptions) {
@@ -54,7 +54,8 @@ export class PluginSetup {
   checks(): Check[] {
     return this.#ready.map(({ name, check }) => {
       try {
-        return { name, problem: check() };
+        const said = check();
+        return typeof said === 'object' ? { name, problem: undefined, ...said } : { name, problem: said };
       } catch (error) {
         return { name, problem: error instanceof Error ? error.message : 'the check failed' };
       }

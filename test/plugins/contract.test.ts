@@ -12,6 +12,7 @@ import * as claimsFolder from '../../plugins/claims/index.ts';
 import * as ipFilterFolder from '../../plugins/ip-filter/index.ts';
 import * as jwtFolder from '../../plugins/jwt/index.ts';
 import * as limitsFolder from '../../plugins/limits/index.ts';
+import * as rateLimitFolder from '../../plugins/rate-limit/index.ts';
 import * as rolesFolder from '../../plugins/roles/index.ts';
 import * as tenantFolder from '../../plugins/tenant/index.ts';
 import { issuer } from '../support/token.ts';
@@ -173,6 +174,62 @@ const ROWS: Readonly<Record<string, Row>> = {
       [{ windows: [{ days: ['mon'], from: '08:00', to: '08:00', tz: 'UTC' }] }, 'limits.windows[0].to: '],
       [{ windows: [{ days: ['mon'], from: '08:00', to: '09:00', tz: 'Berlin' }] }, 'limits.windows[0].tz: '],
       [{ windows: [{ days: ['mon'], from: '08:00', to: '09:00' }] }, 'limits.windows[0].tz: '],
+    ],
+  },
+  'rate-limit': {
+    exports: rateLimitFolder,
+    good: {
+      connections: [
+        { per: 'address', limit: '20/s', except: ['10.0.0.0/8'] },
+        { per: 'role', limit: '5/s' },
+      ],
+      failedLogins: { per: 'address', limit: '10/m', block: '5m' },
+      statements: { per: 'subject', limit: '500/s', burst: 1_000, mode: 'delay', maxDelay: '2s' },
+      bytes: { per: 'tenant', limit: '10MB/s', burst: '1GB' },
+      store: { kind: 'redis', url: 'redis://127.0.0.1:6379' },
+      failOpen: true,
+    },
+    bad: [
+      [null, 'rateLimit: an object is needed'],
+      [{ conections: {} }, 'rateLimit.conections: no such option'],
+      [{ connections: '20/s' }, 'rateLimit.connections: an object is needed'],
+      [{ connections: { limit: '20/s' } }, "rateLimit.connections.per: one of 'address', "],
+      [{ connections: { per: 'address' } }, 'rateLimit.connections.limit: '],
+      [{ connections: { per: 'address', limit: 20 } }, "rateLimit.connections.limit: a rate such as '20/s'"],
+      [{ connections: { per: 'address', limit: '0/s' } }, 'rateLimit.connections.limit: '],
+      [{ connections: [{ per: 'address', limit: '20/ms' }] }, 'rateLimit.connections[0].limit: '],
+      [{ connections: { per: 'address', limit: '20/s', burst: 0 } }, 'rateLimit.connections.burst: '],
+      [{ connections: { per: 'role', limit: '1/s', except: [] } }, 'rateLimit.connections.except: is for'],
+      [
+        { connections: { per: 'address', limit: '1/s', except: ['10.1.2.3/8'] } },
+        "rateLimit.connections.except[0]: '10.1.2.3/8' has bits set",
+      ],
+      [{ failedLogins: { per: 'role', limit: '1/s' } }, 'rateLimit.failedLogins.per: '],
+      [{ failedLogins: { per: 'address', limit: '1/s', block: '0s' } }, 'rateLimit.failedLogins.block: '],
+      [{ statements: { per: 'address', limit: '1/s' } }, 'rateLimit.statements.per: '],
+      [{ statements: { per: 'subject', limit: '1/s', mode: 'wait' } }, 'rateLimit.statements.mode: '],
+      [{ statements: { per: 'subject', limit: '1/s', maxDelay: '1s' } }, 'rateLimit.statements.maxDelay: is'],
+      [
+        { statements: { per: 'subject', limit: '1/s', mode: 'delay', maxDelay: '2m' } },
+        'rateLimit.statements.maxDelay: at most 60 s',
+      ],
+      [{ statements: { per: 'subject', limit: '1/s', block: '1m' } }, 'rateLimit.statements.block: no such'],
+      [{ bytes: { per: 'subject', limit: '1/s' } }, 'rateLimit.bytes.limit: expected bytes per time'],
+      [{ bytes: { per: 'subject', limit: '1MB/s', burst: 5 } }, 'rateLimit.bytes.burst: bytes such as'],
+      [{ tokenRates: 'yes' }, 'rateLimit.tokenRates: '],
+      [{ maxKeys: 0 }, 'rateLimit.maxKeys: '],
+      [{ failOpen: true }, 'rateLimit.failOpen: is for a store'],
+      [{ store: { kind: 'redis', url: 'redis://h' } }, 'rateLimit.failOpen: true or false is needed'],
+      [{ store: { kind: 'memcached', url: 'redis://h' }, failOpen: true }, 'rateLimit.store.kind: '],
+      [{ store: { kind: 'redis', url: 'http://me:secret@h' }, failOpen: true }, 'rateLimit.store.url: '],
+      [
+        { store: { kind: 'redis', url: 'redis://h', password: 1 }, failOpen: true },
+        'rateLimit.store.password',
+      ],
+      [
+        { store: { kind: 'redis', url: 'redis://h', timeout: '1m' }, failOpen: true },
+        'rateLimit.store.timeout',
+      ],
     ],
   },
   roles: {

@@ -113,7 +113,7 @@ export async function host(
   }
   return {
     lines,
-    notReady: () => checks.map((check) => check()).filter((sentence) => sentence !== undefined),
+    notReady: () => checks.map((check) => check()).filter((said) => typeof said === 'string'),
     service: (name) => services[name],
     async login(login) {
       const facts: Partial<Facts> = {};

@@ -1,0 +1,106 @@
+/** What is counted outlives a reload: buckets by limit, connections by store. */
+import type { Disposer, GatewayHandle } from '../../core/index.ts';
+import { Buckets } from './bucket.ts';
+import { Limiter } from './limiter.ts';
+import type { Counting } from './limiter.ts';
+import type { LimitPolicy, Policy } from './policy.ts';
+import type { What } from './refusal.ts';
+import { SharedBuckets } from './shared-buckets.ts';
+import type { StorePolicy } from './store-policy.ts';
+
+/** The limits of one config in force. */
+export interface Counters {
+  readonly limits: Readonly<Record<What, readonly Limiter[]>>;
+  /** A limit that a token brings. */
+  readonly limiter: (policy: LimitPolicy) => Limiter;
+}
+
+/** Values that configs share, each as long as one of them uses it. */
+class Lent<T> {
+  readonly #values = new Map<string, { readonly value: T; users: number }>();
+
+  /** The value of this key, made where there is none, and what to call when it is not used any more. */
+  borrow(key: string, create: () => T): { readonly value: T; readonly giveBack: () => void } {
+    const entry = this.#values.get(key) ?? { value: create(), users: 0 };
+    this.#values.set(key, entry);
+    entry.users += 1;
+    const giveBack = (): void => {
+      entry.users -= 1;
+      if (entry.users === 0) this.#values.delete(key);
+    };
+    return { value: entry.value, giveBack };
+  }
+}
+
+/** Limits without a gateway around them: what a config has before its `setup`. */
+export function countersOf(policy: Policy, counting: (id: string) => Counting): Counters {
+  const limiter = (limit: LimitPolicy): Limiter => new Limiter(limit, counting(limit.id));
+  const { connections, failedLogins, statements, bytes } = policy.limits;
+  return {
+    limits: {
+      connections: connections.map(limiter),
+      failedLogins: failedLogins.map(limiter),
+      statements: statements.map(limiter),
+      bytes: bytes.map(limiter),
+    },
+    limiter,
+  };
+}
+
+/** Counters that go on where equal limits of the config before stopped. @throws ConfigError without ioredis */
+export async function openCounters(
+  policy: Policy,
+  gateway: GatewayHandle,
+): Promise<{ readonly counters: Counters; readonly close: Disposer }> {
+  const { maxKeys, failOpen } = policy;
+  const lent = gateway.keep('buckets', () => new Lent<Buckets>());
+  const [shared, closeStore] = policy.store ? await openStore(policy.store, failOpen, gateway) : [];
+  const closers: (() => void)[] = [];
+  const countings = new Map<string, Counting>();
+  const counting = (id: string): Counting => {
+    const known = countings.get(id);
+    if (known) return known;
+    const { value, giveBack } = lent.borrow(`${maxKeys} ${id}`, () => new Buckets(maxKeys));
+    closers.push(giveBack);
+    const made = { buckets: value, shared, failOpen };
+    countings.set(id, made);
+    return made;
+  };
+  const close = (): void => {
+    for (const closer of closers) closer();
+    closeStore?.();
+  };
+  return { counters: countersOf(policy, counting), close };
+}
+
+async function openStore(
+  policy: StorePolicy,
+  failOpen: boolean,
+  gateway: GatewayHandle,
+): Promise<readonly [SharedBuckets, () => void]> {
+  const stores = gateway.keep('stores', () => new Lent<SharedBuckets>());
+  const key = JSON.stringify({
+    ...policy,
+    password: typeof policy.password === 'string' ? policy.password : '()',
+  });
+  const { value: store, giveBack } = stores.borrow(key, () => new SharedBuckets(policy));
+  try {
+    await store.open(gateway.log);
+  } catch (error) {
+    giveBack();
+    throw error;
+  }
+  gateway.ready(() => {
+    const { problem } = store;
+    if (problem === undefined) return undefined;
+    const reason = `the store cannot be asked (${problem})`;
+    return failOpen
+      ? { note: `${reason}: this gateway counts for itself` }
+      : `${reason}: what has a limit is refused`;
+  });
+  const close = (): void => {
+    giveBack();
+    store.close();
+  };
+  return [store, close];
+}

@@ -1,0 +1,120 @@
+/** One limit in force: counts in the store that gateways share, or in memory where there is none or it is away. */
+import type { MaybePromise } from '../../core/index.ts';
+import { ANYHOW_MS, GO } from './bucket.ts';
+import type { Answer, Bucket, Buckets } from './bucket.ts';
+import type { LimitPolicy } from './policy.ts';
+import { notCounted, overLimit } from './refusal.ts';
+import type { SharedBuckets } from './shared-buckets.ts';
+
+/** Where a limit counts. */
+export interface Counting {
+  readonly buckets: Buckets;
+  /** Absent: each gateway counts for itself. */
+  readonly shared?: SharedBuckets | undefined;
+  readonly failOpen: boolean;
+}
+
+/** Made once per config; a token's own limit once per session. */
+export class Limiter {
+  readonly policy: LimitPolicy;
+  readonly #counting: Counting;
+
+  constructor(policy: LimitPolicy, counting: Counting) {
+    this.policy = policy;
+    this.#counting = counting;
+  }
+
+  /** Takes one, or so many. Synchronous in memory. @throws GatewayError if it cannot be told and `failOpen` is false */
+  take(key: string, points = 1): MaybePromise<Answer> {
+    return this.#take(this.policy.bucket, key, points, this.policy.maxDelayMs);
+  }
+
+  /** Counts what has happened already, or gives it back where `points` is negative. Never throws or rejects. */
+  charge(key: string, points: number): void {
+    const charged = this.#take(this.policy.bucket, key, points, ANYHOW_MS);
+    if (charged instanceof Promise) charged.catch(() => {});
+  }
+
+  /** Whether one more would find room; takes nothing. */
+  room(key: string): MaybePromise<Answer> {
+    const { intervalMs, size } = this.policy.bucket;
+    return this.#take({ intervalMs, size: size - 1 }, key, 0, 0);
+  }
+
+  /** Takes one where there is room. Whoever takes the last one closes the door for `blockMs`. Never throws or rejects. */
+  fail(key: string): void {
+    const { bucket, blockMs } = this.policy;
+    const close = (answer: Answer): void => {
+      if (answer.kind === 'no' && blockMs > answer.ms)
+        this.charge(key, Math.ceil((blockMs - answer.ms) / bucket.intervalMs));
+    };
+    const look = (answer: Answer): MaybePromise<void> => {
+      if (answer.kind === 'no' || blockMs === 0) return;
+      const room = this.room(key);
+      return room instanceof Promise ? room.then(close) : close(room);
+    };
+    const taken = this.#take(bucket, key, 1, 0);
+    if (taken instanceof Promise) taken.then(look).catch(() => {});
+    else void look(taken);
+  }
+
+  /** The refusal of an answer that is a no. */
+  refusal(retryMs: number): Error {
+    const { what, per, text } = this.policy;
+    return overLimit(what, per, text, retryMs);
+  }
+
+  #take(bucket: Bucket, key: string, points: number, aheadMs: number): MaybePromise<Answer> {
+    const { buckets, shared, failOpen } = this.#counting;
+    const own = (): Answer => buckets.take(key, bucket, points, aheadMs);
+    if (!shared) return own();
+    return shared.take(`${this.policy.id} ${key}`, bucket, points, aheadMs).catch((error: unknown) => {
+      if (failOpen) return own();
+      throw notCounted(this.policy.what, error);
+    });
+  }
+}
+
+/** A limit, and who of its many is asked for. */
+export interface Meter {
+  readonly limiter: Limiter;
+  readonly key: string;
+  /** How many to take. */
+  readonly points: number;
+}
+
+/** Takes from all or from none. Waits are as long as the longest. @throws GatewayError of the one that has room last */
+export function takeAll(meters: readonly Meter[]): MaybePromise<Answer> {
+  const [only] = meters;
+  if (!only) return GO;
+  if (meters.length === 1) {
+    const answer = only.limiter.take(only.key, only.points);
+    return answer instanceof Promise
+      ? answer.then((late) => settle(meters, [late]))
+      : settle(meters, [answer]);
+  }
+  const answers = meters.map(({ limiter, key, points }) => limiter.take(key, points));
+  return answers.some((answer) => answer instanceof Promise)
+    ? Promise.all(answers.map((answer) => Promise.resolve(answer))).then((late) => settle(meters, late))
+    : settle(meters, answers as readonly Answer[]);
+}
+
+function settle(meters: readonly Meter[], answers: readonly Answer[]): Answer {
+  let worst: Answer = GO;
+  let refusing: Meter | undefined;
+  for (const [at, answer] of answers.entries()) {
+    if (answer.kind === 'go') continue;
+    const worse =
+      answer.kind === worst.kind ? answer.ms > worst.ms : answer.kind === 'no' || worst.kind === 'go';
+    if (worse) worst = answer;
+    if (worse && answer.kind === 'no') refusing = meters[at];
+  }
+  if (!refusing || worst.kind !== 'no') return worst;
+  giveBack(meters.filter((_, at) => answers[at]?.kind !== 'no'));
+  throw refusing.limiter.refusal(worst.ms);
+}
+
+/** Takes back what {@link takeAll} took. */
+export function giveBack(meters: readonly Meter[]): void {
+  for (const { limiter, key, points } of meters) if (points !== 0) limiter.charge(key, -points);
+}

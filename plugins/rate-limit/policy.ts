@@ -1,0 +1,146 @@
+/** The options of `rateLimit()`, checked once at boot and turned into limits. */
+import { milliseconds } from '../../core/index.ts';
+import type { Networks } from '../../core/index.ts';
+import type { Bucket } from './bucket.ts';
+import type { Per, RateLimitOptions } from './options.ts';
+import { bad, bucketOf, byteBucketOf, count, duration, flag, networks, objectOf, wordOf } from './readers.ts';
+import type { What } from './refusal.ts';
+import { storeOf } from './store-policy.ts';
+import type { StorePolicy } from './store-policy.ts';
+
+/** One limit. */
+export interface LimitPolicy {
+  /** Equal limits of two configs, or of two gateways, count together. */
+  readonly id: string;
+  readonly what: What;
+  readonly per: Per;
+  /** As in the config or the token. */
+  readonly text: string;
+  readonly bucket: Bucket;
+  /** 0: over the limit is refused. */
+  readonly maxDelayMs: number;
+  /** 0: no longer than there is no room. */
+  readonly blockMs: number;
+  /** Addresses that are not counted. */
+  readonly except: Networks | undefined;
+}
+
+/** The whole plugin's policy. */
+export interface Policy {
+  readonly limits: Readonly<Record<What, readonly LimitPolicy[]>>;
+  readonly tokenRates: boolean;
+  readonly store: StorePolicy | undefined;
+  readonly failOpen: boolean;
+  readonly maxKeys: number;
+}
+
+const SESSIONS: readonly Per[] = ['subject', 'tenant', 'role', 'database'];
+const PER: Readonly<Record<What, readonly Per[]>> = {
+  connections: ['address', ...SESSIONS],
+  failedLogins: ['address', 'subject'],
+  statements: SESSIONS,
+  bytes: SESSIONS,
+};
+const MORE: Readonly<Record<What, readonly (keyof Given)[]>> = {
+  connections: ['except'],
+  failedLogins: ['except', 'block'],
+  statements: ['mode', 'maxDelay'],
+  bytes: ['mode', 'maxDelay'],
+};
+const DEFAULT_DELAY = '1s';
+const LONGEST_DELAY_MS = 60_000;
+const LONGEST_BLOCK_MS = milliseconds('7d');
+const DEFAULT_KEYS = 100_000;
+
+/** What all limits may say. */
+interface Given {
+  readonly per?: unknown;
+  readonly limit?: unknown;
+  readonly burst?: unknown;
+  readonly except?: unknown;
+  readonly block?: unknown;
+  readonly mode?: unknown;
+  readonly maxDelay?: unknown;
+}
+
+function delayOf(path: string, { mode, maxDelay }: Given): number {
+  const delays = mode !== undefined && wordOf(`${path}.mode`, mode, ['refuse', 'delay']) === 'delay';
+  if (delays) return duration(`${path}.maxDelay`, maxDelay ?? DEFAULT_DELAY, LONGEST_DELAY_MS);
+  return maxDelay === undefined ? 0 : bad(`${path}.maxDelay`, "is for mode: 'delay'");
+}
+
+function limitOf(what: What, path: string, value: unknown): LimitPolicy {
+  const given = objectOf<Given>(path, value, ['per', 'limit', 'burst', ...MORE[what]]);
+  const per = wordOf(`${path}.per`, given.per, PER[what]);
+  if (given.except !== undefined && per !== 'address') bad(`${path}.except`, "is for per: 'address'");
+  const bucket = (what === 'bytes' ? byteBucketOf : bucketOf)(path, given.limit, given.burst);
+  const { block } = given;
+  const text = String(given.limit);
+  return {
+    id: `${what} ${per} ${text} ${bucket.size}`,
+    what,
+    per,
+    text,
+    bucket,
+    maxDelayMs: delayOf(path, given),
+    blockMs: block === undefined ? 0 : duration(`${path}.block`, block, LONGEST_BLOCK_MS),
+    except: networks(`${path}.except`, given.except),
+  };
+}
+
+function limitsOf(what: What, value: unknown): readonly LimitPolicy[] {
+  if (value === undefined) return [];
+  const path = `rateLimit.${what}`;
+  if (!Array.isArray(value)) return [limitOf(what, path, value)];
+  return (value as readonly unknown[]).map((one, index) => limitOf(what, `${path}[${index}]`, one));
+}
+
+/** A token's own rate as a limit, over which happens what `like` says. @throws ConfigError for what is no rate */
+export function tokenLimit(
+  what: 'connections' | 'statements',
+  text: string,
+  like: LimitPolicy | undefined,
+): LimitPolicy {
+  const bucket = bucketOf(`rate.${what}`, text, undefined);
+  const none = { blockMs: 0, except: undefined };
+  return {
+    id: `token ${what}`,
+    what,
+    per: 'subject',
+    text,
+    bucket,
+    maxDelayMs: like?.maxDelayMs ?? 0,
+    ...none,
+  };
+}
+
+const KNOWN: readonly (keyof RateLimitOptions)[] = [
+  'connections',
+  'failedLogins',
+  'statements',
+  'bytes',
+  'tokenRates',
+  'store',
+  'failOpen',
+  'maxKeys',
+];
+
+/** Checks the options. @throws ConfigError that names the option's path, such as `rateLimit.statements[1].limit` */
+export function parsePolicy(given: unknown): Policy {
+  const options = objectOf<RateLimitOptions>('rateLimit', given, KNOWN);
+  const { store, failOpen, tokenRates, maxKeys } = options;
+  if (store === undefined && failOpen !== undefined)
+    bad('rateLimit.failOpen', 'is for a store, and there is none');
+  return {
+    limits: {
+      connections: limitsOf('connections', options.connections),
+      failedLogins: limitsOf('failedLogins', options.failedLogins),
+      statements: limitsOf('statements', options.statements),
+      bytes: limitsOf('bytes', options.bytes),
+    },
+    tokenRates: tokenRates === undefined || flag('rateLimit.tokenRates', tokenRates),
+    store: store === undefined ? undefined : storeOf(store),
+    failOpen: store === undefined || flag('rateLimit.failOpen', failOpen),
+    maxKeys: maxKeys === undefined ? DEFAULT_KEYS : count('rateLimit.maxKeys', maxKeys),
+  };
+}
