@@ -6,7 +6,7 @@ import type { Session } from './session.ts';
 /** What is left, and what the session has to know of it afterwards. */
 interface Trace {
   readonly sql: (number: number, unique: string) => string;
-  /** The connection stays with the session. */
+  /** The connection stays with the session: a tag or the text says so. */
   readonly pins?: boolean;
   /** The claims are no longer those of the gateway. */
   readonly forges?: boolean;
@@ -37,9 +37,9 @@ export const traces: readonly Trace[] = [
   })),
   { sql: (number) => `set search_path = left_${number}, leaks` },
   { sql: mine, pins: true },
-  { sql: (number) => `do $$ begin ${mine(number)}; end $$` },
-  { sql: (number, unique) => `select 1 as n into temp left_${number}_${unique}` },
-  { sql: (number) => `select pg_advisory_lock_shared(${LOCK_CLASS}, ${number})` },
+  { sql: (number) => `do $$ begin ${mine(number)}; end $$`, pins: true },
+  { sql: (number, unique) => `select 1 as n into temp left_${number}_${unique}`, pins: true },
+  { sql: (number) => `select pg_advisory_lock_shared(${LOCK_CLASS}, ${number})`, pins: true },
   { sql: (number) => `listen left_${number}`, pins: true },
   { sql: (number) => `do $$ begin listen left_${number}; end $$` },
   {
@@ -70,6 +70,7 @@ export const wrecks: readonly Trace[] = [
       execute format('create temp table if not exists left_${number}_${unique}_%s (n int primary key, t text)', i); end loop;
       perform set_config('leaks.mark', 'left-${number}', false);
       perform set_config('statement_timeout', '2ms', false); end $$`,
+    pins: true,
   },
 ];
 
