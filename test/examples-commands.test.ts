@@ -59,6 +59,20 @@ describeWith('psql', () => {
       expect(await gateway.stop()).toBe(0);
     });
 
+    test('row-level-security', async () => {
+      const [make = '', run = '', log = ''] = readme('row-level-security');
+      const { host, port: PGPORT, superuser, password } = postgres;
+      const superusers = `export PGHOST=${host} PGPORT=${PGPORT} PGUSER=${superuser} PGPASSWORD=${password}\n`;
+      const postern = `'${process.execPath}' '${join(root, 'core/cli/postern.js')}'`;
+      await shell(superusers + make.replace('npx postern', postern), 'row-level-security');
+      const folder = join(fresh.folder, 'row-level-security');
+      gateway = await start(run, folder, { ORDERS_PORT: postgres.port, PORT: 0 });
+      const { stdout } = await shell(onPort(log, gateway.ports['default']), 'row-level-security');
+      expect(stdout).toMatch(/ acme +\| ada\n/);
+      expect(stdout).toMatch(/\n0\n\{"tenant":"acme"\}\n0\n$/);
+      expect(await gateway.stop()).toBe(0);
+    });
+
     test('your-own-plugin', async () => {
       const [run = '', log = ''] = readme('your-own-plugin');
       const environment = { DATABASE_PORT: postgres.port, PORT: 0 };

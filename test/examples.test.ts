@@ -1,13 +1,14 @@
 /** The examples do what their READMEs say: outside the repository, as processes, in front of a real PostgreSQL. */
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import type { DatabaseError } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { INSTALL } from '../plugins/claims/install.ts';
 import { certificates } from './support/certificates.ts';
 import type { Certificates } from './support/certificates.ts';
 import { copyExamples, root, start } from './support/example.ts';
@@ -19,7 +20,7 @@ import { issuer, now } from './support/token.ts';
 
 /** Names that the configs have for databases. */
 const DATABASES = ['orders', 'warehouse'];
-const EXAMPLES = ['jwt-roles', 'many-databases', 'your-own-plugin'];
+const EXAMPLES = ['jwt-roles', 'many-databases', 'row-level-security', 'your-own-plugin'];
 const examples = copyExamples();
 const good = issuer({ algorithms: ['ES256'] });
 const stranger = issuer({ algorithms: ['ES256'] });
@@ -268,6 +269,62 @@ describe('your-own-plugin', () => {
     await visit(writer('ada'), (client) => client.query('create temp table mine ()'));
     await visit(writer('migrations'), (client) => client.query('create table made ()'));
     expect(await postgres.sql("select to_regclass('made') as made", database)).toEqual([{ made: 'made' }]);
+  });
+});
+
+describe('row-level-security', () => {
+  const folder = join(examples.folder, 'row-level-security');
+  let gateway: RunningExample;
+  let database: string;
+  const as = (sub: string, tenant: string): Visit => ({
+    port: gateway.ports['default'],
+    database: 'orders',
+    token: good.sign({ sub, tenant, role: 'writer' }),
+  });
+  const tenants = async (how: Visit): Promise<unknown[]> =>
+    visit(how, async (client) => (await client.query('select tenant, made_by from orders')).rows);
+
+  beforeAll(async () => {
+    database = await freshDatabase();
+    writeFileSync(join(folder, 'claims.key'), 'a secret that both sides have, of 32 bytes');
+    const config = readFileSync(join(folder, 'gateway.config.ts'), 'utf8');
+    // The example's database has its own name on the shared server.
+    writeFileSync(
+      join(folder, 'gateway.config.ts'),
+      config.replace('orders: {', `orders: { database: '${database}',`),
+    );
+    const key = readFileSync(join(folder, 'claims.key'), 'utf8');
+    await postgres.sql(INSTALL.replace(/\\getenv[^]*\\endif/, `select postern.add_key('${key}');`), database);
+    await postgres.sql(readFileSync(join(folder, 'policies.sql'), 'utf8'), database);
+    gateway = await start('npx postern start', folder, {
+      ORDERS_PORT: postgres.port,
+      WRITER_PASSWORD: postgres.passwords.writer,
+      PORT: 0,
+    });
+  });
+  afterAll(() => gateway.stop());
+
+  test('who writes a row is filled in, and each tenant sees its own', async () => {
+    await visit(as('ada', 'acme'), (client) =>
+      client.query("insert into orders (customer) values ('Grace')"),
+    );
+    await visit(as('eve', 'evil'), (client) =>
+      client.query("insert into orders (customer) values ('Mallory')"),
+    );
+    expect(await tenants(as('bob', 'acme'))).toEqual([{ tenant: 'acme', made_by: 'ada' }]);
+    expect(await tenants(as('bob', 'evil'))).toEqual([{ tenant: 'evil', made_by: 'eve' }]);
+    expect(await tenants(as('bob', 'other'))).toEqual([]);
+  });
+
+  test('nobody writes rows of another tenant, or in another name', async () => {
+    await visit(as('eve', 'evil'), async (client) => {
+      for (const columns of [
+        "(tenant, customer) values ('acme', 'x')",
+        "(made_by, customer) values ('ada', 'x')",
+      ]) {
+        await expect(client.query(`insert into orders ${columns}`)).rejects.toMatchObject({ code: '42501' });
+      }
+    });
   });
 });
 
