@@ -79,10 +79,20 @@ export interface Revocations {
   revoke(what: RevocationTarget, by?: Pick<Identity, 'issuer' | 'subject'>): Promise<number>;
 }
 
-/** Services by name: lent by one plugin's `setup` to the others. */
+/** Who is an operator, as `admin.operators` of the config says. */
+export interface OperatorCheck {
+  /**
+   * The identity in an operator's token; undefined for anybody else's good token.
+   * @throws GatewayError `invalid_password` for a token that is not good
+   */
+  recognize(token: string): Promise<Identity | undefined>;
+}
+
+/** Services by name: lent by one plugin's `setup` to the others; `operators` is the gateway's own. */
 export interface Services {
   verifier: TokenVerifier;
   revocations: Revocations;
+  operators: OperatorCheck;
 }
 
 /** A name in {@link Facts}. */

@@ -24,6 +24,7 @@ export type {
   FactName,
   Facts,
   Identity,
+  OperatorCheck,
   RevocationTarget,
   Revocations,
   RuleName,
@@ -45,9 +46,9 @@ export type {
   Plugin,
   PluginEntry,
   PluginList,
-  RouteOptions,
   Scope,
 } from './plugin.ts';
+export type { RouteMethod, RouteOperation, RouteOptions } from './route.ts';
 export type {
   Backend,
   Client,

@@ -1,6 +1,7 @@
 /** The plugin contract: plain objects with up to four hooks, made by factories that fail at boot. */
 import type { EventName, Events } from './events.ts';
 import type { FactName, Facts, Identity, RuleName, ServiceName, Services } from './facts.ts';
+import type { RouteOptions } from './route.ts';
 import type {
   CloseReason,
   Disposer,
@@ -82,12 +83,6 @@ export interface Plugin<
   ): MaybePromise<Statement | void>;
   /** Exactly once per session that reached `onStartup`, after its other hooks settled. Errors are logged. */
   onClose?(session: Session, reason: CloseReason): MaybePromise<void>;
-}
-
-/** How a route is mounted. */
-export interface RouteOptions {
-  /** Answer without an operator's token. Default false. */
-  readonly public?: boolean;
 }
 
 /** The gateway as a plugin's `setup` sees it. */

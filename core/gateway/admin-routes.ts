@@ -4,8 +4,9 @@ import { asGatewayError } from '../client/refuse.ts';
 import { ConfigError, GatewayError } from '../errors.ts';
 import type { Identity } from '../facts.ts';
 import type { PinoLogger } from './log.ts';
+import { openApiDocument } from './openapi.ts';
 import type { Operators } from './operators.ts';
-import type { RouteOptions } from '../plugin.ts';
+import type { RouteOptions } from '../route.ts';
 import type { MaybePromise } from '../session.ts';
 
 /** One readiness check: a name, and the sentence that says why not. */
@@ -26,16 +27,49 @@ export interface AdminRoutesOptions {
 /** Answers a request; `caller` is the operator who sent it, absent on public routes. */
 export type RouteHandler = (request: Request, caller?: Identity) => MaybePromise<Response>;
 
-/** `/livez`, `/readyz` and the routes of one config's plugins. */
+const text = (description: string): { readonly description: string; readonly content: object } => ({
+  description,
+  content: { 'text/plain': { schema: { type: 'string' } } },
+});
+
+/** What the gateway answers to whoever asks, without plugins. */
+const OWN: Readonly<Record<string, RouteOptions>> = {
+  '/livez': {
+    public: true,
+    openapi: { get: { summary: 'Whether the process lives', responses: { 200: text('It does.') } } },
+  },
+  '/readyz': {
+    public: true,
+    openapi: {
+      get: {
+        summary: 'Whether logins are welcome',
+        parameters: [{ name: 'verbose', in: 'query', schema: { type: 'string' }, allowEmptyValue: true }],
+        responses: { 200: text('They are.'), 503: text('They are not: why, one check per line.') },
+      },
+    },
+  },
+  '/openapi.json': {
+    public: true,
+    openapi: {
+      get: {
+        summary: 'This document',
+        responses: { 200: { description: 'OpenAPI 3.1', content: { 'application/json': { schema: true } } } },
+      },
+    },
+  },
+};
+
+/** `/livez`, `/readyz`, `/openapi.json` and the routes of one config's plugins. */
 export class AdminRoutes {
   readonly #options: AdminRoutesOptions;
   readonly #app = new Hono();
-  readonly #paths = new Set(['/livez', '/readyz']);
+  readonly #routes = new Map(Object.entries(OWN));
 
   constructor(options: AdminRoutesOptions) {
     this.#options = options;
     this.#app.get('/livez', (context) => context.text('ok\n'));
     this.#app.get('/readyz', (context) => this.#readyz(context.req.query('verbose') !== undefined));
+    this.#app.get('/openapi.json', () => Response.json(openApiDocument(this.#routes)));
     this.#app.notFound(() => Response.json({ error: 'there is nothing at this path' }, { status: 404 }));
     this.#app.onError((error) => {
       const refusal = asGatewayError(error, options.log);
@@ -45,13 +79,18 @@ export class AdminRoutes {
 
   /** Mounts a handler, before the first request. @throws ConfigError for a path that is taken */
   mount(path: string, handler: RouteHandler, how: RouteOptions = {}): void {
-    if (this.#paths.has(path)) throw new ConfigError(`the path ${path} is mounted twice on admin`);
-    this.#paths.add(path);
+    if (this.#routes.has(path)) throw new ConfigError(`the path ${path} is mounted twice on admin`);
+    this.#routes.set(path, how);
     this.#app.all(path, async ({ req: { raw } }) => {
-      if (how.public === true) return handler(raw);
-      const caller = await this.#caller(raw);
-      return caller instanceof Response ? caller : handler(raw, caller);
+      const caller = how.public === true ? undefined : await this.#caller(raw);
+      if (caller instanceof Response) return caller;
+      return wrongMethod(raw, how) ?? handler(raw, caller);
     });
+  }
+
+  /** What is mounted, the gateway's own paths included. */
+  get routes(): ReadonlyMap<string, RouteOptions> {
+    return this.#routes;
   }
 
   async answer(request: Request): Promise<Response> {
@@ -77,6 +116,16 @@ export class AdminRoutes {
       return refused(401, 'the token is not good');
     }
   }
+}
+
+/** The answer to a method that the route does not speak of. */
+function wrongMethod({ method }: Request, { openapi }: RouteOptions): Response | undefined {
+  const known = Object.keys(openapi ?? {}).flatMap((name) =>
+    name === 'get' ? ['GET', 'HEAD'] : [name.toUpperCase()],
+  );
+  if (!openapi || known.includes(method)) return undefined;
+  const headers = { allow: known.join(', ') };
+  return Response.json({ error: `${method} is not for this path` }, { status: 405, headers });
 }
 
 function refused(status: 401 | 403, error: string): Response {

@@ -56,7 +56,14 @@ export class Generation implements House {
       log,
       checks: () => [...checks(), ...this.#plugins.checks()],
     });
-    for (const [path, handler] of operationRoutes(shared)) this.#routes.mount(path, handler);
+    const { overview, operations } = shared;
+    const operated = {
+      overview,
+      operations,
+      plugins: config.plugins,
+      checks: () => this.#plugins.checks(),
+    };
+    for (const [path, handler, how] of operationRoutes(operated)) this.#routes.mount(path, handler, how);
     const { signal } = this.#over;
     this.#plugins = new PluginSetup({
       house: this,

@@ -4,14 +4,24 @@ import { milliseconds } from '../durations.ts';
 import { ConfigError, GatewayError } from '../errors.ts';
 import type { Condition } from '../errors.ts';
 import type { Identity } from '../facts.ts';
-import type { RouteHandler } from './admin-routes.ts';
+import type { AnyPlugin } from '../plugin.ts';
+import type { RouteOptions } from '../route.ts';
+import type { Check, RouteHandler } from './admin-routes.ts';
+import { OPERATION_DOCS } from './operation-docs.ts';
+import type { OperationPath } from './operation-docs.ts';
 import type { Operations, Operator } from './operations.ts';
 import type { EntryView, Overview } from './overview.ts';
+import { pluginView } from './plugin-view.ts';
+import { poolViews } from './pool-view.ts';
 
 /** What the routes work on. */
 export interface OperationRoutesParts {
   readonly operations: Operations;
   readonly overview: Overview;
+  /** In the order of the config. */
+  readonly plugins: readonly AnyPlugin[];
+  /** What plugins say about being ready. */
+  readonly checks: () => readonly Check[];
 }
 
 /** One request that has found its route. */
@@ -59,12 +69,9 @@ const DATABASES: Readonly<Record<string, Route>> = {
 const DATABASE: Readonly<Record<string, Route>> = {
   GET: then(async ({ operations, name }) => void (await operations.entry(name))),
 };
-const VERBS: Readonly<Record<string, Route>> = {
-  pause,
-  resume: then(({ operations, operator, name }) => operations.resume(operator, name)),
-  reconnect: then(({ operations, operator, name }) => operations.reconnect(operator, name)),
-  kill: then(({ operations, operator, name }) => operations.kill(operator, name)),
-};
+const RESUME = then(({ operations, operator, name }) => operations.resume(operator, name));
+const RECONNECT = then(({ operations, operator, name }) => operations.reconnect(operator, name));
+const KILL = then(({ operations, operator, name }) => operations.kill(operator, name));
 const SESSIONS: Readonly<Record<string, Route>> = {
   GET: ({ overview }) => Response.json({ sessions: overview.usages.map(sessionOf) }),
 };
@@ -74,6 +81,15 @@ const SESSION: Readonly<Record<string, Route>> = {
     return new Response(null, { status: 204 });
   },
 };
+const POOLS: Readonly<Record<string, Route>> = {
+  GET: ({ overview }) => Response.json({ pools: poolViews(overview) }),
+};
+const PLUGINS: Readonly<Record<string, Route>> = {
+  GET({ plugins, checks }) {
+    const all = checks();
+    return Response.json({ plugins: plugins.map((plugin) => pluginView(plugin, all)) });
+  },
+};
 const RELOAD: Readonly<Record<string, Route>> = {
   async POST({ operations, operator }) {
     await operations.reload(operator);
@@ -81,22 +97,29 @@ const RELOAD: Readonly<Record<string, Route>> = {
   },
 };
 
-/** Each path with what it answers by method. */
-export function operationRoutes(parts: OperationRoutesParts): readonly (readonly [string, RouteHandler])[] {
-  const verbs = Object.entries(VERBS).map(
-    ([verb, route]) => [`/v1/databases/:name/${verb}`, { POST: route }] as const,
-  );
-  const routes = [
-    ['/v1/databases', DATABASES],
-    ['/v1/databases/:name', DATABASE],
-    ...verbs,
-    ['/v1/sessions', SESSIONS],
-    ['/v1/sessions/:id', SESSION],
-    ['/v1/reload', RELOAD],
-  ] as const;
-  return routes.map(([path, methods]) => [
+const ROUTES: Readonly<Record<OperationPath, Readonly<Record<string, Route>>>> = {
+  '/v1/databases': DATABASES,
+  '/v1/databases/:name': DATABASE,
+  '/v1/databases/:name/pause': { POST: pause },
+  '/v1/databases/:name/resume': { POST: RESUME },
+  '/v1/databases/:name/reconnect': { POST: RECONNECT },
+  '/v1/databases/:name/kill': { POST: KILL },
+  '/v1/sessions': SESSIONS,
+  '/v1/sessions/:id': SESSION,
+  '/v1/pools': POOLS,
+  '/v1/plugins': PLUGINS,
+  '/v1/reload': RELOAD,
+};
+
+/** A path with its handler, and how it is mounted. */
+export type OperationRoute = readonly [path: string, handler: RouteHandler, how: RouteOptions];
+
+/** Each path with what answers there. */
+export function operationRoutes(parts: OperationRoutesParts): readonly OperationRoute[] {
+  return Object.entries(ROUTES).map(([path, methods]) => [
     path,
     (request, caller) => answer(parts, methods, request, caller),
+    { openapi: OPERATION_DOCS[path as OperationPath] },
   ]);
 }
 
@@ -106,12 +129,8 @@ async function answer(
   request: Request,
   caller: Identity | undefined,
 ): Promise<Response> {
-  const route = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined;
-  if (!route) {
-    const headers = { allow: Object.keys(methods).join(', ') };
-    return Response.json({ error: `${request.method} is not for this path` }, { status: 405, headers });
-  }
-  if (!caller) throw new Error('an operation without an operator');
+  const route = methods[request.method === 'HEAD' ? 'GET' : request.method];
+  if (!route || !caller) throw new Error('an operation that is none, or without an operator');
   const url = new URL(request.url);
   try {
     const name = decodeURIComponent(url.pathname.split('/')[3] ?? '');

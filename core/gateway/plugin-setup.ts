@@ -23,12 +23,13 @@ export interface PluginSetupOptions {
 /** The plugins of one config between their setup and their end. */
 export class PluginSetup {
   readonly #options: PluginSetupOptions;
-  readonly #services: Partial<Services> = {};
+  readonly #services: Partial<Services>;
   readonly #ready: { readonly name: string; readonly check: Parameters<GatewayHandle['ready']>[0] }[] = [];
   readonly #disposers: { readonly plugin: string; readonly dispose: Disposer }[] = [];
 
   constructor(options: PluginSetupOptions) {
     this.#options = options;
+    this.#services = { operators: options.house.operators };
   }
 
   get verifier(): TokenVerifier | undefined {

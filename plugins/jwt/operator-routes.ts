@@ -2,6 +2,7 @@
 import { GatewayError } from '../../core/index.ts';
 import type { GatewayHandle, Identity } from '../../core/index.ts';
 import type { KeyStore } from './key-store.ts';
+import { PURGE, REVOCATIONS } from './operator-docs.ts';
 import { ListFull } from './revocation-list.ts';
 import type { Revoker } from './revoker.ts';
 
@@ -39,14 +40,11 @@ const named = (caller: Identity | undefined): object => ({
 
 type Handler = (request: Request, caller?: Identity) => Promise<Response>;
 
-/** Refusals become answers; methods that are not there 405. */
+/** Refusals become answers. Other methods than those of the document do not come here. */
 function methods(handlers: Readonly<Record<string, Handler>>): Handler {
   return async (request, caller) => {
-    const handler = Object.hasOwn(handlers, request.method) ? handlers[request.method] : undefined;
-    if (!handler) {
-      const headers = { allow: Object.keys(handlers).join(', ') };
-      return new Response('no such method\n', { status: 405, headers });
-    }
+    const handler = handlers[request.method === 'HEAD' ? 'GET' : request.method];
+    if (!handler) throw new Error('a method without a handler');
     try {
       return await handler(request, caller);
     } catch (error) {
@@ -107,6 +105,6 @@ function purge({ gateway, storesOf }: OperatorRoutesOptions): Handler {
 
 /** Mounts `/v1/revocations` and `/v1/keys/purge`, for operators only. */
 export function mountOperatorRoutes(options: OperatorRoutesOptions): void {
-  options.gateway.route('/v1/revocations', revocations(options));
-  options.gateway.route('/v1/keys/purge', purge(options));
+  options.gateway.route('/v1/revocations', revocations(options), { openapi: REVOCATIONS });
+  options.gateway.route('/v1/keys/purge', purge(options), { openapi: PURGE });
 }

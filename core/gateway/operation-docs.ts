@@ -1,0 +1,153 @@
+/** What the OpenAPI document says of the operators' routes. */
+import type { RouteMethod, RouteOperation } from '../route.ts';
+
+/** Properties by name, in JSON Schema; all of them are there unless the type is a list with null. */
+type Properties = Readonly<Record<string, object>>;
+
+const text = { type: 'string' } as const;
+const flag = { type: 'boolean' } as const;
+const count = { type: 'integer', minimum: 0 } as const;
+const time = { type: 'string', format: 'date-time' } as const;
+const texts = { type: 'array', items: text } as const;
+const object = (properties: Properties, required = Object.keys(properties)): object => ({
+  type: 'object',
+  properties,
+  required,
+});
+const listOf = (name: string, items: object): object => object({ [name]: { type: 'array', items } });
+const json = (description: string, schema: object): { description: string; content: object } => ({
+  description,
+  content: { 'application/json': { schema } },
+});
+const none = (description: string): { description: string } => ({ description });
+
+const database = object(
+  {
+    name: text,
+    configured: { ...flag, description: 'The config in force has it.' },
+    paused: flag,
+    mode: { enum: ['session', 'transaction'] },
+    size: { ...count, description: 'Most server connections.' },
+    connections: { ...count, description: 'Server connections in any state.' },
+    sessions: count,
+    waiting: { ...count, description: 'Sessions that wait for a server connection.' },
+  },
+  ['name', 'configured', 'paused', 'connections', 'sessions', 'waiting'],
+);
+
+const session = object(
+  {
+    id: text,
+    database: text,
+    role: text,
+    state: { ...text, description: 'As in pg_stat_activity, or `waiting` for a server connection.' },
+    since: time,
+    startedAt: time,
+    address: text,
+    listener: text,
+    issuer: text,
+    subject: text,
+    serverPid: count,
+  },
+  ['id', 'database', 'role', 'state', 'since', 'startedAt', 'address', 'listener'],
+);
+
+const pool = object({
+  database: text,
+  role: text,
+  sessions: count,
+  waiting: { ...count, description: 'Sessions that wait for a server connection.' },
+  longestWaitMs: count,
+  servers: object({ opening: count, idle: count, resetting: count, lent: count, closing: count }),
+});
+
+const plugin = object(
+  {
+    name: text,
+    provides: texts,
+    needs: texts,
+    enforces: { ...texts, description: 'Rules of tokens that it keeps.' },
+    hooks: texts,
+    scope: object({ listeners: texts, databases: texts }, []),
+    problems: { ...texts, description: 'Why it is not ready; empty: it is.' },
+  },
+  ['name', 'provides', 'needs', 'enforces', 'hooks', 'problems'],
+);
+
+const noDatabase = none('There is no such database.');
+const verb = (summary: string): Docs => ({
+  post: { summary, responses: { 200: json('The database as it is then.', database), 404: noDatabase } },
+});
+type Docs = Readonly<Partial<Record<RouteMethod, RouteOperation>>>;
+
+const wait = {
+  name: 'wait',
+  in: 'query',
+  schema: { ...text, default: '30s' },
+  description: 'How long to wait until no server connection is left.',
+};
+
+/** Operations by path. */
+export const OPERATION_DOCS = {
+  '/v1/databases': {
+    get: {
+      summary: 'Every database',
+      responses: { 200: json('By entry of the config.', listOf('databases', database)) },
+    },
+  },
+  '/v1/databases/:name': {
+    get: { summary: 'One database', responses: { 200: json('As it is.', database), 404: noDatabase } },
+  },
+  '/v1/databases/:name/pause': {
+    post: {
+      summary: 'Lends no server connection until a resume',
+      parameters: [wait],
+      responses: {
+        200: json('No server connection is left.', database),
+        202: json('Paused, and some are still in use.', database),
+        404: noDatabase,
+        409: none('It was resumed meanwhile.'),
+      },
+    },
+  },
+  '/v1/databases/:name/resume': verb('Takes a pause or a kill back'),
+  '/v1/databases/:name/reconnect': verb('Has every server connection replaced once it is free'),
+  '/v1/databases/:name/kill': verb('Pauses, and ends all sessions'),
+  '/v1/sessions': {
+    get: {
+      summary: 'Every session that has found its database',
+      responses: { 200: json('The longest open first.', listOf('sessions', session)) },
+    },
+  },
+  '/v1/sessions/:id': {
+    delete: {
+      summary: 'Ends a session',
+      responses: { 204: none('It is told to end.'), 404: none('There is none with this id.') },
+    },
+  },
+  '/v1/pools': {
+    get: {
+      summary: 'Server connections and sessions by database and role',
+      responses: { 200: json('Of those that somebody uses.', listOf('pools', pool)) },
+    },
+  },
+  '/v1/plugins': {
+    get: {
+      summary: 'The plugins in force',
+      responses: { 200: json('In the order of the config.', listOf('plugins', plugin)) },
+    },
+  },
+  '/v1/reload': {
+    post: {
+      summary: 'Loads the config anew',
+      responses: {
+        200: json('It is in force.', object({ reloaded: flag })),
+        422: none('It was not loaded; the one before stays.'),
+        501: none('There is nothing to load it from.'),
+      },
+    },
+  },
+} as const satisfies Readonly<Record<string, Docs>>;
+
+/** Paths of the operators' routes. */
+export type OperationPath = keyof typeof OPERATION_DOCS;
