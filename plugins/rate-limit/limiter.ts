@@ -46,7 +46,7 @@ export class Limiter {
     const { bucket, blockMs } = this.policy;
     const close = (answer: Answer): void => {
       if (answer.kind === 'no' && blockMs > answer.ms)
-        this.charge(key, Math.ceil((blockMs - answer.ms) / bucket.intervalMs));
+        this.charge(key, Math.round((blockMs - answer.ms) / bucket.intervalMs));
     };
     const look = (answer: Answer): MaybePromise<void> => {
       if (answer.kind === 'no' || blockMs === 0) return;
