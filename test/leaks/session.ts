@@ -152,7 +152,7 @@ export class Session {
 
   #judgeEnd({ ended, lost, errors, trail }: Answer): void {
     if (lost) this.violation('answers', `no answer in time, so far ${trail}`);
-    if (ended && !this.entry.rough && !this.run.findings.total) {
+    if (ended && !this.entry.rough) {
       const why = errors.map((error) => `${error['C']} ${error['M']}`).join();
       this.violation('sessions', `ended after ${trail}: ${why}`);
     }
