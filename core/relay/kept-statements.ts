@@ -2,8 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { encodeClose } from '../wire/to-server.ts';
 import { Kind, Op } from './entries.ts';
-import type { Note } from './entries.ts';
 import type { Ledger } from './ledger.ts';
+import { OwedChanges } from './owed-changes.ts';
+import type { Change } from './owed-changes.ts';
 import type { Lender, Seat } from './seat.ts';
 import { isAlone } from './statement-key.ts';
 
@@ -16,7 +17,7 @@ const TRIAL = 'trial';
 export interface Addition {
   readonly own: string;
   readonly before: Buffer;
-  readonly note: Required<Pick<Note, 'closed' | 'dropped'>>;
+  readonly note: Change;
 }
 
 /** A name of ours. Random: a client that could guess it could prepare another statement under it by SQL. */
@@ -27,14 +28,15 @@ export class KeptStatements {
   readonly #seat: Seat;
   readonly #ledger: Ledger;
   readonly #known: Lender['known'];
-  /** Statements whose ParseComplete is still owed, with the batch they belong to: they may yet fail. */
-  readonly #pending = new Map<string, number>();
+  /** Keys of statements whose ParseComplete is still owed: they may yet fail. */
+  readonly owed: OwedChanges;
 
   /** `known` is told what has been prepared without an error. */
   constructor(seat: Seat, ledger: Ledger, known: Lender['known']) {
     this.#seat = seat;
     this.#ledger = ledger;
     this.#known = known;
+    this.owed = new OwedChanges(ledger);
   }
 
   /** The name under which it is prepared, or will be when the server gets there. */
@@ -47,32 +49,19 @@ export class KeptStatements {
     return own;
   }
 
-  /** Some answer to a Parse is owed. */
-  get unsure(): boolean {
-    return this.#pending.size > 0;
-  }
-
-  /** True while it may yet turn out that an earlier batch has not prepared it. */
-  isUnsure(key: string): boolean {
-    return (this.#pending.get(key) ?? Infinity) < this.#ledger.batch.syncs;
-  }
-
   /** Gives it a name, under which it has to be prepared now. It must not be kept yet. */
   add(key: string): Addition {
     const { prepared } = this;
     const before = this.#room(prepared);
     const own = newName();
     prepared.set(key, own);
-    this.#pending.set(key, this.#ledger.batch.syncs);
     const closed = (): void => {
-      this.#pending.delete(key);
       if (!isAlone(key)) this.#known.add(key);
     };
     const dropped = (): void => {
-      this.#pending.delete(key);
       if (prepared.get(key) === own) prepared.delete(key);
     };
-    return { own, before, note: { closed, dropped } };
+    return { own, before, note: this.owed.add(key, closed, dropped) };
   }
 
   /** A name that is free when the server gets there: `before` makes it so. What is tried under it is in nobody's way. */

@@ -16,7 +16,6 @@ export const Status = { idle: 0x49, transaction: 0x54, failed: 0x45 } as const;
 
 /** Operations that end in ReadyForQuery: it comes without another word of the client. */
 const ENDS_READY = (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.sync);
-
 /** Operations that may set parameters, end or break a transaction, or begin a COPY. */
 const CHANGES = ENDS_READY | (1 << Op.execute);
 
@@ -96,7 +95,11 @@ export class Ledger {
   }
   /** Something under way may change run-time parameters, the transaction's state, or begin a COPY. */
   get changing(): boolean {
-    return this.#unsynced || this.#entries.has(CHANGES);
+    return this.#entries.has(CHANGES);
+  }
+  /** Nothing can have changed run-time parameters since ReadyForQuery told of them. */
+  get settingsKnown(): boolean {
+    return !this.#unsynced && !this.changing;
   }
   /** The next answer is ours to give, at the latest in front of the server's next word: call {@link takeLocal}. */
   get localReady(): boolean {
@@ -144,8 +147,8 @@ export class Ledger {
     const kind = kindOf(entry);
     const answer = answerTo(opOf(entry), type);
     // What we had the server refuse cannot succeed.
-    if (answer === Answer.none || (kind === Kind.mask && type !== Backend.readyForQuery))
-      return Verdict.broken;
+    const succeeds = kind === Kind.mask && type !== Backend.readyForQuery;
+    if (answer === Answer.none || succeeds) return Verdict.broken;
     if (type === Backend.copyInResponse) this.#copyIn = true;
     else if (type === Backend.commandComplete && this.#copyIn) this.#copySucceeded();
     else if (type === Backend.readyForQuery) this.#status = status;
@@ -227,11 +230,11 @@ export class Ledger {
     this.#entries.shift()?.dropped?.();
     let certain = false;
     while (this.#entries.length > 0) {
-      const op = opOf(this.#entries.head);
-      this.#answerLost ||= this.localReady;
-      const note = this.#entries.shift();
+      const { head } = this.#entries;
+      const op = opOf(head);
+      this.#answerLost ||= kindOf(head) === Kind.local || kindOf(head) === Kind.swallow;
+      lose(this.#entries.shift());
       certain ||= op !== Op.sync;
-      lose(note);
       if (certain) this.#uncertain.sent(op);
     }
   }

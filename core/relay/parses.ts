@@ -12,10 +12,12 @@ import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
 import { isCutOff, nameIn, parseParts, renamedLongParse, renamedParse } from './named-messages.ts';
 import type { ParseParts } from './named-messages.ts';
+import type { Change, OwedChanges } from './owed-changes.ts';
 import type { Lender, Seat } from './seat.ts';
 import { FOREIGN } from './session-statements.ts';
 import type { SessionStatements } from './session-statements.ts';
 import { mayDiscard, statementOf, unlike } from './statement-key.ts';
+import type { Statement } from './statement-key.ts';
 import { pinningWord } from './telling-words.ts';
 import type { UnnamedStatement } from './unnamed-statement.ts';
 
@@ -36,6 +38,8 @@ export interface ParsesParts {
   readonly names: SessionStatements;
   readonly kept: KeptStatements;
   readonly unnamed: UnnamedStatement;
+  /** By the client's names, the empty one included. */
+  readonly owed: OwedChanges;
 }
 
 /** One per session. */
@@ -60,6 +64,14 @@ export class Parses {
     if (why !== undefined) this.#host.pin(why);
   }
 
+  /** True for a whole Parse of what the connection has prepared already. */
+  isKept(frame: Buffer): boolean {
+    const parts = isCutOff(frame) ? undefined : parseParts(frame);
+    const { seat, lender } = this.#host;
+    const parameters = seat.server?.parameters ?? lender.parameters;
+    return parts !== undefined && this.#parts.kept.prepared.has(statementOf(parts.body, parameters).key);
+  }
+
   /** What to do with a Parse. @throws GatewayError `program_limit_exceeded` */
   plan(frame: Buffer): Plan {
     if (isCutOff(frame)) return this.#parseLong(frame);
@@ -76,20 +88,28 @@ export class Parses {
     const { seat, ledger, lender } = this.#host;
     const { server } = seat;
     const read = statementOf(Buffer.from(body), server?.parameters ?? lender.parameters);
-    const statement = read.settings !== '' && ledger.changing ? unlike(read) : read;
+    const statement = read.settings !== '' && !ledger.settingsKnown ? unlike(read) : read;
     this.#parts.names.add(name, statement);
-    const dropped = (): void => this.#parts.names.remove(name, statement);
-    const local = { kind: 'local', note: { answer: () => PARSE_COMPLETE, dropped } } as const;
+    const change = this.#named(name, statement);
+    const local = { kind: 'local', note: { answer: () => PARSE_COMPLETE, ...change } } as const;
     if (!server) return local;
     if (ledger.spoilt) return lost();
     const isKept = this.#parts.kept.find(statement.key) !== undefined;
     const certain =
-      ledger.status !== Status.failed && !ledger.changing && !this.#parts.kept.isUnsure(statement.key);
+      ledger.status !== Status.failed && !ledger.changing && !this.#parts.kept.owed.has(statement.key);
     if (isKept && certain) return local;
-    if (isKept) return this.#try(body, { dropped });
+    if (isKept) return this.#try(body, change);
     const { own, before, note } = this.#parts.kept.add(statement.key);
     const bytes = Buffer.concat([before, renamedParse(own, body)]);
-    return { kind: 'send', bytes, note: joined(note, { dropped }) };
+    return { kind: 'send', bytes, note: joined(note, change) };
+  }
+
+  #named(name: string, statement: Statement): Change {
+    return this.#parts.owed.add(
+      name,
+      () => {},
+      () => this.#parts.names.remove(name, statement),
+    );
   }
 
   /** The server says whether this can be prepared now; what it says of it is all that is wanted. */
@@ -126,7 +146,7 @@ export class Parses {
       return { kind: 'send', bytes: frame, note };
     }
     this.#parts.names.add(name, FOREIGN);
-    return { kind: 'send', bytes: frame, note: { dropped: () => this.#parts.names.remove(name, FOREIGN) } };
+    return { kind: 'send', bytes: frame, note: this.#named(name, FOREIGN) };
   }
 
   #parseUnnamed(frame: Buffer, body: Buffer): Plan {
@@ -136,7 +156,9 @@ export class Parses {
       const discards = mayDiscard(body.toString('latin1'));
       const note = this.#parts.unnamed.prepare({ frame: Buffer.from(parse), discards }, seat.turn);
       // Where nobody can tell what will be answered, it is taken for prepared: else it is prepared again.
-      return ledger.spoilt ? undefined : note;
+      if (!ledger.spoilt) return note;
+      note.closed?.();
+      return undefined;
     };
     return planOfUnnamed(frame, types, noted, this.places);
   }

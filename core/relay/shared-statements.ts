@@ -13,6 +13,7 @@ import { Kind, Op, joined } from './entries.ts';
 import type { Note } from './entries.ts';
 import { KeptStatements, newName } from './kept-statements.ts';
 import { isCutOff, nameIn, parseParts, renamedBind, renamedParse, statementIn } from './named-messages.ts';
+import { OwedChanges } from './owed-changes.ts';
 import { Parses, lost } from './parses.ts';
 import type { SharedStatementsHost } from './parses.ts';
 import { FOREIGN, SessionStatements } from './session-statements.ts';
@@ -30,7 +31,9 @@ export class SharedStatements {
   readonly #host: SharedStatementsHost;
   readonly #names = new SessionStatements();
   readonly #kept: KeptStatements;
-  readonly #unnamed = new UnnamedStatement();
+  /** By the client's names. */
+  readonly #owed: OwedChanges;
+  readonly #unnamed: UnnamedStatement;
   readonly #parses: Parses;
   /** Something under way may drop every prepared statement. */
   #discards = false;
@@ -38,7 +41,14 @@ export class SharedStatements {
   constructor(host: SharedStatementsHost) {
     this.#host = host;
     this.#kept = new KeptStatements(host.seat, host.ledger, host.lender.known);
-    this.#parses = new Parses(host, { names: this.#names, kept: this.#kept, unnamed: this.#unnamed });
+    this.#owed = new OwedChanges(host.ledger);
+    this.#unnamed = new UnnamedStatement(this.#owed);
+    this.#parses = new Parses(host, {
+      names: this.#names,
+      kept: this.#kept,
+      unnamed: this.#unnamed,
+      owed: this.#owed,
+    });
   }
 
   /** DEALLOCATE ALL or DISCARD ALL: all named statements are gone, the client's and the connection's. */
@@ -67,15 +77,26 @@ export class SharedStatements {
     const { ledger } = this.#host;
     if (ledger.answered) this.#discards = false;
     else if (type === Frontend.query) return this.#names.has(deallocated(frame, HEADER_BYTES) ?? '');
-    if (ledger.answered || (!this.#discards && !this.#kept.unsure) || ledger.skipping || ledger.stuck)
-      return false;
-    const named = type === Frontend.parse || type === Frontend.bind;
-    const name = named ? nameIn(frame, type === Frontend.bind) : statementIn(frame);
+    const { changing } = ledger;
+    const sure = !changing && !this.#discards && this.#kept.owed.none && this.#owed.none;
+    if (ledger.answered || sure || ledger.skipping || ledger.stuck) return false;
+    const name = nameFor(type, frame);
     if (name === undefined || this.#discards) return name !== undefined;
-    const statement = this.#names.get(name);
-    return (
-      statement !== undefined && [statement.key, statement.alone].some((key) => this.#kept.isUnsure(key))
-    );
+    if (changing && this.#addsOurs(type, name, frame)) return true;
+    // Whatever it was before, an unnamed Parse or Close makes it another.
+    if (name === '' && (type === Frontend.parse || type === Frontend.close)) return false;
+    const { key, alone } = this.#names.get(name) ?? FOREIGN;
+    return this.#owed.has(name) || this.#kept.owed.has(key) || this.#kept.owed.has(alone);
+  }
+
+  /** What we put in front of a message, or answer in its place, would be lost in a COPY that fails. */
+  #addsOurs(type: number, name: string, frame: Buffer): boolean {
+    const { prepared } = this.#kept;
+    if (type === Frontend.close) return false;
+    if (type === Frontend.parse) return name !== '' && (this.#names.has(name) || this.#parses.isKept(frame));
+    if (name === '') return this.#unnamed.parse !== undefined && this.#unnamed.turn !== this.#host.seat.turn;
+    const statement = this.#names.get(name) ?? FOREIGN;
+    return statement !== FOREIGN && !prepared.has(statement.key) && !prepared.has(statement.alone);
   }
 
   /** What to do with a Query, Parse, Bind, Describe or Close. @throws GatewayError `program_limit_exceeded` */
@@ -139,7 +160,8 @@ export class SharedStatements {
   #isApart({ settings }: Statement): boolean {
     const { seat, ledger } = this.#host;
     return (
-      settings !== '' && (ledger.changing || settingsOf(seat.server?.parameters ?? new Map()) !== settings)
+      settings !== '' &&
+      (!ledger.settingsKnown || settingsOf(seat.server?.parameters ?? new Map()) !== settings)
     );
   }
 
@@ -160,9 +182,7 @@ export class SharedStatements {
     if (turn === seat.turn) return { kind: 'send', bytes: frame };
     if (!parse.frame) return { kind: 'refuse', error };
     if (ledger.spoilt) return lost();
-    this.#unnamed.turn = seat.turn;
-    const dropped = (): void => void (this.#unnamed.turn = undefined);
-    ledger.sent(Op.parse, Kind.swallow, { showsError: true, dropped });
+    ledger.sent(Op.parse, Kind.swallow, { showsError: true, ...this.#unnamed.again(seat.turn) });
     return { kind: 'send', bytes: Buffer.concat([parse.frame, frame]) };
   }
 
@@ -171,11 +191,21 @@ export class SharedStatements {
     const statement = name === undefined ? undefined : this.#names.get(name);
     if (name === undefined || !statement) return { kind: 'send', bytes: frame };
     this.#names.remove(name);
-    const dropped = (): void => this.#names.restore(name, statement);
-    if (statement === FOREIGN) return { kind: 'send', bytes: frame, note: { dropped } };
+    const change = this.#owed.add(
+      name,
+      () => {},
+      () => this.#names.restore(name, statement),
+    );
+    if (statement === FOREIGN) return { kind: 'send', bytes: frame, note: change };
     if (!this.#host.ledger.changing)
-      return { kind: 'local', note: { answer: () => CLOSE_COMPLETE, dropped } };
+      return { kind: 'local', note: { answer: () => CLOSE_COMPLETE, ...change } };
     // Of no statement at all: the server knows whether it answers, a COPY may be under way.
-    return { kind: 'send', bytes: encodeClose('S', newName()), note: { dropped } };
+    return { kind: 'send', bytes: encodeClose('S', newName()), note: change };
   }
 }
+
+/** The statement that a message is about; undefined for a portal, or where it cannot be read. */
+const nameFor = (type: number, frame: Buffer): string | undefined =>
+  type === Frontend.parse || type === Frontend.bind
+    ? nameIn(frame, type === Frontend.bind)
+    : statementIn(frame);

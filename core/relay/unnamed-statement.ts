@@ -1,6 +1,7 @@
 /** The unnamed prepared statement: it belongs to the session, and follows it from connection to connection. */
 import { Backend } from '../wire/frames.ts';
 import type { Note } from './entries.ts';
+import type { OwedChanges } from './owed-changes.ts';
 
 /** A Parse of it. */
 export interface UnnamedParse {
@@ -22,9 +23,14 @@ const none = (): Version => ({ parse: undefined, before: undefined, discarded: f
 
 /** One per session whose server connections change. */
 export class UnnamedStatement {
+  readonly #owed: OwedChanges;
   #now: Version = none();
   /** The turn in which the newest version was prepared: in any other the connection has another one, or none. */
   turn: number | undefined;
+
+  constructor(owed: OwedChanges) {
+    this.#owed = owed;
+  }
 
   /** Undefined if there is none. */
   get parse(): UnnamedParse | undefined {
@@ -36,21 +42,36 @@ export class UnnamedStatement {
     const now = this.#replace(parse);
     this.turn = turn;
     let refused = false;
-    return {
-      answered: (type) => (refused ||= type === Backend.errorResponse),
-      closed: () => (now.before = undefined),
-      dropped: () => {
+    const note = this.#owed.add(
+      '',
+      () => (now.before = undefined),
+      () => {
         if (refused) now.parse = now.before = undefined;
         else this.#takeBack(now);
       },
-    };
+    );
+    return { ...note, answered: (type) => (refused ||= type === Backend.errorResponse) };
+  }
+
+  /** It is prepared again in `turn`, as it was. */
+  again(turn: number): Note {
+    this.turn = turn;
+    return this.#owed.add(
+      '',
+      () => {},
+      () => (this.turn = undefined),
+    );
   }
 
   /** A Query is sent, which drops it even if it fails, or a Close of it. Undefined if there is nothing to drop. */
   drop(): Note | undefined {
     if (!this.#now.parse) return undefined;
     const now = this.#replace(undefined);
-    return { closed: () => (now.before = undefined), dropped: () => this.#takeBack(now) };
+    return this.#owed.add(
+      '',
+      () => (now.before = undefined),
+      () => this.#takeBack(now),
+    );
   }
 
   /** It is gone: DISCARD ALL, or a refusal of ours where PostgreSQL's would have dropped it. */

@@ -56,8 +56,8 @@ const COPIES = [
   'begin; copy t from stdin; commit; copy t to stdout',
   'copy d from stdin',
 ];
-/** SQL's PREPARE and DEALLOCATE name statements of the connection, which a client's protocol names are not. */
-const NEEDS_ONE_CONNECTION = /^(prepare|deallocate|discard)\b/;
+/** SQL's PREPARE names statements of the connection, which a client's protocol names are not. */
+const NEEDS_ONE_CONNECTION = /^prepare\b/;
 const NAMES = ['', 's1', 's2'];
 /** What the tap of the second and third run refuses; to PostgreSQL each is an error by itself, in the same place. */
 export const REFUSED = 'refuse me';
@@ -70,14 +70,25 @@ export interface Made {
   readonly bytes: Buffer;
 }
 
-/** Makes messages by chance. `refusals` adds what hooks refuse; `shared` leaves out what no shared connection can offer. */
-export function generator(next: () => number, refusals: boolean, shared = false): () => Made {
-  const queries = shared ? QUERIES.filter((sql) => !NEEDS_ONE_CONNECTION.test(sql)) : QUERIES;
+/**
+ * Makes messages by chance. `refusals` adds what hooks refuse; `shared` leaves out what no shared connection can offer,
+ * `more` adds statements, `schema` has tables of a client's own.
+ */
+export function generator(
+  next: () => number,
+  refusals: boolean,
+  shared = false,
+  more: readonly string[] = [],
+  schema = 'public',
+): () => Made {
+  const own = (sql: string): string => sql.replace(/\b[tdv]\b/g, (table) => `${schema}.${table}`);
+  const queries = [...QUERIES.filter((sql) => !shared || !NEEDS_ONE_CONNECTION.test(sql)), ...more].map(own);
+  const copies = COPIES.map(own);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)] as T;
-  const sql = (): string => (next() < 0.2 ? pick(COPIES) : pick(queries));
+  const sql = (): string => (next() < 0.2 ? pick(copies) : pick(queries));
   const parsed = (): string =>
     next() < 0.25
-      ? pick(COPIES.slice(0, 2))
+      ? pick(copies.slice(0, 2))
       : pick(queries.filter((q) => !q.includes(';') || q.startsWith('do')));
   const target = (): Buffer => Buffer.from(next() < 0.5 ? 'S' : 'P');
   const makers: [number, () => Made][] = [
@@ -130,7 +141,7 @@ export function generator(next: () => number, refusals: boolean, shared = false)
   // Whole batches, which chance alone would seldom make: a COPY with its data behind it, Syncs before its end included.
   const batch = (): Made => {
     const parts = [
-      text('P', '', pick([...COPIES.slice(0, 2), 'insert into t values (1)', 'select 1'])),
+      text('P', '', pick([...copies.slice(0, 2), own('insert into t values (1)'), 'select 1'])),
       BIND,
       EXECUTE,
     ];

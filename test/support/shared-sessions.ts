@@ -1,5 +1,6 @@
 /** Sessions in transaction mode that share a few server connections through a real pool, each with its relay. */
 import { lenderFor } from '../../core/connection/lending.ts';
+import type { Lender } from '../../core/relay/seat.ts';
 import type { RelayOptions } from '../../core/relay/relay-options.ts';
 import { parseDatabase, parseRole } from '../../core/names.ts';
 import type { Startup, Upstream } from '../../core/session.ts';
@@ -17,10 +18,15 @@ export interface Arrival {
   readonly options?: Partial<RelayOptions>;
 }
 
+/** A session, and whether it has a server connection now. */
+export interface SharedSession extends Relayed {
+  readonly holds: boolean;
+}
+
 /** A pool and the sessions in front of it. */
 export interface SharedSessions {
   readonly pool: Pool;
-  connect(arrival?: Arrival): Promise<Relayed>;
+  connect(arrival?: Arrival): Promise<SharedSession>;
   /** Every client leaves, and then the pool closes. */
   close(): Promise<void>;
 }
@@ -48,7 +54,7 @@ export function sharedSessions(
     schemas: [],
     onCheckout: [],
   };
-  const sessions: Relayed[] = [];
+  const sessions = new Set<Relayed>();
   return {
     pool,
     async connect({ fingerprint = 'same', parameters = {}, options = {} } = {}) {
@@ -56,13 +62,34 @@ export function sharedSessions(
       const { signal } = new AbortController();
       const loan = { pool, database, upstream, startup, fingerprint, holder: {}, signal };
       const first = await pool.acquire(loan);
-      const session = await relayed(first, { lender: lenderFor(loan, first), ...options });
-      sessions.push(session);
-      return session;
+      const lender = lenderFor(loan, first);
+      let held = 1;
+      const watched: Lender = {
+        ...lender,
+        async acquire(waiting) {
+          const server = await lender.acquire(waiting);
+          held += 1;
+          return server;
+        },
+        retake() {
+          const server = lender.retake?.();
+          if (server) held += 1;
+          return server;
+        },
+        release(server, afterwards) {
+          held -= 1;
+          lender.release(server, afterwards);
+        },
+      };
+      const session = await relayed(first, { lender: watched, ...options });
+      sessions.add(session);
+      void session.relay.done.then(() => sessions.delete(session));
+      // Not a copy: what it tells changes.
+      return Object.defineProperty(session, 'holds', { get: () => held > 0 }) as SharedSession;
     },
     async close() {
       for (const session of sessions) session.close();
-      await Promise.all(sessions.map(({ relay }) => relay.done));
+      await Promise.all([...sessions].map(({ relay }) => relay.done));
       await pool.close();
     },
   };

@@ -288,3 +288,13 @@ test('a session cannot keep prepared statements without end', async () => {
   expect(values(client)).toEqual(['1']);
   client.close();
 }, 60_000);
+
+test('an error in an earlier batch of the same write leaves names and the unnamed statement as they were', async () => {
+  const client = await one.connect();
+  await say(client, P('select 1', 's'), P('select 11', 'r'), P('select 2'), S);
+  const failing = [B('none'), P('select 3'), C('s'), P('select 4', 'n'), S];
+  await say(client, ...failing, B(), E(), S, B('s'), E(), S, B('n'), S, P('select 5', 'n'), B('n'), E(), S);
+  expect(codes(client)).toEqual(['26000', '26000']);
+  expect(values(client)).toEqual(['2', '1', '5']);
+  client.close();
+});
