@@ -8,6 +8,7 @@ import type { Reader } from './client/reader.ts';
 import { asGatewayError, describe, reasonOf, refuse, uniform } from './client/refuse.ts';
 import { GatewayError } from './errors.ts';
 import { FactBook } from './hooks/fact-book.ts';
+import { hooksFor } from './hooks/session-hooks.ts';
 import { asksForConsole, logInToConsole, serveConsole } from './connection/console.ts';
 import { handOver } from './connection/hand-over.ts';
 import type { Visit } from './connection/hand-over.ts';
@@ -69,18 +70,20 @@ type StartupGreeting = Extract<Introduction['said'], { kind: 'startup' }>;
 
 /** Makes a session of a startup packet, reduced to what the gateway accepts. @throws GatewayError */
 function admit(said: StartupGreeting, client: Client, reader: Reader, house: House): Visit {
-  const { gatewayOptions, protocolOptions, ...accepted } = acceptParameters(said.parameters);
-  const [unknown] = Object.keys(gatewayOptions);
+  const { gatewayOptions: options, protocolOptions, ...accepted } = acceptParameters(said.parameters);
+  const { user, database, parameters, replication } = accepted;
+  const shared = house.hooks.forScope(client.listener, database);
+  const unknown = Object.keys(options).find((name) => !shared.startupParameters.has(name));
   if (unknown !== undefined) {
     throw new GatewayError('protocol_violation', `unsupported startup parameter: ${shown(unknown)}`);
   }
   const { minor, reply } = negotiateVersion(said.minor, protocolOptions);
   if (reply) reader.channel.write(reply);
   if (house.draining) throw new GatewayError('cannot_connect_now', 'the gateway is shutting down');
-  const { user, database, parameters, replication } = accepted;
-  const hooks = house.hooks.forScope(client.listener, database);
-  const startup = { user, database, parameters };
-  const session = new OpenSession({ client, startup, hooks, facts: new FactBook(), log: house.log });
+  const startup = { user, database, parameters, options };
+  const session = new OpenSession({ client, startup, hooks: shared, facts: new FactBook(), log: house.log });
+  const hooks = hooksFor(session, shared, house.hooks.observerFailed);
+  session.hooks = hooks;
   return { session, reader, hooks, minor, replication };
 }
 
@@ -109,8 +112,8 @@ async function attend(visit: Visit, deadline: Deadline, house: House): Promise<v
   });
   await session.settle();
   house.sessions.delete(session);
-  house.statistics.leave(session);
-  tellClose(session, hooks, reason);
+  const used = house.statistics.leave(session);
+  tellClose(session, hooks, reason, used);
 }
 
 /** Logs in, and gives what comes after that. */

@@ -19,18 +19,40 @@ export interface Ended {
 /** Who gave an order. */
 export type Actor = Pick<Identity, 'issuer' | 'subject'>;
 
+/** A hook that can be timed. */
+export type HookName = 'onStartup' | 'onAuth' | 'onQuery' | 'onClose';
+
+/** What a session that had found its entry has used. */
+export interface SessionCounts {
+  /** ReadyForQuery the client was given: Query messages, and batches of the extended protocol. */
+  readonly queries: number;
+  readonly transactions: number;
+  /** Bytes from the client and to it, inside TLS. */
+  readonly received: number;
+  readonly sent: number;
+  /** In milliseconds: waiting for server connections. */
+  readonly waitMs: number;
+}
+
 /** Observable events by name. Those with a session are told to the plugins in its scope, the others to all. */
 export interface Events {
   /** From StartupMessage to the first ReadyForQuery or the refusal. */
   login: Ended;
   /** The server connection for a session was opened, or failed. */
-  connect: Ended & { readonly host: string };
+  connect: Ended & { readonly host: string; readonly port?: number };
+  /** The session had to wait for a server connection, as none was free at once, and has got it or has given up. */
+  queue: Ended;
+  /** A hook of a plugin has returned, or thrown. Whoever observes it has every call of every hook timed. */
+  hook: Ended & { readonly plugin: string; readonly hook: HookName };
   /** A statement's last answer has been relayed. For a portal, one event per Execute. */
   statement: Ended & {
     readonly id: number;
     readonly kind: Statement['kind'];
     /** The function's object id, for a FunctionCall. */
     readonly function?: number;
+    /** The server that answered. */
+    readonly host?: string;
+    readonly port?: number;
     /** Text as the server got it, at most 64 KiB. */
     readonly sql: string;
     readonly truncated: boolean;
@@ -42,7 +64,7 @@ export interface Events {
   };
   /** A plugin renewed facts of an open session, or was refused. */
   renewal: Ended;
-  close: Ended & { readonly reason: CloseReason };
+  close: Ended & { readonly reason: CloseReason; readonly used?: SessionCounts };
   /** A connection ended before there was a session. */
   refused: { readonly client: Client; readonly why: string };
   /** An operator has given an order, which may take its time. What only looks is not told. */

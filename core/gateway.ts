@@ -128,9 +128,11 @@ export class Gateway {
       const { signal } = new AbortController();
       const changes = await within(RELOAD_MS, signal, tooSlow, (limit) => this.#apply(from, limit));
       this.#failedAt = undefined;
+      Object.assign(this.#shared.reload, { at: Date.now(), failed: false });
       this.#log.info(changes, 'reloaded');
     } catch (error) {
       this.#failedAt = new Date();
+      this.#shared.reload.failed = true;
       this.#log.error({ reason: error instanceof Error ? error.message : 'unknown' }, 'reload failed');
       throw error;
     }

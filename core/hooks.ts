@@ -54,8 +54,12 @@ export interface Hooks {
   renew(session: Session, facts: Readonly<Partial<Facts>>): Promise<void>;
   /** Answers to `SET postern.x`, by their key. */
   readonly inBand: ReadonlyMap<string, (session: Open, value: string) => Promise<void>>;
+  /** Parameters `postern.…` that clients may send in their startup packet. */
+  readonly startupParameters: ReadonlySet<string>;
   /** One function per event that somebody observes; they never throw. */
   readonly observed: Observed;
+  /** As in `SessionObservers`. Default: observers of statements are told of all. */
+  readonly statementsFrom?: string | undefined;
 }
 
 /** A waterfall would take `null` for the new value: only objects and nothing may come back. */
@@ -204,6 +208,7 @@ export function compileHooks(
     close: compileClose(plugins),
     renew: (session, facts) => renewFacts(plugins, session, facts),
     inBand: compileInBand(plugins),
+    startupParameters: new Set(plugins.flatMap(({ startupParameters }) => startupParameters ?? [])),
     observed: compileObservers(plugins, observerFailed),
   };
 }
@@ -211,19 +216,19 @@ export function compileHooks(
 /** The hooks of one plugin list; a reload makes a new one. */
 export class HookSets {
   readonly plugins: readonly AnyPlugin[];
-  readonly #observerFailed: ObserverFailed;
+  readonly observerFailed: ObserverFailed;
   readonly #compiled = new Map<string, Hooks>();
   #observed: Observed | undefined;
 
   /** `observerFailed` hears once of each observer that throws. Default: nobody does. */
   constructor(plugins: readonly AnyPlugin[], observerFailed: ObserverFailed = () => {}) {
     this.plugins = plugins;
-    this.#observerFailed = observerFailed;
+    this.observerFailed = observerFailed;
   }
 
   /** Tells every plugin that observes it, whatever its scope, of something that belongs to no session. */
   tell<E extends EventName>(event: E, detail: Events[E]): void {
-    this.#observed ??= compileObservers(this.plugins, this.#observerFailed);
+    this.#observed ??= compileObservers(this.plugins, this.observerFailed);
     this.#observed[event]?.(detail);
   }
 
@@ -236,7 +241,7 @@ export class HookSets {
     if (known) return known;
     const hooks = compileHooks(
       this.plugins.filter((_, place) => members[place]),
-      this.#observerFailed,
+      this.observerFailed,
     );
     this.#compiled.set(key, hooks);
     return hooks;

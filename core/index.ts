@@ -18,7 +18,7 @@ export { milliseconds, rate } from './durations.ts';
 export type { EventRate } from './durations.ts';
 export { ConfigError, GatewayError, SQLSTATES } from './errors.ts';
 export type { Condition, ErrorDetails } from './errors.ts';
-export type { Actor, Ended, EventName, Events } from './events.ts';
+export type { Actor, Ended, EventName, Events, HookName, SessionCounts } from './events.ts';
 export type {
   AccessWindow,
   FactName,
@@ -47,7 +47,9 @@ export type {
   PluginEntry,
   PluginList,
   Scope,
+  SessionObservers,
 } from './plugin.ts';
+export type { Readings, RoleReading, TotalsReading } from './readings.ts';
 export type { RouteMethod, RouteOperation, RouteOptions } from './route.ts';
 export type {
   Backend,

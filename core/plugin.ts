@@ -1,6 +1,7 @@
 /** The plugin contract: plain objects with up to four hooks, made by factories that fail at boot. */
 import type { EventName, Events } from './events.ts';
 import type { FactName, Facts, Identity, RuleName, ServiceName, Services } from './facts.ts';
+import type { Readings } from './readings.ts';
 import type { RouteOptions } from './route.ts';
 import type {
   CloseReason,
@@ -28,6 +29,15 @@ export type FactChecks = {
 
 /** Observes events; cannot refuse, wait or fail. */
 export type Observers = { readonly [E in EventName]?: (event: Events[E]) => void };
+
+/** Observes one session. */
+export type SessionObservers = Observers & {
+  /**
+   * `statement` is told only from the first statement on whose text contains this one; until then nothing is looked at but
+   * that. Default: of all. Others may have `statement` told of all, and it is then told of all here as well.
+   */
+  readonly statementsFrom?: string;
+};
 
 /**
  * A policy. Hooks run in the order of the config's list; every `onStartup` runs before any `onAuth`.
@@ -62,6 +72,13 @@ export interface Plugin<
     >
   >;
   readonly on?: Observers;
+  /**
+   * What observes this session alone, besides `on`: asked once, before its first hook. What nobody observes costs nothing:
+   * `statement`, `queue` and `hook` are best observed only in the sessions whose turn it is.
+   */
+  observe?(session: Session): SessionObservers | void;
+  /** Parameters that clients may send in the startup packet, directly or in `options`: see `Startup.options`. Others are refused. */
+  readonly startupParameters?: readonly `postern.${string}`[];
   /**
    * Commands of the command line, by their words: `postern sql claims` runs `'sql claims'` with what stands behind it, and
    * ends with the exit code it gives. The config is loaded, and no `setup` has run.
@@ -110,6 +127,8 @@ export interface GatewayHandle {
     handler: (request: Request, caller?: Identity) => MaybePromise<Response>,
     how?: RouteOptions,
   ): void;
+  /** What the gateway has and has done, in plain numbers; the same for all configs. */
+  readings(): Readings;
   /** Adds a readiness check: a sentence says not ready, and why; a note is for `/readyz?verbose`, and the gateway is ready. */
   ready(check: () => string | { readonly note: string } | undefined): void;
   /** Tells all observers of an event in this config, whatever their scope. */

@@ -32,6 +32,8 @@ export interface Startup {
   readonly database: string;
   /** Accepted run-time parameters under their canonical names, those in `options` included. */
   readonly parameters: Readonly<Record<string, string>>;
+  /** Parameters `postern.…`, names in lower case: those that a plugin in the scope of the session declares, no others. */
+  readonly options?: Readonly<Record<string, string>>;
 }
 
 /** The words of `pg_stat_activity.state`, and `starting` before the first ReadyForQuery. */

@@ -14,8 +14,8 @@ export interface KnownNames {
   readonly databases?: readonly string[] | undefined;
 }
 
-const HOOKS = ['setup', 'onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
-const LISTS = ['needs', 'provides', 'enforces', 'maps'] as const;
+const HOOKS = ['setup', 'observe', 'onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
+const LISTS = ['needs', 'provides', 'enforces', 'maps', 'startupParameters'] as const;
 const TABLES = ['checks', 'inBand', 'on', 'commands'] as const;
 const READS = ['kind', 'sql', 'parameters'] as const;
 const KEYS: readonly string[] = ['name', 'reads', 'scope', ...LISTS, ...TABLES, ...HOOKS];

@@ -12,6 +12,7 @@ import type { RelayOptions } from '../relay/relay-options.ts';
 import { tellLogin } from './session-log.ts';
 import type { CloseReason } from '../session.ts';
 import type { Statement } from '../statement.ts';
+import { addressOf } from '../upstream/connection.ts';
 import type { Usage } from './usage.ts';
 import { AUTHENTICATION_OK, backendKeyData, parameterStatus, readyForQuery } from '../wire/to-client.ts';
 
@@ -33,7 +34,7 @@ export async function handOver(visit: Visit, login: Login, house: House): Promis
   const { session, reader, minor } = visit;
   const { server, pool, lender, usage } = login;
   const thinking = new Set<Promise<unknown>>();
-  const told = policies(visit, house, thinking);
+  const told = policies(visit, usage, house, thinking);
   const relay = new Relay({ client: reader.channel, server, lender, ...told, ...counted(session, usage) });
   const key = house.cancelKeys.issue(minor, () => usage.canceling(() => relay.cancel()));
   reader.release();
@@ -74,9 +75,15 @@ export function welcome(parameters: ReadonlyMap<string, string>, key: CancelKey)
 
 type Policies = Omit<RelayOptions, 'client' | 'server' | 'lender' | 'tally' | 'stateChanged'>;
 
-function policies({ session, hooks }: Visit, house: House, thinking: Set<Promise<unknown>>): Policies {
-  const { query, observed } = hooks;
-  const { statement } = observed;
+function policies(
+  { session, hooks }: Visit,
+  usage: Usage,
+  house: House,
+  thinking: Set<Promise<unknown>>,
+): Policies {
+  const { query, statementsFrom } = hooks;
+  const { statement } = hooks.observed;
+  const server = (): object => (usage.server ? addressOf(usage.server) : {});
   const noted = <T>(work: T): T => {
     if (!(work instanceof Promise)) return work;
     const over = (): void => void thinking.delete(work);
@@ -86,7 +93,8 @@ function policies({ session, hooks }: Visit, house: House, thinking: Set<Promise
   };
   return {
     ...(query && { query: (message: Statement) => noted(query(session, message)) }),
-    ...(statement && { statement: (end) => statement({ ...end, session }) }),
+    ...(statement && { statement: (end) => statement({ ...end, ...server(), session }) }),
+    statementsFrom,
     log: session.log,
     reads: hooks.reads,
     inBand: (name, value) => noted(answerInBand(session, hooks, name, value)),

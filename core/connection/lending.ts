@@ -7,6 +7,7 @@ import { leavingsOn } from '../upstream/leavings.ts';
 import type { Pool } from '../upstream/pool.ts';
 import type { Usage } from './usage.ts';
 import type { Circles, Holder } from '../upstream/pool/member.ts';
+import type { Queued } from '../upstream/pool/wanted.ts';
 
 /** What a session keeps asking its pool for. */
 export interface Loan {
@@ -22,6 +23,8 @@ export interface Loan {
   readonly usage?: Usage;
   /** Aborted when the session ends. */
   readonly signal: AbortSignal;
+  /** Default: nobody hears of waits. */
+  readonly queued?: Queued | undefined;
 }
 
 /** Parameters that the server reports and a client may set: they follow it from connection to connection. */
@@ -41,6 +44,7 @@ export function lenderFor(loan: Loan, first: ServerConnection): Lender {
   if (usage) usage.parameters = parameters;
   const { role, database, settings, schemas } = loan.upstream;
   let latest = first;
+  pool.stock.members.attend(loan.signal);
   return {
     parameters,
     pinned: (why) => pool.stock.members.stays(latest, why),

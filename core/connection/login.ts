@@ -13,8 +13,10 @@ import type { Hooks } from '../hooks.ts';
 import { parseDatabase } from '../names.ts';
 import type { DatabaseName } from '../names.ts';
 import type { OpenSession } from './open-session.ts';
+import { tellQueue } from './session-log.ts';
 import type { Lender } from '../relay/seat.ts';
 import type { Upstream } from '../session.ts';
+import { addressOf } from '../upstream/connection.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { Pool } from '../upstream/pool.ts';
 import { Usage } from './usage.ts';
@@ -70,8 +72,11 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   const fingerprint = fingerprintOf(session.book.known, session.upstream, session.id);
   const circles = circlesOf(session.book.known, session.id);
   const who = { fingerprint, circles, holder: session };
-  const usage = house.statistics.enter(new Usage(session, entry, upstream.role, request.reader.channel, pool));
-  const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal };
+  const usage = house.statistics.enter(
+    new Usage(session, entry, upstream.role, request.reader.channel, pool),
+  );
+  const queued = tellQueue(session, hooks);
+  const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal, queued };
   const server = await usage.waits(() => connect(request, loan));
   const lends = database.pool?.mode === 'transaction' && replication === undefined;
   return { pool, server, usage, ...(lends && { lender: lenderFor(loan, server) }) };
@@ -150,7 +155,7 @@ async function connect(request: LoginRequest, { pool, ...wanted }: Loan): Promis
   request.missing = () => pool.absence(upstream);
   try {
     const server = await pool.acquire({ ...wanted, replication });
-    hooks.observed.connect?.({ ...told, host: server.host, durationMs: Date.now() - startedAt });
+    hooks.observed.connect?.({ ...told, ...addressOf(server), durationMs: Date.now() - startedAt });
     return server;
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;

@@ -45,13 +45,13 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   readonly startedAt = Date.now();
   /** The facts as hooks.ts fills them. */
   readonly book: FactBook;
+  hooks: SessionOptions['hooks'];
   /** Resolves with the reason in the moment the session ends. */
   readonly ended: Promise<CloseReason>;
   /** How the token is asked for; present during `onAuth` only. */
   askToken: (() => Promise<string>) | undefined;
   upstream: Upstream | undefined;
 
-  readonly #hooks: SessionOptions['hooks'];
   readonly #rootLog: PinoLogger;
   readonly #abort = new AbortController();
   readonly #endTimes: EndTimes;
@@ -73,7 +73,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     this.client = options.client;
     this.startup = options.startup;
     this.book = options.facts;
-    this.#hooks = options.hooks;
+    this.hooks = options.hooks;
     this.#rootLog = options.log;
     this.#log = options.log.child({ session: this.id });
     this.#endTimes = new EndTimes({
@@ -221,7 +221,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     const startedAt = Date.now();
     try {
       if (this.#reason) throw new Error('the session has ended');
-      await this.#hooks.renew(this, facts);
+      await this.hooks.renew(this, facts);
       this.book.replace(facts);
       this.#tellRenewal(startedAt);
     } catch (error) {
@@ -232,7 +232,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
 
   #tellRenewal(startedAt: number, error?: unknown): void {
     const refused = error instanceof GatewayError ? { error, sqlstate: error.sqlstate } : {};
-    this.#hooks.observed.renewal?.({
+    this.hooks.observed.renewal?.({
       session: this,
       startedAt,
       durationMs: Date.now() - startedAt,

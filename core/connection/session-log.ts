@@ -1,10 +1,11 @@
 /** What operators and observers are told of a session: one line and one event at its login, refusal and close. */
 import { reasonOf } from '../client/refuse.ts';
-import type { GatewayError } from '../errors.ts';
-import type { Ended } from '../events.ts';
+import { GatewayError } from '../errors.ts';
+import type { Ended, SessionCounts } from '../events.ts';
 import type { Hooks } from '../hooks.ts';
 import type { OpenSession } from './open-session.ts';
 import type { CloseReason } from '../session.ts';
+import type { Queued } from '../upstream/pool/wanted.ts';
 
 type Observed = Pick<Hooks, 'observed'>;
 
@@ -41,7 +42,12 @@ export function tellRefusal(session: OpenSession, { observed }: Observed, error:
 }
 
 /** Everything about the session is over. */
-export function tellClose(session: OpenSession, { observed }: Observed, reason: CloseReason): void {
+export function tellClose(
+  session: OpenSession,
+  { observed }: Observed,
+  reason: CloseReason,
+  used?: SessionCounts,
+): void {
   const error = 'error' in reason ? reason.error : undefined;
   const event = ended(session, error);
   // A refusal has its line already.
@@ -49,5 +55,27 @@ export function tellClose(session: OpenSession, { observed }: Observed, reason: 
     const why = error ? { sqlstate: error.sqlstate, message: error.message } : {};
     session.log.info({ ...who(session), durationMs: event.durationMs, reason: reason.kind, ...why }, 'close');
   }
-  observed.close?.({ ...event, reason });
+  observed.close?.({ ...event, reason, ...(used && { used: { ...used } }) });
+}
+
+/** Runs a wait for a server connection and tells how long it took; undefined where nobody listens. */
+export function tellQueue(session: OpenSession, { observed }: Observed): Queued | undefined {
+  const { queue } = observed;
+  if (!queue) return undefined;
+  return async (wait) => {
+    const startedAt = Date.now();
+    const since = performance.now();
+    const over = (error?: unknown): void => {
+      const refused = error instanceof GatewayError ? { error, sqlstate: error.sqlstate } : {};
+      queue({ session, startedAt, durationMs: performance.now() - since, ...refused });
+    };
+    try {
+      const result = await wait();
+      over();
+      return result;
+    } catch (error) {
+      over(error);
+      throw error;
+    }
+  };
 }

@@ -105,6 +105,10 @@ export class Generation implements House {
     return this.#shared.operations;
   }
 
+  get reload(): Shared['reload'] {
+    return this.#shared.reload;
+  }
+
   get draining(): boolean {
     return this.#shared.draining;
   }

@@ -24,6 +24,8 @@ export interface Shared {
   readonly operations: Operations;
   /** True once the gateway takes no new logins. */
   draining: boolean;
+  /** When the config last came into force, in milliseconds since the epoch, and whether a reload has failed since. */
+  readonly reload: { at: number; failed: boolean };
 }
 
 /** Used by connection.ts: the same one from accept to close, whatever is reloaded meanwhile. */

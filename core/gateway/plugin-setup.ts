@@ -4,6 +4,7 @@ import { describe } from '../client/refuse.ts';
 import { ConfigError } from '../errors.ts';
 import type { Services, TokenVerifier } from '../facts.ts';
 import type { House } from './house.ts';
+import { readingsOf } from './readings.ts';
 import type { Kept } from './kept.ts';
 import type { AnyPlugin, GatewayHandle } from '../plugin.ts';
 import type { Disposer, Session } from '../session.ts';
@@ -95,6 +96,7 @@ export class PluginSetup {
       provide: (name, service) => this.#provide(name, service),
       service: (name) => this.#services[name],
       route: (path, handler, how) => routes.mount(path, handler, how),
+      readings: () => readingsOf(house),
       ready: (check) => this.#ready.push({ name: plugin, check }),
       emit: (event, detail) => house.hooks.tell(event, detail),
     };

@@ -34,5 +34,6 @@ export function makeShared({ log, config, tell, reload }: SharedOptions): Shared
     overview: new Overview(parts),
     operations: new Operations({ ...parts, log, tell, reload }),
     draining: false,
+    reload: { at: Date.now(), failed: false },
   };
 }

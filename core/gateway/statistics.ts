@@ -67,12 +67,13 @@ export class Statistics {
     return usage;
   }
 
-  /** The session is over. */
-  leave(session: OpenSession): void {
+  /** The session is over: what it has used; undefined where it had not found its entry. */
+  leave(session: OpenSession): Counts | undefined {
     const usage = this.#live.get(session);
-    if (!this.#live.delete(session) || !usage) return;
-    const sum = this.#over.get(usage.entry) ?? this.#remember(usage.entry);
-    add(sum, usage.counts());
+    if (!this.#live.delete(session) || !usage) return undefined;
+    const counts = usage.counts();
+    add(this.#over.get(usage.entry) ?? this.#remember(usage.entry), counts);
+    return counts;
   }
 
   /** Sums by entry, from the gateway's start until now. */

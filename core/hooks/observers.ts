@@ -3,16 +3,19 @@ import type { EventName, Events } from '../events.ts';
 import type { AnyPlugin } from '../plugin.ts';
 
 /** Hears once of each observer that fails; must not throw. */
-export type ObserverFailed = (plugin: string, event: EventName, error: unknown) => void;
+export type ObserverFailed = (plugin: string, event: EventName | 'observe', error: unknown) => void;
 
 /** One function per event that somebody observes; the key is absent where nobody does. */
 export type Observed = { readonly [E in EventName]?: (event: Events[E]) => void };
+
+/** A plugin, or what one observes of a session. */
+type Observing = Pick<AnyPlugin, 'name' | 'on'>;
 
 type Observer<E extends EventName> = (event: Events[E]) => void;
 
 /** An observer that throws on every statement is reported once, not once per statement. */
 function guarded<E extends EventName>(
-  plugin: AnyPlugin,
+  plugin: Observing,
   name: E,
   observe: Observer<E>,
   failed: ObserverFailed,
@@ -35,13 +38,13 @@ function guarded<E extends EventName>(
 }
 
 /** Collects the observers of all plugins by event, in the order of the list. */
-export function compileObservers(plugins: readonly AnyPlugin[], failed: ObserverFailed): Observed {
+export function compileObservers(plugins: readonly Observing[], failed: ObserverFailed): Observed {
   const observed: Partial<Record<EventName, Observer<EventName>>> = {};
   const names = new Set(plugins.flatMap((plugin) => Object.keys(plugin.on ?? {}) as EventName[]));
   for (const name of names) {
     const observers = plugins.flatMap((plugin) => {
       const observe = plugin.on?.[name] as Observer<typeof name> | undefined;
-      return observe ? [guarded(plugin, name, observe, failed)] : [];
+      return typeof observe === 'function' ? [guarded(plugin, name, observe, failed)] : [];
     });
     if (observers.length === 0) continue;
     observed[name] = (event) => {

@@ -1,6 +1,7 @@
 /** Decides about messages that carry statements: shows them to `onQuery`, rewrites, refuses, answers what is for us. */
 import { GatewayError } from '../errors.ts';
 import type { Statement } from '../statement.ts';
+import { Attention } from './attention.ts';
 import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
 import { readyForQuery, refusal } from '../wire/to-client.ts';
 import { FLUSH } from '../wire/to-server.ts';
@@ -30,6 +31,8 @@ export interface GateOptions extends HookCallOptions {
   readonly shared?: SharedStatements | undefined;
   /** Absent when nobody observes statements. */
   readonly log?: StatementLog | undefined;
+  /** Nobody does so before the first text that contains this. Default: from the start. */
+  readonly statementsFrom?: string | undefined;
   /** Turns whatever a hook threw into what the client may read. */
   readonly fault: (thrown: unknown) => GatewayError;
   /** Has the server answer what it owes without more ado. */
@@ -38,21 +41,15 @@ export interface GateOptions extends HookCallOptions {
   readonly unplaceable: (error: GatewayError) => void;
 }
 
-const ALWAYS = [Frontend.query, Frontend.parse, Frontend.terminate];
-const LOOKED_AT = [Frontend.execute, Frontend.functionCall, Frontend.bind, Frontend.close];
-const SHARED = [Frontend.bind, Frontend.describe, Frontend.close];
-const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close];
-
 /** One per session. */
 export class Gate {
   readonly #options: GateOptions;
   readonly #own: OwnStatements;
   readonly #hooks: HookCall;
   readonly #book: StatementBook;
-  readonly #looks: boolean;
-  readonly #base = new Uint8Array(256);
-  /** By type byte: 1 where a message needs more than a place in the ledger. */
-  readonly wants = new Uint8Array(256);
+  readonly #attention: Attention;
+  /** See {@link Attention.wants}. */
+  readonly wants: Uint8Array;
   /** Where a message waits for answers. */
   readonly calm: Calm;
   #discarding = false;
@@ -63,10 +60,10 @@ export class Gate {
     this.#own = new OwnStatements(options.inBand);
     this.#hooks = new HookCall(options);
     this.#book = new StatementBook(options.reads, options.log);
-    this.#looks = options.query !== undefined || options.log !== undefined;
-    const types: number[] = [...ALWAYS, ...(this.#looks ? LOOKED_AT : []), ...(options.shared ? SHARED : [])];
-    for (const type of types) this.#base[type] = 1;
-    this.wants.set(this.#base);
+    const { query, log, shared, statementsFrom } = options;
+    const statements = query !== undefined || (log !== undefined && statementsFrom === undefined);
+    this.#attention = new Attention({ statements, statementsFrom, shared: shared !== undefined });
+    this.wants = this.#attention.wants;
   }
 
   /** We refused a message in the extended protocol: what follows is dropped up to the Sync, as PostgreSQL does. */
@@ -81,7 +78,9 @@ export class Gate {
 
   /** True when {@link message} must see it; `frame` has its first 64 KiB at least. */
   concerns(type: number, frame: Buffer): boolean {
-    return this.#looks || this.#own.any || this.#options.shared !== undefined || isForUs(type, frame);
+    if (this.#attention.wakes(type, frame)) this.#update();
+    const { looks } = this.#attention;
+    return looks || this.#own.any || this.#options.shared !== undefined || isForUs(type, frame);
   }
 
   /** True when {@link message} must see all of it, `bytes` long. */
@@ -112,7 +111,7 @@ export class Gate {
     try {
       const own = this.#own.any ? this.#own.about(type, frame) : undefined;
       if (own) return this.#local(op, own);
-      statement = this.#looks ? this.#book.open(type, frame) : undefined;
+      statement = this.#attention.looks ? this.#book.open(type, frame) : undefined;
       if (!this.#hooks.wants(statement)) return this.#send(type, op, frame, statement);
       return this.#ask(type, op, frame, statement);
     } catch (thrown) {
@@ -167,9 +166,7 @@ export class Gate {
   }
 
   #update(): void {
-    this.wants.set(this.#base);
-    if (this.#discarding) this.wants.fill(1);
-    else if (this.#own.any) for (const type of OWN) this.wants[type] = 1;
+    this.#attention.update(this.#discarding, this.#own.any);
   }
 
   // ---- for the server ----
@@ -183,8 +180,8 @@ export class Gate {
   }
 
   #send(type: number, op: number, frame: Buffer, statement: Statement | undefined): Decision {
-    if (this.#looks && this.#idle) this.#book.transactionEnded();
-    const note = this.#looks ? this.#book.sent(type, frame, statement) : undefined;
+    if (this.#attention.looks && this.#idle) this.#book.transactionEnded();
+    const note = this.#attention.looks ? this.#book.sent(type, frame, statement) : undefined;
     const plan = this.#options.shared?.plan(type, frame);
     if (plan) return this.#carryOut(plan, op, frame, note);
     this.#options.ledger.sent(op, Kind.forward, note);

@@ -26,6 +26,8 @@ export interface RelayOptions {
   readonly maxStatementBytes: number;
   /** Absent when nobody observes statements. */
   readonly statement?: ((ended: StatementEnd) => void) | undefined;
+  /** `statement` is told only from the first text on that contains this one. Default: of all. */
+  readonly statementsFrom?: string | undefined;
   /** Turns whatever a hook threw into what the client may read. */
   readonly fault: (thrown: unknown) => GatewayError;
   readonly stateChanged: (state: SessionState) => void;

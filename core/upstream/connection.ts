@@ -5,6 +5,7 @@ import type { Standing } from './hosts/look.ts';
 
 /** A server connection between its ReadyForQuery at login and its end. */
 export interface ServerConnection extends Backend {
+  readonly port?: number | undefined;
   /** What its server was at the login; undefined where nobody asked. */
   readonly standing?: Standing | undefined;
   /** Paused; whatever the server sent after ReadyForQuery is kept in it. */
@@ -23,4 +24,12 @@ export interface ServerConnection extends Backend {
   cancel(): Promise<boolean>;
   /** Says Terminate and closes. */
   close(): void;
+}
+
+/** Where its server is. */
+export function addressOf({ host, port }: ServerConnection): {
+  readonly host: string;
+  readonly port?: number;
+} {
+  return port === undefined ? { host } : { host, port };
 }

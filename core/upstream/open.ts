@@ -27,7 +27,7 @@ import { tooMighty, verify } from './verify.ts';
 
 /** How long the steps may take, in milliseconds. */
 export interface Timeouts {
-  /** Name resolution, connection and TLS. Default 5000. */
+  /** Name resolution, connection and TLS; as long again for the server's first word after that. Default 5000. */
   readonly connectMs?: number;
   /** From the startup packet to the hand-over, the password's source included. Default 10000. */
   readonly loginMs?: number;
@@ -102,6 +102,11 @@ interface Preparation extends Omit<OpenRequest, 'startup' | 'database'> {
 async function prepare(step: Preparation): Promise<ServerConnection> {
   const { credentials, database, dialed, role, startup, upstream, timeouts } = step;
   const talk = new Conversation(dialed.channel, step.signal);
+  const { connectMs = 5000 } = timeouts ?? {};
+  // Well before the client's own time is over, which would be told that it was slow.
+  talk.hearWithin(connectMs, () =>
+    unreachable(new Error(`${step.entry}: not a word within ${connectMs} ms`)),
+  );
   try {
     const key = await login(talk, { startup, credentials, peer: dialed });
     const backend: Backend = { pid: key.pid, host: database.host, role };
@@ -120,6 +125,7 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
     const canceling = { database, address: dialed.address, key, ...timeouts };
     return new OpenConnection({
       backend,
+      port: database.port,
       channel: dialed.channel,
       parameters: talk.parameters,
       canceling,
@@ -153,6 +159,7 @@ function asRefusal(error: unknown): unknown {
 
 interface ConnectionParts {
   readonly backend: Backend;
+  readonly port: number | undefined;
   readonly channel: Channel;
   readonly parameters: Map<string, string>;
   readonly canceling: CancelRequest;
@@ -163,6 +170,7 @@ interface ConnectionParts {
 class OpenConnection implements ServerConnection {
   readonly pid: number;
   readonly host: string;
+  readonly port: number | undefined;
   readonly role: RoleName;
   readonly channel: Channel;
   readonly prepared = new Map<string, string>();
@@ -171,9 +179,10 @@ class OpenConnection implements ServerConnection {
   readonly standing: Standing | undefined;
   readonly #canceling: CancelRequest;
 
-  constructor({ backend, channel, parameters, canceling, lasting, standing }: ConnectionParts) {
+  constructor({ backend, port, channel, parameters, canceling, lasting, standing }: ConnectionParts) {
     this.pid = backend.pid;
     this.host = backend.host;
+    this.port = port;
     this.role = backend.role;
     this.channel = channel;
     this.parameters = parameters;

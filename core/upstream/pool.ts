@@ -15,7 +15,7 @@ import type { Circles, Holder, Member, Owner } from './pool/member.ts';
 import { prepare } from './pool/prepare.ts';
 import { Stock } from './pool/stock.ts';
 import { wait } from './pool/wait.ts';
-import type { Wanted } from './pool/wanted.ts';
+import type { Queued, Wanted } from './pool/wanted.ts';
 import { asksForReplication } from './startup.ts';
 
 /** What a pool is made for. */
@@ -47,6 +47,7 @@ export interface AcquireRequest {
   readonly circles?: Circles;
   /** Aborted when the session ends; what waits for it then stops at once. */
   readonly signal: AbortSignal;
+  readonly queued?: Queued | undefined;
 }
 
 /**

@@ -101,6 +101,15 @@ export async function host(
     },
     service: (name: keyof Services) => services[name],
     route() {},
+    readings: () => ({
+      version: 'test',
+      draining: false,
+      loggingIn: 0,
+      roles: [],
+      totals: [],
+      limits: {},
+      reload: { at: 0, failed: false },
+    }),
     emit() {},
     ready(check: () => string | undefined) {
       checks.push(check);

@@ -20,7 +20,12 @@ export interface WaitOptions {
  * @throws GatewayError when the time is over, `too_many_connections`, or as {@link Hosts.absence} says; why none could be
  * opened; or the signal's reason
  */
-export function wait(wanted: Wanted, { stock, clock, until, signal }: WaitOptions): Promise<Member> {
+export function wait(wanted: Wanted, options: WaitOptions): Promise<Member> {
+  const { queued } = wanted.request;
+  return queued ? queued(() => inQueue(wanted, options)) : inQueue(wanted, options);
+}
+
+function inQueue(wanted: Wanted, { stock, clock, until, signal }: WaitOptions): Promise<Member> {
   const ms = Math.max(0, until - clock.now());
   const late = (): Error =>
     absence(wanted, stock) ??

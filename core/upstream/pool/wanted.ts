@@ -4,6 +4,9 @@ import type { Startup, Upstream } from '../../session.ts';
 import type { PoolKey } from './key.ts';
 import type { Member, Owner } from './member.ts';
 
+/** Runs the wait of somebody for whom there was no connection at once. Its result and its error are the wait's own. */
+export type Queued = <T>(wait: () => Promise<T>) => Promise<T>;
+
 /** What a connection is opened and lent for. */
 export interface Wanted {
   readonly key: PoolKey;
@@ -14,6 +17,7 @@ export interface Wanted {
     readonly startup: Startup;
     readonly replication?: string | undefined;
     readonly signal: AbortSignal;
+    readonly queued?: Queued | undefined;
   };
 }
 

@@ -1,0 +1,36 @@
+/** Puts the numbers together that plugins may read: what operators see in the console, as plain values. */
+import type { Readings, RoleReading } from '../readings.ts';
+import { poolGroups } from './console/show-pools.ts';
+import type { Shared } from './house.ts';
+import { ownVersion } from './own-version.ts';
+
+type Group = ReturnType<typeof poolGroups>[number];
+
+function roleReading({ database, user, usages, backings }: Group): RoleReading {
+  const servers = { opening: 0, idle: 0, resetting: 0, lent: 0, closing: 0 };
+  for (const { member } of backings) servers[member.state] += 1;
+  const waiting = usages.flatMap(({ waitingSince }) => (waitingSince === undefined ? [] : [waitingSince]));
+  const idle = usages.filter(({ session }) => session.state === 'idle').length;
+  return {
+    entry: database,
+    role: user,
+    clients: { idle, waiting: waiting.length, active: Math.max(0, usages.length - idle - waiting.length) },
+    servers,
+    longestWaitMs: waiting.length === 0 ? 0 : Math.max(0, Date.now() - Math.min(...waiting)),
+  };
+}
+
+/** As of now. Takes time in proportion to the sessions and server connections there are. */
+export function readingsOf({ overview, pools, draining, reload }: Shared): Readings {
+  const limits: Record<string, number> = {};
+  for (const { entry, pool } of pools.everyOne()) limits[entry] = Math.max(limits[entry] ?? 0, pool.limit);
+  return {
+    version: ownVersion(),
+    draining,
+    loggingIn: overview.loggingIn,
+    roles: poolGroups(overview).map(roleReading),
+    totals: [...overview.statistics.totals()].map(([entry, counts]) => ({ entry, ...counts })),
+    limits,
+    reload: { ...reload },
+  };
+}

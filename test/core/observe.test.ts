@@ -1,0 +1,213 @@
+/** What plugins may observe of one session: told when asked for, in that session alone, and nothing is done for the others. */
+import { Client } from 'pg';
+import { afterEach, expect, test } from 'vitest';
+import { GatewayError } from '../../core/index.ts';
+import type { AnyPlugin, Events, GatewayHandle, SessionObservers } from '../../core/index.ts';
+import { GOOD_TOKEN, databaseOf, mapTo, startGateway } from '../support/gateway.ts';
+import type { RunningGateway } from '../support/gateway.ts';
+import { sharedPostgres } from '../support/postgres.ts';
+
+const running: RunningGateway[] = [];
+afterEach(async () => {
+  for (const { gateway } of running.splice(0)) await gateway.stop();
+});
+
+async function start(plugins: readonly AnyPlugin[], pool: object = {}): Promise<RunningGateway> {
+  const databases = { orders: databaseOf(sharedPostgres(), { pool }) };
+  const front = await startGateway({ plugins: [...plugins, mapTo('reader')], databases });
+  running.push(front);
+  return front;
+}
+
+async function login({ port }: RunningGateway, more: object = {}): Promise<Client> {
+  const where = { host: '127.0.0.1', port, user: '_', database: 'orders', password: GOOD_TOKEN };
+  const client = new Client({ ...where, ...more });
+  client.on('error', () => {});
+  await client.connect();
+  return client;
+}
+
+/** Collects what one session tells, for sessions with an application name. */
+function observer(only: string, make: (heard: Heard) => SessionObservers): AnyPlugin & { heard: Heard } {
+  const heard: Heard = { statements: [], hooks: [], queues: [], closes: [], connects: [] };
+  return Object.assign(
+    {
+      name: `observer ${only}`,
+      observe: (session) =>
+        session.startup.parameters['application_name'] === only ? make(heard) : undefined,
+    } satisfies AnyPlugin,
+    { heard },
+  );
+}
+
+interface Heard {
+  readonly statements: Events['statement'][];
+  readonly hooks: Events['hook'][];
+  readonly queues: Events['queue'][];
+  readonly closes: Events['close'][];
+  readonly connects: Events['connect'][];
+}
+
+/** The plugin itself: a list refuses strange keys. */
+const plain = ({ name, observe }: AnyPlugin & { heard: Heard }): AnyPlugin => ({
+  name,
+  ...(observe && { observe }),
+});
+
+test('a session is observed by what was given for it, and the others are not', async () => {
+  const one = observer('watched', (heard) => ({
+    statement: (event) => void heard.statements.push(event),
+    connect: (event) => void heard.connects.push(event),
+    close: (event) => void heard.closes.push(event),
+  }));
+  const front = await start([plain(one)]);
+  const watched = await login(front, { application_name: 'watched' });
+  const other = await login(front, { application_name: 'other' });
+  await other.query('select 1');
+  await watched.query('select 2');
+  await watched.query('select $1::int', [3]);
+  await Promise.all([watched.end(), other.end()]);
+  await expect.poll(() => one.heard.closes.length, { timeout: 10_000 }).toBe(1);
+  const { host, port } = sharedPostgres();
+  expect(one.heard.statements.map(({ sql }) => sql)).toEqual(['select 2', 'select $1::int']);
+  expect(one.heard.statements[0]).toMatchObject({ host, port });
+  expect(one.heard.connects).toMatchObject([{ host, port }]);
+  expect(one.heard.closes[0]?.used).toMatchObject({ queries: 2, transactions: 2 });
+  expect(one.heard.closes[0]?.used?.received).toBeGreaterThan(20);
+});
+
+test('an observer that wants to be woken by a text is told from there on', async () => {
+  const one = observer('watched', (heard) => ({
+    statementsFrom: 'wake-up',
+    statement: (event) => void heard.statements.push(event),
+  }));
+  const front = await start([plain(one)]);
+  const client = await login(front, { application_name: 'watched' });
+  await client.query('select 1');
+  await client.query({ name: 'before', text: 'select 2' });
+  await client.query('select 3 /* wake-up */');
+  await client.query({ name: 'before', text: 'select 2' });
+  await client.query('select $1::int', [4]);
+  await client.end();
+  expect(one.heard.statements.map(({ kind, sql }) => `${kind} ${sql}`)).toEqual([
+    'query select 3 /* wake-up */',
+    'execute ',
+    'execute select $1::int',
+  ]);
+});
+
+test('a Parse wakes as well, in transaction mode too', async () => {
+  const one = observer('watched', (heard) => ({
+    statementsFrom: 'wake-up',
+    statement: (event) => void heard.statements.push(event),
+  }));
+  const front = await start([plain(one)], { mode: 'transaction' });
+  const client = await login(front, { application_name: 'watched' });
+  await client.query('select $1::int', [1]);
+  await client.query('select $1::int /* wake-up */', [2]);
+  await client.end();
+  expect(one.heard.statements.map(({ kind, sql }) => `${kind} ${sql}`)).toEqual([
+    'execute select $1::int /* wake-up */',
+  ]);
+});
+
+test('hooks are told with their time and their refusal, where somebody listens', async () => {
+  const guard: AnyPlugin = {
+    name: 'guard',
+    onStartup: () => Promise.resolve(),
+    onQuery(_, statement) {
+      if ('sql' in statement && statement.sql.includes('bad'))
+        throw new GatewayError('insufficient_privilege', 'no');
+    },
+    onClose: () => {},
+  };
+  const one = observer('watched', (heard) => ({
+    hook: (event) => void heard.hooks.push(event),
+    close: (event) => void heard.closes.push(event),
+  }));
+  const front = await start([plain(one), guard]);
+  const [watched, other] = [
+    await login(front, { application_name: 'watched' }),
+    await login(front, { application_name: 'other' }),
+  ];
+  await other.query('select 1');
+  await watched.query('select 1');
+  await expect(watched.query("select 'bad'")).rejects.toMatchObject({ code: '42501' });
+  await Promise.all([watched.end(), other.end()]);
+  await expect.poll(() => one.heard.closes.length, { timeout: 10_000 }).toBe(1);
+  expect(one.heard.hooks.map(({ plugin, hook, sqlstate }) => `${plugin} ${hook} ${sqlstate}`)).toEqual([
+    'guard onStartup undefined',
+    'map-to onAuth undefined',
+    'guard onQuery undefined',
+    'guard onQuery 42501',
+    'guard onClose undefined',
+  ]);
+  expect(one.heard.hooks.every(({ durationMs }) => durationMs >= 0)).toBe(true);
+});
+
+test('a wait for a server connection is told, and one that is free at once is not', async () => {
+  const one = observer('watched', (heard) => ({ queue: (event) => void heard.queues.push(event) }));
+  const front = await start([plain(one)], { mode: 'transaction', size: 1, queueTimeout: '2s' });
+  const client = await login(front, { application_name: 'watched' });
+  // Opening the first one is a wait.
+  expect(one.heard.queues).toHaveLength(1);
+  await client.query('select 1');
+  expect(one.heard.queues).toHaveLength(1);
+  const other = await login(front);
+  await other.query('begin');
+  await expect(client.query('select 2')).rejects.toMatchObject({ code: '53300' });
+  expect(one.heard.queues).toMatchObject([{}, { sqlstate: '53300' }]);
+  await other.end();
+  await client.query('select 3');
+  await client.end();
+});
+
+test('parameters of ours come through where a plugin declares them, and are refused elsewhere', async () => {
+  const seen: unknown[] = [];
+  const taking: AnyPlugin = {
+    name: 'taking',
+    startupParameters: ['postern.traceparent'],
+    onStartup: ({ startup }) => void seen.push({ ...startup.options }),
+  };
+  const front = await start([taking]);
+  const client = await login(front, { options: '-c postern.Traceparent=00-x' });
+  await client.end();
+  expect(seen).toEqual([{ 'postern.traceparent': '00-x' }]);
+  const unknown = login(front, { options: '-c postern.other=1' });
+  await expect(unknown).rejects.toMatchObject({
+    code: '08P01',
+    message: expect.stringContaining('postern.other') as string,
+  });
+});
+
+test('an observer that cannot be had is complained of once, and the session goes on', async () => {
+  const front = await start([
+    {
+      name: 'broken',
+      observe() {
+        throw new Error('cannot observe');
+      },
+    },
+  ]);
+  for (let i = 0; i < 3; i += 1) await (await login(front)).end();
+  expect(front.lines('an observer failed')).toMatchObject([{ plugin: 'broken', event: 'observe' }]);
+});
+
+test('readings say what there is and what has been used', async () => {
+  let handle: GatewayHandle | undefined;
+  const front = await start([{ name: 'reader', setup: (gateway) => void (handle = gateway) }]);
+  const client = await login(front);
+  await client.query('select 1');
+  const readings = handle?.readings();
+  expect(readings).toMatchObject({
+    draining: false,
+    loggingIn: 0,
+    limits: { orders: 20 },
+    reload: { failed: false },
+    roles: [
+      { entry: 'orders', role: 'reader', clients: { idle: 1, active: 0, waiting: 0 }, servers: { lent: 1 } },
+    ],
+    totals: [{ entry: 'orders', queries: 1, transactions: 1, assignments: 1 }],
+  });
+  await client.end();
+});
