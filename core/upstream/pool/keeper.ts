@@ -30,7 +30,7 @@ const PRESET = new Set(['application_name', 'DateStyle', 'IntervalStyle', 'TimeZ
 
 /** One per pool. */
 export class Keeper {
-  /** True: nothing is kept that nobody waits for. */
+  /** True: nothing is kept but as many as there are sessions that come for one again and again. */
   retired = false;
   /** True: nothing is kept until an operator lets the pool go on. */
   paused = false;
@@ -38,11 +38,18 @@ export class Keeper {
 
   constructor(parts: KeeperParts) {
     this.#parts = parts;
+    parts.members.abandoned = () => this.retired && this.closeIdle();
   }
 
   /** What comes back is closed. */
   get keepsNothing(): boolean {
-    return this.retired || this.paused;
+    return this.paused || (this.retired && this.#spare >= 0);
+  }
+
+  /** How many more are idle than there are sessions that come again and again. */
+  get #spare(): number {
+    const { counts, patrons } = this.#parts.members;
+    return counts.idle + counts.resetting - patrons;
   }
 
   /** Whether it may be kept: it is connected, not too old, there may be somebody for it, and the pool goes on. */
@@ -72,7 +79,11 @@ export class Keeper {
     this.#parts.changed();
     const { size } = this.#parts.limits;
     // Whoever it was for has left, or it was the reserve's, or nothing is kept now.
-    const needless = !member.key.pooled || this.#parts.members.size > size || this.keepsNothing;
+    const needless =
+      !member.key.pooled ||
+      this.#parts.members.size > size ||
+      this.paused ||
+      (this.retired && this.#spare > 0);
     if (member.state === 'idle' && needless) void this.close(member);
   }
 

@@ -16,6 +16,9 @@ export const total = (counts: Readonly<Counts>): number =>
 
 /** The only one who changes a member's state, so that no count can drift. */
 export class Members {
+  /** Called when nobody will come again and again any more, see {@link attend}. */
+  abandoned: () => void = () => {};
+  #patrons = 0;
   /** How many have had to stay with their session so far. */
   pins = 0;
   readonly #counts = none();
@@ -70,6 +73,22 @@ export class Members {
     const list = this.#idle.get(member.key.text);
     if (list) list.push(member);
     else this.#idle.set(member.key.text, [member]);
+  }
+
+  /** A session comes for one again and again, transaction by transaction, until `signal` is aborted. */
+  attend(signal: AbortSignal): void {
+    if (signal.aborted) return;
+    this.#patrons += 1;
+    const leave = (): void => {
+      this.#patrons -= 1;
+      if (this.#patrons === 0) this.abandoned();
+    };
+    signal.addEventListener('abort', leave, { once: true });
+  }
+
+  /** Sessions that come again and again. */
+  get patrons(): number {
+    return this.#patrons;
   }
 
   /** A lent one has to stay with its session until that ends; once per session. */
