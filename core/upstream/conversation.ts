@@ -34,6 +34,7 @@ export class Conversation {
   #total = 0;
   #broken: Error | undefined;
   #waiter: Waiter | undefined;
+  #patience: NodeJS.Timeout | undefined;
 
   /** Every wait ends with the signal. `parameters` are those known before, and are kept up to date. Default: none. */
   constructor(channel: Channel, signal: AbortSignal, parameters = new Map<string, string>()) {
@@ -50,6 +51,11 @@ export class Conversation {
 
   send(bytes: Buffer): void {
     this.#channel.write(bytes);
+  }
+
+  /** Ends every wait with what `late` makes, unless the server says something within `ms` milliseconds. */
+  hearWithin(ms: number, late: () => Error): void {
+    this.#patience = setTimeout(() => this.#break(late()), ms);
   }
 
   /**
@@ -76,6 +82,7 @@ export class Conversation {
 
   /** Gives the channel back, paused; what was read too far is kept in it. */
   end(): void {
+    clearTimeout(this.#patience);
     this.#signal.removeEventListener('abort', this.#abort);
     this.#channel.pause();
     this.#channel.unshift(Buffer.concat(this.#chunks));
@@ -91,6 +98,7 @@ export class Conversation {
   }
 
   #receive(chunk: Buffer): void {
+    clearTimeout(this.#patience);
     this.#chunks.push(Buffer.from(chunk));
     this.#held += chunk.length;
     this.#total += chunk.length;

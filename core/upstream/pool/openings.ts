@@ -11,12 +11,20 @@ import type { Limits } from './limits.ts';
 import type { Member } from './member.ts';
 import type { Members } from './members.ts';
 import { Pace } from './pace.ts';
-import type { Wanted } from './wanted.ts';
+import type { Waiter, Wanted } from './wanted.ts';
 
 /** For whom a connection was begun, and when by the clock. */
 export interface Attempt {
   readonly wanted: Wanted;
   readonly startedAt: number;
+}
+
+/** A failure that took so long, in milliseconds, would take as long again for who has come meanwhile. */
+const SLOW_MS = 1_000;
+
+/** Whether the failure of an attempt is that of somebody in the queue too: who came before it began, or while it dragged on. */
+export function speaksFor({ wanted, startedAt }: Attempt, waiter: Waiter, now: number): boolean {
+  return wanted.key.text === waiter.key.text && (waiter.since <= startedAt || now - startedAt >= SLOW_MS);
 }
 
 /** What openings need, and who hears how they end. */

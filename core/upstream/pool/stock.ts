@@ -6,7 +6,7 @@ import { Keeper } from './keeper.ts';
 import type { PoolKey } from './key.ts';
 import type { Member, Owner } from './member.ts';
 import { Members, total } from './members.ts';
-import { Openings } from './openings.ts';
+import { Openings, speaksFor } from './openings.ts';
 import type { Attempt, OpeningParts } from './openings.ts';
 import { Sharing } from './sharing.ts';
 import { dropStrays, hostsFor } from './strays.ts';
@@ -235,12 +235,13 @@ export class Stock {
     this.#tellFailure(attempt, unreachable(new Error('the server said what nobody asked for, or closed')));
   }
 
-  /** Whoever waited for it hears it, and so does everybody for whom there is no other connection either. */
-  #tellFailure({ wanted, startedAt }: Attempt, error: unknown): void {
+  /** Whoever waited for it hears it, and so do others for whom there is no other connection either. */
+  #tellFailure(attempt: Attempt, error: unknown): void {
+    const { wanted } = attempt;
     const { idle, lent, resetting } = this.members.ofKey(wanted.key);
     const hopeless = idle + lent + resetting === 0;
-    const concerned = (one: Waiter): boolean =>
-      one === wanted || (hopeless && one.key.text === wanted.key.text && one.since <= startedAt);
+    const now = this.#parts.clock.now();
+    const concerned = (one: Waiter): boolean => one === wanted || (hopeless && speaksFor(attempt, one, now));
     for (const waiter of this.turns.all().filter(concerned)) this.#refuse(waiter, error);
     this.#serve();
   }
