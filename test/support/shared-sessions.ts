@@ -59,7 +59,8 @@ export function sharedSessions(
     pool,
     async connect({ fingerprint = 'same', parameters = {}, options = {} } = {}) {
       const startup: Startup = { user: 'writer', database: name, parameters };
-      const { signal } = new AbortController();
+      const over = new AbortController();
+      const { signal } = over;
       const loan = { pool, database, upstream, startup, fingerprint, holder: {}, signal };
       const first = await pool.acquire(loan);
       const lender = lenderFor(loan, first);
@@ -83,7 +84,10 @@ export function sharedSessions(
       };
       const session = await relayed(first, { lender: watched, ...options });
       sessions.add(session);
-      void session.relay.done.then(() => sessions.delete(session));
+      void session.relay.done.then(() => {
+        over.abort();
+        sessions.delete(session);
+      });
       // Not a copy: what it tells changes.
       return Object.defineProperty(session, 'holds', { get: () => held > 0 }) as SharedSession;
     },

@@ -141,6 +141,8 @@ async function compare(shared: SharedSessions, size: number, seed: number): Prom
     const got = told(client.through.messages);
     // An answer of ours that has no place in the order of answers ends the session instead.
     if (client.through.relay.uncertain || (client.through.closed && got.at(-1) === 'E 08P01')) break;
+    // PostgreSQL 18.4 loses its own transaction behind a Query inside a batch; a shared connection is not used again then.
+    if (expected.includes('E XX000')) break;
     const lost = client.plain.closed && got.at(-1) === 'E 08006';
     expect(got, context).toEqual(lost ? [...expected.slice(0, got.length - 1), got.at(-1)] : expected);
     expect(client.through.closed, context).toBe(client.plain.closed);

@@ -298,3 +298,45 @@ test('an error in an earlier batch of the same write leaves names and the unname
   expect(values(client)).toEqual(['2', '1', '5']);
   client.close();
 });
+
+test('a pool that a reload has given up keeps what its own sessions use, and nothing when they have gone', async () => {
+  const client = await one.connect();
+  const retired = one.pool.retire();
+  await say(client, Q('select pg_backend_pid()'));
+  for (let i = 0; i < 3; i += 1) await say(client, Q("set work_mem to '1MB'"), Q('select pg_backend_pid()'));
+  const pids = new Set(values(client));
+  expect(pids.size).toBe(1);
+  expect(one.pool.size).toBe(1);
+  client.close();
+  await retired;
+  expect(one.pool.size).toBe(0);
+});
+
+test('the connection that a session left a moment ago sits down again without being asked for', async () => {
+  const two = sharedSessions(postgres, database, 2);
+  const [mine, other] = [await two.connect({ fingerprint: 'me' }), await two.connect({ fingerprint: 'you' })];
+  await say(other, Q('begin'), Q('select pg_backend_pid()'), Q('commit'));
+  await say(mine, Q('select pg_backend_pid()'));
+  for (let i = 0; i < 3; i += 1) await say(mine, Q('select pg_backend_pid()'));
+  expect(new Set(values(mine)).size).toBe(1);
+  // Not as it was left once the session has changed what follows it.
+  await say(mine, Q('begin'), Q("set timezone to 'Asia/Tokyo'"), Q('commit'), Q('show timezone'));
+  expect(values(mine).at(-1)).toBe('Asia/Tokyo');
+  await two.close();
+});
+
+test('a connection that a late cancel may still hit goes to nobody else', async () => {
+  const client = await one.connect();
+  await say(client, Q('begin'), Q('select pg_backend_pid()'));
+  const { server } = client;
+  Object.assign(server, { cancel: () => Promise.resolve(false) });
+  client.send(Q('select pg_sleep(1)'));
+  await expect.poll(() => client.relay.state).toBe('active');
+  await client.relay.cancel();
+  await expect.poll(() => values(client)).toHaveLength(2);
+  await say(client, Q('commit'));
+  await say(client, Q('select pg_backend_pid()'));
+  const [before, , after] = values(client);
+  expect(after).not.toBe(before);
+  client.close();
+});
