@@ -67,7 +67,7 @@ export class Limiter {
   #take(bucket: Bucket, key: string, points: number, aheadMs: number): MaybePromise<Answer> {
     const { buckets, shared, failOpen } = this.#counting;
     const own = (): Answer => buckets.take(key, bucket, points, aheadMs);
-    if (!shared) return own();
+    if (!shared || !this.policy.shared) return own();
     return shared.take(`${this.policy.id} ${key}`, bucket, points, aheadMs).catch((error: unknown) => {
       if (failOpen) return own();
       throw notCounted(this.policy.what, error);

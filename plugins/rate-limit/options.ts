@@ -8,8 +8,13 @@ export type Bytes = `${number}${'B' | 'kB' | 'MB' | 'GB'}`;
 /** Bytes per time, for instance `'10MB/s'`. */
 export type ByteRate = `${Bytes}/${'s' | 'm' | 'min' | 'h' | 'd'}`;
 
+interface Counting {
+  /** Count in the store; false: each gateway for itself, which saves a round trip. Default true where there is a store. */
+  readonly shared?: boolean;
+}
+
 /** In any time t there are at most `burst` + `limit` × t. */
-interface Counted {
+interface Counted extends Counting {
   /** How many per time in the long run, such as `'20/s'`. */
   readonly limit: Rate;
   /** How many may come at once, a whole number from 1. Default: the number in `limit`, rounded up. */
@@ -47,7 +52,7 @@ export interface StatementLimit extends Counted, Slowed {
 }
 
 /** How many bytes of statements and their answers. They are known at a statement's end: the next one waits or is refused. */
-export interface ByteLimit extends Slowed {
+export interface ByteLimit extends Counting, Slowed {
   readonly per: Exclude<Per, 'address'>;
   /** Such as `'10MB/s'`. */
   readonly limit: ByteRate;
@@ -60,7 +65,7 @@ export interface RedisOptions {
   readonly kind: 'redis';
   /** `redis://[user[:password]@]host[:port][/number]`, `rediss://` with TLS. Redis 5 or newer, or Valkey; no cluster. */
   readonly url: string;
-  /** Instead of one in `url`; read when the connection is made. Default: none. */
+  /** Instead of one in `url`; read when the gateway first connects. Default: none. */
   readonly password?: Secret;
   /** How long an answer may take, at most 10 s. Default `'200ms'`. */
   readonly timeout?: Duration;

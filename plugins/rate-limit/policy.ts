@@ -23,6 +23,8 @@ export interface LimitPolicy {
   readonly blockMs: number;
   /** Addresses that are not counted. */
   readonly except: Networks | undefined;
+  /** In the store, if there is one. */
+  readonly shared: boolean;
 }
 
 /** The whole plugin's policy. */
@@ -57,6 +59,7 @@ interface Given {
   readonly per?: unknown;
   readonly limit?: unknown;
   readonly burst?: unknown;
+  readonly shared?: unknown;
   readonly except?: unknown;
   readonly block?: unknown;
   readonly mode?: unknown;
@@ -70,11 +73,11 @@ function delayOf(path: string, { mode, maxDelay }: Given): number {
 }
 
 function limitOf(what: What, path: string, value: unknown): LimitPolicy {
-  const given = objectOf<Given>(path, value, ['per', 'limit', 'burst', ...MORE[what]]);
+  const given = objectOf<Given>(path, value, ['per', 'limit', 'burst', 'shared', ...MORE[what]]);
   const per = wordOf(`${path}.per`, given.per, PER[what]);
   if (given.except !== undefined && per !== 'address') bad(`${path}.except`, "is for per: 'address'");
   const bucket = (what === 'bytes' ? byteBucketOf : bucketOf)(path, given.limit, given.burst);
-  const { block } = given;
+  const { block, shared } = given;
   const text = String(given.limit);
   return {
     id: `${what} ${per} ${text} ${bucket.size}`,
@@ -85,6 +88,7 @@ function limitOf(what: What, path: string, value: unknown): LimitPolicy {
     maxDelayMs: delayOf(path, given),
     blockMs: block === undefined ? 0 : duration(`${path}.block`, block, LONGEST_BLOCK_MS),
     except: networks(`${path}.except`, given.except),
+    shared: shared === undefined || flag(`${path}.shared`, shared),
   };
 }
 
@@ -102,7 +106,7 @@ export function tokenLimit(
   like: LimitPolicy | undefined,
 ): LimitPolicy {
   const bucket = bucketOf(`rate.${what}`, text, undefined);
-  const none = { blockMs: 0, except: undefined };
+  const none = { blockMs: 0, except: undefined, shared: like?.shared ?? true };
   return {
     id: `token ${what}`,
     what,

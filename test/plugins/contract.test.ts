@@ -204,6 +204,7 @@ const ROWS: Readonly<Record<string, Row>> = {
         { connections: { per: 'address', limit: '1/s', except: ['10.1.2.3/8'] } },
         "rateLimit.connections.except[0]: '10.1.2.3/8' has bits set",
       ],
+      [{ connections: { per: 'role', limit: '1/s', shared: 1 } }, 'rateLimit.connections.shared: true or'],
       [{ failedLogins: { per: 'role', limit: '1/s' } }, 'rateLimit.failedLogins.per: '],
       [{ failedLogins: { per: 'address', limit: '1/s', block: '0s' } }, 'rateLimit.failedLogins.block: '],
       [{ statements: { per: 'address', limit: '1/s' } }, 'rateLimit.statements.per: '],

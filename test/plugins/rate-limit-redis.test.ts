@@ -74,6 +74,13 @@ describeWith('redis-server', (program) => {
     expect(passed.reduce((sum, one) => sum + one)).toBe(100);
   });
 
+  test("a limit that is not shared is each gateway's own", async () => {
+    const options = withRedis({ statements: { per: 'subject', limit: '2/d', shared: false } });
+    for (const running of [await limited(options), await limited(options)])
+      expect(await outcomes(await login(running), 4)).toBe(2);
+    expect(await redis.ask('dbsize')).toContain(':0');
+  });
+
   test('in a storm on two gateways there are no more than burst and limit allow', async () => {
     const options = withRedis({ statements: { per: 'subject', limit: '50/s', burst: 10 } });
     const gateways = await Promise.all([limited(options), limited(options)]);
