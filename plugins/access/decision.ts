@@ -1,0 +1,75 @@
+/** The policy applied: what a caller asks for is allowed by one of its rules, or by none. */
+import { claimAt } from '../../core/index.ts';
+import type { Caller } from './callers.ts';
+import type { ClaimedRules } from './grant-rules.ts';
+import type { Who } from './options.ts';
+import type { PolicyRule } from './policy.ts';
+import { Refused } from './refused.ts';
+
+/** What somebody asks for. */
+export interface Asked {
+  readonly database: string;
+  /** Default: the only one there is for the caller. */
+  readonly role?: string | undefined;
+  /** Default: as the rule says. */
+  readonly durationMs?: number | undefined;
+  /** Why, for those who read the log. */
+  readonly reason?: string | undefined;
+}
+
+/** What is allowed. */
+export interface Allowed {
+  readonly role: string;
+  readonly durationMs: number;
+  /** For the token, its database included. */
+  readonly rules: ClaimedRules;
+}
+
+function isMeant(who: Who, { issuer, claims, apiKey }: Caller): boolean {
+  if ('apiKey' in who) return who.apiKey === apiKey;
+  if (apiKey !== undefined || (who.issuer !== undefined && who.issuer !== issuer)) return false;
+  const claim = claimAt(claims, who.claim);
+  return claim === who.value || (Array.isArray(claim) && claim.includes(who.value));
+}
+
+function spoken(ms: number): string {
+  if (ms % 3_600_000 === 0) return `${ms / 3_600_000}h`;
+  return ms % 60_000 === 0 ? `${ms / 60_000}m` : `${ms / 1_000}s`;
+}
+
+function roleOf(rules: readonly PolicyRule[], { role, database }: Asked): string {
+  const roles = [...new Set(rules.flatMap((rule) => rule.roles))];
+  if (role === undefined) {
+    const [only, ...more] = roles;
+    if (only !== undefined && more.length === 0) return only;
+    throw new Refused('request', `name a role: you may have ${roles.join(', ')} in database "${database}"`);
+  }
+  if (roles.includes(role)) return role;
+  // What exists and is not for the caller reads as what does not exist.
+  throw new Refused('outside', `you may not have role "${role}" in database "${database}"`);
+}
+
+/**
+ * The first rule that allows all of it says what the token is like.
+ * @throws Refused with the sentence that says what is outside of the policy
+ */
+export function decide(policy: readonly PolicyRule[], caller: Caller, asked: Asked): Allowed {
+  const { database, durationMs, reason } = asked;
+  const mine = policy.filter(({ who }) => who.some((one) => isMeant(one, caller)));
+  const here = mine.filter(({ databases }) => databases.includes(database));
+  if (here.length === 0) throw new Refused('outside', `you may not have access to database "${database}"`);
+  const role = roleOf(here, asked);
+  const fit = here.filter(({ roles }) => roles.includes(role));
+  const long = fit.filter(({ longestMs }) => durationMs === undefined || durationMs <= longestMs);
+  if (long.length === 0) {
+    const most = spoken(Math.max(...fit.map(({ longestMs }) => longestMs)));
+    throw new Refused('outside', `you may have role "${role}" in database "${database}" for ${most} at most`);
+  }
+  const rule = long.find(({ needsReason }) => !needsReason || reason !== undefined);
+  if (!rule) throw new Refused('outside', `say why you need role "${role}" in database "${database}"`);
+  return {
+    role,
+    durationMs: durationMs ?? rule.usualMs,
+    rules: { databases: [database], ...rule.rules },
+  };
+}

@@ -1,0 +1,109 @@
+/** Where access is asked for: by HTTP and by token exchange alike, each decision on one line of the log. */
+import { randomUUID } from 'node:crypto';
+import type { Events, GatewayHandle } from '../../core/index.ts';
+import type { Caller } from './callers.ts';
+import { connectionTo } from './connection-string.ts';
+import type { Connection } from './connection-string.ts';
+import { decide } from './decision.ts';
+import type { Allowed, Asked } from './decision.ts';
+import { Grants } from './grants.ts';
+import type { Grant } from './grants.ts';
+import { Idempotency } from './idempotency.ts';
+import type { Policy } from './policy.ts';
+import { RequestRate } from './rate.ts';
+import { Refused } from './refused.ts';
+
+/** What a caller gets. */
+export interface Granted extends Connection {
+  readonly grant: Grant;
+  readonly token: string;
+  readonly rules: Allowed['rules'];
+}
+
+/** One per config; what it keeps outlives reloads. */
+export class Desk {
+  readonly #policy: Policy;
+  readonly #gateway: GatewayHandle;
+  readonly #idempotency: Idempotency;
+  readonly #rate: RequestRate;
+  readonly grants: Grants;
+
+  constructor(policy: Policy, gateway: GatewayHandle) {
+    this.#policy = policy;
+    this.#gateway = gateway;
+    this.grants = gateway.keep('grants', () => new Grants());
+    this.#idempotency = gateway.keep('idempotency', () => new Idempotency());
+    const { rate } = policy;
+    this.#rate = gateway.keep(`rate ${JSON.stringify(rate)}`, () => new RequestRate(rate));
+  }
+
+  /** Under one idempotency key the same caller gets the same answer. @throws Refused, which the log has */
+  async ask(caller: Caller, asked: Asked, idempotencyKey?: string): Promise<Granted> {
+    try {
+      await this.#rate.take(caller.name);
+      if (idempotencyKey === undefined) return await this.#grant(caller, asked);
+      const once = { owner: caller.name, key: idempotencyKey, request: asked };
+      const work = (): Promise<Granted> => this.#grant(caller, asked);
+      return await this.#idempotency.once(once, work, ({ grant }) => grant.expiresAt);
+    } catch (error) {
+      // Whoever asks too often must not fill the log as well.
+      if (error instanceof Refused && error.kind !== 'rate') {
+        this.#tell(caller, asked, { granted: false, why: error.message });
+      }
+      throw error;
+    }
+  }
+
+  /** The token is good no longer, and its sessions end; how many. @throws Error if that is not kept for the next start */
+  async revoke(grant: Grant, by: Pick<Caller, 'issuer' | 'subject'>): Promise<number> {
+    const revocations = this.#gateway.service('revocations');
+    if (!revocations) throw new Error('no plugin revokes tokens');
+    grant.revokedAt ??= Date.now();
+    const { id, database, role, caller } = grant;
+    const named = { issuer: caller.issuer, subject: caller.subject };
+    this.#gateway.log.info(
+      { by: { issuer: by.issuer, subject: by.subject }, id, caller: named, database, role },
+      'access revoked',
+    );
+    return revocations.revoke({ tokenId: id, issuer: this.#policy.issuer.issuer }, by);
+  }
+
+  async #grant(caller: Caller, asked: Asked): Promise<Granted> {
+    const { issuer, roleClaim, rulesClaim, connect, rules: policy } = this.#policy;
+    const { role, durationMs, rules } = decide(policy, caller, asked);
+    const { database, reason } = asked;
+    const issuedAt = Math.floor(Date.now() / 1_000);
+    const expiresAt = issuedAt + Math.floor(durationMs / 1_000);
+    const id = randomUUID();
+    const { name, subject } = caller;
+    const grant: Grant = {
+      id,
+      caller: { issuer: caller.issuer, subject, name },
+      database,
+      role,
+      reason,
+      issuedAt: issuedAt * 1_000,
+      expiresAt: expiresAt * 1_000,
+    };
+    const claims = {
+      sub: name,
+      jti: id,
+      [roleClaim]: role,
+      caller: { iss: caller.issuer, sub: subject },
+      [rulesClaim]: rules,
+    };
+    const token = await issuer.sign(claims, issuedAt, expiresAt);
+    this.grants.add(grant);
+    this.#tell(caller, { ...asked, role, durationMs }, { granted: true, id });
+    return { grant, token, rules, ...connectionTo(connect, database) };
+  }
+
+  /** Each decision: one line of the log, and one event for who writes it down elsewhere. */
+  #tell(caller: Caller, asked: Asked, decision: Pick<Events['access'], 'granted' | 'id' | 'why'>): void {
+    const { issuer, subject } = caller;
+    const { granted, ...more } = decision;
+    const { log } = this.#gateway;
+    log.info({ issuer, subject, ...asked, ...more }, granted ? 'access granted' : 'access refused');
+    this.#gateway.emit('access', { by: { issuer, subject }, ...asked, ...decision });
+  }
+}

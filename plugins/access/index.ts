@@ -1,0 +1,59 @@
+/** Access on demand: callers ask for a database as a role for a time, and get a short-lived token of the gateway's own. */
+import { ConfigError } from '../../core/index.ts';
+import type { GatewayHandle, Plugin } from '../../core/index.ts';
+import { Callers } from './callers.ts';
+import { Desk } from './desk.ts';
+import { JWKS_DOCS } from './docs.ts';
+import { mountExchangeRoute } from './exchange-route.ts';
+import { mountGrantRoutes } from './grant-routes.ts';
+import { printNewKey } from './new-key.ts';
+import type { AccessOptions } from './options.ts';
+import type { OwnIssuer } from './own-issuer.ts';
+import { policyOf } from './policy.ts';
+
+export type {
+  AccessOptions,
+  ApiKeyOptions,
+  CallersOptions,
+  ConnectOptions,
+  GrantRulesOptions,
+  PolicyOptions,
+  Who,
+} from './options.ts';
+export { ownIssuer } from './own-issuer.ts';
+export type { OwnIssuer, OwnIssuerOptions } from './own-issuer.ts';
+
+function mountKeys(gateway: GatewayHandle, issuer: OwnIssuer): void {
+  const headers = { 'content-type': 'application/jwk-set+json', 'cache-control': 'public, max-age=60' };
+  const handler = (): Response => new Response(JSON.stringify(issuer.published()), { headers });
+  gateway.route('/.well-known/jwks.json', handler, { public: true, openapi: JWKS_DOCS });
+}
+
+/**
+ * Serves on `admin`: `/v1/grants` (ask, see, revoke), `/oauth/token` (RFC 8693) and `/.well-known/jwks.json`. Stands below
+ * `jwt`, which knows its issuer; `limits` and `ip-filter` enforce the rules it puts into tokens.
+ * @throws ConfigError that names the option, such as `access.policy[0].roles`
+ * @example access({ issuer: own, callers: { issuers: ['https://id.example'] }, policy: [{ … }], connect: { host: 'db.example' } })
+ */
+export function access(options: AccessOptions): Plugin<never, never, 'access'> {
+  const policy = policyOf(options);
+  return {
+    name: 'access',
+    commands: { 'access key': printNewKey },
+    setup(gateway) {
+      if (!gateway.service('verifier') || !gateway.service('revocations')) {
+        throw new ConfigError('access: list it below the plugin that verifies and revokes tokens, jwt');
+      }
+      const parts = {
+        gateway,
+        policy,
+        callers: new Callers(policy, gateway),
+        desk: new Desk(policy, gateway),
+      };
+      mountGrantRoutes(parts);
+      mountExchangeRoute(parts);
+      mountKeys(gateway, policy.issuer);
+      return policy.issuer.open(gateway);
+    },
+  };
+}

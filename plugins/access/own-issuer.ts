@@ -1,0 +1,111 @@
+/** The gateway's own issuer: `jwt` trusts it as any other, and `access` signs with its keys. */
+import path from 'node:path';
+import { SignJWT } from 'jose';
+import { ConfigError } from '../../core/index.ts';
+import type { Disposer, Duration, GatewayHandle } from '../../core/index.ts';
+import { ALGORITHM } from './key-ring.ts';
+import { OwnKeys } from './own-keys.ts';
+import { bad, duration, objectOf, text } from './readers.ts';
+
+/** Options of {@link ownIssuer}. */
+export interface OwnIssuerOptions {
+  /** The `iss` of its tokens; no other issuer may have it. */
+  readonly issuer: string;
+  /** The `aud` of its tokens. Default `'postern'`. */
+  readonly audience?: string;
+  /** How long a key signs. Default `'30d'`. */
+  readonly rotate?: Duration;
+  /** How long a key is published before it signs, so that everybody knows it by then. Default `'15m'`. */
+  readonly publishAhead?: Duration;
+  /** Longest life of a token, and how long a key stays published when it signs no more. Default `'12h'`. */
+  readonly maxLifetime?: Duration;
+  /**
+   * File for the private keys, relative to the config, that one gateway reads and writes; mode 0600. Default: in memory, so
+   * that a restart ends what was granted.
+   */
+  readonly keys?: string;
+}
+
+/** An entry of `issuers` of `jwt`: the members it is told, and more that `access` uses. */
+export class OwnIssuer {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly algorithms = [ALGORITHM] as const;
+  readonly maxLifetime: Duration;
+  /** The public keys, once `access` has been set up. */
+  readonly jwks: () => Promise<{ readonly keys: readonly object[] }>;
+  readonly #schedule: { readonly rotateMs: number; readonly aheadMs: number; readonly lifetimeMs: number };
+  readonly #file: string | undefined;
+  readonly #opened: Promise<OwnKeys>;
+  #open: (keys: OwnKeys) => void = () => {};
+  #keys: OwnKeys | undefined;
+
+  /** @throws ConfigError that names the option, such as `ownIssuer.rotate` */
+  constructor(options: OwnIssuerOptions) {
+    const known = ['issuer', 'audience', 'rotate', 'publishAhead', 'maxLifetime', 'keys'] as const;
+    const given = objectOf<OwnIssuerOptions>('ownIssuer', options, known);
+    this.issuer = text('ownIssuer.issuer', given.issuer);
+    this.audience = text('ownIssuer.audience', given.audience ?? 'postern');
+    const rotateMs = duration('ownIssuer.rotate', given.rotate, '30d');
+    const aheadMs = duration('ownIssuer.publishAhead', given.publishAhead, '15m');
+    const lifetimeMs = duration('ownIssuer.maxLifetime', given.maxLifetime, '12h');
+    if (aheadMs >= rotateMs) bad('ownIssuer.publishAhead', 'less than rotate is needed');
+    this.#schedule = { rotateMs, aheadMs, lifetimeMs };
+    this.maxLifetime = given.maxLifetime ?? '12h';
+    this.#file = given.keys === undefined ? undefined : text('ownIssuer.keys', given.keys);
+    this.#opened = new Promise((resolve) => {
+      this.#open = resolve;
+    });
+    this.jwks = async () => (await this.#opened).published();
+  }
+
+  get maxLifetimeMs(): number {
+    return this.#schedule.lifetimeMs;
+  }
+
+  /** Finds or makes the keys, which outlive reloads. @throws ConfigError if their file cannot be used */
+  async open(gateway: GatewayHandle): Promise<Disposer> {
+    const file = this.#file === undefined ? undefined : path.resolve(gateway.directory, this.#file);
+    const keys = gateway.keep(`keys ${this.issuer} ${file ?? ''}`, () => new OwnKeys(file));
+    try {
+      const close = await keys.open(this.#schedule, gateway.log);
+      this.#keys = keys;
+      this.#open(keys);
+      return close;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : 'unknown';
+      throw new ConfigError(`ownIssuer.keys: ${file ?? ''} cannot be used: ${why}`, { cause: error });
+    }
+  }
+
+  /** The public keys at this moment. @throws Error before {@link open} */
+  published(): { readonly keys: readonly object[] } {
+    return this.#own().published();
+  }
+
+  /** A token of ours (RFC 7519) that is good from now until `expiresAt`, in whole seconds since the epoch. */
+  sign(claims: Readonly<Record<string, unknown>>, issuedAt: number, expiresAt: number): Promise<string> {
+    const { kid, privateKey } = this.#own().current();
+    return new SignJWT(claims)
+      .setProtectedHeader({ alg: ALGORITHM, kid, typ: 'JWT' })
+      .setIssuer(this.issuer)
+      .setAudience(this.audience)
+      .setIssuedAt(issuedAt)
+      .setExpirationTime(expiresAt)
+      .sign(privateKey);
+  }
+
+  #own(): OwnKeys {
+    if (!this.#keys) throw new Error('ownIssuer: access is not in the list of plugins');
+    return this.#keys;
+  }
+}
+
+/**
+ * Makes the gateway's own issuer: give it to `jwt` among the `issuers`, and to `access`.
+ * @throws ConfigError that names the option, such as `ownIssuer.rotate`
+ * @example ownIssuer({ issuer: 'https://postern.example', keys: 'keys/access.json' })
+ */
+export function ownIssuer(options: OwnIssuerOptions): OwnIssuer {
+  return new OwnIssuer(options);
+}
