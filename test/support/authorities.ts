@@ -31,6 +31,8 @@ export interface AuthorityOptions {
   readonly ca?: boolean;
   /** Who certifies it. Default: itself. */
   readonly under?: MadeAuthority;
+  /** Whose keys and name it has too. Default: its own. */
+  readonly twinOf?: MadeAuthority;
 }
 
 /** An authority, and the files it is in. */
@@ -89,7 +91,7 @@ export async function makeAuthority(
 ): Promise<MadeAuthority> {
   const algorithm: object = ALGORITHMS[options.keyType ?? 'P-256'];
   const keys = await webcrypto.subtle.generateKey(algorithm as never, true, ['sign', 'verify']);
-  const pair: webcrypto.CryptoKeyPair = keys;
+  const pair: webcrypto.CryptoKeyPair = options.twinOf?.keys ?? keys;
   const certificate = await certify(pair, options);
   const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', pair.privateKey));
   const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });

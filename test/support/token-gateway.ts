@@ -28,6 +28,8 @@ export interface TokenGatewayOptions {
   readonly args?: readonly string[];
   /** Texts of more files beside the config, by name. */
   readonly files?: Readonly<Record<string, string>>;
+  /** More environment variables of the process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The process, and who makes tokens for it. */
@@ -71,8 +73,13 @@ export async function startTokenGateway(
 ): Promise<TokenGateway> {
   const keys = issuer({ algorithms: ['ES256', 'RS256', 'PS256'] });
   const files = { ...options.files, 'jwks.json': JSON.stringify(keys.jwks) };
-  const { args = [] } = options;
-  const gateway = await GatewayProcess.start({ config: configText(postgres, keys, options), files, args });
+  const { args = [], env = {} } = options;
+  const gateway = await GatewayProcess.start({
+    config: configText(postgres, keys, options),
+    files,
+    args,
+    env,
+  });
   const address: TokenGateway['address'] = (role = 'reader') => ({
     host: '127.0.0.1',
     port: gateway.port,
