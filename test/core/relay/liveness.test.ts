@@ -1,6 +1,7 @@
 /**
  * Random sessions with everything at once: refusals, settings in band, cancels, notices, drains, ends, clients that leave.
  * None hangs, none tears a message, and a server connection that is called reusable answers the next client as a new one.
+ * Then the same with several sessions at once on fewer connections, of which some cannot be had in time.
  */
 import { expect, test } from 'vitest';
 import { GatewayError } from '../../../core/errors.ts';
@@ -10,6 +11,8 @@ import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame, openAs, relayed } from '../../support/raw.ts';
 import type { Relayed } from '../../support/raw.ts';
+import { sharedSessions } from '../../support/shared-sessions.ts';
+import type { SharedSessions } from '../../support/shared-sessions.ts';
 
 const SESSIONS = Number(process.env['POSTERN_SESSIONS'] ?? 250);
 const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -185,4 +188,85 @@ test(`${SESSIONS} random sessions neither hang nor leave anything behind (POSTER
   }
   console.log(ends);
   server?.close();
+}, 600_000);
+
+/** Again and again, while the pool resets and closes. */
+async function soon<T>(connect: () => Promise<T>): Promise<T> {
+  for (let i = 0; i < 50; i += 1) {
+    const made = await connect().catch(() => undefined);
+    if (made) return made;
+  }
+  return connect();
+}
+
+/** One of several sessions at once: it is served in the end, or it was ended. */
+async function sharing(shared: SharedSessions, seed: number, log: string[]): Promise<void> {
+  const next = random(seed);
+  const make = messages(next);
+  const query = async (statement: Statement): Promise<Statement> => {
+    if (next() < 0.3) await tick(next() * 3);
+    return refuse(statement);
+  };
+  const inBand = async (name: string): Promise<void> => {
+    if (next() < 0.5) await tick(next() * 2);
+    if (name !== 'postern.a') throw new GatewayError('invalid_parameter_value', 'no such setting');
+  };
+  const hooked = next() < 0.5 && { query, reads: 'parameters' as const };
+  const fingerprint = next() < 0.5 ? 'same' : `person ${seed}`;
+  const client = await shared.connect({ fingerprint, options: { ...hooked, inBand } });
+  const cancels: Promise<void>[] = [];
+  for (let i = 0; i < 12; i += 1) {
+    const bytes = Buffer.concat(Array.from({ length: 1 + Math.floor(next() * 5) }, make));
+    log.push(bytes.toString('latin1').replaceAll('\0', '·').slice(0, 200));
+    const cut = Math.floor(next() * bytes.length);
+    client.send(bytes.subarray(0, cut));
+    if (next() < 0.3) await tick(next() * 5);
+    client.send(bytes.subarray(cut));
+    cancels.push(disturb(client, next) ?? Promise.resolve());
+  }
+  await Promise.all(cancels);
+  client.send(frame('f', 'end'), frame('S'), frame('Q', 'rollback'));
+  const served = (): boolean => client.messages.some(({ body }) => body.includes('the end'));
+  for (let i = 0; i < 200 && !client.closed && !served(); i += 1) {
+    client.send(frame('S'), frame('Q', 'rollback'), frame('Q', "select 'the end'"));
+    await tick(100);
+  }
+  expect(client.closed || served(), client.messages.map(({ type }) => type).join('')).toBe(true);
+  const known = client.messages.every(({ type }) => 'TDCZEN123nstIAVGHdcS'.includes(type));
+  expect(known, client.messages.map(({ type }) => type).join('')).toBe(true);
+  if (next() < 0.5) client.send(frame('X'));
+  else client.close();
+  await client.relay.done;
+}
+
+test(`${SESSIONS} random sessions that share connections neither hang nor keep any (POSTERN_SEED=${SEED})`, async () => {
+  const database = await freshDatabase();
+  await postgres.sql(
+    'create table t (n int); create view v as select n from t union select 1; grant all on t, v to writer',
+    database,
+  );
+  const shared = sharedSessions(postgres, database, 2, 400);
+  const once = async (seed: number): Promise<void> => {
+    const log: string[] = [];
+    await sharing(shared, seed, log).catch((failure: unknown) => {
+      // Whoever finds no connection at the login has not come at all.
+      if (failure instanceof GatewayError && failure.code === 'too_many_connections') return;
+      throw new Error(`seed ${seed}: ${log.join('  |  ')}`, { cause: failure });
+    });
+  };
+  for (let i = 0; i < SESSIONS; i += 5) {
+    await Promise.all(Array.from({ length: 5 }, (_, k) => once(SEED + i + k)));
+    await expect.poll(() => shared.pool.lent + shared.pool.waiting, { timeout: 10_000 }).toBe(0);
+    const after = await soon(() => shared.connect({ fingerprint: 'after' }));
+    after.send(frame('Q', "select 'clean'"));
+    const said = (): string =>
+      after.messages
+        .map(({ type }) => type)
+        .filter((type) => type !== 'S')
+        .join('');
+    await expect.poll(said, { timeout: 10_000, message: `seeds ${SEED + i} and four more` }).toBe('TDCZ');
+    after.close();
+    await after.relay.done;
+  }
+  await shared.close();
 }, 600_000);
