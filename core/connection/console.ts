@@ -87,6 +87,7 @@ export async function serveConsole(visit: Visit, identity: Identity, house: Hous
   session.attach({
     end,
     drain: end,
+    refresh() {},
     notice: (message, hint) =>
       void channel.write(noticeResponse({ severity: 'NOTICE', code: '00000', message, hint })),
   });

@@ -13,6 +13,7 @@ import { tellLogin } from './session-log.ts';
 import type { CloseReason } from '../session.ts';
 import type { Statement } from '../statement.ts';
 import { addressOf } from '../upstream/connection.ts';
+import { applyPolicies } from '../upstream/settings.ts';
 import type { Usage } from './usage.ts';
 import { AUTHENTICATION_OK, backendKeyData, parameterStatus, readyForQuery } from '../wire/to-client.ts';
 
@@ -91,7 +92,12 @@ function policies(
     work.then(over, over);
     return work;
   };
+  const { upstream, startup } = session;
   return {
+    ...(upstream &&
+      upstream.onCheckout.length > 0 && {
+        refresh: (server) => applyPolicies(server, { upstream, startup }),
+      }),
     ...(query && { query: (message: Statement) => noted(query(session, message)) }),
     ...(statement && { statement: (end) => statement({ ...end, ...server(), session }) }),
     statementsFrom,

@@ -23,6 +23,8 @@ import type {
 export interface Controls {
   end(error: GatewayError): void;
   drain(error: GatewayError): void;
+  /** What policies rely on may want other values. */
+  refresh(): void;
   notice(message: string, hint?: string): void;
 }
 
@@ -223,6 +225,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
       if (this.#reason) throw new Error('the session has ended');
       await this.hooks.renew(this, facts);
       this.book.replace(facts);
+      this.#controls?.refresh();
       this.#tellRenewal(startedAt);
     } catch (error) {
       this.#tellRenewal(startedAt, error);
@@ -232,12 +235,8 @@ export class OpenSession implements LoginSession<FactName, FactName> {
 
   #tellRenewal(startedAt: number, error?: unknown): void {
     const refused = error instanceof GatewayError ? { error, sqlstate: error.sqlstate } : {};
-    this.hooks.observed.renewal?.({
-      session: this,
-      startedAt,
-      durationMs: Date.now() - startedAt,
-      ...refused,
-    });
+    const durationMs = Date.now() - startedAt;
+    this.hooks.observed.renewal?.({ session: this, startedAt, durationMs, ...refused });
   }
 
   async #release(release: Disposer): Promise<void> {

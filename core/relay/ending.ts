@@ -187,7 +187,8 @@ export class Ending {
   #serverAfter(): 'reusable' | 'close' {
     const { ledger, fromClient, fromServer } = this.#parts;
     const idle = ledger.quiet && ledger.status === Status.idle && !ledger.spoilt && !ledger.batch.tainted;
-    return idle && !this.doubtful && !fromClient.torn && fromServer.clean ? 'reusable' : 'close';
+    const sound = !this.doubtful && !this.#parts.seat.refreshing;
+    return idle && sound && !fromClient.torn && fromServer.clean ? 'reusable' : 'close';
   }
 
   #cancelThenEnd(reason: CloseReason): void {

@@ -2,6 +2,7 @@
 import type { GatewayError } from '../errors.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
+import type { Seating } from './seating.ts';
 import type { Vacancy } from './vacancy.ts';
 
 /** Made by the relay, used by the walker. */
@@ -18,12 +19,10 @@ export interface FromClientHost {
   violated(error: GatewayError): void;
   /** A mistake or a limit of ours: FATAL at once. */
   failed(error: GatewayError): void;
-  /** No server connection sits there, and one must be asked for before a message can go up. */
-  readonly seatless: boolean;
-  /** What messages mean then. */
+  /** Whether there is a connection for a message, and how to get one. */
+  readonly seating: Pick<Seating, 'missing' | 'take'>;
+  /** What messages mean where there is none. */
   readonly vacancy: Vacancy;
-  /** Has one sit down; resolves with why not, if not. */
-  seat(): Promise<GatewayError | undefined>;
   /** A chunk has been walked: local answers may be due. */
   walked(): void;
 }

@@ -86,7 +86,7 @@ export class FromClient {
         this.#violation(type, word);
         return;
       }
-      const meaning = this.#host.seatless ? this.#vacant(type, data, at, end) : 'go';
+      const meaning = this.#host.seating.missing ? this.#vacant(type, data, at, end) : 'go';
       if (typeof meaning === 'number') {
         needed = meaning;
         break;
@@ -210,7 +210,7 @@ export class FromClient {
   #awaitSeat(data: Buffer): void {
     this.#waiting = true;
     this.#held.hold(data, Infinity);
-    void this.#host.seat().then((error) => {
+    void this.#host.seating.take().then((error) => {
       this.#host.vacancy.refused(error);
       this.#decided(undefined);
     });

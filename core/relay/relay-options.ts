@@ -15,6 +15,8 @@ export interface RelayOptions {
   readonly server: ServerConnection;
   /** Present: server connections are given back between transactions. */
   readonly lender?: Lender | undefined;
+  /** Sets on an idle connection again what policies rely on. Absent: they rely on nothing there. */
+  readonly refresh?: ((server: ServerConnection) => Promise<void>) | undefined;
   readonly log: Logger;
   /** Counts what passes. Default: nobody asks for it. */
   readonly tally?: Tally | undefined;

@@ -14,6 +14,7 @@ import { Gate } from './gate.ts';
 import { Ledger, Status } from './ledger.ts';
 import { Pause, Pauses } from './pauses.ts';
 import { Seat } from './seat.ts';
+import { Seating } from './seating.ts';
 import { SharedStatements } from './shared-statements.ts';
 import { StatementLog } from './statement-log.ts';
 import { Turns } from './turns.ts';
@@ -28,6 +29,7 @@ export class Relay {
   readonly #seat: Seat;
   readonly #pauses: Pauses;
   readonly #turns: Turns | undefined;
+  readonly #seating: Seating;
   readonly #parts: TurnParts;
   readonly #gate: Gate;
   readonly #fromClient: FromClient;
@@ -38,16 +40,17 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     this.#options = options;
-    const { client } = options;
+    const { client, lender } = options;
     const ledger = new Ledger(options.tally);
     this.#ledger = ledger;
     const seat = new Seat(options.server, options.lender);
     this.#seat = seat;
     this.#pauses = new Pauses(client);
     const log = options.statement && new StatementLog(options.statement);
-    const { lender } = options;
     const turns = lender && new Turns({ client, log: options.log, lender, seat, ledger });
     this.#turns = turns;
+    const seating = new Seating({ ...options, seat, ledger, turns });
+    this.#seating = seating;
     const pin = (why: string): void => turns?.pin(why);
     const shared = lender && new SharedStatements({ seat, ledger, lender, pin });
     const gate = new Gate({
@@ -70,11 +73,8 @@ export class Relay {
     this.#fromClient = new FromClient({
       ledger,
       gate,
-      get seatless() {
-        return seat.server === undefined;
-      },
-      vacancy: new Vacancy({ ledger, gate, retake: () => turns?.retake() === true }),
-      seat: () => turns?.take().catch(options.fault) ?? Promise.resolve(undefined),
+      seating,
+      vacancy: new Vacancy({ ledger, gate, seating }),
       walked: settled,
       toServer: (bytes) => {
         if (!seat.write(bytes)) this.#pauses.add(Pause.full);
@@ -91,15 +91,11 @@ export class Relay {
     this.#fromServer = new FromServer({
       ledger,
       settled,
-      completed: turns && ((tag) => turns.completed(tag, shared, ledger.headNote?.harmless === true)),
+      completed: seating.hearing(shared),
       toClient: (bytes) => {
         if (!client.write(bytes)) seat.pause();
       },
-      parameter: (body) => {
-        const { name, value } = readParameterStatus(body);
-        seat.server?.parameters.set(name, value);
-        options.lender?.parameters.set(name, value);
-      },
+      parameter: (body) => seat.reported(readParameterStatus(body)),
       masked: (code, error) => {
         const fields = { sqlstate: error.sqlstate, server_sqlstate: code };
         options.log.info(fields, 'statement refused');
@@ -141,6 +137,11 @@ export class Relay {
     });
     client.resume();
     this.#settled();
+  }
+
+  /** What policies rely on wants other values: they are set before the client's next message. */
+  refresh(): void {
+    this.#seating.spoil();
   }
 
   get state(): SessionState {

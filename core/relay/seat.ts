@@ -35,6 +35,9 @@ export class Seat {
   #waiting: AbortController | undefined;
   #turn = 0;
   #looking: { readonly done: Promise<void>; over: boolean } | undefined;
+  #refreshing: { over: boolean } | undefined;
+  /** What policies rely on is not in force on the connection any more, or not what they want now. */
+  stale = false;
 
   /** With a lender, connections are given back between transactions; `first` is the one that the login used. */
   constructor(first: ServerConnection, lender?: Lender) {
@@ -53,9 +56,19 @@ export class Seat {
   get waiting(): boolean {
     return this.#waiting !== undefined;
   }
+  /** The gateway talks to the connection that sits here. */
+  get refreshing(): boolean {
+    return this.#refreshing !== undefined;
+  }
   /** Bytes for the server that it has not taken yet. */
   get queued(): number {
     return this.#server?.channel.queued ?? 0;
+  }
+
+  /** The server has said what is in force now. */
+  reported({ name, value }: { readonly name: string; readonly value: string }): void {
+    this.#server?.parameters.set(name, value);
+    this.#lender?.parameters.set(name, value);
   }
 
   /** Counts the connections that have sat down, the same one each time it does. */
@@ -104,6 +117,22 @@ export class Seat {
     const server = this.#looking ? undefined : this.#lender?.retake?.();
     if (server) this.#sit(server);
     return server !== undefined;
+  }
+
+  /** Brings the connection that sits here up to date; nobody hears it meanwhile. @throws what `how` throws: it is stale still */
+  async refresh(how: (server: ServerConnection) => Promise<void>): Promise<void> {
+    const server = this.#server;
+    if (!server) return;
+    const refreshing = { over: false };
+    this.#refreshing = refreshing;
+    this.leave();
+    try {
+      await how(server);
+      this.stale = false;
+    } finally {
+      this.#refreshing = undefined;
+      if (!refreshing.over) this.#attach();
+    }
   }
 
   /** Ends a wait for a connection. True if there was one. */
@@ -157,6 +186,7 @@ export class Seat {
   /** Between two transactions: the connection may serve others. */
   giveBack(afterwards: Afterwards): void {
     if (this.#looking) this.#looking.over = true;
+    if (this.#refreshing) this.#refreshing.over = true;
     const server = this.#server;
     if (!server || !this.#lender) return;
     this.leave();
@@ -166,6 +196,7 @@ export class Seat {
 
   #sit(server: ServerConnection): void {
     this.#server = server;
+    this.stale = false;
     this.#turn += 1;
     this.#attach();
   }

@@ -3,13 +3,13 @@ import type { GatewayError } from '../errors.ts';
 import { Frontend } from '../wire/frames.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
+import type { Seating } from './seating.ts';
 
 /** What is asked of the relay. */
 export interface VacancyHost {
   readonly ledger: Ledger;
   readonly gate: Gate;
-  /** Has the connection sit down again that the session left last, if nobody has used it since. */
-  retake(): boolean;
+  readonly seating: Pick<Seating, 'retake'>;
 }
 
 /** `go`: as if one sat there; `drop`: it is dealt with; `ask`: one must be asked for; a number: so many bytes of it first. */
@@ -58,6 +58,6 @@ export class Vacancy {
     if (gate.answersAlone(type, there)) return 'go';
     const needed = Math.min(bytes, enough);
     if (there.length < needed) return needed;
-    return this.#host.retake() ? 'go' : 'ask';
+    return this.#host.seating.retake() ? 'go' : 'ask';
   }
 }

@@ -1,11 +1,7 @@
 /** Looks what a session has left on an idle connection and will want again: what ties it to the connection. */
-import { randomBytes } from 'node:crypto';
-import { message } from '../wire/message.ts';
 import type { ServerConnection } from './connection.ts';
-import { Conversation } from './conversation.ts';
-import type { ServerMessage } from './conversation.ts';
 import { within } from './deadline.ts';
-import { encodeExecutions, readOutcome } from './query.ts';
+import { encodeExecutions, executeBetween, ownName } from './query.ts';
 import { unreachable } from './refusals.ts';
 
 /** How long the look may take, in milliseconds. */
@@ -49,25 +45,9 @@ export async function leavingsOn(connection: ServerConnection): Promise<string |
 
 const NEVER = new AbortController().signal;
 
-async function look(
-  { channel, parameters }: ServerConnection,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const talk = new Conversation(channel, signal, parameters);
-  const heard: Buffer[] = [];
-  try {
-    talk.send(
-      encodeExecutions({ sql: QUERY, values: [[]], name: `postern_${randomBytes(16).toString('hex')}` }),
-    );
-    const { rows, error } = await readOutcome(talk, (aside) => heard.push(frameOf(aside)));
-    // A time-out of the session's own, for example: better kept than lost.
-    return error ? 'what it left is not known' : (rows[0]?.[0] ?? undefined);
-  } finally {
-    talk.end();
-    channel.unshift(Buffer.concat(heard));
-  }
-}
-
-function frameOf({ type, body }: ServerMessage): Buffer {
-  return message(String.fromCharCode(type), [body]);
+async function look(connection: ServerConnection, signal: AbortSignal): Promise<string | undefined> {
+  const batch = encodeExecutions({ sql: QUERY, values: [[]], name: ownName() });
+  const { rows, error } = await executeBetween(connection, batch, signal);
+  // A time-out of the session's own, for example: better kept than lost.
+  return error ? 'what it left is not known' : (rows[0]?.[0] ?? undefined);
 }

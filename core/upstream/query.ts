@@ -1,11 +1,14 @@
 /** The gateway's own statements on a connection that no client has yet. */
+import { randomBytes } from 'node:crypto';
 import { serialize } from 'pg-protocol';
 import { readReadyForQuery } from '../wire/backend.ts';
 import type { ServerError } from '../wire/backend.ts';
 import { BodyReader } from '../wire/body.ts';
 import { Backend } from '../wire/frames.ts';
-import { errorIn, unexpected } from './conversation.ts';
-import type { Conversation, ServerMessage } from './conversation.ts';
+import { message } from '../wire/message.ts';
+import type { ServerConnection } from './connection.ts';
+import { Conversation, errorIn, unexpected } from './conversation.ts';
+import type { ServerMessage } from './conversation.ts';
 
 /** Values of a Bind: a string travels as text, a Buffer in binary form, null as SQL NULL. */
 export type Values = readonly (string | Buffer | null)[];
@@ -67,6 +70,33 @@ export async function readOutcome(
     else if (!error && !REPLIES.has(message.type)) throw unexpected(message);
   }
   return error ? { rows, error } : { rows };
+}
+
+/**
+ * One batch of {@link encodeExecutions} on the idle connection of a session, whose statements should have names of their own:
+ * its unnamed one stays then. Notifications that arrive meanwhile stay in the channel.
+ */
+export async function executeBetween(
+  { channel, parameters }: Pick<ServerConnection, 'channel' | 'parameters'>,
+  batch: Buffer,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const talk = new Conversation(channel, signal, parameters);
+  const heard: Buffer[] = [];
+  try {
+    talk.send(batch);
+    return await readOutcome(talk, ({ type, body }) =>
+      heard.push(message(String.fromCharCode(type), [body])),
+    );
+  } finally {
+    talk.end();
+    channel.unshift(Buffer.concat(heard));
+  }
+}
+
+/** A name that no client can know: a guessable one it could have taken. */
+export function ownName(): string {
+  return `postern_${randomBytes(16).toString('hex')}`;
 }
 
 /** Sends {@link encodeExecutions} and resolves after its ReadyForQuery. */

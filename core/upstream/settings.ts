@@ -4,9 +4,10 @@ import type { Backend, SetByFunction, Startup, Upstream } from '../session.ts';
 import type { ServerError } from '../wire/backend.ts';
 import type { ServerConnection } from './connection.ts';
 import { Conversation } from './conversation.ts';
-import { encodeExecutions, readOutcome } from './query.ts';
+import { within } from './deadline.ts';
+import { encodeExecutions, executeBetween, ownName, readOutcome } from './query.ts';
 import type { Executions, Outcome } from './query.ts';
-import { refusedByServer } from './refusals.ts';
+import { refusedByServer, unreachable } from './refusals.ts';
 import { RESERVED } from './startup.ts';
 
 /** One setting of a session. */
@@ -79,7 +80,10 @@ function executionsOf({ name, value }: Pick<Setting, 'name' | 'value'>): Executi
 const WRITABLE: Executions = { sql: 'set transaction_read_only = off', values: [[]] };
 
 /** The batch that sets them, in one transaction: {@link readOutcome} reads its answers, a row for each. @throws Error as onCheckout's mistakes */
-export function encodeSettings(settings: readonly Pick<Setting, 'name' | 'value'>[]): Buffer {
+export function encodeSettings(
+  settings: readonly Pick<Setting, 'name' | 'value'>[],
+  statement?: string,
+): Buffer {
   const batch: Executions[] = settings.some(({ value }) => typeof value === 'object' && value)
     ? [WRITABLE]
     : [];
@@ -88,7 +92,8 @@ export function encodeSettings(settings: readonly Pick<Setting, 'name' | 'value'
     if (last?.sql === sql) batch[batch.length - 1] = { sql, values: [...last.values, ...values] };
     else batch.push({ sql, values });
   }
-  return encodeExecutions(...batch);
+  if (statement === undefined) return encodeExecutions(...batch);
+  return encodeExecutions(...batch.map((one, index) => ({ ...one, name: `${statement}_${index}` })));
 }
 
 /**
@@ -113,6 +118,34 @@ export async function applySettings(
     check(missing, await readOutcome(talk));
   } finally {
     talk.end();
+  }
+}
+
+/** How long that may take, in milliseconds. */
+const BETWEEN_MS = 2_000;
+const NEVER = new AbortController().signal;
+
+/**
+ * Sets again what policies rely on, on the idle connection of a session. Where the server does not answer in time, the
+ * connection is cut.
+ * @throws as {@link applySettings}
+ */
+export async function applyPolicies(connection: ServerConnection, request: SettingsRequest): Promise<void> {
+  const policies = settingsFor(request, connection).filter(({ from }) => from === 'policy');
+  if (policies.length === 0) return;
+  const late = unreachable(new Error(`no answer within ${BETWEEN_MS} ms to what policies want to be set`));
+  const batch = encodeSettings(policies, ownName());
+  try {
+    const outcome = await within(
+      BETWEEN_MS,
+      NEVER,
+      () => late,
+      (signal) => executeBetween(connection, batch, signal),
+    );
+    check(policies, outcome);
+  } catch (error) {
+    if (error === late) connection.channel.destroy();
+    throw error;
   }
 }
 

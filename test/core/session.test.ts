@@ -50,6 +50,7 @@ function controls(): Controls & { readonly calls: string[] } {
     calls,
     end: (error) => calls.push(`end ${error.message}`),
     drain: (error) => calls.push(`drain ${error.message}`),
+    refresh: () => calls.push('refresh'),
     notice: (message) => calls.push(`notice ${message}`),
   };
 }

@@ -80,15 +80,105 @@ describe('a client that resets or forges its settings', () => {
     await Promise.all([alice.end(), bob.end()]);
   });
 
-  test('has none for the rest of its session where the connection is its own, and the next session has its own', async () => {
-    const alice = await connect('session', 'alice');
-    expect(await seenBy(alice)).toBe('alice');
-    await alice.query('reset all');
-    expect(await seenBy(alice)).toBe('');
-    await alice.end();
-    const bob = await connect('session', 'bob');
-    expect(await seenBy(bob)).toBe('bob');
-    await bob.end();
+  test.each(['reset all', 'discard all', 'reset app.claims'])(
+    'has its claims again at its next message where the connection is its own: %s',
+    async (sql) => {
+      const alice = await connect('session', 'alice');
+      for (let i = 0; i < 3; i += 1) {
+        await alice.query(sql);
+        expect(await seenBy(alice)).toBe('alice');
+      }
+      // Not while a transaction could take them back.
+      await alice.query('begin');
+      await alice.query('reset app.claims');
+      expect(await seenBy(alice)).toBe('');
+      await alice.query('rollback');
+      expect(await seenBy(alice)).toBe('alice');
+      await alice.end();
+      const bob = await connect('session', 'bob');
+      expect(await seenBy(bob)).toBe('bob');
+      await bob.end();
+    },
+  );
+
+  test('keeps its unnamed statement meanwhile, and hears what it listens to', async () => {
+    const { client } = await logIn(await RawClient.connect(running.port), {
+      database: 'session',
+      application_name: 'alice',
+    });
+    const types = (answers: readonly Received[]): string => answers.map(({ type }) => type).join('');
+    const prepare = (name: string, sql: string) => message('P', `${name}\0${sql}\0\0\0`);
+    const run = (name: string) => [message('B', `\0${name}\0\0\0\0\0\0\0`), message('E', '\0\0\0\0\0')];
+    client.send(
+      prepare('', SEEN),
+      prepare('off', 'reset app.claims'),
+      prepare('on', 'listen news'),
+      message('S'),
+    );
+    expect(types(await client.until('Z'))).toBe('111Z');
+    client.send(...run('on'), message('S'));
+    await client.until('Z');
+    for (let i = 0; i < 5; i += 1) {
+      client.send(...run('off'), message('S'));
+      expect(types(await client.until('Z'))).toBe('2CZ');
+      await postgres.sql(`notify news, '${i}'`);
+      client.send(...run(''), message('S'));
+      const answers = await client.until('Z');
+      expect(types(answers).replace('A', '')).toBe('2DCZ');
+      expect(
+        answers
+          .find(({ type }) => type === 'D')
+          ?.body.subarray(6)
+          .toString(),
+      ).toBe('alice');
+      if (!types(answers).includes('A')) expect((await client.message()).type).toBe('A');
+    }
+    client.destroy();
+  });
+
+  test('gets an error instead of an answer where its claims cannot be set, and goes on when they can', async () => {
+    let value = 'fine';
+    const moody: AnyPlugin = {
+      name: 'moody',
+      onAuth: (_, upstream) => ({ ...upstream, onCheckout: [() => ({ statement_timeout: value })] }),
+    };
+    const own = await startGateway({
+      databases: { orders: databaseOf(postgres) },
+      plugins: [mapTo('reader'), moody],
+    });
+    value = '10s';
+    const client = new Client({
+      host: '127.0.0.1',
+      port: own.port,
+      user: '_',
+      database: 'orders',
+      password: GOOD_TOKEN,
+    });
+    client.on('error', () => {});
+    await client.connect();
+    value = 'never';
+    await client.query('reset all');
+    await expect(client.query('select 1')).rejects.toMatchObject({ code: 'XX000' });
+    await expect(client.query('select 1')).rejects.toMatchObject({ code: 'XX000' });
+    value = '20s';
+    expect((await client.query('show statement_timeout')).rows).toEqual([{ statement_timeout: '20s' }]);
+    await client.end();
+    await own.gateway.stop();
+  });
+
+  test('that leaves in the very moment leaves a connection that nobody gets', async () => {
+    for (let i = 0; i < 30; i += 1) {
+      const { client } = await logIn(await RawClient.connect(running.port), {
+        database: 'session',
+        application_name: 'alice',
+      });
+      client.send(message('Q', 'reset all\0'), message('Q', `${SEEN}\0`));
+      await client.until('C');
+      client.destroy();
+      const bob = await connect('session', 'bob');
+      expect(await seenBy(bob)).toBe('bob');
+      await bob.end();
+    }
   });
 });
 

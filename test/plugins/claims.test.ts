@@ -225,6 +225,22 @@ describe.each(MODES)('in %s mode', (_, pool) => {
     await Promise.all([alice.query('rollback'), bob.query('rollback')]);
   });
 
+  test('a renewed token has its claims in SQL at once', async () => {
+    await start({ key: KEY }, pool);
+    const client = await login('a', { email: 'old' });
+    const renewed = keys.sign({ sub: 'of a', tenant: 'a', email: 'new', exp: now() + 3_000 });
+    expect(await value(client, "select postern.claim('email')")).toBe('old');
+    await client.query(`set postern.token = '${renewed}'`);
+    expect(await value(client, "select postern.claim('email')")).toBe('new');
+    expect(await value(client, "select current_setting('request.jwt.claims')::jsonb ->> 'email'")).toBe(
+      'new',
+    );
+    // Claims of whoever resets them are back as well.
+    await client.query('discard all');
+    expect(await value(client, "select postern.claim('tenant')")).toBe('a');
+    expect(await seen(client)).toEqual(['a']);
+  });
+
   test('settings of the gateway cannot come with the startup packet', async () => {
     await start({ key: KEY }, pool);
     const refused = await login('a', {}, { options: '-c postern.claims=x' }).catch(
