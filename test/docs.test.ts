@@ -141,7 +141,10 @@ describe('every document', () => {
     const args = [join(root, 'core/cli/postern.js'), '--help'];
     const usage = spawnSync(process.execPath, args, { encoding: 'utf8' }).stdout;
     const [, listed = ''] = /Commands\n(.*?)\n\n/s.exec(usage) ?? [];
-    const known = [...listed.matchAll(/^ {2}(\w+)/gm)].map(([, name = '']) => name);
+    const brought = readdirSync(join(root, 'plugins'), { withFileTypes: true })
+      .filter((folder) => folder.isDirectory())
+      .flatMap(({ name }) => [...read(`plugins/${name}/index.ts`).matchAll(/commands: \{\s*'(\w+)/g)]);
+    const known = [...listed.matchAll(/^ {2}(\w+)/gm), ...brought].map(([, name = '']) => name);
     const used = commands.flatMap(({ path, line }) =>
       [...line.matchAll(/(?:npx |^)postern (\w+)((?: .*)?)$/g)].map(([, name = '', rest = '']) => ({
         path,

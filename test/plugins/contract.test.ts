@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest';
 import { ConfigError } from '../../core/index.ts';
 import type { AnyPlugin } from '../../core/index.ts';
 import * as accessFolder from '../../plugins/access/index.ts';
+import * as auditFolder from '../../plugins/audit/index.ts';
 import * as claimsFolder from '../../plugins/claims/index.ts';
 import * as ipFilterFolder from '../../plugins/ip-filter/index.ts';
 import * as jwtFolder from '../../plugins/jwt/index.ts';
@@ -90,6 +91,35 @@ const ROWS: Readonly<Record<string, Row>> = {
       [{ ...desk, rate: '0/s' }, 'access.rate: '],
       [{ ...desk, roleClaim: 'sub' }, 'access.roleClaim: '],
       [{ ...desk, rulesClaim: 'role' }, 'access.rulesClaim: '],
+    ],
+  },
+  audit: {
+    exports: auditFolder,
+    good: {
+      sink: { file: 'audit.jsonl', fsync: 'always', rotate: { age: '1d', keep: 7 } },
+      key: 'k'.repeat(32),
+    },
+    bad: [
+      [undefined, 'audit: an object is needed'],
+      [{}, 'audit.sink: '],
+      [{ sink: 'file' }, 'audit.sink: '],
+      [{ sink: 'stdout', sinks: [] }, 'audit.sinks: no such option'],
+      [{ sink: {} }, 'audit.sink.file: '],
+      [{ sink: { file: '' } }, 'audit.sink.file: '],
+      [{ sink: { file: 'a', mode: 1 } }, 'audit.sink.mode: no such option'],
+      [{ sink: { file: 'a', fsync: 'often' } }, 'audit.sink.fsync: '],
+      [{ sink: { file: 'a', rotate: { size: 0 } } }, 'audit.sink.rotate.size: '],
+      [{ sink: { file: 'a', rotate: { age: '1y' } } }, 'audit.sink.rotate.age: '],
+      [{ sink: { file: 'a', rotate: { age: '60d' } } }, 'audit.sink.rotate.age: '],
+      [{ sink: { file: 'a', rotate: { keep: -1 } } }, 'audit.sink.rotate.keep: '],
+      [{ sink: { otlp: 'collector' } }, 'audit.sink.otlp: '],
+      [{ sink: { otlp: 'ftp://collector' } }, 'audit.sink.otlp: '],
+      [{ sink: { otlp: 'http://collector', headers: { a: 1 } } }, 'audit.sink.headers.a: '],
+      [{ sink: 'stdout', statements: true }, 'audit.statements: '],
+      [{ sink: 'stdout', parameters: 'all' }, 'audit.parameters: '],
+      [{ sink: 'stdout', onFailure: 'open' }, 'audit.onFailure: '],
+      [{ sink: 'stdout', bufferBytes: 1 }, 'audit.bufferBytes: '],
+      [{ sink: 'stdout', key: 'short' }, 'audit.key: '],
     ],
   },
   claims: {

@@ -1,0 +1,27 @@
+/** What takes the lines of an audit trail. */
+import type { Link } from './chain.ts';
+
+/** What a sink that was opened had already. */
+export interface Before {
+  /** Its last line; undefined for one that begins. */
+  readonly last?: Link | undefined;
+  /** Bytes of a line that was never finished, and is gone now. */
+  readonly cut?: number;
+}
+
+/** Where lines go. Its methods are called one after the other, never at once. */
+export interface Sink {
+  /** How it is called in messages. */
+  readonly name: string;
+  /** Most lines of one {@link write}. Default: no limit. */
+  readonly most?: number;
+  /** @throws ConfigError for what cannot be used at all */
+  open(): Promise<Before>;
+  /** All lines or none, without their line breaks; a call that rejects is made again with the same ones. */
+  write(lines: readonly string[]): Promise<void>;
+  /** True when the next line had better be in another file. */
+  full?(): boolean;
+  /** What is written next begins a new file. Is called again if it rejects. */
+  rotate?(): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,181 @@
+/** The audit trail between the events and the sink: bounded, in batches, each tried until it is written. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from '../../core/index.ts';
+import { Chain, NOTHING_BEFORE } from './chain.ts';
+import type { Recorder } from './record.ts';
+import type { Sink } from './sink.ts';
+
+/** What a trail is made of. */
+export interface TrailOptions {
+  readonly sink: Sink;
+  readonly key: string | undefined;
+  /** Events that wait for the sink, in UTF-16 code units; what comes on top is dropped and counted. */
+  readonly bufferUnits: number;
+  readonly marks: Pick<Recorder, 'mark'>;
+  readonly log: Logger;
+}
+
+/** Most events of one write. */
+const BATCH = 4_096;
+/** How long a sink may take for a write, before that is a failure, in milliseconds. */
+const SLOW_MS = 10_000;
+/** From one try of a sink that fails to the next, in milliseconds. */
+const RETRY_MS = 500;
+/** How long what waits may take to be written at the end, in milliseconds. */
+const LAST_MS = 5_000;
+
+interface Batch {
+  readonly lines: readonly string[];
+  written: boolean;
+  /** It is the last one of its file. */
+  readonly ends: boolean;
+}
+
+/** One per sink. */
+export class Trail {
+  readonly #options: TrailOptions;
+  readonly #failed = new Set<(problem: string) => void>();
+  #chain: Chain | undefined;
+  #waiting: string[] = [];
+  #units = 0;
+  #dropped = 0;
+  #batch: Batch | undefined;
+  #pumping: Promise<void> | undefined;
+  #problem: string | undefined;
+  #closing = false;
+  #abandoned = false;
+
+  constructor(options: TrailOptions) {
+    this.#options = options;
+  }
+
+  /** Why the sink cannot be written now; undefined while it can. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** Hears when a sink begins to fail, until the function that is returned is called. */
+  onFailure(hear: (problem: string) => void): () => void {
+    this.#failed.add(hear);
+    return () => void this.#failed.delete(hear);
+  }
+
+  /** @throws ConfigError, Error when the sink cannot be used */
+  async open(): Promise<void> {
+    const { sink, key } = this.#options;
+    const { last = { n: 0, hash: NOTHING_BEFORE }, cut } = await sink.open();
+    this.#chain = new Chain(last, key);
+    await sink.write([this.#opened('start', cut)]);
+  }
+
+  /** Takes an event, to be written after this tick: many at once cost one write. */
+  record(members: string): void {
+    if (this.#closing) return;
+    if (this.#units + members.length > this.#options.bufferUnits) {
+      this.#dropped += 1;
+      this.#fail('more events wait to be written than may');
+      return;
+    }
+    this.#units += members.length;
+    this.#waiting.push(members);
+    if (!this.#pumping) this.#start();
+  }
+
+  /** Writes what waits, as far as the sink lets it within 5 s, and closes it. Never rejects. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    const { sink, log, marks } = this.#options;
+    await Promise.race([this.#pumping, sleep(LAST_MS, undefined, { ref: false })]);
+    this.#abandoned = true;
+    try {
+      const lost = this.#waiting.length + this.#dropped + (this.#batch?.lines.length ?? 0);
+      if (lost > 0) log.error({ sink: sink.name, events: lost }, 'audit events were lost');
+      else if (this.#chain) await sink.write([this.#chain.seal(marks.mark('closed', { why: 'stop' }))]);
+      await sink.close();
+    } catch (error) {
+      log.error({ sink: sink.name, reason: textOf(error) }, 'the audit trail was not closed');
+    }
+  }
+
+  #start(): void {
+    this.#pumping = new Promise((resolve) => {
+      setImmediate(() => resolve(this.#pump()));
+    }).then(() => {
+      this.#pumping = undefined;
+      if (this.#waiting.length > 0 && !this.#abandoned) this.#start();
+    });
+  }
+
+  /** Until nothing waits. Never rejects. */
+  async #pump(): Promise<void> {
+    while (!this.#abandoned) {
+      this.#batch ??= this.#next();
+      if (!this.#batch) return;
+      const late = setTimeout(() => this.#fail('it takes too long'), SLOW_MS);
+      try {
+        await this.#write(this.#batch);
+        this.#batch = undefined;
+        this.#recovered();
+      } catch (error) {
+        this.#fail(textOf(error));
+        await sleep(RETRY_MS, undefined, { ref: false });
+      } finally {
+        clearTimeout(late);
+      }
+    }
+  }
+
+  async #write(batch: Batch): Promise<void> {
+    const { sink } = this.#options;
+    if (!batch.written) await sink.write(batch.lines);
+    batch.written = true;
+    if (!batch.ends) return;
+    await sink.rotate?.();
+    // In front of everything that waits.
+    this.#batch = { lines: [this.#opened('rotation')], written: false, ends: false };
+    await this.#write(this.#batch);
+  }
+
+  #next(): Batch | undefined {
+    const chain = this.#chain;
+    if (!chain || (this.#waiting.length === 0 && this.#dropped === 0)) return undefined;
+    const { sink, marks } = this.#options;
+    if (sink.full?.() === true) {
+      return { lines: [chain.seal(marks.mark('closed', { why: 'rotation' }))], written: false, ends: true };
+    }
+    const taken = this.#waiting.splice(0, Math.min(BATCH, sink.most ?? BATCH));
+    for (const members of taken) this.#units -= members.length;
+    const lines = taken.map((members) => chain.seal(members));
+    // They came when what stands before had filled the buffer.
+    if (this.#dropped > 0 && this.#waiting.length === 0) {
+      lines.push(chain.seal(marks.mark('dropped', { count: this.#dropped })));
+      this.#dropped = 0;
+    }
+    return { lines, written: false, ends: false };
+  }
+
+  #opened(why: string, cut?: number): string {
+    const { key, marks } = this.#options;
+    const previous = this.#chain?.last.hash ?? NOTHING_BEFORE;
+    const more = { why, previous, keyed: key !== undefined, cut };
+    return this.#chain?.seal(marks.mark('opened', more)) ?? '';
+  }
+
+  #fail(problem: string): void {
+    if (this.#problem !== undefined) return;
+    this.#problem = problem;
+    const { log, sink } = this.#options;
+    log.error({ sink: sink.name, reason: problem }, 'the audit trail cannot be written');
+    for (const hear of this.#failed) hear(problem);
+  }
+
+  #recovered(): void {
+    if (this.#problem === undefined || this.#dropped > 0) return;
+    this.#problem = undefined;
+    this.#options.log.info({ sink: this.#options.sink.name }, 'the audit trail is written again');
+  }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'unknown';
+}

@@ -1,0 +1,182 @@
+/** Reads audit files and says where they are not what was written. */
+import { createReadStream } from 'node:fs';
+import { NOTHING_BEFORE, hashOf, unseal } from './chain.ts';
+import type { Link, SealedLine } from './chain.ts';
+
+/** A place where the chain does not hold. */
+export interface Finding {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  readonly problem: string;
+}
+
+/** What files were found to be. */
+export interface Verdict {
+  readonly findings: readonly Finding[];
+  readonly lines: number;
+  /** The first line that was given; undefined where there is none. */
+  readonly first: number | undefined;
+  /** Where the chain ends. */
+  readonly last: Link | undefined;
+  /** The gateway said goodbye. Without that it runs, was killed, or the end was cut off. */
+  readonly closed: boolean;
+  /** Lines before the first one are not in the files. */
+  readonly beginsLater: boolean;
+  /** Events the gateway could not write, as it says itself. */
+  readonly dropped: number;
+  /** A hash that was looked for is among them. */
+  readonly contains: boolean;
+}
+
+/** How to look. */
+export interface VerifyOptions {
+  /** The secret of a chain that has one. Default: it has none. */
+  readonly key?: string | undefined;
+  /** A hash noted elsewhere: what came before it has to be there. Default: none. */
+  readonly contains?: string | undefined;
+}
+
+interface Mark {
+  readonly type?: unknown;
+  readonly why?: unknown;
+  readonly previous?: unknown;
+  readonly keyed?: unknown;
+  readonly count?: unknown;
+}
+
+/** Longer than any line, in bytes. */
+const LONGEST_LINE = 16_777_216;
+
+/** The lines of a file as bytes; the last one is `whole` unless its line break is missing. */
+async function* linesOf(file: string): AsyncGenerator<{ readonly text: string; readonly whole: boolean }> {
+  let rest = Buffer.alloc(0);
+  for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
+    const data = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    let from = 0;
+    for (let at = data.indexOf(10); at >= 0; at = data.indexOf(10, from)) {
+      yield { text: exact(data.subarray(from, at)), whole: true };
+      from = at + 1;
+    }
+    rest = Buffer.from(data.subarray(from));
+    if (rest.length > LONGEST_LINE) break;
+  }
+  if (rest.length > 0) yield { text: exact(rest), whole: false };
+}
+
+/** Bytes that are no UTF-8 would all be read as the same character. */
+function exact(bytes: Buffer): string {
+  const text = bytes.toString('utf8');
+  return text.includes('\ufffd') && !Buffer.from(text).equals(bytes) ? '' : text;
+}
+
+/** One look at files that follow one another. */
+class Look {
+  readonly #options: VerifyOptions;
+  readonly findings: Finding[] = [];
+  /** Of the file that was read last. */
+  line = 0;
+  lines = 0;
+  dropped = 0;
+  first: number | undefined;
+  last: Link | undefined;
+  /** What the last line says of its end. */
+  end: unknown;
+  beginsLater = false;
+  contains = false;
+
+  constructor(options: VerifyOptions) {
+    this.#options = options;
+  }
+
+  /** Up to the first line of it that is wrong: what is behind that means nothing. */
+  async file(file: string): Promise<void> {
+    this.line = 0;
+    for await (const { text, whole } of linesOf(file)) {
+      this.line += 1;
+      const { line } = this;
+      const problem = whole
+        ? this.#line(text, line === 1)
+        : 'the line is incomplete: a crash, or the end is missing';
+      if (problem === undefined) continue;
+      this.findings.push({ file, line, problem });
+      return;
+    }
+    if (this.line === 0) this.findings.push({ file, line: 1, problem: 'the file is empty' });
+  }
+
+  #line(text: string, begins: boolean): string | undefined {
+    const sealed = unseal(text);
+    if (!sealed) return 'this is not a line of an audit trail, or it was changed';
+    const mark = markOf(sealed);
+    if (!mark) return 'this is not JSON, or it was changed';
+    const problem = this.#place(sealed, mark, begins) ?? this.#hash(sealed, mark);
+    if (problem !== undefined) return problem;
+    this.lines += 1;
+    this.first ??= sealed.n;
+    this.last = { n: sealed.n, hash: sealed.hash };
+    this.end = mark.type === 'closed' ? mark.why : undefined;
+    if (mark.type === 'dropped') this.dropped += Number(mark.count);
+    this.contains ||= sealed.hash === this.#options.contains;
+    return undefined;
+  }
+
+  #place({ n }: SealedLine, mark: Mark, begins: boolean): string | undefined {
+    if (begins && mark.type !== 'opened') return 'the beginning of the file is missing';
+    if (!this.last) {
+      if (typeof mark.previous !== 'string') return 'the beginning of the file is missing';
+      this.beginsLater = mark.previous !== NOTHING_BEFORE;
+      return this.beginsLater === n > 1 ? undefined : 'the beginning of the trail is missing';
+    }
+    const { n: before, hash } = this.last;
+    if (n !== before + 1) {
+      return `number ${n} stands behind ${before}: lines are missing, were added, or are in another order`;
+    }
+    if (mark.type === 'opened' && mark.previous !== hash) return 'it does not follow the line before';
+    return this.end !== undefined && mark.type !== 'opened' ? 'something stands behind an end' : undefined;
+  }
+
+  #hash({ content, hash }: SealedLine, mark: Mark): string | undefined {
+    const before = this.last?.hash ?? String(mark.previous);
+    const { key } = this.#options;
+    if (hashOf(before, content, key) === hash) return undefined;
+    if (this.last) return 'the line, or the one before it, was changed';
+    if (mark.keyed === true && key === undefined) return 'the chain has a key, which is needed to verify it';
+    return mark.keyed === true ? 'the line was changed, or the key is another one' : 'the line was changed';
+  }
+}
+
+function markOf({ content }: SealedLine): Mark | undefined {
+  try {
+    return JSON.parse(content) as Mark;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The number of the first line; unreadable files come last, and say so themselves. */
+async function firstNumber(file: string): Promise<number> {
+  for await (const { text } of linesOf(file)) return unseal(text)?.n ?? Infinity;
+  return Infinity;
+}
+
+/**
+ * Looks at the files of one trail, whatever order they are named in.
+ * @throws Error for a file that cannot be read
+ */
+export async function verifyFiles(files: readonly string[], options: VerifyOptions = {}): Promise<Verdict> {
+  const numbered = await Promise.all(files.map(async (file) => ({ file, n: await firstNumber(file) })));
+  const look = new Look(options);
+  let newest = { file: '', line: 0 };
+  for (const { file } of numbered.toSorted((one, other) => (one.n < other.n ? -1 : 1))) {
+    await look.file(file);
+    if (look.findings.length > 0) break;
+    newest = { file, line: look.line };
+  }
+  const { findings } = look;
+  if (findings.length === 0 && look.end === 'rotation') {
+    findings.push({ ...newest, problem: 'the file that follows this one is missing' });
+  }
+  const { lines, first, last, dropped, contains, beginsLater, end } = look;
+  return { findings, lines, first, last, dropped, contains, beginsLater, closed: end !== undefined };
+}
