@@ -96,8 +96,9 @@ export class Gate {
 
   /** Decides about one message. Synchronous when every hook is, and nothing has to be known first. */
   message(type: number, frame: Buffer): Decision | Promise<Decision> {
-    if (this.#options.shared?.mustWait(type, frame) !== true) return this.#decide(type, frame);
-    return this.calm.wait().then(() => this.#decide(type, frame));
+    const { shared } = this.#options;
+    if (shared?.mustWait(type, frame) !== true) return this.#decide(type, frame);
+    return this.calm.wait(() => shared.mustWait(type, frame)).then(() => this.#decide(type, frame));
   }
 
   #decide(type: number, frame: Buffer): Decision | Promise<Decision> {

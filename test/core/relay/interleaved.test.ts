@@ -69,7 +69,7 @@ interface Pair {
   readonly plain: RawClient;
   readonly through: SharedSession;
   readonly make: () => Made;
-  readonly said: string[];
+  sent: string;
 }
 
 /** Waits until neither side has said anything new for a while and both said the same, or gives up on sameness. */
@@ -103,7 +103,7 @@ async function pairs(shared: SharedSessions, seed: number, dice: () => number): 
     const fingerprint = dice() < 0.7 ? 'same' : `person ${i}`;
     const plain = direct(await openAs(postgres, databases[0], 'writer'));
     const through = await shared.connect({ fingerprint });
-    made.push({ plain, through, make: generator(random(seed + i), false, true, more, `c${i}`), said: [] });
+    made.push({ plain, through, make: generator(random(seed + i), false, true, more, `c${i}`), sent: '' });
   }
   return made;
 }
@@ -124,7 +124,9 @@ async function compare(shared: SharedSessions, size: number, seed: number): Prom
     const list = Array.from({ length: 1 + Math.floor(dice() * 6) }, client.make);
     if (dice() < 0.5) list.push({ what: 'S', bytes: frame('S') });
     const bytes = Buffer.concat(list.map((made) => made.bytes));
-    messages += typesOf(bytes).length;
+    const types = typesOf(bytes);
+    messages += types.length;
+    client.sent += types;
     log.push(`${clients.indexOf(client)}: ${list.map(({ what }) => what).join(' ')}`);
     client.plain.send(bytes);
     const cut = dice() < 0.5 ? bytes.length : Math.floor(dice() * bytes.length);
@@ -144,6 +146,8 @@ async function compare(shared: SharedSessions, size: number, seed: number): Prom
     // PostgreSQL 18.4 loses its own transaction behind a Query inside a batch; a shared connection is not used again then.
     if (expected.includes('E XX000')) break;
     const lost = client.plain.closed && got.at(-1) === 'E 08006';
+    // A Flush of ours may have brought what PostgreSQL keeps in its buffer until the client's.
+    if (got.length > expected.length && /[PBDEC][^QFSH]*$/.test(client.sent)) got.length = expected.length;
     expect(got, context).toEqual(lost ? [...expected.slice(0, got.length - 1), got.at(-1)] : expected);
     expect(client.through.closed, context).toBe(client.plain.closed);
   }
