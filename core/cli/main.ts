@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import type { ParseArgsConfig } from 'node:util';
 import { ConfigError } from '../errors.ts';
 import { ownVersion } from '../gateway/own-version.ts';
+import type { Wanted } from './token.ts';
 
 const USAGE = `Usage: postern <command> [options]
 
@@ -10,6 +11,8 @@ Commands
   start      runs the gateway until SIGTERM or SIGINT; a second signal does not wait for transactions
   check      reads the config, says what is wrong with it or what it would run, and starts nothing
   sql roles  prints the SQL and the lines of pg_hba.conf that the databases of a config need
+  token DB   asks a gateway with the plugin access for a token to a database, and prints only that
+  connect DB asks for one, and runs psql with it: connect DB [-- arguments of psql]
   demo       runs a gateway in front of a temporary PostgreSQL, and shows what it does
   access key makes an API key, where the config has the plugin access
   and those that plugins of the config bring, such as sql claims
@@ -18,6 +21,14 @@ Options
   --config FILE    start, check, sql: the config. Default: gateway.config.ts in the current folder
   --database NAME  sql: only for this database, by the name that clients use
   --role ROLE      sql: for this role instead of those that the plugins map; may be repeated
+  --role ROLE      token, connect: the role to have. Default: the only one there is for you
+  --duration TIME  token, connect: how long, such as 15m. Default: as the policy says
+  --reason TEXT    token, connect: why, for those who read the log
+  --server URL     token, connect: the gateway's admin address. Default: $POSTERN_SERVER
+  --credential FILE
+                   token, connect: has your token or API key in it. Default: $POSTERN_CREDENTIAL_FILE, or the
+                   text in $POSTERN_CREDENTIAL
+  --fresh          token, connect: asks although there is a token that is good
   --no-watch       start: reloads the config at SIGHUP only, not when its file changes
   --database URL   demo: uses this PostgreSQL server as superuser instead of a temporary one
   --port N         demo: where the gateway listens. Default: 6432, or a free port if that is taken
@@ -32,8 +43,10 @@ interface Command {
   readonly options: Options;
   /** The word that has to stand behind the command. Default: none may. */
   readonly topic?: string;
+  /** Whether a database has to stand there, and whether more may. Default: neither. */
+  readonly operands?: 'database' | 'database and more';
   /** Resolves with the exit code when the command is done. */
-  run(values: Values): Promise<number>;
+  run(values: Values, operands: readonly string[]): Promise<number>;
 }
 
 /** A command line that cannot be understood. */
@@ -57,6 +70,16 @@ function port(values: Values): number | undefined {
   if (!/^\d{1,5}$/.test(given) || Number(given) > 65_535)
     throw new UsageError(`--port ${given} is not a port`);
   return Number(given);
+}
+
+const ASK: Options = Object.fromEntries(
+  ['role', 'duration', 'reason', 'server', 'credential'].map((name) => [name, { type: 'string' }]),
+);
+
+function wanted(values: Values, database: string): Wanted {
+  const [role, duration, reason] = [text(values, 'role'), text(values, 'duration'), text(values, 'reason')];
+  const [server, credential] = [text(values, 'server'), text(values, 'credential')];
+  return { database, role, duration, reason, server, credential, fresh: values['fresh'] === true };
 }
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -83,6 +106,17 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return (await import('./sql.ts')).printRoles(text(values, 'config'), asked);
     },
   },
+  token: {
+    operands: 'database',
+    options: { ...ASK, fresh: { type: 'boolean' } },
+    run: async (values, [database = '']) => (await import('./token.ts')).printToken(wanted(values, database)),
+  },
+  connect: {
+    operands: 'database and more',
+    options: { ...ASK, fresh: { type: 'boolean' } },
+    run: async (values, [database = '', ...more]) =>
+      (await import('./connect.ts')).connect(wanted(values, database), more),
+  },
   demo: {
     options: { database: { type: 'string' }, port: { type: 'string' }, verbose: { type: 'boolean' } },
     run: async (values) => {
@@ -98,17 +132,25 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
 const GLOBAL = { help: { type: 'boolean' }, version: { type: 'boolean' } } as const satisfies Options;
 
-function parse(args: readonly string[]): { readonly command: Command | undefined; readonly values: Values } {
+/** One command line, understood. */
+interface Parsed {
+  readonly command: Command | undefined;
+  readonly values: Values;
+  readonly operands: readonly string[];
+}
+
+function parse(args: readonly string[]): Parsed {
   const [name = ''] = args;
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command && name !== '' && !name.startsWith('-'))
     throw new UnknownCommand(`there is no command '${name}'`);
   try {
     const options: Options = { ...GLOBAL, ...command?.options };
-    const allowPositionals = command?.topic !== undefined;
+    const allowPositionals = command?.topic !== undefined || command?.operands !== undefined;
     const how = { args: args.slice(command ? 1 : 0), options, strict: true, allowPositionals };
     const { values, positionals } = parseArgs(how);
-    return { command: command && about(name, command, positionals), values: values as Values };
+    const operands = command?.operands === undefined ? [] : positionals;
+    return { command: command && about(name, command, positionals), values: values as Values, operands };
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
@@ -116,11 +158,23 @@ function parse(args: readonly string[]): { readonly command: Command | undefined
 
 /** The command, which refuses to run without its topic; help needs none. */
 function about(name: string, command: Command, positionals: readonly string[]): Command {
+  if (command.operands !== undefined) return withDatabase(name, command, positionals);
   if (positionals.join(' ') === (command.topic ?? '')) return command;
   const run = (): never => {
     const write = `write '${name} ${command.topic}'`;
     if (positionals.length === 0) throw new UsageError(`'${name}' needs to know what: ${write}`);
     throw new UnknownCommand(`there is no command '${[name, ...positionals].join(' ')}': ${write}`);
+  };
+  return { ...command, run };
+}
+
+function withDatabase(name: string, command: Command, [database, ...more]: readonly string[]): Command {
+  const fits = database !== undefined && (more.length === 0 || command.operands !== 'database');
+  if (fits) return command;
+  const run = (): never => {
+    throw new UsageError(
+      database === undefined ? `'${name}' needs a database` : `one database for '${name}'`,
+    );
   };
   return { ...command, run };
 }
@@ -138,10 +192,10 @@ function sentence(error: unknown): string {
 }
 
 async function ownCommand(args: readonly string[]): Promise<number> {
-  const { command, values } = parse(args);
+  const { command, values, operands } = parse(args);
   if (values['version'] === true) process.stdout.write(`${ownVersion()}\n`);
   else if (values['help'] === true) process.stdout.write(USAGE);
-  else if (command) return command.run(values);
+  else if (command) return command.run(values, operands);
   else throw new UsageError('a command is missing');
   return 0;
 }

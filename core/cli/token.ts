@@ -1,0 +1,101 @@
+/** `postern token`: asks a gateway for access to a database, and prints the token and nothing else. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { ConfigError } from '../errors.ts';
+import { isGrant, TokenCache } from './token-cache.ts';
+import type { CachedGrant } from './token-cache.ts';
+
+/** What the command line said; what is undefined is left to the environment, or to the gateway. */
+export interface Wanted {
+  readonly database: string;
+  readonly role: string | undefined;
+  readonly duration: string | undefined;
+  readonly reason: string | undefined;
+  /** Address of the gateway's `admin`. Default: `POSTERN_SERVER`. */
+  readonly server: string | undefined;
+  /** File with the caller's token or API key. Default: `POSTERN_CREDENTIAL_FILE`, or the text in `POSTERN_CREDENTIAL`. */
+  readonly credential: string | undefined;
+  /** Asks although there is a token that is good. */
+  readonly fresh: boolean;
+}
+
+/** How long the gateway may take, in milliseconds. */
+const ANSWER_MS = 30_000;
+
+/** A credential travels encrypted, or does not leave the machine. */
+function serverOf(given: string | undefined): URL {
+  const text = given ?? process.env['POSTERN_SERVER'];
+  if (text === undefined) throw new ConfigError('which gateway? Set POSTERN_SERVER or --server to its URL');
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url?.hostname ?? '');
+  if (url?.protocol === 'https:' || (url?.protocol === 'http:' && loopback)) return url;
+  throw new ConfigError('the URL of the gateway has to be https://…, or http:// on this machine');
+}
+
+async function credentialOf(given: string | undefined): Promise<string> {
+  const { POSTERN_CREDENTIAL: text, POSTERN_CREDENTIAL_FILE: named } = process.env;
+  const file = given ?? (text === undefined ? named : undefined);
+  if (file === undefined && text === undefined) {
+    throw new ConfigError('who asks? Set POSTERN_CREDENTIAL, or POSTERN_CREDENTIAL_FILE or --credential');
+  }
+  const credential = (file === undefined ? (text ?? '') : await readFile(file, 'utf8')).trim();
+  if (/^[\x21-\x7e]+$/.test(credential)) return credential;
+  throw new ConfigError(`${file ?? 'POSTERN_CREDENTIAL'} has no token and no API key in it`);
+}
+
+async function answerOf(server: URL, credential: string, body: object): Promise<Response> {
+  const base = server.href.endsWith('/') ? server : new URL(`${server.href}/`);
+  try {
+    return await fetch(new URL('v1/grants', base), {
+      method: 'POST',
+      headers: { authorization: `Bearer ${credential}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      // The credential is for nobody else.
+      redirect: 'error',
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+  } catch (error) {
+    const { cause } = error as Error;
+    const why = cause instanceof Error && cause.message !== '' ? cause.message : (error as Error).message;
+    throw new ConfigError(`${server.origin} does not answer: ${why}`);
+  }
+}
+
+async function ask(server: URL, credential: string, body: object): Promise<CachedGrant> {
+  const answer = await answerOf(server, credential, body);
+  const said: unknown = await answer.json().catch(() => undefined);
+  if (answer.ok && isGrant(said)) return said;
+  const { error } = (said ?? {}) as { readonly error?: unknown };
+  const why = typeof error === 'string' ? error : `${answer.status} ${answer.statusText}`;
+  throw new ConfigError(`no access: ${why}`);
+}
+
+/**
+ * What the gateway grants, or granted before and is good for 30 s yet.
+ * @throws ConfigError with a sentence for whoever sits there; Error if the credential's file cannot be read
+ */
+export async function grantFor({
+  server: given,
+  credential: file,
+  fresh,
+  ...body
+}: Wanted): Promise<CachedGrant> {
+  const server = serverOf(given);
+  const credential = await credentialOf(file);
+  const who = createHash('sha256').update(credential).digest('hex');
+  const cache = new TokenCache([server.href, who, body.database, body.role, body.duration, body.reason]);
+  const known = fresh ? undefined : await cache.find();
+  if (known) return known;
+  const grant = await ask(server, credential, body);
+  await cache.save(grant).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : 'unknown';
+    process.stderr.write(`postern: the token is not kept for the next time: ${why}\n`);
+  });
+  return grant;
+}
+
+/** Prints the token. Resolves with exit code 0. @throws as {@link grantFor} */
+export async function printToken(wanted: Wanted): Promise<number> {
+  process.stdout.write(`${(await grantFor(wanted)).token}\n`);
+  return 0;
+}
