@@ -1,0 +1,155 @@
+/** An OpenTelemetry collector that takes audit lines, and what happens while it does not. */
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { Client } from 'pg';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { audit } from '../../plugins/audit/index.ts';
+import type { AuditOptions } from '../../plugins/audit/index.ts';
+import { databaseOf, GOOD_TOKEN, mapTo, startGateway } from '../support/gateway.ts';
+import type { RunningGateway } from '../support/gateway.ts';
+import { sharedPostgres } from '../support/postgres.ts';
+import { parseLines } from './audit-lines.ts';
+import type { AuditLine } from './audit-lines.ts';
+
+interface LogRecord {
+  readonly timeUnixNano: string;
+  readonly eventName: string;
+  readonly body: { readonly stringValue: string };
+}
+interface LogsRequest {
+  readonly resourceLogs: readonly {
+    readonly scopeLogs: readonly { readonly logRecords: readonly LogRecord[] }[];
+  }[];
+}
+
+let collector: Server;
+let url: string;
+let status: number;
+let requests: IncomingMessage[];
+let records: LogRecord[];
+let running: RunningGateway;
+
+beforeEach(async () => {
+  status = 200;
+  requests = [];
+  records = [];
+  collector = createServer((request, response) => {
+    requests.push(request);
+    void text(request).then((body) => {
+      const { resourceLogs } = JSON.parse(body) as LogsRequest;
+      const sent = resourceLogs.flatMap(({ scopeLogs }) => scopeLogs.flatMap(({ logRecords }) => logRecords));
+      if (status === 200) records.push(...sent);
+      response.writeHead(status, { 'content-type': 'application/json' }).end('{"partialSuccess":{}}');
+    });
+  });
+  await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(collector.address() as AddressInfo).port}/v1/logs`;
+});
+afterEach(async () => {
+  status = 200;
+  await running.gateway.stop();
+  collector.closeAllConnections();
+  collector.close();
+});
+
+async function start(options: Partial<AuditOptions> = {}): Promise<void> {
+  const sink = { otlp: url, headers: { 'x-key': () => 'canary-header' } };
+  const databases = { orders: databaseOf(sharedPostgres()) };
+  const plugins = [audit({ sink, ...options }), mapTo('reader')];
+  running = await startGateway({ databases, plugins, admin: { port: 0 } });
+}
+
+async function login(): Promise<Client> {
+  const address = { host: '127.0.0.1', port: running.port, user: 'ada', database: 'orders' };
+  const client = new Client({ ...address, password: GOOD_TOKEN });
+  client.on('error', () => {});
+  await client.connect();
+  return client;
+}
+
+const lines = (): AuditLine[] => parseLines(records.map(({ body }) => body.stringValue).join('\n'));
+const readiness = async (): Promise<string> => {
+  const response = await fetch(`http://127.0.0.1:${running.adminPort}/readyz`);
+  return `${response.status} ${await response.text()}`;
+};
+
+test('each line is a log record, with its own time and name', async () => {
+  await start();
+  const client = await login();
+  await client.query('select 1');
+  await client.end();
+  await running.gateway.stop();
+  const types = ['opened', 'login', 'statement', 'logout', 'closed'];
+  expect(lines().map(({ type }) => type)).toEqual(types);
+  expect(records.map(({ eventName }) => eventName)).toEqual(types.map((type) => `postern.audit.${type}`));
+  const [, first] = records;
+  const time = String(lines()[1]?.['time']);
+  expect(first?.timeUnixNano).toBe(`${Date.parse(time)}000000`);
+  expect(requests[0]?.headers).toMatchObject({
+    'content-type': 'application/json',
+    'x-key': 'canary-header',
+  });
+  expect(running.text()).not.toContain('canary');
+});
+
+test('failClosed: sessions are ended, logins refused and readiness denied, until the collector is back', async () => {
+  await start();
+  expect(await readiness()).toBe('200 ready\n');
+  const client = await login();
+  const idle = await login();
+  const ended = [client, idle].map(
+    (one) => new Promise<unknown>((resolve) => one.once('error', (error) => resolve(error))),
+  );
+  await expect.poll(() => lines().filter(({ type }) => type === 'login').length).toBe(2);
+  status = 503;
+  await client.query('select 1');
+  const error = { code: '57P01', message: 'the audit trail cannot be written' };
+  expect(await Promise.all(ended)).toMatchObject([error, error]);
+  await expect(login()).rejects.toMatchObject({
+    code: '57P03',
+    message: 'the audit trail cannot be written',
+  });
+  expect(await readiness()).toMatch(/^503 [^]*audit: the audit trail cannot be written/);
+  expect(running.lines('the audit trail cannot be written')).toMatchObject([
+    { reason: 'the collector answered 503' },
+  ]);
+  status = 200;
+  await expect.poll(readiness).toBe('200 ready\n');
+  const after = await login();
+  await after.end();
+  await running.gateway.stop();
+  // Nothing was lost: the statement, the ends, and the login that was refused meanwhile.
+  expect(lines().map(({ n }) => n)).toEqual(lines().map((_, index) => index + 1));
+  const logins = lines().filter(({ type }) => type === 'login');
+  expect(logins.map(({ sqlstate }) => sqlstate)).toEqual([undefined, undefined, '57P03', undefined]);
+  expect(lines().filter(({ type }) => type === 'statement')).toHaveLength(1);
+});
+
+test('buffer: people go on, no more is kept than may be, and the trail says how much is missing', async () => {
+  await start({ onFailure: 'buffer', bufferBytes: 65_536, statements: 'whole' });
+  const client = await login();
+  status = 500;
+  const asked = 40;
+  for (let i = 0; i < asked; i += 1) await client.query(`select ${i}, '${'x'.repeat(4_000)}'`);
+  expect(await readiness()).toBe('200 ready\n');
+  status = 200;
+  await expect.poll(() => lines().some(({ type }) => type === 'dropped')).toBe(true);
+  await client.query('select 1');
+  await client.end();
+  await running.gateway.stop();
+  const found = lines();
+  const dropped = Number(found.find(({ type }) => type === 'dropped')?.['count']);
+  expect(found.filter(({ type }) => type === 'statement')).toHaveLength(asked + 1 - dropped);
+  expect(dropped).toBeGreaterThan(10);
+  expect(found.map(({ n }) => n)).toEqual(found.map((_, index) => index + 1));
+});
+
+test('a collector that cannot be reached stops the boot', async () => {
+  collector.close();
+  collector.closeAllConnections();
+  await expect(start()).rejects.toThrow("plugin 'audit' did not start");
+  collector.listen(0);
+  running = await startGateway({ databases: {}, plugins: [] });
+});

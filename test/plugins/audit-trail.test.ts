@@ -1,0 +1,234 @@
+/** The files of an audit trail: how they follow one another, what a crash leaves, and what `verify` finds. */
+import { chmod, readFile, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, expect, test, vi } from 'vitest';
+import { FileSink } from '../../plugins/audit/file-sink.ts';
+import { rotatedFiles } from '../../plugins/audit/file-names.ts';
+import type { FileOptions } from '../../plugins/audit/options.ts';
+import { Recorder } from '../../plugins/audit/record.ts';
+import { Trail } from '../../plugins/audit/trail.ts';
+import { verifyFiles } from '../../plugins/audit/verify.ts';
+import { auditFolder, linesIn } from './audit-lines.ts';
+
+const recorder = new Recorder('none');
+let folder: string;
+let file: string;
+let complaints: string[];
+
+beforeEach(async () => {
+  folder = await auditFolder();
+  file = join(folder, 'audit.jsonl');
+  complaints = [];
+});
+
+interface Setting {
+  readonly rotate?: Partial<FileOptions['rotate']>;
+  readonly fsync?: FileOptions['fsync'];
+  readonly key?: string;
+}
+
+async function open({ rotate, fsync = 'never', key }: Setting = {}): Promise<Trail> {
+  const whole = { size: 1_000_000, ageMs: undefined, keep: undefined, ...rotate };
+  const say = (fields: object): void => void complaints.push(JSON.stringify(fields));
+  const log = { info: () => {}, warn: say, error: say };
+  const sink = new FileSink(file, { file, fsync, rotate: whole });
+  const trail = new Trail({ sink, key, bufferUnits: 1_000_000, marks: recorder, log });
+  await trail.open();
+  return trail;
+}
+
+let count = 0;
+const event = (): string =>
+  recorder.operator({ via: 'http', verb: 'RELOAD', target: { number: String((count += 1)) } });
+
+/** Writes so many events, each in a write of its own. */
+async function record(trail: Trail, events: number): Promise<void> {
+  for (let i = 0; i < events; i += 1) {
+    const before = (await readdir(folder)).length + (await readFile(file, 'utf8').catch(() => '')).length;
+    trail.record(event());
+    await vi.waitUntil(
+      async () =>
+        (await readdir(folder)).length + (await readFile(file, 'utf8').catch(() => '')).length !== before,
+      { timeout: 10_000, interval: 2 },
+    );
+  }
+}
+
+/** One trail of so many events in as many files as that makes, closed. */
+async function written(events: number, setting?: Setting): Promise<readonly string[]> {
+  const trail = await open(setting);
+  await record(trail, events);
+  await trail.close();
+  return all();
+}
+
+const all = async (): Promise<string[]> => [...(await rotatedFiles(file)), file];
+
+/** What `verify` finds: `name:line: problem`. */
+async function findings(files: readonly string[], key?: string): Promise<string[]> {
+  const verdict = await verifyFiles(files, { key });
+  return verdict.findings.map((one) => `${one.file.slice(folder.length + 1)}:${one.line}: ${one.problem}`);
+}
+
+test('full files are followed by others in one chain, whatever order they are given in', async () => {
+  const files = await written(12, { rotate: { size: 900 } });
+  expect(files.length).toBeGreaterThan(2);
+  const lines = files.flatMap((one) => linesIn(one));
+  expect(lines.map(({ n }) => n)).toEqual(lines.map((_, index) => index + 1));
+  const verdict = await verifyFiles(files.toReversed());
+  expect(verdict).toMatchObject({ findings: [], lines: lines.length, closed: true, beginsLater: false });
+  expect(linesIn(files[0] ?? '').at(-1)).toMatchObject({ type: 'closed', why: 'rotation' });
+  expect(linesIn(files[1] ?? '')[0]).toMatchObject({ type: 'opened', why: 'rotation' });
+});
+
+test('only so many full files stay, and the chain then begins later', async () => {
+  const files = await written(14, { rotate: { size: 900, keep: 2 } });
+  expect(files).toHaveLength(3);
+  expect(await verifyFiles(files)).toMatchObject({ findings: [], beginsLater: true, closed: true });
+});
+
+test('a file that is old enough is followed by another one', async () => {
+  const files = await written(3, { rotate: { ageMs: 1 } });
+  expect(files.length).toBeGreaterThan(2);
+  expect(await findings(files)).toEqual([]);
+});
+
+test.each([undefined, 'a key of at least thirty-two bytes'])(
+  'every changed byte is found, with the key %s',
+  async (key) => {
+    const [only = ''] = await written(4, key === undefined ? {} : { key });
+    const bytes = await readFile(only);
+    expect(await findings([only], key)).toEqual([]);
+    for (let at = 0; at < bytes.length; at += 1) {
+      const changed = Buffer.from(bytes);
+      changed[at] = (changed[at] ?? 0) ^ 1;
+      await writeFile(only, changed);
+      expect(await findings([only], key), `byte ${at}`).toHaveLength(1);
+    }
+  },
+);
+
+test('lines that are gone, came from somewhere, or are in another order are found where it begins', async () => {
+  const [only = ''] = await written(4);
+  const lines = (await readFile(only, 'utf8')).trimEnd().split('\n');
+  const become = async (changed: readonly string[]): Promise<string[]> => {
+    await writeFile(only, changed.map((line) => `${line}\n`).join(''));
+    return findings([only]);
+  };
+  const [first = '', second = '', third = '', ...rest] = lines;
+  expect(await become([first, third, ...rest])).toEqual([
+    'audit.jsonl:2: number 3 stands behind 1: lines are missing, were added, or are in another order',
+  ]);
+  expect(await become([first, third, second, ...rest])).toHaveLength(1);
+  expect(await become([first, second, second, third, ...rest])).toHaveLength(1);
+  expect(await become([second, third, ...rest])).toEqual([
+    'audit.jsonl:1: the beginning of the file is missing',
+  ]);
+  expect(await become([])).toEqual(['audit.jsonl:1: the file is empty']);
+  // At the very end nobody can know, but that nobody said goodbye.
+  expect(await become([first, second, third])).toEqual([]);
+  expect(await verifyFiles([only])).toMatchObject({ closed: false });
+  const noted = /"hash":"(\w+)"/.exec(rest.at(-1) ?? '')?.[1];
+  expect(await verifyFiles([only], { contains: noted })).toMatchObject({ contains: false });
+});
+
+test('files that are missing are found, the newest as well', async () => {
+  const files = await written(12, { rotate: { size: 900 } });
+  expect(await findings(files.filter((_, index) => index !== 1))).toEqual([
+    expect.stringContaining(':1: number '),
+  ]);
+  const [newest = ''] = files.slice(0, -1).slice(-1);
+  expect(await findings(files.slice(0, -1))).toEqual([
+    expect.stringMatching(
+      new RegExp(`^${newest.slice(folder.length + 1)}:\\d+: the file that follows this one is missing$`),
+    ),
+  ]);
+  await truncate(newest, 300);
+  expect(await findings(files)).toHaveLength(1);
+});
+
+test('without the key nobody can make a chain that fits, or look at one', async () => {
+  const key = 'k'.repeat(32);
+  const [only = ''] = await written(2);
+  expect(await findings([only], key)).toEqual(['audit.jsonl:1: the line was changed']);
+  await rm(only);
+  await written(2, { key });
+  expect(await findings([only])).toEqual([
+    'audit.jsonl:1: the chain has a key, which is needed to verify it',
+  ]);
+  expect(await findings([only], 'x'.repeat(32))).toEqual([
+    'audit.jsonl:1: the line was changed, or the key is another one',
+  ]);
+});
+
+test('a restart goes on in the same chain, also behind the half line of a crash', async () => {
+  await written(2);
+  const whole = linesIn(file).length;
+  appendFileSync(file, '{"audit":1,"n":9');
+  expect(await findings([file])).toEqual([
+    `audit.jsonl:${whole + 1}: the line is incomplete: a crash, or the end is missing`,
+  ]);
+  await written(1);
+  const lines = linesIn(file);
+  expect(lines[whole]).toMatchObject({ type: 'opened', why: 'start', cut: 16, n: whole + 1 });
+  expect(await findings([file])).toEqual([]);
+});
+
+test('a restart behind a crash in the middle of a rotation goes on where it was', async () => {
+  const files = await written(6, { rotate: { size: 900 } });
+  const newest = await rotatedFiles(file);
+  await rm(file);
+  const last = linesIn(newest.at(-1) ?? '').at(-1)?.['n'] as number;
+  await writeFile(file, '{"audi');
+  await written(1);
+  expect(linesIn(file)[0]).toMatchObject({ type: 'opened', n: last + 1 });
+  expect(await findings([...newest, file])).toEqual([]);
+  expect(files.length).toBeGreaterThan(1);
+});
+
+test('what is no audit trail, or not our own, is not touched', async () => {
+  await writeFile(file, 'dear diary');
+  await expect(open()).rejects.toThrow('does not end as an audit trail');
+  await writeFile(file, '{"level":"info"}\n');
+  await expect(open()).rejects.toThrow('does not end as an audit trail');
+  expect(await readFile(file, 'utf8')).toBe('{"level":"info"}\n');
+  await writeFile(file, '');
+  await chmod(file, 0o666);
+  await expect(open()).rejects.toThrow('others may write');
+  file = join(folder, 'missing', 'audit.jsonl');
+  await expect(open()).rejects.toThrow('audit.sink.file: ENOENT');
+});
+
+test('a file that is deleted, or that somebody else writes to, is a failure, and a new one begins', async () => {
+  const trail = await open({ fsync: 'always' });
+  const failures: string[] = [];
+  trail.onFailure((problem) => failures.push(problem));
+  await record(trail, 1);
+  await rm(file);
+  trail.record(event());
+  await vi.waitUntil(async () => (await readFile(file, 'utf8').catch(() => '')).length > 0, {
+    timeout: 10_000,
+  });
+  expect(failures).toEqual([`${file} was deleted`]);
+  await vi.waitUntil(() => trail.problem === undefined, { timeout: 10_000 });
+  appendFileSync(file, 'dear diary\n');
+  trail.record(event());
+  await vi.waitUntil(() => failures.length === 2, { timeout: 10_000 });
+  await vi.waitUntil(() => trail.problem === undefined, { timeout: 10_000 });
+  expect(failures[1]).toContain('was changed by somebody else');
+  await trail.close();
+  expect(await findings(await all())).toHaveLength(1);
+  expect(complaints).toHaveLength(2);
+});
+
+test('a file that was renamed goes on under its new name', async () => {
+  const trail = await open({ fsync: 5 });
+  await record(trail, 1);
+  const other = join(folder, 'elsewhere.jsonl');
+  await rename(file, other);
+  trail.record(event());
+  await trail.close();
+  expect(await findings([other])).toEqual([]);
+  expect(linesIn(other).at(-1)).toMatchObject({ type: 'closed' });
+});
