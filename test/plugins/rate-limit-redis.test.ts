@@ -161,6 +161,8 @@ describeWith('redis-server', (program) => {
     await sleep(200);
     redis.hang();
     await vi.waitFor(() => expect(running.lines(AWAY)).toHaveLength(1), PATIENCE);
+    // By the time-out of the options, and not because the connection was given up.
+    expect(running.lines(AWAY)[0]).toMatchObject({ reason: 'Command timed out' });
     await login(running);
     redis.goOn();
     await vi.waitFor(() => expect(running.lines(BACK)).toHaveLength(1), PATIENCE);
