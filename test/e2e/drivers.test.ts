@@ -34,7 +34,7 @@ beforeAll(async () => {
     databases: `clear: { ...server, database: 'clear', ${pool} }, secure: { ...server, database: 'secure', ${pool} }`,
     more: "loginTimeout: '60s'",
   });
-}, 120_000);
+}, 240_000);
 afterAll(async () => {
   await front.gateway.remove();
   await postgres.stop();

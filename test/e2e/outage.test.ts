@@ -60,7 +60,7 @@ beforeAll(async () => {
     args: ['--no-watch'],
     env: { NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --import ${resolver}`, NAMES: names },
   });
-}, 120_000);
+}, 240_000);
 afterAll(async () => {
   await front.gateway.remove();
   hole.close();

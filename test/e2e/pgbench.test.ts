@@ -1,7 +1,7 @@
 /** pgbench through a gateway process, its token in PGPASSWORD: every protocol without an error, and the books balance. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { executable } from '../support/executable.ts';
 import { prepareCheckout } from '../support/gateway-process.ts';
 import { startPostgres } from '../support/postgres.ts';
@@ -11,6 +11,9 @@ import { startTokenGateway } from '../support/token-gateway.ts';
 import type { TokenGateway } from '../support/token-gateway.ts';
 
 const run = promisify(execFile);
+/** Many clients, and the server connections that they share. */
+const MANY = 200;
+const SIZE = 10;
 const SECONDS = process.env['POSTERN_LONG'] === '1' ? 10 : 2;
 
 /** Looks at every statement, at once or a moment later, and says at the end what it saw. */
@@ -30,6 +33,7 @@ const tap = {
 let postgres: OwnPostgres;
 let plain: TokenGateway;
 let tapped: TokenGateway;
+let pooled: TokenGateway;
 
 beforeAll(async () => {
   if (executable('pgbench') === undefined) return;
@@ -38,12 +42,17 @@ beforeAll(async () => {
   await postgres.sql('create database bench owner writer');
   const database = "database: 'bench'";
   plain = await startTokenGateway(postgres, { database });
+  pooled = await startTokenGateway(postgres, {
+    database: `${database}, pool: { mode: 'transaction', size: ${SIZE}, queueTimeout: '2m', idleTimeout: '1s' }`,
+    more: "loginTimeout: '2m'",
+  });
   tapped = await startTokenGateway(postgres, { database, before: TAP, plugins: 'tap,' });
-}, 120_000);
+}, 240_000);
 afterAll(async () => {
   if (executable('pgbench') === undefined) return;
   await plain.gateway.remove();
   await tapped.gateway.remove();
+  await pooled.gateway.remove();
   await postgres.stop();
 });
 
@@ -57,10 +66,20 @@ describeWith('pgbench', (pgbench) => {
 
   /** Runs transactions, and finds each that was counted in the tables. */
   async function transact(front: TokenGateway, ...args: readonly string[]): Promise<void> {
-    const report = await bench(front, '-n', '-c', '8', ...args);
-    const processed = Number(/transactions actually processed: (\d+)/.exec(report)?.[1]);
-    expect(report).toContain('number of failed transactions: 0 (');
+    const processed = await counted(front, '-c', '8', ...args);
     expect(processed).toBeGreaterThan(8);
+    await balanced(processed);
+  }
+
+  /** How many transactions were run. */
+  async function counted(front: TokenGateway, ...args: readonly string[]): Promise<number> {
+    const report = await bench(front, '-n', ...args);
+    expect(report).toContain('number of failed transactions: 0 (');
+    return Number(/transactions actually processed: (\d+)/.exec(report)?.[1]);
+  }
+
+  /** Every table says the same of them. */
+  async function balanced(transactions: number): Promise<void> {
     const [books] = await postgres.sql(
       `select (select count(*)::int from pgbench_history) as count, (select sum(delta)::int from pgbench_history) as delta,
         (select sum(abalance)::int from pgbench_accounts) as a, (select sum(tbalance)::int from pgbench_tellers) as t,
@@ -68,7 +87,7 @@ describeWith('pgbench', (pgbench) => {
       'bench',
     );
     const { delta } = books ?? {};
-    expect(books).toEqual({ count: processed, delta, a: delta, t: delta, b: delta });
+    expect(books).toEqual({ count: transactions, delta, a: delta, t: delta, b: delta });
   }
 
   beforeEach(async () => {
@@ -88,6 +107,35 @@ describeWith('pgbench', (pgbench) => {
     const sessions = "select from pg_stat_activity where usename = 'writer'";
     await expect.poll(() => postgres.sql(sessions)).toEqual([]);
   }, 60_000);
+
+  describe('with 200 clients on ten server connections', () => {
+    const crowd = ['-c', String(MANY), '-j', '2'];
+
+    // PostgreSQL itself sees to it that there are never more.
+    beforeEach(() => postgres.sql(`alter database bench connection limit ${SIZE}`));
+    afterEach(() => postgres.sql('alter database bench connection limit -1'));
+
+    test.each(['simple', 'extended', 'prepared'])(
+      'keeps the books and answers selects in the %s protocol',
+      async (protocol) => {
+        const each = ['-M', protocol, '-t', '10'];
+        expect(await counted(pooled, ...crowd, ...each)).toBe(10 * MANY);
+        await balanced(10 * MANY);
+        expect(await counted(pooled, '-S', ...crowd, ...each)).toBe(10 * MANY);
+      },
+      180_000,
+    );
+
+    // With a thread for each client: one that waits for a login would hold up the transactions of its other clients.
+    test('keeps them too where every transaction is a session of its own', async () => {
+      const each = ['-C', '-c', String(MANY), '-j', String(MANY), '-t', '4'];
+      expect(await counted(pooled, ...each)).toBe(4 * MANY);
+      await balanced(4 * MANY);
+      expect(await counted(pooled, '-S', ...each)).toBe(4 * MANY);
+      const sessions = "select from pg_stat_activity where usename = 'writer'";
+      await expect.poll(() => postgres.sql(sessions), { timeout: 30_000 }).toEqual([]);
+    }, 180_000);
+  });
 
   test('runs in every protocol while a plugin looks at every statement, now and then later', async () => {
     for (const protocol of ['simple', 'extended', 'prepared']) {
