@@ -27,17 +27,19 @@ async function login({ port }: RunningGateway, more: object = {}): Promise<Clien
   return client;
 }
 
-/** Collects what one session tells, for sessions with an application name. */
-function observer(only: string, make: (heard: Heard) => SessionObservers): AnyPlugin & { heard: Heard } {
+/** A plugin that observes sessions by their application name, and what they told it. */
+function observer(only: string, make: (heard: Heard) => SessionObservers): Observing {
   const heard: Heard = { statements: [], hooks: [], queues: [], closes: [], connects: [] };
-  return Object.assign(
-    {
-      name: `observer ${only}`,
-      observe: (session) =>
-        session.startup.parameters['application_name'] === only ? make(heard) : undefined,
-    } satisfies AnyPlugin,
-    { heard },
-  );
+  const plugin: AnyPlugin = {
+    name: `observer ${only}`,
+    observe: (session) => (session.startup.parameters['application_name'] === only ? make(heard) : undefined),
+  };
+  return { plugin, heard };
+}
+
+interface Observing {
+  readonly plugin: AnyPlugin;
+  readonly heard: Heard;
 }
 
 interface Heard {
@@ -48,19 +50,13 @@ interface Heard {
   readonly connects: Events['connect'][];
 }
 
-/** The plugin itself: a list refuses strange keys. */
-const plain = ({ name, observe }: AnyPlugin & { heard: Heard }): AnyPlugin => ({
-  name,
-  ...(observe && { observe }),
-});
-
 test('a session is observed by what was given for it, and the others are not', async () => {
   const one = observer('watched', (heard) => ({
     statement: (event) => void heard.statements.push(event),
     connect: (event) => void heard.connects.push(event),
     close: (event) => void heard.closes.push(event),
   }));
-  const front = await start([plain(one)]);
+  const front = await start([one.plugin]);
   const watched = await login(front, { application_name: 'watched' });
   const other = await login(front, { application_name: 'other' });
   await other.query('select 1');
@@ -81,7 +77,7 @@ test('an observer that wants to be woken by a text is told from there on', async
     statementsFrom: 'wake-up',
     statement: (event) => void heard.statements.push(event),
   }));
-  const front = await start([plain(one)]);
+  const front = await start([one.plugin]);
   const client = await login(front, { application_name: 'watched' });
   await client.query('select 1');
   await client.query({ name: 'before', text: 'select 2' });
@@ -101,7 +97,7 @@ test('a Parse wakes as well, in transaction mode too', async () => {
     statementsFrom: 'wake-up',
     statement: (event) => void heard.statements.push(event),
   }));
-  const front = await start([plain(one)], { mode: 'transaction' });
+  const front = await start([one.plugin], { mode: 'transaction' });
   const client = await login(front, { application_name: 'watched' });
   await client.query('select $1::int', [1]);
   await client.query('select $1::int /* wake-up */', [2]);
@@ -125,7 +121,7 @@ test('hooks are told with their time and their refusal, where somebody listens',
     hook: (event) => void heard.hooks.push(event),
     close: (event) => void heard.closes.push(event),
   }));
-  const front = await start([plain(one), guard]);
+  const front = await start([one.plugin, guard]);
   const [watched, other] = [
     await login(front, { application_name: 'watched' }),
     await login(front, { application_name: 'other' }),
@@ -147,7 +143,7 @@ test('hooks are told with their time and their refusal, where somebody listens',
 
 test('a wait for a server connection is told, and one that is free at once is not', async () => {
   const one = observer('watched', (heard) => ({ queue: (event) => void heard.queues.push(event) }));
-  const front = await start([plain(one)], { mode: 'transaction', size: 1, queueTimeout: '2s' });
+  const front = await start([one.plugin], { mode: 'transaction', size: 1, queueTimeout: '2s' });
   const client = await login(front, { application_name: 'watched' });
   // Opening the first one is a wait.
   expect(one.heard.queues).toHaveLength(1);

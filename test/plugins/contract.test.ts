@@ -17,6 +17,7 @@ import * as limitsFolder from '../../plugins/limits/index.ts';
 import * as rateLimitFolder from '../../plugins/rate-limit/index.ts';
 import * as rolesFolder from '../../plugins/roles/index.ts';
 import * as tenantFolder from '../../plugins/tenant/index.ts';
+import * as tracingFolder from '../../plugins/tracing/index.ts';
 import { issuer } from '../support/token.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -387,11 +388,47 @@ const ROWS: Readonly<Record<string, Row>> = {
       [{ claim: 'tenant', schema: '{tenant}', shared: ['a b'] }, 'tenant.shared[0]: '],
     ],
   },
+  tracing: {
+    exports: tracingFolder,
+    good: {
+      serviceName: 'gate',
+      traces: { endpoint: 'https://collector:4318/', headers: { authorization: 'x' }, ratio: 0.01 },
+      metrics: { public: true, otlp: { interval: '30s' } },
+      accessLog: { file: 'access.log' },
+      identity: true,
+    },
+    bad: [
+      [null, 'tracing: an object is needed'],
+      [{ trace: {} }, 'tracing.trace: no such option'],
+      [{ serviceName: '' }, 'tracing.serviceName: '],
+      [{ metrics: false }, 'tracing: does nothing'],
+      [{ traces: true }, 'tracing.traces: an object is needed'],
+      [{ traces: { endpoint: 'collector:4318' } }, 'tracing.traces.endpoint: an address'],
+      [
+        { traces: { endpoint: 'http://me:secret@collector' } },
+        'tracing.traces.endpoint: no user and password',
+      ],
+      [{ traces: { headers: { a: 1 } } }, 'tracing.traces.headers.a: '],
+      [{ traces: { headers: ['a'] } }, 'tracing.traces.headers: '],
+      [{ traces: { ratio: 2 } }, 'tracing.traces.ratio: '],
+      [{ traces: { ratio: '1%' } }, 'tracing.traces.ratio: '],
+      [{ traces: { ratio: 0, parents: false } }, 'tracing.traces: traces nothing'],
+      [{ traces: { sampler: 1 } }, 'tracing.traces.sampler: no such option'],
+      [{ metrics: 'prometheus' }, 'tracing.metrics: '],
+      [{ metrics: { public: 'yes' } }, 'tracing.metrics.public: '],
+      [{ metrics: { otlp: true } }, 'tracing.metrics.otlp: '],
+      [{ metrics: { otlp: { interval: '10ms' } } }, 'tracing.metrics.otlp.interval: '],
+      [{ metrics: { otlp: { interval: 5 } } }, 'tracing.metrics.otlp.interval: '],
+      [{ accessLog: 'access.log' }, 'tracing.accessLog: '],
+      [{ accessLog: {} }, 'tracing.accessLog.file: '],
+      [{ identity: 'sub' }, 'tracing.identity: '],
+    ],
+  },
 };
 
 /** The keys of the contract in core/plugin.ts. */
 const KNOWN = new Set(
-  'name needs provides checks enforces maps reads scope inBand on commands setup onStartup onAuth onQuery onClose'.split(
+  'name needs provides checks enforces maps reads scope inBand on observe startupParameters commands setup onStartup onAuth onQuery onClose'.split(
     ' ',
   ),
 );

@@ -1,0 +1,119 @@
+/** What spans say, by OpenTelemetry's stable conventions for databases; what has no such name begins with `postern.`. */
+import type { Attributes } from '@opentelemetry/api';
+import {
+  ATTR_CLIENT_ADDRESS,
+  ATTR_CLIENT_PORT,
+  ATTR_DB_NAMESPACE,
+  ATTR_DB_OPERATION_BATCH_SIZE,
+  ATTR_DB_QUERY_SUMMARY,
+  ATTR_DB_QUERY_TEXT,
+  ATTR_DB_RESPONSE_STATUS_CODE,
+  ATTR_DB_SYSTEM_NAME,
+  ATTR_ERROR_TYPE,
+  ATTR_SERVER_ADDRESS,
+  ATTR_SERVER_PORT,
+  DB_SYSTEM_NAME_VALUE_POSTGRESQL,
+} from '@opentelemetry/semantic-conventions';
+import { withoutLiterals } from '../../core/index.ts';
+import type { Events, Session } from '../../core/index.ts';
+import { summaryOf } from './query-summary.ts';
+
+/** How much of a statement is told, in characters: what waits to be sent must have an end. */
+const LONGEST_TEXT = 4_096;
+/** Statements whose text is remembered without its literals. */
+const MOST_TEXTS = 500;
+
+/** A statement as it may be told. */
+interface Told {
+  readonly text: string;
+  readonly summary: string;
+}
+
+/** Texts without their literals: the same statement comes again and again. */
+export class Texts {
+  readonly #known = new Map<string, Told>();
+
+  of(sql: string): Told {
+    const part = sql.slice(0, LONGEST_TEXT);
+    const known = this.#known.get(part);
+    if (known) return known;
+    const text = withoutLiterals(part);
+    const told = { text, summary: summaryOf(text) };
+    const [oldest] = this.#known.keys();
+    if (this.#known.size >= MOST_TEXTS && oldest !== undefined) this.#known.delete(oldest);
+    this.#known.set(part, told);
+    return told;
+  }
+}
+
+/** Nothing of an SQLSTATE that is no error: classes 00 and 01 (manual, Appendix A). */
+export function failure(sqlstate: string | undefined): Attributes {
+  if (sqlstate === undefined) return {};
+  const error = sqlstate < '02' ? {} : { [ATTR_ERROR_TYPE]: sqlstate };
+  return { [ATTR_DB_RESPONSE_STATUS_CODE]: sqlstate, ...error };
+}
+
+/** `{database}|{schema}`, the schema being the first that is pinned; the database alone where none is. */
+function namespaceOf({ upstream, startup }: Session): string {
+  const database = upstream?.database ?? startup.database;
+  const [schema] = upstream?.schemas ?? [];
+  return schema === undefined ? database : `${database}|${schema}`;
+}
+
+/** What is known of a session before anybody has said who it is. */
+export function clientAttributes({ id, client, startup }: Session): Attributes {
+  return {
+    [ATTR_DB_SYSTEM_NAME]: DB_SYSTEM_NAME_VALUE_POSTGRESQL,
+    [ATTR_CLIENT_ADDRESS]: client.address,
+    [ATTR_CLIENT_PORT]: client.port,
+    'session.id': id,
+    'postern.listener': client.listener,
+    'postern.tls': client.tls !== undefined,
+    'postern.database': startup.database,
+  };
+}
+
+/** Who it is. Whether anybody may see it is the operator's choice. */
+export function identityAttributes({ facts, upstream }: Session): Attributes {
+  const { identity, tenant } = facts;
+  return {
+    ...(identity && { 'enduser.id': identity.subject, 'postern.issuer': identity.issuer }),
+    ...(tenant !== undefined && { 'postern.tenant': tenant }),
+    ...(upstream?.role !== undefined && { 'user.roles': [upstream.role] }),
+  };
+}
+
+/** Where the server is. */
+export function serverAttributes({
+  host,
+  port,
+}: {
+  readonly host?: string;
+  readonly port?: number;
+}): Attributes {
+  return {
+    ...(host !== undefined && { [ATTR_SERVER_ADDRESS]: host }),
+    ...(port !== undefined && { [ATTR_SERVER_PORT]: port }),
+  };
+}
+
+/** The name of a statement's span, and what it says. */
+export function statementAttributes(
+  event: Events['statement'],
+  texts: Texts,
+): { readonly name: string; readonly attributes: Attributes } {
+  const { session, kind, sql, sqlstate, rows, tags } = event;
+  const { text, summary } = kind === 'function-call' ? { text: '', summary: 'FUNCTION CALL' } : texts.of(sql);
+  const attributes = {
+    [ATTR_DB_SYSTEM_NAME]: DB_SYSTEM_NAME_VALUE_POSTGRESQL,
+    [ATTR_DB_NAMESPACE]: namespaceOf(session),
+    ...(text !== '' && { [ATTR_DB_QUERY_TEXT]: text }),
+    ...(summary !== '' && { [ATTR_DB_QUERY_SUMMARY]: summary }),
+    ...(tags.length > 1 && { [ATTR_DB_OPERATION_BATCH_SIZE]: tags.length }),
+    'db.response.returned_rows': rows,
+    'session.id': session.id,
+    ...serverAttributes(event),
+    ...failure(sqlstate),
+  };
+  return { name: summary || 'postgresql', attributes };
+}

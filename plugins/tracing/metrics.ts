@@ -1,0 +1,73 @@
+/** The gateway's metrics: instruments of OpenTelemetry, for Prometheus to read and for a collector to get. */
+import type { Observers, Readings } from '../../core/index.ts';
+import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-http';
+import type { Resource } from '@opentelemetry/resources';
+import { MeterProvider, MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
+import { countersOf } from './counters.ts';
+import { registerGauges } from './gauges.ts';
+import type { PushTarget, Tracing } from './options.ts';
+import type { Outcome } from './outcome.ts';
+import { prometheusText } from './prometheus.ts';
+
+/** How long a collector may take, in milliseconds. */
+const PATIENCE_MS = 5_000;
+
+/** Read when somebody asks. */
+class Pull extends MetricReader {
+  protected override async onShutdown(): Promise<void> {}
+  protected override async onForceFlush(): Promise<void> {}
+}
+
+function pushTo({ url, headers, intervalMs }: PushTarget): MetricReader {
+  const exporter = new OTLPMetricExporter({ url, headers: { ...headers }, timeoutMillis: PATIENCE_MS });
+  const timeout = Math.min(PATIENCE_MS, intervalMs);
+  return new PeriodicExportingMetricReader({
+    exporter,
+    exportIntervalMillis: intervalMs,
+    exportTimeoutMillis: timeout,
+  });
+}
+
+/** What they are made of. */
+export interface MetricsParts {
+  readonly options: NonNullable<Tracing['metrics']>;
+  readonly resource: Resource;
+  readonly readings: () => Readings;
+  /** Of the spans, where there are any. */
+  readonly outcome: Outcome | undefined;
+}
+
+/** One per set of options. */
+export class Metrics {
+  readonly observers: Observers;
+  readonly #provider: MeterProvider;
+  readonly #pull = new Pull();
+  readonly #stop: () => void;
+
+  constructor({ options, resource, readings, outcome }: MetricsParts) {
+    const { otlp } = options;
+    this.#provider = new MeterProvider({ resource, readers: [this.#pull, ...(otlp ? [pushTo(otlp)] : [])] });
+    const meter = this.#provider.getMeter('postern');
+    this.observers = countersOf(meter, options);
+    this.#stop = registerGauges({ meter, readings, roles: options.roles });
+    if (!outcome) return;
+    const spans = meter.createObservableCounter('postern.spans', {
+      description: 'Spans by what became of them',
+    });
+    spans.addCallback((result) => {
+      for (const key of ['made', 'exported', 'failed'] as const)
+        result.observe(outcome[key], { outcome: key });
+    });
+  }
+
+  /** For Prometheus. */
+  async text(): Promise<string> {
+    return prometheusText((await this.#pull.collect()).resourceMetrics);
+  }
+
+  /** Sends what there is. Rejects if that fails; call it once. */
+  shutdown(): Promise<void> {
+    this.#stop();
+    return this.#provider.shutdown();
+  }
+}
