@@ -3,10 +3,11 @@ import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { checkConfig } from '../core/config/check.ts';
 import { milliseconds } from '../core/durations.ts';
 import { SQLSTATES } from '../core/errors.ts';
+import { prepareCheckout } from './support/gateway-process.ts';
 import { anchors, blocks, code, documentAt, documents, links, named, table } from './support/markdown.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -136,6 +137,9 @@ describe('every document', () => {
     expect(npm.length).toBeGreaterThan(5);
     expect(npm.filter(({ name }) => !Object.hasOwn(scripts, name))).toEqual([]);
   });
+
+  // The first command after a change compiles.
+  beforeAll(prepareCheckout, 120_000);
 
   test('names commands and options of postern that exist', () => {
     const args = [join(root, 'core/cli/postern.js'), '--help'];

@@ -2,7 +2,6 @@
 import type { GatewayError } from '../errors.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
-import type { Seating } from './seating.ts';
 import type { Vacancy } from './vacancy.ts';
 
 /** Made by the relay, used by the walker. */
@@ -19,8 +18,12 @@ export interface FromClientHost {
   violated(error: GatewayError): void;
   /** A mistake or a limit of ours: FATAL at once. */
   failed(error: GatewayError): void;
-  /** Whether there is a connection for a message, and how to get one. */
-  readonly seating: Pick<Seating, 'missing' | 'take'>;
+  readonly seating: {
+    /** There is no connection for a message. */
+    readonly missing: boolean;
+    /** Gets one; resolves with why not, if not. */
+    take(): Promise<GatewayError | undefined>;
+  };
   /** What messages mean where there is none. */
   readonly vacancy: Vacancy;
   /** A chunk has been walked: local answers may be due. */

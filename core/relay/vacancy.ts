@@ -3,13 +3,13 @@ import type { GatewayError } from '../errors.ts';
 import { Frontend } from '../wire/frames.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
-import type { Seating } from './seating.ts';
 
 /** What is asked of the relay. */
 export interface VacancyHost {
   readonly ledger: Ledger;
   readonly gate: Gate;
-  readonly seating: Pick<Seating, 'retake'>;
+  /** Has the connection sit down again that the session left last, if nobody has used it since. */
+  readonly seating: { retake(): boolean };
 }
 
 /** `go`: as if one sat there; `drop`: it is dealt with; `ask`: one must be asked for; a number: so many bytes of it first. */

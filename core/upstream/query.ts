@@ -1,12 +1,12 @@
 /** The gateway's own statements on a connection that no client has yet. */
 import { randomBytes } from 'node:crypto';
 import { serialize } from 'pg-protocol';
+import type { Channel } from '../net/channel.ts';
 import { readReadyForQuery } from '../wire/backend.ts';
 import type { ServerError } from '../wire/backend.ts';
 import { BodyReader } from '../wire/body.ts';
 import { Backend } from '../wire/frames.ts';
 import { message } from '../wire/message.ts';
-import type { ServerConnection } from './connection.ts';
 import { Conversation, errorIn, unexpected } from './conversation.ts';
 import type { ServerMessage } from './conversation.ts';
 
@@ -77,7 +77,7 @@ export async function readOutcome(
  * its unnamed one stays then. Notifications that arrive meanwhile stay in the channel.
  */
 export async function executeBetween(
-  { channel, parameters }: Pick<ServerConnection, 'channel' | 'parameters'>,
+  { channel, parameters }: { readonly channel: Channel; readonly parameters: Map<string, string> },
   batch: Buffer,
   signal: AbortSignal,
 ): Promise<Outcome> {
