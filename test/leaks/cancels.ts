@@ -35,7 +35,7 @@ async function innocent(session: Session): Promise<void> {
   }
 }
 
-/** While a statement runs, waits in the queue, or has just ended. */
+/** While a statement waits in the queue, runs, or has just ended. */
 async function inTime(session: Session): Promise<void> {
   const { random, stage } = session.run;
   const canceller = await Canceller.connect(stage.port);
@@ -54,6 +54,24 @@ async function inTime(session: Session): Promise<void> {
     await cancelled;
     session.cancelling -= 1;
   }
+}
+
+/** While a statement runs for sure, in a transaction that holds the connection. */
+async function running(session: Session): Promise<void> {
+  const { random, stage } = session.run;
+  const canceller = await Canceller.connect(stage.port);
+  session.tag();
+  const { ready } = await session.ask(query('begin'));
+  if (ready !== 'T') return canceller.leave();
+  session.cancelling += 1;
+  const ended = session.ask(query('select pg_sleep(0.05)'));
+  await sleep(random.below(60));
+  try {
+    await Promise.all([ended, cancel(session, canceller)]);
+  } finally {
+    session.cancelling -= 1;
+  }
+  await session.ask(query('rollback'));
 }
 
 /** Together with the COMMIT behind which the connection is somebody else's at once. */
@@ -96,6 +114,7 @@ async function guessed(session: Session): Promise<void> {
 export async function tryCancel(session: Session): Promise<void> {
   const way = session.run.random.weighted([
     [4, inTime],
+    [1, running],
     [6, atTheEnd],
     [4, late],
     [1, guessed],
