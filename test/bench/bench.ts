@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --json] [-- --seconds 10] [-- --only prepared]`: the gateway beside PostgreSQL direct and, where
+ * `npm run bench [-- --json] [-- --seconds 10] [-- --only prepared] [-- --with onQuery,policies,metrics,audit]`: the gateway beside PostgreSQL direct and, where
  * they are installed, PgBouncer and HAProxy, all in one run. Ratios hold; absolute figures are this machine's.
  */
 import { randomBytes } from 'node:crypto';
@@ -13,9 +13,17 @@ import { measure, run } from './measure.ts';
 import type { Figure, Load, Peer } from './measure.ts';
 import { haproxy, pgbouncer, postern } from './peers.ts';
 import type { Running } from './peers.ts';
+import { INSTALL } from '../../plugins/claims/install.ts';
+import { CLAIMS_KEY, VARIANTS } from './variants.ts';
+import type { Variant } from './variants.ts';
 
 const { values } = parseArgs({
-  options: { json: { type: 'boolean' }, seconds: { type: 'string', default: '9' }, only: { type: 'string' } },
+  options: {
+    json: { type: 'boolean' },
+    seconds: { type: 'string', default: '9' },
+    only: { type: 'string' },
+    with: { type: 'string', default: 'onQuery' },
+  },
 });
 const seconds = Number(values.seconds);
 /** Odd, so that there is a median. */
@@ -32,8 +40,11 @@ const LOADS: readonly Load[] = [
   { name: 'open, login, select, close, 4 clients', args: ['-S', '-C', '-c', '4', '-j', '2'], seconds },
 ].filter(({ name }) => values.only === undefined || name.includes(values.only));
 
-/** A hook that looks at every statement and lets it pass: what the cheapest policy costs. */
-const LOOKING = `{ name: 'looking', onQuery: (session, statement) => { if ('sql' in statement && statement.sql === 'never') throw new Error(); } },`;
+function variant(name: string): Variant {
+  const found = VARIANTS[name];
+  if (!found) throw new Error(`--with ${name}: there are ${Object.keys(VARIANTS).join(', ')}`);
+  return found;
+}
 
 async function main(): Promise<void> {
   const pgbench = executable('pgbench');
@@ -64,6 +75,8 @@ async function main(): Promise<void> {
         `create role bench login password '${password}'`,
         '-c',
         'grant all on schema public to bench',
+        '-c',
+        INSTALL.replace(/\\getenv[^]*\\endif/, `select postern.add_key('${CLAIMS_KEY}');`),
       ],
       { PGPASSWORD: superuser.password },
     );
@@ -81,7 +94,9 @@ async function main(): Promise<void> {
       { PGPASSWORD: password },
     );
     const backdrop = { folder, database: 'postgres', port: server.port, user: 'bench', password };
-    started.push(await postern(backdrop), await postern(backdrop, 'postern, onQuery', LOOKING));
+    started.push(await postern(backdrop));
+    for (const name of values.with.split(',').filter((one) => one !== ''))
+      started.push(await postern(backdrop, `postern, ${name}`, variant(name)));
     for (const [name, start] of [
       ['pgbouncer', pgbouncer],
       ['haproxy', haproxy],

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { issuer } from '../support/token.ts';
 import type { Peer } from './measure.ts';
+import type { Variant } from './variants.ts';
 
 /** What peers are set up with. */
 export interface Backdrop {
@@ -71,11 +72,11 @@ async function running(
   };
 }
 
-/** The gateway with `jwt` and `roles`; `more` adds to its config file. */
+/** The gateway with `jwt` and `roles`, and what a variant has. */
 export async function postern(
   { folder, database, port: upstream, user, password }: Backdrop,
   name = 'postern',
-  more = '',
+  { imports, plugins, more = '' }: Variant = { imports: '', plugins: '' },
 ): Promise<Running> {
   const port = await freePort();
   const keys = issuer();
@@ -87,6 +88,7 @@ export async function postern(
     import { defineConfig } from 'postern';
     import { jwt } from 'postern/plugins/jwt';
     import { roles } from 'postern/plugins/roles';
+    ${imports}
     export default defineConfig({
       listen: { host: '127.0.0.1', port: ${port} },
       databases: { '*': { host: '127.0.0.1', port: ${upstream}, pool: { size: 200 },
@@ -94,8 +96,9 @@ export async function postern(
       plugins: [
         jwt({ issuers: [{ issuer: '${keys.issuer}', audience: 'postern', jwks: ${jwks} }] }),
         roles({ claim: 'role', allow: ['${user}'] }),
-        ${more}
+        ${plugins}
       ],
+      ${more}
       logLevel: 'warn',
     });`,
   );

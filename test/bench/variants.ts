@@ -1,0 +1,47 @@
+/** Gateways with policies in front of the same database: what each costs beside a gateway without. */
+
+/** What a gateway's config has besides `jwt` and `roles`. */
+export interface Variant {
+  /** Import lines. */
+  readonly imports: string;
+  /** Entries of `plugins`. */
+  readonly plugins: string;
+  /** Further members of the config. */
+  readonly more?: string;
+}
+
+const from = (name: string, folder: string): string => `import { ${name} } from 'postern/plugins/${folder}';`;
+
+/** The secret of signed claims: the bench gives it to the database as well. */
+export const CLAIMS_KEY = 'of the benchmark, which keeps nothing that is worth it';
+
+/** By the name that `--with` takes. */
+export const VARIANTS: Readonly<Record<string, Variant>> = {
+  /** A hook that looks at every statement and lets it pass: what the cheapest policy costs. */
+  onQuery: {
+    imports: '',
+    plugins: `{ name: 'looking', onQuery: (session, statement) => { if ('sql' in statement && statement.sql === 'never') throw new Error(); } },`,
+  },
+  /** Every policy, with limits that nobody reaches. */
+  policies: {
+    imports: [
+      from('claims', 'claims'),
+      from('ipFilter', 'ip-filter'),
+      from('limits', 'limits'),
+      from('rateLimit', 'rate-limit'),
+      from('tenant', 'tenant'),
+    ].join('\n'),
+    plugins: `
+      ipFilter({ allow: ['127.0.0.0/8'], deny: ['127.0.0.66'] }),
+      rateLimit({ connections: { per: 'address', limit: '1000000/s' }, statements: { per: 'subject', limit: '10000000/s' } }),
+      tenant({ claim: 'tenant', default: 'bench' }),
+      claims({ key: '${CLAIMS_KEY}', select: ['sub', 'tenant'] }),
+      limits({ maxConnections: { subject: 1000 }, maxSession: '1d', timeouts: { statement: '1h' } }),`,
+  },
+  metrics: {
+    imports: from('tracing', 'tracing'),
+    plugins: `tracing({ metrics: {} }),`,
+    more: 'admin: { port: 0 },',
+  },
+  audit: { imports: from('audit', 'audit'), plugins: `audit({ sink: { file: 'audit.jsonl' } }),` },
+};
