@@ -188,7 +188,11 @@ describe('these tests can fail', () => {
       `import { b } from '../../core/index.ts';`,
       'examples/a/gateway.config.ts: an example may not import core/index.ts',
     ],
-    ['core/x.ts', `const jose = await import('jose');`, 'core/x.ts: jose belongs to plugins/jwt/ or plugins/access/'],
+    [
+      'core/x.ts',
+      `const jose = await import('jose');`,
+      'core/x.ts: jose belongs to plugins/jwt/ or plugins/access/',
+    ],
     [
       'core/x.ts',
       `import x from '@scope/name/deep';`,

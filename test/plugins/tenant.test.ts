@@ -2,13 +2,13 @@
 import { Client } from 'pg';
 import type { DatabaseError } from 'pg';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { AnyPlugin, PoolOptions } from '../../core/index.ts';
+import type { AnyPlugin, DatabaseOptions, PoolOptions } from '../../core/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { tenant } from '../../plugins/tenant/index.ts';
 import type { TenantOptions } from '../../plugins/tenant/index.ts';
 import { databaseOf, startGateway } from '../support/gateway.ts';
-import type { RunningGateway, TestConfig } from '../support/gateway.ts';
+import type { RunningGateway } from '../support/gateway.ts';
 import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
 import { issuer } from '../support/token.ts';
 import { host, refusalOf } from './gateway.ts';
@@ -170,7 +170,7 @@ describe('before PostgreSQL', () => {
   async function start(
     plugins: readonly AnyPlugin[],
     pool: PoolOptions = {},
-    more?: TestConfig['databases'],
+    more: Readonly<Record<string, DatabaseOptions>> = {},
   ) {
     const login = {
       kind: 'password',
