@@ -20,7 +20,7 @@ import { issuer, now } from './support/token.ts';
 
 /** Names that the configs have for databases. */
 const DATABASES = ['orders', 'warehouse'];
-const EXAMPLES = ['jwt-roles', 'many-databases', 'row-level-security', 'your-own-plugin'];
+const EXAMPLES = ['jwt-roles', 'many-databases', 'monitoring', 'row-level-security', 'your-own-plugin'];
 const examples = copyExamples();
 const good = issuer({ algorithms: ['ES256'] });
 const stranger = issuer({ algorithms: ['ES256'] });
