@@ -2,12 +2,15 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DatabaseError } from 'pg';
 import { badTokens } from '../support/bad-tokens.ts';
 import { hasProc, prepareCheckout } from '../support/gateway-process.ts';
 import { logIn } from '../support/gateway.ts';
 import type { LoggedIn } from '../support/gateway.ts';
+import { startCollector } from '../support/otlp-collector.ts';
+import type { Collector } from '../support/otlp-collector.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { RawClient, cancelRequest, message } from '../support/raw-client.ts';
 import { startTokenGateway } from '../support/token-gateway.ts';
@@ -19,6 +22,7 @@ const secrets = new Map<string, Buffer>();
 const heard = new Map<string, string>();
 
 let front: TokenGateway;
+let collector: Collector;
 let adminPort: number;
 
 async function freePort(): Promise<number> {
@@ -32,7 +36,7 @@ async function freePort(): Promise<number> {
 /** A plugin as careless as they come: what it throws and logs must do no harm. */
 const CARELESS = `{
   name: 'careless',
-  inBand: { 'postern.token': (_: unknown, value: string) => { if (value !== 'fine') throw new Error('in band failed'); } },
+  inBand: { 'postern.careless': (_: unknown, value: string) => { if (value !== 'fine') throw new Error('in band failed'); } },
   onQuery(session: never, statement: { sql?: string }) {
     if (statement.sql?.includes('throw')) throw Object.assign(new Error('thrown by a plugin'), { payload: session });
   },
@@ -43,8 +47,14 @@ beforeAll(async () => {
   prepareCheckout();
   const postgres = sharedPostgres();
   adminPort = await freePort();
+  collector = await startCollector();
+  const sent = `{ endpoint: '${collector.endpoint}' }`;
   front = await startTokenGateway(postgres, {
-    plugins: CARELESS,
+    before: `import { audit } from 'postern/plugins/audit';
+      import { tracing } from 'postern/plugins/tracing';`,
+    plugins: `${CARELESS}
+      audit({ sink: { file: 'audit.jsonl' } }),
+      tracing({ traces: ${sent}, metrics: { public: true, statements: true, otlp: ${sent} }, accessLog: true, identity: true }),`,
     databases:
       'wrong: { ...server, login: { kind: "password", passwords: { reader: "canary-of-a-wrong-password" } } }',
     more: `admin: { port: ${adminPort}, operators: { claim: 'role', value: 'reader' } }, logLevel: 'debug', drainTimeout: '5s'`,
@@ -54,6 +64,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(async () => {
   await front.gateway.remove();
+  await collector.stop();
 });
 
 function hear(where: string, what: unknown): void {
@@ -120,6 +131,7 @@ test('no token, password or cancel key is in what anybody can read', async () =>
     'select 1/0',
     'select throw',
     `set postern.token = '${token}'`,
+    `set postern.careless = '${token}'`,
     `set postern.unknown = '${token}'`,
     'select * from nowhere',
   ];
@@ -137,6 +149,9 @@ test('no token, password or cancel key is in what anybody can read', async () =>
   for (const [path, bearer] of [
     ['/livez', ''],
     ['/readyz?verbose', ''],
+    ['/metrics', token],
+    ['/v1/sessions', token],
+    ['/v1/plugins', token],
     ['/nowhere', token],
     ['/nowhere', bad[0]?.token ?? ''],
     [`/${token}`, token],
@@ -152,6 +167,8 @@ test('no token, password or cancel key is in what anybody can read', async () =>
   hear('what a session was told at the end', (await other.client.rest()).toString('latin1'));
   hear('standard output', front.gateway.log);
   hear('standard error', front.gateway.complaints);
+  hear('what the collector was sent', collector.text());
+  hear('the audit', readFileSync(join(front.gateway.folder, 'audit.jsonl'), 'utf8'));
 
   expect(front.gateway.lines('token refused').length).toBeGreaterThan(100);
   expect(front.gateway.log).toContain('thrown by a plugin');

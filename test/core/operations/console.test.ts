@@ -126,6 +126,8 @@ describe.each(['session', 'transaction'] as const)('what it shows in %s mode', (
     for (let time = 0; time < 3; time += 1) await client.query({ name: 'named', text, values: ['x'] });
     await client.query("select repeat('x', 100000)");
     await expect(client.query('select 1/0')).rejects.toThrow('division');
+    // A client knows of an error before its ReadyForQuery has come.
+    await until(async () => (await counts())['query_count'] === 9);
     const live = await counts();
     expect(live).toMatchObject({ query_count: 9, xact_count: 7, client_parse_count: 1, bind_count: 3 });
     expect(live['server_parse_count']).toBeGreaterThan(0);
