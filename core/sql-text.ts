@@ -16,6 +16,9 @@ const TOKEN = new RegExp(
   'g',
 );
 
+/** Names, keywords and parameters. */
+const COPIED = new RegExp(`^(?:[${LETTER}][0-9$${LETTER}]*|\\$\\d+)$`);
+
 /** Where a text between quotes ends, behind the last of them; -1 if it does not, or if nobody knows. */
 function endOfQuoted(sql: string, from: number, quote: string): number {
   for (let at = sql.indexOf(quote, from); at >= 0; at = sql.indexOf(quote, at + 2)) {
@@ -75,7 +78,7 @@ function pieceOf(sql: string, token: string, from: number): Piece {
     const at = sql.indexOf(token, from);
     return { text: '?', end: at < 0 ? -1 : at + token.length };
   }
-  return { text: /^\.?\d/.test(token) ? '?' : token, end: from };
+  return { text: '?', end: from };
 }
 
 /**
@@ -85,15 +88,16 @@ function pieceOf(sql: string, token: string, from: number): Piece {
  * @example withoutLiterals("select * from t where a = 'x' and b > 1.5") === 'select * from t where a = ? and b > ?'
  */
 export function withoutLiterals(sql: string): string {
-  const token = new RegExp(TOKEN);
-  const parts: string[] = [];
+  let shown = '';
   let at = 0;
-  for (let found = token.exec(sql); found; found = token.exec(sql)) {
-    const { text, end } = pieceOf(sql, found[0], token.lastIndex);
-    parts.push(sql.slice(at, found.index), text);
-    if (end < 0) return parts.join('').trim();
-    token.lastIndex = at = end;
+  TOKEN.lastIndex = 0;
+  for (let found = TOKEN.exec(sql); found; found = TOKEN.exec(sql)) {
+    const [token] = found;
+    if (COPIED.test(token)) continue;
+    const { text, end } = pieceOf(sql, token, TOKEN.lastIndex);
+    shown += sql.slice(at, found.index) + text;
+    if (end < 0) return shown.trim();
+    TOKEN.lastIndex = at = end;
   }
-  parts.push(sql.slice(at));
-  return parts.join('').trim();
+  return (shown + sql.slice(at)).trim();
 }

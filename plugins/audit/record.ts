@@ -14,7 +14,16 @@ import { json, members } from './json.ts';
 /** How the SQL of statements is written down. */
 export type Texts = 'sanitised' | 'whole' | 'none';
 
-const timeOf = (ms: number): string => `"time":"${new Date(ms).toISOString()}"`;
+let lastMs = NaN;
+let lastTime = '';
+
+/** Many statements begin in the same millisecond. */
+function timeOf(ms: number): string {
+  if (ms === lastMs) return lastTime;
+  lastMs = ms;
+  lastTime = `"time":"${new Date(ms).toISOString()}"`;
+  return lastTime;
+}
 
 /** Microseconds are all that is meant. */
 const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;

@@ -17,6 +17,8 @@ export interface TrailOptions {
 
 /** Most events of one write. */
 const BATCH = 4_096;
+/** How long events are gathered, in milliseconds: nobody waits for them. */
+const GATHER_MS = 5;
 /** How long a sink may take for a write, before that is a failure, in milliseconds. */
 const SLOW_MS = 10_000;
 /** From one try of a sink that fails to the next, in milliseconds. */
@@ -68,7 +70,7 @@ export class Trail {
     await sink.write([this.#opened('start', cut)]);
   }
 
-  /** Takes an event, to be written after this tick: many at once cost one write. */
+  /** Takes an event, to be written a few milliseconds later: many in one write cost little more than one. */
   record(members: string): void {
     if (this.#closing) return;
     if (this.#units + members.length > this.#options.bufferUnits) {
@@ -85,7 +87,7 @@ export class Trail {
   async close(): Promise<void> {
     this.#closing = true;
     const { sink, log, marks } = this.#options;
-    await Promise.race([this.#pumping, sleep(LAST_MS, undefined, { ref: false })]);
+    await Promise.race([this.#drained(), sleep(LAST_MS, undefined, { ref: false })]);
     this.#abandoned = true;
     try {
       const lost = this.#waiting.length + this.#dropped + (this.#batch?.lines.length ?? 0);
@@ -97,16 +99,19 @@ export class Trail {
     }
   }
 
+  async #drained(): Promise<void> {
+    while (this.#pumping) await this.#pumping;
+  }
+
   #start(): void {
-    this.#pumping = new Promise((resolve) => {
-      setImmediate(() => resolve(this.#pump()));
-    }).then(() => {
+    this.#pumping = sleep(this.#closing ? 0 : GATHER_MS).then(async () => {
+      await this.#pump();
       this.#pumping = undefined;
       if (this.#waiting.length > 0 && !this.#abandoned) this.#start();
     });
   }
 
-  /** Until nothing waits. Never rejects. */
+  /** Until so little waits that more may be gathered. Never rejects. */
   async #pump(): Promise<void> {
     while (!this.#abandoned) {
       this.#batch ??= this.#next();
@@ -116,6 +121,7 @@ export class Trail {
         await this.#write(this.#batch);
         this.#batch = undefined;
         this.#recovered();
+        if (this.#waiting.length < BATCH && this.#dropped === 0) return;
       } catch (error) {
         this.#fail(textOf(error));
         await sleep(RETRY_MS, undefined, { ref: false });
