@@ -56,7 +56,7 @@ export interface Events {
     /** Text as the server got it, at most 64 KiB. */
     readonly sql: string;
     readonly truncated: boolean;
-    /** Command tags of its CommandComplete messages. */
+    /** Command tags of its CommandComplete messages, the first 1,000. */
     readonly tags: readonly string[];
     readonly rows: number;
     readonly bytesIn: number;

@@ -4,17 +4,27 @@ import { GatewayError } from '../errors.ts';
 /** Takes a change back, because the server discarded the message that made it. */
 export type Undo = () => void;
 
+/** The SQL of a statement, as far as the gateway has it. */
+export interface Text {
+  readonly sql: string;
+  /** It is the beginning of a longer one. */
+  readonly cut: boolean;
+}
+
+/** The gateway did not see it: PREPARE in SQL, or a cursor. */
+const UNSEEN: Text = { sql: '', cut: false };
+
 /** Names in use at once, by one session. */
 const MOST_NAMES = 10_000;
 
 class Names {
-  readonly #texts = new Map<string, string>();
+  readonly #texts = new Map<string, Text>();
 
-  get(name: string): string | undefined {
+  get(name: string): Text | undefined {
     return this.#texts.get(name);
   }
 
-  change(name: string, text: string | undefined): Undo {
+  change(name: string, text: Text | undefined): Undo {
     const before = this.#texts.get(name);
     if (text !== undefined && before === undefined && this.#texts.size >= MOST_NAMES) {
       throw new GatewayError(
@@ -33,7 +43,7 @@ class Names {
     this.#texts.clear();
   }
 
-  #put(name: string, text: string | undefined): void {
+  #put(name: string, text: Text | undefined): void {
     if (text === undefined) this.#texts.delete(name);
     else this.#texts.set(name, text);
   }
@@ -45,11 +55,11 @@ export class Prepared {
   readonly #portals = new Names();
 
   /** Empty when the gateway did not see it: PREPARE in SQL, or a cursor. */
-  ofStatement(name: string): string {
-    return this.#statements.get(name) ?? '';
+  ofStatement(name: string): Text {
+    return this.#statements.get(name) ?? UNSEEN;
   }
-  ofPortal(name: string): string {
-    return this.#portals.get(name) ?? '';
+  ofPortal(name: string): Text {
+    return this.#portals.get(name) ?? UNSEEN;
   }
 
   /** True when the server may still have an unnamed statement, which any Query and any unnamed Parse would drop. */
@@ -57,8 +67,8 @@ export class Prepared {
     return this.#statements.get('') !== undefined;
   }
 
-  parse(name: string, sql: string): Undo {
-    return this.#statements.change(name, sql);
+  parse(name: string, text: Text): Undo {
+    return this.#statements.change(name, text);
   }
   bind(portal: string, statement: string): Undo {
     return this.#portals.change(portal, this.ofStatement(statement));

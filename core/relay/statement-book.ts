@@ -48,12 +48,11 @@ export class StatementBook {
       case Frontend.parse:
         return new ParseStatement(this.#nextId(), frame, this.#textSoFar(type, frame));
       case Frontend.execute:
-        return executeStatement(this.#nextId(), frame, (portal) => this.#prepared.ofPortal(portal));
+        return executeStatement(this.#nextId(), frame, (portal) => this.#prepared.ofPortal(portal).sql);
       case Frontend.functionCall:
         return functionCallStatement(this.#nextId(), frame);
       case Frontend.bind:
-        if (this.#reads !== 'parameters') return undefined;
-        return bindStatement(this.#nextId(), frame, (name) => this.#prepared.ofStatement(name));
+        return this.#bind(frame);
       default:
         return undefined;
     }
@@ -80,7 +79,7 @@ export class StatementBook {
       kind,
       function: functionOf(statement),
       sql: textOf(statement),
-      truncated: frame.length < bytesIn,
+      truncated: frame.length < bytesIn || this.#isCut(statement),
       bytesIn,
     });
     return {
@@ -111,6 +110,20 @@ export class StatementBook {
     return this.#log && from > 0 ? frame.toString('utf8', from) : '';
   }
 
+  /** Without its parameters, of which there may be megabytes, where only its failure is told. */
+  #bind(frame: Buffer): Statement | undefined {
+    const sqlOf = (name: string): string => this.#prepared.ofStatement(name).sql;
+    if (this.#reads === 'parameters') return bindStatement(this.#nextId(), frame, sqlOf);
+    if (!this.#log) return undefined;
+    const { portal, name } = bindNames(bodyOf(frame));
+    return { kind: 'bind', id: this.#nextId(), sql: sqlOf(name), name, portal, parameters: [] };
+  }
+
+  #isCut(statement: Statement): boolean {
+    if (statement.kind === 'execute') return this.#prepared.ofPortal(statement.portal).cut;
+    return statement.kind === 'bind' && this.#prepared.ofStatement(statement.name).cut;
+  }
+
   #nextId(): number {
     this.#count += 1;
     return this.#count;
@@ -118,7 +131,10 @@ export class StatementBook {
 
   #remember(type: number, frame: Buffer, statement: Statement | undefined): (() => void) | undefined {
     if (type === Frontend.query) return this.#prepared.unnamed ? this.#prepared.close('S', '') : undefined;
-    if (statement?.kind === 'parse') return this.#prepared.parse(statement.name, statement.sql);
+    if (statement?.kind === 'parse') {
+      const cut = frame.length <= frame.readUInt32BE(1);
+      return this.#prepared.parse(statement.name, { sql: statement.sql, cut });
+    }
     if (type === Frontend.bind) {
       const { portal, name } = bindNames(bodyOf(frame));
       return this.#prepared.bind(portal, name);

@@ -22,8 +22,12 @@ export interface StatementBegin {
 
 /** Longest text told, in UTF-16 code units. */
 const LONGEST_TEXT = 65_536;
+/** Most tags told: a Query of megabytes has millions of statements in it. */
+const MOST_TAGS = 1_000;
 
 class Running {
+  /** A Parse or Bind that went well is not a statement that ran. */
+  readonly silent: boolean;
   readonly #begin: StatementBegin;
   readonly #wall = Date.now();
   readonly #since = performance.now();
@@ -38,6 +42,7 @@ class Running {
 
   constructor(begin: StatementBegin) {
     this.#begin = begin;
+    this.silent = begin.kind === 'parse' || begin.kind === 'bind';
     this.#bytesIn = begin.bytesIn;
   }
 
@@ -74,7 +79,7 @@ class Running {
 
   /** `INSERT 0 5`, `COPY 5`: the last number counts rows that were not seen (manual, 55.7 CommandComplete). */
   #completed(tag: string): void {
-    this.#tags.push(tag);
+    if (this.#tags.length < MOST_TAGS) this.#tags.push(tag);
     this.#rows += this.#rowsSeen > 0 ? this.#rowsSeen : Number(/ (\d+)$/.exec(tag)?.[1] ?? 0);
     this.#rowsSeen = 0;
   }
@@ -97,8 +102,6 @@ export class StatementLog {
     const running = new Running(begin);
     running.error = error;
     this.#running.add(running);
-    // A Parse or Bind that went well is not a statement that ran.
-    const silent = begin.kind === 'parse' || begin.kind === 'bind';
     const end = (told: boolean): void => {
       if (!this.#running.delete(running) || !told) return;
       if (running.error) running.sqlstate = running.error.sqlstate;
@@ -112,7 +115,7 @@ export class StatementLog {
         running.received(bytes);
       },
       closed: () => {
-        end(!silent || running.error !== undefined);
+        end(!running.silent || running.error !== undefined);
       },
       // Dropped without an error of its own: it stood behind one and never ran.
       dropped: () => {
@@ -121,7 +124,7 @@ export class StatementLog {
       // Better one too many than one that ran and was never told: transaction_resolution_unknown (manual, Appendix A).
       lost: () => {
         running.sqlstate ??= '08007';
-        end(!silent);
+        end(!running.silent);
       },
     };
   }
@@ -129,6 +132,8 @@ export class StatementLog {
   /** The connection is over: whether what was under way took effect is not known (08006, manual Appendix A). */
   abandon(): void {
     for (const running of this.#running) {
+      if (running.error) running.sqlstate = running.error.sqlstate;
+      if (running.silent && running.sqlstate === undefined) continue;
       running.sqlstate ??= '08006';
       this.#tell(running.end());
     }

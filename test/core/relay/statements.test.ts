@@ -208,10 +208,10 @@ test('observers hear each statement once, with rows, bytes, tags and SQLSTATE, w
   await expect.poll(() => ended.length).toBe(5);
   expect(ended.map(({ id, kind, rows, tags, sqlstate }) => ({ id, kind, rows, tags, sqlstate }))).toEqual([
     { id: 1, kind: 'query', rows: 5, tags: ['SELECT 5'], sqlstate: '22012' },
-    { id: 3, kind: 'execute', rows: 2, tags: [], sqlstate: undefined },
-    { id: 4, kind: 'execute', rows: 1, tags: ['SELECT 1'], sqlstate: undefined },
-    { id: 5, kind: 'parse', rows: 0, tags: [], sqlstate: '42601' },
-    { id: 7, kind: 'query', rows: 2, tags: ['COPY 2'], sqlstate: undefined },
+    { id: 4, kind: 'execute', rows: 2, tags: [], sqlstate: undefined },
+    { id: 5, kind: 'execute', rows: 1, tags: ['SELECT 1'], sqlstate: undefined },
+    { id: 6, kind: 'parse', rows: 0, tags: [], sqlstate: '42601' },
+    { id: 9, kind: 'query', rows: 2, tags: ['COPY 2'], sqlstate: undefined },
   ]);
   expect(ended[1]?.sql).toBe('select generate_series(1, 3)');
   expect(ended[4]?.bytesIn).toBe(frame('Q', 'copy t from stdin').length + 9);
@@ -220,7 +220,7 @@ test('observers hear each statement once, with rows, bytes, tags and SQLSTATE, w
   await expect.poll(() => client.relay.state).toBe('active');
   client.close();
   await client.relay.done;
-  expect(ended.at(-1)).toMatchObject({ id: 8, sqlstate: '08006' });
+  expect(ended.at(-1)).toMatchObject({ id: 10, sqlstate: '08006' });
 });
 
 test('observers hear of function calls, and of what the server may have done where nobody can know', async () => {
@@ -251,4 +251,57 @@ test('observers hear of function calls, and of what the server may have done whe
   ]);
   expect(ended[2]?.sql).toBe('create table behind_uncertainty (n int)');
   client.close();
+});
+
+test('observers hear of a Bind that fails, though nobody looks at parameters, and of no other', async () => {
+  const ended: StatementEnd[] = [];
+  const client = await connect({ statement: (end) => ended.push(end) });
+  const zero = Buffer.from([0, 0, 0, 1, 0, 0, 0, 1, 0x30, 0, 0]);
+  const run = [frame('E', '', Buffer.alloc(4)), frame('S')];
+  // Planned with its parameters: the division is tried before anything is executed.
+  client.send(frame('P', 'd', 'select 1 / $1::int', 0), frame('B', '', 'd', zero), ...run);
+  await expect.poll(() => types(client)).toBe('1EZ');
+  client.send(...batch('select 2', 's'));
+  await expect.poll(() => types(client)).toBe('1EZ12TDCZ');
+  client.send(frame('B', '', 'nobody', 0, 0, 0), ...run);
+  await expect.poll(() => types(client)).toBe('1EZ12TDCZEZ');
+  expect(ended.map(({ kind, sql, sqlstate }) => ({ kind, sql, sqlstate }))).toEqual([
+    { kind: 'bind', sql: 'select 1 / $1::int', sqlstate: '22012' },
+    { kind: 'execute', sql: 'select 2', sqlstate: undefined },
+    { kind: 'bind', sql: '', sqlstate: '26000' },
+  ]);
+  client.close();
+});
+
+test('a prepared text of which observers have only the beginning is said to be that', async () => {
+  const ended: StatementEnd[] = [];
+  const client = await connect({ statement: (end) => ended.push(end) });
+  client.send(...batch(`select 1 /* ${'x'.repeat(200_000)} */`));
+  await expect.poll(() => types(client)).toBe('12TDCZ');
+  expect(ended).toMatchObject([{ kind: 'execute', rows: 1, truncated: true }]);
+  expect(ended[0]?.sql.slice(0, 12)).toBe('select 1 /* ');
+  client.close();
+});
+
+test('of a text with very many statements, observers hear the first tags and all rows', async () => {
+  const ended: StatementEnd[] = [];
+  const client = await connect({ statement: (end) => ended.push(end) });
+  client.send(frame('Q', 'select 1;'.repeat(3_000)));
+  await expect.poll(() => types(client).endsWith('Z'), { timeout: 30_000 }).toBe(true);
+  expect(ended).toMatchObject([{ rows: 3_000, truncated: false }]);
+  expect(ended[0]?.tags).toHaveLength(1_000);
+  client.close();
+});
+
+test('a session that ends within a batch has the statements that may have run, and no others', async () => {
+  const ended: StatementEnd[] = [];
+  const client = await connect({ statement: (end) => ended.push(end) });
+  client.send(...batch('select pg_sleep(60)'), ...batch('select 2', 'two'));
+  await expect.poll(() => client.relay.state).toBe('active');
+  client.close();
+  await client.relay.done;
+  expect(ended.map(({ kind, sql, sqlstate }) => `${kind} ${sql} ${sqlstate}`)).toEqual([
+    'execute select pg_sleep(60) 08006',
+    'execute select 2 08006',
+  ]);
 });
