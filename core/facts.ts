@@ -73,8 +73,8 @@ export interface Revocations {
   /**
    * From the call on such tokens open nothing, and sessions that came with one end with 57P01; how many these were.
    * `by` is who asked for it, for those who write it down.
-   * @throws GatewayError `invalid_parameter_value` for what names no token; Error if it cannot be kept for the next start,
-   * in which case it is in force nevertheless
+   * @throws GatewayError `invalid_parameter_value` for what names no token, `configuration_limit_exceeded` where there are too
+   * many; Error if it cannot be kept for the next start, in which case it is in force nevertheless
    */
   revoke(what: RevocationTarget, by?: Pick<Identity, 'issuer' | 'subject'>): Promise<number>;
 }

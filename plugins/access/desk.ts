@@ -1,5 +1,6 @@
 /** Where access is asked for: by HTTP and by token exchange alike, each decision on one line of the log. */
 import { randomUUID } from 'node:crypto';
+import { GatewayError } from '../../core/index.ts';
 import type { Events, GatewayHandle } from '../../core/index.ts';
 import type { Caller } from './callers.ts';
 import { connectionTo } from './connection-string.ts';
@@ -54,18 +55,30 @@ export class Desk {
     }
   }
 
-  /** The token is good no longer, and its sessions end; how many. @throws Error if that is not kept for the next start */
+  /**
+   * The token is good no longer, and its sessions end; how many.
+   * @throws GatewayError if it stays good; Error if it does not, and that is not kept for the next start
+   */
   async revoke(grant: Grant, by: Pick<Caller, 'issuer' | 'subject'>): Promise<number> {
     const revocations = this.#gateway.service('revocations');
     if (!revocations) throw new Error('no plugin revokes tokens');
-    grant.revokedAt ??= Date.now();
     const { id, database, role, caller } = grant;
     const named = { issuer: caller.issuer, subject: caller.subject };
-    this.#gateway.log.info(
-      { by: { issuer: by.issuer, subject: by.subject }, id, caller: named, database, role },
-      'access revoked',
-    );
-    return revocations.revoke({ tokenId: id, issuer: this.#policy.issuer.issuer }, by);
+    const revoked = (): void => {
+      grant.revokedAt ??= Date.now();
+      this.#gateway.log.info(
+        { by: { issuer: by.issuer, subject: by.subject }, id, caller: named, database, role },
+        'access revoked',
+      );
+    };
+    try {
+      const ended = await revocations.revoke({ tokenId: id, issuer: this.#policy.issuer.issuer }, by);
+      revoked();
+      return ended;
+    } catch (error) {
+      if (!(error instanceof GatewayError)) revoked();
+      throw error;
+    }
   }
 
   async #grant(caller: Caller, asked: Asked): Promise<Granted> {

@@ -105,6 +105,12 @@ function grantOf(request: Request, { own }: Visitor, { desk }: RouteParts): Gran
   return grant;
 }
 
+/** Whoever is told otherwise takes a token for dead that is not. */
+function notRevoked({ message }: GatewayError, { id }: Grant, { gateway }: RouteParts): Refused {
+  gateway.log.error({ id, reason: message }, 'access not revoked');
+  return new Refused('busy', `not revoked: ${message}`);
+}
+
 async function revoke(request: Request, parts: RouteParts): Promise<Response> {
   const visitor = await visitorOf(request, parts);
   const grant = grantOf(request, visitor, parts);
@@ -112,7 +118,7 @@ async function revoke(request: Request, parts: RouteParts): Promise<Response> {
     const ended = await parts.desk.revoke(grant, visitor.by);
     return Response.json({ ...grantView(grant, parts), ended });
   } catch (error) {
-    if (error instanceof GatewayError) throw error;
+    if (error instanceof GatewayError) throw notRevoked(error, grant, parts);
     const reason = error instanceof Error ? error.message : 'the store failed';
     parts.gateway.log.error({ id: grant.id, reason }, 'revocation not kept');
     throw new Refused('busy', 'in force on this gateway, but not kept for its next start: try again');

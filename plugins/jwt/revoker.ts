@@ -15,6 +15,7 @@ import { NotARevocation, isRevokedBy, parseTarget, revocationId } from './revoca
 import type { Revocation } from './revocation.ts';
 import { RevocationFile } from './revocation-file.ts';
 import { RevocationKeeper } from './revocation-keeper.ts';
+import { ListFull } from './revocation-list.ts';
 
 /** Longest clock tolerance, in seconds: a token may have been issued so far ahead. */
 const TOLERANCE_S = 60;
@@ -52,7 +53,7 @@ export class Revoker implements Revocations {
   }
 
   async revoke(what: RevocationTarget, by?: Actor): Promise<number> {
-    const { ended, kept } = this.add(what, by);
+    const { ended, kept } = this.#lend(what, by);
     await kept;
     return ended;
   }
@@ -104,6 +105,16 @@ export class Revoker implements Revocations {
       ended += 1;
     }
     return ended;
+  }
+
+  /** Plugins know no ListFull, and would take it for one that is in force. */
+  #lend(what: RevocationTarget, by: Actor | undefined): ReturnType<Revoker['add']> {
+    try {
+      return this.add(what, by);
+    } catch (error) {
+      if (!(error instanceof ListFull)) throw error;
+      throw new GatewayError('configuration_limit_exceeded', error.message, { cause: error });
+    }
   }
 
   #tell({ id, what }: Revocation, more: Pick<Events['revocation'], 'by' | 'takenBack' | 'sessions'>): void {

@@ -31,8 +31,16 @@ export class Limiter {
 
   /** Counts what has happened already, or gives it back where `points` is negative. Never throws or rejects. */
   charge(key: string, points: number): void {
-    const charged = this.#take(this.policy.bucket, key, points, ANYHOW_MS);
-    if (charged instanceof Promise) charged.catch(() => {});
+    const { bucket } = this.policy;
+    // More than a bucket can owe: what it can is taken, or whoever takes most would pay nothing.
+    const most = (answer: Answer): MaybePromise<Answer> => {
+      if (answer.kind !== 'no') return answer;
+      const fit = points - Math.ceil((answer.ms - ANYHOW_MS) / bucket.intervalMs) - 1;
+      return fit > 0 ? this.#take(bucket, key, fit, ANYHOW_MS) : answer;
+    };
+    const charged = this.#take(bucket, key, points, ANYHOW_MS);
+    if (charged instanceof Promise) charged.then(most).catch(() => {});
+    else void most(charged);
   }
 
   /** Whether one more would find room; takes nothing. */

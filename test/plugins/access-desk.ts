@@ -6,6 +6,7 @@ import { access, ownIssuer } from '../../plugins/access/index.ts';
 import type { AccessOptions, OwnIssuerOptions } from '../../plugins/access/index.ts';
 import { ipFilter } from '../../plugins/ip-filter/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
+import type { RevocationsOptions } from '../../plugins/jwt/index.ts';
 import { limits } from '../../plugins/limits/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { databaseOf, startGateway } from '../support/gateway.ts';
@@ -48,6 +49,7 @@ export const POLICY: AccessOptions['policy'] = [
 export interface DeskOptions {
   readonly access?: Partial<AccessOptions>;
   readonly issuer?: Partial<OwnIssuerOptions>;
+  readonly revocations?: RevocationsOptions;
 }
 
 /** The usual config, plugins made anew as a config file makes them. */
@@ -59,7 +61,10 @@ export function deskConfig(options: DeskOptions = {}): TestConfig {
     admin: { port: 0, operators: { claim: 'groups', value: 'dba', issuer: company.issuer } },
     plugins: [
       ipFilter(),
-      jwt({ issuers: [company.options, partner.options, own] }),
+      jwt({
+        issuers: [company.options, partner.options, own],
+        ...(options.revocations && { revocations: options.revocations }),
+      }),
       roles({ claim: 'role', allow: ['reader', 'writer'], issuer: OWN }),
       limits(),
       access({

@@ -248,6 +248,18 @@ describe('a grant', () => {
     expect(desk.lines('access revoked')).toMatchObject([{ id: mine, by: { subject: 'olga' } }]);
   });
 
+  test('is never called revoked while its token is good', async () => {
+    const desk = await openDesk({ revocations: { limit: 1 } });
+    const [first, second] = [await desk.ask(developer(), WANTED), await desk.ask(developer(), WANTED)];
+    const path = (answer: typeof first): string => `/v1/grants/${String(answer.body['id'])}`;
+    expect((await desk.send('DELETE', path(first), developer())).status).toBe(200);
+    const full = await desk.send('DELETE', path(second), developer());
+    expect([full.status, full.body['error']]).toEqual([503, 'not revoked: there are 1 revocations already']);
+    expect((await desk.send('GET', path(second), developer())).body).not.toHaveProperty('revokedAt');
+    expect(desk.lines('access revoked')).toHaveLength(1);
+    expect((await (await desk.login(second.body['token'])).query('select 1')).rowCount).toBe(1);
+  });
+
   test('is made once under one Idempotency-Key, and a key is not for two requests', async () => {
     const desk = await openDesk();
     const under = (key: string) => ({ 'idempotency-key': key });

@@ -1,4 +1,5 @@
 /** The rate-limit plugin in one gateway before a real PostgreSQL: who may come how often, and what happens to the rest. */
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { describe, expect, test, vi } from 'vitest';
@@ -274,6 +275,25 @@ describe('bytes', () => {
       /^53400: too much data for this subject \(Try again in/,
     );
     expect(await refusal((await login(running, { sub: 'bob' })).query(large))).toBe('it was not refused');
+  });
+
+  test('are counted however many they are, also of an answer that nobody waits for', async () => {
+    const running = await limited({ bytes: { per: 'subject', limit: '1kB/d', burst: '20kB' } });
+    // Years of the limit in one answer.
+    const huge = "select repeat('x', 1000) from generate_series(1, 5000)";
+    expect(await refusal((await login(running)).query(huge))).toBe('it was not refused');
+    expect(await refusal((await login(running)).query('select 1'))).toMatch(/^53400: too much data/);
+    const bob = await login(running, { sub: 'bob' });
+    const { stream } = (bob as unknown as { connection: { stream: Socket } }).connection;
+    let read = 0;
+    stream.on('data', (bytes: Buffer) => {
+      read += bytes.length;
+      if (read > 1_000_000) stream.destroy();
+    });
+    await refusal(bob.query(huge));
+    await vi.waitFor(() => expect(running.lines('close').length).toBeGreaterThan(0), { timeout: 20_000 });
+    const again = await login(running, { sub: 'bob' });
+    expect(await refusal(again.query('select 1'))).toMatch(/^53400: too much data/);
   });
 
   test('may be waited for', async () => {
