@@ -66,7 +66,7 @@ export type {
   Startup,
   Upstream,
 } from './session.ts';
-export { withoutLiterals } from './sql-text.ts';
+export { withoutLiterals, withoutTokens } from './sql-text.ts';
 export type { Row, Statement } from './statement.ts';
 export { TARGETS } from './target.ts';
 export type { Target } from './target.ts';

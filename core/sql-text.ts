@@ -81,13 +81,25 @@ function pieceOf(sql: string, token: string, from: number): Piece {
   return { text: '?', end: from };
 }
 
+/** A JWT, with or without its signature (RFC 7515 §3.1): header and payload are JSON objects, which begin with `{"`. */
+const JWT = /(?<![\w-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}(?:\.[\w-]*)*/g;
+
+/**
+ * The text with `?` for each JWT in it: somebody may have put one where it is no literal, or where literals may be told.
+ * Takes time in proportion to the length.
+ */
+export function withoutTokens(text: string): string {
+  return text.includes('eyJ') ? text.replace(JWT, '?') : text;
+}
+
 /**
  * SQL with `?` for each literal (strings of every kind, numbers), and without comments, which may have some in them; names,
  * keywords and parameters (`$1`) stay. What cannot be told for sure is left out: from a text that does not end, or one with a backslash before its
- * quote, which only the server's settings explain, all the rest is one `?`. Takes time in proportion to the length.
+ * quote, which only the server's settings explain, all the rest is one `?`. A JWT is a literal wherever it stands. Takes time in proportion to the length.
  * @example withoutLiterals("select * from t where a = 'x' and b > 1.5") === 'select * from t where a = ? and b > ?'
  */
-export function withoutLiterals(sql: string): string {
+export function withoutLiterals(whole: string): string {
+  const sql = withoutTokens(whole);
   let shown = '';
   let at = 0;
   TOKEN.lastIndex = 0;

@@ -12,6 +12,8 @@ const HEAD = /"time":"([^"]+)","type":"(\w+)"/;
 export class OtlpSink implements Sink {
   readonly name: string;
   readonly most = 512;
+  /** Escaped twice and in bytes that is some 2 MB; collectors take 4 MB and more. */
+  readonly mostUnits = 500_000;
   readonly #options: OtlpOptions;
 
   constructor(options: OtlpOptions) {
@@ -27,7 +29,7 @@ export class OtlpSink implements Sink {
     const { url, headers } = this.#options;
     const response = await fetch(url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers() },
+      headers: headersOf(headers()),
       body: JSON.stringify(requestOf(lines)),
       redirect: 'error',
       signal: AbortSignal.timeout(ANSWER_MS),
@@ -41,6 +43,19 @@ export class OtlpSink implements Sink {
   close(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+/** What is wrong with one is not said in the words of `Headers`, which have the secret in them. @throws Error */
+function headersOf(given: Readonly<Record<string, string>>): Headers {
+  const headers = new Headers({ 'content-type': 'application/json' });
+  for (const [name, value] of Object.entries(given)) {
+    try {
+      headers.set(name, value);
+    } catch {
+      throw new Error(`audit.sink.headers.${name}: no header can have this name or value`);
+    }
+  }
+  return headers;
 }
 
 const attribute = (key: string, stringValue: string): object => ({ key, value: { stringValue } });

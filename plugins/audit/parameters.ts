@@ -1,4 +1,5 @@
 /** The parameters of statements under way: seen in Bind, written down with the Execute that uses them. */
+import { withoutTokens } from '../../core/index.ts';
 import type { Row, Session, Statement } from '../../core/index.ts';
 
 /** Longest value written down, in bytes. */
@@ -13,7 +14,7 @@ function shown(value: Row[number]): string | null {
   const rest = value.length > LONGEST ? '…' : '';
   try {
     const text = decoder.decode(start);
-    if (!text.includes('\0')) return `${text}${rest}`;
+    if (!text.includes('\0')) return `${withoutTokens(text)}${rest}`;
   } catch {
     // It is in binary form.
   }

@@ -1,5 +1,5 @@
 /** Makes members of audit lines from what the gateway tells: the documented form is event.schema.json. */
-import { withoutLiterals } from '../../core/index.ts';
+import { withoutLiterals, withoutTokens } from '../../core/index.ts';
 import type {
   Actor,
   Client,
@@ -89,7 +89,7 @@ class SqlTexts {
   constructor(texts: Texts) {
     this.#form = {
       sanitised: (sql: string) => `,"sql":${json(withoutLiterals(sql))}`,
-      whole: (sql: string) => `,"sql":${json(sql)}`,
+      whole: (sql: string) => `,"sql":${json(withoutTokens(sql))}`,
       none: () => '',
     }[texts];
   }

@@ -15,6 +15,8 @@ export interface Sink {
   readonly name: string;
   /** Most lines of one {@link write}. Default: no limit. */
   readonly most?: number;
+  /** How long they may be together, in UTF-16 code units; one alone may be longer. Default: no limit. */
+  readonly mostUnits?: number;
   /** @throws ConfigError for what cannot be used at all */
   open(): Promise<Before>;
   /** All lines or none, without their line breaks; a call that rejects is made again with the same ones. */

@@ -149,7 +149,7 @@ export class Trail {
     if (sink.full?.() === true) {
       return { lines: [chain.seal(marks.mark('closed', { why: 'rotation' }))], written: false, ends: true };
     }
-    const taken = this.#waiting.splice(0, Math.min(BATCH, sink.most ?? BATCH));
+    const taken = this.#waiting.splice(0, this.#fitting());
     for (const members of taken) this.#units -= members.length;
     const lines = taken.map((members) => chain.seal(members));
     // They came when what stands before had filled the buffer.
@@ -158,6 +158,18 @@ export class Trail {
       this.#dropped = 0;
     }
     return { lines, written: false, ends: false };
+  }
+
+  /** How many of those that wait make one write. */
+  #fitting(): number {
+    const { most = BATCH, mostUnits = Infinity } = this.#options.sink;
+    const count = Math.min(BATCH, most, this.#waiting.length);
+    let units = 0;
+    for (let i = 0; i < count; i += 1) {
+      units += this.#waiting[i]?.length ?? 0;
+      if (units > mostUnits) return Math.max(1, i);
+    }
+    return count;
   }
 
   #opened(why: string, cut?: number): string {

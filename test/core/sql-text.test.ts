@@ -1,6 +1,6 @@
 /** SQL without its literals: what stays, and that no literal does, however it is written. */
 import { describe, expect, test } from 'vitest';
-import { withoutLiterals } from '../../core/sql-text.ts';
+import { withoutLiterals, withoutTokens } from '../../core/sql-text.ts';
 
 describe('literals become question marks, everything else stays', () => {
   test.each([
@@ -31,6 +31,29 @@ describe('literals become question marks, everything else stays', () => {
     expect(withoutLiterals("select 'a\\' secret ', b")).toBe('select ?');
     expect(withoutLiterals("select e'a'\n'b\\' secret '")).toBe('select ?\n?');
     expect(withoutLiterals("select 'a\\\\' , b")).toBe('select ? , b');
+  });
+});
+
+describe('a JWT', () => {
+  const jwt = 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZGEifQ.dEr-4_Xa';
+  test.each([
+    [`set postern.token = ${jwt}`, 'set postern.token = ?'],
+    [jwt, '?'],
+    [`select ${jwt}::text, "${jwt}"`, 'select ?::text, "?"'],
+    [`select ${jwt.slice(0, 40)} 1`, 'select ? ?'],
+    ['select eyJ, "eyJx.eyJy"', 'select eyJ, "eyJx.eyJy"'],
+  ])('is no more shown than a literal: %#', (sql, expected) => {
+    expect(withoutLiterals(sql)).toBe(expected);
+  });
+
+  test('is taken out of texts that are told whole', () => {
+    expect(withoutTokens(`/* a */ set local postern.token to '${jwt}'; select 1`)).toBe(
+      "/* a */ set local postern.token to '?'; select 1",
+    );
+  });
+
+  test.each(['eyJ', 'eyJ.', 'eyJaaaaaaaa.', 'eyJaaaaaaaa.eyJ'])('megabytes of %s end', (bit) => {
+    expect(withoutTokens(bit.repeat(2_000_000 / bit.length)).length).toBeGreaterThan(0);
   });
 });
 

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { inspect } from 'node:util';
 import { Client } from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { audit } from '../../plugins/audit/index.ts';
@@ -27,12 +28,15 @@ interface LogsRequest {
 let collector: Server;
 let url: string;
 let status: number;
+/** Longest request that is taken, in bytes. */
+let largest: number;
 let requests: IncomingMessage[];
 let records: LogRecord[];
 let running: RunningGateway;
 
 beforeEach(async () => {
   status = 200;
+  largest = Infinity;
   requests = [];
   records = [];
   collector = createServer((request, response) => {
@@ -40,8 +44,9 @@ beforeEach(async () => {
     void text(request).then((body) => {
       const { resourceLogs } = JSON.parse(body) as LogsRequest;
       const sent = resourceLogs.flatMap(({ scopeLogs }) => scopeLogs.flatMap(({ logRecords }) => logRecords));
-      if (status === 200) records.push(...sent);
-      response.writeHead(status, { 'content-type': 'application/json' }).end('{"partialSuccess":{}}');
+      const code = body.length > largest ? 413 : status;
+      if (code === 200) records.push(...sent);
+      response.writeHead(code, { 'content-type': 'application/json' }).end('{"partialSuccess":{}}');
     });
   });
   await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve));
@@ -151,5 +156,30 @@ test('a collector that cannot be reached stops the boot', async () => {
   collector.closeAllConnections();
   await expect(start()).rejects.toThrow("plugin 'audit' did not start");
   collector.listen(0);
+  running = await startGateway({ databases: {}, plugins: [] });
+});
+
+test('a request has an end, however long the statements are', async () => {
+  largest = 2_000_000;
+  await start({ statements: 'whole', onFailure: 'buffer' });
+  const client = await login();
+  const longs = Array.from({ length: 60 }, (_, i) => `select ${i} /* ${'"'.repeat(60_000)} */`);
+  status = 503;
+  await client.query('select 1');
+  for (const sql of longs) await client.query(sql);
+  status = 200;
+  const statements = (): AuditLine[] => lines().filter(({ type }) => type === 'statement');
+  await expect.poll(() => statements().length, { timeout: 20_000 }).toBe(longs.length + 1);
+  await client.end();
+}, 60_000);
+
+test('a header that no request can have stops the boot, and is not shown', async () => {
+  await expect(
+    start({ sink: { otlp: url, headers: { 'x-key': () => 'canary\u0000header' } } }),
+  ).rejects.toThrow("plugin 'audit' did not start");
+  const thrown: unknown = await start({
+    sink: { otlp: url, headers: { 'x-key': () => 'canary\u0000header' } },
+  }).catch((error: unknown) => error);
+  expect(inspect(thrown, { depth: 9 })).not.toContain('canary');
   running = await startGateway({ databases: {}, plugins: [] });
 });

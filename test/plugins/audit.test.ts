@@ -129,12 +129,16 @@ test('texts may be whole, with parameters, or left out', async () => {
   await start({ statements: 'whole', parameters: true });
   const client = await login();
   await client.query("select 'data'");
+  await client.query(`/* in front */ select '${keys.sign({ sub: 'ada' })}'`);
   const values = ['ä\n\u202e', null, Buffer.from([0, 255])];
   await client.query('select $1::text, $2::int, $3::bytea', values);
+  await client.query('select $1::text', [keys.sign({ sub: 'ada' })]);
   await client.query('select 2', []);
   await client.end();
-  const [one, two, three] = await lines('statement', 3);
+  const [one, token, two, bound, three] = await lines('statement', 5);
   expect(one?.['sql']).toBe("select 'data'");
+  expect(token?.['sql']).toBe("/* in front */ select '?'");
+  expect(bound?.['parameters']).toEqual(['?']);
   expect(two?.['parameters']).toEqual(['ä\n\u202e', null, String.raw`\x00ff`]);
   expect(three).not.toHaveProperty('parameters');
   // Nothing in a line that a terminal would obey.

@@ -135,6 +135,22 @@ test('histograms are there for whoever wants them', async () => {
   expect(await value('postern_server_connections', { role: 'reader' })).toBeGreaterThanOrEqual(0);
 });
 
+test('SQLSTATEs that clients make up are no labels without end', async () => {
+  await start({ metrics: { public: true, statements: true } });
+  const client = await login();
+  const made = Array.from({ length: 150 }, (_, i) => `Z${String(i).padStart(4, '0')}`);
+  for (const code of made) {
+    const raise = `do $$ begin raise exception 'x' using errcode = '${code}'; end $$`;
+    await client.query(raise).catch(() => undefined);
+  }
+  const name = 'db_client_operation_duration_seconds_count';
+  await expect.poll(() => value(name, { database: 'orders' }), WAIT).toBe(made.length);
+  const labels = (await scrape()).flatMap((one) => (one.name === name ? [one.labels['error_type']] : []));
+  expect(labels).toContain('_OTHER');
+  expect(labels.length).toBeLessThanOrEqual(101);
+  await client.end();
+});
+
 test('a reload that changes nothing goes on counting; only operators may look unless it is said', async () => {
   const options = { metrics: { public: true } };
   await start(options);
