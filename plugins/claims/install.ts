@@ -7,12 +7,16 @@ export const INSTALL = String.raw`-- Signed claims of Postern: postern.claim('su
 -- In a policy write (select postern.claim('tenant')): so it is looked up once per statement, not once per row.
 begin;
 
--- What somebody else has put there would keep its owner.
+-- What somebody else has put there would keep its owner. A superuser may use what anybody owns, and is asked for its own.
 do $$ begin
-  if exists (select from pg_catalog.pg_namespace where nspname = 'postern' and not pg_catalog.pg_has_role(current_user, nspowner, 'USAGE'))
-  or exists (select from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    where n.nspname = 'postern' and p.proowner <> n.nspowner) then
-    raise exception 'schema postern, or a function in it, belongs to somebody else';
+  if exists (select from pg_catalog.pg_namespace n join pg_catalog.pg_roles o on o.oid = n.nspowner, pg_catalog.pg_roles me
+    where n.nspname = 'postern' and me.rolname = current_user
+    and not case when me.rolsuper then o.rolsuper else pg_catalog.pg_has_role(me.oid, n.nspowner, 'USAGE') end)
+  or exists (select from pg_catalog.pg_namespace n join (
+      select pronamespace, proowner from pg_catalog.pg_proc union all select relnamespace, relowner from pg_catalog.pg_class
+    ) one (within, owner) on one.within = n.oid
+    where n.nspname = 'postern' and one.owner <> n.nspowner) then
+    raise exception 'schema postern, or something in it, belongs to somebody else: run this as its owner, or drop it';
   end if;
 end $$;
 
@@ -98,24 +102,24 @@ end $$;
 revoke all on function postern.adopt(text, text) from public;
 grant execute on function postern.adopt(text, text) to public;
 
--- All claims of whom the gateway has handed this connection to, or NULL.
+-- All claims of whom the gateway has handed this connection to, or NULL. Without a handler of errors: that would be a
+-- subtransaction, which before PostgreSQL 17 a query with parallel workers may not have. What is signed has been read
+-- by postern.adopt and raises nothing; only after DISCARD SEQUENCES there is an error instead of a NULL.
 create or replace function postern.claims() returns jsonb
 language plpgsql stable parallel restricted security definer set search_path = pg_catalog, pg_temp as $$
 declare
   parts text[] := regexp_match(current_setting('postern.claims', true), '^([0-9a-f]{64}) ([0-9]{1,18}) (\{.*)$');
   content jsonb;
 begin
-  if parts is null or parts[2]::bigint <> currval('postern.adoptions') then return null; end if;
+  if parts is null or not exists (
+    select from postern.keys
+    where sha256(convert_to(postern.mac(id, E'claims\n' || parts[2] || E'\n' || parts[3]), 'UTF8'))
+      = sha256(convert_to(parts[1], 'UTF8'))
+  ) then return null; end if;
   content := parts[3]::jsonb;
-  if sha256(convert_to(postern.mac(content ->> 'key', E'claims\n' || parts[2] || E'\n' || parts[3]), 'UTF8'))
-     = sha256(convert_to(parts[1], 'UTF8'))
-  and postern.is_for_us(content) then
-    return content -> 'claims';
-  end if;
-  return null;
-exception
-  -- No adoption in this session, or what somebody else has put there.
-  when object_not_in_prerequisite_state or data_exception then return null;
+  if not postern.is_for_us(content) then return null; end if;
+  if parts[2]::bigint <> currval('postern.adoptions') then return null; end if;
+  return content -> 'claims';
 end $$;
 revoke all on function postern.claims() from public;
 grant execute on function postern.claims() to public;
@@ -126,6 +130,21 @@ language sql stable parallel restricted security invoker set search_path = pg_ca
 as $$ select postern.claims() ->> name $$;
 revoke all on function postern.claim(text) from public;
 grant execute on function postern.claim(text) to public;
+
+-- Default privileges may have given to others what only the owner may have: the keys above all.
+do $$ declare undo text; begin
+  for undo in
+    select pg_catalog.format('revoke all on %s from %s cascade', what, grantee::pg_catalog.regrole)
+    from (
+      select 'schema postern', nspowner, nspacl from pg_catalog.pg_namespace where nspname = 'postern'
+      union all select case relkind when 'S' then 'sequence ' else 'table ' end || oid::pg_catalog.regclass, relowner, relacl
+        from pg_catalog.pg_class where relnamespace = 'postern'::pg_catalog.regnamespace
+      union all select 'function ' || oid::pg_catalog.regprocedure, proowner, proacl
+        from pg_catalog.pg_proc where pronamespace = 'postern'::pg_catalog.regnamespace
+    ) one (what, owner, acl), pg_catalog.aclexplode(acl)
+    where grantee not in (0, owner)
+  loop execute undo; end loop;
+end $$;
 
 \getenv key POSTERN_CLAIMS_KEY
 \if :{?key}

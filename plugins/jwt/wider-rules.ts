@@ -31,15 +31,16 @@ const window: Within<AccessWindow> = (after, before) => {
   return plain && after.from >= before.from && after.to <= before.to;
 };
 
-function perMs(text: string): number {
-  const { events, perMs: span } = rate(text);
-  return events / span;
-}
+/** A bucket holds as many as the rate says: `600/m` lets 600 through at once, where `10/s` lets 10. */
+const slower: Within<string> = (after, before) => {
+  const [now, then] = [rate(after), rate(before)];
+  return now.events / now.perMs <= then.events / then.perMs && now.events <= then.events;
+};
 
 const rates: Within<NonNullable<TokenRules['rate']>> = (after, before) =>
   (['statements', 'connections'] as const).every((name) => {
     const [now, then] = [after[name], before[name]];
-    return then === undefined || (now !== undefined && perMs(now) <= perMs(then));
+    return then === undefined || (now !== undefined && slower(now, then));
   });
 
 const WITHIN: { readonly [R in RuleName]?: Within<NonNullable<TokenRules[R]>> } = {

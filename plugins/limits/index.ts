@@ -16,19 +16,15 @@ type Limited = Session<'identity'>;
 function placesOf(limits: Limits, { facts }: Limited, upstream: Upstream): readonly Place[] {
   const { identity, tenant, rules } = facts;
   const { subject = Infinity, ...max } = limits.maxConnections;
-  const place = (
-    kind: string,
-    name: string | undefined,
-    limit: number | undefined,
-    whose: string,
-  ): Place[] => (name === undefined || limit === undefined ? [] : [{ key: `${kind} ${name}`, limit, whose }]);
+  const place = (kind: string, name: string | undefined, whose: string, limit = Infinity): Place[] =>
+    name === undefined ? [] : [{ key: `${kind} ${name}`, limit, whose }];
   const own = Math.min(subject, rules?.maxConnections ?? Infinity);
   return [
-    // Counted without a limit as well: the next token of the same subject may bring one.
-    ...place('subject', subjectOf(identity), own, 'this subject'),
-    ...place('tenant', tenant, max.tenant, `tenant "${tenant}"`),
-    ...place('role', upstream.role, max.role, `role "${upstream.role}"`),
-    ...place('database', upstream.entry, max.database, `database "${upstream.entry}"`),
+    // Counted without a limit as well: the next token of the same subject may bring one, or the next config.
+    ...place('subject', subjectOf(identity), 'this subject', own),
+    ...place('tenant', tenant, `tenant "${tenant}"`, max.tenant),
+    ...place('role', upstream.role, `role "${upstream.role}"`, max.role),
+    ...place('database', upstream.entry, `database "${upstream.entry}"`, max.database),
   ];
 }
 

@@ -339,6 +339,71 @@ describe('what the database checks', () => {
     );
     await expect(server.sql(script(KEY), other)).rejects.toThrow('belongs to somebody else');
   });
+
+  test('a policy finds its claims in a query that works in parallel', async () => {
+    await server.sql(
+      `create table wide as select i as id, case when i % 2 = 0 then 'a' else 'b' end as tenant from generate_series(1, 20000) i;
+       alter table wide enable row level security;
+       create policy own on wide using (tenant = (select postern.claim('tenant')));
+       grant select on wide to reader;
+       analyze wide;`,
+      database,
+    );
+    await start({ key: KEY });
+    const client = await login('a');
+    await client.query(
+      `set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0`,
+    );
+    const { rows } = await client.query<Record<string, string>>('explain select count(*) from wide');
+    expect(JSON.stringify(rows)).toContain('Parallel Seq Scan');
+    expect(await value(client, 'select count(*) from wide')).toBe('10000');
+    expect(await value(client, "select count(*) from wide where tenant = postern.claim('tenant')")).toBe(
+      '10000',
+    );
+    await client.query('reset all');
+    expect(await value(client, "select postern.claim('tenant')")).toBe('a');
+  });
+});
+
+describe('the installation', () => {
+  test.each([
+    ['schema', 'create schema postern authorization reader'],
+    [
+      'table of keys',
+      `create schema postern; grant usage, create on schema postern to reader; set role reader;
+       create table postern.keys (id text primary key, inner_pad bytea, outer_pad bytea, added_at timestamptz default now())`,
+    ],
+    [
+      'sequence',
+      'create schema postern; grant usage, create on schema postern to reader; set role reader; create sequence postern.adoptions',
+    ],
+  ])("a %s of somebody else's stops a superuser as well, who could use it", async (_, before) => {
+    const other = await freshDatabase();
+    await server.sql(before, other);
+    await expect(server.sql(script(KEY), other)).rejects.toThrow('belongs to somebody else');
+  });
+
+  test('what default privileges give to everybody they do not give of the keys', async () => {
+    const other = await freshDatabase();
+    for (const [kind, to] of [
+      ['tables', 'reader'],
+      ['sequences', 'reader'],
+      ['functions', 'reader with grant option'],
+      ['schemas', 'reader'],
+    ]) {
+      await server.sql(`alter default privileges grant all on ${kind} to ${to}`, other);
+    }
+    await server.sql(script(KEY), other);
+    const [may] = await server.sql(
+      `select has_table_privilege('reader', 'postern.keys', 'select, insert, update, delete, truncate, trigger') as keys,
+         has_sequence_privilege('reader', 'postern.adoptions', 'usage, select, update') as adoptions,
+         has_function_privilege('reader', 'postern.mac(text, text)', 'execute') as mac,
+         has_schema_privilege('reader', 'postern', 'create') as create,
+         has_function_privilege('reader', 'postern.claims()', 'execute') as claims`,
+      other,
+    );
+    expect(may).toEqual({ keys: false, adoptions: false, mac: false, create: false, claims: true });
+  });
 });
 
 const psql = executable('psql');

@@ -25,7 +25,8 @@ test.each<[TokenRules, TokenRules]>([
     { windows: [window({ from: '22:00', to: '06:00' })] },
     { windows: [window({ from: '22:00', to: '06:00' })] },
   ],
-  [{ rate: { statements: '60/m' } }, { rate: { statements: '1/s' } }],
+  [{ rate: { statements: '60/m' } }, { rate: { statements: '60/m' } }],
+  [{ rate: { statements: '1/s' } }, { rate: { statements: '60/m' } }],
   [{ rate: { statements: '1/s', connections: '1/s' } }, { rate: { statements: '1/s' } }],
   [{ maxSession: '30m' }, { maxSession: '1h' }],
 ])('%j is not wider than %j', (after, before) => {
@@ -48,6 +49,7 @@ test.each<[TokenRules, TokenRules]>([
   [{ windows: [window(), window({ days: ['sun'] })] }, { windows: [window()] }],
   [{ rate: {} }, { rate: { statements: '1/s' } }],
   [{ rate: { statements: '61/m' } }, { rate: { statements: '1/s' } }],
+  [{ rate: { statements: '60/m' } }, { rate: { statements: '1/s' } }],
   [{ maxSession: '2h' }, { maxSession: '1h' }],
   [{ target: 'any' }, { target: 'replica' }],
 ])('%j is wider than %j', (after, before) => {

@@ -1,8 +1,10 @@
 /** The limits plugin in a gateway before a real PostgreSQL: how many, how long, when, and where. */
+import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { DatabaseError } from 'pg';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { checkConfig } from '../../core/config/check.ts';
 import type { AnyPlugin } from '../../core/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { limits } from '../../plugins/limits/index.ts';
@@ -125,6 +127,25 @@ describe('how many at once', () => {
     expect(await refusal(login({ postern: { max_connections: 1 } }))).toMatch(/^53300/);
     await login({ postern: { max_connections: 9 } });
     expect(await refusal(login({ postern: { max_connections: 9 } }))).toMatch(/^53300/);
+  });
+
+  test('a limit that a reload brings counts those who are there already', async () => {
+    const entry = databaseOf(server, { database });
+    const config = (options: LimitsOptions) => ({
+      databases: { orders: entry },
+      plugins: [
+        jwt({ issuers: [keys.options] }),
+        roles({ claim: 'role', allow: ['reader'] }),
+        limits(options),
+      ],
+    });
+    running = await startGateway(config({}));
+    const first = await login();
+    const next = { listen: { port: 0 }, ...config({ maxConnections: { role: 1, database: 1 } }) };
+    await running.gateway.reload(checkConfig(next, tmpdir()));
+    expect(await refusal(login({ sub: 'bob' }))).toMatch(/^53300: too many connections for role/);
+    await first.end();
+    await vi.waitFor(() => login({ sub: 'bob' }));
   });
 
   test('two issuers may have a subject of the same name', async () => {
