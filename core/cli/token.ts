@@ -27,6 +27,9 @@ function serverOf(given: string | undefined): URL {
   const text = given ?? process.env['POSTERN_SERVER'];
   if (text === undefined) throw new ConfigError('which gateway? Set POSTERN_SERVER or --server to its URL');
   const url = URL.canParse(text) ? new URL(text) : undefined;
+  // Messages of fetch repeat the URL.
+  if (url && url.username + url.password !== '')
+    throw new ConfigError('no user and password belong in the URL of the gateway');
   const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url?.hostname ?? '');
   if (url?.protocol === 'https:' || (url?.protocol === 'http:' && loopback)) return url;
   throw new ConfigError('the URL of the gateway has to be https://…, or http:// on this machine');

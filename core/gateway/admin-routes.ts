@@ -71,7 +71,10 @@ export class AdminRoutes {
     this.#app.get('/readyz', (context) => this.#readyz(context.req.query('verbose') !== undefined));
     this.#app.get('/openapi.json', () => Response.json(openApiDocument(this.#routes)));
     this.#app.notFound(() => Response.json({ error: 'there is nothing at this path' }, { status: 404 }));
-    this.#app.onError((error) => {
+    this.#app.onError((error, { req: { raw } }) => {
+      // Who leaves in the middle of a request reads no answer, and must not fill the log either.
+      if (raw.signal.aborted)
+        return Response.json({ error: 'the request was not completed' }, { status: 400 });
       const refusal = asGatewayError(error, options.log);
       return Response.json({ error: refusal.message }, { status: 500 });
     });

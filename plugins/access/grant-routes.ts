@@ -44,13 +44,23 @@ function idempotencyKeyOf({ headers }: Request): string | undefined {
   throw new Refused('request', 'Idempotency-Key is not a text of 1 to 255 characters');
 }
 
+/** How many sessions each grant has open, by its id: counted once for all that are shown. */
+type Open = ReadonlyMap<string, number>;
+
+function openSessions({ gateway, policy }: RouteParts): Open {
+  const open = new Map<string, number>();
+  for (const { facts } of gateway.sessions) {
+    const { tokenId, issuer } = facts.identity ?? {};
+    if (tokenId === undefined || issuer !== policy.issuer.issuer) continue;
+    open.set(tokenId, (open.get(tokenId) ?? 0) + 1);
+  }
+  return open;
+}
+
 function grantView(
   { id, caller, database, role, reason, issuedAt, expiresAt, revokedAt }: Grant,
-  { gateway, policy }: RouteParts,
+  open: Open,
 ): object {
-  const open = [...gateway.sessions].filter(({ facts: { identity } }) => {
-    return identity?.tokenId === id && identity.issuer === policy.issuer.issuer;
-  });
   return {
     id,
     caller: { issuer: caller.issuer, subject: caller.subject },
@@ -60,7 +70,7 @@ function grantView(
     issuedAt: new Date(issuedAt),
     expiresAt: new Date(expiresAt),
     ...(revokedAt !== undefined && { revokedAt: new Date(revokedAt) }),
-    sessions: open.length,
+    sessions: open.get(id) ?? 0,
   };
 }
 
@@ -116,7 +126,7 @@ async function revoke(request: Request, parts: RouteParts): Promise<Response> {
   const grant = grantOf(request, visitor, parts);
   try {
     const ended = await parts.desk.revoke(grant, visitor.by);
-    return Response.json({ ...grantView(grant, parts), ended });
+    return Response.json({ ...grantView(grant, openSessions(parts)), ended });
   } catch (error) {
     if (error instanceof GatewayError) throw notRevoked(error, grant, parts);
     const reason = error instanceof Error ? error.message : 'the store failed';
@@ -135,11 +145,12 @@ export function mountGrantRoutes(parts: RouteParts): void {
   };
   const list = async (request: Request): Promise<Response> => {
     const { own } = await visitorOf(request, parts);
-    return Response.json({ grants: desk.grants.list(own).map((grant) => grantView(grant, parts)) });
+    const open = openSessions(parts);
+    return Response.json({ grants: desk.grants.list(own).map((grant) => grantView(grant, open)) });
   };
   const one = async (request: Request): Promise<Response> => {
     const visitor = await visitorOf(request, parts);
-    return Response.json(grantView(grantOf(request, visitor, parts), parts));
+    return Response.json(grantView(grantOf(request, visitor, parts), openSessions(parts)));
   };
   const grants = (request: Request): Promise<Response> =>
     request.method === 'POST' ? ask(request) : list(request);

@@ -1,4 +1,5 @@
 /** The options, checked: who may ask, and for what. */
+import { isIPv6 } from 'node:net';
 import { GatewayError, parseRole, rate as parseRate } from '../../core/index.ts';
 import { claimedRules } from './grant-rules.ts';
 import type { ClaimedRules } from './grant-rules.ts';
@@ -121,6 +122,7 @@ function connectOf(given: unknown): Required<ConnectOptions> {
   const { host, port, sslmode } = objectOf<ConnectOptions>(path, given, ['host', 'port', 'sslmode']);
   if (!/^[\w.:-]+$/.test(text(`${path}.host`, host)))
     bad(`${path}.host`, 'the name or address of a host is needed');
+  if (host.includes(':') && !isIPv6(host)) bad(`${path}.host`, 'no address of IPv6: a port goes into port');
   return {
     host,
     port: whole(`${path}.port`, port ?? 6432, 65_535),

@@ -1,6 +1,9 @@
 /** Access on demand: who may ask, what they get, and that nothing else gets out. */
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
 import type { DatabaseError } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -314,6 +317,29 @@ test('each decision is a line of the log and an event, with who and why; a crede
     for (const text of texts) expect(text).not.toContain(secret);
   }
   expect(desk.text()).not.toContain(String(granted.body['token']).split('.')[2]);
+});
+
+test('a request that is not completed is no internal error, so that nobody fills the log with them', async () => {
+  const desk = await openDesk();
+  const form = 'Content-Type: application/x-www-form-urlencoded';
+  const heads = [
+    `POST /oauth/token HTTP/1.1\r\n${form}`,
+    `POST /v1/grants HTTP/1.1\r\nAuthorization: Bearer ${developer()}`,
+    `POST /v1/revocations HTTP/1.1\r\nAuthorization: Bearer ${operator()}`,
+  ];
+  for (const head of heads) {
+    const socket = connect(desk.adminPort, '127.0.0.1');
+    socket.write(`${head}\r\nHost: desk\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n`);
+    // The body is being waited for.
+    await once(socket, 'data');
+    socket.write('{');
+    await sleep(200);
+    socket.destroy();
+    await once(socket, 'close');
+    await sleep(200);
+    expect((await desk.send('GET', '/livez')).status).toBe(200);
+  }
+  expect(desk.lines('internal error')).toEqual([]);
 });
 
 describe('a config', () => {

@@ -88,6 +88,7 @@ const ROWS: Readonly<Record<string, Row>> = {
         'access.policy[1].rules.windows[0].tz: ',
       ],
       [{ ...desk, connect: {} }, 'access.connect.host: '],
+      [{ ...desk, connect: { host: 'db.example:6432' } }, 'access.connect.host: '],
       [{ ...desk, connect: { host: 'a', sslmode: 'prefer' } }, 'access.connect.sslmode: '],
       [{ ...desk, rate: '0/s' }, 'access.rate: '],
       [{ ...desk, roleClaim: 'sub' }, 'access.roleClaim: '],

@@ -127,6 +127,11 @@ describe('postern token', () => {
       1,
       'postern: the URL of the gateway has to be https://…, or http:// on this machine',
     ]);
+    const known = `http://ada:${CI_KEY}@127.0.0.1:1`;
+    expect(await told(['orders'], { ...good, POSTERN_SERVER: known })).toEqual([
+      1,
+      'postern: no user and password belong in the URL of the gateway',
+    ]);
     expect(await told(['orders'], { ...good, POSTERN_SERVER: 'http://127.0.0.1:1' })).toEqual([
       1,
       expect.stringContaining('http://127.0.0.1:1 does not answer') as string,
