@@ -123,7 +123,9 @@ export class Gate {
   /** Refuses a message that is longer than may be assembled; `frame` is its beginning. */
   tooLong(type: number, frame: Buffer): Decision {
     const message = `statement is longer than ${this.limit} bytes`;
-    return this.#refuse(OP_OF[type] ?? 0, frame, new GatewayError('program_limit_exceeded', message));
+    const statement = this.#attention.looks ? this.#book.open(type, frame) : undefined;
+    const error = new GatewayError('program_limit_exceeded', message);
+    return this.#refuse(OP_OF[type] ?? 0, frame, error, statement);
   }
 
   /** The client's Sync behind messages that were dropped. */
@@ -219,7 +221,7 @@ export class Gate {
   #refuse(op: number, frame: Buffer, thrown: unknown, statement?: Statement): Decision {
     const { ledger } = this.#options;
     const error = this.#options.fault(thrown);
-    const followed = this.#book.refused(statement, error);
+    const followed = this.#book.refused(frame, statement, error);
     if (ledger.spoilt) {
       this.#options.unplaceable(error);
       return undefined;

@@ -4,6 +4,7 @@ import type { Statement } from '../statement.ts';
 import { Frontend } from '../wire/frames.ts';
 import { bindNames, readClose } from '../wire/frontend.ts';
 import type { Note } from './entries.ts';
+import { isCutOff } from './named-messages.ts';
 import { Prepared } from './prepared.ts';
 import type { StatementLog } from './statement-log.ts';
 import {
@@ -79,7 +80,7 @@ export class StatementBook {
       kind,
       function: functionOf(statement),
       sql: textOf(statement),
-      truncated: frame.length < bytesIn || this.#isCut(statement),
+      truncated: this.#isCut(frame, statement),
       bytesIn,
     });
     return {
@@ -96,10 +97,11 @@ export class StatementBook {
   }
 
   /** What the ledger keeps for a statement that is refused. */
-  refused(statement: Statement | undefined, error: GatewayError): Note | undefined {
+  refused(frame: Buffer, statement: Statement | undefined, error: GatewayError): Note | undefined {
     if (!statement || !this.#log) return undefined;
     const { id, kind } = statement;
-    const more = { sql: textOf(statement), function: functionOf(statement), truncated: false, bytesIn: 0 };
+    const truncated = this.#isCut(frame, statement);
+    const more = { sql: textOf(statement), function: functionOf(statement), truncated, bytesIn: 0 };
     return this.#log.follow({ id, kind, ...more }, error);
   }
 
@@ -113,15 +115,17 @@ export class StatementBook {
   /** Without its parameters, of which there may be megabytes, where only its failure is told. */
   #bind(frame: Buffer): Statement | undefined {
     const sqlOf = (name: string): string => this.#prepared.ofStatement(name).sql;
-    if (this.#reads === 'parameters') return bindStatement(this.#nextId(), frame, sqlOf);
+    if (this.#reads === 'parameters' && !isCutOff(frame)) return bindStatement(this.#nextId(), frame, sqlOf);
     if (!this.#log) return undefined;
     const { portal, name } = bindNames(bodyOf(frame));
     return { kind: 'bind', id: this.#nextId(), sql: sqlOf(name), name, portal, parameters: [] };
   }
 
-  #isCut(statement: Statement): boolean {
+  /** The text is the beginning of a longer one. */
+  #isCut(frame: Buffer, statement: Statement): boolean {
     if (statement.kind === 'execute') return this.#prepared.ofPortal(statement.portal).cut;
-    return statement.kind === 'bind' && this.#prepared.ofStatement(statement.name).cut;
+    if (statement.kind === 'bind') return this.#prepared.ofStatement(statement.name).cut;
+    return isCutOff(frame);
   }
 
   #nextId(): number {
@@ -132,7 +136,7 @@ export class StatementBook {
   #remember(type: number, frame: Buffer, statement: Statement | undefined): (() => void) | undefined {
     if (type === Frontend.query) return this.#prepared.unnamed ? this.#prepared.close('S', '') : undefined;
     if (statement?.kind === 'parse') {
-      const cut = frame.length <= frame.readUInt32BE(1);
+      const cut = isCutOff(frame);
       return this.#prepared.parse(statement.name, { sql: statement.sql, cut });
     }
     if (type === Frontend.bind) {

@@ -1,6 +1,6 @@
 /** Who did what, when and from where, in lines that cannot be changed unseen: logins, refusals, statements, operators. */
 import { GatewayError } from '../../core/index.ts';
-import type { AnyPlugin, Observers, Plugin, Session } from '../../core/index.ts';
+import type { AnyPlugin, Events, Observers, Plugin, Session } from '../../core/index.ts';
 import { optionsOf } from './options.ts';
 import type { AuditOptions } from './options.ts';
 import { Parameters } from './parameters.ts';
@@ -16,18 +16,29 @@ const UNWRITTEN = 'the audit trail cannot be written';
 const refused = (): GatewayError => new GatewayError('cannot_connect_now', UNWRITTEN, { hint: HINT });
 const ended = (): GatewayError => new GatewayError('admin_shutdown', UNWRITTEN, { hint: HINT });
 
+/** A client that leaves before it is logged in, as psql does to ask for the password, has no login and no logout of its own. */
+function left(event: Events['close']): Events['login'] {
+  const error = new GatewayError('connection_failure', 'the client left before it was logged in');
+  return { ...event, error, sqlstate: error.sqlstate };
+}
+
 function observersOf(
   recorder: Recorder,
   parameters: Parameters | undefined,
   tell: (line: string) => void,
 ): Observers {
+  const inside = new WeakSet<Session>();
   return {
-    login: (event) => tell(recorder.login(event)),
+    login(event) {
+      if (event.sqlstate === undefined) inside.add(event.session);
+      tell(recorder.login(event));
+    },
     statement: (event) => tell(recorder.statement(event, parameters?.take(event.session, event.id))),
     renewal: (event) => tell(recorder.renewal(event)),
     close(event) {
       // A refusal has its line already.
-      if (event.reason.kind !== 'refused') tell(recorder.logout(event));
+      if (event.reason.kind === 'refused') return;
+      tell(inside.has(event.session) ? recorder.logout(event) : recorder.login(left(event)));
     },
     refused: (event) => tell(recorder.refusal(event)),
     revocation: (event) => tell(recorder.revocation(event)),

@@ -173,6 +173,20 @@ test('who is refused is in it, with the reason that the client is not told', asy
   expect(linesIn(file).filter(({ type }) => type === 'logout')).toEqual([]);
 });
 
+test('who leaves before the login is over has a login that failed, and no logout', async () => {
+  await start();
+  const half = connect(running.port, '127.0.0.1');
+  const body = Buffer.from('\0\x03\0\0user\0ada\0database\0orders\0\0', 'latin1');
+  half.write(Buffer.concat([Buffer.from([0, 0, 0, body.length + 4]), body]));
+  // The server's word is the request for the password.
+  await once(half, 'data');
+  half.destroy();
+  const [only] = await lines('login', 1);
+  expect(only).toMatchObject({ user: 'ada', database: 'orders', sqlstate: '08006' });
+  await running.gateway.stop();
+  expect(linesIn(file).map(({ type }) => type)).toEqual(['opened', 'login', 'closed']);
+});
+
 test('renewals, revocations and the orders of operators are in it, with who gave them', async () => {
   await start();
   const client = await login();

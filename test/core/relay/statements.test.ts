@@ -128,6 +128,32 @@ test('a text over the limit is refused where it must be read, and streams where 
   }
 });
 
+test('a text over the limit is told to observers, as far as there is one', async () => {
+  const ended: StatementEnd[] = [];
+  const client = await connect({
+    query: (statement) => statement,
+    reads: 'parameters',
+    maxStatementBytes: 100_000,
+    statement: (end) => ended.push(end),
+  });
+  const long = 'x'.repeat(200_000);
+  client.send(frame('Q', `select '${long}'`));
+  await expect.poll(() => types(client)).toBe('EZ');
+  client.send(frame('P', '', `select '${long}'`, 0), frame('S'));
+  await expect.poll(() => types(client)).toBe('EZEZ');
+  client.send(frame('B', '', '', 0, 0, Buffer.from(long)), frame('S'), frame('Q', 'select 1'));
+  await expect.poll(() => types(client)).toBe('EZEZEZTDCZ');
+  const refused = { sqlstate: '54000', truncated: true };
+  expect(ended).toMatchObject([
+    { kind: 'query', ...refused },
+    { kind: 'parse', ...refused },
+    { kind: 'bind', sqlstate: '54000', truncated: false },
+    { kind: 'query', truncated: false, rows: 1 },
+  ]);
+  expect(ended[0]?.sql).toMatch(/^select 'x{60000}/);
+  client.close();
+});
+
 test('a slow hook holds what is behind it, and a cancel ends the wait with 57014', async () => {
   let refuse: (error: Error) => void = () => {};
   const client = await connect({
