@@ -59,7 +59,7 @@ export class Desk {
    * The token is good no longer, and its sessions end; how many.
    * @throws GatewayError if it stays good; Error if it does not, and that is not kept for the next start
    */
-  async revoke(grant: Grant, by: Pick<Caller, 'issuer' | 'subject'>): Promise<number> {
+  async revoke(grant: Grant, by?: Pick<Caller, 'issuer' | 'subject'>): Promise<number> {
     const revocations = this.#gateway.service('revocations');
     if (!revocations) throw new Error('no plugin revokes tokens');
     const { id, database, role, caller } = grant;
@@ -67,7 +67,7 @@ export class Desk {
     const revoked = (): void => {
       grant.revokedAt ??= Date.now();
       this.#gateway.log.info(
-        { by: { issuer: by.issuer, subject: by.subject }, id, caller: named, database, role },
+        { by: by && { issuer: by.issuer, subject: by.subject }, id, caller: named, database, role },
         'access revoked',
       );
     };
@@ -78,6 +78,20 @@ export class Desk {
     } catch (error) {
       if (!(error instanceof GatewayError)) revoked();
       throw error;
+    }
+  }
+
+  /** Whose tokens open nothing any more has nothing left of what they were given either. Never throws. */
+  callerRevoked({ what, takenBack, by }: Events['revocation']): void {
+    if (takenBack || 'tokenId' in what) return;
+    for (const grant of this.grants.list()) {
+      const { caller, issuedAt, revokedAt, id } = grant;
+      if (revokedAt !== undefined || caller.issuer !== what.issuer) continue;
+      if ('subject' in what ? caller.subject !== what.subject : issuedAt >= what.before.getTime()) continue;
+      this.revoke(grant, by).catch((error: unknown) => {
+        const reason = error instanceof Error ? error.message : 'failed';
+        this.#gateway.log.error({ id, reason }, 'revocation of access failed');
+      });
     }
   }
 

@@ -37,19 +37,18 @@ function mountKeys(gateway: GatewayHandle, issuer: OwnIssuer): void {
  */
 export function access(options: AccessOptions): Plugin<never, never, 'access'> {
   const policy = policyOf(options);
+  let open: Desk | undefined;
   return {
     name: 'access',
+    on: { revocation: (event) => open?.callerRevoked(event) },
     commands: { 'access key': printNewKey },
     setup(gateway) {
       if (!gateway.service('verifier') || !gateway.service('revocations')) {
         throw new ConfigError('access: list it below the plugin that verifies and revokes tokens, jwt');
       }
-      const parts = {
-        gateway,
-        policy,
-        callers: new Callers(policy, gateway),
-        desk: new Desk(policy, gateway),
-      };
+      const desk = new Desk(policy, gateway);
+      const parts = { gateway, policy, callers: new Callers(policy, gateway), desk };
+      open = desk;
       mountGrantRoutes(parts);
       mountExchangeRoute(parts);
       mountKeys(gateway, policy.issuer);

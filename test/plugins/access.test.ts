@@ -251,6 +251,26 @@ describe('a grant', () => {
     expect(desk.lines('access revoked')).toMatchObject([{ id: mine, by: { subject: 'olga' } }]);
   });
 
+  test('ends with the tokens of whoever asked for it, when these are revoked', async () => {
+    const desk = await openDesk();
+    const [ada, bob] = [developer(), developer({ sub: 'bob' })];
+    const [adas, bobs] = [await desk.ask(ada, WANTED), await desk.ask(bob, WANTED)];
+    const session = await desk.login(adas.body['token']);
+    const ended = new Promise((resolve) => session.once('error', resolve));
+    const revoke = (what: object): ReturnType<typeof desk.send> =>
+      desk.send('POST', '/v1/revocations', operator(), what);
+    expect((await revoke({ issuer: company.issuer, subject: 'ada' })).status).toBe(201);
+    expect(await ended).toMatchObject({ code: '57P01' });
+    expect(await sqlstate(desk.login(adas.body['token']))).toBe('28P01');
+    expect(await sqlstate(desk.login(bobs.body['token']))).toBe('it went well');
+    expect(desk.lines('access revoked')).toMatchObject([{ id: adas.body['id'], by: { subject: 'olga' } }]);
+    const ofKey = await desk.ask(CI_KEY, { database: 'orders' });
+    const before = new Date(Date.now() + 1_000).toISOString();
+    expect((await revoke({ issuer: company.issuer, before })).status).toBe(201);
+    expect(await sqlstate(desk.login(bobs.body['token']))).toBe('28P01');
+    expect(await sqlstate(desk.login(ofKey.body['token']))).toBe('it went well');
+  });
+
   test('is never called revoked while its token is good', async () => {
     const desk = await openDesk({ revocations: { limit: 1 } });
     const [first, second] = [await desk.ask(developer(), WANTED), await desk.ask(developer(), WANTED)];
