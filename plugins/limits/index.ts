@@ -64,6 +64,11 @@ export function limits(options: LimitsOptions = {}): Plugin<'identity', never, '
         refuseDatabase(session, rules);
         SessionEnd.refuseLate(checked, rules, ends.get(session));
       },
+      tenant(_, session, renewed) {
+        // Its place has been taken without: the limit would be one that nobody keeps.
+        if (renewed || checked.maxConnections.tenant === undefined || !ends.has(session)) return;
+        throw new Error('limits: list it below the plugin that states the tenant');
+      },
     },
     onAuth(session, upstream) {
       if (upstream.role === undefined && checked.maxConnections.role !== undefined) {

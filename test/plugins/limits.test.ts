@@ -121,6 +121,18 @@ describe('how many at once', () => {
     await login({ sub: 'other' });
   });
 
+  test('a limit for tenants above the plugin that states them refuses logins: it would count nobody', async () => {
+    const stating: AnyPlugin = {
+      name: 'stating',
+      needs: ['identity'],
+      provides: ['tenant'],
+      onAuth: (session) => session.establish('tenant', session.facts.identity.subject as never),
+    };
+    await start({ maxConnections: { tenant: 1 } }, [stating]);
+    expect(await refusal(login({ sub: 'acme' }))).toMatch(/^XX000/);
+    expect(running.text()).toContain('limits: list it below the plugin that states the tenant');
+  });
+
   test("a token's own limit narrows that of the config, and never widens it", async () => {
     await start({ maxConnections: { subject: 2 } });
     await login({ postern: { max_connections: 1 } });
