@@ -53,7 +53,9 @@ export class FileSink implements Sink {
 
   async write(lines: readonly string[]): Promise<void> {
     const bytes = Buffer.from(`${lines.join('\n')}\n`);
-    const file = (this.#file ??= await this.#begin());
+    // Somebody else's lines are in it.
+    if (this.#renaming) await this.rotate();
+    const file = this.#file ?? (await this.#begin());
     await this.#refuseChanged(file);
     this.#torn = true;
     for (let done = 0; done < bytes.length;) {
@@ -97,6 +99,8 @@ export class FileSink implements Sink {
 
   async #begin(): Promise<FileHandle> {
     const file = await open(this.name, O_RDWR | O_APPEND | O_CREAT | O_EXCL, OWN);
+    // It is there now, whatever becomes of its name on disk.
+    this.#file = file;
     this.#size = 0;
     this.#since = Date.now();
     this.#torn = false;

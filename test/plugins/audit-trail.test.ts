@@ -1,5 +1,14 @@
 /** The files of an audit trail: how they follow one another, what a crash leaves, and what `verify` finds. */
-import { chmod, readFile, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  open as openFile,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test, vi } from 'vitest';
@@ -220,6 +229,49 @@ test('a file that is deleted, or that somebody else writes to, is a failure, and
   await trail.close();
   expect(await findings(await all())).toHaveLength(1);
   expect(complaints).toHaveLength(2);
+});
+
+test('a file of somebody else that cannot be renamed is no failure for ever', async () => {
+  const trail = await open();
+  await record(trail, 1);
+  const last = linesIn(file).at(-1)?.['n'] as number;
+  const name = join(folder, `audit.${String(last).padStart(12, '0')}.jsonl`);
+  await writeFile(name, '');
+  appendFileSync(file, 'dear diary\n');
+  trail.record(event());
+  await vi.waitUntil(() => trail.problem !== undefined, { timeout: 10_000 });
+  expect(trail.problem).toBe(`${name} is there already`);
+  await rm(name);
+  await vi.waitUntil(() => trail.problem === undefined, { timeout: 10_000 });
+  expect(linesIn(file)).toMatchObject([{ type: 'operator', n: last + 1 }]);
+  await trail.close();
+});
+
+test('a disk that is full holds lines back, and loses none', async () => {
+  const trail = await open();
+  await record(trail, 1);
+  const handle = await openFile(file, 'r');
+  const every = Object.getPrototypeOf(handle) as { write: (...args: unknown[]) => Promise<unknown> };
+  await handle.close();
+  const { write } = every;
+  let half = true;
+  // A part of the first write gets through, nothing of the next one.
+  every.write = function (this: unknown, bytes, at, length) {
+    if (!half) return Promise.reject(new Error('ENOSPC: no space left on device, write'));
+    half = false;
+    return write.call(this, bytes, at, Math.floor(Number(length) / 2));
+  };
+  try {
+    trail.record(event());
+    await vi.waitUntil(() => trail.problem !== undefined, { timeout: 10_000 });
+    trail.record(event());
+  } finally {
+    every.write = write;
+  }
+  await vi.waitUntil(() => trail.problem === undefined, { timeout: 10_000 });
+  await trail.close();
+  expect(linesIn(file).map(({ type }) => type)).toEqual(['opened', ...Array(3).fill('operator'), 'closed']);
+  expect(await findings([file])).toEqual([]);
 });
 
 test('a file that was renamed goes on under its new name', async () => {
