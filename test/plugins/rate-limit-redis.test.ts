@@ -66,6 +66,17 @@ describeWith('redis-server', (program) => {
 
   const lots = { statements: { per: 'subject', limit: '1000000/s' } } as const;
 
+  test('bytes are counted however many they are', async () => {
+    const options = withRedis({ bytes: { per: 'subject', limit: '1kB/d', burst: '20kB' } });
+    const gateway = await limited(options);
+    const client = await login(gateway);
+    const huge = "select repeat('x', 1000) from generate_series(1, 5000)";
+    expect(await refusal(client.query(huge))).toBe('it was not refused');
+    const next = async (): Promise<string> => refusal((await login(gateway)).query('select 1'));
+    // The answer has passed before it is charged.
+    await vi.waitFor(async () => expect(await next()).toMatch(/^53400: too much data/), PATIENCE);
+  });
+
   test('two gateways have one limit together, to the statement', async () => {
     const options = withRedis({ statements: { per: 'subject', limit: '1/d', burst: 100 } });
     const gateways = await Promise.all([limited(options), limited(options)]);
