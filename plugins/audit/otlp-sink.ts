@@ -1,5 +1,6 @@
 /** Audit lines as OpenTelemetry log records, sent to a collector by OTLP/HTTP in JSON (OTLP 1.x, "OTLP/HTTP"). */
 import type { OtlpOptions } from './options.ts';
+import { RejectedLines } from './sink.ts';
 import type { Before, Sink } from './sink.ts';
 
 /** How long a collector may take for an answer, in milliseconds. */
@@ -37,7 +38,8 @@ export class OtlpSink implements Sink {
     const text = await response.text();
     if (!response.ok) throw new Error(`the collector answered ${response.status}`);
     const rejected = rejectedOf(text);
-    if (rejected > 0) throw new Error(`the collector rejected ${rejected} records`);
+    // Not to be sent again (OTLP 1.x, "Partial Success"): those that were taken would come twice.
+    if (rejected > 0) throw new RejectedLines(`the collector rejected ${rejected} records`, rejected);
   }
 
   close(): Promise<void> {

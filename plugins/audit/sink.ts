@@ -9,6 +9,16 @@ export interface Before {
   readonly cut?: number;
 }
 
+/** Some of the lines will never be taken, and the others have been: to send them again is of no use. */
+export class RejectedLines extends Error {
+  readonly count: number;
+
+  constructor(message: string, count: number) {
+    super(message);
+    this.count = count;
+  }
+}
+
 /** Where lines go. Its methods are called one after the other, never at once. */
 export interface Sink {
   /** How it is called in messages. */
@@ -19,7 +29,7 @@ export interface Sink {
   readonly mostUnits?: number;
   /** @throws ConfigError for what cannot be used at all */
   open(): Promise<Before>;
-  /** All lines or none, without their line breaks; a call that rejects is made again with the same ones. */
+  /** All lines or none, without their line breaks; a call that rejects is made again with the same ones. @throws RejectedLines */
   write(lines: readonly string[]): Promise<void>;
   /** True when the next line had better be in another file. */
   full?(): boolean;

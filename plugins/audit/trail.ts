@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../core/index.ts';
 import { Chain, NOTHING_BEFORE } from './chain.ts';
 import type { Recorder } from './record.ts';
+import { RejectedLines } from './sink.ts';
 import type { Sink } from './sink.ts';
 
 /** What a trail is made of. */
@@ -124,6 +125,10 @@ export class Trail {
         if (this.#waiting.length < BATCH && this.#dropped === 0) return;
       } catch (error) {
         this.#fail(textOf(error));
+        if (error instanceof RejectedLines) {
+          this.#dropped += error.count;
+          this.#batch = undefined;
+        }
         await sleep(RETRY_MS, undefined, { ref: false });
       } finally {
         clearTimeout(late);

@@ -30,6 +30,8 @@ let url: string;
 let status: number;
 /** Longest request that is taken, in bytes. */
 let largest: number;
+/** How many records of the next request are rejected. */
+let rejected: number;
 let requests: IncomingMessage[];
 let records: LogRecord[];
 let running: RunningGateway;
@@ -37,6 +39,7 @@ let running: RunningGateway;
 beforeEach(async () => {
   status = 200;
   largest = Infinity;
+  rejected = 0;
   requests = [];
   records = [];
   collector = createServer((request, response) => {
@@ -45,8 +48,12 @@ beforeEach(async () => {
       const { resourceLogs } = JSON.parse(body) as LogsRequest;
       const sent = resourceLogs.flatMap(({ scopeLogs }) => scopeLogs.flatMap(({ logRecords }) => logRecords));
       const code = body.length > largest ? 413 : status;
-      if (code === 200) records.push(...sent);
-      response.writeHead(code, { 'content-type': 'application/json' }).end('{"partialSuccess":{}}');
+      const partialSuccess = rejected > 0 ? { rejectedLogRecords: String(rejected) } : {};
+      if (code === 200) records.push(...sent.slice(rejected));
+      rejected = 0;
+      response
+        .writeHead(code, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ partialSuccess }));
     });
   });
   await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve));
@@ -157,6 +164,22 @@ test('a collector that cannot be reached stops the boot', async () => {
   await expect(start()).rejects.toThrow("plugin 'audit' did not start");
   collector.listen(0);
   running = await startGateway({ databases: {}, plugins: [] });
+});
+
+test('what a collector rejects is not sent again, and the trail says that it is missing', async () => {
+  await start({ onFailure: 'buffer' });
+  const client = await login();
+  await expect.poll(() => lines().length).toBe(2);
+  rejected = 1;
+  await client.query('select 1');
+  await expect.poll(() => lines().at(-1)).toMatchObject({ type: 'dropped', count: 1, n: 4 });
+  await client.query('select 2');
+  await client.end();
+  await running.gateway.stop();
+  expect(lines().map(({ n }) => n)).toEqual([1, 2, 4, 5, 6, 7]);
+  expect(running.lines('the audit trail cannot be written')).toMatchObject([
+    { reason: 'the collector rejected 1 records' },
+  ]);
 });
 
 test('a request has an end, however long the statements are', async () => {
