@@ -363,6 +363,12 @@ test('a request that is not completed is no internal error, so that nobody fills
 });
 
 describe('a config', () => {
+  test('in which jwt would not read the rules of what is granted does not start', async () => {
+    await expect(openDesk({ access: { rulesClaim: 'rules' } })).rejects.toThrow(
+      "access.rulesClaim: jwt reads no rules from 'rules': give it the same rulesClaim",
+    );
+  });
+
   test('in which access stands above jwt does not start', async () => {
     const config = deskConfig();
     const plugins = config.plugins.toReversed();
