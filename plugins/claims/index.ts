@@ -2,6 +2,7 @@
 import type { Identity, Plugin, SetByFunction } from '../../core/index.ts';
 import { optionsOf } from './options.ts';
 import type { Checked, ClaimsOptions } from './options.ts';
+import { refuseRounded } from './exact.ts';
 import { INSTALL } from './install.ts';
 import { adoption } from './sign.ts';
 
@@ -26,6 +27,11 @@ export function claims(options: ClaimsOptions = {}): Plugin<'identity', never, '
       'sql claims': () => {
         process.stdout.write(INSTALL);
         return 0;
+      },
+    },
+    checks: {
+      identity(identity) {
+        refuseRounded(selected(identity, checked));
       },
     },
     onAuth(session, upstream) {

@@ -15,7 +15,7 @@ import { executable } from '../support/executable.ts';
 import { databaseOf, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
-import { issuer, now } from '../support/token.ts';
+import { forge, issuer, now } from '../support/token.ts';
 
 const KEY = 'a secret of the gateway and the database, canary 81f2';
 const keys = issuer({ algorithms: ['ES256'] });
@@ -275,6 +275,25 @@ test('quotes, backslashes and every script arrive as they are', async () => {
   expect(await value(client, "select postern.claim('name')")).toBe(name);
   await client.query("set client_encoding = 'LATIN1'");
   expect(await value(client, "select postern.claim('tenant')")).toBe('a');
+});
+
+test('a number that JavaScript would round refuses the login: it would be somebody else’s as well', async () => {
+  await start({ key: KEY, select: ['tenant', 'org'] });
+  for (const org of ['9007199254740993', '-9007199254740992', '1e400', '{"ids":[12345678901234567890]}']) {
+    const claims = JSON.stringify({
+      iss: keys.issuer,
+      aud: keys.audience,
+      sub: 'a',
+      role: 'reader',
+      exp: now() + 60,
+      org: 0,
+    }).replace('"org":0', `"org":${org}`);
+    const token = forge({ alg: 'ES256', kid: keys.kid('ES256') }, claims, 'ES256', keys.privateKey('ES256'));
+    await expect(login('a', {}, { password: token })).rejects.toMatchObject({ code: '28000' });
+  }
+  expect(running.text()).toContain('claim org is a number of 2^53 or more');
+  const client = await login('a', { org: Number.MAX_SAFE_INTEGER, other: 2 ** 60 });
+  expect(await value(client, "select postern.claim('org')")).toBe('9007199254740991');
 });
 
 test('a key that the database does not know refuses the login, and the log says why without it', async () => {
