@@ -92,6 +92,8 @@ export class Turns {
   /** Gives the connection back if nothing keeps it. */
   giveBack({ seat, ledger, gate, pauses, fromClient, fromServer, ending }: TurnParts): void {
     if (this.#stays || !seat.server || ending.decided || ending.cancelling) return;
+    // The client has read that its session is over: its next statement must not be carried out elsewhere.
+    if (ledger.fatal) return;
     const over = ledger.quiet && ledger.status === Status.idle && !gate.discarding;
     // The client is read again when the server has taken what is queued, and only this session hears of it.
     if (!over || fromClient.busy || !fromServer.clean || pauses.has(Pause.full)) return;

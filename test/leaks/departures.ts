@@ -1,7 +1,7 @@
 /** How sessions end: with a word, without one, and in the middle of everything. */
 import { TERMINATE, query } from './messages.ts';
 import type { Session } from './session.ts';
-import { copying, writing } from './writes.ts';
+import { copying, wholeOnly, writing } from './writes.ts';
 import type { Written } from './writes.ts';
 import type { Ledger } from './ledger.ts';
 
@@ -14,26 +14,31 @@ const terminate: Departure = async ({ client }) => {
 const vanish: Departure = async ({ client, run }) => client.cut(run.random.chance(0.5));
 
 /** A whole transaction, and Terminate behind it: PostgreSQL commits it. */
-const lastWords: Departure = async ({ client, run, entry, id: session, person, pinned }) => {
+const lastWords: Departure = async (leaving) => {
+  const { client, run, entry, id: session, person, pinned, forged } = leaving;
   const id = run.ledger.begin(`last words of ${session} on ${entry.name}`);
-  const { bytes } = writing(run.random, id, { note: 'last words', whole: entry.rough });
+  const { bytes } = writing(run.random, id, { note: 'last words', whole: wholeOnly(leaving) });
   client.socket.end(Buffer.concat([bytes, TERMINATE]));
   run.findings.event('transactions with Terminate behind them');
   // Where nothing breaks, no default of the person's own stands in the way, and nothing has to be waited for: whoever
-  // leaves while waiting for a connection may not get one any more.
-  const certain = !entry.rough && !person.wrecker && pinned;
+  // leaves while waiting for a connection, or for the claims that a RESET took off it, may not get there any more.
+  const waits = entry.claims && forged;
+  const certain = !entry.rough && !person.wrecker && pinned && !waits;
   if ((await client.gone()) && certain) run.ledger.settle(id, 'confirmed');
 };
 
 /** Cut at a random byte of the request: before the decisive one, nothing may come of it. */
 const cutRequest = (kind: 'ledger' | 'copied'): Departure => {
-  return async ({ client, run, entry, id: session }) => {
+  return async (leaving) => {
+    const { client, run, entry, id: session } = leaving;
     const ledger: Ledger = run[kind];
     const { random } = run;
     const lines = kind === 'ledger' ? 1 : 1 + random.below(200);
     const id = ledger.begin(`cut by ${session} on ${entry.name}`, lines);
     const one: Written =
-      kind === 'ledger' ? writing(random, id, { note: 'cut', whole: entry.rough }) : copying(id, lines);
+      kind === 'ledger'
+        ? writing(random, id, { note: 'cut', whole: wholeOnly(leaving) })
+        : copying(id, lines);
     const at = random.below(one.bytes.length + 1);
     if (at < one.decisive) ledger.settle(id, 'refused');
     run.findings.event('requests cut');

@@ -50,9 +50,16 @@ const WAYS: readonly ((sql: string) => Written)[] = [
 /** How a row is written. */
 interface Note {
   readonly note: string;
-  /** Only ways that are whole or nothing where one message fails: behind a BEGIN that found no server, an INSERT stands alone. */
+  /**
+   * Only ways that are whole or nothing where one message fails: behind a BEGIN that found no server, or met a wrecker's
+   * time-out of 2 ms, an INSERT stands alone.
+   */
   readonly whole: boolean;
 }
+
+/** Whether a BEGIN of this session may fail while what is behind it does not. */
+export const wholeOnly = ({ entry, person }: Pick<Session, 'entry' | 'person'>): boolean =>
+  entry.rough || person.wrecker;
 
 /** Some way to write a row. */
 export function writing(random: Random, id: number, { note, whole }: Note): Written {
@@ -81,7 +88,7 @@ async function atOnce(session: Session): Promise<void> {
   const { ledger, random } = session.run;
   const tag = session.tag();
   const id = ledger.begin(`${tag} on ${session.entry.name}`);
-  const one = writing(random, id, { note: tag, whole: session.entry.rough });
+  const one = writing(random, id, { note: tag, whole: wholeOnly(session) });
   const answer = await session.ask(one.bytes, { times: one.times });
   ledger.settle(id, confirmed(answer, one) ? 'confirmed' : 'refused');
   // A transaction that failed on its way may be open still.

@@ -340,3 +340,27 @@ test('a connection that a late cancel may still hit goes to nobody else', async 
   expect(after).not.toBe(before);
   client.close();
 });
+
+test("a server's FATAL right behind the end of a transaction ends the session that reads it", async () => {
+  const client = await one.connect();
+  await say(client, Q('begin'));
+  const { channel } = client.server;
+  const receive = channel.receive.bind(channel);
+  const fatal = frame('E', 'SFATAL', 'VFATAL', 'C57P01', 'Mterminating connection', Buffer.alloc(1));
+  // As one read: the backend was terminated as it became idle.
+  channel.receive = (chunk) => {
+    setImmediate(() => channel.destroy());
+    return receive(Buffer.concat([chunk, fatal]));
+  };
+  client.send(Q('commit'));
+  await expect.poll(() => types(client)).toBe('CZCZE');
+  // A session that went on would be told of an error, and have its next statement carried out.
+  client.send(Q('insert into t values (815)'));
+  await expect.poll(() => client.closed, { timeout: 5_000 }).toBe(true);
+  expect(types(client)).toBe('CZCZE');
+  expect(await client.relay.done).toMatchObject({ reason: { kind: 'upstream' } });
+  expect(await postgres.sql('select n from t where n = 815', database)).toEqual([]);
+  const next = await one.connect();
+  await say(next, Q('select 1'));
+  expect(values(next)).toEqual(['1']);
+});
