@@ -1,24 +1,23 @@
 /** The gateway, PgBouncer and HAProxy in front of one PostgreSQL, each in a process of its own on a free port. */
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
+import { chmodSync, chownSync, copyFileSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { issuer } from '../support/token.ts';
-import type { Peer } from './measure.ts';
+import type { Certificates } from '../support/certificates.ts';
+import type { TokenIssuer } from '../support/token.ts';
+import { Companion, freePort } from './companion.ts';
+import type { Peer } from './peer.ts';
 import type { Variant } from './variants.ts';
 
 /** What peers are set up with. */
-export interface Backdrop {
+export interface Ground {
   /** Everything is written here. */
   readonly folder: string;
-  readonly database: string;
-  readonly port: number;
-  readonly user: string;
-  readonly password: string;
+  /** PostgreSQL itself. */
+  readonly direct: Peer;
+  /** Of the tokens. */
+  readonly issuer: TokenIssuer;
+  /** For clients that talk TLS. */
+  readonly certificates: Certificates;
 }
 
 /** A running peer. */
@@ -27,129 +26,142 @@ export interface Running {
   stop(): Promise<void>;
 }
 
+/** How a pooler is asked to pool, and whether clients talk TLS to it. */
+export interface Pooling {
+  /** Default `'session'`. */
+  readonly mode?: 'session' | 'transaction';
+  /** Most server connections. Default 200. */
+  readonly size?: number;
+  /** Default false. */
+  readonly tls?: boolean;
+}
+
+/** What else a gateway may have. */
+export interface GatewayOptions extends Pooling {
+  /** Default `'postern'`. */
+  readonly name?: string;
+  /** Default: `jwt` and `roles` only. */
+  readonly variant?: Variant;
+  /** Environment of the process. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** What else a PgBouncer may have. */
+export interface BouncerOptions extends Pooling {
+  /** Default `'scram-sha-256'`. */
+  readonly auth?: 'scram-sha-256' | 'trust';
+  /** Most clients. Default 1000. */
+  readonly clients?: number;
+}
+
 /** PgBouncer refuses to run as root. */
 const NOBODY = 65_534;
-const isRoot = process.getuid?.() === 0;
+const AS_NOBODY = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
 const POSTERN = fileURLToPath(new URL('../../core/cli/postern.js', import.meta.url));
 
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function reachable(port: number, child: ChildProcess): Promise<void> {
-  for (let i = 0; i < 100; i += 1) {
-    if (child.exitCode !== null) throw new Error(`${child.spawnfile} ended with ${child.exitCode}`);
-    const socket = net.connect(port, '127.0.0.1');
-    const answer = await Promise.race([
-      once(socket, 'connect').then(() => true),
-      once(socket, 'error').then(() => false),
-    ]).catch(() => false);
-    socket.destroy();
-    if (answer) return;
-    await sleep(50);
+async function running(companion: Companion, peer: Omit<Peer, 'host' | 'pid'>): Promise<Running> {
+  const stop = (): Promise<void> => companion.stop();
+  try {
+    await companion.listens(peer.port);
+    return { peer: { ...peer, host: '127.0.0.1', pid: companion.pid }, stop };
+  } catch (error) {
+    await stop();
+    throw error;
   }
-  throw new Error(`${child.spawnfile} does not listen on ${port}`);
 }
 
-async function running(
-  child: ChildProcess,
-  port: number,
-  peer: Omit<Peer, 'host' | 'port' | 'pid'>,
-): Promise<Running> {
-  await reachable(port, child);
-  return {
-    peer: { ...peer, host: '127.0.0.1', port, ...(child.pid !== undefined && { pid: child.pid }) },
-    async stop() {
-      const closed = once(child, 'close');
-      child.kill('SIGTERM');
-      await closed;
-    },
-  };
+/** Claims of somebody who may be the bench's role, for ten hours. */
+export function claimsOf({ direct }: Ground): Readonly<Record<string, unknown>> {
+  return { sub: 'bench', role: direct.user, exp: Math.floor(Date.now() / 1_000) + 36_000 };
 }
 
-/** The gateway with `jwt` and `roles`, and what a variant has. */
+/** The gateway with `jwt` and `roles`, and what a variant has; its password is one token. */
 export async function postern(
-  { folder, database, port: upstream, user, password }: Backdrop,
-  name = 'postern',
-  { imports, plugins, more = '' }: Variant = { imports: '', plugins: '' },
+  ground: Ground,
+  { name = 'postern', variant = { imports: '', plugins: '' }, env = {}, ...pooling }: GatewayOptions = {},
 ): Promise<Running> {
+  const { mode = 'session', size = 200, tls = false } = pooling;
+  const { direct, issuer, certificates } = ground;
   const port = await freePort();
-  const keys = issuer();
-  const file = join(folder, `${name.replaceAll(/\W/g, '-')}.config.ts`);
-  const jwks = JSON.stringify(keys.jwks);
+  const file = join(mkdtempSync(join(ground.folder, 'postern-')), 'gateway.config.ts');
+  const { certFile: cert, keyFile: key } = certificates.server;
   writeFileSync(
     file,
     `
-    import { defineConfig } from 'postern';
+    import { defineConfig, env } from 'postern';
     import { jwt } from 'postern/plugins/jwt';
     import { roles } from 'postern/plugins/roles';
-    ${imports}
+    ${variant.imports}
     export default defineConfig({
-      listen: { host: '127.0.0.1', port: ${port} },
-      databases: { '*': { host: '127.0.0.1', port: ${upstream}, pool: { size: 200 },
-        login: { kind: 'password', passwords: { ${user}: '${password}' } } } },
+      listen: { host: '127.0.0.1', port: ${port}${tls ? `, tls: ${JSON.stringify({ cert, key })}` : ''} },
+      databases: { '*': { host: '${direct.host}', port: ${direct.port}, pool: { mode: '${mode}', size: ${size} },
+        login: { kind: 'password', passwords: { ${direct.user}: env('PASSWORD') } } } },
       plugins: [
-        jwt({ issuers: [{ issuer: '${keys.issuer}', audience: 'postern', jwks: ${jwks} }] }),
-        roles({ claim: 'role', allow: ['${user}'] }),
-        ${plugins}
+        jwt({ issuers: [${JSON.stringify(issuer.options)}] }),
+        roles({ claim: 'role', allow: ['${direct.user}'] }),
+        ${variant.plugins}
       ],
-      ${more}
+      ${variant.more ?? ''}
+      drainTimeout: '1s',
       logLevel: 'warn',
     });`,
   );
-  const child = spawn(process.execPath, [POSTERN, 'start', '--config', file], {
-    stdio: ['ignore', 'ignore', 'inherit'],
+  const companion = new Companion(process.execPath, [POSTERN, 'start', '--no-watch', '--config', file], {
+    env: { ...process.env, ...env, PASSWORD: direct.password },
   });
-  const token = keys.sign({ sub: 'bench', role: user, exp: Math.floor(Date.now() / 1000) + 36_000 });
-  return running(child, port, { name, user: '_', password: token, database });
+  const password = issuer.sign(claimsOf(ground));
+  return running(companion, { name, port, user: '_', password, database: direct.database, tls });
 }
 
-/** PgBouncer in session mode. */
+/** A copy of a file that PgBouncer may read, and nobody else. */
+function handed(from: string, to: string): string {
+  copyFileSync(from, to);
+  chmodSync(to, 0o600);
+  if (AS_NOBODY.uid !== undefined) chownSync(to, NOBODY, NOBODY);
+  return to;
+}
+
+/** PgBouncer, named after how it asks who is there. */
 export async function pgbouncer(
   program: string,
-  { folder, database, port: upstream, user, password }: Backdrop,
+  { folder, direct, certificates }: Ground,
+  { mode = 'session', size = 200, tls = false, auth = 'scram-sha-256', clients = 1_000 }: BouncerOptions = {},
 ): Promise<Running> {
   const port = await freePort();
-  const home = join(folder, 'pgbouncer');
-  mkdirSync(home);
-  writeFileSync(join(home, 'users.txt'), `"${user}" "${password}"\n`);
+  const home = mkdtempSync(join(folder, 'pgbouncer-'));
+  const { certFile, keyFile } = certificates.server;
+  const files = [
+    `client_tls_cert_file = ${handed(certFile, join(home, 'server.crt'))}`,
+    `client_tls_key_file = ${handed(keyFile, join(home, 'server.key'))}`,
+  ];
+  writeFileSync(join(home, 'users.txt'), `"${direct.user}" "${direct.password}"\n`);
   writeFileSync(
     join(home, 'pgbouncer.ini'),
     `[databases]
-* = host=127.0.0.1 port=${upstream}
+* = host=${direct.host} port=${direct.port}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
 unix_socket_dir =
-auth_type = scram-sha-256
+auth_type = ${auth}
 auth_file = ${home}/users.txt
-pool_mode = session
-default_pool_size = 200
-max_client_conn = 1000
+pool_mode = ${mode}
+default_pool_size = ${size}
+max_client_conn = ${clients}
 log_connections = 0
 log_disconnections = 0
+${tls ? ['client_tls_sslmode = require', ...files].join('\n') : ''}
 `,
   );
   for (const file of ['users.txt', 'pgbouncer.ini']) chmodSync(join(home, file), 0o644);
   chmodSync(home, 0o755);
-  const as = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
-  const child = spawn(program, ['-q', join(home, 'pgbouncer.ini')], {
-    ...as,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  return running(child, port, { name: 'PgBouncer', user, password, database });
+  const companion = new Companion(program, ['-q', join(home, 'pgbouncer.ini')], AS_NOBODY);
+  const name = auth === 'trust' ? 'PgBouncer, trust' : 'PgBouncer';
+  return running(companion, { ...direct, name, port, tls });
 }
 
 /** HAProxy in TCP mode: what moving the bytes alone costs. */
-export async function haproxy(
-  program: string,
-  { folder, database, port: upstream, user, password }: Backdrop,
-): Promise<Running> {
+export async function haproxy(program: string, { folder, direct }: Ground): Promise<Running> {
   const port = await freePort();
   const file = join(folder, 'haproxy.cfg');
   writeFileSync(
@@ -161,9 +173,9 @@ export async function haproxy(
   timeout server 1h
 listen postgres
   bind 127.0.0.1:${port}
-  server one 127.0.0.1:${upstream}
+  server one ${direct.host}:${direct.port}
 `,
   );
-  const child = spawn(program, ['-db', '-q', '-f', file], { stdio: ['ignore', 'ignore', 'inherit'] });
-  return running(child, port, { name: 'HAProxy', user, password, database });
+  const companion = new Companion(program, ['-db', '-q', '-f', file]);
+  return running(companion, { ...direct, name: 'HAProxy', port });
 }

@@ -8,12 +8,23 @@ export interface Variant {
   readonly plugins: string;
   /** Further members of the config. */
   readonly more?: string;
+  /** Whether `env('COLLECTOR')` has to be the address of a collector of traces. Default false. */
+  readonly collector?: boolean;
 }
 
 const from = (name: string, folder: string): string => `import { ${name} } from 'postern/plugins/${folder}';`;
 
 /** The secret of signed claims: the bench gives it to the database as well. */
 export const CLAIMS_KEY = 'of the benchmark, which keeps nothing that is worth it';
+
+/** Spans of so many of the sessions, to a collector of the bench; no metrics. */
+function traces(ratio: number): Variant {
+  return {
+    imports: from('tracing', 'tracing'),
+    plugins: `tracing({ metrics: false, traces: { endpoint: env('COLLECTOR'), ratio: ${ratio} } }),`,
+    collector: true,
+  };
+}
 
 /** By the name that `--with` takes. */
 export const VARIANTS: Readonly<Record<string, Variant>> = {
@@ -43,5 +54,15 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
     plugins: `tracing({ metrics: {} }),`,
     more: 'admin: { port: 0 },',
   },
+  /** Of one session in a hundred. */
+  traces1: traces(0.01),
+  /** Of every session. */
+  traces: traces(1),
   audit: { imports: from('audit', 'audit'), plugins: `audit({ sink: { file: 'audit.jsonl' } }),` },
 };
+
+/** The variants with these names, comma-separated; none of an empty text. */
+export function variantsOf(names: string): readonly (readonly [name: string, variant: Variant])[] {
+  const chosen = names.split(',');
+  return Object.entries(VARIANTS).filter(([name]) => chosen.includes(name));
+}

@@ -2,7 +2,7 @@
 import { Client } from 'pg';
 import postgresJs from 'postgres';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { run } from '../bench/measure.ts';
+import { run } from '../bench/companion.ts';
 import { GOOD_TOKEN, databaseOf, mapTo, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
@@ -207,11 +207,10 @@ describeWith('pgbench', (pgbench) => {
     'runs 40 clients on three connections in %s mode',
     async (mode) => {
       const direct = ['-h', postgres.host, '-p', String(postgres.port), '-U', 'writer', database];
-      await run(pgbench, ['-i', '-q', ...direct], { PGPASSWORD: postgres.passwords.writer });
+      await run(pgbench, ['-i', '-q', ...direct], { env: { PGPASSWORD: postgres.passwords.writer } });
       const through = ['-h', '127.0.0.1', '-p', String(running.port), '-U', '_', 'few'];
       const out = await run(pgbench, ['-n', '-M', mode, '-c', '40', '-j', '2', '-t', '20', ...through], {
-        PGPASSWORD: GOOD_TOKEN,
-        PGSSLMODE: 'disable',
+        env: { PGPASSWORD: GOOD_TOKEN, PGSSLMODE: 'disable' },
       });
       expect(out).toMatch(/transactions actually processed: 800\/800/);
       expect(out).toMatch(/failed transactions: 0 /);

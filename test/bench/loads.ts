@@ -1,0 +1,83 @@
+/** `npm run bench [-- loads]`: throughput and CPU per transaction under the loads of pgbench. */
+import { executable } from '../support/executable.ts';
+import type { Backdrop } from './backdrop.ts';
+import type { Benchmark, Options } from './command-line.ts';
+import { run } from './companion.ts';
+import type { Peer } from './peer.ts';
+import { pgbench } from './pgbench.ts';
+import { inTurn, ROUNDS } from './rounds.ts';
+import type { Row } from './table.ts';
+
+interface Load {
+  readonly name: string;
+  readonly options: readonly string[];
+  /** Whether it opens sessions: then PgBouncer without authentication is a peer as well. */
+  readonly opens?: boolean;
+}
+
+function selects(protocol: string, clients: number): Load {
+  const threads = clients > 1 ? 2 : 1;
+  return {
+    name: `select, ${protocol}, ${clients} client${clients > 1 ? 's' : ''}`,
+    options: ['-S', '-M', protocol, '-c', String(clients), '-j', String(threads)],
+  };
+}
+
+const LOADS: readonly Load[] = [
+  ...[1, 8, 32, 128].map((clients) => selects('prepared', clients)),
+  selects('simple', 8),
+  selects('extended', 8),
+  { name: 'open, login, select, close, 4 clients', options: ['-S', '-C', '-c', '4', '-j', '2'], opens: true },
+];
+
+interface Peers {
+  readonly every: readonly Peer[];
+  readonly opening: readonly Peer[];
+}
+
+async function peersOf(backdrop: Backdrop, { tls, with: variants }: Options): Promise<Peers> {
+  const gateways = [(await backdrop.gateway({ tls })).peer, ...(await backdrop.variants(variants, { tls }))];
+  const bouncer = await backdrop.pgbouncer({ tls });
+  const trusting = await backdrop.pgbouncer({ tls, auth: 'trust' });
+  const proxy = tls ? undefined : await backdrop.haproxy();
+  const every = [backdrop.direct, ...gateways, bouncer?.peer, proxy?.peer].filter(
+    (peer) => peer !== undefined,
+  );
+  return { every, opening: trusting ? [trusting.peer] : [] };
+}
+
+async function fill(program: string, { direct, signal }: Backdrop): Promise<void> {
+  const { host, port, user, database, password } = direct;
+  const options = ['-i', '-q', '-s', '5', '-h', host, '-p', String(port), '-U', user, database];
+  await run(program, options, { env: { PGPASSWORD: password }, signal });
+}
+
+/** The loads of pgbench. */
+export const loads: Benchmark = {
+  summary: 'throughput and CPU per transaction under pgbench',
+  options: { seconds: 9, only: '', with: 'onQuery', tls: false },
+  async run(backdrop, options) {
+    const program = executable('pgbench');
+    if (program === undefined) throw new Error('pgbench is not installed (Debian: apt install postgresql)');
+    await fill(program, backdrop);
+    const { every, opening } = await peersOf(backdrop, options);
+    const seconds = Math.max(1, Math.round(options.seconds / ROUNDS));
+    const rows: Row[] = [];
+    for (const { name, options: args, opens } of LOADS.filter(({ name }) => name.includes(options.only))) {
+      const peers = opens ? [...every, ...opening] : every;
+      const measure = (lasting: number) => (peer: Peer) =>
+        pgbench(program, peer, ['-n', ...args, '-T', String(lasting)], backdrop.signal);
+      const figures = await inTurn(peers, measure(1), measure(seconds));
+      rows.push(...peers.map((peer, i) => ({ load: name, peer: peer.name, figures: figures[i]! })));
+    }
+    return {
+      note: `${ROUNDS} rounds in turn, ${seconds} s each, medians${options.tls ? '; clients talk TLS, but not to PostgreSQL' : ''}; CPU is user + system time of the process in between`,
+      columns: [
+        { key: 'tps', title: 'tps', against: ['PgBouncer'] },
+        { key: 'cpu', title: 'CPU µs/transaction', digits: 1, against: ['PgBouncer'] },
+        { key: 'failed', title: 'failed' },
+      ],
+      rows,
+    };
+  },
+};
