@@ -55,6 +55,8 @@ export class Member {
   owner: Owner | undefined;
   /** What was set for its owner at the hand-over. */
   settings: readonly Setting[] = [];
+  /** Policies have wanted something else of a later turn of its owner: what is left may be of either. */
+  mixed = false;
   /** What was set in advance for whoever comes next. */
   preset: readonly Preset[] = [];
   /** The gateway itself talks to the server: whoever does will say how it ended. */

@@ -40,10 +40,11 @@ export async function prepare(
   }
   if (next.holder && owner?.holder === next.holder) {
     // It stays as the session left it; what the session has changed since, on other connections, follows.
+    member.mixed ||= policies(settings) !== policies(member.settings);
     const follows = settings.filter(({ name, from }) => from === 'policy' || connection.parameters.has(name));
     return apply(connection, follows, closing);
   }
-  if (owner && !replaces(settings, member.settings)) {
+  if (owner && (member.mixed || !replaces(settings, member.settings))) {
     const { done } = await reset(connection, { ms: STEP_MS, closing });
     if (!done) return lost(unreachable(new Error('the connection could not be reset')));
   }
@@ -51,6 +52,7 @@ export async function prepare(
   const missing = settings.filter((setting) => !inForce(setting, known, connection));
   const all = [...withoutPreset(settings, member.preset), ...missing];
   member.owner = next;
+  member.mixed = false;
   member.preset = [];
   const prepared = await apply(connection, all, closing);
   // Where one is refused, none is set.
@@ -105,7 +107,10 @@ function isRefusal(error: unknown): boolean {
  */
 function replaces(next: readonly Setting[], last: readonly Setting[]): boolean {
   const names = new Set(next.map(({ name }) => name.toLowerCase()));
-  const policies = (settings: readonly Setting[]): string =>
-    JSON.stringify(settings.filter(({ from }) => from === 'policy'));
   return last.every(({ name }) => names.has(name.toLowerCase())) && policies(next) === policies(last);
+}
+
+/** Equal for settings in which policies want the same. */
+function policies(settings: readonly Setting[]): string {
+  return JSON.stringify(settings.filter(({ from }) => from === 'policy'));
 }

@@ -226,3 +226,26 @@ describe('a role that poisons its own defaults', () => {
     await postgres.sql('alter role reader reset all');
   });
 });
+
+test('a connection on which policies wanted two things of one session is reset for the next one of its identity', async () => {
+  const pool = poolOf(entry({ pool: { size: 1 } }));
+  const claims = (value: string): NonNullable<Wanted['onCheckout']> => [() => ({ 'app.claims': value })];
+  const mark = "select current_setting('app.claims', true), current_setting('app.mark', true)";
+  const holder = {};
+  const give = async (wanted: Wanted, sql: string): Promise<unknown> => {
+    const connection = await pool.acquire(request(wanted));
+    const answer = await query(connection, sql);
+    await pool.release(connection, 'clean');
+    return answer;
+  };
+  await give({ holder, onCheckout: claims('old') }, mark);
+  await give(
+    { holder, onCheckout: claims('new') },
+    "select set_config('app.mark', 'made under new claims', false)",
+  );
+  expect(await give({ holder: {}, onCheckout: claims('old') }, mark)).toEqual([['old', '']]);
+  await give({ holder, onCheckout: [] }, mark);
+  await give({ holder, onCheckout: claims('new') }, mark);
+  expect(await give({ holder: {}, onCheckout: [] }, mark)).toEqual([['', '']]);
+  await pool.close();
+});
