@@ -49,6 +49,8 @@ export class Ending {
   #last: LastWord | undefined;
   /** The client said Terminate: what it is still owed is worked off, not heard. */
   #leaving = false;
+  /** The client is gone, and has said so behind what is still held here. */
+  #gone = false;
   /** Decided; only a cancel is still waited for. */
   #reason: CloseReason | undefined;
   #over = false;
@@ -73,6 +75,7 @@ export class Ending {
     if (this.decided || this.#parts.fromServer.walking) return;
     if (this.#last) this.#trySpeak(this.#last);
     if (this.#leaving) this.#tryLeave();
+    else if (this.#gone) this.clientLost();
   }
 
   /** Sends FATAL `error` when the moment has come, and ends. */
@@ -109,6 +112,9 @@ export class Ending {
     if (this.decided) return;
     // It may have been waiting for the client to read.
     if (this.#leaving) return seat.resume();
+    // Its last words wait for us. Whoever waits for a connection has left the queue.
+    this.#gone = fromClient.departing && !seat.waiting;
+    if (this.#gone) return;
     fromClient.stop();
     if (ledger.answered) this.#end({ kind: 'lost' }, this.#serverAfter());
     else this.#cancelThenEnd({ kind: 'lost' });

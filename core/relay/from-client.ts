@@ -1,7 +1,7 @@
 /** The stream from the client: walks message borders, forwards whole chunks, stops at what needs a decision. */
 import { GatewayError } from '../errors.ts';
 import { FLUSH } from '../wire/to-server.ts';
-import { FRONTEND_LIMIT, Frontend, HEADER_BYTES, frontendViolation } from '../wire/frames.ts';
+import { FRONTEND_LIMIT, Frontend, HEADER_BYTES, frontendViolation, lastType } from '../wire/frames.ts';
 import { OP_OF, isPlain } from './entries.ts';
 import { DROP, PASS, STOP, Streamed } from './decision.ts';
 import type { Decision, Step } from './decision.ts';
@@ -20,6 +20,7 @@ export class FromClient {
   #rest = 0;
   #dropRest = false;
   #stopped = false;
+  #terminated = false;
   #waiting = false;
   #walking = false;
 
@@ -38,6 +39,12 @@ export class FromClient {
   /** A hook thinks about a message. */
   get waiting(): boolean {
     return this.#waiting;
+  }
+  /** Terminate has come, or is the last of what waits behind such a message. */
+  get departing(): boolean {
+    if (!this.#waiting) return this.#terminated;
+    const { bytes } = this.#held;
+    return bytes !== undefined && lastType(bytes) === Frontend.terminate;
   }
   /** A message went up in part: the server cannot be used any more if the client leaves now. */
   get torn(): boolean {
@@ -150,7 +157,7 @@ export class FromClient {
   #special(type: number, data: Buffer, at: number, end: number): Step {
     const { gate } = this.#host;
     if (type === Frontend.terminate) {
-      this.#stopped = true;
+      this.#stopped = this.#terminated = true;
       // Forwarded bytes first: `X` behind work lets the work finish.
       queueMicrotask(() => {
         this.#host.terminated();

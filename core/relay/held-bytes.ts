@@ -24,9 +24,14 @@ export class HeldBytes {
     return this.#length < this.#needed ? undefined : this.take();
   }
 
+  /** All that is held, to look at. */
+  get bytes(): Buffer | undefined {
+    return this.#buffer?.subarray(0, this.#length);
+  }
+
   /** All that is held, enough or not; undefined if nothing is. */
   take(): Buffer | undefined {
-    const all = this.#buffer?.subarray(0, this.#length);
+    const all = this.bytes;
     this.#length = 0;
     this.#buffer = undefined;
     return all;

@@ -92,3 +92,16 @@ export function frontendViolation(type: number, word: number): GatewayError {
   const detail = `message type ${type}, length ${word}`;
   return new GatewayError('protocol_violation', 'invalid message length', { detail });
 }
+
+/** The type of the last message in bytes that begin and end at borders of messages; undefined for other bytes. */
+export function lastType(bytes: Buffer): number | undefined {
+  let type: number | undefined;
+  let at = 0;
+  while (bytes.length - at >= HEADER_BYTES) {
+    type = bytes[at];
+    const word = bytes.readUInt32BE(at + 1);
+    if (word < 4) return undefined;
+    at += 1 + word;
+  }
+  return at === bytes.length ? type : undefined;
+}

@@ -15,15 +15,14 @@ const vanish: Departure = async ({ client, run }) => client.cut(run.random.chanc
 
 /** A whole transaction, and Terminate behind it: PostgreSQL commits it. */
 const lastWords: Departure = async (leaving) => {
-  const { client, run, entry, id: session, person, pinned, forged } = leaving;
+  const { client, run, entry, id: session, person, pinned } = leaving;
   const id = run.ledger.begin(`last words of ${session} on ${entry.name}`);
   const { bytes } = writing(run.random, id, { note: 'last words', whole: wholeOnly(leaving) });
   client.socket.end(Buffer.concat([bytes, TERMINATE]));
   run.findings.event('transactions with Terminate behind them');
   // Where nothing breaks, no default of the person's own stands in the way, and nothing has to be waited for: whoever
-  // leaves while waiting for a connection, or for the claims that a RESET took off it, may not get there any more.
-  const waits = entry.claims && forged;
-  const certain = !entry.rough && !person.wrecker && pinned && !waits;
+  // leaves while waiting for a connection may not get one any more.
+  const certain = !entry.rough && !person.wrecker && pinned;
   if ((await client.gone()) && certain) run.ledger.settle(id, 'confirmed');
 };
 

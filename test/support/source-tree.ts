@@ -54,7 +54,7 @@ export function sourcesIn(folder: string): readonly Source[] {
   const entries = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' });
   const paths = entries.map((entry) => join(folder, entry)).filter((path) => /\.m?ts$/.test(path));
   return paths
-    .filter((path) => !path.includes('node_modules'))
+    .filter((path) => !/^(?:node_modules|dist)/.test(path) && !path.includes('/node_modules/'))
     .sort()
     .map((path) => source(path, readFileSync(join(root, path), 'utf8')));
 }

@@ -1,7 +1,9 @@
 /** Every way a session can end, against a real server: what is committed, what is undone, what the client reads. */
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { GatewayError } from '../../../core/errors.ts';
+import type { RelayOptions } from '../../../core/relay/relay-options.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame, openAs, relayed } from '../../support/raw.ts';
 import type { Relayed } from '../../support/raw.ts';
@@ -14,7 +16,8 @@ beforeAll(async () => {
 });
 beforeEach(() => postgres.sql('truncate t', database));
 
-const connect = async (): Promise<Relayed> => relayed(await openAs(postgres, database, 'writer'));
+const connect = async (options?: Partial<RelayOptions>): Promise<Relayed> =>
+  relayed(await openAs(postgres, database, 'writer'), options);
 const types = ({ messages }: Relayed): string => messages.map(({ type }) => type).join('');
 const fatal = (client: Relayed): string =>
   client.messages.find(({ type }) => type === 'E')?.body.toString() ?? '';
@@ -213,4 +216,39 @@ test('a cancel reaches what runs, and only that', async () => {
   client.send(frame('Q', 'select pg_sleep(0.1)'));
   await expect.poll(() => types(client)).toBe('TEZTDCZ');
   client.close();
+});
+
+test('a Query in front of Terminate is committed although it waits for a hook, or for what a RESET took off, when the client has gone', async () => {
+  let decide: () => void = () => {};
+  const thinking = new Promise<void>((resolve) => {
+    decide = resolve;
+  });
+  const hooked = await connect({ query: (statement) => thinking.then(() => statement) });
+  const refreshed = await connect({ refresh: () => thinking });
+  refreshed.send(frame('Q', 'reset all'));
+  await expect.poll(() => types(refreshed)).toMatch(/CZ$/);
+  for (const client of [hooked, refreshed]) {
+    client.send(frame('Q', INSERT), frame('X'));
+    client.socket.end();
+    await once(client.socket, 'close');
+  }
+  decide();
+  for (const client of [hooked, refreshed]) {
+    expect(await client.relay.done).toEqual({ reason: { kind: 'client' }, server: 'reusable' });
+  }
+  expect(await rows()).toBe(2);
+});
+
+test('a Query that waits for a hook when the client vanishes without Terminate is not carried out', async () => {
+  let decide: () => void = () => {};
+  const thinking = new Promise<void>((resolve) => {
+    decide = resolve;
+  });
+  const client = await connect({ query: (statement) => thinking.then(() => statement) });
+  client.send(frame('Q', INSERT), frame('Q', INSERT));
+  client.socket.end();
+  expect(await client.relay.done).toEqual({ reason: { kind: 'lost' }, server: 'reusable' });
+  decide();
+  await sleep(50);
+  expect(await rows()).toBe(0);
 });
