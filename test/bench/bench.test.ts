@@ -88,7 +88,7 @@ describe('the command line', () => {
   const run: Benchmark['run'] = () => Promise.resolve(table);
   const all = {
     first: { summary: 'one', options: { seconds: 9, with: 'onQuery' }, run },
-    second: { summary: 'two', options: { clients: 10, tls: false }, run },
+    second: { summary: 'two', options: { clients: 10, mode: 'session' as const, tls: false }, run },
   };
 
   test('means the first benchmark and its defaults when it is empty', () => {
@@ -108,8 +108,9 @@ describe('the command line', () => {
     [['third'], 'third: there are first, second'],
     [['second', 'first'], 'second first: there are first, second'],
     [['toString'], 'toString: there are first, second'],
-    [['second', '--seconds', '3'], '--seconds: second takes --json, --clients, --tls'],
+    [['second', '--seconds', '3'], '--seconds: second takes --json, --clients, --mode, --tls'],
     [['--seconds', '0'], '--seconds 0: a whole number above 0 is needed'],
+    [['second', '--mode', 'statement'], '--mode statement: there are session, transaction'],
     [['--with', 'onQuery,none'], '--with none: there are onQuery, '],
     [['--nothing'], "Unknown option '--nothing'"],
   ])('refuses %j, and says what there is', (args, message) => {

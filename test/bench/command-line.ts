@@ -9,6 +9,7 @@ const OPTIONS = {
   seconds: { type: 'string' },
   only: { type: 'string' },
   with: { type: 'string' },
+  mode: { type: 'string' },
   tls: { type: 'boolean' },
   clients: { type: 'string' },
   megabytes: { type: 'string' },
@@ -25,6 +26,9 @@ export interface Options {
   readonly only: string;
   /** Variants, comma-separated. */
   readonly with: string;
+  /** How the gateway and PgBouncer pool. */
+  readonly mode: 'session' | 'transaction';
+  /** Whether clients talk TLS to them. */
   readonly tls: boolean;
   readonly clients: number;
   readonly megabytes: number;
@@ -50,7 +54,15 @@ export interface Command {
 /** Something is wrong with the command line; its message says what there is. */
 export class UsageError extends Error {}
 
-const NOTHING: Options = { seconds: 9, only: '', with: '', tls: false, clients: 0, megabytes: 0 };
+const NOTHING: Options = {
+  seconds: 9,
+  only: '',
+  with: '',
+  mode: 'session',
+  tls: false,
+  clients: 0,
+  megabytes: 0,
+};
 
 function positive(name: string, text: string): number {
   const value = Number(text);
@@ -58,15 +70,21 @@ function positive(name: string, text: string): number {
   throw new UsageError(`--${name} ${text}: a whole number above 0 is needed`);
 }
 
-function given(name: OptionName, value: string | boolean): string | boolean | number {
-  if (typeof value === 'boolean' || name === 'only') return value;
-  return name === 'with' ? variants(value) : positive(name, value);
-}
-
 function variants(names: string): string {
   const stranger = names.split(',').find((name) => name !== '' && !Object.hasOwn(VARIANTS, name));
   if (stranger === undefined) return names;
   throw new UsageError(`--with ${stranger}: there are ${Object.keys(VARIANTS).join(', ')}`);
+}
+
+function mode(text: string): Options['mode'] {
+  if (text === 'session' || text === 'transaction') return text;
+  throw new UsageError(`--mode ${text}: there are session, transaction`);
+}
+
+function given(name: OptionName, value: string | boolean): string | boolean | number {
+  if (typeof value === 'boolean' || name === 'only') return value;
+  if (name === 'mode') return mode(value);
+  return name === 'with' ? variants(value) : positive(name, value);
 }
 
 function parse(args: readonly string[]) {

@@ -14,7 +14,7 @@ const CROWD = 5_000;
 /** Files that a peer needs besides its clients. */
 const SPARE = 500;
 /** Who comes and goes first, so that code and buffers are there. */
-const WARM_UP = 200;
+const WARM_UP = 50;
 const POOL = { mode: 'transaction', size: 20 } as const;
 /** A new low counts if it is so much lower, and only this long is waited for the next. */
 const FALLS = 0.995;

@@ -25,20 +25,31 @@ function selects(protocol: string, clients: number): Load {
 
 const LOADS: readonly Load[] = [
   ...[1, 8, 32, 128].map((clients) => selects('prepared', clients)),
-  selects('simple', 8),
+  ...[8, 32, 128].map((clients) => selects('simple', clients)),
   selects('extended', 8),
   { name: 'open, login, select, close, 4 clients', options: ['-S', '-C', '-c', '4', '-j', '2'], opens: true },
 ];
+
+/** In transaction mode 128 clients share 20 connections. */
+const SIZES = { session: 200, transaction: 20 };
+
+/** PgBouncer knows prepared statements in transaction mode since 1.21 only, and then where it is told to. */
+function loadsOf({ only, mode }: Options): readonly Load[] {
+  return LOADS.filter(
+    ({ name }) => name.includes(only) && (mode === 'session' || !name.includes('prepared')),
+  );
+}
 
 interface Peers {
   readonly every: readonly Peer[];
   readonly opening: readonly Peer[];
 }
 
-async function peersOf(backdrop: Backdrop, { tls, with: variants }: Options): Promise<Peers> {
-  const gateways = [(await backdrop.gateway({ tls })).peer, ...(await backdrop.variants(variants, { tls }))];
-  const bouncer = await backdrop.pgbouncer({ tls });
-  const trusting = await backdrop.pgbouncer({ tls, auth: 'trust' });
+async function peersOf(backdrop: Backdrop, { tls, mode, with: variants }: Options): Promise<Peers> {
+  const pooling = { tls, mode, size: SIZES[mode] };
+  const gateways = [(await backdrop.gateway(pooling)).peer, ...(await backdrop.variants(variants, pooling))];
+  const bouncer = await backdrop.pgbouncer(pooling);
+  const trusting = await backdrop.pgbouncer({ ...pooling, auth: 'trust' });
   const proxy = tls ? undefined : await backdrop.haproxy();
   const every = [backdrop.direct, ...gateways, bouncer?.peer, proxy?.peer].filter(
     (peer) => peer !== undefined,
@@ -55,7 +66,7 @@ async function fill(program: string, { direct, signal }: Backdrop): Promise<void
 /** The loads of pgbench. */
 export const loads: Benchmark = {
   summary: 'throughput and CPU per transaction under pgbench',
-  options: { seconds: 9, only: '', with: 'onQuery', tls: false },
+  options: { seconds: 9, only: '', with: 'onQuery', mode: 'session', tls: false },
   async run(backdrop, options) {
     const program = executable('pgbench');
     if (program === undefined) throw new Error('pgbench is not installed (Debian: apt install postgresql)');
@@ -63,15 +74,15 @@ export const loads: Benchmark = {
     const { every, opening } = await peersOf(backdrop, options);
     const seconds = Math.max(1, Math.round(options.seconds / ROUNDS));
     const rows: Row[] = [];
-    for (const { name, options: args, opens } of LOADS.filter(({ name }) => name.includes(options.only))) {
+    for (const { name, options: args, opens = false } of loadsOf(options)) {
       const peers = opens ? [...every, ...opening] : every;
-      const measure = (lasting: number) => (peer: Peer) =>
-        pgbench(program, peer, ['-n', ...args, '-T', String(lasting)], backdrop.signal);
+      const what = { program, options: args, opens, signal: backdrop.signal };
+      const measure = (lasting: number) => (peer: Peer) => pgbench({ ...what, seconds: lasting }, peer);
       const figures = await inTurn(peers, measure(1), measure(seconds));
       rows.push(...peers.map((peer, i) => ({ load: name, peer: peer.name, figures: figures[i]! })));
     }
     return {
-      note: `${ROUNDS} rounds in turn, ${seconds} s each, medians${options.tls ? '; clients talk TLS, but not to PostgreSQL' : ''}; CPU is user + system time of the process in between`,
+      note: `${options.mode} mode; ${ROUNDS} rounds in turn, ${seconds} s each, medians${options.tls ? '; clients talk TLS, but not to PostgreSQL' : ''}; CPU is user + system time of the process in between, of logins only where sessions are opened`,
       columns: [
         { key: 'tps', title: 'tps', against: ['PgBouncer'] },
         { key: 'cpu', title: 'CPU µs/transaction', digits: 1, against: ['PgBouncer'] },

@@ -4,25 +4,47 @@ import { cpuDuring } from './cost.ts';
 import type { Peer } from './peer.ts';
 import type { Figures } from './table.ts';
 
+/** One run of pgbench. */
+export interface Run {
+  readonly program: string;
+  /** Without those that say where, and how long. */
+  readonly options: readonly string[];
+  readonly seconds: number;
+  /** Whether what is measured is how sessions are opened. Otherwise their CPU does not count. */
+  readonly opens: boolean;
+  readonly signal: AbortSignal;
+}
+
 const numberIn = (text: string, pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? Number.NaN);
 
-/** One run of pgbench, without warm-up: `tps`, `cpu` in µs per transaction of the process in between, and `failed`. */
-export async function pgbench(
-  program: string,
+async function once(
+  { program, options, signal }: Run,
   peer: Peer,
-  options: readonly string[],
-  signal: AbortSignal,
-): Promise<Figures> {
+  lasting: readonly string[],
+): Promise<{ readonly out: string; readonly cpu: number | undefined }> {
   const target = ['-h', peer.host, '-p', String(peer.port), '-U', peer.user, peer.database];
   const env = { PGPASSWORD: peer.password, PGSSLMODE: peer.tls ? 'require' : 'disable' };
   let out = '';
   const cpu = await cpuDuring(peer.pid, async () => {
-    out = await run(program, [...options, ...target], { env, signal });
+    out = await run(program, ['-n', ...options, ...lasting, ...target], { env, signal });
   });
-  const transactions = numberIn(out, /transactions actually processed: (\d+)/);
+  return { out, cpu };
+}
+
+/**
+ * Without warm-up: `tps`, `cpu` in µs per transaction of the process in between, and `failed`. What the logins take is seen by a
+ * run of one transaction per client, and taken off: with many clients it would be most of a short run.
+ */
+export async function pgbench(what: Run, peer: Peer): Promise<Figures> {
+  const logins = what.opens ? undefined : await once(what, peer, ['-t', '1']);
+  const connecting = logins ? numberIn(logins.out, /initial connection time = ([\d.]+) ms/) || 0 : 0;
+  const lasting = what.seconds + Math.ceil(connecting / 1_000);
+  const { out, cpu } = await once(what, peer, ['-T', String(lasting)]);
+  const done = /transactions actually processed: (\d+)/;
+  const transactions = numberIn(out, done) - (logins ? numberIn(logins.out, done) : 0);
   return {
     tps: numberIn(out, /tps = ([\d.]+)/),
-    cpu: cpu === undefined ? undefined : cpu / transactions,
+    cpu: cpu === undefined || transactions <= 0 ? undefined : (cpu - (logins?.cpu ?? 0)) / transactions,
     failed: numberIn(out, /number of failed transactions: (\d+)/) || 0,
   };
 }
