@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { commandsIn, copyExamples, root, start } from './support/example.ts';
 import type { RunningExample } from './support/example.ts';
+import { freePort } from './support/free-port.ts';
 import { prepareCheckout } from './support/gateway-process.ts';
 import { startPostgres } from './support/postgres.ts';
 import type { OwnPostgres } from './support/postgres.ts';
@@ -20,6 +21,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => postgres.stop());
 
+const POSTERN = `'${process.execPath}' '${join(root, 'core/cli/postern.js')}'`;
 const hasOpenssl = program('openssl') !== undefined;
 
 describeWith('psql', () => {
@@ -34,6 +36,24 @@ describeWith('psql', () => {
     const onPort = (text: string, port: number | undefined): string => text.replace(/-p \d+/g, `-p ${port}`);
     let gateway: RunningExample | undefined;
     afterAll(() => fresh.remove());
+
+    test('access-on-demand', async () => {
+      const [make = '', run = '', log = '', connect = ''] = readme('access-on-demand');
+      const [port, admin] = [await freePort(), await freePort()];
+      const here = (text: string): string =>
+        onPort(text, port).replaceAll('9432', `${admin}`).replaceAll('npx postern', POSTERN);
+      await shell(make, 'access-on-demand');
+      const environment = { ORDERS_PORT: postgres.port, PORT: port, ADMIN_PORT: admin };
+      gateway = await start(run, join(fresh.folder, 'access-on-demand'), environment);
+      const asked = await shell(here(log), 'access-on-demand');
+      expect(asked.stdout).toMatch(
+        /^reader\n.*you may not have role \\"writer\\".*you may not have access to/,
+      );
+      const seen = await shell(here(connect), 'access-on-demand');
+      expect(seen.stdout).toMatch(/^42\n/);
+      expect(seen.stdout).toMatch(/\d+ lines are as they were written/);
+      expect(await gateway.stop()).toBe(0);
+    });
 
     test('jwt-roles', async () => {
       const [make = '', run = '', log = ''] = readme('jwt-roles');
@@ -63,8 +83,7 @@ describeWith('psql', () => {
       const [make = '', run = '', log = ''] = readme('row-level-security');
       const { host, port: PGPORT, superuser, password } = postgres;
       const superusers = `export PGHOST=${host} PGPORT=${PGPORT} PGUSER=${superuser} PGPASSWORD=${password}\n`;
-      const postern = `'${process.execPath}' '${join(root, 'core/cli/postern.js')}'`;
-      await shell(superusers + make.replace('npx postern', postern), 'row-level-security');
+      await shell(superusers + make.replace('npx postern', POSTERN), 'row-level-security');
       const folder = join(fresh.folder, 'row-level-security');
       gateway = await start(run, folder, { ORDERS_PORT: postgres.port, PORT: 0 });
       const { stdout } = await shell(onPort(log, gateway.ports['default']), 'row-level-security');

@@ -2,12 +2,11 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import type { DatabaseError } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from './support/free-port.ts';
 import { INSTALL } from '../plugins/claims/install.ts';
 import { certificates } from './support/certificates.ts';
 import type { Certificates } from './support/certificates.ts';
@@ -20,7 +19,14 @@ import { issuer, now } from './support/token.ts';
 
 /** Names that the configs have for databases. */
 const DATABASES = ['orders', 'warehouse'];
-const EXAMPLES = ['jwt-roles', 'many-databases', 'monitoring', 'row-level-security', 'your-own-plugin'];
+const EXAMPLES = [
+  'access-on-demand',
+  'jwt-roles',
+  'many-databases',
+  'monitoring',
+  'row-level-security',
+  'your-own-plugin',
+];
 const examples = copyExamples();
 const good = issuer({ algorithms: ['ES256'] });
 const stranger = issuer({ algorithms: ['ES256'] });
@@ -142,16 +148,6 @@ describe('jwt-roles', () => {
       expect(gateway.output()).not.toContain(secret);
   });
 });
-
-/** A port that is free now. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 describe('many-databases', () => {
   let gateway: RunningExample;

@@ -73,16 +73,6 @@ async function reachable(port: number): Promise<boolean> {
   }
 }
 
-/** A port on loopback that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 /** What {@link run} may be told. */
 export interface RunOptions {
   /** More environment variables. */

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Certificates } from '../support/certificates.ts';
 import type { TokenIssuer } from '../support/token.ts';
-import { Companion, freePort } from './companion.ts';
+import { freePort } from '../support/free-port.ts';
+import { Companion } from './companion.ts';
 import type { Peer } from './peer.ts';
 import type { Variant } from './variants.ts';
 

@@ -1,10 +1,9 @@
 /** Marked secrets go through a gateway process at its most talkative; nobody who listens in finds a mark. */
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import net from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DatabaseError } from 'pg';
+import { freePort } from '../support/free-port.ts';
 import { badTokens } from '../support/bad-tokens.ts';
 import { hasProc, prepareCheckout } from '../support/gateway-process.ts';
 import { logIn } from '../support/gateway.ts';
@@ -24,14 +23,6 @@ const heard = new Map<string, string>();
 let front: TokenGateway;
 let collector: Collector;
 let adminPort: number;
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  return port;
-}
 
 /** A plugin as careless as they come: what it throws and logs must do no harm. */
 const CARELESS = `{
