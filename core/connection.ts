@@ -149,10 +149,8 @@ function sayWhy({ session, reader, hooks }: Visit, why: CloseReason): void {
 /** A client that never became a session. */
 function turnAway(error: unknown, { channel, client }: Visitor, house: House): void {
   if (error instanceof ClientGone) channel.destroy();
-  else refuse(channel, asGatewayError(error, house.log));
+  else refuse(channel, asGatewayError(error, house.strangersLog));
   const why = error instanceof Error ? reasonOf(error) : 'unknown';
-  house.sampler.line((suppressed) => {
-    house.log.info({ ...client, why, ...(suppressed > 0 && { suppressed }) }, 'refused');
-  });
+  house.strangersLog.info({ ...client, why }, 'refused');
   house.hooks.forScope(client.listener, '').observed.refused?.({ client, why });
 }

@@ -10,6 +10,7 @@ import { Generations } from './gateway/generations.ts';
 import type { Shared } from './gateway/house.ts';
 import { Listener } from './gateway/listener.ts';
 import type { Address } from './gateway/listening.ts';
+import { tellLeftOut } from './gateway/log.ts';
 import type { PinoLogger } from './gateway/log.ts';
 import { refuseIfStopped } from './gateway/plugin-setup.ts';
 import { serverChecks } from './gateway/server-checks.ts';
@@ -166,6 +167,7 @@ export class Gateway {
     for (const session of this.#shared.sessions) session.end(SHUTDOWN);
     await this.#emptied(STOP_MS);
     await this.#takeDown();
+    tellLeftOut(this.#log);
     this.#log.info({}, 'stopped');
   }
 

@@ -34,6 +34,8 @@ export interface Visit {
 export async function handOver(visit: Visit, login: Login, house: House): Promise<void> {
   const { session, reader, minor } = visit;
   const { server, pool, lender, usage } = login;
+  // Before the relay is given the session's log: that of somebody who is in.
+  session.changed('idle');
   const thinking = new Set<Promise<unknown>>();
   const told = policies(visit, usage, house, thinking);
   const relay = new Relay({ client: reader.channel, server, lender, ...told, ...counted(session, usage) });
@@ -42,7 +44,6 @@ export async function handOver(visit: Visit, login: Login, house: House): Promis
   reader.channel.cutOffWhenStalled();
   reader.channel.write(welcome(server.parameters, key));
   session.attach(relay);
-  session.changed('idle');
   relay.start();
   tellLogin(session, visit.hooks);
   const end = await relay.done;

@@ -1,5 +1,6 @@
 /** The Session object: one per client connection, the same in every hook. */
 import { randomUUID } from 'node:crypto';
+import { BoundLog } from './bound-log.ts';
 import { EndTimes } from './end-times.ts';
 import { asGatewayError, describe } from '../client/refuse.ts';
 import { GatewayError } from '../errors.ts';
@@ -54,13 +55,11 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   askToken: (() => Promise<string>) | undefined;
   upstream: Upstream | undefined;
 
-  readonly #rootLog: PinoLogger;
+  readonly #log: BoundLog;
   readonly #abort = new AbortController();
   readonly #endTimes: EndTimes;
   readonly #deferred: Disposer[] = [];
   readonly #notices: [message: string, hint: string | undefined][] = [];
-  #log: PinoLogger;
-  #loggedSubject: string | undefined;
   #token: Promise<string> | undefined;
   #state: SessionState = 'starting';
   #stateSince = this.startedAt;
@@ -76,8 +75,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     this.startup = options.startup;
     this.book = options.facts;
     this.hooks = options.hooks;
-    this.#rootLog = options.log;
-    this.#log = options.log.child({ session: this.id });
+    this.#log = new BoundLog(options.log, this.id);
     this.#endTimes = new EndTimes({
       end: (error, graceMs) => this.#endWithin(graceMs, error),
       notice: (message, hint) => this.notice(message, hint),
@@ -88,16 +86,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   }
 
   get log(): Logger {
-    const { identity } = this.book.known;
-    if (identity && identity.subject !== this.#loggedSubject) {
-      this.#loggedSubject = identity.subject;
-      this.#log = this.#rootLog.child({
-        session: this.id,
-        issuer: identity.issuer,
-        subject: identity.subject,
-      });
-    }
-    return this.#log;
+    return this.#log.of(this.book.known.identity, this.#state !== 'starting');
   }
 
   get state(): SessionState {

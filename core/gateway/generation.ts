@@ -89,8 +89,8 @@ export class Generation implements House {
     return this.#shared.sessions;
   }
 
-  get sampler(): Shared['sampler'] {
-    return this.#shared.sampler;
+  get strangersLog(): Shared['strangersLog'] {
+    return this.#shared.strangersLog;
   }
 
   get statistics(): Shared['statistics'] {

@@ -2,7 +2,7 @@
 import type { CancelKeys } from './cancel-keys.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import type { HookSets } from '../hooks.ts';
-import type { LogSampler, PinoLogger } from './log.ts';
+import type { PinoLogger } from './log.ts';
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Operations } from './operations.ts';
 import type { Operators } from './operators.ts';
@@ -17,7 +17,7 @@ export interface Shared {
   /** From their first hook to their last, whatever config they came under. */
   readonly sessions: Set<OpenSession>;
   /** For lines about clients that never became a session. */
-  readonly sampler: LogSampler;
+  readonly strangersLog: PinoLogger;
   readonly statistics: Statistics;
   /** For operators: what they see, and what they do. */
   readonly overview: Overview;

@@ -36,8 +36,7 @@ export class Listener {
     const address = await listening(server, `listen '${name}'`, host, port);
     // Such as EMFILE: the connection is lost, the listener goes on.
     server.on('error', (error) => {
-      const { sampler, log } = this.#inForce();
-      sampler.line(() => log.error({ listener: name, error: error.message }, 'accept failed'));
+      this.#inForce().strangersLog.error({ listener: name, error: error.message }, 'accept failed');
     });
     this.#server = server;
     return { name, ...address };

@@ -1,7 +1,8 @@
 /** The gateway's log: JSON lines on standard output, without secrets. */
 import pino from 'pino';
-import type { DestinationStream, Logger as PinoLogger } from 'pino';
+import type { DestinationStream, Logger as PinoLogger, LoggerOptions } from 'pino';
 import type { GatewayConfig } from '../config.ts';
+import { LogSampler, SPAN_MS } from './log-sampler.ts';
 
 export type { PinoLogger };
 
@@ -16,47 +17,53 @@ function escaped(line: string): string {
   return line.replace(OBEYED, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** Makes the root logger. `to` is standard output by default; level `silent` writes nothing. */
+/** Where strangers are heard of: more than warnings can be had there for nothing. */
+const strangers = new WeakSet<PinoLogger>();
+const samplers = new WeakMap<PinoLogger, LogSampler>();
+const WARN = pino.levels.values['warn'];
+
+/**
+ * Makes the root logger. `to` is standard output by default; level `silent` writes nothing. Of warnings, and of what is
+ * written by {@link strangersLog}, the first hundred with one text are written in ten seconds, then one line that says how
+ * many were left out; level `debug` has them all.
+ */
 export function createLogger(
   level: NonNullable<GatewayConfig['logLevel']>,
   to?: DestinationStream,
 ): PinoLogger {
-  const options = {
+  const sampler = new LogSampler(({ suppressed, ...of }) => {
+    log.info({ suppressed, of, seconds: SPAN_MS / 1_000 }, 'log lines left out');
+  });
+  const options: LoggerOptions = {
     level,
     base: {},
     timestamp: pino.stdTimeFunctions.isoTime,
     redact: { paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`]), censor: '[secret]' },
     formatters: { level: (label: string) => ({ level: label }) },
-    hooks: { streamWrite: escaped },
+    hooks: {
+      streamWrite: escaped,
+      ...(level !== 'debug' && {
+        logMethod(args, write, of) {
+          const sampled = of === WARN || strangers.has(this);
+          const text = (args[1] as string | undefined) ?? '';
+          if (!sampled || sampler.passes(pino.levels.labels[of] ?? '', text)) write.apply(this, args);
+        },
+      }),
+    },
   };
-  return to ? pino(options, to) : pino(options);
+  const log = to ? pino(options, to) : pino(options);
+  samplers.set(log, sampler);
+  return log;
 }
 
-/** Lets through so many log lines per second and counts the rest: a flood of garbage must not become a flood of lines. */
-export class LogSampler {
-  readonly #perSecond: number;
-  #second = 0;
-  #written = 0;
-  #suppressed = 0;
+/** A log for what anybody can cause who has not logged in: its lines of all levels are sampled as warnings are. */
+export function strangersLog(log: PinoLogger, bindings: object = {}): PinoLogger {
+  const made = log.child(bindings);
+  strangers.add(made);
+  return made;
+}
 
-  /** @param perSecond default 5 */
-  constructor(perSecond = 5) {
-    this.#perSecond = perSecond;
-  }
-
-  /** Calls `write` with the number of lines suppressed since the last one written, or counts one more. */
-  line(write: (suppressed: number) => void): void {
-    const second = Math.floor(performance.now() / 1000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#written = 0;
-    }
-    if (this.#written >= this.#perSecond) {
-      this.#suppressed += 1;
-      return;
-    }
-    this.#written += 1;
-    write(this.#suppressed);
-    this.#suppressed = 0;
-  }
+/** Says now what was left out: the last word of a log that {@link createLogger} made. */
+export function tellLeftOut(log: PinoLogger): void {
+  samplers.get(log)?.flush();
 }

@@ -4,7 +4,7 @@ import type { OpenSession } from '../connection/open-session.ts';
 import type { Events } from '../events.ts';
 import { CancelKeys } from './cancel-keys.ts';
 import type { Shared } from './house.ts';
-import { LogSampler } from './log.ts';
+import { strangersLog } from './log.ts';
 import type { PinoLogger } from './log.ts';
 import { Operations } from './operations.ts';
 import { Overview } from './overview.ts';
@@ -30,7 +30,7 @@ export function makeShared({ log, config, tell, reload }: SharedOptions): Shared
   return {
     ...parts,
     cancelKeys: new CancelKeys(),
-    sampler: new LogSampler(),
+    strangersLog: strangersLog(log),
     overview: new Overview(parts),
     operations: new Operations({ ...parts, log, tell, reload }),
     draining: false,

@@ -41,7 +41,7 @@ export async function startGateway(config: TestConfig): Promise<RunningGateway> 
     },
   });
   const resolved = checkConfig({ listen: { port: 0 }, ...config }, tmpdir());
-  const gateway = new Gateway(resolved, createLogger('debug', sink));
+  const gateway = new Gateway(resolved, createLogger(config.logLevel ?? 'debug', sink));
   const { listeners, admin } = await gateway.start();
   const log = (): LogLine[] => lines.map((line) => JSON.parse(line) as LogLine);
   return {
