@@ -133,9 +133,7 @@ async function comeToConsole(visit: Visit, house: House): Promise<() => Promise<
 }
 
 function concludeWhenGone({ session, reader }: Visit): void {
-  const lost = (): void => session.conclude({ kind: 'lost' });
-  if (reader.gone.aborted) lost();
-  else reader.gone.addEventListener('abort', lost);
+  reader.whenGone(() => session.conclude({ kind: 'lost' }));
 }
 
 /** What a client is told when its session ends before the relay, which says the last word afterwards. */

@@ -18,7 +18,8 @@ interface Wanted {
 /** Reads a channel by amounts. Between reads it keeps listening, so that a client who leaves is noticed at once. */
 export class Reader implements ChannelListener {
   readonly channel: Channel;
-  readonly #gone = new AbortController();
+  #gone: ClientGone | undefined;
+  #whenGone: (() => void) | undefined;
   #store: Buffer = Buffer.alloc(0);
   #length = 0;
   #wanted: Wanted | undefined;
@@ -34,9 +35,10 @@ export class Reader implements ChannelListener {
     return this.#length;
   }
 
-  /** Aborted when the connection is gone. */
-  get gone(): AbortSignal {
-    return this.#gone.signal;
+  /** Calls `then` when the connection is gone, at once if it is; only the latest one counts. */
+  whenGone(then: () => void): void {
+    if (this.#gone) then();
+    else this.#whenGone = then;
   }
 
   /** The next byte, left where it is. @throws ClientGone */
@@ -78,15 +80,15 @@ export class Reader implements ChannelListener {
   drained(): void {}
 
   closed(error: Error | undefined): void {
-    const gone = new ClientGone('the client closed its connection', { cause: error });
-    this.#gone.abort(gone);
-    this.#wanted?.reject(gone);
+    this.#gone = new ClientGone('the client closed its connection', { cause: error });
+    this.#whenGone?.();
+    this.#wanted?.reject(this.#gone);
     this.#wanted = undefined;
   }
 
   #available(length: number): Promise<void> {
     if (this.#length >= length) return Promise.resolve();
-    if (this.#gone.signal.aborted) return Promise.reject(this.#gone.signal.reason as Error);
+    if (this.#gone) return Promise.reject(this.#gone);
     return new Promise((resolve, reject) => {
       this.#wanted = { length, resolve, reject };
       this.channel.resume();

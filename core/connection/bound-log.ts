@@ -3,24 +3,23 @@ import type { Identity } from '../facts.ts';
 import { strangersLog } from '../gateway/log.ts';
 import type { PinoLogger } from '../gateway/log.ts';
 
-/** One per session. Until somebody is logged in, its lines are those of a stranger. */
+/** One per session, and free until something is logged. Until somebody is logged in, its lines are those of a stranger. */
 export class BoundLog {
   readonly #root: PinoLogger;
   readonly #session: string;
   #subject: string | undefined;
   #known = false;
-  #log: PinoLogger;
+  #log: PinoLogger | undefined;
 
   constructor(root: PinoLogger, session: string) {
     this.#root = root;
     this.#session = session;
-    this.#log = strangersLog(root, { session });
   }
 
   /** The log as of now; `known` once the client is logged in. */
   of(identity: Identity | undefined, known: boolean): PinoLogger {
     const { issuer, subject } = identity ?? {};
-    if (subject === this.#subject && known === this.#known) return this.#log;
+    if (this.#log && subject === this.#subject && known === this.#known) return this.#log;
     this.#subject = subject;
     this.#known = known;
     const bindings = { session: this.#session, ...(identity && { issuer, subject }) };

@@ -1,5 +1,5 @@
 /** Who a session is for a pool: whom a server connection may go to without a reset. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Facts } from '../facts.ts';
 import type { Upstream } from '../session.ts';
 import type { Circles } from '../upstream/pool/member.ts';
@@ -14,7 +14,7 @@ export function fingerprintOf(facts: Partial<Facts>, upstream: Upstream, session
   const who = identity ? [identity.issuer, identity.subject] : [sessionId];
   const { entry, database, role, settings, schemas } = upstream;
   const parts = [who, tenant ?? null, entry, database, role, Object.entries(settings), schemas];
-  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
+  return hash('sha256', JSON.stringify(parts), 'base64url');
 }
 
 /**

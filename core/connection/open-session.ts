@@ -20,6 +20,9 @@ import type {
   Upstream,
 } from '../session.ts';
 
+/** Made once: the stack of an error costs more than the rest of a session's end. */
+const OVER = new Error('the session has ended');
+
 /** What carries out a session's commands once bytes are relayed. */
 export interface Controls {
   end(error: GatewayError): void;
@@ -188,7 +191,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     clearTimeout(this.#grace);
     this.forgetToken();
     this.#toldEnded(reason);
-    this.#abort.abort('error' in reason ? reason.error : new Error('the session has ended'));
+    this.#abort.abort('error' in reason ? reason.error : OVER);
   }
 
   /** The last hook has settled: runs what was deferred, the latest first. Never rejects. */

@@ -108,8 +108,18 @@ export class Usage {
   counts(): Counts {
     const { transactions, queries, clientParses, serverParses, binds } = this.tally;
     const { bytesRead: received, bytesWritten: sent } = this.channel.socket;
-    const times = { transactionMs: this.#transactionMs, queryMs: this.#queryMs, waitMs: this.#waitMs };
-    const statements = { transactions, queries, clientParses, serverParses, binds };
-    return { ...statements, ...times, received, sent, assignments: this.#assignments };
+    return {
+      transactions,
+      queries,
+      received,
+      sent,
+      transactionMs: this.#transactionMs,
+      queryMs: this.#queryMs,
+      waitMs: this.#waitMs,
+      clientParses,
+      serverParses,
+      binds,
+      assignments: this.#assignments,
+    };
   }
 }

@@ -35,6 +35,9 @@ const LEAVE_MS = 60_000;
 /** How long a FATAL of ours waits for the end of a message that is under way to the client, in milliseconds. */
 const BORDER_MS = 5_000;
 
+/** Whoever waits for a connection gets a refusal that nobody reads; any other error would be logged as a bug. */
+const OVER = new GatewayError('query_canceled', 'the session has ended');
+
 /** A FATAL of ours that waits for its moment. */
 interface LastWord {
   readonly error: GatewayError;
@@ -222,8 +225,7 @@ export class Ending {
     if (!client.closed) client.finish();
     // A Terminate would complete the message, and the server would run it.
     if (fromClient.torn) seat.server?.channel.destroy();
-    // A refusal nobody reads; any other error would be logged as a bug.
-    seat.giveUp(new GatewayError('query_canceled', 'the session has ended'));
+    seat.giveUp(OVER);
     seat.leave();
     void (this.#cancelling ?? Promise.resolve(true)).then((over) => {
       const afterwards = over && !seat.server?.channel.closed ? server : 'close';

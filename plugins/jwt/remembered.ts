@@ -1,5 +1,5 @@
 /** Tokens verified a moment ago, so that a client that opens many connections costs one signature check. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Identity, TokenRules } from '../../core/index.ts';
 
 /** What a good token says. */
@@ -53,5 +53,5 @@ export class RememberedTokens {
 }
 
 function digest(token: string): string {
-  return createHash('sha256').update(token).digest('base64');
+  return hash('sha256', token, 'base64');
 }

@@ -24,6 +24,9 @@ const STEPS = [
 
 const QUERIES = Buffer.concat(STEPS.map(([text]) => encodeQuery(text)));
 
+/** Known by its identity, and made once: a stack costs more than the reset. */
+const LATE = new Error('the reset took too long');
+
 /** What a reset is told. */
 export interface ResetOptions {
   readonly ms: number;
@@ -54,16 +57,15 @@ export async function reset(
   connection: ServerConnection,
   { ms, closing, wanted = [], asks = false }: ResetOptions,
 ): Promise<ResetOutcome> {
-  const late = new Error('the reset took too long');
   try {
     return await within(
       ms,
       closing,
-      () => late,
+      () => LATE,
       (signal) => run(connection, { wanted, asks }, signal),
     );
   } catch (error) {
-    if (error === late) await connection.cancel();
+    if (error === LATE) await connection.cancel();
     return FAILED;
   }
 }
