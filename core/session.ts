@@ -111,8 +111,11 @@ export interface Session<Known extends FactName = never, Own extends FactName = 
   readonly upstream: Upstream | undefined;
   /** States a fact once, then runs every plugin's check for it before the next plugin's onAuth. @throws Error if stated twice */
   establish<F extends Own>(fact: F, value: Facts[F]): void;
-  /** Replaces facts later: every check passes, or nothing changes and it rejects with the check's error. */
-  renew(facts: Partial<Pick<Facts, Own>>): Promise<void>;
+  /**
+   * Replaces facts later: every check passes, or nothing changes and it rejects with the check's error. Facts that have yet
+   * to be found out may be a promise: observers are told of a renewal that was refused if it rejects.
+   */
+  renew(facts: MaybePromise<Partial<Pick<Facts, Own>>>): Promise<void>;
   /** Ends the session at a time with FATAL `error`; of several the earliest wins. Times in the past end it at once. */
   endAt(at: Date, error: GatewayError, how?: EndAtOptions): { move(at: Date): void };
   /** Ends the session now: FATAL `error` at the next message border. */

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { BoundLog } from './bound-log.ts';
 import { EndTimes } from './end-times.ts';
 import { asGatewayError, describe } from '../client/refuse.ts';
-import { GatewayError } from '../errors.ts';
+import { GatewayError, SQLSTATES } from '../errors.ts';
 import type { FactBook } from '../hooks/fact-book.ts';
 import type { FactName, Facts } from '../facts.ts';
 import type { Hooks } from '../hooks.ts';
@@ -15,6 +15,7 @@ import type {
   EndAtOptions,
   Logger,
   LoginSession,
+  MaybePromise,
   SessionState,
   Startup,
   Upstream,
@@ -133,9 +134,11 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   }
 
   /** One at a time, in the order of the calls. */
-  renew(facts: Partial<Facts>): Promise<void> {
+  renew(facts: MaybePromise<Partial<Facts>>): Promise<void> {
     // Of its own: what is checked is what comes into force.
-    const stated = { ...facts };
+    const stated = facts instanceof Promise ? facts : { ...facts };
+    // Another renewal may come first, and a rejection that nobody has heard by then ends the process.
+    if (stated instanceof Promise) stated.catch(() => {});
     const renewal = this.#renewal.then(() => this.#renew(stated));
     this.#renewal = renewal.catch(() => {});
     return renewal;
@@ -211,9 +214,10 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     this.#grace = setTimeout(() => this.end(error), Math.min(graceMs, 2 ** 31 - 1)).unref();
   }
 
-  async #renew(facts: Partial<Facts>): Promise<void> {
+  async #renew(stated: MaybePromise<Partial<Facts>>): Promise<void> {
     const startedAt = Date.now();
     try {
+      const facts = { ...(await stated) };
       if (this.#reason) throw new Error('the session has ended');
       await this.hooks.renew(this, facts);
       this.book.replace(facts);
@@ -226,7 +230,8 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   }
 
   #tellRenewal(startedAt: number, error?: unknown): void {
-    const refused = error instanceof GatewayError ? { error, sqlstate: error.sqlstate } : {};
+    const known = error instanceof GatewayError ? { error, sqlstate: error.sqlstate } : {};
+    const refused = { ...(error !== undefined && { sqlstate: SQLSTATES.internal_error }), ...known };
     const durationMs = Date.now() - startedAt;
     this.hooks.observed.renewal?.({ session: this, startedAt, durationMs, ...refused });
   }

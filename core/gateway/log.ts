@@ -45,7 +45,7 @@ export function createLogger(
       ...(level !== 'debug' && {
         logMethod(args, write, of) {
           const sampled = of === WARN || strangers.has(this);
-          const text = (args[1] as string | undefined) ?? '';
+          const text = args[1] ?? '';
           if (!sampled || sampler.passes(pino.levels.labels[of] ?? '', text)) write.apply(this, args);
         },
       }),

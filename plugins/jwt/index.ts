@@ -50,6 +50,15 @@ async function verifyFor(session: Session, verify: Verify, token: string): Promi
   }
 }
 
+/** @throws GatewayError for a token that is not good, or cannot be verified */
+async function verifyFresh(session: Session, verify: Verify, token: string): Promise<Verified> {
+  try {
+    return await verifyFor(session, verify, token);
+  } catch (error) {
+    throw refusal(error, 'the token is not good', UNCHANGED);
+  }
+}
+
 function lent(verify: Verify): TokenVerifier {
   return {
     async verify(token) {
@@ -111,11 +120,7 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt'> {
     inBand: {
       async 'postern.token'(session, token) {
         const { verify, revoker } = running();
-        try {
-          await lives.renew(session, await verifyFor(session, verify, token));
-        } catch (error) {
-          throw refusal(error, 'the token is not good', UNCHANGED);
-        }
+        await lives.renew(session, () => verifyFresh(session, verify, token));
         // Other plugins' checks take their time.
         revoker.endIfRevoked(session);
         session.log.info({ until: session.facts.identity.expiresAt }, 'token renewed');

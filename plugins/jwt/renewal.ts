@@ -1,6 +1,7 @@
 /** A fresh token on an open connection: it may extend the session's life, and must not make it another session. */
 import { GatewayError } from '../../core/index.ts';
 import type { FactChecks, Identity, Session, TokenRules } from '../../core/index.ts';
+import { Attempts } from './attempts.ts';
 import type { ExpiryPolicy } from './expiry.ts';
 import { UNIFORM } from './refusal.ts';
 import type { Verified } from './remembered.ts';
@@ -56,6 +57,7 @@ export function renewalChecks(revoker: () => Revoker): FactChecks {
 /** The ends of sessions by their tokens. */
 export class SessionLives {
   readonly #expiry: ExpiryPolicy;
+  readonly #attempts = new Attempts();
   readonly #ends = new WeakMap<object, { move(at: Date): void }>();
 
   constructor(expiry: ExpiryPolicy) {
@@ -69,15 +71,26 @@ export class SessionLives {
   }
 
   /**
-   * Puts a verified token in the place of the one in use, if every plugin's checks pass; else nothing changes.
-   * @throws GatewayError that says why not
+   * Puts the token that `verify` verifies in the place of the one in use, if every plugin's checks pass; else nothing changes.
+   * @throws GatewayError that says why not; what `verify` throws
    */
-  async renew(session: OwnSession, { identity, rules }: Verified): Promise<void> {
-    // What is left is the grace of its last transaction.
-    if (session.facts.identity.expiresAt.getTime() <= Date.now()) {
-      refuse('the session is over: its token has expired', 'too late');
+  async renew(session: OwnSession, verify: () => Promise<Verified>): Promise<void> {
+    this.#attempts.admit(session);
+    try {
+      await session.renew(inTime(session, verify));
+    } catch (error) {
+      this.#attempts.refused(session, error);
+      throw error;
     }
-    await session.renew({ identity, rules });
     this.#ends.get(session)?.move(session.facts.identity.expiresAt);
   }
+}
+
+async function inTime({ facts }: OwnSession, verify: () => Promise<Verified>): Promise<Verified> {
+  const { identity, rules } = await verify();
+  // What is left is the grace of its last transaction.
+  if (facts.identity.expiresAt.getTime() <= Date.now()) {
+    refuse('the session is over: its token has expired', 'too late');
+  }
+  return { identity, rules };
 }

@@ -40,8 +40,9 @@ function observersOf(logins: Logins, statements: Statements, { limits }: Policy)
     ...(limits.failedLogins.length > 0 && { login: (event) => logins.ended(event) }),
     // Whoever observes statements has each of them followed to its end.
     ...(limits.bytes.length > 0 && { statement: (event) => statements.after(event) }),
-    renewal: ({ session, error }) => {
-      if (!error) statements.renewed(session);
+    renewal: (event) => {
+      if (event.sqlstate === undefined) statements.renewed(event.session);
+      else logins.renewed(event);
     },
   };
 }

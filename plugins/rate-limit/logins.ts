@@ -54,8 +54,15 @@ export class Logins {
 
   /** A login is over. Failures count; a good one takes one back, so that many behind one address outweigh one that fails. */
   ended({ session, sqlstate }: Events['login']): void {
-    const failed = sqlstate !== undefined && FAILURES.has(sqlstate);
-    if (sqlstate !== undefined && !failed) return;
+    if (sqlstate === undefined || FAILURES.has(sqlstate)) this.#count(session, sqlstate !== undefined);
+  }
+
+  /** A fresh token was shown on an open connection. A good one takes nothing back: it can be shown again and again. */
+  renewed({ session, sqlstate }: Events['renewal']): void {
+    if (sqlstate !== undefined && FAILURES.has(sqlstate)) this.#count(session, true);
+  }
+
+  #count(session: Session, failed: boolean): void {
     const per: readonly Per[] = session.facts.identity ? ['address', 'subject'] : ['address'];
     const { failedLogins } = this.#counters().limits;
     for (const { limiter, key } of metersOf(failedLogins, per, session, undefined)) {

@@ -1,6 +1,7 @@
 /** A fresh token on an open connection: how it may come, what it extends, and everything that it may not change. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import type { DatabaseError } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { AnyPlugin } from '../../core/index.ts';
 import { logIn } from '../support/gateway.ts';
@@ -229,6 +230,32 @@ test('every plugin is asked again, and one that says no is the last word', async
     ['b', true],
   ]);
   expect(isOpen()).toBe(true);
+});
+
+test('who tries one token after the other is soon refused without a look, and every look is told', async () => {
+  const sqlstates: (string | undefined)[] = [];
+  const watcher: AnyPlugin = {
+    name: 'watcher',
+    on: { renewal: ({ sqlstate }) => void sqlstates.push(sqlstate) },
+  };
+  const gateway = await tokenGateway({ plugins: [watcher] });
+  const { client, isOpen } = await session(gateway, shortToken(60));
+  const codes = [];
+  for (let attempt = 0; attempt < 12; attempt += 1) {
+    const token = attempt % 3 === 0 ? fresh() : attempt % 3 === 1 ? `${fresh()}x` : fresh({ sub: 'bob' });
+    codes.push(await client.query(setToken(token)).catch((error: DatabaseError) => error.code));
+  }
+  const said = codes.map((code) => (typeof code === 'string' ? code : 'SET'));
+  const looked = ['SET', '28P01', '28000', 'SET', '28P01', '28000', 'SET', '28P01'];
+  expect(said).toEqual([...looked, '53400', '53400', '53400', '53400']);
+  expect(sqlstates).toEqual(looked.map((code) => (code === 'SET' ? undefined : code)));
+  expect(gateway.lines('token refused')).toHaveLength(3);
+  expect((await errorOf(client.query(setToken(fresh())))).hint).toMatch(
+    /^Try again in \d+ s, or connect again/,
+  );
+  expect(isOpen()).toBe(true);
+  const other = await session(gateway, fresh());
+  await other.client.query(setToken(fresh()));
 });
 
 test('no part of a token gets into a log or to PostgreSQL, good or bad, at whatever moment', async () => {

@@ -146,6 +146,20 @@ describe('failed logins', () => {
     await login(running, { sub: 'bob' });
   });
 
+  test('are also tokens that an open session is refused, and good ones there take nothing back', async () => {
+    const running = await limited({ failedLogins: { per: 'address', limit: '3/d' } });
+    const client = await login(running);
+    const good = sign();
+    const tries = [good, 'no token', good, sign({ sub: 'bob' }), good, sign({ role: 'owner' })];
+    const codes = [];
+    for (const token of tries)
+      codes.push((await refusal(client.query(`set postern.token = '${token}'`))).slice(0, 5));
+    expect(codes).toEqual([ok, '28P01', ok, '28000', ok, '28000']);
+    expect(await refusal(login(running))).toMatch(/^53400: too many failed logins from this address/);
+    await login(running, { from: '127.0.0.2' });
+    expect((await refusal(client.query('select 1'))).slice(0, 5)).toBe(ok);
+  });
+
   test('are not those that a limit, an outage or a wrong database refuses', async () => {
     const running = await limited({ failedLogins: { per: 'address', limit: '1/d' } });
     for (let i = 0; i < 3; i += 1)
