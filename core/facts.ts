@@ -12,6 +12,8 @@ export interface Identity {
   readonly tokenId?: string;
   /** The token's `exp` (RFC 7519 §4.1.4). */
   readonly expiresAt: Date;
+  /** How long a transaction that is open at `expiresAt` may go on. Default: it may not. */
+  readonly graceUntil?: Date;
   /** All claims of the token. */
   readonly claims: Readonly<Record<string, unknown>>;
 }

@@ -2,7 +2,7 @@
 import type { Identity, Plugin, SetByFunction } from '../../core/index.ts';
 import { optionsOf } from './options.ts';
 import type { Checked, ClaimsOptions } from './options.ts';
-import { refuseRounded } from './exact.ts';
+import { refuseInexact } from './exact.ts';
 import { INSTALL } from './install.ts';
 import { adoption } from './sign.ts';
 
@@ -31,7 +31,7 @@ export function claims(options: ClaimsOptions = {}): Plugin<'identity', never, '
     },
     checks: {
       identity(identity) {
-        refuseRounded(selected(identity, checked));
+        refuseInexact(selected(identity, checked));
       },
     },
     onAuth(session, upstream) {
@@ -48,7 +48,7 @@ export function claims(options: ClaimsOptions = {}): Plugin<'identity', never, '
             const bound = {
               database: session.upstream?.database ?? upstream.database,
               backend,
-              expiresAt: identity.expiresAt,
+              expiresAt: identity.graceUntil ?? identity.expiresAt,
             };
             return {
               ...(setting !== undefined && { [setting]: JSON.stringify(own) }),

@@ -7,7 +7,7 @@ export interface Bound {
   /** Name of the database on the server. */
   readonly database: string;
   readonly backend: Pick<Backend, 'pid' | 'role'>;
-  /** The token's `exp`. */
+  /** When the session is over at the latest. */
   readonly expiresAt: Date;
 }
 

@@ -29,7 +29,7 @@ export interface AsnOptions {
 
 /** Options of the `ip-filter` plugin; a client has to pass all that are given. A reload applies them to new sessions. */
 export interface IpFilterOptions {
-  /** Networks in CIDR notation, or single addresses. Default, and where it is empty: everybody. */
+  /** Networks in CIDR notation, or single addresses. Default: everybody; an empty list is refused. */
   readonly allow?: readonly string[];
   /** Networks that are refused, also where `allow` has them. Default: none. */
   readonly deny?: readonly string[];

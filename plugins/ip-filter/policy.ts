@@ -87,6 +87,7 @@ function geoRule(path: string, kind: GeoKind, options: CountryOptions | AsnOptio
   if (typeof database !== 'string' || database === '')
     bad(`${path}.database`, 'the path of an .mmdb file is needed');
   const allow = list(`${path}.allow`, options.allow, WORDS[kind], READERS[kind]);
+  refuseEmpty(`${path}.allow`, options.allow, 'all');
   const deny = list(`${path}.deny`, options.deny, WORDS[kind], READERS[kind]);
   if (unknown !== undefined && unknown !== 'allow' && unknown !== 'deny') {
     bad(`${path}.unknown`, "'allow' or 'deny' is needed");
@@ -104,11 +105,17 @@ function geoRule(path: string, kind: GeoKind, options: CountryOptions | AsnOptio
   };
 }
 
+/** Whoever makes a list of nobody hardly means everybody, and a list that came out empty by a mistake must not mean it. */
+function refuseEmpty(path: string, allow: readonly unknown[] | undefined, whom: string): void {
+  if (allow?.length === 0) bad(path, `the list is empty: leave it out to allow ${whom}`);
+}
+
 /** Checks the options. @throws ConfigError that names the option's path, such as `ipFilter.allow[3]` */
 export function parsePolicy(options: IpFilterOptions): Policy {
   checkNames('ipFilter', options, ['allow', 'deny', 'countries', 'asns']);
   const { countries, asns } = options;
   const allow = networks('ipFilter.allow', options.allow);
+  refuseEmpty('ipFilter.allow', options.allow, 'everybody');
   return {
     allow: allow.length > 0 ? new Networks(allow) : undefined,
     deny: new Networks(networks('ipFilter.deny', options.deny)),

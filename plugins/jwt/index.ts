@@ -136,7 +136,7 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt'> {
     async onAuth(session) {
       const token = await session.token();
       try {
-        const { identity, rules } = await verifyFor(session, running().verify, token);
+        const { identity, rules } = lives.stated(await verifyFor(session, running().verify, token));
         session.establish('identity', identity);
         session.establish('rules', rules);
         lives.begin(session, identity);

@@ -64,6 +64,14 @@ export class SessionLives {
     this.#expiry = expiry;
   }
 
+  /** A token's content as sessions have it: with the grace that its last transaction gets. */
+  stated({ identity, rules }: Verified): Verified {
+    const { graceMs = 0 } = this.#expiry.how;
+    if (graceMs === 0) return { identity, rules };
+    const graceUntil = new Date(identity.expiresAt.getTime() + graceMs);
+    return { identity: { ...identity, graceUntil }, rules };
+  }
+
   /** The session ends with its token. */
   begin(session: Pick<Session, 'endAt'>, { expiresAt }: Identity): void {
     const { error, how } = this.#expiry;
@@ -77,7 +85,7 @@ export class SessionLives {
   async renew(session: OwnSession, verify: () => Promise<Verified>): Promise<void> {
     this.#attempts.admit(session);
     try {
-      await session.renew(inTime(session, verify));
+      await session.renew(inTime(session, verify).then((verified) => this.stated(verified)));
     } catch (error) {
       this.#attempts.refused(session, error);
       throw error;

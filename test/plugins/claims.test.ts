@@ -8,6 +8,7 @@ import type { ClaimsOptions } from '../../plugins/claims/index.ts';
 import { INSTALL } from '../../plugins/claims/install.ts';
 import { adoption } from '../../plugins/claims/sign.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
+import type { JwtOptions } from '../../plugins/jwt/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { parseRole } from '../../core/index.ts';
 import type { PoolOptions } from '../../core/index.ts';
@@ -55,11 +56,15 @@ afterEach(async () => {
   await running.gateway.stop();
 });
 
-async function start(options: ClaimsOptions, pool: PoolOptions = { size: 1 }): Promise<void> {
+async function start(
+  options: ClaimsOptions,
+  pool: PoolOptions = { size: 1 },
+  more: Partial<JwtOptions> = {},
+): Promise<void> {
   running = await startGateway({
     databases: { orders: databaseOf(server, { database, pool }) },
     plugins: [
-      jwt({ issuers: [keys.options] }),
+      jwt({ issuers: [keys.options], ...more }),
       roles({ claim: 'role', allow: ['reader', 'writer'] }),
       claims(options),
     ],
@@ -294,6 +299,34 @@ test('a number that JavaScript would round refuses the login: it would be somebo
   expect(running.text()).toContain('claim org is a number of 2^53 or more');
   const client = await login('a', { org: Number.MAX_SAFE_INTEGER, other: 2 ** 60 });
   expect(await value(client, "select postern.claim('org')")).toBe('9007199254740991');
+});
+
+test('a text that PostgreSQL cannot hold refuses the login, at whatever depth it stands', async () => {
+  await start({ key: KEY, select: ['tenant', 'org', 'half\udc00'] });
+  const wrong = ['a\0b', '\ud83d', { ids: ['\ude00\ud83d'] }, { 'na\0me': 1 }];
+  for (const org of wrong) {
+    await expect(login('a', { org })).rejects.toMatchObject({
+      code: '28000',
+      hint: expect.stringContaining('U+0000') as string,
+    });
+  }
+  await expect(login('a', { 'half\udc00': 1 })).rejects.toMatchObject({ code: '28000' });
+  expect(running.text()).toContain('claim org has U+0000 or half of a surrogate pair');
+  const client = await login('a', { org: 'of 😀', other: 'a\0b' });
+  expect(await value(client, "select postern.claim('org')")).toBe('of 😀');
+});
+
+test.each(MODES)('a transaction in its grace has its claims to the end (%s)', async (_, pool) => {
+  const exp = now() + 4;
+  await start({ key: KEY }, pool, { onExpiry: 'finish-transaction' });
+  const client = await login('b', { exp });
+  const over = new Promise((resolve) => client.once('end', resolve));
+  await client.query('begin');
+  expect(await seen(client)).toEqual(['b', 'b']);
+  while (Date.now() < exp * 1_000 + 1_000) await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(await seen(client)).toEqual(['b', 'b']);
+  await client.query('commit');
+  await over;
 });
 
 test('a key that the database does not know refuses the login, and the log says why without it', async () => {

@@ -146,6 +146,15 @@ const ROWS: Readonly<Record<string, Row>> = {
       [null, 'ipFilter: an object is needed'],
       [['10.0.0.0/8'], 'ipFilter: an object is needed'],
       [{ alow: [] }, 'ipFilter.alow: no such option'],
+      [{ allow: [] }, 'ipFilter.allow: the list is empty: leave it out to allow everybody'],
+      [
+        { countries: { database: 'x.mmdb', allow: [], deny: ['DE'] } },
+        'ipFilter.countries.allow: the list is empty: leave it out to allow all',
+      ],
+      [
+        { asns: { database: 'x.mmdb', allow: [], unknown: 'deny' } },
+        'ipFilter.asns.allow: the list is empty',
+      ],
       [{ allow: '10.0.0.0/8' }, 'ipFilter.allow: a list of networks is needed'],
       [{ deny: ['10.0.0.0/8', 7] }, 'ipFilter.deny[1]: a text is needed'],
       [{ deny: ['::', '10.0.0.0/33'] }, "ipFilter.deny[1]: '10.0.0.0/33' has more than 32 bits"],

@@ -63,7 +63,7 @@ async function started(
 describe('by network', () => {
   test.each<[string, IpFilterOptions, readonly string[], readonly string[]]>([
     ['without options everybody passes', {}, ['10.0.0.1', '::1', ''], []],
-    ['an empty allow is everybody', { allow: [], deny: [] }, ['10.0.0.1', '2001:db8::1'], []],
+    ['an empty deny is nobody', { deny: [] }, ['10.0.0.1', '2001:db8::1'], []],
     [
       'allow lets in who is there',
       { allow: ['10.0.0.0/8', '2001:db8::/32'] },
