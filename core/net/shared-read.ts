@@ -1,6 +1,6 @@
 /** Reads through net's `onread` into one buffer for the whole process: no allocation per read, none per idle socket. */
 import net from 'node:net';
-import type { ListenOptions, NetConnectOpts, OnReadOpts, Server, Socket } from 'node:net';
+import type { ListenOptions, NetConnectOpts, OnReadOpts, Server } from 'node:net';
 import { Channel, READ_BYTES } from './channel.ts';
 
 const shared = Buffer.allocUnsafeSlow(READ_BYTES);
@@ -23,30 +23,41 @@ export function connectShared(options: NetConnectOpts): Channel {
 const HANDLE = '_handle';
 
 interface WithHandle {
-  [HANDLE]: unknown;
+  [HANDLE]: { onconnection?: unknown } | null;
 }
 
-/**
- * Moves an accepted socket (of a server with `pauseOnConnect`) to one that reads into the shared buffer.
- * net gives accepted sockets no `onread`, so the new one is built on the same handle, which is not documented:
- * where a future Node has no such handle, plain `data` events do the same work with an allocation per read.
- */
-export function acceptShared(accepted: Socket): Channel {
-  const owner = accepted as unknown as WithHandle;
-  const handle = owner[HANDLE];
-  if (typeof handle !== 'object' || handle === null) return new Channel(accepted);
+/** What the system calls when somebody has connected: an error code, or 0 and the handle. */
+type Connected = (this: unknown, error: number, handle: unknown) => void;
+
+function channelOn(handle: unknown): Channel {
   let channel: Channel | undefined;
   const options = { handle, onread: onread(() => channel), pauseOnCreate: true };
-  owner[HANDLE] = null;
   const socket = new net.Socket(options as ConstructorParameters<typeof net.Socket>[0]);
   channel = new Channel(socket, 'onread');
   return channel;
 }
 
-/** A server whose connections arrive as paused channels. `close()` stops listening; its callback never waits for them. */
+/** net would build a socket on each accepted handle, a third of the cost of an accept, for us to build another one. */
+function takeHandles(server: Server, accepted: (channel: Channel) => void): void {
+  const listening = (server as unknown as WithHandle)[HANDLE];
+  const before = listening?.onconnection;
+  if (!listening || typeof before !== 'function') return;
+  const connected: Connected = function (error, handle) {
+    if (error === 0 && typeof handle === 'object' && handle !== null) accepted(channelOn(handle));
+    else (before as Connected).call(this, error, handle);
+  };
+  listening.onconnection = connected;
+}
+
+/**
+ * A server whose connections arrive as paused channels. `close()` stops listening; its callback never waits for them.
+ * net gives accepted sockets no `onread`, so they are built here on their handles, which is not documented: where a future
+ * Node has no such handles, plain `data` events do the same work with an allocation per read.
+ */
 export function listenShared(options: ListenOptions, accepted: (channel: Channel) => void): Server {
   const server = net.createServer({ pauseOnConnect: true }, (socket) => {
-    accepted(acceptShared(socket));
+    accepted(new Channel(socket));
   });
+  server.once('listening', () => takeHandles(server, accepted));
   return server.listen(options);
 }

@@ -4,8 +4,9 @@ import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger, Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from './connection.ts';
-import { abortable } from './deadline.ts';
 import type { Timeouts } from './open.ts';
+import { handOver, isReady } from './pool/hand-over.ts';
+import type { Picked } from './pool/hand-over.ts';
 import { keyOf } from './pool/key.ts';
 import { limitsOf } from './pool/limits.ts';
 import type { Limits } from './pool/limits.ts';
@@ -142,12 +143,18 @@ export class Pool {
     if (this.#closing.signal.aborted) throw shuttingDown();
     request.signal.throwIfAborted();
     const wanted = this.#wanted(request);
+    const picked = this.#pick(wanted);
+    const { connection } = picked?.member ?? {};
+    if (picked && connection && isReady(picked)) {
+      this.#lent.set(connection, picked.member);
+      return connection;
+    }
     const stop = new AbortController();
     const follow = (): void => stop.abort(request.signal.reason);
     request.signal.addEventListener('abort', follow);
     this.#acquiring.add(stop);
     try {
-      return await this.#lend(wanted, stop.signal);
+      return await this.#lend(wanted, picked, stop.signal);
     } finally {
       this.#acquiring.delete(stop);
       request.signal.removeEventListener('abort', follow);
@@ -201,42 +208,29 @@ export class Pool {
     return { key, owner: ownerOf(request), request: { ...request, database } };
   }
 
-  async #lend(wanted: Wanted, signal: AbortSignal): Promise<ServerConnection> {
-    const until = this.#clock.now() + this.#limits.queueMs;
-    for (;;) {
-      const member =
-        this.#stock.pick(wanted.key, wanted.owner) ??
-        (await wait(wanted, { stock: this.#stock, clock: this.#clock, until, signal }));
-      const connection = await this.#handOver(member, wanted, signal);
-      if (connection) return connection;
+  #prepared(member: Member, { request, owner }: Wanted): Picked {
+    const prepared = prepare(member, request, owner, this.#closing.signal);
+    if (prepared instanceof Promise) {
+      member.busy = true;
+      void prepared.then(() => (member.busy = false));
     }
+    return { member, prepared };
   }
 
-  /** Undefined if the connection turned out to be dead: the next one, or a new one, may be better. */
-  async #handOver(
-    member: Member,
-    wanted: Wanted,
-    signal: AbortSignal,
-  ): Promise<ServerConnection | undefined> {
-    const { connection } = member;
-    member.busy = true;
-    const preparing = prepare(member, wanted.request, wanted.owner, this.#closing.signal);
-    void preparing.then(() => (member.busy = false));
-    const prepared = await abortable(preparing, signal).catch((reason: unknown) => {
-      void preparing.then((how) => this.#stock.putBack(member, 'server' in how ? how.server : 'reusable'));
-      throw reason;
-    });
-    if (prepared.kind !== 'ready') {
-      void this.#stock.putBack(member, prepared.server);
-      // A connection made just now is no leftover: another one would end in the same way.
-      if (prepared.kind === 'refused' || member.uses === 1) throw prepared.error;
-      return undefined;
+  #pick(wanted: Wanted): Picked | undefined {
+    const member = this.#stock.pick(wanted.key, wanted.owner);
+    return member && this.#prepared(member, wanted);
+  }
+
+  async #lend(wanted: Wanted, first: Picked | undefined, signal: AbortSignal): Promise<ServerConnection> {
+    const until = this.#clock.now() + this.#limits.queueMs;
+    for (let picked = first; ; picked = this.#pick(wanted)) {
+      const queue = { stock: this.#stock, clock: this.#clock, until, signal };
+      picked ??= this.#prepared(await wait(wanted, queue), wanted);
+      const connection = await handOver(picked, this.#stock, signal);
+      if (connection) this.#lent.set(connection, picked.member);
+      if (connection) return connection;
     }
-    // Whoever asked may have left while the last step resolved.
-    if (signal.aborted) void this.#stock.putBack(member, 'reusable');
-    signal.throwIfAborted();
-    if (connection) this.#lent.set(connection, member);
-    return connection;
   }
 }
 

@@ -96,10 +96,17 @@ export function encodeSettings(
   return encodeExecutions(...batch.map((one, index) => ({ ...one, name: `${statement}_${index}` })));
 }
 
+/** Those that have to be sent: not what the client wants and ParameterStatus shows to be so already. */
+export function missingOn(
+  { parameters }: Pick<ServerConnection, 'parameters'>,
+  settings: readonly Setting[],
+): readonly Setting[] {
+  return settings.filter(({ name, value, from }) => from === 'policy' || parameters.get(name) !== value);
+}
+
 /**
  * Sets them, for the session and not only for a transaction, in one round trip; the server has confirmed every one when
- * this resolves. What the client wants and ParameterStatus shows to be so already is not sent. Where the server refuses one,
- * none is set.
+ * this resolves; only those of {@link missingOn} are sent. Where the server refuses one, none is set.
  * @throws GatewayError with the server's words where it refuses what the client chose, as it does at a login;
  * `internal_error` where it refuses what a policy relies on; as {@link Conversation.next} if the connection is lost
  */
@@ -108,9 +115,7 @@ export async function applySettings(
   settings: readonly Setting[],
   signal: AbortSignal,
 ): Promise<void> {
-  const missing = settings.filter(
-    ({ name, value, from }) => from === 'policy' || parameters.get(name) !== value,
-  );
+  const missing = missingOn({ parameters }, settings);
   if (missing.length === 0) return;
   const talk = new Conversation(channel, signal, parameters);
   try {

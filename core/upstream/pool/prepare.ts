@@ -3,7 +3,7 @@ import { GatewayError } from '../../errors.ts';
 import type { ServerConnection } from '../connection.ts';
 import { within } from '../deadline.ts';
 import { unreachable } from '../refusals.ts';
-import { applySettings, settingsFor } from '../settings.ts';
+import { applySettings, missingOn, settingsFor } from '../settings.ts';
 import type { Setting, SettingsRequest } from '../settings.ts';
 import type { Member, Owner } from './member.ts';
 import { reset } from './reset.ts';
@@ -21,15 +21,15 @@ export type Prepared =
 
 /**
  * Prepares a connection for `next`; its last owner, if it was not reset since, has the same fingerprint. For the same
- * session it stays as it is. Never rejects, and does not stop when the session ends: half a message exchange would be
- * left. `closing` is aborted when the pool ends.
+ * session it stays as it is. Answers at once where the server need not be asked. Never rejects, and does not stop when
+ * the session ends: half a message exchange would be left. `closing` is aborted when the pool ends.
  */
-export async function prepare(
+export function prepare(
   member: Member,
   request: SettingsRequest,
   next: Owner,
   closing: AbortSignal,
-): Promise<Prepared> {
+): Prepared | Promise<Prepared> {
   const { connection, owner } = member;
   if (!connection) return lost(new Error('there is no connection'));
   let settings: readonly Setting[];
@@ -44,20 +44,36 @@ export async function prepare(
     const follows = settings.filter(({ name, from }) => from === 'policy' || connection.parameters.has(name));
     return apply(connection, follows, closing);
   }
-  if (owner && (member.mixed || !replaces(settings, member.settings))) {
-    const { done } = await reset(connection, { ms: STEP_MS, closing });
-    if (!done) return lost(unreachable(new Error('the connection could not be reset')));
-  }
-  const known = owner ? member.settings : member.preset;
+  const taken = { member, connection, settings, next, closing };
+  if (!owner || (!member.mixed && replaces(settings, member.settings))) return take(taken);
+  return reset(connection, { ms: STEP_MS, closing }).then(({ done }) =>
+    done ? take(taken) : lost(unreachable(new Error('the connection could not be reset'))),
+  );
+}
+
+interface Taken {
+  readonly member: Member;
+  readonly connection: ServerConnection;
+  readonly settings: readonly Setting[];
+  readonly next: Owner;
+  readonly closing: AbortSignal;
+}
+
+/** From here on it carries the state of `next`. */
+function take({ member, connection, settings, next, closing }: Taken): Prepared | Promise<Prepared> {
+  const known = member.owner ? member.settings : member.preset;
   const missing = settings.filter((setting) => !inForce(setting, known, connection));
   const all = [...withoutPreset(settings, member.preset), ...missing];
   member.owner = next;
   member.mixed = false;
   member.preset = [];
-  const prepared = await apply(connection, all, closing);
+  const applied = apply(connection, all, closing);
   // Where one is refused, none is set.
-  member.settings = prepared.kind === 'ready' ? settings : [];
-  return prepared;
+  const settled = (prepared: Prepared): Prepared => {
+    member.settings = prepared.kind === 'ready' ? settings : [];
+    return prepared;
+  };
+  return applied instanceof Promise ? applied.then(settled) : settled(applied);
 }
 
 /** What a client chooses and no ParameterStatus shows is in force if it was set last, and nothing has been left since. */
@@ -81,14 +97,23 @@ const READY: Prepared = { kind: 'ready' };
 
 const lost = (error: unknown): Prepared => ({ kind: 'lost', error, server: 'close' });
 
-async function apply(
+function apply(
   connection: ServerConnection,
   settings: readonly Setting[],
+  closing: AbortSignal,
+): Prepared | Promise<Prepared> {
+  const missing = missingOn(connection, settings);
+  return missing.length === 0 ? READY : ask(connection, missing, closing);
+}
+
+async function ask(
+  connection: ServerConnection,
+  missing: readonly Setting[],
   closing: AbortSignal,
 ): Promise<Prepared> {
   const late = (): Error => unreachable(new Error(`settings were not confirmed within ${STEP_MS} ms`));
   try {
-    await within(STEP_MS, closing, late, (signal) => applySettings(connection, settings, signal));
+    await within(STEP_MS, closing, late, (signal) => applySettings(connection, missing, signal));
     return READY;
   } catch (error) {
     return isRefusal(error) ? { kind: 'refused', error, server: 'reusable' } : lost(error);

@@ -138,3 +138,15 @@ test('an accepted channel upgrades to TLS on the same socket', async () => {
   client.destroy();
   server.close();
 });
+
+test('where the system gives no handle, a socket that net has made carries bytes as well', async () => {
+  const server = await listening(echo);
+  const other = net.createServer({ pauseOnConnect: true }, (socket) => server.emit('connection', socket));
+  await once(other.listen(0, '127.0.0.1'), 'listening');
+  const client = net.connect(portOf(other), '127.0.0.1');
+  client.write('hello');
+  const [heard] = (await once(client, 'data')) as [Buffer];
+  expect(heard.toString()).toBe('hello');
+  client.destroy();
+  for (const one of [server, other]) one.close();
+});

@@ -74,7 +74,7 @@ test('no more than size at once: the next waits for a release, in order', async 
 });
 
 test('a wait that is too long is 53300, and the queue is empty again', async () => {
-  const pool = poolOf(entry(1), { queueMs: 50 });
+  const pool = poolOf(entry(1), { queueMs: 2_000 });
   await pool.acquire(as('late'));
   await expect(pool.acquire(as('late'))).rejects.toMatchObject({ sqlstate: '53300' });
   expect(pool).toMatchObject({ size: 1, waiting: 0 });
