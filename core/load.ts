@@ -1,5 +1,5 @@
 /** Finds a config file and loads it, TypeScript included, from anywhere on disk. The sole importer of jiti. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { createJiti } from 'jiti';
 import { checkConfig } from './config/check.ts';
@@ -21,8 +21,9 @@ const NAMES = ['gateway.config.ts', 'gateway.config.mts', 'gateway.config.js'] a
 export function findConfig(cwd: string, given?: string): string {
   if (given !== undefined) {
     const path = resolve(cwd, given);
-    if (existsSync(path)) return path;
-    throw new ConfigError(`no config file ${path}`);
+    if (!existsSync(path)) throw new ConfigError(`no config file ${path}`);
+    if (!statSync(path).isDirectory()) return path;
+    throw new ConfigError(`${path} is a folder: name the file, such as ${resolve(path, NAMES[0])}`);
   }
   const found = NAMES.map((name) => resolve(cwd, name)).find((path) => existsSync(path));
   if (found !== undefined) return found;
@@ -89,7 +90,7 @@ export async function loadConfig(path: string): Promise<ResolvedConfig> {
   // A file in CommonJS is its own default export.
   const isCommonJs =
     Object.prototype.toString.call(module) !== '[object Module]' && !('__esModule' in module);
-  if (!('default' in module) && !isCommonJs) {
+  if (!('default' in module) && (!isCommonJs || Object.keys(module).length === 0)) {
     throw new ConfigError(`${absolute} has no default export: expected 'export default defineConfig({ … })'`);
   }
   return checkConfig('default' in module ? module['default'] : module, dirname(absolute));

@@ -1,6 +1,7 @@
 /** The command line: which command, with which options; each command's own modules are loaded only when it runs. */
 import { parseArgs } from 'node:util';
 import type { ParseArgsConfig } from 'node:util';
+import { didYouMean } from '../config/nearest-name.ts';
 import { ConfigError } from '../errors.ts';
 import { ownVersion } from '../gateway/own-version.ts';
 import type { Wanted } from './token.ts';
@@ -143,7 +144,7 @@ function parse(args: readonly string[]): Parsed {
   const [name = ''] = args;
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command && name !== '' && !name.startsWith('-'))
-    throw new UnknownCommand(`there is no command '${name}'`);
+    throw new UnknownCommand(`there is no command '${name}'${didYouMean(name, Object.keys(COMMANDS))}`);
   try {
     const options: Options = { ...GLOBAL, ...command?.options };
     const allowPositionals = command?.topic !== undefined || command?.operands !== undefined;
@@ -187,7 +188,7 @@ function withCauses(error: unknown): string {
 
 /** What a person can act on; anything else keeps its stack for the report they will write. */
 function sentence(error: unknown): string {
-  if (error instanceof ConfigError) return error.message;
+  if (error instanceof ConfigError || error instanceof UsageError) return error.message;
   return error instanceof Error && !('code' in error) ? (error.stack ?? error.message) : withCauses(error);
 }
 
@@ -196,7 +197,7 @@ async function ownCommand(args: readonly string[]): Promise<number> {
   if (values['version'] === true) process.stdout.write(`${ownVersion()}\n`);
   else if (values['help'] === true) process.stdout.write(USAGE);
   else if (command) return command.run(values, operands);
-  else throw new UsageError('a command is missing');
+  else throw new UsageError('a command is missing, such as postern start');
   return 0;
 }
 
@@ -217,7 +218,8 @@ export async function main(args: readonly string[]): Promise<number> {
     return await ownCommand(args).catch((error: unknown) => pluginsCommand(args, error));
   } catch (error) {
     const usage = error instanceof UsageError;
-    process.stderr.write(usage ? `postern: ${error.message}\n\n${USAGE}` : `postern: ${sentence(error)}\n`);
+    const help = usage ? '\nThe commands and their options: postern --help' : '';
+    process.stderr.write(`postern: ${sentence(error)}${help}\n`);
     return usage ? 2 : 1;
   }
 }

@@ -35,13 +35,21 @@ function serverOf(given: string | undefined): URL {
   throw new ConfigError('the URL of the gateway has to be https://…, or http:// on this machine');
 }
 
+async function contentOf(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new ConfigError(
+      `the file of the credential, ${file}, cannot be read: ${error.code ?? 'no reason'}`,
+    );
+  });
+}
+
 async function credentialOf(given: string | undefined): Promise<string> {
   const { POSTERN_CREDENTIAL: text, POSTERN_CREDENTIAL_FILE: named } = process.env;
   const file = given ?? (text === undefined ? named : undefined);
   if (file === undefined && text === undefined) {
     throw new ConfigError('who asks? Set POSTERN_CREDENTIAL, or POSTERN_CREDENTIAL_FILE or --credential');
   }
-  const credential = (file === undefined ? (text ?? '') : await readFile(file, 'utf8')).trim();
+  const credential = (file === undefined ? (text ?? '') : await contentOf(file)).trim();
   if (/^[\x21-\x7e]+$/.test(credential)) return credential;
   throw new ConfigError(`${file ?? 'POSTERN_CREDENTIAL'} has no token and no API key in it`);
 }

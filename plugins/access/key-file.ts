@@ -1,7 +1,7 @@
 /** The private keys on disk, in a file that nobody but the gateway's user can read or has written. */
 import { createPrivateKey, randomBytes } from 'node:crypto';
 import type { JsonWebKey } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { SigningKey } from './key-ring.ts';
 
@@ -61,7 +61,7 @@ async function synced(file: string, flags: string, text?: string): Promise<void>
   }
 }
 
-/** Puts them into a file of mode 0600, all at once; on disk when it resolves. */
+/** Puts them into a file of mode 0600, all at once, and makes its folder where there is none; on disk when it resolves. */
 export async function writeKeys(file: string, keys: readonly SigningKey[]): Promise<void> {
   const written = keys.map(({ kid, from, privateKey }) => ({
     kid,
@@ -69,6 +69,7 @@ export async function writeKeys(file: string, keys: readonly SigningKey[]): Prom
     key: privateKey.export({ format: 'jwk' }),
   }));
   const beside = `${file}.${randomBytes(6).toString('hex')}.new`;
+  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
   try {
     await synced(beside, 'wx', JSON.stringify({ keys: written }));
     await rename(beside, file);

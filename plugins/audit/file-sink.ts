@@ -1,6 +1,6 @@
 /** Audit lines in a file that only its owner reads, and that is followed by others when it is full. */
 import { constants } from 'node:fs';
-import { open, rename, stat, unlink } from 'node:fs/promises';
+import { mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError } from '../../core/index.ts';
@@ -14,6 +14,7 @@ import { Syncing } from './syncing.ts';
 const { O_APPEND, O_CREAT, O_EXCL, O_RDWR } = constants;
 /** Others may neither read what people do nor write what they did not. */
 const OWN = 0o600;
+const OWN_FOLDER = 0o700;
 
 /** One per file; the only one that writes there. */
 export class FileSink implements Sink {
@@ -37,6 +38,7 @@ export class FileSink implements Sink {
   }
 
   async open(): Promise<Before> {
+    await mkdir(path.dirname(this.name), { recursive: true, mode: OWN_FOLDER }).catch(unusable);
     const file = await open(this.name, O_RDWR | O_APPEND | O_CREAT, OWN).catch(unusable);
     this.#file = file;
     const { mode, birthtimeMs } = await file.stat();

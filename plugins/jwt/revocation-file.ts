@@ -1,4 +1,5 @@
 /** Revocations of one gateway process in a file: JSON lines that are added to, and written anew when many are over. */
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { appendOwnFile, checkOwnFolder, readOwnFile, writeOwnFile } from './own-file.ts';
 import { NotARevocation, parseTarget, revocationId } from './revocation.ts';
@@ -36,10 +37,11 @@ export class RevocationFile implements RevocationStore {
     this.#file = file;
   }
 
-  /** @throws Error if others can write to it, or a line cannot be read */
+  /** Makes the folder where there is none. @throws Error if others can write to it, or a line cannot be read */
   load(): Promise<readonly Revocation[]> {
     return this.#inTurn(async () => {
       this.#known.clear();
+      await mkdir(path.dirname(this.#file), { recursive: true, mode: 0o700 });
       await checkOwnFolder(path.dirname(this.#file));
       const text = (await readOwnFile(this.#file, MAX_BYTES)) ?? '';
       this.#read(text.split('\n'));

@@ -29,14 +29,17 @@ export interface KnownIssuer {
 export type Verify = (token: string, certificateSha256?: string) => Promise<Verified>;
 
 /** jose's errors carry the payload: only a code, a claim's name and a time go on. */
-function whyRefused(error: unknown): string {
+function whyRefused(error: unknown, { audience }: IssuerPolicy): string {
   if (error instanceof errors.JWTExpired) {
     const { exp = Number.NaN } = error.payload;
     // Date prints no more than this (ECMA-262, 21.4.1.1).
     return Math.abs(exp) <= 8.64e12 ? `expired at ${new Date(exp * 1_000).toISOString()}` : 'expired';
   }
-  if (error instanceof errors.JWTClaimValidationFailed)
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    const wrongAudience = error.claim === 'aud' && error.reason === 'check_failed';
+    if (wrongAudience) return `aud is not ${audience.map((one) => `'${one}'`).join(' or ')}`;
     return `${error.claim}: ${error.reason.replace('_', ' ')}`;
+  }
   if (error instanceof errors.JWSSignatureVerificationFailed) return 'wrong signature';
   return error instanceof errors.JOSEError ? error.code : 'could not be verified';
 }
@@ -57,7 +60,7 @@ async function verifySignature(token: string, found: Found, policy: IssuerPolicy
     } catch (error) {
       // Only a wrong signature leaves hope for another key of the same kid.
       if (error instanceof errors.JWSSignatureVerificationFailed && key !== found.keys.at(-1)) continue;
-      throw new TokenRefused(whyRefused(error));
+      throw new TokenRefused(whyRefused(error, policy));
     }
   }
   throw new TokenRefused('no key');

@@ -149,8 +149,12 @@ test('a ConfigError passes through as it is', async () => {
   expect(await sentence(path)).toBe('environment variable POSTERN_TEST_UNSET is not set');
 });
 
-test('a file without a default export is refused', async () => {
-  const path = written(`export const config = {};`);
+test.each([
+  'export const config = {};',
+  `import { defineConfig } from 'postern';\nconst config = defineConfig({ databases: {}, plugins: [] });`,
+  '',
+])('a file without a default export is refused: %j', async (text) => {
+  const path = written(text);
   expect(await sentence(path)).toBe(
     `${path} has no default export: expected 'export default defineConfig({ … })'`,
   );

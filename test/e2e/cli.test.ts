@@ -74,6 +74,7 @@ describe('arguments', () => {
   test.each([
     [[], 'a command is missing'],
     [['bogus'], "there is no command 'bogus'"],
+    [['chek'], "there is no command 'chek'; did you mean 'check'?"],
     [['constructor'], "there is no command 'constructor'"],
     [['start', '--bogus'], '--bogus'],
     [['start', 'more'], 'more'],
@@ -82,11 +83,11 @@ describe('arguments', () => {
     [['sql', 'rolls'], "write 'sql roles'"],
     [['sql', 'roles', 'more'], "write 'sql roles'"],
     [['demo', '--port', '99999'], '--port 99999 is not a port'],
-  ])('%j is not understood: exit code 2, the reason and the usage on stderr', (args, reason) => {
+  ])('%j is not understood: exit code 2, the reason on stderr, and where help is', (args, reason) => {
     const { status, stdout, stderr } = run(...args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toContain(reason);
-    expect(stderr).toContain('Usage: postern');
+    expect(stderr.split('\n').slice(1)).toEqual(['The commands and their options: postern --help', '']);
   });
 
   test('npx finds the command in the checkout', () => {

@@ -111,12 +111,13 @@ describe('keys on disk', () => {
     return made;
   }
 
-  test('outlive a restart, so that tokens do, in a file that is only ours', async () => {
-    const place = await folder();
+  test('outlive a restart, so that tokens do, in a file and a folder that are only ours', async () => {
+    const place = join(await folder(), 'keys');
     const keys = join(place, 'access.json');
     const before = await openDesk({ issuer: { keys } });
     const token = await granted(before);
     expect((await stat(keys)).mode & 0o777).toBe(0o600);
+    expect((await stat(place)).mode & 0o777).toBe(0o700);
     expect(await readdir(place)).toEqual(['access.json']);
     await before.gateway.stop();
     const after = await openDesk({ issuer: { keys } });

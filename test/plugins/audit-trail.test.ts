@@ -6,6 +6,7 @@ import {
   readdir,
   rename,
   rm,
+  stat,
   truncate,
   writeFile,
 } from 'node:fs/promises';
@@ -205,8 +206,15 @@ test('what is no audit trail, or not our own, is not touched', async () => {
   await writeFile(file, '');
   await chmod(file, 0o666);
   await expect(open()).rejects.toThrow('others may write');
-  file = join(folder, 'missing', 'audit.jsonl');
-  await expect(open()).rejects.toThrow('audit.sink.file: ENOENT');
+  file = join(file, 'audit.jsonl');
+  await expect(open()).rejects.toThrow(/^audit\.sink\.file: E(NOTDIR|EXIST)/);
+});
+
+test('a folder that is not there is made, for nobody else', async () => {
+  file = join(folder, 'trails', 'orders', 'audit.jsonl');
+  await record(await open(), 1);
+  expect(await readFile(file, 'utf8')).not.toBe('');
+  expect((await stat(join(folder, 'trails', 'orders'))).mode & 0o777).toBe(0o700);
 });
 
 test('a file that is deleted, or that somebody else writes to, is a failure, and a new one begins', async () => {

@@ -242,7 +242,7 @@ describe('a revocation outlives', () => {
     tokenGateway({ jwt: { revocations: { file, ...more } } });
 
   test('a restart, with a file that nobody else can read', async () => {
-    const file = join(await folder(), 'r.jsonl');
+    const file = join(await folder(), 'made', 'r.jsonl');
     const first = await restarted(file);
     await revoke(first, { tokenId: 'x' });
     await revoke(first, { tokenId: 'back' });

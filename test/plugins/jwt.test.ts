@@ -131,6 +131,11 @@ describe('a bad token', () => {
     });
   });
 
+  test('tells the operator which audience is missing', async () => {
+    const refused = await refusalOf((await start()).login({ token: good.sign({ aud: 'billing' }) }));
+    expect((refused.cause as Error).message).toBe("aud is not 'postern'");
+  });
+
   test('has its labels cut, so that none fills the log', async () => {
     const gateway = await start();
     await refusalOf(gateway.login({ token: good.sign({ sub: 's'.repeat(9_000), exp: 0 }) }));
