@@ -44,10 +44,13 @@ export interface Events {
   queue: Ended;
   /** A hook of a plugin has returned, or thrown. Whoever observes it has every call of every hook timed. */
   hook: Ended & { readonly plugin: string; readonly hook: HookName };
-  /** A statement's last answer has been relayed. For a portal, one event per Execute. */
+  /**
+   * A statement's last answer has been relayed. For a portal, one event per Execute. A Sync is told only if it fails, which
+   * undoes what was executed since the transaction began; its id and text are those of the last Execute in front of it.
+   */
   statement: Ended & {
     readonly id: number;
-    readonly kind: Statement['kind'];
+    readonly kind: Statement['kind'] | 'sync';
     /** The function's object id, for a FunctionCall. */
     readonly function?: number;
     /** The server that answered. */

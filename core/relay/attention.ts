@@ -5,6 +5,8 @@ import { Frontend } from '../wire/frames.ts';
 export interface AttentionOptions {
   /** Somebody looks at every statement. */
   readonly statements: boolean;
+  /** Somebody is told how they ended, and so whether their Sync failed. */
+  readonly ends: boolean;
   /** Somebody looks at statements from the first text on that contains this one. Default: nobody does. */
   readonly statementsFrom: string | undefined;
   /** Server connections change between transactions. */
@@ -13,6 +15,7 @@ export interface AttentionOptions {
 
 const ALWAYS = [Frontend.query, Frontend.parse, Frontend.terminate];
 const LOOKED_AT = [Frontend.execute, Frontend.functionCall, Frontend.bind, Frontend.close];
+const ENDS = [Frontend.sync];
 const SHARED = [Frontend.bind, Frontend.describe, Frontend.close];
 const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close];
 
@@ -27,13 +30,15 @@ export class Attention {
   /** By type byte: 1 where a message needs more than a place in the ledger. */
   readonly wants = new Uint8Array(256);
   readonly #base = new Uint8Array(256);
+  readonly #watched: readonly number[];
   #from: string | undefined;
 
-  constructor({ statements, statementsFrom, shared }: AttentionOptions) {
+  constructor({ statements, ends, statementsFrom, shared }: AttentionOptions) {
     this.looks = statements;
+    this.#watched = ends ? [...LOOKED_AT, ...ENDS] : LOOKED_AT;
     this.#from = statements ? undefined : statementsFrom;
     mark(this.#base, ALWAYS);
-    if (statements) mark(this.#base, LOOKED_AT);
+    if (statements) mark(this.#base, this.#watched);
     if (shared) mark(this.#base, SHARED);
     this.wants.set(this.#base);
   }
@@ -44,7 +49,7 @@ export class Attention {
     if (!frame.includes(this.#from)) return false;
     this.#from = undefined;
     this.looks = true;
-    mark(this.#base, LOOKED_AT);
+    mark(this.#base, this.#watched);
     return true;
   }
 

@@ -188,15 +188,21 @@ export class Entries {
     return note;
   }
 
-  /** Removes `count` entries right behind the oldest, none of which has a note: what a COPY swallowed. */
+  /** Removes `count` entries right behind the oldest: what a COPY swallowed. */
   removeBehindHead(count: number): void {
     if (count === 0) return;
+    for (let i = 1; i <= count; i += 1) if ((this.at(i) & NOTED) !== 0) this.#swallowed(this.#first + i);
     const head = this.at(0);
     const note = this.#notes?.get(this.#first);
     this.#notes?.delete(this.#first);
     this.#first += count;
     this.#ring[this.#first & (this.#ring.length - 1)] = head;
     if (note) this.#notes?.set(this.#first, note);
+  }
+
+  #swallowed(at: number): void {
+    this.#notes?.get(at)?.dropped?.();
+    this.#notes?.delete(at);
   }
 
   #grow(): void {

@@ -62,7 +62,8 @@ export class Gate {
     this.#book = new StatementBook(options.reads, options.log);
     const { query, log, shared, statementsFrom } = options;
     const statements = query !== undefined || (log !== undefined && statementsFrom === undefined);
-    this.#attention = new Attention({ statements, statementsFrom, shared: shared !== undefined });
+    const ends = log !== undefined;
+    this.#attention = new Attention({ statements, ends, statementsFrom, shared: shared !== undefined });
     this.wants = this.#attention.wants;
   }
 
@@ -207,9 +208,11 @@ export class Gate {
     return this.#options.shared?.answersAlone(type, frame) === true || isForUs(type, frame);
   }
 
-  /** Refuses a message for which there is no server connection. */
-  refuseVacant(type: number, error: GatewayError): void {
-    this.#refuseHere(OP_OF[type] ?? 0, error, undefined);
+  /** Refuses a message for which there is no server connection; `frame` has its first 64 KiB at least. */
+  refuseVacant(type: number, frame: Buffer, error: GatewayError): void {
+    if (this.#attention.wakes(type, frame)) this.#update();
+    const statement = this.#attention.looks ? this.#book.open(type, frame) : undefined;
+    this.#refuseHere(OP_OF[type] ?? 0, error, this.#book.refused(frame, statement, error));
   }
 
   get #idle(): boolean {

@@ -6,7 +6,7 @@ import { bindNames, readClose } from '../wire/frontend.ts';
 import type { Note } from './entries.ts';
 import { isCutOff } from './named-messages.ts';
 import { Prepared } from './prepared.ts';
-import type { StatementLog } from './statement-log.ts';
+import type { StatementBegin, StatementLog } from './statement-log.ts';
 import {
   ParseStatement,
   QueryStatement,
@@ -29,6 +29,8 @@ export class StatementBook {
   readonly #reads: Reads;
   readonly #log: StatementLog | undefined;
   readonly #prepared = new Prepared();
+  /** The last Execute since the last Sync that was answered: inside of a COPY a Sync is nothing. */
+  #executed: Pick<StatementBegin, 'id' | 'sql' | 'truncated'> | undefined;
   #count = 0;
 
   constructor(reads: Reads, log: StatementLog | undefined) {
@@ -71,18 +73,16 @@ export class StatementBook {
 
   /** What the ledger keeps for a message that is sent. @throws GatewayError `program_limit_exceeded` for too many names */
   sent(type: number, frame: Buffer, statement: Statement | undefined): Note | undefined {
+    if (type === Frontend.sync) return this.#synced(frame);
     const undo = this.#remember(type, frame, statement);
     if (!statement || !this.#log) return undo && { dropped: undo };
     const { id, kind } = statement;
     const bytesIn = frame.readUInt32BE(1) + 1;
-    const followed = this.#log.follow({
-      id,
-      kind,
-      function: functionOf(statement),
-      sql: textOf(statement),
-      truncated: this.#isCut(frame, statement),
-      bytesIn,
-    });
+    const sql = textOf(statement);
+    const truncated = this.#isCut(frame, statement);
+    if (kind === 'execute') this.#executed = { id, sql, truncated };
+    const more = { function: functionOf(statement), sql, truncated, bytesIn };
+    const followed = this.#log.follow({ id, kind, ...more });
     return {
       ...followed,
       dropped: () => {
@@ -103,6 +103,20 @@ export class StatementBook {
     const truncated = this.#isCut(frame, statement);
     const more = { sql: textOf(statement), function: functionOf(statement), truncated, bytesIn: 0 };
     return this.#log.follow({ id, kind, ...more }, error);
+  }
+
+  /** A Sync commits what was executed in front of it, and that may fail: a deferred constraint, a serialization failure. */
+  #synced(frame: Buffer): Note | undefined {
+    const executed = this.#executed;
+    if (!executed || !this.#log) return undefined;
+    const followed = this.#log.follow({ ...executed, kind: 'sync', bytesIn: frame.length });
+    return {
+      ...followed,
+      closed: () => {
+        if (this.#executed === executed) this.#executed = undefined;
+        followed.closed();
+      },
+    };
   }
 
   /** Undefined where all of the text is there, to be decoded when somebody looks; else what an observer may be shown. */

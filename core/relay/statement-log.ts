@@ -1,7 +1,6 @@
 /** Tells `on.statement` observers of each statement once, when its last answer has passed. */
 import type { Events } from '../events.ts';
 import type { GatewayError } from '../errors.ts';
-import type { Statement } from '../statement.ts';
 import { errorFields, readCommandComplete } from '../wire/backend.ts';
 import { Backend } from '../wire/frames.ts';
 import type { Note } from './entries.ts';
@@ -12,7 +11,7 @@ export type StatementEnd = Omit<Events['statement'], 'session'>;
 /** What is known of a statement when it is sent. */
 export interface StatementBegin {
   readonly id: number;
-  readonly kind: Statement['kind'];
+  readonly kind: StatementEnd['kind'];
   readonly sql: string;
   readonly function?: number | undefined;
   /** `sql` is the beginning of a longer text. */
@@ -26,7 +25,7 @@ const LONGEST_TEXT = 65_536;
 const MOST_TAGS = 1_000;
 
 class Running {
-  /** A Parse or Bind that went well is not a statement that ran. */
+  /** A Parse or Bind that went well is not a statement that ran, and a Sync none at all. */
   readonly silent: boolean;
   readonly #begin: StatementBegin;
   readonly #wall = Date.now();
@@ -42,8 +41,12 @@ class Running {
 
   constructor(begin: StatementBegin) {
     this.#begin = begin;
-    this.silent = begin.kind === 'parse' || begin.kind === 'bind';
+    this.silent = begin.kind === 'parse' || begin.kind === 'bind' || begin.kind === 'sync';
     this.#bytesIn = begin.bytesIn;
+  }
+
+  get kind(): StatementBegin['kind'] {
+    return this.#begin.kind;
   }
 
   received(bytes: number): void {
@@ -115,7 +118,7 @@ export class StatementLog {
         running.received(bytes);
       },
       closed: () => {
-        end(!running.silent || running.error !== undefined);
+        end(!running.silent || running.error !== undefined || running.sqlstate !== undefined);
       },
       // Dropped without an error of its own: it stood behind one and never ran.
       dropped: () => {
@@ -131,9 +134,13 @@ export class StatementLog {
 
   /** The connection is over: whether what was under way took effect is not known (08006, manual Appendix A). */
   abandon(): void {
+    let told = false;
     for (const running of this.#running) {
       if (running.error) running.sqlstate = running.error.sqlstate;
-      if (running.silent && running.sqlstate === undefined) continue;
+      // A Sync alone: what was executed in front of it may not be committed, and was told to be well.
+      const silent = running.silent && (running.kind !== 'sync' || told);
+      if (silent && running.sqlstate === undefined) continue;
+      told = true;
       running.sqlstate ??= '08006';
       this.#tell(running.end());
     }

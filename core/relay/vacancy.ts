@@ -51,8 +51,9 @@ export class Vacancy {
       return 'drop';
     }
     if (this.#refusal) {
-      gate.refuseVacant(type, this.#refusal);
+      const refusal = this.#refusal;
       this.#refusal = undefined;
+      gate.refuseVacant(type, Buffer.from(there), refusal);
       return 'drop';
     }
     if (gate.answersAlone(type, there)) return 'go';

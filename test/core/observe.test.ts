@@ -142,7 +142,10 @@ test('hooks are told with their time and their refusal, where somebody listens',
 });
 
 test('a wait for a server connection is told, and one that is free at once is not', async () => {
-  const one = observer('watched', (heard) => ({ queue: (event) => void heard.queues.push(event) }));
+  const one = observer('watched', (heard) => ({
+    queue: (event) => void heard.queues.push(event),
+    statement: (event) => void heard.statements.push(event),
+  }));
   const front = await start([one.plugin], { mode: 'transaction', size: 1, queueTimeout: '2s' });
   const client = await login(front, { application_name: 'watched' });
   // Opening the first one is a wait.
@@ -153,6 +156,12 @@ test('a wait for a server connection is told, and one that is free at once is no
   await other.query('begin');
   await expect(client.query('select 2')).rejects.toMatchObject({ code: '53300' });
   expect(one.heard.queues).toMatchObject([{}, { sqlstate: '53300' }]);
+  await expect(client.query('select $1::int', [2])).rejects.toMatchObject({ code: '53300' });
+  expect(one.heard.statements).toMatchObject([
+    { sql: 'select 1' },
+    { kind: 'query', sql: 'select 2', sqlstate: '53300', bytesIn: 0 },
+    { kind: 'parse', sql: 'select $1::int', sqlstate: '53300' },
+  ]);
   await other.end();
   await client.query('select 3');
   await client.end();

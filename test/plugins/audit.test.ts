@@ -29,23 +29,28 @@ let running: RunningGateway;
 beforeAll(async () => {
   database = await freshDatabase();
   await server.sql('create table t (n int, s text); grant all on t to writer', database);
+  const deferred = 'create table d (n int unique deferrable initially deferred); grant all on d to writer';
+  await server.sql(deferred, database);
 });
 afterEach(() => running.gateway.stop());
 
-function configOf(options: Partial<AuditOptions>): GatewayConfig & { listen: { port: number } } {
+function configOf(
+  options: Partial<AuditOptions>,
+  pool: object = {},
+): GatewayConfig & { listen: { port: number } } {
   const plugins: readonly AnyPlugin[] = [
     audit({ sink: { file }, ...options }),
     jwt({ issuers: [keys.options] }),
     roles({ claim: 'role', allow: ['reader', 'writer'] }),
   ];
-  const databases = { orders: databaseOf(server, { database }) };
+  const databases = { orders: databaseOf(server, { database, pool }) };
   const admin = { port: 0, operators: { claim: 'groups', value: 'dba' } };
   return { listen: { port: 0 }, databases, plugins, admin };
 }
 
-async function start(options: Partial<AuditOptions> = {}): Promise<void> {
+async function start(options: Partial<AuditOptions> = {}, pool: object = {}): Promise<void> {
   file = join(await auditFolder(), 'audit.jsonl');
-  running = await startGateway(configOf(options));
+  running = await startGateway(configOf(options, pool));
 }
 
 async function login(claims: object = {}, more: object = {}): Promise<Client> {
@@ -123,6 +128,28 @@ test('a session is in it from login to logout, with the person, and its statemen
   expect(logout).toMatchObject({ ...who, end: 'client' });
   expect(readFileSync(file, 'utf8')).not.toMatch(/canary|4711|eyJ/);
   expect(statSync(file).mode & 0o777).toBe(0o600);
+});
+
+test('what a Sync cannot commit is not told as success alone, in either pool mode', async () => {
+  for (const mode of ['session', 'transaction'] as const) {
+    await start({}, { mode });
+    const client = await login();
+    const twice = 'insert into d values ($1), ($1)';
+    await expect(client.query(twice, [1])).rejects.toMatchObject({ code: '23505' });
+    await client.query(twice.replace(', ($1)', ''), [1]);
+    await client.query('delete from d');
+    await client.end();
+    await lines('logout', 1);
+    const [insert, sync, ...rest] = await lines('statement', 4);
+    expect(insert).toMatchObject({ kind: 'execute', tags: ['INSERT 0 2'] });
+    expect(insert).not.toHaveProperty('sqlstate');
+    expect(sync).toMatchObject({ kind: 'sync', sqlstate: '23505', sql: insert?.['sql'], id: insert?.['id'] });
+    expect(rest.map(({ kind, sqlstate }) => [kind, sqlstate])).toEqual([
+      ['execute', undefined],
+      ['query', undefined],
+    ]);
+    await running.gateway.stop();
+  }
 });
 
 test('texts may be whole, with parameters, or left out', async () => {

@@ -126,6 +126,23 @@ describe('a session that is traced', () => {
     expect(collector.text()).not.toContain('ada-lovelace');
   });
 
+  test('tells what a Sync could not commit, and what found no server connection', async () => {
+    await start({ traces: traces() }, [], { pool: { mode: 'transaction', size: 1, queueTimeout: '2s' } });
+    const client = await login();
+    const other = await login();
+    await client.query('begin');
+    await expect(other.query('select 1 from pg_type')).rejects.toMatchObject({ code: '53300' });
+    await client.query('rollback');
+    await client.query('create temp table d (n int unique deferrable initially deferred)');
+    await expect(client.query('insert into d values ($1), ($1)', [1])).rejects.toMatchObject({
+      code: '23505',
+    });
+    await Promise.all([client.end(), other.end()]);
+    expect(await span('SELECT pg_type')).toMatchObject({ status: { code: 2, message: '53300' } });
+    await expect.poll(() => named('INSERT d').length, WAIT).toBe(2);
+    expect(named('INSERT d').map(({ status }) => status.message)).toEqual([undefined, '23505']);
+  });
+
   test('a comment puts a statement under its own span, with a link to the session', async () => {
     await start({ traces: traces() });
     const client = await login({ options: `-c postern.traceparent=00-${SESSION_TRACE}-${PARENT}-01` });

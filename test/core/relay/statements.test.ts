@@ -13,6 +13,8 @@ let database: string;
 beforeAll(async () => {
   database = await freshDatabase();
   await postgres.sql('create table t (n int); grant all on t to writer', database);
+  const deferred = 'create table d (n int unique deferrable initially deferred); grant all on d to writer';
+  await postgres.sql(deferred, database);
 });
 const connect = async (options: Partial<RelayOptions>): Promise<Relayed> =>
   relayed(await openAs(postgres, database, 'writer'), options);
@@ -330,4 +332,43 @@ test('a session that ends within a batch has the statements that may have run, a
     'execute select pg_sleep(60) 08006',
     'execute select 2 08006',
   ]);
+});
+
+test('a Sync that cannot commit what was executed is told with its SQLSTATE, and no other Sync is', async () => {
+  const ended: StatementEnd[] = [];
+  const client = await connect({ statement: (end) => ended.push(end) });
+  const insert = 'insert into d values (1), (1)';
+  client.send(...batch('select 1'), ...batch(insert), ...batch('select 2'), frame('S'));
+  await expect.poll(() => types(client)).toBe('12TDCZ12nCEZ12TDCZZ');
+  expect(ended).toMatchObject([
+    { kind: 'execute', sql: 'select 1' },
+    { kind: 'execute', sql: insert, tags: ['INSERT 0 2'] },
+    { kind: 'sync', sql: insert, sqlstate: '23505', tags: [], rows: 0, bytesIn: 5 },
+    { kind: 'execute', sql: 'select 2' },
+  ]);
+  expect(ended[1]).not.toHaveProperty('sqlstate');
+  expect(ended[2]?.id).toBe(ended[1]?.id);
+  // PostgreSQL ignores a Sync inside of a COPY, whose own comes behind it.
+  const data = [frame('d', Buffer.from('3\n')), frame('d', Buffer.from('3\n')), frame('c'), frame('S')];
+  client.send(...batch('copy d from stdin'), ...data, frame('Q', 'select 3'));
+  await expect.poll(() => types(client).slice(19)).toBe('12nGCEZTDCZ');
+  client.close();
+  await client.relay.done;
+  expect(ended.slice(4).map(({ kind, sqlstate }) => `${kind} ${sqlstate}`)).toEqual([
+    'execute undefined',
+    'sync 23505',
+    'query undefined',
+  ]);
+});
+
+test('a portal that is fetched in parts counts each of its rows once', async () => {
+  const ended: StatementEnd[] = [];
+  const client = await connect({ statement: (end) => ended.push(end) });
+  const part = frame('E', 'p', Buffer.from([0, 0, 0, 2]));
+  const parse = frame('P', '', 'insert into t select generate_series(1, 4) returning n', 0);
+  client.send(parse, frame('B', 'p', '', 0, 0, 0), part, part, part, frame('S'));
+  await expect.poll(() => types(client)).toBe('12DDsDDsCZ');
+  // PostgreSQL's own tag counts those of the last part.
+  expect(ended.map(({ rows, tags }) => [rows, ...tags])).toEqual([[2], [2], [0, 'INSERT 0 0']]);
+  client.close();
 });
