@@ -21,7 +21,10 @@ beforeAll(async () => {
   );
   const pool = { mode: 'transaction', size: SIZE, queueTimeout: '2s', idleTimeout: '300ms' } as const;
   running = await startGateway({
-    databases: { few: databaseOf(postgres, { database, pool }) },
+    databases: {
+      few: databaseOf(postgres, { database, pool }),
+      patient: databaseOf(postgres, { database, pool: { ...pool, queueTimeout: '60s' } }),
+    },
     plugins: [mapTo('writer')],
   });
 });
@@ -208,12 +211,13 @@ describeWith('pgbench', (pgbench) => {
     async (mode) => {
       const direct = ['-h', postgres.host, '-p', String(postgres.port), '-U', 'writer', database];
       await run(pgbench, ['-i', '-q', ...direct], { env: { PGPASSWORD: postgres.passwords.writer } });
-      const through = ['-h', '127.0.0.1', '-p', String(running.port), '-U', '_', 'few'];
+      const through = ['-h', '127.0.0.1', '-p', String(running.port), '-U', '_', 'patient'];
       const out = await run(pgbench, ['-n', '-M', mode, '-c', '40', '-j', '2', '-t', '20', ...through], {
         env: { PGPASSWORD: GOOD_TOKEN, PGSSLMODE: 'disable' },
       });
       expect(out).toMatch(/transactions actually processed: 800\/800/);
       expect(out).toMatch(/failed transactions: 0 /);
     },
+    120_000,
   );
 });

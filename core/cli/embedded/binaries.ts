@@ -56,19 +56,18 @@ function onPath(): string[] {
   return paths.filter((path) => existsSync(path)).map((path) => dirname(realpathSync(path)));
 }
 
-function* places(): Generator<Place> {
-  const chosen = process.env['POSTERN_POSTGRES_BIN'];
-  if (chosen) {
-    yield { bin: chosen };
-    return;
-  }
-  yield* embeddedPackage();
+function installed(): Place[] {
   const local = [
     onPath(),
     folders('/usr/lib/postgresql', /^\d+$/),
     ...HOMEBREW.map((p) => folders(p, /^postgresql@?/)),
   ];
-  for (const bin of local.flat()) yield { bin };
+  return local.flat().map((bin) => ({ bin }));
+}
+
+function places(): Place[] {
+  const chosen = process.env['POSTERN_POSTGRES_BIN'];
+  return chosen ? [{ bin: chosen }] : [...embeddedPackage(), ...installed()];
 }
 
 /** Writes the links between versions of a shared library, which npm's tarballs cannot hold. Throws where it may not. */
@@ -117,6 +116,13 @@ function copied({ bin, root }: Place, folder: string, uid: number | undefined): 
     }
   }
   return tryRun(join(copy, relative(root, bin)), uid);
+}
+
+/** All that is installed on this machine: the folder in `POSTERN_POSTGRES_BIN` alone if set, and never the embedded package. */
+export function installedBinaries(): Binaries[] {
+  const chosen = process.env['POSTERN_POSTGRES_BIN'];
+  const candidates = chosen ? [{ bin: chosen }] : installed();
+  return candidates.flatMap(({ bin }) => tryRun(bin, undefined) ?? []);
 }
 
 /**
