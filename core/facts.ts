@@ -74,11 +74,12 @@ export type RevocationTarget =
 export interface Revocations {
   /**
    * From the call on such tokens open nothing, and sessions that came with one end with 57P01; how many these were.
-   * `by` is who asked for it, for those who write it down.
+   * `by` is who asked for it, for those who write it down. `until` is when the last such token expires, where that is known:
+   * the revocation is forgotten then. Default: when it has to be, by the issuer's longest life of a token; never later.
    * @throws GatewayError `invalid_parameter_value` for what names no token, `configuration_limit_exceeded` where there are too
    * many; Error if it cannot be kept for the next start, in which case it is in force nevertheless
    */
-  revoke(what: RevocationTarget, by?: Pick<Identity, 'issuer' | 'subject'>): Promise<number>;
+  revoke(what: RevocationTarget, by?: Pick<Identity, 'issuer' | 'subject'>, until?: Date): Promise<number>;
 }
 
 /** Who is an operator, as `admin.operators` of the config says. */

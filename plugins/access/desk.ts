@@ -45,7 +45,7 @@ export class Desk {
       if (idempotencyKey === undefined) return await this.#grant(caller, asked);
       const once = { owner: caller.name, key: idempotencyKey, request: asked };
       const work = (): Promise<Granted> => this.#grant(caller, asked);
-      return await this.#idempotency.once(once, work, ({ grant }) => grant.expiresAt);
+      return stillGood(await this.#idempotency.once(once, work, ({ grant }) => grant.expiresAt));
     } catch (error) {
       // Whoever asks too often must not fill the log as well.
       if (error instanceof Refused && error.kind !== 'rate') {
@@ -72,7 +72,9 @@ export class Desk {
       );
     };
     try {
-      const ended = await revocations.revoke({ tokenId: id, issuer: this.#policy.issuer.issuer }, by);
+      const what = { tokenId: id, issuer: this.#policy.issuer.issuer };
+      // No longer than the token could be used: or grants given back would fill the list for everybody.
+      const ended = await revocations.revoke(what, by, new Date(grant.expiresAt));
       revoked();
       return ended;
     } catch (error) {
@@ -81,13 +83,18 @@ export class Desk {
     }
   }
 
-  /** Whose tokens open nothing any more has nothing left of what they were given either. Never throws. */
-  callerRevoked({ what, takenBack, by }: Events['revocation']): void {
-    if (takenBack || 'tokenId' in what) return;
+  /**
+   * Tokens were revoked: those granted here are known to be, and whose tokens open nothing any more has nothing left of what
+   * they were given either. Never throws.
+   */
+  revoked({ what, takenBack, by }: Events['revocation']): void {
+    if (takenBack) return;
     for (const grant of this.grants.list()) {
-      const { caller, issuedAt, revokedAt, id } = grant;
-      if (revokedAt !== undefined || caller.issuer !== what.issuer) continue;
-      if ('subject' in what ? caller.subject !== what.subject : issuedAt >= what.before.getTime()) continue;
+      const { caller, issuedAt, id } = grant;
+      const own = { id, issuer: this.#policy.issuer.issuer, subject: caller.name, issuedAt };
+      if (isAbout(what, own)) grant.revokedAt ??= Date.now();
+      if (grant.revokedAt !== undefined || 'tokenId' in what || !isAbout(what, { ...caller, issuedAt }))
+        continue;
       this.revoke(grant, by).catch((error: unknown) => {
         const reason = error instanceof Error ? error.message : 'failed';
         this.#gateway.log.error({ id, reason }, 'revocation of access failed');
@@ -133,4 +140,27 @@ export class Desk {
     log.info({ issuer, subject, ...asked, ...more }, granted ? 'access granted' : 'access refused');
     this.#gateway.emit('access', { by: { issuer, subject }, ...asked, ...decision });
   }
+}
+
+/** What was answered once must not be said again when it has become wrong. @throws Refused 410 */
+function stillGood(granted: Granted): Granted {
+  if (granted.grant.revokedAt === undefined) return granted;
+  const why =
+    'what was granted under this Idempotency-Key has been revoked: to ask once more, use another key';
+  throw new Refused('conflict', why, { status: 410 });
+}
+
+/** Whether a revocation is about a token; for that of a caller nobody knows its `jti` any more. */
+function isAbout(
+  what: Events['revocation']['what'],
+  token: {
+    readonly id?: string;
+    readonly issuer: string;
+    readonly subject: string;
+    readonly issuedAt: number;
+  },
+): boolean {
+  if (what.issuer !== undefined && what.issuer !== token.issuer) return false;
+  if ('tokenId' in what) return what.tokenId === token.id;
+  return 'subject' in what ? what.subject === token.subject : token.issuedAt < what.before.getTime();
 }

@@ -66,6 +66,7 @@ export const ASK_DOCS: Docs = {
       400: says('The request is not understood.'),
       403: says('It is outside of the policy; the sentence says how.'),
       409: says('The request with this Idempotency-Key is under way.'),
+      410: says('What was granted under this Idempotency-Key has been revoked.'),
       413: says('The body is too long.'),
       422: says('The Idempotency-Key was used for another request.'),
       429: says('Asked too often; Retry-After says when to try again.'),

@@ -58,7 +58,7 @@ export function access(options: AccessOptions): Plugin<never, never, 'access'> {
   let open: Desk | undefined;
   return {
     name: 'access',
-    on: { revocation: (event) => open?.callerRevoked(event) },
+    on: { revocation: (event) => open?.revoked(event) },
     commands: { 'access key': printNewKey },
     async setup(gateway) {
       if (!gateway.service('verifier') || !gateway.service('revocations')) {

@@ -52,8 +52,8 @@ export class Revoker implements Revocations {
     return this.#keeper.find(identity) !== undefined;
   }
 
-  async revoke(what: RevocationTarget, by?: Actor): Promise<number> {
-    const { ended, kept } = this.#lend(what, by);
+  async revoke(what: RevocationTarget, by?: Actor, until?: Date): Promise<number> {
+    const { ended, kept } = this.#lend(what, by, until);
     await kept;
     return ended;
   }
@@ -65,12 +65,13 @@ export class Revoker implements Revocations {
   add(
     what: unknown,
     by?: Actor,
+    until?: Date,
   ): {
     readonly revocation: Revocation;
     readonly ended: number;
     readonly kept: Promise<void>;
   } {
-    const revocation = this.#revocationOf(what);
+    const revocation = this.#revocationOf(what, until);
     const added = this.#keeper.add(revocation);
     this.#tell(revocation, { by, takenBack: false, sessions: added.ended });
     return { revocation, ...added };
@@ -108,9 +109,9 @@ export class Revoker implements Revocations {
   }
 
   /** Plugins know no ListFull, and would take it for one that is in force. */
-  #lend(what: RevocationTarget, by: Actor | undefined): ReturnType<Revoker['add']> {
+  #lend(what: RevocationTarget, by?: Actor, until?: Date): ReturnType<Revoker['add']> {
     try {
-      return this.add(what, by);
+      return this.add(what, by, until);
     } catch (error) {
       if (!(error instanceof ListFull)) throw error;
       throw new GatewayError('configuration_limit_exceeded', error.message, { cause: error });
@@ -124,12 +125,14 @@ export class Revoker implements Revocations {
     this.#gateway.emit('revocation', { ...more, by: actor, id, what });
   }
 
-  #revocationOf(what: unknown): Revocation {
+  #revocationOf(what: unknown, known?: Date): Revocation {
     try {
       const target = parseTarget(what);
       const at = Date.now();
       const from = 'before' in target ? Math.max(at, target.before.getTime()) : at;
-      return { id: revocationId(target), what: target, at, until: from + this.#longestLifeMs(target.issuer) };
+      const longest = from + this.#longestLifeMs(target.issuer);
+      const until = Math.min(longest, known?.getTime() ?? Infinity);
+      return { id: revocationId(target), what: target, at, until };
     } catch (error) {
       if (!(error instanceof NotARevocation)) throw error;
       throw new GatewayError('invalid_parameter_value', error.message);

@@ -304,6 +304,38 @@ describe('a grant', () => {
     const { body } = await desk.send('GET', '/v1/grants', developer());
     expect(body['grants']).toHaveLength(2);
   });
+
+  test.each<[string, (id: string) => readonly [method: string, path: string, who: string, body?: object]]>([
+    ['by its caller', (id) => ['DELETE', `/v1/grants/${id}`, developer()]],
+    ['by an operator’s DELETE', (id) => ['DELETE', `/v1/grants/${id}`, operator()]],
+    ['by the id of its token', (id) => ['POST', '/v1/revocations', operator(), { tokenId: id }]],
+    [
+      'by the subject of its token',
+      () => ['POST', '/v1/revocations', operator(), { issuer: OWN, subject: 'ada' }],
+    ],
+  ])('is not said again after it was revoked %s', async (_, how) => {
+    const desk = await openDesk();
+    const under = { 'idempotency-key': 'a' };
+    const first = await desk.ask(developer(), WANTED, under);
+    expect(first.status).toBe(201);
+    expect((await desk.send(...how(String(first.body['id'])))).status).toBeLessThan(300);
+    const { status, body } = await desk.ask(developer(), WANTED, under);
+    expect([status, body['error']]).toEqual([
+      410,
+      'what was granted under this Idempotency-Key has been revoked: to ask once more, use another key',
+    ]);
+    expect((await desk.ask(developer(), WANTED, { 'idempotency-key': 'b' })).status).toBe(201);
+  });
+
+  test('that is revoked stands in the list of revocations no longer than it would have lasted', async () => {
+    const desk = await openDesk();
+    const { body } = await desk.ask(developer(), WANTED);
+    expect((await desk.send('DELETE', `/v1/grants/${String(body['id'])}`, developer())).status).toBe(200);
+    const list = await desk.send('GET', '/v1/revocations', operator());
+    expect(JSON.parse(list.text)).toMatchObject({
+      revocations: [{ until: Date.parse(String(body['expiresAt'])) }],
+    });
+  });
 });
 
 test('each decision is a line of the log and an event, with who and why; a credential is nowhere', async () => {
