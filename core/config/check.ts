@@ -43,6 +43,9 @@ function lookupByFunction(find: (name: string) => unknown, directory: string): L
   };
 }
 
+/** Names for which the entry of `'*'` is kept, so that a login need not make it anew; the oldest goes first. */
+const MOST_SERVED = 1_000;
+
 function lookupByName(entries: Readonly<Record<string, DatabaseOptions>>, directory: string): Lookup {
   // A map, because a client that asks for `__proto__` or `constructor` must find nothing.
   const byName = new Map<string, ResolvedDatabase>();
@@ -53,7 +56,16 @@ function lookupByName(entries: Readonly<Record<string, DatabaseOptions>>, direct
   }
   const rest = Object.hasOwn(entries, '*') ? entries['*'] : undefined;
   const place = { path: configPath(['databases', '*']), directory };
-  return async (name) => byName.get(name) ?? (rest && resolveDatabase(rest, name, place));
+  const served = new Map<string, ResolvedDatabase>();
+  return async (name) => {
+    const known = byName.get(name) ?? served.get(name);
+    if (known || !rest) return known;
+    const resolved = resolveDatabase(rest, name, place);
+    served.set(name, resolved);
+    const [oldest] = served.keys();
+    if (served.size > MOST_SERVED && oldest !== undefined) served.delete(oldest);
+    return resolved;
+  };
 }
 
 function namesOf(databases: Databases): readonly string[] {

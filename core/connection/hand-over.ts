@@ -65,11 +65,24 @@ function counted(session: OpenSession, usage: Usage): Pick<RelayOptions, 'tally'
   };
 }
 
+/** The newest message of each parameter: nearly all sessions are told the same. */
+const newest = new Map<string, { readonly value: string; readonly message: Buffer }>();
+/** PostgreSQL 18 reports fifteen. */
+const MOST_PARAMETERS = 100;
+
+function told(name: string, value: string): Buffer {
+  const known = newest.get(name);
+  if (known?.value === value) return known.message;
+  const message = parameterStatus(name, value);
+  if (known || newest.size < MOST_PARAMETERS) newest.set(name, { value, message });
+  return message;
+}
+
 /** What follows AuthenticationRequests in a login that went well (manual, 55.2.1). */
 export function welcome(parameters: ReadonlyMap<string, string>, key: CancelKey): Buffer {
   return Buffer.concat([
     AUTHENTICATION_OK,
-    ...[...parameters].map(([name, value]) => parameterStatus(name, value)),
+    ...[...parameters].map(([name, value]) => told(name, value)),
     backendKeyData(key.processId, key.secret),
     readyForQuery('I'),
   ]);

@@ -44,3 +44,13 @@ test('ten thousand keys have ten thousand process ids, all positive 32-bit integ
   expect(new Set(ids).size).toBe(10_000);
   expect(ids.every((id) => id > 0 && id <= 0x7fffffff)).toBe(true);
 });
+
+test('a thousand secrets are a thousand, and keep their bytes when more are drawn', () => {
+  const keys = new CancelKeys();
+  const issued = Array.from({ length: 1_000 }, () => keys.issue(2, counting().cancel).secret);
+  const before = issued.map((secret) => secret.toString('hex'));
+  for (let i = 0; i < 1_000; i += 1) keys.issue(2, counting().cancel);
+  expect(issued.map((secret) => secret.toString('hex'))).toEqual(before);
+  expect(new Set(before).size).toBe(1_000);
+  expect(before.some((hex) => hex.includes('0'.repeat(32)))).toBe(false);
+});

@@ -148,6 +148,11 @@ describe('finding a database', () => {
     expect(await many.database('orders')).toMatchObject({ host: 'orders-db', database: 'orders' });
     expect(await many.database('other')).toMatchObject({ host: 'rest-db', database: 'other' });
     expect(await many.database('fixed')).toMatchObject({ database: 'x' });
+    // A thousand names are remembered, so that each login of one finds the same entry; none gets another's.
+    expect(await many.database('other')).toBe(await many.database('other'));
+    for (let i = 0; i < 1_100; i += 1) await many.database(`other_${i}`);
+    expect(await many.database('other')).toMatchObject({ host: 'rest-db', database: 'other' });
+    expect(await many.database('other_7')).toMatchObject({ database: 'other_7' });
     expect(many.databaseNames).toEqual(['orders', '*', 'fixed']);
   });
 
