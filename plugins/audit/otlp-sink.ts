@@ -1,10 +1,16 @@
 /** Audit lines as OpenTelemetry log records, sent to a collector by OTLP/HTTP in JSON (OTLP 1.x, "OTLP/HTTP"). */
 import type { OtlpOptions } from './options.ts';
-import { RejectedLines } from './sink.ts';
+import { BusySink, RejectedLines } from './sink.ts';
 import type { Before, Sink } from './sink.ts';
 
 /** How long a collector may take for an answer, in milliseconds. */
 const ANSWER_MS = 8_000;
+/** Longest wait that a collector may ask for, in milliseconds: what is not written meanwhile may fill the buffer. */
+const LONGEST_PAUSE_MS = 30_000;
+/** No use to send it again (OTLP 1.x, "Failures"): it cannot be read, or is too large. */
+const REFUSALS: ReadonlySet<number> = new Set([400, 413]);
+/** `Retry-After` may come with them (OTLP 1.x, "OTLP/HTTP Throttling"). */
+const THROTTLES: ReadonlySet<number> = new Set([429, 503]);
 /** `SEVERITY_NUMBER_INFO`. */
 const INFO = 9;
 const HEAD = /"time":"([^"]+)","type":"(\w+)"/;
@@ -16,6 +22,8 @@ export class OtlpSink implements Sink {
   /** Escaped twice and in bytes that is some 2 MB; collectors take 4 MB and more. */
   readonly mostUnits = 500_000;
   readonly #options: OtlpOptions;
+  /** What has become of the write under way: a call that is made again goes on behind it. */
+  #under: { readonly lines: readonly string[]; done: number; rejected: number; most: number } | undefined;
 
   constructor(options: OtlpOptions) {
     this.#options = options;
@@ -26,7 +34,29 @@ export class OtlpSink implements Sink {
     return Promise.resolve({});
   }
 
+  /** A batch that is refused is sent in halves, down to the one record that is not taken by itself either. */
   async write(lines: readonly string[]): Promise<void> {
+    if (this.#under?.lines !== lines) this.#under = { lines, done: 0, rejected: 0, most: lines.length };
+    const under = this.#under;
+    while (under.done < lines.length) {
+      const some = lines.slice(under.done, under.done + under.most);
+      const rejected = await this.#send(some);
+      if (rejected === 'all' && some.length > 1) {
+        under.most = Math.ceil(some.length / 2);
+        continue;
+      }
+      under.rejected += rejected === 'all' ? 1 : rejected;
+      under.done += some.length;
+      under.most = some.length * 2;
+    }
+    this.#under = undefined;
+    const { rejected } = under;
+    // Not to be sent again (OTLP 1.x, "Partial Success"): those that were taken would come twice.
+    if (rejected > 0) throw new RejectedLines(`the collector rejected ${rejected} records`, rejected);
+  }
+
+  /** How many were rejected for good. @throws Error, BusySink if they are to be sent again */
+  async #send(lines: readonly string[]): Promise<number | 'all'> {
     const { url, headers } = this.#options;
     const response = await fetch(url, {
       method: 'POST',
@@ -36,10 +66,12 @@ export class OtlpSink implements Sink {
       signal: AbortSignal.timeout(ANSWER_MS),
     });
     const text = await response.text();
-    if (!response.ok) throw new Error(`the collector answered ${response.status}`);
-    const rejected = rejectedOf(text);
-    // Not to be sent again (OTLP 1.x, "Partial Success"): those that were taken would come twice.
-    if (rejected > 0) throw new RejectedLines(`the collector rejected ${rejected} records`, rejected);
+    const { status } = response;
+    if (REFUSALS.has(status)) return 'all';
+    const problem = `the collector answered ${status}`;
+    if (THROTTLES.has(status)) throw new BusySink(problem, pauseOf(response.headers.get('retry-after')));
+    if (!response.ok) throw new Error(problem);
+    return rejectedOf(text);
   }
 
   close(): Promise<void> {
@@ -87,6 +119,13 @@ function requestOf(lines: readonly string[]): object {
 }
 
 const nanoseconds = (ms: number): string => `${ms}000000`;
+
+/** Seconds or a date (RFC 9110 §10.2.3), in milliseconds from now; 0 for none, or what cannot be read. */
+function pauseOf(header: string | null): number {
+  if (header === null) return 0;
+  const ms = /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - Date.now();
+  return ms > 0 ? Math.min(ms, LONGEST_PAUSE_MS) : 0;
+}
 
 /** ExportLogsPartialSuccess; some collectors answer with nothing at all. */
 function rejectedOf(text: string): number {

@@ -19,6 +19,17 @@ export class RejectedLines extends Error {
   }
 }
 
+/** The sink has said how long it wants to be left alone. */
+export class BusySink extends Error {
+  /** In milliseconds. */
+  readonly pauseMs: number;
+
+  constructor(message: string, pauseMs: number) {
+    super(message);
+    this.pauseMs = pauseMs;
+  }
+}
+
 /** Where lines go. Its methods are called one after the other, never at once. */
 export interface Sink {
   /** How it is called in messages. */
@@ -29,7 +40,7 @@ export interface Sink {
   readonly mostUnits?: number;
   /** @throws ConfigError for what cannot be used at all */
   open(): Promise<Before>;
-  /** All lines or none, without their line breaks; a call that rejects is made again with the same ones. @throws RejectedLines */
+  /** All lines or none, without their line breaks; a call that rejects is made again with the same ones. @throws RejectedLines, BusySink */
   write(lines: readonly string[]): Promise<void>;
   /** True when the next line had better be in another file. */
   full?(): boolean;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../core/index.ts';
 import { Chain, NOTHING_BEFORE } from './chain.ts';
 import type { Recorder } from './record.ts';
-import { RejectedLines } from './sink.ts';
+import { BusySink, RejectedLines } from './sink.ts';
 import type { Sink } from './sink.ts';
 
 /** What a trail is made of. */
@@ -32,6 +32,8 @@ interface Batch {
   written: boolean;
   /** It is the last one of its file. */
   readonly ends: boolean;
+  /** As many lost events does its last line tell. */
+  readonly told?: number;
 }
 
 /** One per sink. */
@@ -46,6 +48,7 @@ export class Trail {
   #pumping: Promise<void> | undefined;
   #problem: string | undefined;
   #closing = false;
+  readonly #hurry = new AbortController();
   #abandoned = false;
 
   constructor(options: TrailOptions) {
@@ -73,7 +76,10 @@ export class Trail {
 
   /** Takes an event, to be written a few milliseconds later: many in one write cost little more than one. */
   record(members: string): void {
-    if (this.#closing) return;
+    if (this.#abandoned) {
+      this.#tellLost(1);
+      return;
+    }
     if (this.#units + members.length > this.#options.bufferUnits) {
       this.#dropped += 1;
       this.#fail('more events wait to be written than may');
@@ -87,12 +93,13 @@ export class Trail {
   /** Writes what waits, as far as the sink lets it within 5 s, and closes it. Never rejects. */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#hurry.abort();
     const { sink, log, marks } = this.#options;
     await Promise.race([this.#drained(), sleep(LAST_MS, undefined, { ref: false })]);
     this.#abandoned = true;
     try {
       const lost = this.#waiting.length + this.#dropped + (this.#batch?.lines.length ?? 0);
-      if (lost > 0) log.error({ sink: sink.name, events: lost }, 'audit events were lost');
+      if (lost > 0) this.#tellLost(lost);
       else if (this.#chain) await sink.write([this.#chain.seal(marks.mark('closed', { why: 'stop' }))]);
       await sink.close();
     } catch (error) {
@@ -125,15 +132,32 @@ export class Trail {
         if (this.#waiting.length < BATCH && this.#dropped === 0) return;
       } catch (error) {
         this.#fail(textOf(error));
-        if (error instanceof RejectedLines) {
-          this.#dropped += error.count;
-          this.#batch = undefined;
-        }
-        await sleep(RETRY_MS, undefined, { ref: false });
+        if (error instanceof RejectedLines) this.#rejected(error.count);
+        await this.#pause(error instanceof BusySink ? error.pauseMs : 0);
       } finally {
         clearTimeout(late);
       }
     }
+  }
+
+  /** Where the line that told of lost events is lost as well, it was none itself. */
+  #rejected(count: number): void {
+    const { lines, told = 0 } = this.#batch ?? { lines: [] };
+    this.#dropped += told > 0 && count === lines.length ? told + count - 1 : count;
+    this.#batch = undefined;
+  }
+
+  /** At the end nobody waits longer than needed. */
+  async #pause(ms: number): Promise<void> {
+    const { signal } = this.#hurry;
+    const long = signal.aborted ? 0 : ms;
+    const options = { ref: false, ...(signal.aborted ? {} : { signal }) };
+    await sleep(Math.max(RETRY_MS, long), undefined, options).catch(() => undefined);
+  }
+
+  #tellLost(events: number): void {
+    const { log, sink } = this.#options;
+    log.error({ sink: sink.name, events }, 'audit events were lost');
   }
 
   async #write(batch: Batch): Promise<void> {
@@ -159,8 +183,10 @@ export class Trail {
     const lines = taken.map((members) => chain.seal(members));
     // They came when what stands before had filled the buffer.
     if (this.#dropped > 0 && this.#waiting.length === 0) {
-      lines.push(chain.seal(marks.mark('dropped', { count: this.#dropped })));
+      const told = this.#dropped;
+      lines.push(chain.seal(marks.mark('dropped', { count: told })));
       this.#dropped = 0;
+      return { lines, written: false, ends: false, told };
     }
     return { lines, written: false, ends: false };
   }

@@ -32,6 +32,10 @@ let status: number;
 let largest: number;
 /** How many records of the next request are rejected. */
 let rejected: number;
+/** Whatever is in a request with this text is refused as it cannot be read. */
+let poison: string | undefined;
+/** `Retry-After` of refusals, if any. */
+let retryAfter: string | undefined;
 let requests: IncomingMessage[];
 let records: LogRecord[];
 let running: RunningGateway;
@@ -40,6 +44,7 @@ beforeEach(async () => {
   status = 200;
   largest = Infinity;
   rejected = 0;
+  poison = retryAfter = undefined;
   requests = [];
   records = [];
   collector = createServer((request, response) => {
@@ -47,12 +52,16 @@ beforeEach(async () => {
     void text(request).then((body) => {
       const { resourceLogs } = JSON.parse(body) as LogsRequest;
       const sent = resourceLogs.flatMap(({ scopeLogs }) => scopeLogs.flatMap(({ logRecords }) => logRecords));
-      const code = body.length > largest ? 413 : status;
+      const readable = poison === undefined || !body.includes(poison);
+      const code = body.length > largest ? 413 : readable ? status : 400;
       const partialSuccess = rejected > 0 ? { rejectedLogRecords: String(rejected) } : {};
       if (code === 200) records.push(...sent.slice(rejected));
       rejected = 0;
       response
-        .writeHead(code, { 'content-type': 'application/json' })
+        .writeHead(code, {
+          'content-type': 'application/json',
+          ...(retryAfter !== undefined && code !== 200 && { 'retry-after': retryAfter }),
+        })
         .end(JSON.stringify({ partialSuccess }));
     });
   });
@@ -180,6 +189,71 @@ test('what a collector rejects is not sent again, and the trail says that it is 
   expect(running.lines('the audit trail cannot be written')).toMatchObject([
     { reason: 'the collector rejected 1 records' },
   ]);
+});
+
+test('a record that no collector takes is dropped and told, and those around it are written', async () => {
+  await start({ onFailure: 'buffer', statements: 'whole' });
+  const client = await login();
+  await expect.poll(() => lines().length).toBe(2);
+  poison = 'select 3';
+  status = 503;
+  for (let i = 1; i <= 6; i += 1) await client.query(`select ${i}`);
+  status = 200;
+  await expect.poll(() => lines().at(-1), { timeout: 20_000 }).toMatchObject({ type: 'dropped', count: 1 });
+  await client.end();
+  await running.gateway.stop();
+  const written = lines().filter(({ type }) => type === 'statement');
+  expect(written.map(({ sql }) => sql)).toEqual([1, 2, 4, 5, 6].map((i) => `select ${i}`));
+});
+
+test('a collector that takes nothing at all is told of all that is lost, once it takes something', async () => {
+  await start({ onFailure: 'buffer' });
+  const client = await login();
+  await expect.poll(() => lines().length).toBe(2);
+  status = 413;
+  for (let i = 0; i < 5; i += 1) await client.query('select 1');
+  const before = requests.length;
+  await expect.poll(() => requests.length, { timeout: 20_000 }).toBeGreaterThan(before + 5);
+  status = 200;
+  await expect.poll(() => lines().some(({ type }) => type === 'dropped'), { timeout: 20_000 }).toBe(true);
+  await client.end();
+  await running.gateway.stop();
+  const found = lines();
+  const lost = found.filter(({ type }) => type === 'dropped').map(({ count }) => Number(count));
+  const written = found.filter(({ type }) => type === 'statement').length;
+  expect(written + lost.reduce((sum, one) => sum + one, 0)).toBe(5);
+});
+
+test.each([
+  ['seconds', () => '2'],
+  ['a date', () => new Date(Date.now() + 3_000).toUTCString()],
+])('a collector that asks for a pause in %s gets it', async (_, header) => {
+  await start({ onFailure: 'buffer' });
+  const client = await login();
+  await expect.poll(() => lines().length).toBe(2);
+  [status, retryAfter] = [429, header()];
+  const before = requests.length;
+  await client.query('select 1');
+  await expect.poll(() => requests.length).toBe(before + 1);
+  const asked = Date.now();
+  status = 200;
+  await expect.poll(() => requests.length, { timeout: 20_000 }).toBe(before + 2);
+  expect(Date.now() - asked).toBeGreaterThan(1_000);
+  await client.end();
+});
+
+test('a pause that is asked for holds up no end of the gateway for long, and loses nothing', async () => {
+  await start({ onFailure: 'buffer' });
+  const client = await login();
+  await expect.poll(() => lines().length).toBe(2);
+  [status, retryAfter] = [503, '3600'];
+  const before = requests.length;
+  await client.query('select 1');
+  await expect.poll(() => requests.length).toBe(before + 1);
+  status = 200;
+  await client.end();
+  await running.gateway.stop();
+  expect(lines().map(({ type }) => type)).toEqual(['opened', 'login', 'statement', 'logout', 'closed']);
 });
 
 test('a request has an end, however long the statements are', async () => {

@@ -282,6 +282,15 @@ test('a disk that is full holds lines back, and loses none', async () => {
   expect(await findings([file])).toEqual([]);
 });
 
+test('an event behind the end of the trail is told as lost', async () => {
+  const trail = await open();
+  await record(trail, 1);
+  await trail.close();
+  trail.record(event());
+  expect(complaints).toEqual([JSON.stringify({ sink: file, events: 1 })]);
+  expect(linesIn(file).map(({ type }) => type)).toEqual(['opened', 'operator', 'closed']);
+});
+
 test('a file that was renamed goes on under its new name', async () => {
   const trail = await open({ fsync: 5 });
   await record(trail, 1);
