@@ -54,8 +54,10 @@ function run({ postgres, version }: Binaries): number {
 }
 
 const found = oldest();
+const chosen = process.env['POSTERN_POSTGRES_BIN'];
 if (found) process.exitCode = run(found);
+else if (chosen) throw new Error(`POSTERN_POSTGRES_BIN=${chosen} holds no PostgreSQL ${SUPPORTED} or newer`);
 else
   console.log(
-    `skipped: no PostgreSQL ${SUPPORTED} or newer is installed (on the PATH, in /usr/lib/postgresql, in POSTERN_POSTGRES_BIN)`,
+    `skipped: no PostgreSQL ${SUPPORTED} or newer is installed, on the PATH or in /usr/lib/postgresql`,
   );
