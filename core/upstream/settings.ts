@@ -47,9 +47,39 @@ export function settingsFor({ upstream, startup }: SettingsRequest, backend: Bac
   for (const ask of upstream.onCheckout) {
     for (const [name, value] of Object.entries(ask({ pid, host, role }))) add(name, value, 'policy');
   }
+  return encodingLast(byName);
+}
+
+function encodingLast(byName: Map<string, Setting>): readonly Setting[] {
   const encoding = byName.get('client_encoding');
   byName.delete('client_encoding');
   return encoding ? [...byName.values(), encoding] : [...byName.values()];
+}
+
+/** What policies last wanted of the session that a connection serves: names by themselves in lower case. */
+const lastWanted = new WeakMap<object, ReadonlyMap<string, string>>();
+const NOTHING: ReadonlyMap<string, string> = new Map();
+
+/**
+ * The settings for the next turn of the same session on a connection, with those that policies wanted there and do not want
+ * any more: these go back to what the client chose, or to what the server has for those who do not choose.
+ */
+export function withTakenBack(connection: object, settings: readonly Setting[]): readonly Setting[] {
+  const before = lastWanted.get(connection) ?? NOTHING;
+  if (before.size === 0) return settings;
+  const byName = new Map(settings.map((setting) => [setting.name.toLowerCase(), setting]));
+  for (const [key, name] of before) {
+    const now = byName.get(key);
+    if (now?.from !== 'policy') byName.set(key, { name, value: now?.value ?? null, from: 'policy' });
+  }
+  return encodingLast(byName);
+}
+
+/** The settings, as {@link settingsFor} gave them, are in force on a connection. */
+export function noteWanted(connection: object, settings: readonly Setting[]): void {
+  const wanted = settings.filter(({ from }) => from === 'policy');
+  if (wanted.length === 0 && !lastWanted.has(connection)) return;
+  lastWanted.set(connection, new Map(wanted.map(({ name }) => [name.toLowerCase(), name])));
 }
 
 /**
@@ -136,7 +166,8 @@ const NEVER = new AbortController().signal;
  * @throws as {@link applySettings}
  */
 export async function applyPolicies(connection: ServerConnection, request: SettingsRequest): Promise<void> {
-  const policies = settingsFor(request, connection).filter(({ from }) => from === 'policy');
+  const settings = settingsFor(request, connection);
+  const policies = withTakenBack(connection, settings).filter(({ from }) => from === 'policy');
   if (policies.length === 0) return;
   const late = unreachable(new Error(`no answer within ${BETWEEN_MS} ms to what policies want to be set`));
   const batch = encodeSettings(policies, ownName());
@@ -148,6 +179,7 @@ export async function applyPolicies(connection: ServerConnection, request: Setti
       (signal) => executeBetween(connection, batch, signal),
     );
     check(policies, outcome);
+    noteWanted(connection, settings);
   } catch (error) {
     if (error === late) connection.channel.destroy();
     throw error;

@@ -3,7 +3,7 @@ import { GatewayError } from '../../errors.ts';
 import type { ServerConnection } from '../connection.ts';
 import { within } from '../deadline.ts';
 import { unreachable } from '../refusals.ts';
-import { applySettings, missingOn, settingsFor } from '../settings.ts';
+import { applySettings, missingOn, noteWanted, settingsFor, withTakenBack } from '../settings.ts';
 import type { Setting, SettingsRequest } from '../settings.ts';
 import type { Member, Owner } from './member.ts';
 import { reset } from './reset.ts';
@@ -41,8 +41,11 @@ export function prepare(
   if (next.holder && owner?.holder === next.holder) {
     // It stays as the session left it; what the session has changed since, on other connections, follows.
     member.mixed ||= policies(settings) !== policies(member.settings);
-    const follows = settings.filter(({ name, from }) => from === 'policy' || connection.parameters.has(name));
-    return apply(connection, follows, closing);
+    const wanted = withTakenBack(connection, settings);
+    const follows = wanted.filter(({ name, from }) => from === 'policy' || connection.parameters.has(name));
+    return settled(apply(connection, follows, closing), (ready) => {
+      if (ready) noteWanted(connection, settings);
+    });
   }
   const taken = { member, connection, settings, next, closing };
   if (!owner || (!member.mixed && replaces(settings, member.settings))) return take(taken);
@@ -67,13 +70,23 @@ function take({ member, connection, settings, next, closing }: Taken): Prepared 
   member.owner = next;
   member.mixed = false;
   member.preset = [];
-  const applied = apply(connection, all, closing);
-  // Where one is refused, none is set.
-  const settled = (prepared: Prepared): Prepared => {
-    member.settings = prepared.kind === 'ready' ? settings : [];
+  return settled(apply(connection, all, closing), (ready) => {
+    // Where one is refused, none is set.
+    member.settings = ready ? settings : [];
+    if (ready) noteWanted(connection, settings);
+  });
+}
+
+/** Hears how it went, at once where that is known. */
+function settled(
+  applied: Prepared | Promise<Prepared>,
+  hear: (ready: boolean) => void,
+): Prepared | Promise<Prepared> {
+  const over = (prepared: Prepared): Prepared => {
+    hear(prepared.kind === 'ready');
     return prepared;
   };
-  return applied instanceof Promise ? applied.then(settled) : settled(applied);
+  return applied instanceof Promise ? applied.then(over) : over(applied);
 }
 
 /** What a client chooses and no ParameterStatus shows is in force if it was set last, and nothing has been left since. */

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { DatabaseOptions } from '../../../core/database.ts';
 import type { Backend } from '../../../core/session.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
+import { applyPolicies } from '../../../core/upstream/settings.ts';
 import { causes, poolOf, query, refusal, request, withConnection } from './support.ts';
 
 const { host, port, passwords } = sharedPostgres();
@@ -74,4 +75,45 @@ test('what onCheckout throws ends the acquire as it is, and its connection serve
   await expect(acquiring).rejects.toBe(boom);
   expect(pool).toMatchObject({ size: 1, lent: 0, idle: 1 });
   await pool.close();
+});
+
+/** What a policy wants at each of its hand-overs, one after the other. */
+const inTurn = (...wants: Record<string, string>[]): (() => Record<string, string>) => {
+  let turn = 0;
+  return () => wants[turn++] ?? {};
+};
+const SHOWN = `select current_setting('app.gone', true), current_setting('app.stays', true),
+  current_setting('statement_timeout')`;
+
+test('what policies want no longer of the same session is taken back: to what the client chose, or the server has', async () => {
+  const wants = inTurn(
+    { 'App.Gone': 'first', 'app.stays': '1', statement_timeout: '1min', client_encoding: 'LATIN1' },
+    { 'app.stays': '2' },
+    { 'app.stays': '3' },
+  );
+  const pool = poolOf({ ...entry, pool: { size: 1 } });
+  const wanted = { holder: {}, onCheckout: [wants], parameters: { statement_timeout: '7s' } };
+  const seen = [];
+  for (let turn = 0; turn < 3; turn += 1) {
+    const connection = await pool.acquire(request(wanted));
+    seen.push([...(await query(connection, SHOWN)).flat(), connection.parameters.get('client_encoding')]);
+    await pool.release(connection, 'clean');
+  }
+  expect(seen).toEqual([
+    ['first', '1', '1min', 'LATIN1'],
+    ['', '2', '7s', 'UTF8'],
+    ['', '3', '7s', 'UTF8'],
+  ]);
+  await pool.close();
+});
+
+test('what policies want no longer is taken back between the statements of a session as well', async () => {
+  const wants = inTurn({ 'app.gone': 'first', 'app.stays': '1' }, { 'app.stays': '2' }, {});
+  await withConnection(entry, { onCheckout: [wants] }, async (connection) => {
+    const again = request({ onCheckout: [wants] });
+    await applyPolicies(connection, again);
+    expect((await query(connection, SHOWN)).flat().slice(0, 2)).toEqual(['', '2']);
+    await applyPolicies(connection, again);
+    expect((await query(connection, SHOWN)).flat().slice(0, 2)).toEqual(['', '']);
+  });
 });
