@@ -49,7 +49,7 @@ export class Relay {
     const log = options.statement && new StatementLog(options.statement);
     const turns = lender && new Turns({ client, log: options.log, lender, seat, ledger });
     this.#turns = turns;
-    const seating = new Seating({ ...options, seat, ledger, turns });
+    const seating = new Seating({ seat, ledger, turns, refresh: options.refresh, fault: options.fault });
     this.#seating = seating;
     const pin = (why: string): void => turns?.pin(why);
     const shared = lender && new SharedStatements({ seat, ledger, lender, pin });
@@ -109,9 +109,9 @@ export class Relay {
         resolve(end);
       };
     });
-    const streams = { fromClient: this.#fromClient, fromServer: this.#fromServer };
-    const parts = { seat, ledger, gate, pauses: this.#pauses, ...streams };
-    this.#ending = new Ending({ client, log: options.log, ...parts, ended });
+    const own = { client, log: options.log, seat, ledger, gate, pauses: this.#pauses };
+    const parts = { ...own, fromClient: this.#fromClient, fromServer: this.#fromServer };
+    this.#ending = new Ending({ ...parts, ended });
     this.#parts = { ...parts, ending: this.#ending };
   }
 
