@@ -164,7 +164,9 @@ function about(name: string, command: Command, positionals: readonly string[]): 
   const run = (): never => {
     const write = `write '${name} ${command.topic}'`;
     if (positionals.length === 0) throw new UsageError(`'${name}' needs to know what: ${write}`);
-    throw new UnknownCommand(`there is no command '${[name, ...positionals].join(' ')}': ${write}`);
+    throw new UnknownCommand(
+      `there is no command '${[name, ...positionals].join(' ')}': ${write}, or one that a plugin of the config brings`,
+    );
   };
   return { ...command, run };
 }

@@ -43,6 +43,8 @@ export function tenantSql(tenant: TenantName, templates: Templates): string {
   const role = templates.role?.(tenant);
   const schema = templates.schema?.(tenant);
   const database = templates.database?.(tenant);
+  if (role === undefined && schema === undefined)
+    return `-- Tenant ${tenant}: nothing to make, since the plugin has neither 'role' nor 'schema'.\n`;
   const lines = [
     `-- Tenant ${tenant}${database === undefined ? '' : ` in database ${database}`}: run it in psql as the owner of the tenants' objects; run again, it changes nothing.`,
     'begin;',

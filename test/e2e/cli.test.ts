@@ -80,7 +80,10 @@ describe('arguments', () => {
     [['start', 'more'], 'more'],
     [['check', '--port', '1'], '--port'],
     [['sql'], "'sql' needs to know what: write 'sql roles'"],
-    [['sql', 'rolls'], "write 'sql roles'"],
+    [
+      ['sql', 'rolls'],
+      "there is no command 'sql rolls': write 'sql roles', or one that a plugin of the config brings",
+    ],
     [['sql', 'roles', 'more'], "write 'sql roles'"],
     [['demo', '--port', '99999'], '--port 99999 is not a port'],
   ])('%j is not understood: exit code 2, the reason on stderr, and where help is', (args, reason) => {

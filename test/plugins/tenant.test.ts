@@ -133,6 +133,12 @@ describe('before PostgreSQL', () => {
     return printed;
   }
 
+  test('a plugin that makes neither roles nor schemas prints that there is nothing to run', async () => {
+    expect(await setupSql('one', { claim: 'tenant', database: 'db_{tenant}' })).toMatch(
+      /^-- Tenant one: nothing to make, .*\n$/,
+    );
+  });
+
   const walls: TenantOptions = {
     claim: 'tenant',
     role: 'te_{tenant}',
