@@ -32,7 +32,7 @@ export interface AccessWindow {
 
 /** Rules a token carries about itself in its private claim (RFC 7519 §4.3), `postern` by default. */
 export interface TokenRules {
-  /** Databases (the names clients use) this token may open. */
+  /** Entries of `databases` this token may open: the names that clients use, where no plugin chooses another entry. */
   readonly databases?: readonly string[];
   /** How many sessions may be open at once. */
   readonly maxConnections?: number;

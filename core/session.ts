@@ -60,8 +60,10 @@ export interface SetByFunction {
 
 /** How to connect for a session: plain data, return `{ ...upstream, role }` to change it. */
 export interface Upstream {
-  /** A key of `databases`: the only way to choose a host. */
+  /** A key of `databases`: the only way to choose a host. The name the client wrote, until a plugin chooses another. */
   readonly entry: string;
+  /** Entries by which plugins have decided something: a login that ends at any other is refused. Default: none have. */
+  readonly decidedFor?: readonly string[];
   /** Name on the server. `nowhere` until a plugin has established `identity`: no database is looked up before that. */
   readonly database: DatabaseName;
   /** Absent until a plugin maps one; a login without a role is refused. */

@@ -52,6 +52,7 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   const entryOf = entries(house);
   const upstream = await authenticate(request, entryOf);
   const { entry } = upstream;
+  refuseMoved(upstream, request, house);
   const { database, error } = await entryOf(entry);
   if (error !== undefined) throw error;
   const name = upstream.database === NOWHERE ? nameOnServer(entry, database) : upstream.database;
@@ -106,6 +107,27 @@ async function authenticate(
   } finally {
     session.forgetToken();
   }
+}
+
+/**
+ * A client may write any name of a database where a plugin chooses the entry, and must not choose by it which plugins it
+ * meets, or what they go by.
+ */
+function refuseMoved({ entry, decidedFor = [] }: Upstream, { session }: LoginRequest, house: House): void {
+  const { client, startup } = session;
+  const { hooks } = house;
+  const met = (database: string): Hooks => hooks.forScope(client.listener, database);
+  const other = decidedFor.find((name) => name !== entry);
+  let why: string | undefined;
+  if (other !== undefined) {
+    why = `a plugin has decided for entry "${other}", and one below it has chosen "${entry}": list them the other way round`;
+  } else if (startup.database !== entry && met(startup.database) !== met(entry)) {
+    why = `only() has other plugins for entry "${entry}", which a plugin has chosen, than for the name the client wrote`;
+  }
+  if (why === undefined) return;
+  const message = `database "${startup.database}" does not lead where this login would`;
+  const hint = 'Connect to your own database by its name in the gateway.';
+  throw new GatewayError('invalid_authorization_specification', message, { hint, cause: new Error(why) });
 }
 
 interface Entry {

@@ -33,9 +33,10 @@ function subjectOf({ issuer, subject }: Identity): string {
   return JSON.stringify([issuer, subject]);
 }
 
-function refuseDatabase({ startup }: Session, { databases }: TokenRules): void {
-  if (databases === undefined || databases.includes(startup.database)) return;
-  throw new GatewayError('insufficient_privilege', `permission denied for database "${startup.database}"`, {
+/** By the entry that serves the session: where a plugin chooses that, a client may write any name. */
+function refuseDatabase(entry: string, { databases }: TokenRules): void {
+  if (databases === undefined || databases.includes(entry)) return;
+  throw new GatewayError('insufficient_privilege', `permission denied for database "${entry}"`, {
     detail: 'The token is not good for this database.',
   });
 }
@@ -60,8 +61,8 @@ export function limits(options: LimitsOptions = {}): Plugin<'identity', never, '
       return endIdle(sessions, checked);
     },
     checks: {
-      rules(rules, session) {
-        refuseDatabase(session, rules);
+      rules(rules, session, renewed) {
+        if (renewed && session.upstream) refuseDatabase(session.upstream.entry, rules);
         SessionEnd.refuseLate(checked, rules, ends.get(session));
       },
       tenant(_, session, renewed) {
@@ -74,6 +75,9 @@ export function limits(options: LimitsOptions = {}): Plugin<'identity', never, '
       if (upstream.role === undefined && checked.maxConnections.role !== undefined) {
         throw new Error('limits: list it below the plugin that maps roles');
       }
+      const { rules } = session.facts;
+      const { entry, decidedFor = [] } = upstream;
+      if (rules) refuseDatabase(entry, rules);
       const end = new SessionEnd(checked, session);
       const taken = connections.take(placesOf(checked, session, upstream));
       if ('full' in taken) {
@@ -87,7 +91,11 @@ export function limits(options: LimitsOptions = {}): Plugin<'identity', never, '
       session.defer(() => void sessions.delete(session));
       ends.set(session, end);
       end.begin();
-      return { ...upstream, settings: { ...upstream.settings, ...checked.settings } };
+      return {
+        ...upstream,
+        settings: { ...upstream.settings, ...checked.settings },
+        ...(rules?.databases && { decidedFor: [...decidedFor, entry] }),
+      };
     },
     on: {
       renewal({ session, error }) {

@@ -12,9 +12,9 @@ function refuse(message: string, reason: string, hint?: string): never {
   throw new GatewayError('invalid_authorization_specification', message, more);
 }
 
-function mapOf(maps: readonly RoleMap[], { issuer }: Identity, { startup }: Session): RoleMap {
-  const reason = `no roles are configured for issuer ${issuer} at database ${startup.database}`;
-  return mapFor(maps, issuer, startup.database) ?? refuse('the token maps to no role', reason);
+function mapOf(maps: readonly RoleMap[], { issuer }: Identity, entry: string): RoleMap {
+  const reason = `no roles are configured for issuer ${issuer} at database ${entry}`;
+  return mapFor(maps, issuer, entry) ?? refuse('the token maps to no role', reason);
 }
 
 /** The roles a token may take, in the claim's order. Values of a list that mean nothing here are skipped. */
@@ -65,8 +65,9 @@ function targetFor(policy: Target | undefined, rule: Target | undefined): Target
  */
 export function roles(options: RolesOptions | readonly RolesOptions[]): Plugin<'identity', never, 'roles'> {
   const maps = roleMaps(options);
-  const taken = (identity: Identity, session: Session): readonly RoleName[] =>
-    rolesOf(identity, mapOf(maps, identity, session));
+  const byDatabase = maps.some(({ databases }) => databases !== undefined);
+  const taken = (identity: Identity, { upstream, startup }: Session): readonly RoleName[] =>
+    rolesOf(identity, mapOf(maps, identity, upstream?.entry ?? startup.database));
   const mapped = rolesIn(maps);
   return {
     name: 'roles',
@@ -91,10 +92,16 @@ export function roles(options: RolesOptions | readonly RolesOptions[]): Plugin<'
     onAuth(session, upstream) {
       const { facts, startup } = session;
       const { identity, rules } = facts;
-      const map = mapOf(maps, identity, session);
+      const { entry, decidedFor = [] } = upstream;
+      const map = mapOf(maps, identity, entry);
       const role = chosenRole(startup.user, identity.subject, rolesOf(identity, map));
       const target = targetFor(map.targets.get(role), rules?.target);
-      return { ...upstream, role, ...(target && { target }) };
+      return {
+        ...upstream,
+        role,
+        ...(target && { target }),
+        ...(byDatabase && { decidedFor: [...decidedFor, entry] }),
+      };
     },
   };
 }

@@ -3,7 +3,9 @@ import { Client } from 'pg';
 import type { DatabaseError } from 'pg';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { AnyPlugin, DatabaseOptions, PoolOptions } from '../../core/index.ts';
+import { GatewayError, only } from '../../core/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
+import { limits } from '../../plugins/limits/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { tenant } from '../../plugins/tenant/index.ts';
 import type { TenantOptions } from '../../plugins/tenant/index.ts';
@@ -189,8 +191,8 @@ describe('before PostgreSQL', () => {
     });
   }
 
-  async function enter(name: string, db = 'orders'): Promise<Client> {
-    const password = keys.sign({ tenant: name, sub: 'same person', role: 'reader' });
+  async function enter(name: string, db = 'orders', more: object = {}): Promise<Client> {
+    const password = keys.sign({ tenant: name, sub: 'same person', role: 'reader', ...more });
     const client = new Client({ host: '127.0.0.1', port: running.port, user: '_', database: db, password });
     client.on('error', () => {});
     await client.connect();
@@ -248,6 +250,58 @@ describe('before PostgreSQL', () => {
     const client = await enter('one');
     expect((await client.query('select current_database()')).rows).toEqual([{ current_database: own }]);
     expect(await codeOf(enter('two'))).toBe('3D000');
+  });
+
+  describe('where the tenant chooses the entry, the name that a client writes chooses nothing else:', () => {
+    const byTenant = tenant({ claim: 'tenant', entry: 'shard-{tenant}' });
+    const reader = { claim: 'role', allow: ['reader'] } as const;
+    const nobody: AnyPlugin = {
+      name: 'nobody',
+      onStartup() {
+        throw new GatewayError('insufficient_privilege', 'nobody gets in');
+      },
+    };
+    const shards = (): Record<string, DatabaseOptions> => ({ 'shard-one': databaseOf(server) });
+
+    test('not whose plugins it meets', async () => {
+      await start([byTenant, roles(reader), ...only({ databases: ['shard-one'] }, nobody)], {}, shards());
+      expect(await codeOf(enter('one'))).toBe('28000');
+      expect(await codeOf(enter('one', 'nowhere'))).toBe('28000');
+      expect(await codeOf(enter('one', 'shard-one'))).toBe('42501');
+      expect(running.text()).toContain('only() has other plugins for entry');
+    });
+
+    test('who writes the name of the entry gets in where only() lets them', async () => {
+      await start([byTenant, roles(reader), ...only({ databases: ['orders'] }, nobody)], {}, shards());
+      expect(await codeOf(enter('one', 'shard-one'))).toBe('done');
+      expect(await codeOf(enter('one', 'other'))).toBe('done');
+    });
+
+    test('not which entry of roles is for it', async () => {
+      const entries = [
+        { ...reader, databases: ['orders'] },
+        { ...reader, allow: ['writer'], databases: ['shard-one'] },
+      ];
+      await start([byTenant, roles(entries)], {}, shards());
+      expect(await codeOf(enter('one'))).toBe('28000');
+      expect(running.text()).toContain('names no role that is allowed');
+    });
+
+    test('nor whether a token may come there', async () => {
+      await start([byTenant, roles(reader), limits()], {}, shards());
+      const postern = { databases: ['orders'] };
+      expect(await codeOf(enter('one', 'orders', { postern }))).toBe('42501');
+      expect(await codeOf(enter('one', 'orders', { postern: { databases: ['shard-one'] } }))).toBe('done');
+    });
+
+    test.each<[string, AnyPlugin[], object]>([
+      ['roles', [roles({ ...reader, databases: ['orders'] }), byTenant], {}],
+      ['a token rule', [roles(reader), limits(), byTenant], { postern: { databases: ['orders'] } }],
+    ])('in a list in which %s decides before the tenant nobody gets in', async (_, plugins, claims) => {
+      await start(plugins, {}, shards());
+      expect(await codeOf(enter('one', 'orders', claims))).toBe('28000');
+      expect(running.text()).toContain('list them the other way round');
+    });
   });
 
   test("a tenant's database on the same server is made of its name", async () => {
