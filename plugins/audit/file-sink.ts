@@ -5,6 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError } from '../../core/index.ts';
 import { unseal } from './chain.ts';
+import { FileLock } from './file-lock.ts';
 import { rotatedFiles, rotatedName } from './file-names.ts';
 import { tailOf } from './file-tail.ts';
 import type { FileOptions } from './options.ts';
@@ -21,6 +22,7 @@ export class FileSink implements Sink {
   readonly name: string;
   readonly #options: FileOptions;
   readonly #syncing: Syncing;
+  readonly #lock: FileLock;
   #file: FileHandle | undefined;
   #size = 0;
   #since = 0;
@@ -35,6 +37,7 @@ export class FileSink implements Sink {
     this.name = file;
     this.#options = options;
     this.#syncing = new Syncing(options.fsync);
+    this.#lock = new FileLock(file);
   }
 
   async open(): Promise<Before> {
@@ -42,8 +45,20 @@ export class FileSink implements Sink {
     const file = await open(this.name, O_RDWR | O_APPEND | O_CREAT, OWN).catch(unusable);
     this.#file = file;
     const { mode, birthtimeMs } = await file.stat();
-    if ((mode & 0o022) !== 0) throw new ConfigError(`audit.sink.file: others may write to ${this.name}`);
     this.#since = birthtimeMs;
+    try {
+      if ((mode & 0o022) !== 0) throw new ConfigError(`audit.sink.file: others may write to ${this.name}`);
+      await this.#lock.take();
+      return await this.#goOn(file);
+    } catch (error) {
+      this.#file = undefined;
+      await file.close();
+      await this.#lock.release();
+      throw error;
+    }
+  }
+
+  async #goOn(file: FileHandle): Promise<Before> {
     const { last, end } = await tailOf(file, this.name);
     const { size } = await file.stat();
     if (size > end) await file.truncate(end);
@@ -93,10 +108,14 @@ export class FileSink implements Sink {
 
   async close(): Promise<void> {
     const file = this.#file;
-    if (!file) return;
     this.#file = undefined;
-    await this.#syncing.stop(file);
-    await file.close();
+    try {
+      if (!file) return;
+      await this.#syncing.stop(file);
+      await file.close();
+    } finally {
+      await this.#lock.release();
+    }
   }
 
   async #begin(): Promise<FileHandle> {

@@ -1,11 +1,7 @@
 /** One JSON line per session at its end: who, as which role, from where, how much and why it ended. */
-import { createWriteStream } from 'node:fs';
-import type { WriteStream } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Events, GatewayHandle, Logger } from '../../core/index.ts';
-
-/** Bytes that may wait to be written; lines beyond are dropped, and that is said. */
-const MOST_WAITING = 4 * 1024 * 1024;
+import type { Events, GatewayHandle } from '../../core/index.ts';
+import { LineFile } from './line-file.ts';
 
 /** What a line says. */
 export function accessLine({
@@ -46,50 +42,39 @@ export function accessLine({
   };
 }
 
-/** A file that lines are put behind; only its owner may read it. */
-class LineFile {
-  readonly #stream: WriteStream;
-  readonly #log: Logger;
-  #dropped = 0;
-  #failed = false;
-
-  constructor(path: string, log: Logger) {
-    this.#log = log;
-    this.#stream = createWriteStream(path, { flags: 'a', mode: 0o600 });
-    this.#stream.on('error', (error) => {
-      this.#failed = true;
-      log.error({ file: path, reason: error.message }, 'the access log cannot be written');
-    });
-    this.#stream.on('drain', () => {
-      if (this.#dropped > 0) log.warn({ dropped: this.#dropped }, 'lines of the access log were dropped');
-      this.#dropped = 0;
-    });
-  }
-
-  write(line: object): void {
-    if (this.#failed) this.#log.info(line, 'access');
-    else if (this.#stream.writableLength > MOST_WAITING) this.#dropped += 1;
-    else this.#stream.write(`${JSON.stringify(line)}\n`);
-  }
-
-  close(): Promise<void> {
-    if (this.#failed) return Promise.resolve();
-    return new Promise((resolve) => this.#stream.end(() => resolve()));
-  }
-}
-
 /** Where lines go. */
 export interface AccessLog {
   readonly write: (event: Events['close']) => void;
   readonly close: () => Promise<void>;
 }
 
-/** Opens it; without a file lines go to the gateway's log. */
+interface Shared {
+  readonly lines: LineFile;
+  users: number;
+}
+
+/**
+ * Opens it; without a file lines go to the gateway's log. A reload opens it anew, for sessions of earlier configs as well:
+ * who has renamed the file finds no more lines in it.
+ */
 export function openAccessLog({ file }: { readonly file?: string }, gateway: GatewayHandle): AccessLog {
   if (file === undefined) {
     const write = (event: Events['close']): void => gateway.log.info(accessLine(event), 'access');
     return { write, close: () => Promise.resolve() };
   }
-  const lines = new LineFile(resolve(gateway.directory, file), gateway.log);
-  return { write: (event) => lines.write(accessLine(event)), close: () => lines.close() };
+  const path = resolve(gateway.directory, file);
+  const logs = gateway.keep('access logs', () => new Map<string, Shared>());
+  const shared = logs.get(path) ?? { lines: new LineFile(path, gateway.log), users: 0 };
+  logs.set(path, shared);
+  shared.users += 1;
+  shared.lines.reopen();
+  return {
+    write: (event) => shared.lines.write(accessLine(event)),
+    async close() {
+      shared.users -= 1;
+      if (shared.users > 0) return;
+      logs.delete(path);
+      await shared.lines.close();
+    },
+  };
 }

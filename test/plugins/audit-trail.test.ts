@@ -1,6 +1,9 @@
 /** The files of an audit trail: how they follow one another, what a crash leaves, and what `verify` finds. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmod,
+  mkdir,
   open as openFile,
   readFile,
   readdir,
@@ -11,7 +14,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { appendFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { FileSink } from '../../plugins/audit/file-sink.ts';
 import { rotatedFiles } from '../../plugins/audit/file-names.ts';
@@ -280,6 +283,41 @@ test('a disk that is full holds lines back, and loses none', async () => {
   await trail.close();
   expect(linesIn(file).map(({ type }) => type)).toEqual(['opened', ...Array(3).fill('operator'), 'closed']);
   expect(await findings([file])).toEqual([]);
+});
+
+test('a file has one writer: another one is refused by its name, until the first is gone', async () => {
+  for (const long of [false, true]) {
+    if (long) {
+      const deep = join(folder, 'd'.repeat(120));
+      await mkdir(deep);
+      file = join(deep, 'audit.jsonl');
+    }
+    const trail = await open();
+    trail.record(event());
+    await expect(open()).rejects.toThrow(
+      `audit.sink.file: another gateway writes to ${file}: each one needs a file of its own`,
+    );
+    await trail.close();
+    expect(linesIn(file).map(({ type }) => type)).toEqual(['opened', 'operator', 'closed']);
+    await (await open()).close();
+    expect(await readdir(dirname(file))).not.toContain('audit.jsonl.lock');
+  }
+});
+
+test('what a killed process has left is taken over at once, and a file of that name is not', async () => {
+  const hold = `require('node:net').createServer().listen(process.argv[1], () => console.log('held'))`;
+  const child = spawn(process.execPath, ['-e', hold, `${file}.lock`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  await expect(open()).rejects.toThrow('another gateway writes to');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  expect(await readdir(folder)).toContain('audit.jsonl.lock');
+  await (await open()).close();
+  await writeFile(`${file}.lock`, 'dear diary');
+  await expect(open()).rejects.toThrow('audit.jsonl.lock cannot be taken as a lock: it is no socket');
+  expect(await readFile(`${file}.lock`, 'utf8')).toBe('dear diary');
 });
 
 test('an event behind the end of the trail is told as lost', async () => {

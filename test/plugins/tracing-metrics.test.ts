@@ -1,6 +1,6 @@
 /** Metrics as Prometheus reads them: well-formed, true, about nobody in particular, and all that the example's dashboard wants. */
 import { readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -197,4 +197,45 @@ test('an access log that cannot be written goes to the log of the gateway', asyn
   await expect.poll(() => front?.lines('the access log cannot be written').length, WAIT).toBe(1);
   await (await login()).end();
   await expect.poll(() => front?.lines('access'), WAIT).toMatchObject([{ role: 'reader', reason: 'client' }]);
+});
+
+test('a reload opens the access log anew, for sessions that are older as well: the file may have been renamed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'postern-access-'));
+  const file = join(folder, 'access.log');
+  const options = { accessLog: { file } };
+  await start(options);
+  const older = await login();
+  await (await login()).end();
+  const lines = (path: string): Promise<number> =>
+    readFile(path, 'utf8').then((text) => text.split('\n').length - 1);
+  await expect.poll(() => lines(file), WAIT).toBe(1);
+  await rename(file, `${file}.1`);
+  await front?.gateway.reload(checkConfig({ listen: { port: 0 }, ...configOf(options) }, tmpdir()));
+  await older.end();
+  await (await login()).end();
+  await expect.poll(() => lines(file).catch(() => 0), WAIT).toBe(2);
+  expect(await lines(`${file}.1`)).toBe(1);
+  await front?.gateway.stop();
+  await rm(folder, { recursive: true });
+});
+
+test('an access log that failed is written again when it can be, and no line is lost meanwhile', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'postern-access-'));
+  const file = join(folder, 'access.log');
+  await mkdir(file);
+  await start({ accessLog: { file } });
+  await expect.poll(() => front?.lines('the access log cannot be written').length, WAIT).toBe(1);
+  await (await login()).end();
+  await expect.poll(() => front?.lines('access').length, WAIT).toBe(1);
+  await rmdir(file);
+  const written = async (): Promise<boolean> => {
+    await (await login()).end();
+    return readFile(file, 'utf8').then(
+      (text) => text !== '',
+      () => false,
+    );
+  };
+  await expect.poll(written, WAIT).toBe(true);
+  await front?.gateway.stop();
+  await rm(folder, { recursive: true });
 });
