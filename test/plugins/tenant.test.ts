@@ -172,7 +172,8 @@ describe('before PostgreSQL', () => {
   afterEach(async () => {
     for (const client of clients) await client.end().catch(() => {});
     clients.clear();
-    await running.gateway.stop();
+    // Not every test starts one.
+    await (running as RunningGateway | undefined)?.gateway.stop();
   });
 
   async function start(
