@@ -113,33 +113,33 @@ test.each([
   else expect((await refusalOf(login)).sqlstate).toBe('28000');
 });
 
+/** What `postern sql tenant` prints. */
+async function setupSql(name: string, options: TenantOptions): Promise<string> {
+  let printed = '';
+  const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    printed += String(text);
+    return true;
+  });
+  try {
+    expect(await tenant(options).commands?.['sql tenant']?.([name])).toBe(0);
+  } finally {
+    write.mockRestore();
+  }
+  return printed;
+}
+
+test('a plugin that makes neither roles nor schemas prints that there is nothing to run', async () => {
+  expect(await setupSql('one', { claim: 'tenant', database: 'db_{tenant}' })).toMatch(
+    /^-- Tenant one: nothing to make, .*\n$/,
+  );
+});
+
 describe('before PostgreSQL', () => {
   const server = sharedPostgres();
   const names = ['one', 'two', 'nobody'] as const;
   const clients = new Set<Client>();
   let database: string;
   let running: RunningGateway;
-
-  /** What `postern sql tenant` prints. */
-  async function setupSql(name: string, options: TenantOptions): Promise<string> {
-    let printed = '';
-    const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-      printed += String(text);
-      return true;
-    });
-    try {
-      expect(await tenant(options).commands?.['sql tenant']?.([name])).toBe(0);
-    } finally {
-      write.mockRestore();
-    }
-    return printed;
-  }
-
-  test('a plugin that makes neither roles nor schemas prints that there is nothing to run', async () => {
-    expect(await setupSql('one', { claim: 'tenant', database: 'db_{tenant}' })).toMatch(
-      /^-- Tenant one: nothing to make, .*\n$/,
-    );
-  });
 
   const walls: TenantOptions = {
     claim: 'tenant',
