@@ -2,6 +2,7 @@
 import type { Attributes, Meter } from '@opentelemetry/api';
 import { METRIC_DB_CLIENT_OPERATION_DURATION } from '@opentelemetry/semantic-conventions';
 import type { Ended, Observers } from '../../core/index.ts';
+import { statementTimes } from './operation-times.ts';
 import type { Tracing } from './options.ts';
 
 /** Of the convention, in seconds. */
@@ -51,11 +52,6 @@ export function countersOf(meter: Meter, wanted: NonNullable<Tracing['metrics']>
 
 type Histogram = ReturnType<Meter['createHistogram']>;
 
-/** SQLSTATEs told apart: clients may make up millions (RAISE … USING ERRCODE), and a series lives as long as the process. */
-const MOST_ERRORS = 100;
-/** What the convention has for all others. */
-const OTHER = '_OTHER';
-
 /** Labels that were made before: a statement must not pay for new ones. */
 function remembered(
   make: (...parts: readonly string[]) => Attributes,
@@ -75,24 +71,6 @@ function hookTimes(times: Histogram): Observers {
     hook(event) {
       const outcome = event.sqlstate === undefined ? 'passed' : 'refused';
       times.record(seconds(event), labels(event.plugin, event.hook, outcome));
-    },
-  };
-}
-
-function statementTimes(times: Histogram): Observers {
-  const labels = remembered((database = '', error = '') => ({
-    'db.system.name': 'postgresql',
-    database,
-    ...(error !== '' && { 'error.type': error }),
-  }));
-  const told = new Set<string>();
-  return {
-    statement(event) {
-      const { sqlstate = '', session } = event;
-      let error = sqlstate >= '02' ? sqlstate : '';
-      if (told.size < MOST_ERRORS) told.add(error);
-      else if (!told.has(error)) error = error === '' ? '' : OTHER;
-      times.record(seconds(event), labels(session.upstream?.entry ?? '', error));
     },
   };
 }

@@ -130,6 +130,17 @@ test('histograms are there for whoever wants them', async () => {
   const statements = 'db_client_operation_duration_seconds';
   await expect.poll(() => value(`${statements}_count`, { database: 'orders' }), WAIT).toBe(2);
   expect(await value(`${statements}_count`, { error_type: '22012' })).toBe(1);
+  const { host, port } = sharedPostgres();
+  const [fine, failed] = (await scrape()).filter(({ name }) => name === `${statements}_count`);
+  const where = {
+    database: 'orders',
+    db_system_name: 'postgresql',
+    db_namespace: 'postgres',
+    server_address: host,
+    server_port: String(port),
+  };
+  expect(fine?.labels).toEqual({ ...where, db_operation_name: 'SELECT' });
+  expect(failed?.labels).toEqual({ ...where, db_response_status_code: '22012', error_type: '22012' });
   const hooks = { plugin: 'map-to', hook: 'onAuth', outcome: 'passed' };
   expect(await value('postern_plugin_hook_duration_seconds_count', hooks)).toBe(1);
   expect(await value('postern_server_connections', { role: 'reader' })).toBeGreaterThanOrEqual(0);
