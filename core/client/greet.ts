@@ -81,6 +81,7 @@ export async function greet(arrival: Arrival, door: Door): Promise<Introduction>
 
 async function startTls(reader: Reader, gate: TlsGate): Promise<Place> {
   reader.release();
+  reader.channel.halt();
   reader.channel.write(YES);
   // The read callback that brought the request must have returned before its socket changes hands.
   await nextTurn();
@@ -89,6 +90,7 @@ async function startTls(reader: Reader, gate: TlsGate): Promise<Place> {
 
 async function takeOver(reader: Reader, gate: TlsGate): Promise<Secured> {
   reader.release();
+  reader.channel.halt();
   const first = reader.channel.takeKept();
   await nextTurn();
   return gate.secure(reader.channel, first);

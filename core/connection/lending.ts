@@ -59,15 +59,14 @@ export function lenderFor(loan: Loan, first: ServerConnection): Lender {
     },
     retake() {
       // What onCheckout asks for is asked each time.
-      const server = loan.upstream.onCheckout.length === 0 ? pool.retake({ ...wanted, startup }) : undefined;
-      if (!server) return undefined;
-      if (!agrees(server, parameters)) {
-        void pool.release(server, 'clean');
+      if (loan.upstream.onCheckout.length > 0 || !pool.retake(latest, loan.holder)) return undefined;
+      // The server may have said something of its own meanwhile.
+      if (!agrees(latest, parameters)) {
+        void pool.release(latest, 'clean');
         return undefined;
       }
-      latest = server;
-      usage?.took(server);
-      return server;
+      usage?.took(latest);
+      return latest;
     },
     release(server, afterwards) {
       if (usage) usage.server = undefined;
@@ -101,7 +100,8 @@ function knownTo(pool: Pool, kind: string): Lender['known'] {
 
 /** Whether all that follows the session is in force on a connection as it is. */
 function agrees(server: ServerConnection, parameters: ReadonlyMap<string, string>): boolean {
-  return FOLLOWING.every((name) => server.parameters.get(name) === parameters.get(name));
+  for (const name of FOLLOWING) if (server.parameters.get(name) !== parameters.get(name)) return false;
+  return true;
 }
 
 function following(parameters: ReadonlyMap<string, string>): Record<string, string> {

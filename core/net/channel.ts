@@ -28,6 +28,8 @@ export class Channel {
   #error: Error | undefined;
   #closed = false;
   #paused = true;
+  /** The socket itself reads no more. */
+  #halted = true;
   #finishing = false;
   #kept: Buffer | undefined;
   #watched = false;
@@ -78,9 +80,11 @@ export class Channel {
 
   /** Called by the reading side. Returns false to stop reading, as net's `onread` wants it. */
   receive(chunk: Buffer): boolean {
-    if (this.#paused) this.#keep(chunk);
-    else this.#listener.bytes(chunk);
-    return !this.#paused;
+    if (this.#paused) {
+      this.#keep(chunk);
+      this.halt();
+    } else this.#listener.bytes(chunk);
+    return !this.#halted;
   }
 
   /** Puts bytes back: they come first after the next `resume`. */
@@ -96,9 +100,16 @@ export class Channel {
     return kept;
   }
 
+  /** From now on bytes are kept until `resume`. For pauses that mostly end before any come: the first ones stop the socket. */
   pause(): void {
-    if (this.#paused) return;
     this.#paused = true;
+  }
+
+  /** Pauses, and reads nothing more from the socket: bytes are on their way, or somebody else takes it over. */
+  halt(): void {
+    this.#paused = true;
+    if (this.#halted) return;
+    this.#halted = true;
     this.socket.pause();
   }
 
@@ -107,7 +118,9 @@ export class Channel {
     this.#paused = false;
     const kept = this.takeKept();
     if (kept) this.#listener.bytes(kept);
-    if (!this.#paused && !this.#closed) this.socket.resume();
+    if (this.#paused || this.#closed || !this.#halted) return;
+    this.#halted = false;
+    this.socket.resume();
   }
 
   /** Queues bytes, which must not change afterwards. False: wait for `drained`. */

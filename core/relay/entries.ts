@@ -59,6 +59,8 @@ export interface Note {
   readonly harmless?: boolean;
   /** Kind `swallow`: an error is the client's answer after all. */
   readonly showsError?: boolean;
+  /** A Parse that takes a name of the client's. */
+  readonly names?: true;
   /** The server (or we) answered it without an error. */
   closed?(): void;
   /** The server discarded it, or refused it. */

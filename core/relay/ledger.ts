@@ -58,7 +58,7 @@ export class Ledger {
   get spoilt(): boolean {
     return this.#spoilt || this.#uncertain !== undefined;
   }
-  /** An answer of ours stood inside a COPY, or behind one that failed uncertainly: nobody knows whether it is due. */
+  /** An answer of ours, or a name, stood inside a COPY, or behind one that failed uncertainly: nobody knows whether it is due. */
   get answerLost(): boolean {
     return this.#answerLost;
   }
@@ -117,10 +117,7 @@ export class Ledger {
   /** The client's (or our) message went to the server, or in kind `local` will be answered by us. */
   sent(op: number, kind: number = Kind.forward, note?: Note): void {
     this.#tally.sent(op, kind);
-    if (this.#uncertain) {
-      lose(note);
-      return this.#uncertain.sent(op);
-    }
+    if (this.#uncertain) return this.#uncertain.sent(op, note);
     if (this.#skipping && op !== Op.sync) return note?.dropped?.();
     this.#skipping = false;
     // Ahead of everything else a marker marks nothing.
@@ -233,14 +230,16 @@ export class Ledger {
       const { head } = this.#entries;
       const op = opOf(head);
       this.#answerLost ||= kindOf(head) === Kind.local || kindOf(head) === Kind.swallow;
-      lose(this.#entries.shift());
+      const note = this.#entries.shift();
       certain ||= op !== Op.sync;
-      if (certain) this.#uncertain.sent(op);
+      if (certain) this.#uncertain.sent(op, note);
+      else lose(note);
     }
   }
 
   #replyBlindly(uncertain: Uncertainty, type: number, status: number): Verdict {
     const verdict = uncertain.reply(type);
+    this.#answerLost ||= uncertain.prepared;
     if (type === Backend.readyForQuery) this.#status = status;
     if (verdict !== 'settled') return BLIND[verdict];
     this.#uncertain = undefined;

@@ -104,12 +104,13 @@ export class Parses {
     return { kind: 'send', bytes, note: joined(note, change) };
   }
 
-  #named(name: string, statement: Statement): Change {
-    return this.#parts.owed.add(
+  #named(name: string, statement: Statement): Change & Note {
+    const change = this.#parts.owed.add(
       name,
       () => {},
       () => this.#parts.names.remove(name, statement),
     );
+    return { ...change, names: true };
   }
 
   /** The server says whether this can be prepared now; what it says of it is all that is wanted. */

@@ -28,7 +28,7 @@ export class Pauses {
 
   add(reason: number): void {
     this.#reasons |= reason;
-    this.#client.pause();
+    this.#client.halt();
   }
 
   /** Takes a reason away; `over` when the client is not to be read any more at all. */

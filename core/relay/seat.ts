@@ -86,7 +86,7 @@ export class Seat {
     return this.#server?.channel.write(bytes) ?? true;
   }
   pause(): void {
-    this.#server?.channel.pause();
+    this.#server?.channel.halt();
   }
   resume(): void {
     this.#server?.channel.resume();

@@ -75,7 +75,8 @@ export class Turns {
   /** A command has ended; `harmless` where its text says that it leaves nothing. */
   completed(tag: string, shared: SharedStatements | undefined, harmless: boolean): void {
     if (tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL') shared?.forgetAll();
-    if (harmless || CLEAN.has(tag.split(' ', 1)[0] ?? '')) return;
+    const end = tag.indexOf(' ');
+    if (harmless || CLEAN.has(end < 0 ? tag : tag.slice(0, end))) return;
     this.#dirty = true;
     const why = PINS.exec(tag)?.[1];
     if (why !== undefined) this.pin(why);

@@ -4,7 +4,8 @@
  * answered. Until a probe tells, messages only pass.
  */
 import { Backend } from '../wire/frames.ts';
-import { Op } from './entries.ts';
+import { Op, lose } from './entries.ts';
+import type { Note } from './entries.ts';
 import { Verdict } from './verdict.ts';
 
 /** What to do with a message of the server meanwhile; `settled` is the end of it. */
@@ -25,6 +26,9 @@ export class Uncertainty {
   /** Another COPY may have begun, which would take the probe for its data, or a Close has the probe's own answer. */
   #risky = false;
   #probe: 'no' | 'close' | 'sync' = 'no';
+  /** Statements were named whose Parse may have come too late. */
+  #named = false;
+  #prepared = false;
 
   /** `skips`: the server discards everything up to a Sync, as the COPY was an Execute. */
   constructor(skips: boolean) {
@@ -36,6 +40,11 @@ export class Uncertainty {
     return this.#probe === 'no' && !this.#risky && this.#synced;
   }
 
+  /** The server has prepared a statement, and nobody knows which: the client may have a name for it that is taken back here. */
+  get prepared(): boolean {
+    return this.#prepared;
+  }
+
   get probing(): boolean {
     return this.#probe !== 'no';
   }
@@ -45,7 +54,9 @@ export class Uncertainty {
   }
 
   /** The client's next message. Only what comes behind the failed COPY's end is told here: its Syncs are certain. */
-  sent(op: number): void {
+  sent(op: number, note?: Note): void {
+    lose(note);
+    this.#named ||= note?.names === true;
     this.#synced = op === Op.sync || (this.#synced && op === Op.copyEnd);
     this.#risky ||= op === Op.query || op === Op.execute || op === Op.functionCall || op === Op.close;
   }
@@ -56,6 +67,7 @@ export class Uncertainty {
       this.#probe = 'sync';
       return 'hide';
     }
+    this.#prepared ||= this.#named && type === Backend.parseComplete;
     if (this.#probe !== 'sync') return 'pass';
     return type === Backend.readyForQuery ? 'settled' : 'broken';
   }

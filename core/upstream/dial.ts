@@ -109,7 +109,7 @@ function answerToSslRequest(channel: Channel, signal: AbortSignal): Promise<Buff
     signal.addEventListener('abort', abort, { once: true });
     channel.listen({
       bytes(chunk) {
-        channel.pause();
+        channel.halt();
         signal.removeEventListener('abort', abort);
         resolve(Buffer.from(chunk));
       },

@@ -65,7 +65,8 @@ export class Pool {
   readonly #clock: Clock;
   readonly #stock: Stock;
   readonly #database: DatabaseOptions;
-  readonly #lent = new Map<ServerConnection, Member>();
+  /** Those that have been lent. */
+  readonly #known = new WeakMap<ServerConnection, Member>();
   readonly #acquiring = new Set<AbortController>();
   readonly #closing = new AbortController();
 
@@ -146,7 +147,7 @@ export class Pool {
     const picked = this.#pick(wanted);
     const { connection } = picked?.member ?? {};
     if (picked && connection && isReady(picked)) {
-      this.#lent.set(connection, picked.member);
+      this.#known.set(connection, picked.member);
       return connection;
     }
     const stop = new AbortController();
@@ -162,20 +163,12 @@ export class Pool {
   }
 
   /**
-   * The connection that `holder` gave back last, as it was left, if nobody has had it since; nothing is sent and nothing
-   * awaited. Else undefined: {@link Pool.acquire} finds another.
+   * Lends a connection that `holder` has given back, as it was left, if nobody has had it since: nothing is sent and nothing
+   * awaited. False: {@link Pool.acquire} finds another.
    */
-  retake(request: AcquireRequest): ServerConnection | undefined {
-    const { upstream, holder } = request;
-    if (holder === undefined || this.#closing.signal.aborted) return undefined;
-    const member = this.#stock.pick(
-      keyOf(upstream, false, this.#stock.hosts.target),
-      ownerOf(request),
-      holder,
-    );
-    if (!member?.connection) return undefined;
-    this.#lent.set(member.connection, member);
-    return member.connection;
+  retake(connection: ServerConnection, holder: Holder): boolean {
+    const member = this.#known.get(connection);
+    return member !== undefined && !this.#closing.signal.aborted && this.#stock.retake(member, holder);
   }
 
   /**
@@ -183,10 +176,8 @@ export class Pool {
    * anybody waiting. Until it is closed it counts. Unknown connections are ignored.
    */
   release(connection: ServerConnection, how: Condition): Promise<void> {
-    const member = this.#lent.get(connection);
-    if (!member) return GIVEN_BACK;
-    this.#lent.delete(connection);
-    return this.#stock.putBack(member, how) ?? GIVEN_BACK;
+    const member = this.#known.get(connection);
+    return (member && this.#stock.putBack(member, how)) ?? GIVEN_BACK;
   }
 
   /** Closes what is idle, and what is lent when it comes back; resolves when no connection is left. Who comes is served. */
@@ -198,7 +189,6 @@ export class Pool {
   async close(): Promise<void> {
     for (const stop of this.#acquiring) stop.abort(shuttingDown());
     this.#closing.abort(shuttingDown());
-    this.#lent.clear();
     await this.#stock.close();
   }
 
@@ -228,7 +218,7 @@ export class Pool {
       const queue = { stock: this.#stock, clock: this.#clock, until, signal };
       picked ??= this.#prepared(await wait(wanted, queue), wanted);
       const connection = await handOver(picked, this.#stock, signal);
-      if (connection) this.#lent.set(connection, picked.member);
+      if (connection) this.#known.set(connection, picked.member);
       if (connection) return connection;
     }
   }

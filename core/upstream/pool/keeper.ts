@@ -3,7 +3,7 @@ import { whenClosed } from '../closing.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { Clock } from './clock.ts';
 import type { Limits } from './limits.ts';
-import type { Member } from './member.ts';
+import type { Member, Owner } from './member.ts';
 import type { Members } from './members.ts';
 import { STEP_MS } from './prepare.ts';
 import { reset } from './reset.ts';
@@ -66,10 +66,10 @@ export class Keeper {
     return outdated || late || !this.#parts.hosts.fits(member);
   }
 
-  /** It is idle and carries the state of its owner, or none: for whoever comes next. */
-  keep(member: Member): void {
+  /** It is idle and carries the state of its owner, or none: for whoever comes next. A promise only where it is closed. */
+  keep(member: Member): Promise<void> | undefined {
     const { connection } = member;
-    if (!connection || !this.usable(member)) return void this.close(member);
+    if (!connection || !this.usable(member)) return this.close(member);
     this.#parts.members.become(member, 'idle');
     member.idleSince = this.#parts.clock.now();
     member.unwatch = watch(connection, () => {
@@ -84,7 +84,7 @@ export class Keeper {
       this.#parts.members.size > size ||
       this.paused ||
       (this.retired && this.#spare > 0);
-    if (member.state === 'idle' && needless) void this.close(member);
+    return member.state === 'idle' && needless ? this.close(member) : undefined;
   }
 
   /** Ends the watch over an idle one; false if it is spoilt or too old, and then it is being closed. */
@@ -94,6 +94,17 @@ export class Keeper {
     const good = !member.spoilt && !this.#old(member);
     if (!good) void this.close(member);
     return good;
+  }
+
+  /** From now on it is `owner`'s; false as {@link take} says. */
+  lend(member: Member, owner: Owner): boolean {
+    if (!this.take(member)) return false;
+    const { members, sharing } = this.#parts;
+    members.become(member, 'lent');
+    sharing.lent(member, owner);
+    member.uses += 1;
+    member.stays = undefined;
+    return true;
   }
 
   /** Nobody waits for it: then it is kept, or closed. */
@@ -112,7 +123,7 @@ export class Keeper {
       member.owner = undefined;
       member.settings = [];
       member.preset = outcome.preset;
-      this.keep(member);
+      void this.keep(member);
     });
   }
 

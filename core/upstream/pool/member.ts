@@ -7,6 +7,9 @@ import type { PoolKey } from './key.ts';
 /** What a place is used for; `closing` ends when the server has closed the connection. */
 export type MemberState = 'opening' | 'idle' | 'resetting' | 'lent' | 'closing';
 
+/** How many there are in each state. */
+export type Counts = Record<MemberState, number>;
+
 /** A session, as far as a pool knows it. */
 export interface Holder {
   /** Aborted when the session is over. */
@@ -41,6 +44,8 @@ export interface Preset {
 /** Made when a connection is about to be opened. */
 export class Member {
   readonly key: PoolKey;
+  /** Where it is counted. */
+  readonly counts: readonly Counts[];
   /** Tells members apart, for operators. */
   readonly serial = (made += 1);
   /** Milliseconds since the epoch. */
@@ -78,8 +83,9 @@ export class Member {
   /** Ends the watch over an idle connection; false: it must not be used. */
   unwatch: (() => boolean) | undefined;
 
-  constructor(key: PoolKey, expiresAt: number) {
+  constructor(key: PoolKey, expiresAt: number, counts: readonly Counts[]) {
     this.key = key;
+    this.counts = counts;
     this.expiresAt = expiresAt;
   }
 }

@@ -1,12 +1,9 @@
 /** All places of a pool, counted by state, role and key. */
 import type { ServerConnection } from '../connection.ts';
 import { Member } from './member.ts';
-import type { MemberState, Owner } from './member.ts';
+import type { Counts, MemberState, Owner } from './member.ts';
 import type { PoolKey } from './key.ts';
 import type { Sharing } from './sharing.ts';
-
-/** How many there are in each state. */
-export type Counts = Record<MemberState, number>;
 
 const none = (): Counts => ({ opening: 0, idle: 0, resetting: 0, lent: 0, closing: 0 });
 
@@ -52,23 +49,31 @@ export class Members {
   }
 
   add(key: PoolKey, expiresAt: number): Member {
-    const member = new Member(key, expiresAt);
+    const counts = [this.#counts, countsIn(this.#roles, key.role), countsIn(this.#keys, key.text)];
+    const member = new Member(key, expiresAt, counts);
     this.#all.add(member);
-    this.#count(member, 1);
+    for (const each of counts) each[member.state] += 1;
     return member;
   }
 
   remove(member: Member): void {
     if (!this.#all.delete(member)) return;
+    const { role, text } = member.key;
     this.#unlist(member);
-    this.#count(member, -1);
+    for (const each of member.counts) each[member.state] -= 1;
+    if (total(this.ofRole(role)) === 0) this.#roles.delete(role);
+    if (total(this.ofKey(member.key)) > 0) return;
+    this.#keys.delete(text);
+    this.#idle.delete(text);
   }
 
   become(member: Member, state: MemberState): void {
     this.#unlist(member);
-    this.#count(member, -1);
+    for (const each of member.counts) {
+      each[member.state] -= 1;
+      each[state] += 1;
+    }
     member.state = state;
-    this.#count(member, 1);
     if (state !== 'idle') return;
     const list = this.#idle.get(member.key.text);
     if (list) list.push(member);
@@ -128,22 +133,14 @@ export class Members {
 
   #unlist(member: Member): void {
     if (member.state !== 'idle') return;
-    const { text } = member.key;
-    const left = (this.#idle.get(text) ?? []).filter((one) => one !== member);
-    if (left.length > 0) this.#idle.set(text, left);
-    else this.#idle.delete(text);
-  }
-
-  #count(member: Member, by: 1 | -1): void {
-    this.#counts[member.state] += by;
-    count(this.#roles, member.key.role, member.state, by);
-    count(this.#keys, member.key.text, member.state, by);
+    const list = this.#idle.get(member.key.text) ?? [];
+    const at = list.lastIndexOf(member);
+    if (at >= 0) list.splice(at, 1);
   }
 }
 
-function count(where: Map<string, Counts>, name: string, state: MemberState, by: 1 | -1): void {
+function countsIn(where: Map<string, Counts>, name: string): Counts {
   const counts = where.get(name) ?? none();
-  counts[state] += by;
-  if (total(counts) > 0) where.set(name, counts);
-  else where.delete(name);
+  where.set(name, counts);
+  return counts;
 }

@@ -4,7 +4,7 @@ import type { Hosts } from '../hosts/hosts.ts';
 import { unreachable } from '../refusals.ts';
 import { Keeper } from './keeper.ts';
 import type { PoolKey } from './key.ts';
-import type { Member, Owner } from './member.ts';
+import type { Holder, Member, Owner } from './member.ts';
 import { Members, total } from './members.ts';
 import { Openings, speaksFor } from './openings.ts';
 import type { Attempt, OpeningParts } from './openings.ts';
@@ -70,20 +70,21 @@ export class Stock {
     return this.#openings.guarded;
   }
 
-  /** The idle connection that suits best, from now on lent; with `holder` only the one that this session left. */
-  pick(key: PoolKey, owner: Owner, holder?: object): Member | undefined {
+  /** The idle connection that suits best, from now on lent. */
+  pick(key: PoolKey, owner: Owner): Member | undefined {
     while (!this.#keeper.paused) {
       const member = this.members.suiting(key, owner, this.#sharing);
-      if (!member || (holder && member.owner?.holder !== holder)) return undefined;
-      if (this.#keeper.take(member)) {
-        this.members.become(member, 'lent');
-        this.#sharing.lent(member, owner);
-        member.uses += 1;
-        member.stays = undefined;
-        return member;
-      }
+      if (!member) return undefined;
+      if (this.#keeper.lend(member, owner)) return member;
     }
     return undefined;
+  }
+
+  /** Lends one again to the session that had it last; false if it is not idle, has had another one since, or must not be. */
+  retake(member: Member, holder: Holder): boolean {
+    const { owner, state } = member;
+    if (state !== 'idle' || owner?.holder !== holder || this.#keeper.paused) return false;
+    return this.#sharing.fits(member, owner) && this.#keeper.lend(member, owner);
   }
 
   /** Puts somebody into the queue, and does what helps. */
@@ -101,11 +102,10 @@ export class Stock {
   putBack(member: Member, how: 'clean' | 'reusable' | 'close'): Promise<void> | undefined {
     // Closed with the pool.
     if (member.state !== 'lent') return undefined;
-    const kept =
-      how !== 'close' && member.key.pooled && !this.#keeper.keepsNothing && this.#keeper.usable(member);
-    if (!kept) return this.#keeper.close(member);
-    if (how === 'reusable') this.#keeper.reset(member);
-    else this.#keeper.keep(member);
+    if (how === 'close' || !member.key.pooled || this.#keeper.keepsNothing) return this.#keeper.close(member);
+    if (how === 'clean') return this.#keeper.keep(member);
+    if (!this.#keeper.usable(member)) return this.#keeper.close(member);
+    this.#keeper.reset(member);
     return undefined;
   }
 
@@ -163,7 +163,7 @@ export class Stock {
   // ---- the queue ----
 
   #serve(): void {
-    while (this.#step());
+    while (this.turns.size > 0 && this.#step());
     if (this.members.size > 0) return;
     for (const emptied of this.#emptied.splice(0)) emptied();
   }
@@ -230,7 +230,7 @@ export class Stock {
   /** A new connection. One that cannot be used is a failure, or it would be opened again and again. */
   #welcome(member: Member, attempt: Attempt): void {
     if (member.key.pooled) this.#sharing.learn(member.key.database, member.connection?.lasting === true);
-    this.#keeper.keep(member);
+    void this.#keeper.keep(member);
     if (!member.spoilt) return;
     this.#tellFailure(attempt, unreachable(new Error('the server said what nobody asked for, or closed')));
   }

@@ -1,12 +1,14 @@
 import { execFileSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { Channel } from '../../../core/net/channel.ts';
+import { Channel, READ_BYTES } from '../../../core/net/channel.ts';
 import { connectShared, listenShared } from '../../../core/net/shared-read.ts';
 
 const portOf = (server: net.Server): number => (server.address() as net.AddressInfo).port;
@@ -73,6 +75,32 @@ test('nothing is read before resume, and a pause inside a chunk keeps the rest',
   server.close();
 });
 
+test('what comes during a pause is kept, one read of it at most, and comes first afterwards, an end behind it', async () => {
+  const sum = createHash('sha256');
+  const told: string[] = [];
+  let channel: Channel | undefined;
+  const server = await listening((accepted) => {
+    channel = accepted;
+    accepted.listen({
+      bytes: (chunk) => void sum.update(chunk),
+      drained() {},
+      closed: () => told.push('closed'),
+    });
+    accepted.resume();
+    accepted.pause();
+  });
+  const sent = randomBytes(8 * 1_048_576);
+  net.connect(portOf(server), '127.0.0.1').end(sent);
+  await expect.poll(() => channel?.socket.bytesRead).toBeGreaterThan(0);
+  await sleep(200);
+  expect(channel?.socket.bytesRead).toBeLessThanOrEqual(READ_BYTES);
+  expect(told).toEqual([]);
+  channel?.resume();
+  await expect.poll(() => told).toEqual(['closed']);
+  expect(sum.digest('hex')).toBe(createHash('sha256').update(sent).digest('hex'));
+  server.close();
+});
+
 test('a peer that goes away is told once, also to a listener that comes later', async () => {
   const ends: string[] = [];
   const server = await listening((channel) => {
@@ -116,7 +144,7 @@ test('an accepted channel upgrades to TLS on the same socket', async () => {
   const server = await listening((channel) => {
     channel.listen({
       bytes() {
-        channel.pause();
+        channel.halt();
         channel.write(Buffer.from('S'));
         setImmediate(() => secure.emit('connection', channel.socket));
       },

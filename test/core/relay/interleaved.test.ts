@@ -139,8 +139,10 @@ async function compare(shared: SharedSessions, size: number, seed: number): Prom
       if (client.plain.messages.length !== client.through.messages.length) break;
     }
     const context = `seed ${seed}: ${log.join('  |  ')}`;
-    const expected = told(client.plain.messages);
-    const got = told(client.through.messages);
+    // PostgreSQL 18.4 says idle behind a Query inside a batch, and is not: what that set may be undone later. We end it at once.
+    const undone = /E[^QS]*Q/.test(client.sent) ? 'S' : undefined;
+    const expected = told(client.plain.messages.filter(({ type }) => type !== undone));
+    const got = told(client.through.messages.filter(({ type }) => type !== undone));
     // An answer of ours that has no place in the order of answers ends the session instead.
     if (client.through.relay.uncertain || (client.through.closed && got.at(-1) === 'E 08P01')) break;
     // PostgreSQL 18.4 loses its own transaction behind a Query inside a batch; a shared connection is not used again then.

@@ -32,9 +32,11 @@ describe('an idle connection goes', () => {
     await query(one, "set app.mark = 'mine'");
     for (const connection of [one, two, three]) await pool.release(connection, 'clean');
     expect(pool).toMatchObject({ idle: 3, resetting: 0 });
-    expect(pool.retake(request({}))).toBeUndefined();
-    expect(pool.retake(request({ holder: {} }))).toBeUndefined();
-    expect(pool.retake(request({ holder }))).toBe(one);
+    expect([pool.retake(three, holder), pool.retake(one, {}), pool.retake(one, other)]).toEqual(
+      Array(3).fill(false),
+    );
+    expect([pool.retake(one, holder), pool.retake(one, holder)]).toEqual([true, false]);
+    expect(pool).toMatchObject({ idle: 2, lent: 1 });
     await pool.release(one, 'clean');
     const again = await pool.acquire(request({ holder }));
     expect([again, await query(again, 'show app.mark')]).toEqual([one, [['mine']]]);
@@ -55,7 +57,7 @@ describe('an idle connection goes', () => {
     expect(stranger.pid).toBe(connection.pid);
     expect(await query(stranger, "select current_setting('app.mark', true)")).toEqual([['']]);
     await pool.release(stranger, 'clean');
-    expect(pool.retake(request({ holder: {} }))).toBeUndefined();
+    expect(pool.retake(connection, {})).toBe(false);
     await pool.close();
   });
 
