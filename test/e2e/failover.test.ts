@@ -87,7 +87,10 @@ class Talker {
       password: 'a token',
       ...this.#address,
     });
-    client.on('error', () => {});
+    // Ended while nothing was asked: the next question goes over another connection.
+    client.on('error', () => {
+      if (this.#client === client) this.#client = undefined;
+    });
     await client.connect();
     return client;
   }
