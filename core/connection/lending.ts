@@ -44,6 +44,8 @@ export function lenderFor(loan: Loan, first: ServerConnection): Lender {
   if (usage) usage.parameters = parameters;
   const { role, database, settings, schemas } = loan.upstream;
   let latest = first;
+  /** With what the client has set since, where that follows it. */
+  let now = startup;
   pool.stock.members.attend(loan.signal);
   return {
     parameters,
@@ -51,7 +53,8 @@ export function lenderFor(loan: Loan, first: ServerConnection): Lender {
     ...(looks(loan.database) && { look: leavingsOn }),
     known: knownTo(pool, JSON.stringify([role, database, settings, schemas])),
     acquire: (signal) => {
-      const now = { ...startup, parameters: { ...startup.parameters, ...following(parameters) } };
+      if (!follows(now, parameters))
+        now = { ...startup, parameters: { ...startup.parameters, ...following(parameters) } };
       // The relay gives the wait up when the session ends.
       const acquire = async (): Promise<ServerConnection> =>
         (latest = await pool.acquire({ ...wanted, startup: now, signal }));
@@ -102,6 +105,11 @@ function knownTo(pool: Pool, kind: string): Lender['known'] {
 function agrees(server: ServerConnection, parameters: ReadonlyMap<string, string>): boolean {
   for (const name of FOLLOWING) if (server.parameters.get(name) !== parameters.get(name)) return false;
   return true;
+}
+
+/** Whether a startup packet would say what follows the session. */
+function follows({ parameters: said }: Startup, parameters: ReadonlyMap<string, string>): boolean {
+  return FOLLOWING.every((name) => said[name] === parameters.get(name));
 }
 
 function following(parameters: ReadonlyMap<string, string>): Record<string, string> {

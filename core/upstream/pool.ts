@@ -67,7 +67,6 @@ export class Pool {
   readonly #database: DatabaseOptions;
   /** Those that have been lent. */
   readonly #known = new WeakMap<ServerConnection, Member>();
-  readonly #acquiring = new Set<AbortController>();
   readonly #closing = new AbortController();
 
   constructor(setup: PoolSetup) {
@@ -150,15 +149,10 @@ export class Pool {
       this.#known.set(connection, picked.member);
       return connection;
     }
-    const stop = new AbortController();
-    const follow = (): void => stop.abort(request.signal.reason);
-    request.signal.addEventListener('abort', follow);
-    this.#acquiring.add(stop);
     try {
-      return await this.#lend(wanted, picked, stop.signal);
-    } finally {
-      this.#acquiring.delete(stop);
-      request.signal.removeEventListener('abort', follow);
+      return await this.#lend(wanted, picked, request.signal);
+    } catch (error) {
+      throw this.#closing.signal.aborted && !request.signal.aborted ? shuttingDown() : error;
     }
   }
 
@@ -187,7 +181,6 @@ export class Pool {
 
   /** Refuses whoever waits or comes, closes every connection, and resolves when none is left. */
   async close(): Promise<void> {
-    for (const stop of this.#acquiring) stop.abort(shuttingDown());
     this.#closing.abort(shuttingDown());
     await this.#stock.close();
   }
@@ -215,6 +208,7 @@ export class Pool {
   async #lend(wanted: Wanted, first: Picked | undefined, signal: AbortSignal): Promise<ServerConnection> {
     const until = this.#clock.now() + this.#limits.queueMs;
     for (let picked = first; ; picked = this.#pick(wanted)) {
+      this.#closing.signal.throwIfAborted();
       const queue = { stock: this.#stock, clock: this.#clock, until, signal };
       picked ??= this.#prepared(await wait(wanted, queue), wanted);
       const connection = await handOver(picked, this.#stock, signal);

@@ -30,7 +30,20 @@ export interface SettingsRequest {
  * what each `onCheckout` asks for, which wins. client_encoding comes last, because names and values are sent in UTF-8.
  * @throws Error for a reserved name: a plugin's mistake; what an `onCheckout` throws passes
  */
-export function settingsFor({ upstream, startup }: SettingsRequest, backend: Backend): readonly Setting[] {
+export function settingsFor(request: SettingsRequest, backend: Backend): readonly Setting[] {
+  const { upstream, startup } = request;
+  if (upstream.onCheckout.length > 0) return settingsOn(request, backend);
+  const known = chosen.get(startup);
+  if (known?.upstream === upstream) return known.settings;
+  const settings = settingsOn(request, backend);
+  chosen.set(startup, { upstream, settings });
+  return settings;
+}
+
+/** Those of sessions without policies are the same on every connection. */
+const chosen = new WeakMap<Startup, { readonly upstream: Upstream; readonly settings: readonly Setting[] }>();
+
+function settingsOn({ upstream, startup }: SettingsRequest, backend: Backend): readonly Setting[] {
   const byName = new Map<string, Setting>();
   const add = (name: string, value: Setting['value'], from: Setting['from']): void => {
     if (RESERVED.test(name)) throw new Error(`"${name}" cannot be set by onCheckout`);

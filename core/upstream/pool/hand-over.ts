@@ -26,11 +26,8 @@ export async function handOver(
   stock: Stock,
   signal: AbortSignal,
 ): Promise<ServerConnection | undefined> {
-  const preparing = Promise.resolve(prepared);
-  const outcome = await abortable(preparing, signal).catch((reason: unknown) => {
-    void preparing.then((how) => stock.putBack(member, 'server' in how ? how.server : 'reusable'));
-    throw reason;
-  });
+  const outcome =
+    prepared instanceof Promise ? await finished(prepared, { member, stock, signal }) : prepared;
   if (outcome.kind !== 'ready') {
     void stock.putBack(member, outcome.server);
     // A connection made just now is no leftover: another one would end in the same way.
@@ -41,4 +38,17 @@ export async function handOver(
   if (signal.aborted) void stock.putBack(member, 'reusable');
   signal.throwIfAborted();
   return member.connection;
+}
+
+interface Preparing {
+  readonly member: Member;
+  readonly stock: Stock;
+  readonly signal: AbortSignal;
+}
+
+function finished(preparing: Promise<Prepared>, { member, stock, signal }: Preparing): Promise<Prepared> {
+  return abortable(preparing, signal).catch((reason: unknown) => {
+    void preparing.then((how) => stock.putBack(member, 'server' in how ? how.server : 'reusable'));
+    throw reason;
+  });
 }

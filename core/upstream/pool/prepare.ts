@@ -40,7 +40,7 @@ export function prepare(
   }
   if (next.holder && owner?.holder === next.holder) {
     // It stays as the session left it; what the session has changed since, on other connections, follows.
-    member.mixed ||= policies(settings) !== policies(member.settings);
+    member.mixed ||= settings !== member.settings && policies(settings) !== policies(member.settings);
     const wanted = withTakenBack(connection, settings);
     const follows = wanted.filter(({ name, from }) => from === 'policy' || connection.parameters.has(name));
     return settled(apply(connection, follows, closing), (ready) => {
@@ -144,8 +144,18 @@ function isRefusal(error: unknown): boolean {
  * the same, because it may have got into what the last session left.
  */
 function replaces(next: readonly Setting[], last: readonly Setting[]): boolean {
+  if (textOf(next) === textOf(last)) return true;
   const names = new Set(next.map(({ name }) => name.toLowerCase()));
   return last.every(({ name }) => names.has(name.toLowerCase())) && policies(next) === policies(last);
+}
+
+const texts = new WeakMap<readonly Setting[], string>();
+
+/** Equal for equal settings. */
+function textOf(settings: readonly Setting[]): string {
+  const text = texts.get(settings) ?? JSON.stringify(settings);
+  texts.set(settings, text);
+  return text;
 }
 
 /** Equal for settings in which policies want the same. */

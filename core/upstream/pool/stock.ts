@@ -13,7 +13,7 @@ import { dropStrays, hostsFor } from './strays.ts';
 import { Turns } from './turns.ts';
 import { UnderWay } from './under-way.ts';
 import { Upkeep } from './upkeep.ts';
-import type { Waiter, Wanted } from './wanted.ts';
+import type { Waiter } from './wanted.ts';
 
 type OwnPart = 'members' | 'hosts' | 'opened' | 'failed' | 'postponed' | 'ready';
 
@@ -72,12 +72,10 @@ export class Stock {
 
   /** The idle connection that suits best, from now on lent. */
   pick(key: PoolKey, owner: Owner): Member | undefined {
-    while (!this.#keeper.paused) {
-      const member = this.members.suiting(key, owner, this.#sharing);
-      if (!member) return undefined;
-      if (this.#keeper.lend(member, owner)) return member;
+    for (;;) {
+      const member = this.#keeper.paused ? undefined : this.members.suiting(key, owner, this.#sharing);
+      if (!member || this.#keeper.lend(member, owner)) return member;
     }
-    return undefined;
   }
 
   /** Lends one again to the session that had it last; false if it is not idle, has had another one since, or must not be. */
@@ -170,10 +168,10 @@ export class Stock {
 
   /** Goes through the queue until somebody has left it; false if nobody could. */
   #step(): boolean {
-    if (this.#keeper.paused) return false;
+    if (this.#keeper.paused || this.#exhausted) return false;
     const underWay = new UnderWay(this.members, this.#sharing);
     for (const waiter of this.turns.inTurn()) {
-      if (this.members.counts.idle === 0 && (this.#openings.busy || this.#room <= 0)) return false;
+      if (this.#exhausted) return false;
       const member = this.pick(waiter.key, waiter.owner);
       if (member) {
         this.turns.remove(waiter, true);
@@ -205,8 +203,16 @@ export class Stock {
       return undefined;
     }
     const refusal = this.#openings.refusal(key.role);
-    if (!refusal && !this.#openings.busy) this.#open(waiter);
+    if (!refusal && !this.#openings.busy) {
+      this.upkeep.used(waiter);
+      this.#openings.begin(waiter);
+    }
     return refusal;
+  }
+
+  /** Nothing is idle, and nothing can be opened. */
+  get #exhausted(): boolean {
+    return this.members.counts.idle === 0 && (this.#openings.busy || this.#room <= 0);
   }
 
   /** How many more connections there may be. */
@@ -215,11 +221,6 @@ export class Stock {
     const { oldest } = this.turns;
     const late = oldest !== undefined && this.#parts.clock.now() - oldest.since >= reserveAfterMs;
     return size + (late ? reserve : 0) - this.members.size;
-  }
-
-  #open(wanted: Wanted): void {
-    this.upkeep.used(wanted);
-    this.#openings.begin(wanted);
   }
 
   #refuse(waiter: Waiter, error: unknown): void {
@@ -237,11 +238,11 @@ export class Stock {
 
   /** Whoever waited for it hears it, and so do others for whom there is no other connection either. */
   #tellFailure(attempt: Attempt, error: unknown): void {
-    const { wanted } = attempt;
-    const { idle, lent, resetting } = this.members.ofKey(wanted.key);
+    const { idle, lent, resetting } = this.members.ofKey(attempt.wanted.key);
     const hopeless = idle + lent + resetting === 0;
     const now = this.#parts.clock.now();
-    const concerned = (one: Waiter): boolean => one === wanted || (hopeless && speaksFor(attempt, one, now));
+    const concerned = (one: Waiter): boolean =>
+      one === attempt.wanted || (hopeless && speaksFor(attempt, one, now));
     for (const waiter of this.turns.all().filter(concerned)) this.#refuse(waiter, error);
     this.#serve();
   }

@@ -34,9 +34,10 @@ export class Turns<W extends Waiting> {
   remove(waiter: W, served: boolean): void {
     if (!this.#all.delete(waiter)) return;
     const { fingerprint } = waiter.owner;
-    const left = (this.#lines.get(fingerprint) ?? []).filter((one) => one !== waiter);
-    if (served || left.length === 0) this.#lines.delete(fingerprint);
-    if (left.length > 0) this.#lines.set(fingerprint, left);
+    const line = this.#lines.get(fingerprint) ?? [];
+    line.splice(line.indexOf(waiter), 1);
+    if (served || line.length === 0) this.#lines.delete(fingerprint);
+    if (line.length > 0) this.#lines.set(fingerprint, line);
   }
 
   /** Everybody by turn: the first of each identity, then the second of each. Stop before you add or remove. */
