@@ -17,19 +17,24 @@ interface Version {
   parse: UnnamedParse | undefined;
   before: Version | undefined;
   discarded: boolean;
+  /** The turn in which it was prepared last. */
+  turn: number | undefined;
 }
 
-const none = (): Version => ({ parse: undefined, before: undefined, discarded: false });
+const none = (): Version => ({ parse: undefined, before: undefined, discarded: false, turn: undefined });
 
 /** One per session whose server connections change. */
 export class UnnamedStatement {
   readonly #owed: OwedChanges;
   #now: Version = none();
-  /** The turn in which the newest version was prepared: in any other the connection has another one, or none. */
-  turn: number | undefined;
 
   constructor(owed: OwedChanges) {
     this.#owed = owed;
+  }
+
+  /** The turn in which it was prepared: in any other the connection has another one, or none. */
+  get turn(): number | undefined {
+    return this.#now.turn;
   }
 
   /** Undefined if there is none. */
@@ -39,8 +44,7 @@ export class UnnamedStatement {
 
   /** A Parse is sent in `turn`. If it fails, there is no unnamed statement any more. */
   prepare(parse: UnnamedParse, turn: number): Note {
-    const now = this.#replace(parse);
-    this.turn = turn;
+    const now = this.#replace(parse, turn);
     let refused = false;
     const note = this.#owed.add(
       '',
@@ -55,18 +59,19 @@ export class UnnamedStatement {
 
   /** It is prepared again in `turn`, as it was. */
   again(turn: number): Note {
-    this.turn = turn;
+    const now = this.#now;
+    now.turn = turn;
     return this.#owed.add(
       '',
       () => {},
-      () => (this.turn = undefined),
+      () => (now.turn = undefined),
     );
   }
 
   /** A Query is sent, which drops it even if it fails, or a Close of it. Undefined if there is nothing to drop. */
   drop(): Note | undefined {
     if (!this.#now.parse) return undefined;
-    const now = this.#replace(undefined);
+    const now = this.#replace(undefined, undefined);
     return this.#owed.add(
       '',
       () => (now.before = undefined),
@@ -79,15 +84,13 @@ export class UnnamedStatement {
     this.#now = none();
   }
 
-  #replace(parse: UnnamedParse | undefined): Version {
-    this.#now = { parse, before: this.#now, discarded: false };
+  #replace(parse: UnnamedParse | undefined, turn: number | undefined): Version {
+    this.#now = { parse, before: this.#now, discarded: false, turn };
     return this.#now;
   }
 
   #takeBack(version: Version): void {
     version.discarded = true;
-    // The connection may have had an older version when the newer one was sent.
-    this.turn = undefined;
     while (this.#now.discarded) this.#now = this.#now.before ?? none();
   }
 }

@@ -13,10 +13,7 @@ import { sharedSessions } from '../../support/shared-sessions.ts';
 import type { SharedSession, SharedSessions } from '../../support/shared-sessions.ts';
 
 const SEQUENCES = Number(process.env['POSTERN_SEQUENCES'] ?? 120);
-/**
- * The same each time: about one sequence in a thousand differs in what is known of the unnamed statement behind a COPY that
- * failed with a Sync in flight. POSTERN_SEED=962748526 POSTERN_SEQUENCES=1 shows one; other seeds find more.
- */
+/** The same each time; another one looks elsewhere. Behind COPYs that fail with a Sync in flight there may be more to find. */
 const SEED = Number(process.env['POSTERN_SEED'] ?? 20_261_123);
 
 /** A server of this file's own: some sequences end it. */
