@@ -5,7 +5,7 @@ import { encodeParse, encodeQuery } from '../wire/to-server.ts';
 import type { Plan } from './decision.ts';
 import { Kind, Op, joined } from './entries.ts';
 import type { Note } from './entries.ts';
-import { Status } from './ledger.ts';
+import { Status } from './transaction-boundary.ts';
 import type { Ledger } from './ledger.ts';
 import type { SessionStatements } from './session-statements.ts';
 

@@ -6,10 +6,10 @@ import type { ServerConnection } from '../upstream/connection.ts';
 import { refusal } from '../wire/to-client.ts';
 import type { FromClient } from './from-client.ts';
 import type { FromServer } from './from-server.ts';
-import type { Gate } from './gate.ts';
-import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
 import type { Seat } from './seat.ts';
+import { boundary } from './transaction-boundary.ts';
+import type { BoundaryState } from './transaction-boundary.ts';
 
 /** How it ended, and whether the server connection can serve somebody else. */
 export interface RelayEnd {
@@ -23,7 +23,8 @@ export interface EndingParts {
   readonly seat: Seat;
   readonly log: Logger;
   readonly ledger: Ledger;
-  readonly gate: Gate;
+  readonly gate: BoundaryState['gate'];
+  readonly link: BoundaryState['link'];
   readonly fromClient: FromClient;
   readonly fromServer: FromServer;
   /** Called once, when the session is over and nothing can hit its server connection any more. */
@@ -48,6 +49,8 @@ interface LastWord {
 
 /** One per relay. */
 export class Ending {
+  /** What every decision at a transaction's boundary is made from. */
+  readonly state: BoundaryState;
   readonly #parts: EndingParts;
   #last: LastWord | undefined;
   /** The client said Terminate: what it is still owed is worked off, not heard. */
@@ -59,10 +62,11 @@ export class Ending {
   #over = false;
   #timer: NodeJS.Timeout | undefined;
   #cancelling: Promise<boolean> | undefined;
-  #doubtful: ServerConnection | undefined;
+  #hitLate: ServerConnection | undefined;
 
   constructor(parts: EndingParts) {
     this.#parts = parts;
+    this.state = { ...parts, ending: this };
   }
 
   get decided(): boolean {
@@ -111,7 +115,7 @@ export class Ending {
 
   /** The client is gone. Nothing is completed on its behalf: no Sync, no CopyDone. */
   clientLost(): void {
-    const { ledger, fromClient, seat } = this.#parts;
+    const { fromClient, seat } = this.#parts;
     if (this.decided) return;
     // It may have been waiting for the client to read.
     if (this.#leaving) return seat.resume();
@@ -119,8 +123,7 @@ export class Ending {
     this.#gone = fromClient.departing && !seat.waiting;
     if (this.#gone) return;
     fromClient.stop();
-    if (ledger.answered) this.#end({ kind: 'lost' }, this.#serverAfter());
-    else this.#cancelThenEnd({ kind: 'lost' });
+    this.#endOrCancel({ kind: 'lost' });
   }
 
   /** The server connection is gone; its FATAL, if it sent one, has passed. */
@@ -155,15 +158,15 @@ export class Ending {
     if (!server) return Promise.resolve(true);
     this.#cancelling ??= server.cancel().then((over) => {
       this.#cancelling = undefined;
-      if (!over) this.#doubtful = server;
+      if (!over) this.#hitLate = server;
       return over;
     });
     return this.#cancelling;
   }
 
   /** A cancel was not over in time and may still hit this connection: nobody else may get it. */
-  get doubtful(): boolean {
-    return this.#doubtful !== undefined && this.#doubtful === this.#parts.seat.server;
+  get lateCancelPossible(): boolean {
+    return this.#hitLate !== undefined && this.#hitLate === this.#parts.seat.server;
   }
 
   // ---- when ----
@@ -175,10 +178,10 @@ export class Ending {
   }
 
   #trySpeak({ error, when, kind }: LastWord): void {
-    const { ledger, gate, fromServer, fromClient } = this.#parts;
-    const idle = ledger.quiet && ledger.status === Status.idle && !gate.discarding && fromClient.atBorder;
-    const answered = ledger.answered || ledger.stuck;
-    if (!fromServer.atBorder || (when === 'answered' && !answered) || (when === 'idle' && !idle)) return;
+    const { ledger, fromServer } = this.#parts;
+    if (!fromServer.atBorder) return;
+    if (when === 'answered' && !ledger.answered && !ledger.stuck) return;
+    if (when === 'idle' && !boundary(this.state, 'drain').free) return;
     this.#speakNow(error, kind);
   }
 
@@ -186,18 +189,20 @@ export class Ending {
 
   #speakNow(error: GatewayError, kind: 'ended' | 'drained'): void {
     if (this.decided) return;
-    const { client, ledger, fromServer } = this.#parts;
+    const { client, fromServer } = this.#parts;
     if (fromServer.atBorder) client.finish(refusal('FATAL', error));
     else client.destroy();
-    if (ledger.answered) this.#end({ kind, error }, this.#serverAfter());
-    else this.#cancelThenEnd({ kind, error });
+    this.#endOrCancel({ kind, error });
+  }
+
+  #endOrCancel(reason: CloseReason): void {
+    if (boundary(this.state, 'cancel').free) this.#end(reason, this.#serverAfter());
+    else this.#cancelThenEnd(reason);
   }
 
   #serverAfter(): 'reusable' | 'close' {
-    const { ledger, fromClient, fromServer } = this.#parts;
-    const idle = ledger.quiet && ledger.status === Status.idle && !ledger.spoilt && !ledger.batch.tainted;
-    const sound = !this.doubtful && !this.#parts.seat.refreshing;
-    return idle && sound && !fromClient.torn && fromServer.clean ? 'reusable' : 'close';
+    const at = boundary(this.state, 'end');
+    return at.free && at.server !== 'close' ? 'reusable' : 'close';
   }
 
   #cancelThenEnd(reason: CloseReason): void {
@@ -224,7 +229,7 @@ export class Ending {
     const { client, seat, ended, fromClient } = this.#parts;
     if (!client.closed) client.finish();
     // A Terminate would complete the message, and the server would run it.
-    if (fromClient.torn) seat.server?.channel.destroy();
+    if (fromClient.position === 'midMessage') seat.server?.channel.destroy();
     seat.giveUp(OVER);
     seat.leave();
     void (this.#cancelling ?? Promise.resolve(true)).then((over) => {

@@ -7,6 +7,7 @@ import { DROP, PASS, STOP, Streamed } from './decision.ts';
 import type { Decision, Step } from './decision.ts';
 import type { FromClientHost } from './from-client-host.ts';
 import { HeldBytes } from './held-bytes.ts';
+import type { ClientPosition } from './transaction-boundary.ts';
 import type { Meaning } from './vacancy.ts';
 
 /** A message is forwarded when it is whole or this many of its bytes are there: slow writers hold no server. */
@@ -28,13 +29,11 @@ export class FromClient {
     this.#host = host;
   }
 
-  /** No message has begun, and none waits for a decision. */
-  get atBorder(): boolean {
-    return this.#rest === 0 && this.#held.length === 0 && !this.#waiting && !this.#walking;
-  }
-  /** A message went up in part, or one is being decided about: the server connection must stay. */
-  get busy(): boolean {
-    return this.torn || this.#waiting || this.#walking;
+  /** Where the stream stands between and within messages. */
+  get position(): ClientPosition {
+    if (this.#rest > 0 && !this.#dropRest) return 'midMessage';
+    if (this.#waiting || this.#walking) return 'deciding';
+    return this.#rest === 0 && this.#held.length === 0 ? 'boundary' : 'partial';
   }
   /** A hook thinks about a message. */
   get waiting(): boolean {
@@ -45,10 +44,6 @@ export class FromClient {
     if (!this.#waiting) return this.#terminated;
     const { bytes } = this.#held;
     return bytes !== undefined && lastType(bytes) === Frontend.terminate;
-  }
-  /** A message went up in part: the server cannot be used any more if the client leaves now. */
-  get torn(): boolean {
-    return this.#rest > 0 && !this.#dropRest;
   }
 
   /** Nothing of the client's goes up any more. */

@@ -6,8 +6,9 @@ import { refusal } from '../wire/to-client.ts';
 import { isPlain, streamsData } from './entries.ts';
 import type { Note } from './entries.ts';
 import { HeldBytes } from './held-bytes.ts';
-import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
+import { Status } from './transaction-boundary.ts';
+import type { ServerPosition } from './transaction-boundary.ts';
 import { Verdict } from './verdict.ts';
 
 /** What is assembled of a message that must be looked at; the fields that matter come first. */
@@ -65,9 +66,10 @@ export class FromServer {
     return this.#walking;
   }
 
-  /** The server's stream stands at a border too: nothing of a message has been read. */
-  get clean(): boolean {
-    return !this.#walking && this.#rest === 0 && this.#held.length === 0;
+  /** Where the stream stands between and within messages. */
+  get position(): ServerPosition {
+    if (!this.atBorder) return 'midMessage';
+    return this.#rest === 0 && this.#held.length === 0 ? 'boundary' : 'partial';
   }
 
   stop(): void {

@@ -12,7 +12,6 @@ import { Kind, OP_OF, Op, joined } from './entries.ts';
 import type { Note } from './entries.ts';
 import { HookCall } from './hook-call.ts';
 import type { HookCallOptions } from './hook-call.ts';
-import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
 import { isCutOff } from './named-messages.ts';
 import { OwnStatements, isForUs } from './own-statements.ts';
@@ -29,6 +28,7 @@ export interface GateOptions extends HookCallOptions {
   readonly maxStatementBytes: number;
   /** Present where server connections change between transactions. */
   readonly shared?: SharedStatements | undefined;
+  readonly betweenTransactions: () => boolean;
   /** Absent when nobody observes statements. */
   readonly log?: StatementLog | undefined;
   /** Nobody does so before the first text that contains this. Default: from the start. */
@@ -216,7 +216,7 @@ export class Gate {
   }
 
   get #idle(): boolean {
-    return this.#options.ledger.quiet && this.#options.ledger.status === Status.idle;
+    return this.#options.betweenTransactions();
   }
 
   // ---- refusals ----

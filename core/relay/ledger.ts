@@ -8,11 +8,10 @@ import { Batch } from './batch.ts';
 import { Entries, Kind, Op, isExtended, kindOf, lose, opOf } from './entries.ts';
 import type { Note } from './entries.ts';
 import { Tally } from './tally.ts';
+import { Status } from './transaction-boundary.ts';
+import type { Unfinished } from './transaction-boundary.ts';
 import { BLIND, Uncertainty } from './uncertainty.ts';
 import { Verdict } from './verdict.ts';
-
-/** ReadyForQuery's status byte (manual, 55.7): idle, in a transaction, in a failed one. */
-export const Status = { idle: 0x49, transaction: 0x54, failed: 0x45 } as const;
 
 /** Operations that end in ReadyForQuery: it comes without another word of the client. */
 const ENDS_READY = (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.sync);
@@ -70,15 +69,13 @@ export class Ledger {
   get skipping(): boolean {
     return this.#skipping;
   }
-  /** Nothing is owed, and nothing was begun that only a Sync or the end of a COPY would end. */
-  get quiet(): boolean {
-    return (
-      this.#entries.length === 0 &&
-      !this.#unsynced &&
-      !this.#skipping &&
-      !this.#copyIn &&
-      this.#uncertain === undefined
-    );
+  /** What is owed, or was begun and only a Sync or the end of a COPY would end it; undefined if nothing. */
+  get unfinished(): Unfinished | undefined {
+    if (this.#uncertain) return 'uncertain';
+    if (this.#entries.length > 0) return 'answers';
+    if (this.#copyIn) return 'copy';
+    if (this.#skipping) return 'skipping';
+    return this.#unsynced ? 'unsynced' : undefined;
   }
   /** Nothing is owed, though a Sync may be missing: what X or the end of the session finds. */
   get answered(): boolean {

@@ -8,7 +8,6 @@ import type { Plan } from './decision.ts';
 import { Kind, Op, joined } from './entries.ts';
 import type { Note } from './entries.ts';
 import type { KeptStatements } from './kept-statements.ts';
-import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
 import { isCutOff, nameIn, parseParts, renamedLongParse, renamedParse } from './named-messages.ts';
 import type { ParseParts } from './named-messages.ts';
@@ -19,6 +18,7 @@ import type { SessionStatements } from './session-statements.ts';
 import { mayDiscard, statementOf, unlike } from './statement-key.ts';
 import type { Statement } from './statement-key.ts';
 import { pinningWord } from './telling-words.ts';
+import { Status } from './transaction-boundary.ts';
 import type { UnnamedStatement } from './unnamed-statement.ts';
 
 /** An empty statement without parameters: prepared in any transaction, even in a failed one. */

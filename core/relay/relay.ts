@@ -11,14 +11,14 @@ import type { RelayOptions } from './relay-options.ts';
 import { FromClient } from './from-client.ts';
 import { FromServer } from './from-server.ts';
 import { Gate } from './gate.ts';
-import { Ledger, Status } from './ledger.ts';
+import { Ledger } from './ledger.ts';
 import { Pause, Pauses } from './pauses.ts';
 import { Seat } from './seat.ts';
 import { Seating } from './seating.ts';
 import { SharedStatements } from './shared-statements.ts';
 import { StatementLog } from './statement-log.ts';
+import { Status, boundary } from './transaction-boundary.ts';
 import { Turns } from './turns.ts';
-import type { TurnParts } from './turns.ts';
 import { Vacancy } from './vacancy.ts';
 
 /** One per session; ends once, and then `done` resolves. */
@@ -30,7 +30,6 @@ export class Relay {
   readonly #pauses: Pauses;
   readonly #turns: Turns | undefined;
   readonly #seating: Seating;
-  readonly #parts: TurnParts;
   readonly #gate: Gate;
   readonly #fromClient: FromClient;
   readonly #fromServer: FromServer;
@@ -49,7 +48,16 @@ export class Relay {
     const log = options.statement && new StatementLog(options.statement);
     const turns = lender && new Turns({ client, log: options.log, lender, seat, ledger });
     this.#turns = turns;
-    const seating = new Seating({ seat, ledger, turns, refresh: options.refresh, fault: options.fault });
+    const betweenTransactions = (): boolean => boundary(this.#ending.state, 'next message').free;
+    const seating = new Seating({
+      seat,
+      ledger,
+      turns,
+      refresh: options.refresh,
+      fault: options.fault,
+      pauses: this.#pauses,
+      betweenTransactions,
+    });
     this.#seating = seating;
     const pin = (why: string): void => turns?.pin(why);
     const shared = lender && new SharedStatements({ seat, ledger, lender, pin });
@@ -58,6 +66,7 @@ export class Relay {
       ledger,
       log,
       shared,
+      betweenTransactions,
       encoding: () => (seat.server ?? lender)?.parameters.get('client_encoding'),
       flush: () => {
         ledger.flush();
@@ -109,10 +118,8 @@ export class Relay {
         resolve(end);
       };
     });
-    const own = { client, log: options.log, seat, ledger, gate, pauses: this.#pauses };
-    const parts = { ...own, fromClient: this.#fromClient, fromServer: this.#fromServer };
-    this.#ending = new Ending({ ...parts, ended });
-    this.#parts = { ...parts, ending: this.#ending };
+    const parts = { ledger, fromClient: this.#fromClient, fromServer: this.#fromServer };
+    this.#ending = new Ending({ ...parts, client, log: options.log, seat, gate, link: seating, ended });
   }
 
   /** Takes over both channels; ReadyForQuery has been sent to the client. */
@@ -148,17 +155,6 @@ export class Relay {
     return this.#state;
   }
 
-  /** Nothing is owed, begun, held or under way in either direction, and no transaction is open. */
-  get idle(): boolean {
-    return (
-      this.#restful &&
-      this.#ledger.status === Status.idle &&
-      this.#fromClient.atBorder &&
-      !this.#ending.cancelling &&
-      this.#options.client.queued + this.#seat.queued === 0
-    );
-  }
-
   /** A COPY failed in a way that hides which answers are still owed: the session goes on, its connection ends with it. */
   get uncertain(): boolean {
     return this.#ledger.spoilt;
@@ -187,8 +183,9 @@ export class Relay {
   async cancel(): Promise<void> {
     const canceled = new GatewayError('query_canceled', 'canceling statement due to user request');
     if (this.#seat.giveUp(canceled)) return;
-    const { answered, uncertain, endsReady } = this.#ledger;
-    if (this.#ending.decided || uncertain?.probing || (!endsReady && this.#gate.cancel()) || answered) return;
+    const { uncertain, endsReady } = this.#ledger;
+    if (this.#ending.decided || uncertain?.probing || (!endsReady && this.#gate.cancel())) return;
+    if (boundary(this.#ending.state, 'cancel').free) return;
     await this.#ending.cancel();
     this.#settled();
   }
@@ -196,7 +193,7 @@ export class Relay {
   // ---- after every step ----
 
   get #restful(): boolean {
-    return this.#ledger.quiet && !this.#gate.discarding;
+    return this.#ledger.unfinished === undefined && !this.#gate.discarding;
   }
 
   #settled(): void {
@@ -207,7 +204,7 @@ export class Relay {
     this.#probe();
     this.#showState();
     this.#ending.settled();
-    this.#turns?.giveBack(this.#parts);
+    this.#turns?.giveBack(this.#ending.state);
   }
 
   #speak(): void {
@@ -223,7 +220,7 @@ export class Relay {
   /** See the ledger's `uncertain`: a Close of a name nobody has, whose answer tells where the client's answers end. */
   #probe(): void {
     const { uncertain } = this.#ledger;
-    if (uncertain?.wantsProbe && this.#fromClient.atBorder && !this.#ending.cancelling) {
+    if (uncertain?.wantsProbe && this.#fromClient.position === 'boundary' && !this.#ending.cancelling) {
       this.#pauses.add(Pause.probe);
       uncertain.probe();
       const name = `postern_${randomBytes(16).toString('hex')}`;

@@ -1,8 +1,9 @@
 /** Whether a message finds the connection it needs: one that sits there, with all that policies rely on in force on it. */
 import type { GatewayError } from '../errors.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
-import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
+import { Pause } from './pauses.ts';
+import type { Pauses } from './pauses.ts';
 import type { Seat } from './seat.ts';
 import type { SharedStatements } from './shared-statements.ts';
 import type { Turns } from './turns.ts';
@@ -14,6 +15,9 @@ const TAKES_OFF: ReadonlySet<string> = new Set(['RESET', 'DISCARD ALL', 'DISCARD
 export interface SeatingParts {
   readonly seat: Seat;
   readonly ledger: Ledger;
+  /** See `transaction-boundary.ts`: the next message begins a transaction. */
+  readonly betweenTransactions: () => boolean;
+  readonly pauses: Pauses;
   /** Present where connections change between transactions. */
   readonly turns: Turns | undefined;
   /** Sets on an idle connection again what policies rely on. Absent: they rely on nothing there. */
@@ -31,8 +35,25 @@ export class Seating {
 
   /** A message that goes up now has to wait: what is under way has been asked with what was in force. */
   get missing(): boolean {
-    const { seat, ledger } = this.#parts;
-    return seat.server === undefined || (seat.stale && ledger.quiet && ledger.status === Status.idle);
+    const { seat, betweenTransactions } = this.#parts;
+    return seat.server === undefined || (seat.stale && betweenTransactions());
+  }
+
+  /** Why the connection stays until the session ends; undefined: it does not. */
+  get pinned(): string | undefined {
+    return this.#parts.turns?.pinned;
+  }
+  /** The server has not taken all that was written. */
+  get full(): boolean {
+    return this.#parts.pauses.has(Pause.full);
+  }
+  /** The gateway sets on the connection what policies rely on. */
+  get applying(): boolean {
+    return this.#parts.seat.refreshing;
+  }
+  /** A command may have left state of the session; where tags are not read, always. */
+  get dirty(): boolean {
+    return this.#parts.turns?.dirty ?? true;
   }
 
   /** What policies rely on wants other values from here on, or has been taken off. */

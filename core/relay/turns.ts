@@ -2,16 +2,11 @@
 import type { Channel } from '../net/channel.ts';
 import type { Logger } from '../session.ts';
 import { parameterStatus } from '../wire/to-client.ts';
-import type { Ending } from './ending.ts';
-import type { FromClient } from './from-client.ts';
-import type { FromServer } from './from-server.ts';
-import type { Gate } from './gate.ts';
-import { Status } from './ledger.ts';
 import type { Ledger } from './ledger.ts';
-import { Pause } from './pauses.ts';
-import type { Pauses } from './pauses.ts';
 import type { Lender, Seat } from './seat.ts';
 import type { SharedStatements } from './shared-statements.ts';
+import { boundary } from './transaction-boundary.ts';
+import type { BoundaryState } from './transaction-boundary.ts';
 
 /** Commands that leave no state of the session behind, by the first word of their tag. */
 const CLEAN = new Set(
@@ -21,17 +16,6 @@ const CLEAN = new Set(
 );
 /** Commands whose effect lives on the connection and is waited for there: it stays with the session until its end. */
 const PINS = /^(LISTEN|PREPARE|DECLARE CURSOR|CREATE TABLE|LOAD)$/;
-
-/** What decides whether a transaction is over. */
-export interface TurnParts {
-  readonly pauses: Pauses;
-  readonly seat: Seat;
-  readonly ledger: Ledger;
-  readonly gate: Gate;
-  readonly fromClient: FromClient;
-  readonly fromServer: FromServer;
-  readonly ending: Ending;
-}
 
 /** Who takes turns. */
 export interface TurnsHost {
@@ -46,10 +30,19 @@ export interface TurnsHost {
 export class Turns {
   readonly #host: TurnsHost;
   #dirty = false;
-  #stays = false;
+  #pinned: string | undefined;
 
   constructor(host: TurnsHost) {
     this.#host = host;
+  }
+
+  /** Why the connection stays until the session ends; undefined: it does not. */
+  get pinned(): string | undefined {
+    return this.#pinned;
+  }
+  /** A command of this transaction may have left state of the session. */
+  get dirty(): boolean {
+    return this.#dirty;
   }
 
   /** Has a connection sit down. Rejects with why there is none. */
@@ -84,23 +77,19 @@ export class Turns {
 
   /** The connection stays until the session ends; logged once. */
   pin(why: string): void {
-    if (this.#stays) return;
-    this.#stays = true;
+    if (this.#pinned !== undefined) return;
+    this.#pinned = why;
     this.#host.lender.pinned?.(why);
     this.#host.log.info({ why }, 'the server connection stays with the session');
   }
 
   /** Gives the connection back if nothing keeps it. */
-  giveBack({ seat, ledger, gate, pauses, fromClient, fromServer, ending }: TurnParts): void {
-    if (this.#stays || !seat.server || ending.decided || ending.cancelling) return;
-    // The client has read that its session is over: its next statement must not be carried out elsewhere.
-    if (ledger.fatal) return;
-    const over = ledger.quiet && ledger.status === Status.idle && !gate.discarding;
-    // The client is read again when the server has taken what is queued, and only this session hears of it.
-    if (!over || fromClient.busy || !fromServer.clean || pauses.has(Pause.full)) return;
-    const bad = ledger.batch.tainted || ledger.spoilt || ending.doubtful;
-    const afterwards = this.#dirty ? 'reusable' : 'clean';
+  giveBack(state: BoundaryState): void {
+    const { seat } = this.#host;
+    if (!seat.server) return;
+    const at = boundary(state, 'check-in');
+    if (!at.free) return;
     this.#dirty = false;
-    seat.letGo(bad ? 'close' : afterwards, (why) => this.pin(why));
+    seat.letGo(at.server === 'dirty' ? 'reusable' : at.server, (why) => this.pin(why));
   }
 }

@@ -62,6 +62,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     inBand: () => Promise.resolve(),
     maxStatementBytes: 1_048_576,
     encoding: () => 'UTF8',
+    betweenTransactions: () => ledger.unfinished === undefined,
     flush() {},
     fault: (thrown) =>
       thrown instanceof GatewayError ? thrown : new GatewayError('internal_error', String(thrown)),
@@ -192,7 +193,13 @@ function fromServer(chunks: readonly Buffer[], ops: readonly number[]): Heard {
     stream.receive(shared.subarray(0, chunk.length));
     shared.fill(0xee);
   }
-  return { bytes: Buffer.concat(out), parameters, broken, status: ledger.status, owed: !ledger.quiet };
+  return {
+    bytes: Buffer.concat(out),
+    parameters,
+    broken,
+    status: ledger.status,
+    owed: ledger.unfinished !== undefined,
+  };
 }
 
 test('any split of any server messages gives the same bytes, parameters and state', () => {

@@ -1,0 +1,178 @@
+/**
+ * Whether a session stands between two transactions, and which reset its server connection needs then. The only place that
+ * says so: check-in, drain, the end of a session, CancelRequest, and settings of policies read it.
+ */
+
+/** ReadyForQuery's status byte (manual, 55.7): idle, in a transaction, in a failed one. */
+export const Status = { idle: 0x49, transaction: 0x54, failed: 0x45 } as const;
+
+/** Why the server is not at rest, whatever it last said of the transaction. */
+export type Unfinished =
+  | 'answers'
+  /** Extended messages were answered, and their Sync has not come. */
+  | 'unsynced'
+  /** After an error the server discards what comes up to the next Sync. */
+  | 'skipping'
+  | 'copy'
+  /** A COPY failed in a way that hides which answers are still owed. */
+  | 'uncertain';
+
+/** Where the client's stream stands. */
+export type ClientPosition =
+  | 'boundary'
+  /** Part of a message is here, and nothing of it was sent. */
+  | 'partial'
+  /** A message is being read, or a hook decides about one. */
+  | 'deciding'
+  /** A message was sent in part. */
+  | 'midMessage';
+
+/** Where the server's stream stands. */
+export type ServerPosition =
+  | 'boundary'
+  /** Part of a message is here; the client has whole messages only. */
+  | 'partial'
+  /** A message is being read, or the client has one in part. */
+  | 'midMessage';
+
+/** What the decision depends on. */
+export interface BoundaryState {
+  readonly ledger: {
+    readonly unfinished: Unfinished | undefined;
+    /** The status byte of the newest ReadyForQuery: the only truth about the transaction. */
+    readonly status: number;
+    /** A FATAL error has passed to the client. */
+    readonly fatal: boolean;
+    /** The server answered out of order once. */
+    readonly spoilt: boolean;
+    /** A Query stood in a batch without its Sync: see Batch. */
+    readonly batch: { readonly tainted: boolean };
+  };
+  /** A message of a batch was refused here: the rest of the batch is dropped up to its Sync. */
+  readonly gate: { readonly discarding: boolean };
+  readonly fromClient: { readonly position: ClientPosition };
+  readonly fromServer: { readonly position: ServerPosition };
+  readonly ending: {
+    /** How the session ends is decided. */
+    readonly decided: boolean;
+    /** A CancelRequest is under way. */
+    readonly cancelling: boolean;
+    /** A CancelRequest did not end in time, and may still hit the server connection. */
+    readonly lateCancelPossible: boolean;
+  };
+  readonly link: {
+    /** Why the server connection stays with the session. */
+    readonly pinned: string | undefined;
+    /** The server has not taken all that was written. */
+    readonly full: boolean;
+    /** The gateway sets on it what policies rely on. */
+    readonly applying: boolean;
+    /** A command may have left state of the session. */
+    readonly dirty: boolean;
+  };
+}
+
+/** `clean`: the same identity may have the connection as it is. `dirty`: after a reset. `close`: nobody. */
+export type ServerFitness = 'clean' | 'dirty' | 'close';
+
+/** Why a session is not between two transactions. */
+export type Obstacle =
+  | Unfinished
+  | 'open transaction'
+  | 'refused batch'
+  | 'client message'
+  | 'server message'
+  | 'server full'
+  | 'pinned'
+  | 'cancel'
+  | 'end'
+  | 'fatal';
+
+/** Who asks: each has obstacles of its own, see {@link OBSTACLE}. */
+export type Reader = 'check-in' | 'drain' | 'end' | 'cancel' | 'next message';
+
+/** The answer; `server` says which reset the server connection needs before another session gets it. */
+export type Boundary =
+  { readonly free: false; readonly why: Obstacle } | { readonly free: true; readonly server: ServerFitness };
+
+/** Asked after every step of a session: made once. */
+const FREE: Readonly<Record<ServerFitness, Boundary>> = {
+  clean: { free: true, server: 'clean' },
+  dirty: { free: true, server: 'dirty' },
+  close: { free: true, server: 'close' },
+};
+const NOT_FREE = new Map<Obstacle, Boundary>();
+
+/** Says whether the session is between two transactions, as far as `reader` depends on it. */
+export function boundary(state: BoundaryState, reader: Reader): Boundary {
+  const why = OBSTACLE[reader](state);
+  return why === undefined ? FREE[fitness(state)] : notFree(why);
+}
+
+/** The first obstacle, by reader. */
+const OBSTACLE: Readonly<Record<Reader, (state: BoundaryState) => Obstacle | undefined>> = {
+  /** Another session may get the server connection. */
+  'check-in': (state) =>
+    heldBy(state) ?? inTransaction(state) ?? refusedBatch(state) ?? streamOf(state) ?? ownedBy(state),
+  /** The session may read a FATAL of the gateway: nothing is lost. */
+  drain: (state) => inTransaction(state) ?? refusedBatch(state) ?? messageUnderWay(state),
+  /** The session is over, and its server connection is not. */
+  end: (state) => inTransaction(state) ?? tornMessage(state),
+  /** There is nothing that a CancelRequest would stop. */
+  cancel: ({ ledger }) =>
+    ledger.unfinished === 'answers' || ledger.unfinished === 'uncertain' ? ledger.unfinished : undefined,
+  /** The client's next message begins a transaction: settings may change, and a refusal needs no server. */
+  'next message': inTransaction,
+};
+
+/** Nothing is owed or begun, and ReadyForQuery said that no transaction is open. */
+function inTransaction({ ledger }: BoundaryState): Obstacle | undefined {
+  return ledger.unfinished ?? (ledger.status === Status.idle ? undefined : 'open transaction');
+}
+
+function refusedBatch({ gate }: BoundaryState): Obstacle | undefined {
+  return gate.discarding ? 'refused batch' : undefined;
+}
+
+/** The session keeps its server connection, or its end says what becomes of it. */
+function heldBy({ link, ending }: BoundaryState): Obstacle | undefined {
+  if (link.pinned !== undefined) return 'pinned';
+  return ending.decided ? 'end' : undefined;
+}
+
+/** A cancel under way would hit the next session. A client that has read FATAL sends nothing that shall run elsewhere. */
+function ownedBy({ ledger, ending }: BoundaryState): Obstacle | undefined {
+  if (ending.cancelling) return 'cancel';
+  return ledger.fatal ? 'fatal' : undefined;
+}
+
+/** Both streams stand between two messages for the server; a beginning of the client's next one may be here. */
+function streamOf({ fromClient, fromServer, link }: BoundaryState): Obstacle | undefined {
+  if (fromClient.position === 'deciding' || fromClient.position === 'midMessage') return 'client message';
+  if (fromServer.position !== 'boundary') return 'server message';
+  // Only this session hears that the server takes more.
+  return link.full ? 'server full' : undefined;
+}
+
+/** A client that has begun a message gets the answer to it. */
+function messageUnderWay({ fromClient, fromServer }: BoundaryState): Obstacle | undefined {
+  if (fromClient.position !== 'boundary') return 'client message';
+  return fromServer.position === 'midMessage' ? 'server message' : undefined;
+}
+
+/** The server has part of a message, or has sent part of one. */
+function tornMessage({ fromClient, fromServer }: BoundaryState): Obstacle | undefined {
+  if (fromClient.position === 'midMessage') return 'client message';
+  return fromServer.position === 'boundary' ? undefined : 'server message';
+}
+
+function fitness({ ledger, ending, link }: BoundaryState): ServerFitness {
+  if (ledger.spoilt || ledger.batch.tainted || ending.lateCancelPossible || link.applying) return 'close';
+  return link.dirty ? 'dirty' : 'clean';
+}
+
+function notFree(why: Obstacle): Boundary {
+  const known = NOT_FREE.get(why) ?? { free: false, why };
+  NOT_FREE.set(why, known);
+  return known;
+}

@@ -1,0 +1,138 @@
+import { expect, test } from 'vitest';
+import { Status, boundary } from '../../../core/relay/transaction-boundary.ts';
+import type {
+  BoundaryState,
+  Obstacle,
+  Reader,
+  ServerFitness,
+} from '../../../core/relay/transaction-boundary.ts';
+
+/** What a row says of a session; everything else is at rest. */
+type Row = {
+  readonly [Part in keyof BoundaryState]?: Partial<BoundaryState[Part]>;
+};
+
+function stateOf(row: Row): BoundaryState {
+  return {
+    ledger: {
+      unfinished: undefined,
+      status: Status.idle,
+      fatal: false,
+      spoilt: false,
+      batch: { tainted: false },
+      ...row.ledger,
+    },
+    gate: { discarding: false, ...row.gate },
+    fromClient: { position: 'boundary', ...row.fromClient },
+    fromServer: { position: 'boundary', ...row.fromServer },
+    ending: { decided: false, cancelling: false, lateCancelPossible: false, ...row.ending },
+    link: { pinned: undefined, full: false, applying: false, dirty: false, ...row.link },
+  };
+}
+
+const READERS: readonly Reader[] = ['check-in', 'drain', 'end', 'cancel', 'next message'];
+
+/** What each reader is told, in the order of {@link READERS}: an obstacle, or what the connection is fit for. */
+type Answers = readonly (Obstacle | ServerFitness)[];
+
+/** One answer for all readers. */
+const all = (answer: Obstacle | ServerFitness): Answers => READERS.map(() => answer);
+/** A CancelRequest would stop nothing. */
+const butCancel = (answer: Obstacle): Answers => [answer, answer, answer, 'clean', answer];
+
+const ROWS: readonly (readonly [rule: string, row: Row, answers: Answers])[] = [
+  ['everything is at rest', {}, all('clean')],
+  ['answers are outstanding', { ledger: { unfinished: 'answers' } }, all('answers')],
+  [
+    'extended messages were answered and no Sync came: a transaction may be open whatever the status says',
+    { ledger: { unfinished: 'unsynced' } },
+    butCancel('unsynced'),
+  ],
+  ['the server skips to a Sync', { ledger: { unfinished: 'skipping' } }, butCancel('skipping')],
+  ['a COPY reads', { ledger: { unfinished: 'copy' } }, butCancel('copy')],
+  [
+    'a COPY failed, and which answers are owed is not known',
+    { ledger: { unfinished: 'uncertain', spoilt: true } },
+    all('uncertain'),
+  ],
+  ['a transaction is open', { ledger: { status: Status.transaction } }, butCancel('open transaction')],
+  ['a transaction has failed', { ledger: { status: Status.failed } }, butCancel('open transaction')],
+  [
+    'a message of a batch was refused here, its Sync has not come',
+    { gate: { discarding: true } },
+    ['refused batch', 'refused batch', 'clean', 'clean', 'clean'],
+  ],
+  [
+    'half a message of the client is here: nobody reads FATAL in it, and a slow writer holds no server',
+    { fromClient: { position: 'partial' } },
+    ['clean', 'client message', 'clean', 'clean', 'clean'],
+  ],
+  [
+    'a hook decides about a message',
+    { fromClient: { position: 'deciding' } },
+    ['client message', 'client message', 'clean', 'clean', 'clean'],
+  ],
+  [
+    'the server has half a message: nobody gets that connection',
+    { fromClient: { position: 'midMessage' } },
+    ['client message', 'client message', 'client message', 'clean', 'clean'],
+  ],
+  [
+    'half a message of the server is here',
+    { fromServer: { position: 'partial' } },
+    ['server message', 'clean', 'server message', 'clean', 'clean'],
+  ],
+  [
+    'the client has half a message of the server',
+    { fromServer: { position: 'midMessage' } },
+    ['server message', 'server message', 'server message', 'clean', 'clean'],
+  ],
+  [
+    'the server has not taken all that was written',
+    { link: { full: true } },
+    ['server full', 'clean', 'clean', 'clean', 'clean'],
+  ],
+  [
+    'a cancel is under way: it would hit the next session',
+    { ending: { cancelling: true } },
+    ['cancel', 'clean', 'clean', 'clean', 'clean'],
+  ],
+  ['a cancel may hit late', { ending: { lateCancelPossible: true } }, all('close')],
+  [
+    'how the session ends is decided',
+    { ending: { decided: true } },
+    ['end', 'clean', 'clean', 'clean', 'clean'],
+  ],
+  [
+    'FATAL has passed: the next statement must not run elsewhere',
+    { ledger: { fatal: true } },
+    ['fatal', 'clean', 'clean', 'clean', 'clean'],
+  ],
+  [
+    'the connection is pinned',
+    { link: { pinned: 'LISTEN', dirty: true } },
+    ['pinned', 'dirty', 'dirty', 'dirty', 'dirty'],
+  ],
+  ['a command may have left state', { link: { dirty: true } }, all('dirty')],
+  ['the server answered out of order once', { ledger: { spoilt: true } }, all('close')],
+  ['a Query stood in a batch without its Sync', { ledger: { batch: { tainted: true } } }, all('close')],
+  ['settings of policies are being set', { link: { applying: true } }, all('close')],
+];
+
+test.each(ROWS)('%s', (_rule, row, answers) => {
+  const told = READERS.map((reader) => {
+    const at = boundary(stateOf(row), reader);
+    return at.free ? at.server : at.why;
+  });
+  expect(told).toEqual(answers);
+});
+
+test('an obstacle is told whatever the connection is fit for', () => {
+  const state = stateOf({ ledger: { unfinished: 'answers', spoilt: true }, link: { dirty: true } });
+  expect(READERS.map((reader) => boundary(state, reader).free)).toEqual(READERS.map(() => false));
+});
+
+test('the answers are made once: a session asks after each of its steps', () => {
+  for (const [, row] of ROWS)
+    for (const reader of READERS) expect(boundary(stateOf(row), reader)).toBe(boundary(stateOf(row), reader));
+});
