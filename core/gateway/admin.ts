@@ -2,8 +2,12 @@
 import { createServer } from 'node:http';
 import { createAdaptorServer } from '@hono/node-server';
 import type { ResolvedAdmin } from '../config/resolved.ts';
+import { AdminConnections, SERVER_LIMITS } from './admin-connections.ts';
 import { listening } from './listening.ts';
 import type { Address } from './listening.ts';
+
+/** Who asks without a `Host`, as HTTP/1.0 lets health checks do (RFC 1945), means whoever answers. */
+const HOST = 'localhost';
 
 /** Takes requests; whoever made it answers them. */
 export class AdminServer {
@@ -12,7 +16,9 @@ export class AdminServer {
 
   constructor(admin: ResolvedAdmin, answer: (request: Request) => Promise<Response>) {
     this.#admin = admin;
-    this.#server = createAdaptorServer({ fetch: answer, createServer }) as ReturnType<typeof createServer>;
+    const options = { fetch: answer, hostname: HOST, createServer, serverOptions: SERVER_LIMITS };
+    this.#server = createAdaptorServer(options) as ReturnType<typeof createServer>;
+    new AdminConnections().watch(this.#server);
   }
 
   /** @throws ConfigError when the address cannot be had */

@@ -44,7 +44,6 @@ async function open(
   const store = storeFor(policy, source, gateway, folder);
   await store.seed(gateway.log);
   const close = store.open(gateway.log);
-  gateway.ready(() => store.problem());
   const local = source.kind === 'file' || source.kind === 'inline';
   if (local) await store.refresh();
   const problem = local ? store.problem() : undefined;
@@ -78,7 +77,19 @@ export async function openIssuers(policy: Policy, gateway: GatewayHandle): Promi
       throw error;
     }
   }
+  const stores = [...issuers.values()].map(({ store }) => store);
+  for (const store of stores) gateway.ready(() => readiness(store, stores));
   return { issuers, close, storesOf: (issuer) => [...all.keys()].filter((store) => store.issuer === issuer) };
+}
+
+/** Whoever comes with a token of another issuer can log in: while one of `all` has keys, this one's problem is a note. */
+function readiness(
+  store: KeyStore,
+  all: readonly KeyStore[],
+): string | { readonly note: string } | undefined {
+  const problem = store.problem();
+  const none = all.every((one) => one.problem() !== undefined);
+  return problem === undefined || none ? problem : { note: problem };
 }
 
 /** One more user of the store; the function that it returns takes that back. */

@@ -38,6 +38,8 @@ export interface PluginHost {
   readonly lines: readonly LogLine[];
   /** What is not ready, as `/readyz` would say. */
   notReady(): readonly string[];
+  /** What `/readyz?verbose` says besides. */
+  notes(): readonly string[];
   service<S extends keyof Services>(name: S): Services[S] | undefined;
   /** Runs every `onAuth`. @throws what a hook threw */
   login(login: Login): Promise<LoggedIn>;
@@ -85,7 +87,7 @@ export async function host(
 ): Promise<PluginHost> {
   const lines: LogLine[] = [];
   const log = logTo(lines);
-  const checks: (() => string | undefined)[] = [];
+  const checks: Parameters<GatewayHandle['ready']>[0][] = [];
   const services: Partial<Services> = {};
   const handle = {
     directory,
@@ -111,7 +113,7 @@ export async function host(
       reload: { at: 0, failed: false },
     }),
     emit() {},
-    ready(check: () => string | undefined) {
+    ready(check) {
       checks.push(check);
     },
   } as GatewayHandle;
@@ -123,6 +125,11 @@ export async function host(
   return {
     lines,
     notReady: () => checks.map((check) => check()).filter((said) => typeof said === 'string'),
+    notes: () =>
+      checks.flatMap((check) => {
+        const said = check();
+        return typeof said === 'object' ? [said.note] : [];
+      }),
     service: (name) => services[name],
     async login(login) {
       const facts: Partial<Facts> = {};

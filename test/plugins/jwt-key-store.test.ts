@@ -2,7 +2,9 @@
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { refusalOf } from './gateway.ts';
+import { jwt } from '../../plugins/jwt/index.ts';
+import { issuer } from '../support/token.ts';
+import { host, refusalOf } from './gateway.ts';
 import { hang, json, keyIssuer, late } from './key-issuer.ts';
 import type { Answer } from './key-issuer.ts';
 import { good, hint, jwtGateway, nextHint, openStore, subject } from './key-stores.ts';
@@ -154,5 +156,40 @@ describe('an issuer that cannot be used', () => {
     const running = await jwtGateway(`https://127.0.0.1:${port}/jwks.json`);
     await refusalOf(running.login({ token: good.sign() }));
     expect(running.notReady().join()).toMatch(/no connection within 2 s/);
+  });
+});
+
+describe('of two issuers', () => {
+  const partner = issuer({ issuer: 'https://partner.example', algorithms: ['ES256'] });
+
+  test('one that is down is a note, as long as logins of the other work', async () => {
+    const up = await keyIssuer(json(good.jwks));
+    const down = await keyIssuer((response) => response.writeHead(503).end());
+    const issuers = [
+      { ...good.options, jwks: up.url },
+      { ...partner.options, jwks: down.url },
+    ];
+    const running = await host([jwt({ issuers })]);
+    onTestFinished(() => running.stop());
+    expect(await subject(running, good.sign())).toBe('alice');
+    expect((await refusalOf(running.login({ token: partner.sign() }))).sqlstate).toBe('57P03');
+    expect(running.notReady()).toEqual([]);
+    expect(running.notes()).toEqual([`no keys of issuer ${partner.issuer}: the answer has status 503`]);
+    down.answer(json(partner.jwks));
+    await vi.waitFor(() => expect(running.notes()).toEqual([]), 20_000);
+    expect(await subject(running, partner.sign())).toBe('alice');
+  });
+
+  test('both down are two problems', async () => {
+    const down = await keyIssuer((response) => response.writeHead(503).end());
+    const issuers = [good, partner].map(({ options }) => ({ ...options, jwks: down.url }));
+    const running = await host([jwt({ issuers })]);
+    onTestFinished(() => running.stop());
+    for (const one of [good, partner])
+      expect((await refusalOf(running.login({ token: one.sign() }))).sqlstate).toBe('57P03');
+    expect(running.notReady()).toEqual(
+      [good, partner].map((one) => `no keys of issuer ${one.issuer}: the answer has status 503`),
+    );
+    expect(running.notes()).toEqual([]);
   });
 });
