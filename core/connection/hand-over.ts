@@ -38,7 +38,13 @@ export async function handOver(visit: Visit, login: Login, house: House): Promis
   session.changed('idle');
   const thinking = new Set<Promise<unknown>>();
   const told = policies(visit, usage, house, thinking);
-  const relay = new Relay({ client: reader.channel, server, lender, ...told, ...counted(session, usage) });
+  const between = { client: reader.channel, server, lender };
+  const relay = new Relay({
+    ...between,
+    refusedWrite: (one) => pool.refusedWrite(one),
+    ...told,
+    ...counted(session, usage),
+  });
   const key = house.cancelKeys.issue(minor, () => usage.canceling(() => relay.cancel()));
   reader.release();
   reader.channel.cutOffWhenStalled();
@@ -88,7 +94,10 @@ export function welcome(parameters: ReadonlyMap<string, string>, key: CancelKey)
   ]);
 }
 
-type Policies = Omit<RelayOptions, 'client' | 'server' | 'lender' | 'tally' | 'stateChanged'>;
+type Policies = Omit<
+  RelayOptions,
+  'client' | 'server' | 'lender' | 'refusedWrite' | 'tally' | 'stateChanged'
+>;
 
 function policies(
   { session, hooks }: Visit,

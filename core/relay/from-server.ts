@@ -1,5 +1,5 @@
 /** The stream from the server: walks message borders, forwards whole chunks, looks at what changes the state. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError, SQLSTATES } from '../errors.ts';
 import { errorFields, readCommandComplete } from '../wire/backend.ts';
 import { BACKEND_LIMIT, Backend, HEADER_BYTES } from '../wire/frames.ts';
 import { refusal } from '../wire/to-client.ts';
@@ -23,6 +23,8 @@ export interface FromServerHost {
   toClient(bytes: Buffer): void;
   /** Absent where nobody needs them: CommandComplete's tags. */
   readonly completed?: ((tag: string) => void) | undefined;
+  /** The server takes no write: it is a replica, or the client wanted no writes itself. */
+  refusedWrite?(): void;
   /** ParameterStatus, body only. */
   parameter(body: Buffer): void;
   /** An error of the server's stands behind a refusal of ours: its code tells a time-out from the refusal. */
@@ -182,6 +184,7 @@ export class FromServer {
     if (type === Backend.commandComplete) this.#host.completed?.(readCommandComplete(body));
     if (type !== Backend.errorResponse) return ledger.reply(type);
     const { severity, code } = errorFields(body);
+    if (code === SQLSTATES.read_only_sql_transaction) this.#host.refusedWrite?.();
     const { verdict, note: answered } = ledger.error(severity === 'FATAL' || severity === 'PANIC');
     const replaced = verdict === Verdict.mask || (verdict === Verdict.pass && answered?.replaces === code);
     if (!replaced || !answered?.error) return verdict;

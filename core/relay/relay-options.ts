@@ -17,6 +17,8 @@ export interface RelayOptions {
   readonly lender?: Lender | undefined;
   /** Sets on an idle connection again what policies rely on. Absent: they rely on nothing there. */
   readonly refresh?: ((server: ServerConnection) => Promise<void>) | undefined;
+  /** Hears of a connection whose server took no write (25006). Absent: nobody needs to know. */
+  readonly refusedWrite?: ((server: ServerConnection) => void) | undefined;
   readonly log: Logger;
   /** Counts what passes. Default: nobody asks for it. */
   readonly tally?: Tally | undefined;

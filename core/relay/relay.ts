@@ -104,6 +104,7 @@ export class Relay {
       toClient: (bytes) => {
         if (!client.write(bytes)) seat.pause();
       },
+      refusedWrite: () => seat.server && options.refusedWrite?.(seat.server),
       parameter: (body) => seat.reported(readParameterStatus(body)),
       masked: (code, error) => {
         const fields = { sqlstate: error.sqlstate, server_sqlstate: code };

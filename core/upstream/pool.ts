@@ -174,6 +174,12 @@ export class Pool {
     return (member && this.#stock.putBack(member, how)) ?? GIVEN_BACK;
   }
 
+  /** A lent connection's server took no write (25006): it may be a replica by now. */
+  refusedWrite(connection: ServerConnection): void {
+    const member = this.#known.get(connection);
+    if (member) this.#stock.hosts.refusedWrite(member);
+  }
+
   /** Closes what is idle, and what is lent when it comes back; resolves when no connection is left. Who comes is served. */
   retire(): Promise<void> {
     return this.#stock.retire();

@@ -1,6 +1,7 @@
 /** Real PostgreSQL for tests: one server shared by all files, and servers of their own for tests that stop or bend one. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Client } from 'pg';
 import type { QueryResult } from 'pg';
 import { afterAll, inject } from 'vitest';
@@ -49,6 +50,8 @@ export interface OwnPostgres extends Postgres {
   ended(): Promise<void>;
   /** Starts it again after `kill`, same port, same data. */
   restart(): Promise<void>;
+  /** Stops this primary; starts it again as a replica of `heir`, one of its replicas, when that has been promoted. */
+  handOverTo(heir: OwnPostgres): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -147,6 +150,18 @@ function own(server: EmbeddedServer, address: PostgresAddress): OwnPostgres {
     },
     ended: () => server.ended(),
     restart: () => server.restart(),
+    async handOverTo(heir) {
+      const source = `host=${heir.host} port=${heir.port} user=postgres password=${heir.password}`;
+      await handle(address).sql(`alter system set primary_conninfo = '${source}'`);
+      server.kill('SIGINT');
+      await server.ended();
+      await heir.sql('select pg_promote()');
+      const signal = join(server.socketDir, 'data', 'standby.signal');
+      writeFileSync(signal, '');
+      // The server opens it for writing, as a user of its own.
+      chmodSync(signal, 0o666);
+      await server.restart();
+    },
     stop: () => server.stop(),
   };
 }

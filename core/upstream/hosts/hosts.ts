@@ -10,10 +10,12 @@ import type { Clock } from '../pool/clock.ts';
 import type { Wanted } from '../pool/wanted.ts';
 import { innermost, unreachable } from '../refusals.ts';
 import { Lookouts } from './lookouts.ts';
+import { OnlyHost } from './only-host.ts';
 import { describePlace } from './place.ts';
 import type { Place } from './place.ts';
-import { Roster } from './roster.ts';
+import { differs, Roster } from './roster.ts';
 import type { Entry, Finding, ServerState } from './roster.ts';
+import type { NextLook } from './sentinel.ts';
 
 /** What hosts are watched for, and who hears of it. */
 export interface HostsParts {
@@ -25,6 +27,8 @@ export interface HostsParts {
   readonly timeouts?: Timeouts | undefined;
   /** Somebody has or wants a connection. */
   readonly inUse: () => boolean;
+  /** Somebody wants one and has to wait. */
+  readonly waiting: () => boolean;
   /** How many connections there are at a place. */
   readonly load: (place: Place) => number;
   /** Something may be possible now that was not, or not any more. */
@@ -35,7 +39,7 @@ export interface HostsParts {
 export interface Placed {
   readonly key: { readonly target: Target };
   readonly place: Place | undefined;
-  readonly connection: Pick<ServerConnection, 'parameters'> | undefined;
+  readonly connection: Pick<ServerConnection, 'parameters' | 'standing'> | undefined;
 }
 
 /** Between two looks, while somebody waits for a server, and after a refusal of the role that looks, in milliseconds. */
@@ -56,7 +60,7 @@ export class Hosts {
   /** For sessions that do not say. */
   readonly target: Target;
   readonly #parts: HostsParts;
-  readonly #single: Place | undefined;
+  readonly #only: OnlyHost | undefined;
   readonly #roster: Roster;
   readonly #lookouts: Lookouts;
   readonly #states = new Map<Entry, ServerState>();
@@ -67,9 +71,10 @@ export class Hosts {
     const hosts = hostsOf(parts.database);
     this.#parts = parts;
     this.target = targetOf(parts.database);
-    this.#single = hosts.length === 1 ? hosts[0] : undefined;
+    const [first] = hosts;
+    this.#only = first && hosts.length === 1 ? new OnlyHost(first, parts.clock) : undefined;
     this.#roster = new Roster(parts.clock);
-    const told = (entry: Entry, finding: Finding): number => this.#hear(entry, finding);
+    const told = (entry: Entry, finding: Finding): NextLook => this.#hear(entry, finding);
     this.#lookouts = new Lookouts({ ...parts, hosts, roster: this.#roster, told });
   }
 
@@ -80,7 +85,7 @@ export class Hosts {
 
   /** Where to open a connection now; undefined: nowhere, and `changed` is called when that may be different. */
   choose({ key, request }: Wanted): Place | undefined {
-    if (this.#trivial(key.target)) return this.#single;
+    if (this.#trivial(key.target)) return this.#only?.place;
     this.#usedAt = this.#parts.clock.now();
     this.#lookouts.start(request);
     const chosen = this.#roster.choose(key.target, this.#parts.load);
@@ -105,20 +110,21 @@ export class Hosts {
 
   /** Whether a connection's server still suits. */
   fits({ key, place, connection }: Placed): boolean {
+    if (this.#only && this.#trivial(key.target)) return this.#only.fits(place, connection);
     const entry = place?.address && this.#roster.of(place);
     if (!entry) return true;
     // Version 14 and newer report it with the answer to a statement: often before the next look.
     const recovering = connection?.parameters.get('in_hot_standby');
     if (recovering === 'on' && key.target === 'primary') return false;
     if (recovering === 'off' && key.target === 'replica') return false;
-    return this.#roster.fits(entry, key.target);
+    return this.#roster.fits(entry, key.target, connection?.standing);
   }
 
   /** Whether even whoever uses a connection must not go on: its server is what it must not meet, or has a successor. */
   wrong(placed: Placed): boolean {
     const entry = placed.place && this.#roster.of(placed.place);
     if (!entry) return false;
-    const state = this.#roster.stateOf(entry);
+    const state = this.#roster.stateOf(entry, placed.connection?.standing);
     if (state === 'superseded') return true;
     const { target } = placed.key;
     return (target === 'primary' || target === 'replica') && state !== 'down' && !this.fits(placed);
@@ -130,10 +136,13 @@ export class Hosts {
    */
   opened(place: Place, connection: ServerConnection, { key, request }: Wanted): ServerConnection {
     const entry = this.#roster.of(place);
+    if (!entry) this.#only?.opened(connection);
     if (!entry) return connection;
     this.#roster.succeeded(entry);
     if (entry.finding?.kind === 'refused') this.#lookouts.continueAs(request);
     const { standing } = connection;
+    // The one that is watched is another one, and with it those that were connected before.
+    if (standing && differs(standing, entry.standing)) this.#lookouts.renew(entry);
     if (standing) this.#take(entry, { kind: 'standing', standing });
     if (this.fits({ key, place, connection })) return connection;
     connection.close();
@@ -142,13 +151,24 @@ export class Hosts {
     );
   }
 
+  /** A connection's server took no write (25006). */
+  refusedWrite({ key, place, connection }: Placed): void {
+    if (!connection || !this.#only || !this.#trivial(key.target)) return;
+    const known = this.#only.readOnly;
+    if (!this.#only.refusedWrite(place, connection)) return;
+    const { entry, log, changed } = this.#parts;
+    const { host, port } = this.#only.place;
+    if (!known) log?.warn({ entry, host, port }, 'server takes no writes: its address may lead to another');
+    changed();
+  }
+
   /** An opening failed. True: that was the server and not the request, which may wait for another server, or for this one. */
   failed(place: Place, error: unknown, { key }: Pick<Wanted, 'key'>): boolean {
     const entry = this.#roster.of(place);
     if (!entry || !(error instanceof GatewayError) || !ELSEWHERE.includes(error.code)) return false;
     // One that was given up because its server has become another says nothing of that.
     if (this.#roster.fits(entry, key.target)) this.#roster.failed(entry);
-    this.#lookouts.hurry(0, entry);
+    this.#lookouts.renew(entry);
     return true;
   }
 
@@ -158,17 +178,18 @@ export class Hosts {
   }
 
   #trivial(target: Target): boolean {
-    return target === 'any' && this.#single !== undefined;
+    return target === 'any' && this.#only !== undefined;
   }
 
-  #hear(entry: Entry, finding: Finding): number {
-    const { inUse, clock, changed } = this.#parts;
+  #hear(entry: Entry, finding: Finding): NextLook {
+    const { inUse, waiting, clock, changed } = this.#parts;
     this.#take(entry, finding);
     if (inUse()) this.#usedAt = clock.now();
     else if (clock.now() - this.#usedAt >= LINGER_MS) this.rest();
     changed();
-    if (finding.kind === 'refused') return REFUSED_MS;
-    return (this.#urgent ? URGENT_MS : CALM_MS) * (0.8 + 0.4 * Math.random());
+    if (finding.kind === 'refused') return { ms: REFUSED_MS };
+    const anew = this.#urgent && waiting();
+    return { ms: (anew ? URGENT_MS : CALM_MS) * (0.8 + 0.4 * Math.random()), anew };
   }
 
   /** One line for each server that has become another, be it by what another one says. */

@@ -12,36 +12,53 @@ export interface Standing {
   readonly timeline: number;
   /** Equal for a server and its copies (`system_identifier` of pg_control_system(), manual, 9.28.9); empty where unknown. */
   readonly system: string;
+  /**
+   * Which run of which server: equal for all connections to one, be it behind the same address as others (a proxy, a virtual
+   * IP), and none survives it. Empty where unknown.
+   */
+  readonly instance: string;
 }
 
 const RECOVERY = 'pg_catalog.pg_is_in_recovery()';
 
+/** When the server was started, in microseconds: not as a timestamp, which settings of the role would write differently. */
+const STARTED = `pg_catalog.int8(pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())
+    operator(pg_catalog.*) 1000000::pg_catalog.float8)::pg_catalog.text`;
+
+const ASKED = `/* the gateway looks what this server is */ select ${RECOVERY}::pg_catalog.text`;
+
 /** The first eight digits of a WAL file's name are its timeline (manual, 9.28.3), the insert position's the current one. */
-const QUERY = `/* the gateway looks what this server is */ select ${RECOVERY}::pg_catalog.text,
-  case when ${RECOVERY} then null else pg_catalog.substr(
+const WAL = `case when ${RECOVERY} then null else pg_catalog.substr(
     pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) end,
   (select c.system_identifier::pg_catalog.text from pg_catalog.pg_control_system() as c)`;
 
-/** For servers that have no WAL files to name, or that keep this from the role. */
-const SIMPLE = `/* the gateway looks what this server is */ select ${RECOVERY}::pg_catalog.text, null, null`;
+/** The next one for servers that have no WAL files to name, or that keep this from the role; the last for what is no PostgreSQL. */
+const QUERIES = [
+  `${ASKED}, ${WAL}, ${STARTED}`,
+  `${ASKED}, null, null, ${STARTED}`,
+  `${ASKED}, null, null, null`,
+];
 
 /**
  * Looks at an idle connection's server.
  * @throws GatewayError `sqlclient_unable_to_establish_sqlconnection` where the answer is none, or the signal's reason
  */
 export async function look(talk: Conversation): Promise<Standing> {
-  const outcome = await execute(talk, QUERY, [[]]);
-  const { rows, error } = outcome.error ? await execute(talk, SIMPLE, [[]]) : outcome;
-  if (error) throw unknown(describeRefusal(error));
-  return standingIn(rows[0]);
+  let why = '';
+  for (const query of QUERIES) {
+    const { rows, error } = await execute(talk, query, [[]]);
+    if (!error) return standingIn(rows[0]);
+    why = describeRefusal(error);
+  }
+  throw unknown(why);
 }
 
 function standingIn(row: TextRow | undefined): Standing {
-  const [recovering, timeline, id] = row ?? [];
-  const system = id ?? '';
-  if (recovering === 'true') return { kind: 'replica', timeline: 0, system };
+  const [recovering, timeline, id, started] = row ?? [];
+  const server = { system: id ?? '', instance: started ?? '' };
+  if (recovering === 'true') return { kind: 'replica', timeline: 0, ...server };
   if (recovering !== 'false') throw unknown('pg_is_in_recovery() gave no boolean');
-  return { kind: 'primary', timeline: Number.parseInt(timeline ?? '0', 16) || 0, system };
+  return { kind: 'primary', timeline: Number.parseInt(timeline ?? '0', 16) || 0, ...server };
 }
 
 function unknown(why: string): Error {

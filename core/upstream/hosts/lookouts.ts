@@ -9,6 +9,7 @@ import { Names } from './names.ts';
 import type { Place } from './place.ts';
 import type { Entry, Finding, Roster } from './roster.ts';
 import { LOOK_MS, Sentinel } from './sentinel.ts';
+import type { NextLook } from './sentinel.ts';
 
 /** Whose login is used for looking. */
 export type Asker = Wanted['request'];
@@ -21,14 +22,15 @@ export interface LookoutParts {
   readonly roster: Roster;
   readonly clock: Pick<Clock, 'now'>;
   readonly timeouts?: Timeouts | undefined;
-  /** Hears each finding; gives the milliseconds until the next look at that place. */
-  readonly told: (entry: Entry, finding: Finding) => number;
+  /** Hears each finding; says when to look next at that place. */
+  readonly told: (entry: Entry, finding: Finding) => NextLook;
   /** How many connections there are at a place: one that has some is not forgotten. */
   readonly load: (place: Place) => number;
 }
 
 /** How long a place is watched that its name does not lead to any more, in milliseconds. */
 const LINGER_MS = 60_000;
+const OVER: NextLook = { ms: 0 };
 const NOBODY = { user: '', database: '', parameters: {} };
 
 /** One per pool. */
@@ -68,8 +70,13 @@ export class Lookouts {
   }
 
   /** Looks again, but where somebody has within the last `ms` milliseconds. */
-  hurry(ms: number, only?: Entry): void {
-    for (const [entry, sentinel] of this.#sentinels) if (!only || only === entry) sentinel.hurry(ms);
+  hurry(ms: number): void {
+    for (const sentinel of this.#sentinels.values()) sentinel.hurry(ms);
+  }
+
+  /** Looks now at a place, as whoever connects there sees it. */
+  renew(entry: Entry): void {
+    this.#sentinels.get(entry)?.renew();
   }
 
   /** Looks no more, until the next start. */
@@ -104,7 +111,7 @@ export class Lookouts {
     const sentinel: Sentinel = new Sentinel({
       open: (signal) => this.#logIn(entry.place, signal),
       // What one that was called back has found is old.
-      told: (finding) => (this.#sentinels.get(entry) === sentinel ? this.#parts.told(entry, finding) : 0),
+      told: (finding) => (this.#sentinels.get(entry) === sentinel ? this.#parts.told(entry, finding) : OVER),
     });
     this.#sentinels.set(entry, sentinel);
   }

@@ -26,6 +26,8 @@ export interface Entry {
   finding: Exclude<Finding, { kind: 'crowded' }> | undefined;
   /** What it said last, also while it is down. */
   standing: Standing | undefined;
+  /** By system the newest timeline that was seen there: an address may lead back to an older server. */
+  readonly timelines: Map<string, number>;
   /** Openings there that failed since the last that did not. */
   failures: number;
   /** No connection is opened there before; by the clock. */
@@ -57,7 +59,8 @@ export class Roster {
     const text = textOf(place);
     const known = this.#entries.get(text);
     if (known) return known;
-    const entry = { place, finding: undefined, standing: undefined, failures: 0, retryAt: 0 };
+    const unknown = { finding: undefined, standing: undefined, timelines: new Map() };
+    const entry = { place, ...unknown, failures: 0, retryAt: 0 };
     this.#entries.set(text, entry);
     this.#byPlace.set(place, entry);
     return entry;
@@ -82,7 +85,9 @@ export class Roster {
     }
     entry.finding = finding;
     if (finding.kind !== 'standing') return;
-    entry.standing = finding.standing;
+    const { standing } = finding;
+    entry.standing = standing;
+    keepNewest(entry.timelines, standing.system, standing.timeline);
     this.#compare();
   }
 
@@ -107,13 +112,12 @@ export class Roster {
     entry.retryAt = 0;
   }
 
-  stateOf({ finding, standing }: Entry): ServerState {
+  /** Of the server that the place leads to; or of the one that said `own` at a login there, if that is another. */
+  stateOf({ finding, standing }: Entry, own?: Standing): ServerState {
+    if (own && differs(own, standing)) return this.#stateBy(own);
     if (!finding) return 'pending';
     if (finding.kind === 'down') return 'down';
-    if (finding.kind === 'refused') return 'unknown';
-    if (standing?.kind !== 'primary') return 'replica';
-    const { system, timeline } = standing;
-    return timeline > 0 && timeline < (this.#newest.get(system) ?? 0) ? 'superseded' : 'primary';
+    return finding.kind === 'refused' ? 'unknown' : this.#stateBy(standing);
   }
 
   /** Those that serve a target now, whether or not one may be opened there at once. */
@@ -138,22 +142,37 @@ export class Roster {
     return least[Math.floor(Math.random() * least.length)];
   }
 
-  /** Whether a connection there may serve a target. What is not known yet speaks for it: it was looked at when it was opened. */
-  fits(entry: Entry, target: Target): boolean {
-    const state = this.stateOf(entry);
+  /**
+   * Whether a connection there, whose server said `own` at its login, may serve a target. What is not known yet speaks for it:
+   * it was looked at when it was opened.
+   */
+  fits(entry: Entry, target: Target, own?: Standing): boolean {
+    const state = this.stateOf(entry, own);
     if (state === 'pending' || state === 'unknown') return true;
     if (target !== 'prefer-replica') return PREFERENCES[target].some((wanted) => wanted.includes(state));
-    return this.suiting(target).includes(entry);
+    return state === 'replica' || this.suiting(target).some((one) => this.stateOf(one) === state);
+  }
+
+  #stateBy(standing: Standing | undefined): ServerState {
+    if (standing?.kind !== 'primary') return 'replica';
+    const { system, timeline } = standing;
+    return timeline > 0 && timeline < (this.#newest.get(system) ?? 0) ? 'superseded' : 'primary';
   }
 
   #compare(): void {
     this.#newest = new Map();
-    for (const { standing } of this.all) {
-      if (!standing) continue;
-      const { system, timeline } = standing;
-      this.#newest.set(system, Math.max(timeline, this.#newest.get(system) ?? 0));
-    }
+    for (const { timelines } of this.all)
+      for (const [system, timeline] of timelines) keepNewest(this.#newest, system, timeline);
   }
+}
+
+function keepNewest(newest: Map<string, number>, system: string, timeline: number): void {
+  newest.set(system, Math.max(timeline, newest.get(system) ?? 0));
+}
+
+/** Whether two answers are of two servers, behind one address. */
+export function differs(one: Standing, other: Standing | undefined): boolean {
+  return Boolean(other && one.instance && other.instance && one.instance !== other.instance);
 }
 
 /** The states that serve a target, the preferred ones first. */

@@ -6,15 +6,13 @@ import type { Members } from './members.ts';
 /** Whose connections they are. */
 export interface HostedParts extends Omit<HostsParts, 'inUse' | 'load'> {
   readonly members: Members;
-  /** Somebody is in the queue. */
-  readonly waiting: () => boolean;
 }
 
 /** The servers of a pool's connections: in use while there is one, or somebody waits for one. */
-export function hostsFor({ members, waiting, ...parts }: HostedParts): Hosts {
+export function hostsFor({ members, ...parts }: HostedParts): Hosts {
   return new Hosts({
     ...parts,
-    inUse: () => members.size > 0 || waiting(),
+    inUse: () => members.size > 0 || parts.waiting(),
     load: (place) => members.all().filter((one) => one.place === place && one.state !== 'closing').length,
   });
 }

@@ -1,115 +1,11 @@
 /** Which server of several a connection goes to, with servers that say what a test wants them to be. */
-import { afterEach, describe, expect, test } from 'vitest';
-import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
-import type { Logger, Upstream } from '../../../core/session.ts';
-import type { ServerConnection } from '../../../core/upstream/connection.ts';
+import { describe, expect, test } from 'vitest';
 import { Roster } from '../../../core/upstream/hosts/roster.ts';
 import type { Entry, Finding } from '../../../core/upstream/hosts/roster.ts';
-import { Pool } from '../../../core/upstream/pool.ts';
 import { logIn, mapTo, startGateway } from '../../support/gateway.ts';
 import { RawClient } from '../../support/raw-client.ts';
-import { ERROR, LOGGED_IN, READY, message, row, verified } from './server-script.ts';
-import { causes, query, request, scripted } from './support.ts';
-import type { ScriptedServer } from './support.ts';
-
-/** What a server is at the moment. */
-type Role = 'primary' | 'replica' | 'silent' | 'starting' | 'strange';
-
-interface Actor extends ScriptedServer {
-  role: Role;
-  timeline: number;
-  /** Logins so far. */
-  logins: number;
-}
-
-const cleanUp: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const undo of cleanUp.splice(0).toReversed()) await undo();
-});
-
-/** A server that logs everybody in, says what it is, and answers each query with its port. */
-async function actor(role: Role, timeline = 1): Promise<Actor> {
-  const server = await scripted((socket) => {
-    let started = false;
-    socket.on('data', (chunk: Buffer) => {
-      if (self.role === 'silent') return;
-      const text = chunk.toString('latin1');
-      if (!started) {
-        started = true;
-        self.logins += 1;
-        if (self.role === 'starting')
-          socket.end(ERROR('SFATAL\0C57P03\0Mthe database system is starting up\0\0'));
-        else if (self.role === 'strange') socket.end(ERROR('SFATAL\0C28P01\0Mno\0\0'));
-        else socket.write(LOGGED_IN);
-      } else if (text.includes('looks what')) {
-        const is = self.role === 'replica' ? row('true', null, '7') : row('false', hex(self.timeline), '7');
-        socket.write(verified(is));
-      } else if (text.includes('verifies its login')) {
-        socket.write(verified(row('reader', 'reader', null, null, 'false')));
-      } else if (text.includes('select port')) {
-        socket.write(Buffer.concat([row(String(self.port)), message('C', 'SELECT 1\0'), READY]));
-      }
-    });
-  });
-  const self = Object.assign(Object.create(server) as ScriptedServer, { role, timeline, logins: 0 });
-  cleanUp.push(() => server.stop());
-  return self;
-}
-
-const hex = (timeline: number): string => timeline.toString(16).padStart(8, '0');
-
-interface Line {
-  readonly message: string;
-  readonly fields: Readonly<Record<string, unknown>>;
-}
-
-interface Options {
-  readonly pool?: PoolOptions;
-  readonly queueMs?: number;
-  readonly host?: DatabaseOptions['host'];
-  readonly port?: number;
-  readonly target?: Upstream['target'];
-}
-
-function poolAt(
-  actors: readonly Actor[],
-  { queueMs = 20_000, ...more }: Options = {},
-): { pool: Pool; lines: Line[] } {
-  const lines: Line[] = [];
-  const write = (fields: object, text: string): void =>
-    void lines.push({ message: text, fields: { ...fields } });
-  const log: Logger = { info: write, warn: write, error: write };
-  const host = actors.map(({ port }) => ({ host: '127.0.0.1', port }));
-  const { target, ...rest } = more;
-  const database: DatabaseOptions = { host, login: { kind: 'trust' }, ...rest, ...(target && { target }) };
-  const pool = new Pool({
-    entry: 'main',
-    database,
-    log,
-    timeouts: { queueMs, connectMs: 1_000, loginMs: 1_000 },
-  });
-  cleanUp.push(() => pool.close());
-  return { pool, lines };
-}
-
-function acquire(pool: Pool, target?: Upstream['target']): Promise<ServerConnection> {
-  const wanted = request();
-  return pool.acquire({ ...wanted, upstream: { ...wanted.upstream, ...(target && { target }) } });
-}
-
-const portOf = async (connection: ServerConnection): Promise<number> =>
-  Number((await query(connection, 'select port'))[0]?.[0]);
-
-/** The port that a session of this target reaches, which leaves at once. */
-async function reached(pool: Pool, target?: Upstream['target']): Promise<number> {
-  const connection = await acquire(pool, target);
-  const port = await portOf(connection);
-  await pool.release(connection, 'clean');
-  return port;
-}
-
-const saying = (lines: readonly Line[], text: string): readonly unknown[] =>
-  lines.filter(({ message: said }) => said === text).map(({ fields }) => fields['port']);
+import { acquire, actor, cleanUp, poolAt, portOf, reached, saying } from './actors.ts';
+import { causes, request } from './support.ts';
 
 describe('a new connection goes', () => {
   test('to the primary, wherever in the list it is, and each server is named once in the log', async () => {
@@ -275,9 +171,12 @@ test('nothing is left of the looks when a pool is closed', async () => {
 describe('what is known of servers', () => {
   const primary = (timeline: number, system = '7'): Finding => ({
     kind: 'standing',
-    standing: { kind: 'primary', timeline, system },
+    standing: { kind: 'primary', timeline, system, instance: '' },
   });
-  const replica: Finding = { kind: 'standing', standing: { kind: 'replica', timeline: 0, system: '7' } };
+  const replica: Finding = {
+    kind: 'standing',
+    standing: { kind: 'replica', timeline: 0, system: '7', instance: '' },
+  };
   const down: Finding = { kind: 'down', error: new Error('gone') };
 
   function rosterOf(...findings: readonly (Finding | undefined)[]): {

@@ -1,0 +1,66 @@
+/** One host of which it does not matter what it is: nobody looks, but a demoted server that a proxy keeps connections to shows. */
+import type { HostAddress } from '../../database.ts';
+import type { ServerConnection } from '../connection.ts';
+import type { Clock } from '../pool/clock.ts';
+import type { Place } from './place.ts';
+
+type Said = Pick<ServerConnection, 'parameters'>;
+
+/** How long connections are used at least before others are tried in their stead, in milliseconds. */
+const TRIED_MS = 1_000;
+
+/** One per pool that has a single host. */
+export class OnlyHost {
+  readonly #clock: Pick<Clock, 'now'>;
+  #place: Place;
+  #since = -Infinity;
+  #readOnly = false;
+  /** Those that were on a primary at first: a pooler in between may have exchanged the server. */
+  readonly #primaries = new WeakSet<Said>();
+
+  constructor(host: Required<HostAddress>, clock: Pick<Clock, 'now'>) {
+    this.#place = { ...host };
+    this.#clock = clock;
+  }
+
+  /** Where to connect. The same object means: as far as is known, the same server. */
+  get place(): Place {
+    return this.#place;
+  }
+
+  /** It has refused writes, and no primary has been met since. */
+  get readOnly(): boolean {
+    return this.#readOnly;
+  }
+
+  /** A connection was opened. */
+  opened(connection: Said): void {
+    if (connection.parameters.get('in_hot_standby') !== 'off') return;
+    this.#primaries.add(connection);
+    this.#readOnly = false;
+  }
+
+  /** Whether a connection may go on being used; one that is being opened may. */
+  fits(place: Place | undefined, connection: Said | undefined): boolean {
+    if (!connection) return true;
+    // Version 14 and newer report it with the answer to a statement.
+    const recovering = connection.parameters.get('in_hot_standby');
+    if (recovering === 'off') return true;
+    return place === this.#place && !(recovering === 'on' && this.#primaries.has(connection));
+  }
+
+  /**
+   * A server took no write of a connection (25006). True: it may be a replica, and there may be another server behind the
+   * address, so that what was connected before does not fit any more. From version 14 on a primary tells that it is one: then
+   * it was the client's own choice.
+   */
+  refusedWrite(place: Place | undefined, { parameters }: Said): boolean {
+    const now = this.#clock.now();
+    if (place !== this.#place || parameters.get('in_hot_standby') === 'off' || now - this.#since < TRIED_MS)
+      return false;
+    this.#place = { ...this.#place };
+    this.#since = now;
+    this.#readOnly = true;
+    return true;
+  }
+}
