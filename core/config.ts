@@ -62,13 +62,16 @@ export function defineConfig<const L extends PluginList>(
   return config;
 }
 
+/** Thrown by {@link env}. */
+export class UnsetVariable extends ConfigError {}
+
 /**
  * An environment variable, as it was when the process began.
  * @throws ConfigError naming the variable if it is unset and has no fallback
  */
 export function env(name: string, fallback?: string): string {
   const value = process.env[name] ?? fallback;
-  if (value === undefined) throw new ConfigError(`environment variable ${name} is not set`);
+  if (value === undefined) throw new UnsetVariable(`environment variable ${name} is not set`);
   return value;
 }
 

@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { createJiti } from 'jiti';
 import { checkConfig } from './config/check.ts';
 import type { ResolvedConfig } from './config/check.ts';
-import { withDirectory } from './config.ts';
+import { UnsetVariable, withDirectory } from './config.ts';
 import { didYouMean } from './config/nearest-name.ts';
 import { kindOf } from './config/sentences.ts';
 import { ConfigError } from './errors.ts';
@@ -45,8 +45,22 @@ function placeOf(error: Error, path: string): string {
   return `${path}${place ?? ''}`;
 }
 
+/** `env('NAME')` without a fallback. */
+const WANTED = /\benv\(\s*(['"`])(\w+)\1\s*,?\s*\)/g;
+
+/** The first variable that is missing stops a config; the others in its text are named with it. */
+function withOthers({ message }: UnsetVariable, text: string): ConfigError {
+  const missing = new Set([...text.matchAll(WANTED)].map(([, , name = '']) => name));
+  const others = [...missing].filter(
+    (name) => process.env[name] === undefined && !message.includes(` ${name} `),
+  );
+  const nor = others.length === 1 ? 'nor is' : 'nor are';
+  return new ConfigError(others.length === 0 ? message : `${message}, ${nor} ${others.join(', ')}`);
+}
+
 /** Turns what a config file throws into the sentence that stops the boot. */
-function explain(error: unknown, path: string): ConfigError {
+function explain(error: unknown, path: string, text: string): ConfigError {
+  if (error instanceof UnsetVariable) return withOthers(error, text);
   if (error instanceof ConfigError) return error;
   if (!(error instanceof Error)) {
     const what = typeof error === 'string' ? error : kindOf(error);
@@ -75,7 +89,7 @@ async function evaluate(path: string, text: string): Promise<Readonly<Record<str
   try {
     return await withDirectory(dirname(path), () => jiti.import<Readonly<Record<string, unknown>>>(path));
   } catch (error) {
-    throw explain(error, path);
+    throw explain(error, path, text);
   }
 }
 

@@ -1,4 +1,5 @@
 /** The plugin contract: plain objects with up to four hooks, made by factories that fail at boot. */
+import type { Command } from './command.ts';
 import type { EventName, Events } from './events.ts';
 import type { FactName, Facts, Identity, RuleName, ServiceName, Services } from './facts.ts';
 import type { Readings } from './readings.ts';
@@ -79,11 +80,8 @@ export interface Plugin<
   observe?(session: Session): SessionObservers | void;
   /** Parameters that clients may send in the startup packet, directly or in `options`: see `Startup.options`. Others are refused. */
   readonly startupParameters?: readonly `postern.${string}`[];
-  /**
-   * Commands of the command line, by their words: `postern sql claims` runs `'sql claims'` with what stands behind it, and
-   * ends with the exit code it gives. The config is loaded, and no `setup` has run.
-   */
-  readonly commands?: Readonly<Record<string, (args: readonly string[]) => MaybePromise<number>>>;
+  /** Commands of the command line, by their words: `postern sql tenant` runs `'sql tenant'`. The config is loaded, and no `setup` has run. */
+  readonly commands?: Readonly<Record<string, Command>>;
   /**
    * Once per worker before the first connection that meets this config. The disposer runs when the gateway stops, or when
    * a reload has replaced the config and its last session has ended: a successor has been set up by then.

@@ -1,7 +1,17 @@
 /** Makes a checkout ready to run: packages installed as the lock file says, TypeScript compiled into `dist`. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 /** What the compiled files depend on. */
@@ -105,16 +115,30 @@ function build(root, stamp, sources) {
   }
 }
 
+/** @param {string} root */
+function writable(root) {
+  try {
+    accessSync(root, constants.W_OK);
+    return true;
+  } catch {
+    say(
+      `${root} is not built, or has changed since, and this user cannot write there: npm run build, as its owner`,
+    );
+    return false;
+  }
+}
+
 /**
  * Installs and compiles what is missing or out of date, saying so on stderr.
  * @param {string} root the folder of package.json
  * @returns {boolean} false if that failed; the reason has been printed
  */
 export function prepare(root) {
-  if (!installed(root) && !install(root)) return false;
+  const ready = installed(root);
+  if (!ready && !(writable(root) && install(root))) return false;
   const stamp = '.sources';
   const sources = fingerprint(root);
   const path = join(root, 'dist', stamp);
   if (existsSync(path) && readFileSync(path, 'utf8') === sources) return true;
-  return build(root, stamp, sources);
+  return writable(root) && build(root, stamp, sources);
 }

@@ -5,21 +5,29 @@ import * as postern from '../index.ts';
 
 /** The plugins beside this folder: sources where this file is a source, compiled where it is compiled. */
 const PLUGINS = new URL('../../plugins/', import.meta.url);
-const INDEX = import.meta.url.endsWith('.ts') ? 'index.ts' : 'index.js';
+const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 const NAMED = /(['"`])postern\/plugins\/([\w-]+)\1/g;
 /** An import of a file that may import plugins in its turn, or of a plugin whose name is not plain text. */
 const UNSURE =
   /\b(?:from|import|require)\s*\(?\s*['"`](?:\.{0,2}\/|file:)|\bimport\s*\(\s*[^'"\s]|postern\/plugins\/(?![\w-]+['"`])/;
 
-/** The names of the plugins that come with Postern. */
-export function pluginNames(): readonly string[] {
-  if (!existsSync(PLUGINS)) return [];
-  return readdirSync(PLUGINS).filter((name) => existsSync(new URL(`${name}/${INDEX}`, PLUGINS)));
+function locate(plugin: string, module: string): URL {
+  return new URL(`${plugin}/${module}.${EXTENSION}`, PLUGINS);
 }
 
-async function importPlugin(name: string): Promise<unknown> {
+/**
+ * The names of the plugins that come with Postern and have this module.
+ * @param module without its extension. Default `'index'`: all plugins
+ */
+export function pluginNames(module = 'index'): readonly string[] {
+  if (!existsSync(PLUGINS)) return [];
+  return readdirSync(PLUGINS).filter((name) => existsSync(locate(name, module)));
+}
+
+/** A module of a plugin that comes with Postern. @throws ConfigError if it cannot be loaded */
+export async function importPlugin(name: string, module = 'index'): Promise<unknown> {
   try {
-    return await import(new URL(`${name}/${INDEX}`, PLUGINS).href);
+    return await import(locate(name, module).href);
   } catch (error) {
     throw new ConfigError(`the plugin postern/plugins/${name} does not load: ${(error as Error).message}`);
   }

@@ -16,9 +16,9 @@ export interface KnownNames {
 
 const HOOKS = ['setup', 'observe', 'onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
 const LISTS = ['needs', 'provides', 'enforces', 'maps', 'startupParameters'] as const;
-const TABLES = ['checks', 'inBand', 'on', 'commands'] as const;
+const TABLES = ['checks', 'inBand', 'on'] as const;
 const READS = ['kind', 'sql', 'parameters'] as const;
-const KEYS: readonly string[] = ['name', 'reads', 'scope', ...LISTS, ...TABLES, ...HOOKS];
+const KEYS: readonly string[] = ['name', 'reads', 'scope', 'commands', ...LISTS, ...TABLES, ...HOOKS];
 const SCOPE_KEYS = ['listeners', 'databases'] as const;
 /** In the manner of a parameter name with a class (manual, 19.16 "Customized Options"). */
 const IN_BAND_KEY = /^postern\.[a-z_.]+$/;
@@ -82,6 +82,17 @@ function checkTable(value: unknown, what: string): readonly string[] {
   return wrong.map(([key, is]) => `${what}.${key}: expected a function, got ${kindOf(is)}`);
 }
 
+function checkCommands(commands: unknown): readonly string[] {
+  if (commands === undefined) return [];
+  if (!isTable(commands)) return [`commands: expected an object, got ${kindOf(commands)}`];
+  return Object.entries(commands).flatMap(([words, is]) => {
+    const [summary, run] = isTable(is) ? [is['summary'], is['run']] : [];
+    if (typeof summary === 'string' && typeof run === 'function') return [];
+    const got = isTable(is) ? 'an object without them' : kindOf(is);
+    return [`commands['${words}']: expected a command with summary and run, got ${got}`];
+  });
+}
+
 function checkScopeNames(scope: Scope, known: KnownNames): readonly string[] {
   return SCOPE_KEYS.flatMap((key) => {
     const [names, all] = [scope[key], known[key]];
@@ -119,6 +130,7 @@ function checkShape(plugin: Readonly<Record<string, unknown>>, known: KnownNames
     ...LISTS.flatMap((key) => checkTexts(plugin[key], key)),
     ...checkRoles(plugin['maps']),
     ...TABLES.flatMap((key) => checkTable(plugin[key], key)),
+    ...checkCommands(plugin['commands']),
     ...Object.keys(isTable(inBand) ? inBand : {})
       .filter((key) => !IN_BAND_KEY.test(key))
       .map(

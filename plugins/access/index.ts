@@ -7,7 +7,6 @@ import { Desk } from './desk.ts';
 import { JWKS_DOCS } from './docs.ts';
 import { mountExchangeRoute } from './exchange-route.ts';
 import { mountGrantRoutes } from './grant-routes.ts';
-import { printNewKey } from './new-key.ts';
 import type { AccessOptions } from './options.ts';
 import type { OwnIssuer } from './own-issuer.ts';
 import { policyOf } from './policy.ts';
@@ -59,7 +58,6 @@ export function access(options: AccessOptions): Plugin<never, never, 'access'> {
   return {
     name: 'access',
     on: { revocation: (event) => open?.revoked(event) },
-    commands: { 'access key': printNewKey },
     async setup(gateway) {
       if (!gateway.service('verifier') || !gateway.service('revocations')) {
         throw new ConfigError('access: list it below the plugin that verifies and revokes tokens, jwt');

@@ -71,7 +71,7 @@ export function audit(options: AuditOptions): Plugin<never, never, 'audit'> {
   let trail: Trail | undefined;
   return {
     name: 'audit',
-    commands: { 'audit verify': (args) => verifyCommand(args, checked.key) },
+    commands: { 'audit verify': verifyCommand(checked.key) },
     async setup(gateway) {
       const shared = await shareTrail(checked, gateway);
       trail = shared.trail;

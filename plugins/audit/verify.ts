@@ -37,6 +37,9 @@ export interface VerifyOptions {
   readonly contains?: string | undefined;
 }
 
+/** The problem of a chain with a key, looked at without one. */
+export const NEEDS_KEY = 'the chain has a key, which is needed to verify it';
+
 interface Mark {
   readonly type?: unknown;
   readonly why?: unknown;
@@ -141,7 +144,7 @@ class Look {
     const { key } = this.#options;
     if (hashOf(before, content, key) === hash) return undefined;
     if (this.last) return 'the line, or the one before it, was changed';
-    if (mark.keyed === true && key === undefined) return 'the chain has a key, which is needed to verify it';
+    if (mark.keyed === true && key === undefined) return NEEDS_KEY;
     return mark.keyed === true ? 'the line was changed, or the key is another one' : 'the line was changed';
   }
 }

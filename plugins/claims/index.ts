@@ -3,7 +3,6 @@ import type { Identity, Plugin, SetByFunction } from '../../core/index.ts';
 import { optionsOf } from './options.ts';
 import type { Checked, ClaimsOptions } from './options.ts';
 import { refuseInexact } from './exact.ts';
-import { INSTALL } from './install.ts';
 import { adoption } from './sign.ts';
 
 export type { ClaimsOptions } from './options.ts';
@@ -23,12 +22,6 @@ export function claims(options: ClaimsOptions = {}): Plugin<'identity', never, '
   return {
     name: 'claims',
     needs: ['identity'],
-    commands: {
-      'sql claims': () => {
-        process.stdout.write(INSTALL);
-        return 0;
-      },
-    },
     checks: {
       identity(identity) {
         refuseInexact(selected(identity, checked));

@@ -3,7 +3,7 @@ import { GatewayError, claimAt, parseTenant } from '../../core/index.ts';
 import type { Identity, Plugin, RoleName, Session, TenantName } from '../../core/index.ts';
 import { templatesOf } from './options.ts';
 import type { Templates, TenantOptions } from './options.ts';
-import { tenantSql } from './setup-sql.ts';
+import { tenantCommand } from './tenant-command.ts';
 
 export type { TenantOptions } from './options.ts';
 
@@ -47,17 +47,7 @@ export function tenant(options: TenantOptions): Plugin<'identity', 'tenant', 'te
     name: 'tenant',
     needs: ['identity'],
     provides: ['tenant'],
-    commands: {
-      'sql tenant': (args) => {
-        const [name = '', ...more] = args;
-        if (name === '' || more.length > 0 || name.startsWith('-')) {
-          process.stderr.write('postern: write: postern sql tenant NAME\n');
-          return 2;
-        }
-        process.stdout.write(tenantSql(parseTenant(name), templates));
-        return 0;
-      },
-    },
+    commands: { 'sql tenant': tenantCommand(templates) },
     checks: {
       identity(identity, { facts }, renewed) {
         if (!renewed || tenantOf(identity, templates) === facts.tenant) return;

@@ -69,6 +69,17 @@ describe('a plugin with a mistake', () => {
       'checks.identity: expected a function, got a number',
     ],
     ['an observer that is none', { on: { login: 'x' } }, 'on.login: expected a function, got text'],
+    ['commands as a list', { commands: [] }, 'commands: expected an object, got a list'],
+    [
+      'a command that is a function',
+      { commands: { 'sql mine': () => 0 } },
+      "commands['sql mine']: expected a command with summary and run, got a function",
+    ],
+    [
+      'a command without a summary',
+      { commands: { mine: { run: () => 0 } } },
+      "commands['mine']: expected a command with summary and run, got an object without them",
+    ],
     ['inBand as a list', { inBand: [] }, 'inBand: expected an object, got a list'],
     [
       'a foreign key',

@@ -8,6 +8,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { COMMANDS } from '../../core/cli/commands.ts';
+import { standaloneCommands } from '../../core/cli/plugin-commands.ts';
+import type { Command } from '../../core/command.ts';
+import { Chain, NOTHING_BEFORE } from '../../plugins/audit/chain.ts';
+import { INSTALL } from '../../plugins/claims/install.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -22,13 +27,21 @@ beforeAll(() => {
   expect(spawnSync(process.execPath, [shim, '--prepare'], { stdio: 'inherit' }).status).toBe(0);
 }, 120_000);
 
-function run(...args: readonly string[]): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [shim, ...args], {
-    encoding: 'utf8',
-    cwd: folder,
-  });
+const commands: Readonly<Record<string, Command>> = { ...COMMANDS, ...(await standaloneCommands()) };
+const names = Object.keys(commands);
+
+interface Ran {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function runIn(cwd: string, ...args: readonly string[]): Ran {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [shim, ...args], { encoding: 'utf8', cwd });
   return { status, stdout, stderr };
 }
+
+const run = (...args: readonly string[]): Ran => runIn(folder, ...args);
 
 function config(name: string, text: string): string {
   const path = join(folder, name);
@@ -64,33 +77,68 @@ describe('arguments', () => {
     expect(run('--version')).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
   });
 
-  test.each([[['--help']], [['start', '--help']], [['sql', '--help']]])('%j prints the usage', (args) => {
-    expect(run(...args)).toMatchObject({
-      status: 0,
-      stdout: expect.stringContaining('Usage: postern') as string,
-    });
+  test.each([[['--version']], [['-V']], [['version']]])('%j prints the version as well', (args) => {
+    expect(run(...args)).toEqual(run('--version'));
+  });
+
+  test.each([[['--help']], [['-h']], [['help']], [['help', 'help']]])('%j lists every command', (args) => {
+    const { status, stdout, stderr } = run(...args);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const listed = [...stdout.matchAll(/^ {2}([a-z]+(?: [a-z]+)*) {2,}\S/gm)].map(([, words]) => words);
+    expect(listed).toEqual(names);
+  });
+
+  test.each(
+    names.flatMap((words) => [`${words} --help`, `${words} -h`, `help ${words}`, `${words} --bogus x -h`]),
+  )('postern %s is the help of that command, without a config', (line) => {
+    const { status, stdout, stderr } = run(...line.split(' '));
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const words = names.find((name) => line.replace(/^-*help /, '').startsWith(name)) ?? '';
+    expect(stdout.split('\n')[0]).toMatch(new RegExp(`^Usage: postern ${words}( |$)`));
+    const { options = {}, operands = [] } = commands[words] ?? {};
+    for (const option of Object.keys(options)) expect(stdout).toContain(`  --${option}`);
+    for (const operand of operands) expect(stdout).toContain(operand);
+  });
+
+  test('the help of a first word lists the commands behind it', () => {
+    const { status, stdout } = run('sql', '--help');
+    expect(status).toBe(0);
+    expect(stdout.match(/^ {2}sql \w+/gm)).toEqual(['  sql roles', '  sql claims', '  sql tenant']);
   });
 
   test.each([
-    [[], 'a command is missing'],
-    [['bogus'], "there is no command 'bogus'"],
-    [['chek'], "there is no command 'chek'; did you mean 'check'?"],
-    [['constructor'], "there is no command 'constructor'"],
-    [['start', '--bogus'], '--bogus'],
-    [['start', 'more'], 'more'],
-    [['check', '--port', '1'], '--port'],
-    [['sql'], "'sql' needs to know what: write 'sql roles'"],
-    [
-      ['sql', 'rolls'],
-      "there is no command 'sql rolls': write 'sql roles', or one that a plugin of the config brings",
-    ],
-    [['sql', 'roles', 'more'], "write 'sql roles'"],
-    [['demo', '--port', '99999'], '--port 99999 is not a port'],
-  ])('%j is not understood: exit code 2, the reason on stderr, and where help is', (args, reason) => {
+    [[], 'a command is missing', ''],
+    [['bogus'], "there is no command 'bogus'", ''],
+    [['chek'], "there is no command 'chek'; did you mean 'check'?", ''],
+    [['audt', 'verify'], "there is no command 'audt'; did you mean 'audit verify'?", ''],
+    [['constructor'], "there is no command 'constructor'", ''],
+    [['help', 'bogus'], "there is no command 'bogus'", ''],
+    [['--versoin'], "did you mean '--version'?", ''],
+    [['--config', 'x', 'start'], 'a command has to stand before --config', ''],
+    [['start', '--bogus'], "'start' has no option --bogus", 'start '],
+    [['start', '--confg', 'x'], "'start' has no option --confg; did you mean '--config'?", 'start '],
+    [['start', 'more'], "'start' has no use for 'more'", 'start '],
+    [['start', '--no-watch=1'], '--no-watch takes no value', 'start '],
+    [['check', '--port', '1'], "'check' has no option --port", 'check '],
+    [['check', '--config'], '--config needs a value: --config FILE', 'check '],
+    [['check', '--config='], '--config needs a value', 'check '],
+    [['start', '--config', '--no-watch'], '--config needs a value', 'start '],
+    [['check', '--config', 'a', '--config', 'b'], '--config stands there twice', 'check '],
+    [['sql'], "'sql' needs to know what: sql roles, sql claims, sql tenant", 'sql '],
+    [['sql', 'rolls'], "there is no command 'sql rolls'; did you mean 'sql roles'?", 'sql '],
+    [['sql', 'other'], "'sql other'; there is sql roles, sql claims, sql tenant", 'sql '],
+    [['sql', 'roles', 'more'], "'sql roles' has no use for 'more'", 'sql roles '],
+    [['sql', 'tenant'], "'sql tenant' needs NAME", 'sql tenant '],
+    [['access', 'key', 'more'], "'access key' has no use for 'more'", 'access key '],
+    [['audit', 'verify'], "'audit verify' needs FILE", 'audit verify '],
+    [['token'], "'token' needs DATABASE", 'token '],
+    [['token', 'a', 'b'], "'token' has no use for 'b'", 'token '],
+    [['demo', '--port', '99999'], '--port 99999 is not a port', 'demo '],
+  ])('%j is not understood: exit code 2, the reason on stderr, and where help is', (args, reason, help) => {
     const { status, stdout, stderr } = run(...args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toContain(reason);
-    expect(stderr.split('\n').slice(1)).toEqual(['The commands and their options: postern --help', '']);
+    expect(stderr.split('\n').slice(1)).toEqual([`More: postern ${help}--help`, '']);
   });
 
   test('npx finds the command in the checkout', () => {
@@ -117,6 +165,131 @@ describe('sql roles', () => {
     const { status, stdout, stderr } = run('sql', 'roles', '--config', path);
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     expect(stderr).toContain('name them by --role');
+  });
+});
+
+describe('commands of plugins', () => {
+  const broken = (text: string): string => {
+    const own = mkdtempSync(join(folder, 'broken-'));
+    writeFileSync(join(own, 'gateway.config.ts'), text);
+    return own;
+  };
+  const unset = broken(
+    `import { env } from 'postern'; export default { secret: env('POSTERN_TEST_UNSET') };`,
+  );
+
+  test.each([
+    ['without a config', folder],
+    ['with a config whose variables are not set', unset],
+  ])('access key, sql claims and sql tenant with templates work %s', (_, cwd) => {
+    const key = runIn(cwd, 'access', 'key');
+    expect(key).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^key: {4}postern_\S{43}\nsha256: [0-9a-f]{64}\n$/) as string,
+    });
+    expect(runIn(cwd, 'sql', 'claims')).toEqual({ status: 0, stdout: INSTALL, stderr: '' });
+    const tenant = runIn(cwd, 'sql', 'tenant', 'acme', '--role', 'app_{tenant}', '--schema', 's_{tenant}');
+    expect(tenant).toMatchObject({ status: 0, stderr: '' });
+    expect(tenant.stdout).toContain('grant usage on schema "s_acme" to "app_acme";');
+  });
+
+  test('what needs a config says what is wrong with it, and which plugin is missing', () => {
+    expect(run('sql', 'tenant', 'acme')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('no gateway.config.ts in') as string,
+    });
+    expect(runIn(unset, 'sql', 'tenant', 'acme')).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: 'postern: environment variable POSTERN_TEST_UNSET is not set\n',
+    });
+    const path = config('bare.config.ts', `export default { databases: {}, plugins: [] };`);
+    for (const [plugin, ...line] of [
+      ['tenant', 'sql', 'tenant', 'acme'],
+      ['audit', 'audit', 'verify', 'audit.jsonl'],
+    ]) {
+      const { status, stdout, stderr } = run(...line, '--config', path);
+      expect({ status, stdout, stderr }).toEqual({
+        status: 1,
+        stdout: '',
+        stderr: `postern: the config lists no ${plugin}(): ${path}\n`,
+      });
+    }
+  });
+
+  test('sql tenant takes the templates of the config, unless the command line has some', () => {
+    const path = config(
+      'tenant.config.ts',
+      `import { tenant } from 'postern/plugins/tenant';
+       const identity = { name: 'identity', provides: ['identity'], onAuth() {} };
+       export default { databases: {}, plugins: [identity, tenant({ claim: 'tenant', role: 'of_config_{tenant}' })] };`,
+    );
+    expect(run('sql', 'tenant', 'acme', '--config', path).stdout).toContain('"of_config_acme"');
+    const given = run('sql', 'tenant', 'acme', '--config', path, '--role', 'given_{tenant}').stdout;
+    expect(given).toContain('"given_acme"');
+    expect(given).not.toContain('of_config');
+    expect(run('sql', 'tenant', 'acme', '--role', 'same').stderr).toBe(
+      'postern: --role: {tenant} has to be in it once\n',
+    );
+    expect(run('sql', 'tenant', 'A B', '--role', 'x_{tenant}')).toMatchObject({
+      status: 1,
+      stderr: 'postern: not a valid tenant name\n',
+    });
+  });
+
+  test('audit verify takes a key from a file, and says where a key is missing', () => {
+    const key = 'k'.repeat(32);
+    const [keyed, plain] = [key, undefined].map((secret, index) => {
+      const chain = new Chain({ n: 0, hash: NOTHING_BEFORE }, secret);
+      const opened = `"time":"2026-01-01T00:00:00.000Z","type":"opened","previous":"${NOTHING_BEFORE}"${secret === undefined ? '' : ',"keyed":true'}`;
+      return config(`trail-${index}.jsonl`, `${chain.seal(opened)}\n`);
+    }) as [string, string];
+    const keyFile = config('audit.key', `${key}\n`);
+    const whole = {
+      status: 0,
+      stdout: expect.stringContaining('1 lines are as they were written') as string,
+    };
+    expect(runIn(unset, 'audit', 'verify', plain)).toMatchObject({ ...whole, stderr: '' });
+    expect(runIn(unset, 'audit', 'verify', '--key-file', keyFile, keyed)).toMatchObject({
+      ...whole,
+      stderr: '',
+    });
+    expect(runIn(unset, 'audit', 'verify', keyed)).toEqual({
+      status: 1,
+      stdout: '',
+      stderr:
+        `${keyed}:1: the chain has a key, which is needed to verify it\n` +
+        'postern: give it by --key-file, or by a config: environment variable POSTERN_TEST_UNSET is not set\n',
+    });
+    expect(run('audit', 'verify', '--key-file', 'nowhere', keyed).stderr).toBe(
+      'postern: --key-file nowhere cannot be read: ENOENT\n',
+    );
+  });
+
+  test('a plugin of the config has its own, with help, options and exit code', () => {
+    const path = config(
+      'own.config.ts',
+      `const run = ({ options, operands }) => { console.log(JSON.stringify([options.loud, operands])); return 3; };
+       const greet = { summary: 'greets', options: { loud: { help: 'loudly' } }, operands: ['WHO'], run };
+       export default { databases: {}, plugins: [{ name: 'mine', commands: { 'mine greet': greet } }] };`,
+    );
+    const mine = (...args: readonly string[]): ReturnType<typeof run> =>
+      run('mine', ...args, '--config', path);
+    expect(mine('greet', 'Ada', '--loud')).toEqual({ status: 3, stdout: '[[""],["Ada"]]\n', stderr: '' });
+    expect(mine('greet', '-h')).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^Usage: postern mine greet \[options\] WHO\n\nGreets\.\n/) as string,
+    });
+    expect(mine('-h')).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('mine greet  greets') as string,
+    });
+    expect(mine('greet').stderr).toContain("'mine greet' needs WHO");
+    expect(mine('gret').stderr).toContain("did you mean 'mine greet'?");
+    expect(run('mine', 'greet')).toMatchObject({ status: 2, stdout: '' });
+    expect(runIn(unset, 'mine', 'greet').stderr).toMatch(
+      /^postern: there is no command 'mine'; a plugin of the config could bring it, but that does not load: environment/,
+    );
   });
 });
 

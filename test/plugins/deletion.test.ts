@@ -3,9 +3,10 @@ import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type * as CliCommands from '../../core/cli/plugin-commands.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const run = promisify(execFile);
@@ -45,4 +46,14 @@ test.each(folders)('without plugins/%s', async (folder) => {
   const said = await complaints();
   await cp(away, here, { recursive: true });
   expect(said).toBe('');
+});
+
+test('the commands of a folder go with it', async () => {
+  const { standaloneCommands } = (await import(
+    pathToFileURL(join(copy, 'core/cli/plugin-commands.ts')).href
+  )) as typeof CliCommands;
+  const before = Object.keys(await standaloneCommands());
+  expect(before).toContain('sql claims');
+  await rm(join(copy, 'plugins/claims'), { recursive: true });
+  expect(Object.keys(await standaloneCommands())).toEqual(before.filter((words) => words !== 'sql claims'));
 });

@@ -121,7 +121,8 @@ async function setupSql(name: string, options: TenantOptions): Promise<string> {
     return true;
   });
   try {
-    expect(await tenant(options).commands?.['sql tenant']?.([name])).toBe(0);
+    const line = { options: {}, operands: [name] };
+    expect(await tenant(options).commands?.['sql tenant']?.run(line)).toBe(0);
   } finally {
     write.mockRestore();
   }
