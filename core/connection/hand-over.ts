@@ -45,7 +45,9 @@ export async function handOver(visit: Visit, login: Login, house: House): Promis
     ...told,
     ...counted(session, usage),
   });
-  const key = house.cancelKeys.issue(minor, () => usage.canceling(() => relay.cancel()));
+  // In transaction mode the server process changes: its id would be somebody else's later.
+  const processId = lender || server.pid <= 0 ? undefined : server.pid;
+  const key = house.cancelKeys.issue(minor, () => usage.canceling(() => relay.cancel()), processId);
   reader.release();
   reader.channel.cutOffWhenStalled();
   reader.channel.write(welcome(server.parameters, key));

@@ -1,4 +1,4 @@
-/** Cancel keys of our own: what a client sends to stop its running statement, never the server's key. */
+/** Cancel keys that the gateway makes: what a client sends to stop its running statement, never the server's key. */
 import { randomFillSync, randomInt, timingSafeEqual } from 'node:crypto';
 import { cancelKeyLength } from '../wire/version.ts';
 
@@ -15,6 +15,11 @@ interface Holder {
 
 /** Process ids are positive 32-bit integers for every driver. */
 const LARGEST_ID = 0x7fffffff;
+/**
+ * Above the process ids of every server, the largest of Linux being 2^22: where a client is told an id of ours, its
+ * `pg_terminate_backend` of it hits nobody.
+ */
+const LEAST_ID = 2 ** 22 + 1;
 
 /** Random bytes of the system, drawn a page at a time: a draw per session costs more than all else about its key. */
 class Randomness {
@@ -37,31 +42,50 @@ class Randomness {
 
 /** The keys of all open sessions. */
 export class CancelKeys {
-  readonly #holders = new Map<number, Holder>();
+  /** By process id, which sessions on different servers may have in common: their secrets tell them apart. */
+  readonly #holders = new Map<number, readonly Holder[]>();
   readonly #random = new Randomness();
 
   get size(): number {
-    return this.#holders.size;
+    return [...this.#holders.values()].reduce((sum, holders) => sum + holders.length, 0);
   }
 
-  /** Makes an unguessable key for a session; `cancel` runs when a client presents it. `minor` is the protocol's. */
-  issue(minor: number, cancel: () => Promise<void>): CancelKey {
-    const secret = this.#random.take(cancelKeyLength(minor));
-    let processId = randomInt(1, LARGEST_ID);
-    while (this.#holders.has(processId)) processId = randomInt(1, LARGEST_ID);
-    this.#holders.set(processId, { secret, cancel });
+  /**
+   * Makes a key for a session; `cancel` runs when a client presents it. The secret is random: 32 bits with protocol 3.0, as
+   * PostgreSQL's own, and 256 from 3.2 on.
+   * @param minor the protocol's minor version
+   * @param processId that of the server process, which is no secret, where the session keeps one. Default: a random one of ours
+   */
+  issue(minor: number, cancel: () => Promise<void>, processId = this.#unusedId()): CancelKey {
+    const others = this.#holders.get(processId) ?? [];
+    let secret = this.#random.take(cancelKeyLength(minor));
+    while (others.some((other) => other.secret.equals(secret))) secret = this.#random.take(secret.length);
+    this.#holders.set(processId, [...others, { secret, cancel }]);
     return { processId, secret };
   }
 
   /** Forgets a key; a cancel that comes later hits nothing. */
-  revoke(key: CancelKey): void {
-    this.#holders.delete(key.processId);
+  revoke({ processId, secret }: CancelKey): void {
+    const others = this.#holders.get(processId)?.filter((holder) => holder.secret !== secret) ?? [];
+    if (others.length > 0) this.#holders.set(processId, others);
+    else this.#holders.delete(processId);
   }
 
   /** Does what the key's owner asks for, and resolves when that is done. Unknown and wrong keys do nothing. */
   async present(processId: number, secret: Buffer): Promise<void> {
-    const holder = this.#holders.get(processId);
-    if (!holder || holder.secret.length !== secret.length) return;
-    if (timingSafeEqual(holder.secret, secret)) await holder.cancel();
+    const holder = this.#holders.get(processId)?.find((one) => isSame(one.secret, secret));
+    await holder?.cancel();
   }
+
+  #unusedId(): number {
+    for (;;) {
+      const id = randomInt(LEAST_ID, LARGEST_ID);
+      if (!this.#holders.has(id)) return id;
+    }
+  }
+}
+
+/** However much of a guess is right, it takes the same time. */
+function isSame(secret: Buffer, given: Buffer): boolean {
+  return secret.length === given.length && timingSafeEqual(secret, given);
 }

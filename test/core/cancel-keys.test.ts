@@ -6,6 +6,10 @@ function counting(): { readonly cancel: () => Promise<void>; readonly count: () 
   return { cancel: () => Promise.resolve(void (times += 1)), count: () => times };
 }
 
+function raise(): never {
+  throw new Error('there is none');
+}
+
 test('a key cancels its own session and no other, until it is revoked', async () => {
   const keys = new CancelKeys();
   const [one, other] = [counting(), counting()];
@@ -38,11 +42,34 @@ test('a wrong secret, one of another length and an unknown process id do nothing
   expect(count()).toBe(0);
 });
 
-test('ten thousand keys have ten thousand process ids, all positive 32-bit integers', () => {
+test('sessions on two servers may have one process id: the secret says whose it is', async () => {
+  const keys = new CancelKeys();
+  const sessions = [counting(), counting(), counting()];
+  const issued = sessions.map(({ cancel }, index) => keys.issue(index === 2 ? 2 : 0, cancel, 4711));
+  expect(issued.map(({ processId }) => processId)).toEqual([4711, 4711, 4711]);
+  expect(keys.size).toBe(3);
+  for (const { processId, secret } of issued) await keys.present(processId, secret);
+  expect(sessions.map(({ count }) => count())).toEqual([1, 1, 1]);
+  keys.revoke(issued[1] ?? raise());
+  for (const { processId, secret } of issued) await keys.present(processId, secret);
+  expect(sessions.map(({ count }) => count())).toEqual([2, 1, 2]);
+  for (const key of issued) keys.revoke(key);
+  expect(keys.size).toBe(0);
+});
+
+test('no two keys of one process id are the same', () => {
+  const keys = new CancelKeys();
+  const secrets = Array.from({ length: 2_000 }, () =>
+    keys.issue(0, counting().cancel, 1).secret.readUInt32BE(),
+  );
+  expect(new Set(secrets).size).toBe(2_000);
+});
+
+test('ten thousand keys have ten thousand process ids, all positive 32-bit integers that no server process has', () => {
   const keys = new CancelKeys();
   const ids = Array.from({ length: 10_000 }, () => keys.issue(0, counting().cancel).processId);
   expect(new Set(ids).size).toBe(10_000);
-  expect(ids.every((id) => id > 0 && id <= 0x7fffffff)).toBe(true);
+  expect(ids.every((id) => id > 4_194_304 && id <= 0x7fffffff)).toBe(true);
 });
 
 test('a thousand secrets are a thousand, and keep their bytes when more are drawn', () => {
