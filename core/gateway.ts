@@ -12,6 +12,8 @@ import { Listener } from './gateway/listener.ts';
 import type { Address } from './gateway/listening.ts';
 import { tellLeftOut } from './gateway/log.ts';
 import type { PinoLogger } from './gateway/log.ts';
+import type { ShutdownAfter } from './gateway/operations.ts';
+import type { OpenSession } from './connection/open-session.ts';
 import { refuseIfStopped } from './gateway/plugin-setup.ts';
 import { serverChecks } from './gateway/server-checks.ts';
 import { makeShared } from './gateway/shared.ts';
@@ -46,13 +48,22 @@ export class Gateway {
   #turn: Promise<unknown> | undefined;
   #draining: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
+  #toldStopped: () => void = () => {};
+  readonly #over = new Promise<void>((resolve) => (this.#toldStopped = resolve));
 
   /** @throws ConfigError when a certificate cannot be used */
   constructor(config: ResolvedConfig, log: PinoLogger) {
     this.#log = log;
     const inForce = (): ResolvedConfig => this.#generations.inForce.config;
     const tell = (event: Events['operator']): void => this.#generations.inForce.hooks.tell('operator', event);
-    this.#shared = makeShared({ log, config: inForce, tell, reload: () => this.#reloadFromSource() });
+    this.#shared = makeShared({
+      log,
+      config: inForce,
+      tell,
+      reload: () => this.#reloadFromSource(),
+      shutDown: (after) => this.#shutDown(after),
+      addresses: () => this.#listeners.flatMap(({ address }) => address ?? []),
+    });
     const checks = (): readonly Check[] => this.#checks();
     const generations = new Generations(config, { log, checks, shared: this.#shared });
     this.#generations = generations;
@@ -97,6 +108,11 @@ export class Gateway {
   drain(): Promise<void> {
     this.#draining ??= this.#drain();
     return this.#draining;
+  }
+
+  /** Resolves when it has stopped, whoever has had it do so. */
+  get stopped(): Promise<void> {
+    return this.#over;
   }
 
   /** Ends every session now with 57P01 and stops. */
@@ -149,10 +165,23 @@ export class Gateway {
     throw new GatewayError('feature_not_supported', 'this gateway was not started from a config file');
   }
 
+  /** Takes no new logins at once, and drains when nobody is left, or no server connection is in use, unless it is told to before. */
+  async #shutDown(after: ShutdownAfter | undefined): Promise<void> {
+    const { overview } = this.#shared;
+    this.#shared.draining = true;
+    const clients = (): readonly OpenSession[] =>
+      overview.usages.flatMap(({ pool, session }) => (pool ? [session] : []));
+    if (after === 'servers') for (const session of clients()) session.drain(SHUTDOWN);
+    const waits = (): boolean => after !== undefined && !this.#draining && !this.#stopping;
+    while (waits() && (clients().length > 0 || overview.arriving.length > 0)) await sleep(20);
+    await this.drain();
+  }
+
   async #drain(): Promise<void> {
-    const { sessions } = this.#shared;
+    const { sessions, suspension } = this.#shared;
     const log = this.#log;
     this.#shared.draining = true;
+    suspension.end();
     log.info({ sessions: sessions.size }, 'draining');
     for (const session of sessions) session.drain(SHUTDOWN);
     await this.#emptied(this.#generations.inForce.config.drainTimeoutMs);
@@ -164,11 +193,13 @@ export class Gateway {
 
   async #stop(): Promise<void> {
     this.#shared.draining = true;
+    this.#shared.suspension.end();
     for (const session of this.#shared.sessions) session.end(SHUTDOWN);
     await this.#emptied(STOP_MS);
     await this.#takeDown();
     tellLeftOut(this.#log);
     this.#log.info({}, 'stopped');
+    this.#toldStopped();
   }
 
   /** Can be called again. */

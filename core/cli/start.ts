@@ -14,7 +14,7 @@ export interface StartOptions {
 }
 
 /**
- * Resolves with exit code 0 after SIGTERM or SIGINT and the drain.
+ * Resolves with exit code 0 after SIGTERM, SIGINT or an operator's SHUTDOWN, and the drain.
  * @throws ConfigError for a bad config; Error if an address cannot be listened on
  */
 export async function start({ config: given, watch }: StartOptions): Promise<number> {
@@ -28,8 +28,7 @@ export async function start({ config: given, watch }: StartOptions): Promise<num
   file.feed(gateway, { watch });
   try {
     await Promise.race([started, told]);
-    await told;
-    await drainOrStop(gateway);
+    await Promise.race([told.then(() => drainOrStop(gateway)), gateway.stopped]);
   } finally {
     file.close();
   }

@@ -3,10 +3,12 @@ import { askPassword } from '../client/password.ts';
 import { asGatewayError } from '../client/refuse.ts';
 import { GatewayError } from '../errors.ts';
 import type { Identity } from '../facts.ts';
-import type { Answer, Command } from '../gateway/console/commands.ts';
+import type { Answer, Command, Desk } from '../gateway/console/command.ts';
 import { Dialogue } from '../gateway/console/dialogue.ts';
+import { Extended } from '../gateway/console/extended.ts';
+import { Parameters } from '../gateway/console/parameters.ts';
+import { Transaction } from '../gateway/console/transaction.ts';
 import type { House } from '../gateway/house.ts';
-import { ownVersion } from '../gateway/own-version.ts';
 import { welcome } from './hand-over.ts';
 import type { Visit } from './hand-over.ts';
 import { tellLogin } from './session-log.ts';
@@ -45,16 +47,11 @@ const EXPIRED = new GatewayError('admin_shutdown', 'the token has expired', {
   hint: 'Connect again with a fresh token as the password.',
 });
 
-/** What drivers look at when they have connected. */
-const PARAMETERS = new Map([
-  ['server_version', `${ownVersion()}/postern`],
-  ['server_encoding', 'UTF8'],
-  ['client_encoding', 'UTF8'],
-  ['DateStyle', 'ISO, MDY'],
-  ['TimeZone', 'GMT'],
-  ['integer_datetimes', 'on'],
-  ['standard_conforming_strings', 'on'],
-]);
+const STATES = {
+  I: 'idle',
+  T: 'idle in transaction',
+  E: 'idle in transaction (aborted)',
+} as const;
 
 /** Answers commands until the session is over. */
 export async function serveConsole(visit: Visit, identity: Identity, house: House): Promise<void> {
@@ -62,7 +59,21 @@ export async function serveConsole(visit: Visit, identity: Identity, house: Hous
   const { channel } = reader;
   const name = session.startup.database;
   const usage = house.statistics.enter(new Usage(session, name, name, channel));
-  const running = new Running(visit, identity, house);
+  const key = house.cancelKeys.issue(minor, () => running.cancel());
+  const parameters = new Parameters(session.startup.parameters, session.startup.user);
+  usage.parameters = parameters.all;
+  const [transaction, extended] = [new Transaction(), new Extended()];
+  const { overview, operations } = house;
+  const operator = { identity, via: 'console' } as const;
+  const running = new Running(session.signal, {
+    overview,
+    operations,
+    operator,
+    parameters,
+    transaction,
+    statements: extended,
+    processId: key.processId,
+  });
   const end = (error: GatewayError): void => {
     session.conclude({ kind: house.draining ? 'drained' : 'ended', error });
     channel.finish(refusal('FATAL', error));
@@ -70,20 +81,21 @@ export async function serveConsole(visit: Visit, identity: Identity, house: Hous
   const fault = (thrown: unknown): GatewayError => asGatewayError(thrown, session.log);
   const dialogue = new Dialogue({
     reader,
+    transaction,
+    extended,
     fault,
     run: (command) => running.run(command),
     get over() {
       return session.reason !== undefined;
     },
     busy(is) {
-      session.changed(is ? 'active' : 'idle');
+      session.changed(is ? 'active' : STATES[transaction.status]);
       usage.changed(session.state, session.stateSince);
-      if (!is) usage.tally.ready(true);
+      if (!is) usage.tally.ready(transaction.status === 'I');
     },
   });
-  const key = house.cancelKeys.issue(minor, () => running.cancel());
   channel.cutOffWhenStalled();
-  channel.write(welcome(PARAMETERS, key));
+  channel.write(welcome(parameters.reported, key));
   session.attach({
     end,
     drain: end,
@@ -106,25 +118,21 @@ export async function serveConsole(visit: Visit, identity: Identity, house: Hous
 
 /** The command that runs now, which a cancel ends. */
 class Running {
-  readonly #visit: Visit;
-  readonly #identity: Identity;
-  readonly #house: House;
+  readonly #left: AbortSignal;
+  readonly #desk: Omit<Desk, 'signal' | 'left'>;
   #now: AbortController | undefined;
 
-  constructor(visit: Visit, identity: Identity, house: House) {
-    this.#visit = visit;
-    this.#identity = identity;
-    this.#house = house;
+  constructor(left: AbortSignal, desk: Omit<Desk, 'signal' | 'left'>) {
+    this.#left = left;
+    this.#desk = desk;
   }
 
   async run(command: Command): Promise<Answer> {
     const now = new AbortController();
     this.#now = now;
-    const { overview, operations } = this.#house;
-    const signal = AbortSignal.any([now.signal, this.#visit.session.signal]);
-    const operator = { identity: this.#identity, via: 'console' } as const;
+    const left = this.#left;
     try {
-      return await command.run({ overview, operations, operator, signal });
+      return await command.run({ ...this.#desk, left, signal: AbortSignal.any([now.signal, left]) });
     } finally {
       this.#now = undefined;
     }

@@ -19,6 +19,7 @@ import type { Upstream } from '../session.ts';
 import { addressOf } from '../upstream/connection.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { Pool } from '../upstream/pool.ts';
+import { asksForReplication } from '../upstream/startup.ts';
 import { Usage } from './usage.ts';
 
 /** Who logs in, and by what. */
@@ -59,6 +60,12 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   if (!database || name === undefined) {
     throw new GatewayError('invalid_catalog_name', `database "${entry}" does not exist`);
   }
+  if (house.pools.isDisabled(entry)) {
+    const message = `database "${entry}" is not currently accepting connections`;
+    throw new GatewayError('object_not_in_prerequisite_state', message, {
+      cause: new Error('an operator has disabled it'),
+    });
+  }
   if (upstream.role === undefined) {
     throw new GatewayError('invalid_authorization_specification', 'no role for this login', {
       cause: new Error('no plugin has mapped a role'),
@@ -76,6 +83,9 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   const usage = house.statistics.enter(
     new Usage(session, entry, upstream.role, request.reader.channel, pool),
   );
+  if (asksForReplication(replication)) {
+    usage.replication = replication?.toLowerCase() === 'database' ? 'logical' : 'physical';
+  }
   const queued = tellQueue(session, hooks);
   const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal, queued };
   const server = await usage.waits(() => connect(request, loan));

@@ -44,6 +44,8 @@ export class Usage {
   waitingSince: number | undefined;
   /** When its last request came, in milliseconds since the epoch. */
   requestedAt: number;
+  /** What it streams, in PgBouncer's words. */
+  replication: 'none' | 'logical' | 'physical' = 'none';
   /** Cancels of its own that are under way. */
   cancels = 0;
   #state: SessionState = 'idle';

@@ -97,6 +97,10 @@ export class Generation implements House {
     return this.#shared.statistics;
   }
 
+  get suspension(): Shared['suspension'] {
+    return this.#shared.suspension;
+  }
+
   get overview(): Shared['overview'] {
     return this.#shared.overview;
   }

@@ -9,6 +9,7 @@ import type { Operators } from './operators.ts';
 import type { Overview } from './overview.ts';
 import type { Pools } from './pools.ts';
 import type { Statistics } from './statistics.ts';
+import type { Suspension } from './suspension.ts';
 
 /** What outlives a reload. Made by gateway.ts. */
 export interface Shared {
@@ -19,6 +20,7 @@ export interface Shared {
   /** For lines about clients that never became a session. */
   readonly strangersLog: PinoLogger;
   readonly statistics: Statistics;
+  readonly suspension: Suspension;
   /** For operators: what they see, and what they do. */
   readonly overview: Overview;
   readonly operations: Operations;

@@ -25,6 +25,12 @@ export class Listener {
     return this.#server?.listening ?? false;
   }
 
+  /** Where it listens; undefined where it does not. */
+  get address(): Address | undefined {
+    const address = this.#server?.address();
+    return typeof address === 'object' && address ? { host: address.address, port: address.port } : undefined;
+  }
+
   get name(): string {
     return this.#config.name;
   }
@@ -53,6 +59,13 @@ export class Listener {
   #serve(channel: Channel): void {
     this.#channels.add(channel);
     channel.socket.once('close', () => this.#channels.delete(channel));
+    const { suspension } = this.#inForce();
+    // It has not been read from yet.
+    if (suspension.on) void suspension.over.then(() => this.#admit(channel));
+    else this.#admit(channel);
+  }
+
+  #admit(channel: Channel): void {
     const generation = this.#inForce();
     const door = generation.door(this.name) ?? { name: this.name, plaintext: 'never' };
     const leave = generation.enter();

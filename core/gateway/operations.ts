@@ -5,9 +5,11 @@ import type { OpenSession } from '../connection/open-session.ts';
 import { GatewayError } from '../errors.ts';
 import type { Identity } from '../facts.ts';
 import type { Events } from '../events.ts';
+import type { Channel } from '../net/channel.ts';
 import { abortable } from '../upstream/deadline.ts';
 import type { PinoLogger } from './log.ts';
 import type { Pools } from './pools.ts';
+import type { Suspension } from './suspension.ts';
 
 /** Who does something, on which way. The caller has checked that it is an operator. */
 export interface Operator {
@@ -19,6 +21,9 @@ export interface Operator {
 export interface OperationsParts {
   readonly pools: Pools;
   readonly sessions: ReadonlySet<OpenSession>;
+  readonly suspension: Suspension;
+  /** What a suspension stops: all but the console. */
+  readonly channels: () => Iterable<Channel>;
   readonly log: PinoLogger;
   /** Hears of each order. */
   readonly tell: (event: Events['operator']) => void;
@@ -26,7 +31,12 @@ export interface OperationsParts {
   readonly config: () => Pick<ResolvedConfig, 'database'>;
   /** @throws GatewayError where there is nothing to reload from; what the reload throws */
   readonly reload: () => Promise<void>;
+  /** Stops the gateway as a drain does. */
+  readonly shutDown: (after: ShutdownAfter | undefined) => Promise<void>;
 }
+
+/** What a shutdown waits for before it drains: clients to leave, or server connections to be given back. */
+export type ShutdownAfter = 'clients' | 'servers';
 
 /** How long a KILL waits for those it has told to go, in milliseconds. */
 const KILL_MS = 5_000;
@@ -72,18 +82,67 @@ export class Operations {
     }
   }
 
-  /** Takes a PAUSE or a KILL back. What is not paused stays as it is. @throws GatewayError as {@link entry} */
+  /**
+   * Takes a PAUSE or a KILL back, and without a name a SUSPEND. What is not paused stays as it is.
+   * @throws GatewayError as {@link entry}
+   */
   async resume(by: Operator, name: string | undefined): Promise<void> {
     await this.#begin('RESUME', by, name);
-    const { pools } = this.#parts;
+    const { pools, suspension } = this.#parts;
+    if (name === undefined) suspension.end();
     pools.resume(name);
     for (const { entry, off } of this.#pausing) if (!pools.isPaused(entry)) off.abort(CALLED_OFF);
+  }
+
+  /** Lets no new session to an entry until {@link enable}: 55000. Those that are open go on. @throws GatewayError as {@link entry} */
+  async disable(by: Operator, name: string): Promise<void> {
+    await this.#begin('DISABLE', by, name);
+    this.#parts.pools.disable(name);
+  }
+
+  /** Takes a DISABLE back. @throws GatewayError as {@link entry} */
+  async enable(by: Operator, name: string): Promise<void> {
+    await this.#begin('ENABLE', by, name);
+    this.#parts.pools.enable(name);
   }
 
   /** Has every server connection replaced once it is free. @throws GatewayError as {@link entry} */
   async reconnect(by: Operator, name: string | undefined): Promise<void> {
     await this.#begin('RECONNECT', by, name);
     this.#parts.pools.reconnect(name);
+  }
+
+  /**
+   * Resolves when no server connection of an entry, or of any, is left that has to be closed: after a RECONNECT, or a RELOAD
+   * that has changed the entry. @throws GatewayError as {@link entry}; the reason of `signal`
+   */
+  async waitClose(by: Operator, name: string | undefined, signal: AbortSignal): Promise<void> {
+    await this.#begin('WAIT_CLOSE', by, name);
+    await this.#parts.pools.replaced(name, signal);
+  }
+
+  /**
+   * Reads nothing from clients and servers until a RESUME of all; new connections wait unanswered. Resolves when everything
+   * is written that was to be. `left`: it goes on when the operator has left. @throws GatewayError
+   * `object_not_in_prerequisite_state` if it is suspended already; the reason of `signal`, and then it goes on
+   */
+  async suspend(by: Operator, signal: AbortSignal, left?: AbortSignal): Promise<void> {
+    this.#log('SUSPEND', by, {});
+    const { suspension, channels } = this.#parts;
+    const resume = suspension.begin(channels);
+    left?.addEventListener('abort', resume, { once: true });
+    try {
+      await suspension.flushed(signal);
+    } catch (error) {
+      resume();
+      throw error;
+    }
+  }
+
+  /** Has the gateway drain and stop once this has been answered: at once, or when what is named has come to pass. */
+  shutDown(by: Operator, after: ShutdownAfter | undefined): void {
+    this.#log('SHUTDOWN', by, { ...(after && { after }) });
+    setImmediate(() => void this.#parts.shutDown(after));
   }
 
   /**

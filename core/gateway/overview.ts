@@ -2,18 +2,24 @@
 import type { ResolvedConfig, ResolvedDatabase } from '../config/resolved.ts';
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Usage } from '../connection/usage.ts';
+import type { Channel } from '../net/channel.ts';
 import type { Pool } from '../upstream/pool.ts';
 import type { Member } from '../upstream/pool/member.ts';
+import type { Address } from './listening.ts';
 import type { Pools } from './pools.ts';
 import type { Statistics } from './statistics.ts';
+import type { Suspension } from './suspension.ts';
 
 /** What an overview is of. */
 export interface OverviewParts {
   readonly pools: Pools;
   readonly sessions: ReadonlySet<OpenSession>;
   readonly statistics: Statistics;
+  readonly suspension: Suspension;
   /** The config in force. */
   readonly config: () => ResolvedConfig;
+  /** Where clients connect. */
+  readonly addresses: () => readonly Address[];
 }
 
 /** A server connection, whose it is and who has it. */
@@ -33,6 +39,8 @@ export interface EntryView {
   /** Server connections in any state. */
   readonly connections: number;
   readonly paused: boolean;
+  /** An operator lets no new session in. */
+  readonly disabled: boolean;
 }
 
 /** One per gateway. */
@@ -57,13 +65,29 @@ export class Overview {
   }
 
   /** Sessions that have not. */
-  get loggingIn(): number {
-    return [...this.#parts.sessions].filter((one) => !this.statistics.usages.has(one)).length;
+  get arriving(): readonly OpenSession[] {
+    return [...this.#parts.sessions].filter((one) => !this.statistics.usages.has(one));
   }
 
   /** Whether everything is paused. */
   get paused(): boolean {
     return this.#parts.pools.isPaused();
+  }
+
+  /** Whether nothing is read from clients and servers. */
+  get suspended(): boolean {
+    return this.#parts.suspension.on;
+  }
+
+  /** Where clients connect. */
+  addresses(): readonly Address[] {
+    return this.#parts.addresses();
+  }
+
+  /** Of sessions that may have a server connection, and of server connections. */
+  *channels(): Generator<Channel, void> {
+    for (const { pool, channel } of this.usages) if (pool) yield channel;
+    for (const { member } of this.backings()) if (member.connection) yield member.connection.channel;
   }
 
   /** Every server connection there is. */
@@ -82,7 +106,7 @@ export class Overview {
     const { pools } = this.#parts;
     const names = new Set(this.config.databaseNames.filter((name) => name !== '*'));
     for (const { entry } of pools.everyOne()) names.add(entry);
-    for (const entry of pools.pausedEntries) names.add(entry);
+    for (const entry of [...pools.pausedEntries, ...pools.disabledEntries]) names.add(entry);
     return Promise.all([...names].map((name) => this.entry(name)));
   }
 
@@ -92,6 +116,7 @@ export class Overview {
     const own = pools.everyOne().filter(({ entry }) => entry === name);
     const connections = own.reduce((sum, { pool }) => sum + pool.size, 0);
     const database = await this.config.database(name).catch(() => undefined);
-    return { name, database, connections, paused: pools.isPaused(name) };
+    const [paused, disabled] = [pools.isPaused(name), pools.isDisabled(name)];
+    return { name, database, connections, paused, disabled };
   }
 }

@@ -24,6 +24,8 @@ export class Pools {
   /** Entries that an operator has paused, pools or not. */
   readonly #paused = new Set<string>();
   #allPaused = false;
+  /** Entries that an operator lets no new session to, pools or not. */
+  readonly #disabled = new Set<string>();
 
   /** `inUse`: pools that sessions may come to, whatever there is in them now. Default: none. */
   constructor(log: Logger, inUse: () => ReadonlySet<Pool> = () => new Set()) {
@@ -65,6 +67,26 @@ export class Pools {
     return [...this.#paused];
   }
 
+  /** Whether an operator lets no new session to the entry. */
+  isDisabled(entry: string): boolean {
+    return this.#disabled.has(entry);
+  }
+
+  /** Entries that are so. */
+  get disabledEntries(): readonly string[] {
+    return [...this.#disabled];
+  }
+
+  /** Lets no new session to an entry; those that are open go on. */
+  disable(entry: string): void {
+    this.#disabled.add(entry);
+  }
+
+  /** Takes that back. */
+  enable(entry: string): void {
+    this.#disabled.delete(entry);
+  }
+
   /** Pauses an entry, or all of them, pools that are made later included. Resolves when no connection is left. */
   async pause(entry?: string): Promise<void> {
     if (entry === undefined) this.#allPaused = true;
@@ -84,13 +106,20 @@ export class Pools {
     for (const { pool } of this.#of(entry)) pool.stock.reconnect();
   }
 
+  /** Resolves when every connection of an entry, or of all, that has to be closed is. Rejects with the signal's reason. */
+  async replaced(entry: string | undefined, signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#of(entry).map(({ pool }) => pool.stock.departures.ofCondemned(signal)));
+  }
+
   /**
    * Lets go of the pools whose entry `find` does not know any more, or knows as another one: what is idle is closed, what
-   * is lent when it comes back. An entry that has changed stays paused, one that is no more does not. Resolves when they
+   * is lent when it comes back. An entry that has changed stays paused or disabled, one that is no more does not. Resolves when they
    * have been told. Never rejects.
    */
   async retain(find: (entry: string) => Promise<DatabaseOptions | undefined>): Promise<void> {
-    for (const entry of this.#paused) if (await isGone(find, entry)) this.#paused.delete(entry);
+    for (const held of [this.#paused, this.#disabled]) {
+      for (const entry of held) if (await isGone(find, entry)) held.delete(entry);
+    }
     for (const { entry, text, pool } of this.#each()) {
       const now = await find(entry).catch(() => undefined);
       if (now && this.#textOf(now) === text) continue;

@@ -27,7 +27,7 @@ export function readingsOf({ overview, pools, draining, reload }: Shared): Readi
   return {
     version: ownVersion(),
     draining,
-    loggingIn: overview.loggingIn,
+    loggingIn: overview.arriving.length,
     roles: poolGroups(overview).map(roleReading),
     totals: [...overview.statistics.totals()].map(([entry, counts]) => ({ entry, ...counts })),
     limits,

@@ -3,13 +3,17 @@ import type { ResolvedConfig } from '../config/resolved.ts';
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Events } from '../events.ts';
 import { CancelKeys } from './cancel-keys.ts';
+import type { Channel } from '../net/channel.ts';
 import type { Shared } from './house.ts';
 import { strangersLog } from './log.ts';
 import type { PinoLogger } from './log.ts';
+import type { Address } from './listening.ts';
 import { Operations } from './operations.ts';
+import type { OperationsParts } from './operations.ts';
 import { Overview } from './overview.ts';
 import { Pools } from './pools.ts';
 import { Statistics } from './statistics.ts';
+import { Suspension } from './suspension.ts';
 
 /** What it is made with. */
 export interface SharedOptions {
@@ -20,19 +24,26 @@ export interface SharedOptions {
   readonly tell: (event: Events['operator']) => void;
   /** What an operator's RELOAD does. */
   readonly reload: () => Promise<void>;
+  /** What an operator's SHUTDOWN does. */
+  readonly shutDown: OperationsParts['shutDown'];
+  /** Where clients connect. */
+  readonly addresses: () => readonly Address[];
 }
 
 /** One per gateway. */
-export function makeShared({ log, config, tell, reload }: SharedOptions): Shared {
+export function makeShared({ log, config, tell, reload, shutDown, addresses }: SharedOptions): Shared {
   const statistics = new Statistics();
   const pools = new Pools(log, () => statistics.poolsInUse());
-  const parts = { pools, sessions: new Set<OpenSession>(), statistics, config };
+  const suspension = new Suspension();
+  const parts = { pools, sessions: new Set<OpenSession>(), statistics, suspension, config };
+  const overview = new Overview({ ...parts, addresses });
+  const channels = (): Iterable<Channel> => overview.channels();
   return {
     ...parts,
     cancelKeys: new CancelKeys(),
     strangersLog: strangersLog(log),
-    overview: new Overview(parts),
-    operations: new Operations({ ...parts, log, tell, reload }),
+    overview,
+    operations: new Operations({ ...parts, channels, log, tell, reload, shutDown }),
     draining: false,
     reload: { at: Date.now(), failed: false },
   };

@@ -30,6 +30,8 @@ export class Channel {
   #paused = true;
   /** The socket itself reads no more. */
   #halted = true;
+  /** Nothing is read, whatever its owner says. */
+  #frozen = false;
   #finishing = false;
   #kept: Buffer | undefined;
   #watched = false;
@@ -67,6 +69,11 @@ export class Channel {
     return this.#paused;
   }
 
+  /** Bytes read that its owner has not been given. */
+  get kept(): number {
+    return this.#kept?.length ?? 0;
+  }
+
   /** Bytes written and not yet taken by the system. */
   get queued(): number {
     return this.socket.writableLength;
@@ -80,9 +87,9 @@ export class Channel {
 
   /** Called by the reading side. Returns false to stop reading, as net's `onread` wants it. */
   receive(chunk: Buffer): boolean {
-    if (this.#paused) {
+    if (this.#paused || this.#frozen) {
       this.#keep(chunk);
-      this.halt();
+      this.#stopReading();
     } else this.#listener.bytes(chunk);
     return !this.#halted;
   }
@@ -108,19 +115,40 @@ export class Channel {
   /** Pauses, and reads nothing more from the socket: bytes are on their way, or somebody else takes it over. */
   halt(): void {
     this.#paused = true;
-    if (this.#halted) return;
-    this.#halted = true;
-    this.socket.pause();
+    this.#stopReading();
   }
 
   resume(): void {
     if (!this.#paused || this.#closed) return;
     this.#paused = false;
+    if (!this.#frozen) this.#read();
+  }
+
+  /** Reads nothing until {@link thaw}, although its owner may want to. */
+  freeze(): void {
+    this.#frozen = true;
+    this.#stopReading();
+  }
+
+  /** Goes on as its owner wants by now. */
+  thaw(): void {
+    if (!this.#frozen) return;
+    this.#frozen = false;
+    if (!this.#paused && !this.#closed) this.#read();
+  }
+
+  #read(): void {
     const kept = this.takeKept();
     if (kept) this.#listener.bytes(kept);
-    if (this.#paused || this.#closed || !this.#halted) return;
+    if (this.#paused || this.#frozen || this.#closed || !this.#halted) return;
     this.#halted = false;
     this.socket.resume();
+  }
+
+  #stopReading(): void {
+    if (this.#halted) return;
+    this.#halted = true;
+    this.socket.pause();
   }
 
   /** Queues bytes, which must not change afterwards. False: wait for `drained`. */
@@ -153,6 +181,7 @@ export class Channel {
     this.#listener = { ...DEAF, closed: this.#listener.closed.bind(this.#listener) };
     this.#kept = undefined;
     this.#paused = true;
+    this.#frozen = false;
     this.resume();
   }
 

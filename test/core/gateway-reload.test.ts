@@ -423,7 +423,10 @@ test('a setup that does not end in time is given up, and undone when it ends aft
   const calls: string[] = [];
   const log = createLogger('silent');
   const of = (...plugins: readonly AnyPlugin[]): ResolvedConfig => checkConfig(config({ plugins }), tmpdir());
-  const shared = makeShared({ log, config: () => of(), tell() {}, reload: () => Promise.resolve() });
+  const nothing = (): Promise<void> => Promise.resolve();
+  const addresses = (): readonly [] => [];
+  const told = { tell() {}, reload: nothing, shutDown: nothing, addresses };
+  const shared = makeShared({ log, config: () => of(), ...told });
   const generations = new Generations(of(), { shared, log, checks: () => [] });
   let goOn = (): void => {};
   const slow: AnyPlugin = {

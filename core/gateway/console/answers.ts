@@ -1,17 +1,24 @@
 /** What the console sends for a command that is done. */
-import { commandComplete, noticeResponse } from '../../wire/to-client.ts';
-import type { Answer } from './commands.ts';
+import { commandComplete, noticeResponse, parameterStatus } from '../../wire/to-client.ts';
+import type { Answer } from './command.ts';
 import { describeColumns, encodeRow } from './table.ts';
+import type { Formats } from './table.ts';
 
 /** Its notice, if it has one. */
-export function encodeNotice({ notice: message }: Answer): readonly Buffer[] {
-  return message === undefined ? [] : [noticeResponse({ severity: 'NOTICE', code: '00000', message })];
+export function encodeNotice({ notice }: Answer): readonly Buffer[] {
+  return notice ? [noticeResponse(notice)] : [];
 }
 
-/** All of it, without ReadyForQuery. `described`: the client has the columns already. */
-export function encodeAnswer(answer: Answer, { described = false } = {}): Buffer {
-  const { tag, table } = answer;
-  const columns = table && !described ? [describeColumns(table.columns)] : [];
-  const rows = table?.rows.map(encodeRow) ?? [];
-  return Buffer.concat([...encodeNotice(answer), ...columns, ...rows, commandComplete(tag)]);
+/** What ends it. */
+export function encodeEnd({ tag, reports = [] }: Answer): Buffer {
+  // Behind CommandComplete is where PostgreSQL tells of a parameter as well.
+  return Buffer.concat([commandComplete(tag), ...reports.map((report) => parameterStatus(...report))]);
+}
+
+/** All of it, without ReadyForQuery. `formats`: the client has the columns already, and has asked for these. */
+export function encodeAnswer(answer: Answer, formats?: Formats): Buffer {
+  const { table } = answer;
+  const columns = table && !formats ? [describeColumns(table.columns)] : [];
+  const rows = table?.rows.map((row) => encodeRow(table, row, formats)) ?? [];
+  return Buffer.concat([...encodeNotice(answer), ...columns, ...rows, encodeEnd(answer)]);
 }

@@ -6,13 +6,16 @@ import { FRONTEND_LIMIT, Frontend, HEADER_BYTES, frontendViolation } from '../..
 import { readQuery } from '../../wire/frontend.ts';
 import { EMPTY_QUERY_RESPONSE, readyForQuery, refusal } from '../../wire/to-client.ts';
 import { encodeAnswer } from './answers.ts';
-import { parseCommand } from './commands.ts';
-import type { Answer, Command } from './commands.ts';
-import { Extended } from './extended.ts';
+import type { Answer, Command } from './command.ts';
+import { parseCommands } from './commands.ts';
+import type { Extended } from './extended.ts';
+import type { Transaction } from './transaction.ts';
 
 /** What a dialogue needs of the session. */
 export interface DialogueHost {
   readonly reader: Reader;
+  readonly transaction: Transaction;
+  readonly extended: Extended;
   /** Carries a command out. Rejects with whatever went wrong. */
   run(command: Command): Promise<Answer>;
   /** Makes anything thrown what the client may read. */
@@ -29,7 +32,6 @@ const LONGEST_MESSAGE = 65_536;
 /** One per console session. */
 export class Dialogue {
   readonly #host: DialogueHost;
-  readonly #extended = new Extended();
   #skipping = false;
   #drained: () => void = () => {};
 
@@ -51,7 +53,7 @@ export class Dialogue {
     for (;;) {
       const { type, body } = await this.#next();
       if (type === Frontend.terminate) return;
-      await this.#send(await this.#answer(type, body));
+      await this.#send(Buffer.concat(await this.#answer(type, body)));
     }
   }
 
@@ -75,53 +77,63 @@ export class Dialogue {
     });
   }
 
-  async #answer(type: number, body: Buffer): Promise<Buffer> {
+  async #answer(type: number, body: Buffer): Promise<readonly Buffer[]> {
+    const { transaction, extended } = this.#host;
     if (type === Frontend.sync) {
       this.#skipping = false;
-      this.#extended.sync();
-      return this.#ready();
+      if (transaction.status === 'I') extended.transactionEnded();
+      return [this.#ready()];
     }
-    if (this.#skipping) return NOTHING;
+    if (this.#skipping) return [];
     this.#host.busy(true);
     const simple = type === Frontend.query || type === Frontend.functionCall;
-    const said = await this.#carryOut(type, body).catch((thrown: unknown) => {
+    const said: Buffer[] = [];
+    try {
+      for await (const bytes of this.#carryOut(type, body)) said.push(bytes);
+    } catch (thrown) {
       this.#skipping = !simple;
-      return refusal('ERROR', this.#host.fault(thrown));
-    });
-    return simple ? Buffer.concat([said, this.#ready()]) : said;
+      transaction.fail();
+      said.push(refusal('ERROR', this.#host.fault(thrown)));
+    }
+    return simple ? [...said, this.#ready()] : said;
   }
 
-  async #carryOut(type: number, body: Buffer): Promise<Buffer> {
+  async *#carryOut(type: number, body: Buffer): AsyncGenerator<Buffer, void> {
+    const { extended } = this.#host;
     switch (type) {
       case Frontend.query:
-        return this.#query(readQuery(body));
+        return yield* this.#query(readQuery(body));
       case Frontend.parse:
-        return this.#extended.parse(body);
+        return yield extended.parse(body);
       case Frontend.bind:
-        return this.#extended.bind(body);
+        return yield extended.bind(body);
       case Frontend.describe:
-        return this.#extended.describe(body);
+        return yield extended.describe(body);
       case Frontend.execute:
-        return this.#extended.execute(body, (command) => this.#host.run(command));
+        return yield await extended.execute(body, (command) => this.#run(command));
       case Frontend.close:
-        return this.#extended.close(body);
+        return yield extended.close(body);
       case Frontend.functionCall:
         throw new GatewayError('feature_not_supported', 'there are no functions here');
       default:
-        // Flush; and what is left of a COPY, which PostgreSQL ignores as well.
-        return NOTHING;
+      // Flush; and what is left of a COPY, which PostgreSQL ignores as well.
     }
   }
 
-  async #query(text: string): Promise<Buffer> {
-    const command = parseCommand(text);
-    return command ? encodeAnswer(await this.#host.run(command)) : EMPTY_QUERY_RESPONSE;
+  /** One after the other, up to the first that fails; none where one of them is not known. */
+  async *#query(text: string): AsyncGenerator<Buffer, void> {
+    const commands = parseCommands(text);
+    if (commands.length === 0) yield EMPTY_QUERY_RESPONSE;
+    for (const command of commands) yield encodeAnswer(await this.#run(command));
+  }
+
+  async #run(command: Command): Promise<Answer> {
+    if (command.recovers !== true) this.#host.transaction.refuseIfFailed();
+    return this.#host.run(command);
   }
 
   #ready(): Buffer {
     this.#host.busy(false);
-    return readyForQuery('I');
+    return readyForQuery(this.#host.transaction.status);
   }
 }
-
-const NOTHING = Buffer.alloc(0);

@@ -9,21 +9,26 @@ import {
   NO_DATA,
   PARSE_COMPLETE,
   PORTAL_SUSPENDED,
-  commandComplete,
   parameterDescription,
 } from '../../wire/to-client.ts';
-import { encodeAnswer, encodeNotice } from './answers.ts';
-import { parseCommand } from './commands.ts';
-import type { Answer, Command } from './commands.ts';
+import { encodeAnswer, encodeEnd, encodeNotice } from './answers.ts';
+import type { Answer, Command } from './command.ts';
+import { parseCommands } from './commands.ts';
 import { describeColumns, encodeRow } from './table.ts';
+import type { Formats } from './table.ts';
+import { TYPES } from './types.ts';
 
 interface Portal {
   /** Undefined: an empty text. */
   readonly command: Command | undefined;
+  readonly formats: Formats;
   answer?: Answer;
   /** Rows that have been sent. */
   sent: number;
 }
+
+/** What parameters are described as. */
+const [TEXT] = TYPES.text;
 
 /** Statements or portals that a session may have at once. */
 const MOST = 100;
@@ -38,27 +43,36 @@ export class Extended {
     if (name !== '' && this.#statements.has(name)) {
       throw new GatewayError('duplicate_prepared_statement', `prepared statement "${name}" already exists`);
     }
-    keep(this.#statements, name, parseCommand(sql));
+    const [command, ...more] = parseCommands(sql);
+    if (more.length > 0) {
+      throw new GatewayError('syntax_error', 'cannot insert multiple commands into a prepared statement');
+    }
+    keep(this.#statements, name, command);
     return PARSE_COMPLETE;
   }
 
   bind(body: Buffer): Buffer {
-    const { portal, name, parameters, resultFormats } = readBind(body);
+    const { portal, name, parameters, resultFormats: formats } = readBind(body);
     const command = this.#statement(name);
-    if (parameters.length > 0) throw new GatewayError('protocol_violation', 'there are no parameters here');
-    if (resultFormats.includes(1)) {
-      const hint = 'Ask for text, or use the simple query protocol.';
-      throw new GatewayError('feature_not_supported', 'the console answers in text only', { hint });
+    const { parameters: takes = 0 } = command ?? {};
+    if (parameters.length !== takes) {
+      const counts = `${parameters.length} parameters, but prepared statement "${name}" requires ${takes}`;
+      throw new GatewayError('protocol_violation', `bind message supplies ${counts}`);
     }
-    keep(this.#portals, portal, { command, sent: 0 });
+    refuseFormats(formats, command?.columns?.length);
+    keep(this.#portals, portal, { command, formats, sent: 0 });
     return BIND_COMPLETE;
   }
 
   describe(body: Buffer): Buffer {
-    const target = readDescribe(body);
-    const command = target.kind === 'S' ? this.#statement(target.name) : this.#portal(target.name).command;
-    const columns = command?.columns ? describeColumns(command.columns) : NO_DATA;
-    return target.kind === 'S' ? Buffer.concat([parameterDescription([]), columns]) : columns;
+    const { kind, name } = readDescribe(body);
+    if (kind === 'S') {
+      const command = this.#statement(name);
+      const types = Array.from({ length: command?.parameters ?? 0 }, () => TEXT);
+      return Buffer.concat([parameterDescription(types), described(command)]);
+    }
+    const { command, formats } = this.#portal(name);
+    return described(command, formats);
   }
 
   close(body: Buffer): Buffer {
@@ -75,17 +89,25 @@ export class Extended {
     if (!portal.command) return EMPTY_QUERY_RESPONSE;
     portal.answer ??= await run(portal.command);
     const { answer } = portal;
-    if (maxRows <= 0 && portal.sent === 0) return encodeAnswer(answer, { described: true });
-    const rows = answer.table?.rows ?? [];
-    const next = rows.slice(portal.sent, maxRows > 0 ? portal.sent + maxRows : undefined);
+    const { table } = answer;
+    if (!table || (maxRows <= 0 && portal.sent === 0)) return encodeAnswer(answer, portal.formats);
+    const next = table.rows.slice(portal.sent, maxRows > 0 ? portal.sent + maxRows : undefined);
     portal.sent += next.length;
-    const last = portal.sent < rows.length ? PORTAL_SUSPENDED : commandComplete(answer.tag);
-    return Buffer.concat([...encodeNotice(answer), ...next.map(encodeRow), last]);
+    const rows = next.map((row) => encodeRow(table, row, portal.formats));
+    const last = portal.sent < table.rows.length ? PORTAL_SUSPENDED : encodeEnd(answer);
+    return Buffer.concat([...encodeNotice(answer), ...rows, last]);
   }
 
-  /** Portals end with their transaction, here with each Sync. */
-  sync(): void {
+  /** Portals end with their transaction: outside of one, with each Sync. */
+  transactionEnded(): void {
     this.#portals.clear();
+  }
+
+  /** Forgets a statement, or all. @throws GatewayError `invalid_sql_statement_name` */
+  deallocate(name: string | undefined): void {
+    if (name === undefined) return this.#statements.clear();
+    this.#statement(name);
+    this.#statements.delete(name);
   }
 
   #statement(name: string): Command | undefined {
@@ -98,6 +120,20 @@ export class Extended {
     if (portal) return portal;
     throw new GatewayError('invalid_sql_statement_name', `portal "${name}" does not exist`);
   }
+}
+
+const described = (command: Command | undefined, formats?: Formats): Buffer =>
+  command?.columns ? describeColumns(command.columns, formats) : NO_DATA;
+
+/** As PostgreSQL does: none, one for all, or one for each column. */
+function refuseFormats(formats: Formats, columns: number | undefined): void {
+  const unknown = formats.find((format) => format !== 0 && format !== 1);
+  if (unknown !== undefined) {
+    throw new GatewayError('invalid_parameter_value', `unsupported format code: ${unknown}`);
+  }
+  if (columns === undefined || formats.length <= 1 || formats.length === columns) return;
+  const counts = `${formats.length} result formats but query has ${columns} columns`;
+  throw new GatewayError('protocol_violation', `bind message has ${counts}`);
 }
 
 function keep<T>(where: Map<string, T>, name: string, what: T): void {

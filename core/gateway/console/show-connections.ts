@@ -6,8 +6,8 @@ import type { Backing, Overview } from '../overview.ts';
 import { table } from './table.ts';
 import type { Columns, Row, Table } from './table.ts';
 
-/** PgBouncer's columns of both. */
-const SOCKET = {
+/** PgBouncer's columns of every connection. */
+export const CONNECTION_COLUMNS = {
   type: 'text',
   user: 'text',
   database: 'text',
@@ -28,12 +28,21 @@ const SOCKET = {
   application_name: 'text',
 } as const satisfies Columns;
 
-/** `SHOW CLIENTS`: `id` is what `KILL_CLIENT` takes, `subject` the token's. */
-export const CLIENT_COLUMNS = { ...SOCKET, id: 'text', subject: 'text' } as const satisfies Columns;
-/** `SHOW SERVERS`: how many statements are prepared there under names of the gateway's. */
-export const SERVER_COLUMNS = { ...SOCKET, prepared_statements: 'int4' } as const satisfies Columns;
+/** Those of its newer versions: behind the last of the older ones, so that these are where they have always been. */
+const NEWER = { id: 'text', replication: 'text', prepared_statements: 'int4' } as const satisfies Columns;
 
-const time = (ms: number): string => new Date(ms).toISOString().replace('T', ' ').replace(/\..*/, ' UTC');
+/** `SHOW CLIENTS`: `id` is what `KILL_CLIENT` takes, `subject` the token's. */
+export const CLIENT_COLUMNS = {
+  ...CONNECTION_COLUMNS,
+  ...NEWER,
+  subject: 'text',
+} as const satisfies Columns;
+/** `SHOW SERVERS`: how many statements are prepared there under names of the gateway's. */
+export const SERVER_COLUMNS = { ...CONNECTION_COLUMNS, ...NEWER } as const satisfies Columns;
+
+/** A time as PgBouncer shows it. @example `2026-01-31 12:00:00 UTC` */
+export const time = (ms: number): string =>
+  new Date(ms).toISOString().replace('T', ' ').replace(/\..*/, ' UTC');
 
 const serverId = ({ member }: Backing): string => `server-${member.serial}`;
 
@@ -48,7 +57,8 @@ function waitOf(since: number | undefined): { readonly wait: number; readonly wa
   return { wait: Math.floor(ms / 1_000), wait_us: (ms % 1_000) * 1_000 };
 }
 
-function client(usage: Usage, link: Backing | undefined): Row<typeof CLIENT_COLUMNS> {
+/** A session that has found its entry, and the server connection that works for it. */
+export function clientRow(usage: Usage, link: Backing | undefined): Row<typeof CLIENT_COLUMNS> {
   const { session, channel, parameters, server } = usage;
   const { socket } = channel;
   return {
@@ -73,22 +83,33 @@ function client(usage: Usage, link: Backing | undefined): Row<typeof CLIENT_COLU
       session.startup.parameters['application_name'] ??
       '',
     id: session.id,
+    replication: usage.replication,
+    // Clients prepare on server connections: those of each are counted there.
+    prepared_statements: null,
     subject: session.facts.identity?.subject ?? null,
   };
 }
 
+/** Sessions by the server connection that works for each, if one does. */
+export function linked(overview: Overview): readonly (readonly [Usage, Backing | undefined])[] {
+  const links = new Map(overview.backings().map((backing) => [backing.user, backing]));
+  return overview.usages.map((usage) => [usage, links.get(usage)]);
+}
+
 /** Every session that has found its entry. */
 export function showClients(overview: Overview): Table {
-  const links = new Map(overview.backings().map((backing) => [backing.user, backing]));
-  const rows = overview.usages.map((usage) => client(usage, links.get(usage)));
-  return table(CLIENT_COLUMNS, rows);
+  return table(
+    CLIENT_COLUMNS,
+    linked(overview).map(([usage, link]) => clientRow(usage, link)),
+  );
 }
 
 /** In PgBouncer's words; `closing` is what it has no list for. */
 const STATES = { opening: 'new', idle: 'idle', resetting: 'tested', lent: 'active', closing: 'closing' };
 
-function server(backing: Backing, paused: boolean): Row<typeof SERVER_COLUMNS> {
-  const { entry, member, user } = backing;
+/** A server connection. */
+export function serverRow(backing: Backing): Row<typeof SERVER_COLUMNS> {
+  const { entry, pool, member, user } = backing;
   const { connection } = member;
   const socket = connection?.channel.socket;
   return {
@@ -104,19 +125,19 @@ function server(backing: Backing, paused: boolean): Row<typeof SERVER_COLUMNS> {
     request_time: time(user?.requestedAt ?? member.madeAt),
     wait: 0,
     wait_us: 0,
-    close_needed: member.outdated || paused ? 1 : 0,
+    close_needed: pool.stock.departures.condemned(member) ? 1 : 0,
     ptr: serverId(backing),
     link: user?.session.id ?? '',
     remote_pid: connection?.pid ?? 0,
     tls: tlsOf(socket),
     application_name: connection?.parameters.get('application_name') ?? '',
+    id: serverId(backing),
+    replication: user?.replication ?? 'none',
     prepared_statements: connection?.prepared.size ?? 0,
   };
 }
 
 /** Every server connection, those being opened or closed included. */
-export async function showServers(overview: Overview): Promise<Table> {
-  const paused = new Set((await overview.entries()).filter((one) => one.paused).map(({ name }) => name));
-  const rows = overview.backings().map((backing) => server(backing, paused.has(backing.entry)));
-  return table(SERVER_COLUMNS, rows);
+export function showServers(overview: Overview): Table {
+  return table(SERVER_COLUMNS, overview.backings().map(serverRow));
 }

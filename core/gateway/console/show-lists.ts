@@ -15,10 +15,12 @@ export async function showLists(overview: Overview): Promise<Table> {
   const counts = {
     databases: (await overview.entries()).length,
     users: new Set(groups.map(({ user }) => user)).size,
+    peers: 0,
     pools: groups.length,
+    peer_pools: 0,
     free_clients: 0,
     used_clients: overview.usages.length,
-    login_clients: overview.loggingIn,
+    login_clients: overview.arriving.length,
     free_servers: 0,
     used_servers: overview.backings().length,
     dns_names: 0,
@@ -30,9 +32,9 @@ export async function showLists(overview: Overview): Promise<Table> {
   return table(LIST_COLUMNS, rows);
 }
 
-/** Whether everything is paused. */
-export function showState({ paused }: Overview): Table {
-  const state = { active: !paused, paused, suspended: false };
+/** Whether everything is paused, or suspended. */
+export function showState({ paused, suspended }: Overview): Table {
+  const state = { active: !paused && !suspended, paused, suspended };
   const rows = Object.entries(state).map(([key, is]) => ({ key, value: is ? 'yes' : 'no' }));
   return table(STATE_COLUMNS, rows);
 }

@@ -1,10 +1,12 @@
 /** `SHOW POOLS`: clients and server connections of each entry and role, counted by state. */
 import type { Usage } from '../../connection/usage.ts';
+import { hostsOf } from '../../database.ts';
 import type { Backing, Overview } from '../overview.ts';
+import { loadBalance } from './show-databases.ts';
 import { table } from './table.ts';
 import type { Columns, Row, Table } from './table.ts';
 
-/** PgBouncer's columns. */
+/** PgBouncer's columns, and behind them that of its newer versions. */
 export const POOL_COLUMNS = {
   database: 'text',
   user: 'text',
@@ -22,6 +24,7 @@ export const POOL_COLUMNS = {
   maxwait: 'int4',
   maxwait_us: 'int4',
   pool_mode: 'text',
+  load_balance_hosts: 'text',
 } as const satisfies Columns;
 
 /** What belongs to one row. */
@@ -73,6 +76,7 @@ async function row(
     maxwait: Math.floor(longest / 1_000),
     maxwait_us: (longest % 1_000) * 1_000,
     pool_mode: console ? 'statement' : (entry?.database?.pool.mode ?? null),
+    load_balance_hosts: loadBalance(entry?.database && hostsOf(entry.database)),
   };
 }
 

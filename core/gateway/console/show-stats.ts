@@ -4,7 +4,8 @@ import type { Overview } from '../overview.ts';
 import { nothing } from '../statistics.ts';
 import type { Period } from '../statistics.ts';
 import { table } from './table.ts';
-import type { Columns, Table, Value } from './table.ts';
+import type { Columns, Table } from './table.ts';
+import type { Value } from './types.ts';
 
 /** PgBouncer's columns, and behind them those of its newer versions. Times are microseconds. */
 const MEASURES = {
@@ -21,7 +22,8 @@ const MEASURES = {
   server_assignment_count: 'numeric',
 } as const satisfies Columns;
 
-type Measures = { readonly [K in keyof typeof MEASURES]: number };
+/** By measure. */
+export type Measures = { readonly [K in keyof typeof MEASURES]: number };
 
 /** `SHOW STATS_TOTALS` and `SHOW STATS_AVERAGES`. */
 export const STATS_COLUMNS = { database: 'text', ...MEASURES } as const satisfies Columns;
@@ -49,7 +51,8 @@ export const STATS_BOTH_COLUMNS: Columns = {
   ...Object.fromEntries(BOTH.map(([column]) => [column, 'numeric' as const])),
 };
 
-function measures(counts: Readonly<Counts>): Measures {
+/** What has been used, as PgBouncer counts it. */
+export function measures(counts: Readonly<Counts>): Measures {
   return {
     xact_count: counts.transactions,
     query_count: counts.queries,
@@ -65,14 +68,18 @@ function measures(counts: Readonly<Counts>): Measures {
   };
 }
 
-/** Per second of the last whole period; times of transactions and statements per one of them. */
 function averages(period: Period | undefined, entry: string): Measures {
   const before = measures(period?.before.get(entry) ?? nothing());
   const after = measures(period?.after.get(entry) ?? nothing());
+  return averagesBetween(before, after, period?.seconds ?? 0);
+}
+
+/** Per second; times of transactions and statements per one of them. */
+export function averagesBetween(before: Measures, after: Measures, seconds: number): Measures {
   const per = (name: keyof Measures, by: number): number =>
     by > 0 ? Math.max(0, Math.floor((after[name] - before[name]) / by)) : 0;
   const grown = (name: keyof Measures): number => after[name] - before[name];
-  const perSecond = names.map((name) => [name, per(name, period?.seconds ?? 0)]);
+  const perSecond = names.map((name) => [name, per(name, seconds)]);
   return {
     ...(Object.fromEntries(perSecond) as Measures),
     xact_time: per('xact_time', grown('xact_count')),
@@ -91,7 +98,7 @@ function rows({ statistics }: Overview): readonly (readonly [string, Measures, M
 }
 
 /** Totals since the gateway's start. */
-export function showTotals(overview: Overview): Table {
+export function showStatsTotals(overview: Overview): Table {
   return table(
     STATS_COLUMNS,
     rows(overview).map(([database, totals]) => ({ database, ...totals })),

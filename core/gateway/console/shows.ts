@@ -4,9 +4,14 @@ import type { Overview } from '../overview.ts';
 import { CONFIG_COLUMNS, showConfig } from './show-config.ts';
 import { CLIENT_COLUMNS, SERVER_COLUMNS, showClients, showServers } from './show-connections.ts';
 import { DATABASE_COLUMNS, showDatabases } from './show-databases.ts';
+import { FILE_COLUMNS, showFiles } from './show-files.ts';
 import { LIST_COLUMNS, STATE_COLUMNS, showLists, showState } from './show-lists.ts';
+import { MEMORY_COLUMNS, showMemory } from './show-memory.ts';
 import { POOL_COLUMNS, showPools } from './show-pools.ts';
-import { STATS_BOTH_COLUMNS, STATS_COLUMNS, showAverages, showStats, showTotals } from './show-stats.ts';
+import { SOCKET_COLUMNS, showActiveSockets, showSockets } from './show-sockets.ts';
+import { STATS_BOTH_COLUMNS, STATS_COLUMNS, showAverages, showStats, showStatsTotals } from './show-stats.ts';
+import { TOTALS_COLUMNS, showTotals } from './show-totals.ts';
+import { USER_COLUMNS, showUsers } from './show-users.ts';
 import { table } from './table.ts';
 import type { Columns, Table } from './table.ts';
 
@@ -16,42 +21,44 @@ export interface Show {
   rows(overview: Overview): Table | Promise<Table>;
 }
 
+/** The version of PgBouncer whose columns are all there: exporters choose what they ask for by it. */
+const AS_PGBOUNCER = '1.25.0';
+
 const VERSION_COLUMNS = { version: 'text' } as const satisfies Columns;
+
+/** What there is none of: the gateway keeps no names of hosts, and knows no other gateways. */
+const none = (columns: Columns): Show => ({ columns, rows: () => table(columns, []) });
 
 /** By the word behind `SHOW`, in upper case. */
 export const SHOWS: Readonly<Record<string, Show>> = {
+  CONFIG: { columns: CONFIG_COLUMNS, rows: showConfig },
+  DATABASES: { columns: DATABASE_COLUMNS, rows: showDatabases },
   POOLS: { columns: POOL_COLUMNS, rows: showPools },
   CLIENTS: { columns: CLIENT_COLUMNS, rows: showClients },
   SERVERS: { columns: SERVER_COLUMNS, rows: showServers },
-  STATS: { columns: STATS_BOTH_COLUMNS, rows: showStats },
-  STATS_TOTALS: { columns: STATS_COLUMNS, rows: showTotals },
-  STATS_AVERAGES: { columns: STATS_COLUMNS, rows: showAverages },
-  DATABASES: { columns: DATABASE_COLUMNS, rows: showDatabases },
-  LISTS: { columns: LIST_COLUMNS, rows: showLists },
-  STATE: { columns: STATE_COLUMNS, rows: showState },
-  CONFIG: { columns: CONFIG_COLUMNS, rows: showConfig },
+  USERS: { columns: USER_COLUMNS, rows: showUsers },
   VERSION: {
     columns: VERSION_COLUMNS,
-    rows: () => table(VERSION_COLUMNS, [{ version: `Postern ${ownVersion()}` }]),
+    rows: () => table(VERSION_COLUMNS, [{ version: `PgBouncer ${AS_PGBOUNCER} (Postern ${ownVersion()})` }]),
   },
+  PEERS: none({ peer_id: 'int4', host: 'text', port: 'int4', pool_size: 'int4' }),
+  PEER_POOLS: none({
+    peer_id: 'int4',
+    cl_active_cancel_req: 'int4',
+    cl_waiting_cancel_req: 'int4',
+    sv_active_cancel: 'int4',
+    sv_login: 'int4',
+  }),
+  FDS: { columns: FILE_COLUMNS, rows: showFiles },
+  SOCKETS: { columns: SOCKET_COLUMNS, rows: showSockets },
+  ACTIVE_SOCKETS: { columns: SOCKET_COLUMNS, rows: showActiveSockets },
+  LISTS: { columns: LIST_COLUMNS, rows: showLists },
+  MEM: { columns: MEMORY_COLUMNS, rows: showMemory },
+  STATE: { columns: STATE_COLUMNS, rows: showState },
+  DNS_HOSTS: none({ hostname: 'text', ttl: 'numeric', addrs: 'text' }),
+  DNS_ZONES: none({ zonename: 'text', serial: 'numeric', count: 'int4' }),
+  STATS: { columns: STATS_BOTH_COLUMNS, rows: showStats },
+  STATS_TOTALS: { columns: STATS_COLUMNS, rows: showStatsTotals },
+  STATS_AVERAGES: { columns: STATS_COLUMNS, rows: showAverages },
+  TOTALS: { columns: TOTALS_COLUMNS, rows: showTotals },
 };
-
-/** What drivers ask for or set in every session, with the values that hold here. */
-const PARAMETERS: Readonly<Record<string, string>> = {
-  client_encoding: 'UTF8',
-  standard_conforming_strings: 'on',
-  datestyle: 'ISO',
-  timezone: 'GMT',
-  extra_float_digits: '2',
-  application_name: '',
-  default_transaction_isolation: 'read committed',
-};
-
-/** `SHOW` of a run-time parameter; undefined for those that the console does not pretend to have. */
-export function fakeParameter(name: string): Show | undefined {
-  const key = name.toLowerCase();
-  const value = Object.hasOwn(PARAMETERS, key) ? PARAMETERS[key] : undefined;
-  if (value === undefined) return undefined;
-  const columns: Columns = { [key]: 'text' };
-  return { columns, rows: () => table(columns, [{ [key]: value }]) };
-}

@@ -1,41 +1,54 @@
-/** A result of the console: columns with their types, and rows of text. */
-import { cstring, int16, int32, message } from '../../wire/message.ts';
-import { dataRow } from '../../wire/to-client.ts';
-
-/** The types that PgBouncer's console uses, with their object ids and sizes (pg_type.dat). */
-const TYPES = { text: [25, -1], int4: [23, 4], numeric: [1700, -1] } as const;
+/** A result of the console: columns with their types, and rows. */
+import { cstring, int16, int32, message, sized } from '../../wire/message.ts';
+import { TYPES, binary } from './types.ts';
+import type { TypeName, Value } from './types.ts';
 
 /** No type modifier: -1. */
 const NO_MODIFIER = 0xffff_ffff;
 
+/** A column's name and type. */
+export type Column = readonly [name: string, type: TypeName];
 /** Columns by name, in their order. */
-export type Columns = Readonly<Record<string, keyof typeof TYPES>>;
-/** A value; null is SQL NULL. */
-export type Value = string | number | null;
+export type Columns = Readonly<Record<string, TypeName>>;
 /** Values by column. */
 export type Row<C extends Columns> = { readonly [K in keyof C]: Value };
 
 /** Columns and the rows that were asked for. */
 export interface Table {
-  readonly columns: Columns;
+  readonly columns: readonly Column[];
   readonly rows: readonly (readonly Value[])[];
 }
 
+/** Format codes as in a Bind: none is text, one is for all columns, else one for each; 0 is text, 1 binary (manual, 55.7). */
+export type Formats = readonly number[];
+
 /** Puts rows in the order of their columns. */
 export function table<C extends Columns>(columns: C, rows: readonly Row<C>[]): Table {
-  return { columns, rows: rows.map((row) => Object.keys(columns).map((name) => row[name] ?? null)) };
+  return {
+    columns: Object.entries(columns),
+    rows: rows.map((row) => Object.keys(columns).map((name) => row[name] ?? null)),
+  };
 }
 
-/** RowDescription of columns in text form (manual, 55.7). */
-export function describeColumns(columns: Columns): Buffer {
-  const fields = Object.entries(columns).flatMap(([name, type]) => {
+const formatOf = (formats: Formats, place: number): number => formats[formats.length === 1 ? 0 : place] ?? 0;
+
+/** RowDescription (manual, 55.7). Default: text. */
+export function describeColumns(columns: readonly Column[], formats: Formats = []): Buffer {
+  const fields = columns.flatMap(([name, type], place) => {
     const [oid, size] = TYPES[type];
-    return [cstring(name), int32(0), int16(0), int32(oid), int16(size), int32(NO_MODIFIER), int16(0)];
+    const format = int16(formatOf(formats, place));
+    return [cstring(name), int32(0), int16(0), int32(oid), int16(size), int32(NO_MODIFIER), format];
   });
-  return message('T', [int16(Object.keys(columns).length), ...fields]);
+  return message('T', [int16(columns.length), ...fields]);
 }
 
-/** DataRow. Numbers are whole; a zero byte, which no text may have, is left out. */
-export function encodeRow(row: readonly Value[]): Buffer {
-  return dataRow(row.map((value) => (value === null ? null : String(value).replaceAll('\0', ''))));
+/** DataRow. Default: text. A zero byte, which no text may have, is left out. */
+export function encodeRow({ columns }: Table, row: readonly Value[], formats: Formats = []): Buffer {
+  const values = row.map((value, place) => {
+    if (value === null) return sized(undefined);
+    const [, type] = columns[place] ?? ['', 'text'];
+    const text = String(value).replaceAll('\0', '');
+    return sized(formatOf(formats, place) === 1 ? binary(type, text) : Buffer.from(text));
+  });
+  return message('D', [int16(row.length), ...values]);
 }

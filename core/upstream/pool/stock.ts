@@ -2,6 +2,7 @@
 import type { DatabaseOptions } from '../../database.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import { unreachable } from '../refusals.ts';
+import { Departures } from './departures.ts';
 import { Keeper } from './keeper.ts';
 import type { PoolKey } from './key.ts';
 import type { Holder, Member, Owner } from './member.ts';
@@ -30,11 +31,11 @@ export class Stock {
   readonly turns = new Turns<Waiter>();
   readonly upkeep: Upkeep;
   readonly hosts: Hosts;
+  readonly departures: Departures;
   readonly #parts: StockParts;
   readonly #keeper: Keeper;
   readonly #openings: Openings;
   readonly #sharing: Sharing;
-  readonly #emptied: (() => void)[] = [];
 
   constructor(parts: StockParts) {
     this.#parts = parts;
@@ -45,6 +46,7 @@ export class Stock {
     const hosts = hostsFor({ ...parts, members, waiting, changed: () => this.#review() });
     this.hosts = hosts;
     this.#keeper = new Keeper({ ...parts, members, sharing, hosts, changed: () => this.#serve() });
+    this.departures = new Departures({ members, keeper: this.#keeper });
     this.#openings = new Openings({
       ...parts,
       members,
@@ -112,7 +114,7 @@ export class Stock {
     this.#keeper.retired = true;
     this.upkeep.keepsWarm = false;
     this.#keeper.closeIdle();
-    await this.#empty();
+    await this.departures.all();
     this.hosts.rest();
   }
 
@@ -120,7 +122,7 @@ export class Stock {
   async pause(): Promise<void> {
     this.#keeper.paused = this.#openings.paused = true;
     this.#keeper.closeIdle();
-    await this.#empty();
+    await this.departures.all();
   }
 
   /** Serves whoever waits. */
@@ -144,11 +146,7 @@ export class Stock {
     this.hosts.rest();
     // A conversation that has been stopped closes its connection itself: two who use one channel would hang it.
     for (const member of this.members.all()) if (!member.busy) void this.#keeper.close(member);
-    await this.#empty();
-  }
-
-  async #empty(): Promise<void> {
-    if (this.members.size > 0) await new Promise<void>((resolve) => this.#emptied.push(resolve));
+    await this.departures.all();
   }
 
   /** Some server has become another. */
@@ -162,8 +160,7 @@ export class Stock {
 
   #serve(): void {
     while (this.turns.size > 0 && this.#step());
-    if (this.members.size > 0) return;
-    for (const emptied of this.#emptied.splice(0)) emptied();
+    this.departures.look();
   }
 
   /** Goes through the queue until somebody has left it; false if nobody could. */

@@ -1,0 +1,66 @@
+/** Whether the gateway reads anything: an operator may have it stand still, transactions and all. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GatewayError } from '../errors.ts';
+import type { Channel } from '../net/channel.ts';
+
+/** How often new connections are looked for, and whether everything is written, in milliseconds. */
+const LOOK_MS = 20;
+
+/** One per gateway. */
+export class Suspension {
+  readonly #frozen = new Set<Channel>();
+  #timer: NodeJS.Timeout | undefined;
+  #over: Promise<void> = Promise.resolve();
+  #end: () => void = () => {};
+
+  /** Whether it stands still. */
+  get on(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  /** Resolves when it goes on; at once where it does. */
+  get over(): Promise<void> {
+    return this.#over;
+  }
+
+  /**
+   * Nothing is read from `channels` any more, those that come later included. What it gives ends this standstill, and none
+   * that comes later. @throws GatewayError `object_not_in_prerequisite_state` if it stands still already
+   */
+  begin(channels: () => Iterable<Channel>): () => void {
+    if (this.on) throw new GatewayError('object_not_in_prerequisite_state', 'already suspended');
+    const freeze = (): void => {
+      for (const channel of this.#frozen) if (channel.closed) this.#frozen.delete(channel);
+      for (const channel of channels()) {
+        if (channel.closed || this.#frozen.has(channel)) continue;
+        channel.freeze();
+        this.#frozen.add(channel);
+      }
+    };
+    this.#over = new Promise((resolve) => (this.#end = resolve));
+    const timer = setInterval(freeze, LOOK_MS).unref();
+    this.#timer = timer;
+    freeze();
+    return () => {
+      if (this.#timer === timer) this.end();
+    };
+  }
+
+  /** Resolves when everything that was to be written is, or it goes on. Rejects with the signal's reason. */
+  async flushed(signal: AbortSignal): Promise<void> {
+    while (this.on && [...this.#frozen].some(({ closed, queued }) => !closed && queued > 0)) {
+      signal.throwIfAborted();
+      await sleep(LOOK_MS);
+    }
+    signal.throwIfAborted();
+  }
+
+  /** Everything is read again. */
+  end(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    for (const channel of this.#frozen) channel.thaw();
+    this.#frozen.clear();
+    this.#end();
+  }
+}

@@ -1,0 +1,58 @@
+/** Connections that have to go, and who waits until they are gone. */
+import type { Member } from './member.ts';
+import type { Members } from './members.ts';
+
+/** Whose departures. */
+export interface DeparturesParts {
+  readonly members: Members;
+  /** Whether nothing is kept now. */
+  readonly keeper: { readonly paused: boolean; readonly retired: boolean };
+}
+
+/** One per pool. */
+export class Departures {
+  readonly #parts: DeparturesParts;
+  readonly #waiting = new Map<() => void, () => boolean>();
+
+  constructor(parts: DeparturesParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether one is closed as soon as it is free. */
+  condemned({ outdated }: Member): boolean {
+    const { paused, retired } = this.#parts.keeper;
+    return outdated || paused || retired;
+  }
+
+  /** Resolves when no connection is left. */
+  all(): Promise<void> {
+    return this.#until(() => this.#parts.members.size === 0);
+  }
+
+  /** Resolves when none is left that is closed as soon as it is free. Rejects with the signal's reason. */
+  ofCondemned(signal: AbortSignal): Promise<void> {
+    return this.#until(() => !this.#parts.members.all().some((one) => this.condemned(one)), signal);
+  }
+
+  /** Something has changed: tells whoever has waited for that. */
+  look(): void {
+    for (const [told, gone] of this.#waiting) if (gone() && this.#waiting.delete(told)) told();
+  }
+
+  #until(gone: () => boolean, signal?: AbortSignal): Promise<void> {
+    if (gone()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => {
+        this.#waiting.delete(told);
+        reject(signal?.reason as Error);
+      };
+      const told = (): void => {
+        signal?.removeEventListener('abort', giveUp);
+        resolve();
+      };
+      this.#waiting.set(told, gone);
+      signal?.addEventListener('abort', giveUp, { once: true });
+      if (signal?.aborted) giveUp();
+    });
+  }
+}
