@@ -13,7 +13,7 @@ export interface CompactToken {
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
-/** Decodes base64url; only the one canonical spelling passes, so a token has no second text with the same meaning. */
+/** Decodes base64url. Only its one canonical spelling passes: no part has a second text with the same bytes. */
 function decode(part: string): Buffer {
   const bytes = Buffer.from(part, 'base64url');
   if (part === '' || bytes.toString('base64url') !== part) throw new TokenRefused('not base64url');

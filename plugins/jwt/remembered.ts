@@ -9,6 +9,8 @@ export interface Verified {
 }
 
 interface Entry {
+  /** SHA-256 of the whole text that was verified. */
+  readonly digest: string;
   readonly verified: Verified;
   /** `exp` in milliseconds, where nobody can move it: a Date cannot be frozen. */
   readonly until: number;
@@ -16,8 +18,12 @@ interface Entry {
   readonly stillGood: () => Promise<boolean>;
 }
 
-/** A bounded memory of tokens by their SHA-256, the longest unused forgotten first. Never remembers beyond `exp`. */
+/**
+ * A bounded memory of tokens, the longest unused forgotten first. Never remembers beyond `exp`. Who has a token can make a
+ * second text of it where an ECDSA signature has a twin, (r, n − s): the two share one place, and each is verified itself.
+ */
 export class RememberedTokens {
+  /** By the SHA-256 of header and claims, which are what is signed (RFC 7515 §5.2). */
   readonly #entries = new Map<string, Entry>();
   readonly #limit: number;
 
@@ -26,9 +32,9 @@ export class RememberedTokens {
   }
 
   async find(token: string): Promise<Verified | undefined> {
-    const key = digest(token);
+    const key = digest(signedPart(token));
     const entry = this.#entries.get(key);
-    if (!entry) return undefined;
+    if (entry?.digest !== digest(token)) return undefined;
     const fresh = (await entry.stillGood()) && entry.until > Date.now();
     if (fresh) this.#keep(key, entry);
     else this.#entries.delete(key);
@@ -38,7 +44,8 @@ export class RememberedTokens {
   }
 
   add(token: string, verified: Verified, stillGood: () => Promise<boolean>): void {
-    this.#keep(digest(token), { verified, until: verified.identity.expiresAt.getTime(), stillGood });
+    const until = verified.identity.expiresAt.getTime();
+    this.#keep(digest(signedPart(token)), { digest: digest(token), verified, until, stillGood });
   }
 
   #keep(key: string, entry: Entry): void {
@@ -52,6 +59,10 @@ export class RememberedTokens {
   }
 }
 
-function digest(token: string): string {
-  return hash('sha256', token, 'base64');
+function signedPart(token: string): string {
+  return token.slice(0, token.lastIndexOf('.'));
+}
+
+function digest(text: string): string {
+  return hash('sha256', text, 'base64');
 }
