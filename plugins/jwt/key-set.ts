@@ -1,116 +1,126 @@
 /** A JSON Web Key Set (RFC 7517 §5) reduced to the public keys that can verify a signature. */
-import { createPublicKey } from 'node:crypto';
-import type { JsonWebKey, KeyObject } from 'node:crypto';
-import { createLocalJWKSet, errors } from 'jose';
 import type { CryptoKey } from 'jose';
+import { shown } from '../../core/index.ts';
 import type { KeyHint } from './header.ts';
-import { ALGORITHMS } from './options.ts';
 import { TokenRefused } from './refusal.ts';
+import { VerificationKey } from './verification-key.ts';
 
 /** More keys than any issuer rotates through. */
 const MAX_KEYS = 100;
-/** How many keys may share one `kid`: each of them costs a signature check. */
-const MAX_SAME_KID = 4;
-/** Shortest RSA modulus in bits (RFC 7518 §3.3). */
-const MIN_RSA_BITS = 2_048;
+/** How many keys may share one `kid`, or have none: each of them costs a signature check. */
+const MAX_SAME_KID = 16;
+/** Keys and reasons that one line of the log names. */
+const MOST_NAMED = 10;
+
+/** A key that is not used, as a line of the log names it: its `kid`, and why. */
+export type Skipped = string;
 
 /** The usable keys of an issuer at one moment. */
-export interface KeySet {
+export class KeySet {
   /** Equal texts are equal sets. */
   readonly text: string;
-  readonly size: number;
+  /** Every key that is not used. */
+  readonly skipped: readonly Skipped[];
+  readonly #keys: readonly VerificationKey[];
+
+  constructor(keys: readonly VerificationKey[], skipped: readonly Skipped[]) {
+    this.text = `[${keys.map(({ text }) => text).join(',')}]`;
+    this.skipped = skipped;
+    this.#keys = keys;
+  }
+
+  get size(): number {
+    return this.#keys.length;
+  }
+
   /** Whether a key has this `kid`, for whatever algorithm. */
-  knows(kid: string): boolean;
+  knows(kid: string): boolean {
+    return this.#keys.some((key) => key.kid === kid);
+  }
+
   /**
-   * The keys a token with this header may be signed with, none included.
+   * The keys a token with this header may be signed with, none included. Where no key has its `kid`, those without any: an
+   * issuer with one key need not name it (RFC 7517 §4.5).
    * @throws TokenRefused if the token names no key and there is more than one
    */
-  match(hint: KeyHint): Promise<readonly CryptoKey[]>;
+  async match({ kid, alg }: KeyHint): Promise<readonly CryptoKey[]> {
+    // Not guessed by the algorithm: it is the token's choice, and the next key may have the same.
+    if (kid === undefined && this.size > 1) {
+      throw new TokenRefused(`names no key (kid is absent), and the issuer has ${this.size}`);
+    }
+    const named = kid === undefined || this.knows(kid) ? kid : undefined;
+    const fit = this.#keys.filter(
+      (key) => (kid === undefined || key.kid === named) && key.algorithms.includes(alg),
+    );
+    return Promise.all(fit.map((key) => key.for(alg)));
+  }
+
+  /** Why no key fits, with those that there are. */
+  misfit({ kid, alg }: KeyHint): string {
+    const have = this.#keys.map((key) => `${nameOf(key.kid)} for ${key.algorithms.join(' ')}`);
+    return `no key of the issuer fits kid ${shown(kid)} and alg ${alg}; it has ${some(have)}`;
+  }
+
+  /** How many there are, and which were skipped, for the log. */
+  get summary(): object {
+    const { size, skipped } = this;
+    if (skipped.length === 0) return { keys: size };
+    return { keys: size, skipped: skipped.length, skippedKeys: skipped.slice(0, MOST_NAMED) };
+  }
 }
 
-type Jwk = Readonly<Record<string, unknown>>;
-
-/** Members that say what a public key is; all others, private parts and certificates among them, are left behind. */
-const PUBLIC = ['kty', 'kid', 'key_ops', 'alg', 'crv', 'x', 'y', 'n', 'e'] as const;
-/** Values of `use` for signatures (RFC 7517 §4.2; SPIFFE Trust Domain and Bundle §4.2.2). */
-const SIGNING: readonly unknown[] = [undefined, 'sig', 'jwt-svid'];
-
-/** Why a key cannot be used; undefined if it can. Foreign keys are normal in a set: encryption keys, new key types. */
-function unusable(jwk: Jwk): string | undefined {
-  const { kty, use, key_ops: operations, alg, kid } = jwk;
-  if ('d' in jwk || 'k' in jwk) return 'private or secret';
-  if (kid !== undefined && typeof kid !== 'string') return 'kid is not a text';
-  if (!SIGNING.includes(use)) return 'not for signatures';
-  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
-    return 'not for signatures';
-  }
-  if (alg !== undefined && !ALGORITHMS.some((known) => known === alg)) return 'unknown algorithm';
-  return kty === 'RSA' || kty === 'EC' || kty === 'OKP' ? broken(jwk) : 'unknown kind of key';
+function nameOf(kid: unknown): string {
+  return kid === undefined || kid === null ? 'a key without kid' : shown(kid);
 }
 
-function broken(jwk: Jwk): string | undefined {
-  let key: KeyObject;
-  try {
-    key = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
-  } catch {
-    return 'not a valid key';
-  }
-  if (key.asymmetricKeyType === 'rsa') {
-    return (key.asymmetricKeyDetails?.modulusLength ?? 0) < MIN_RSA_BITS ? 'RSA below 2048 bits' : undefined;
-  }
-  const curve = jwk['crv'];
-  const known = curve === 'Ed25519' || curve === 'P-256' || curve === 'P-384' || curve === 'P-521';
-  return known ? undefined : 'unknown curve';
+function some(texts: readonly string[]): string {
+  const more = texts.length - MOST_NAMED;
+  return texts.slice(0, MOST_NAMED).join(', ') + (more > 0 ? `, and ${more} more` : '');
 }
 
-function publicPart(jwk: Jwk): Jwk {
-  return Object.fromEntries(PUBLIC.filter((name) => name in jwk).map((name) => [name, jwk[name]]));
+function entriesOf(document: unknown): readonly unknown[] {
+  const known = (typeof document === 'object' && document !== null ? document : {}) as Readonly<
+    Record<string, unknown>
+  >;
+  const { keys, kty } = known;
+  if (!Array.isArray(keys)) {
+    const single = kty === undefined ? '' : ', and not a key alone';
+    throw new Error(`not a key set: an object with a list "keys" is needed${single}`);
+  }
+  if (keys.length > MAX_KEYS) throw new Error(`more than ${MAX_KEYS} keys`);
+  return keys;
 }
 
-type Resolve = ReturnType<typeof createLocalJWKSet>;
-
-async function match(resolve: Resolve, hint: KeyHint): Promise<readonly CryptoKey[]> {
-  try {
-    return [await resolve({ ...hint })];
-  } catch (error) {
-    if (error instanceof errors.JWKSNoMatchingKey) return [];
-    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
-    const keys: CryptoKey[] = [];
-    for await (const key of error) if (keys.push(key) === MAX_SAME_KID) break;
-    return keys;
-  }
+/** Why a key cannot be used. */
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'not a valid key';
 }
 
 /**
- * Reads a key set; keys that are of no use here are skipped.
+ * Reads a key set; keys that are of no use here are skipped. Foreign keys are normal in a set: encryption keys, new kinds.
  * @throws Error with a short reason if it is none, has more than 100 keys, or none of use
  */
 export function parseKeySet(document: unknown): KeySet {
-  const all =
-    typeof document === 'object' && document !== null && 'keys' in document ? document.keys : undefined;
-  if (!Array.isArray(all)) throw new Error('not a key set: an object with a list "keys" is needed');
-  if (all.length > MAX_KEYS) throw new Error(`more than ${MAX_KEYS} keys`);
-  const keys: Jwk[] = [];
-  const skipped: string[] = [];
-  for (const jwk of all as unknown[]) {
-    const why = typeof jwk === 'object' && jwk !== null ? unusable(jwk as Jwk) : 'not an object';
-    if (why === undefined) keys.push(publicPart(jwk as Jwk));
-    else skipped.push(why);
+  const keys = new Map<string, VerificationKey>();
+  const skipped: { readonly kid: unknown; readonly why: string }[] = [];
+  for (const jwk of entriesOf(document)) {
+    const { kid } = (jwk ?? {}) as { kid?: unknown };
+    try {
+      const key = new VerificationKey(jwk);
+      const same = [...keys.values()].filter((one) => one.kid === key.kid).length;
+      if (same >= MAX_SAME_KID && !keys.has(key.text))
+        throw new Error(`more than ${MAX_SAME_KID} keys share its kid`);
+      keys.set(key.text, key);
+    } catch (error) {
+      skipped.push({ kid, why: reasonOf(error) });
+    }
   }
-  if (keys.length === 0)
-    throw new Error(`no usable key (${[...new Set(skipped)].join(', ') || 'the set is empty'})`);
-  const resolve = createLocalJWKSet({ keys });
-  const kids = new Set(keys.map((jwk) => jwk['kid']));
-  return {
-    text: JSON.stringify(keys),
-    size: keys.length,
-    knows: (kid) => kids.has(kid),
-    match: async (hint) => {
-      // Not guessed by the algorithm: it is the token's choice, and the next key may have the same.
-      if (hint.kid === undefined && keys.length > 1) {
-        throw new TokenRefused('names no key (kid), and the issuer has several');
-      }
-      return match(resolve, hint);
-    },
-  };
+  if (keys.size === 0) {
+    const reasons = [...new Set(skipped.map(({ why }) => why))];
+    throw new Error(`no usable key (${reasons.length > 0 ? some(reasons) : 'the set is empty'})`);
+  }
+  return new KeySet(
+    [...keys.values()],
+    skipped.map(({ kid, why }) => `${nameOf(kid)}: ${why}`),
+  );
 }

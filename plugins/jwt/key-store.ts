@@ -92,7 +92,7 @@ export class KeyStore {
       this.#seeded = true;
       this.#goodAt = performance.now() - kept.ageMs;
       log.info(
-        { issuer: this.issuer, keys: kept.set.size, age_s: Math.round(kept.ageMs / 1_000) },
+        { issuer: this.issuer, ...kept.set.summary, age_s: Math.round(kept.ageMs / 1_000) },
         'kept key set loaded',
       );
     } catch (error) {
@@ -147,8 +147,20 @@ export class KeyStore {
       keys = await set.match(hint);
     }
     if (keys.length > 0) return { set, keys };
-    if (known || this.#failures === 0) throw new TokenRefused('no key of the issuer fits (kid, alg)');
+    if (known || this.#failures === 0) throw new TokenRefused(set.misfit(hint));
     throw new KeysUnavailable(`no known key fits, and the issuer does not answer: ${this.#failure}`);
+  }
+
+  /**
+   * The keys for a token that none of `found` has signed: an issuer may have put another one in their place, under the same
+   * `kid` or where none is named. Asks as {@link find} does for a new `kid`; undefined where nothing is new.
+   */
+  async findNewer(hint: KeyHint, found: Found): Promise<Found | undefined> {
+    if (this.#mayAskForUnknown()) await this.#look();
+    const set = this.#usable();
+    if (!set || set === found.set) return undefined;
+    const keys = await set.match(hint);
+    return keys.length > 0 ? { set, keys } : undefined;
   }
 
   #usable(): KeySet | undefined {
@@ -192,7 +204,7 @@ export class KeyStore {
     // An equal set stays the same object: what was verified with it stays verified.
     if (set.text === this.#set?.text) return;
     this.#set = set;
-    this.#log?.info({ issuer: this.issuer, keys: set.size }, 'key set loaded');
+    this.#log?.info({ issuer: this.issuer, ...set.summary }, 'key set loaded');
   }
 
   #cacheFailed(error: unknown): void {

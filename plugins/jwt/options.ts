@@ -17,6 +17,9 @@ export const ALGORITHMS = [
   'PS512',
 ] as const;
 
+/** Two names of one algorithm (RFC 9864 §2.2): keys, tokens and configs need not use the same. */
+export const ED25519: readonly Algorithm[] = ['EdDSA', 'Ed25519'];
+
 /** A value of the header's `alg` that may be configured. */
 export type Algorithm = (typeof ALGORITHMS)[number];
 

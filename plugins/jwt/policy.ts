@@ -4,7 +4,7 @@ import type { ExpiryPolicy } from './expiry.ts';
 import { parseKeySet } from './key-set.ts';
 import { unfit } from './key-url.ts';
 import { bad, checkNames, duration, flag, text, textOrTexts, texts, whole } from './option-readers.ts';
-import { ALGORITHMS } from './options.ts';
+import { ALGORITHMS, ED25519 } from './options.ts';
 import type { Algorithm, IssuerOptions, JwtOptions, KeysFrom } from './options.ts';
 import { parseRevocations } from './revocation-policy.ts';
 import type { RevocationPolicy } from './revocation-policy.ts';
@@ -57,10 +57,13 @@ const ISSUER_OPTIONS = [
 
 function algorithms(path: string, value: unknown): readonly Algorithm[] {
   if (value === undefined) return ALGORITHMS;
-  return texts(path, value).map((name, index) => {
+  const named = texts(path, value).map((name, index) => {
     const known = ALGORITHMS.find((algorithm) => algorithm === name);
     return known ?? bad(`${path}[${index}]`, `"${name}" is not one of ${ALGORITHMS.join(', ')}`);
   });
+  // One algorithm with two names: what a signer calls it is no choice of anybody's (RFC 9864 §2.2).
+  const ed25519 = named.some((name) => ED25519.includes(name)) ? ED25519 : [];
+  return [...new Set([...named, ...ed25519])];
 }
 
 function checkUrl(path: string, address: string): void {

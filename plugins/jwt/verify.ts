@@ -7,6 +7,8 @@ import { identityOf, issuerOf } from './claims.ts';
 import { parseCompact } from './compact.ts';
 import type { CompactToken } from './compact.ts';
 import { checkHeader } from './header.ts';
+import type { KeyHint } from './header.ts';
+import type { KeySet } from './key-set.ts';
 import type { Found, KeyStore } from './key-store.ts';
 import type { IssuerPolicy, Policy } from './policy.ts';
 import { KeysUnavailable, labelsOf, TokenRefused } from './refusal.ts';
@@ -40,12 +42,16 @@ function whyRefused(error: unknown, { audience }: IssuerPolicy): string {
     if (wrongAudience) return `aud is not ${audience.map((one) => `'${one}'`).join(' or ')}`;
     return `${error.claim}: ${error.reason.replace('_', ' ')}`;
   }
-  if (error instanceof errors.JWSSignatureVerificationFailed) return 'wrong signature';
   return error instanceof errors.JOSEError ? error.code : 'could not be verified';
 }
 
-async function verifySignature(token: string, found: Found, policy: IssuerPolicy): Promise<JWTPayload> {
-  for (const key of found.keys) {
+/** The claims, if one of the keys has signed them; undefined if none has. @throws TokenRefused */
+async function signedBy(
+  { keys }: Found,
+  token: string,
+  policy: IssuerPolicy,
+): Promise<JWTPayload | undefined> {
+  for (const key of keys) {
     try {
       const { payload } = await jwtVerify(token, key, {
         // A JWT-SVID has none.
@@ -58,12 +64,28 @@ async function verifySignature(token: string, found: Found, policy: IssuerPolicy
       });
       return payload;
     } catch (error) {
-      // Only a wrong signature leaves hope for another key of the same kid.
-      if (error instanceof errors.JWSSignatureVerificationFailed && key !== found.keys.at(-1)) continue;
-      throw new TokenRefused(whyRefused(error, policy));
+      // Only a wrong signature leaves hope for another key.
+      if (!(error instanceof errors.JWSSignatureVerificationFailed)) {
+        throw new TokenRefused(whyRefused(error, policy));
+      }
     }
   }
-  throw new TokenRefused('no key');
+  return undefined;
+}
+
+/** By the keys at hand, and where none of them has signed it, once more by those that have come in their place. */
+async function verifySignature(
+  token: string,
+  hint: KeyHint,
+  { policy, store }: KnownIssuer,
+): Promise<{ readonly claims: JWTPayload; readonly set: KeySet }> {
+  const found = await store.find(hint);
+  const claims = await signedBy(found, token, policy);
+  if (claims) return { claims, set: found.set };
+  const newer = await store.findNewer(hint, found);
+  const signed = newer && (await signedBy(newer, token, policy));
+  if (newer && signed) return { claims: signed, set: newer.set };
+  throw new TokenRefused('wrong signature: no key of the issuer has signed it');
 }
 
 /** Whatever else went wrong was caused by the token, and its message may quote it. */
@@ -99,14 +121,16 @@ export function tokenVerifier(
 
   async function verifyParsed(text: string, token: CompactToken): Promise<Verified> {
     const { policy: asked, store } = issuerFor(token);
-    const found = await store.find(checkHeader(token.header, asked));
-    const claims = await verifySignature(text, found, asked);
+    const { claims, set } = await verifySignature(text, checkHeader(token.header, asked), {
+      policy: asked,
+      store,
+    });
     const identity = identityOf(claims, asked, Date.now() / 1_000);
     const verified = freeze({
       identity,
       rules: parseTokenRules(policy.rulesClaim, claims[policy.rulesClaim]),
     });
-    remembered.add(text, verified, async () => (await store.current()) === found.set);
+    remembered.add(text, verified, async () => (await store.current()) === set);
     return verified;
   }
 
