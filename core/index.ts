@@ -38,6 +38,8 @@ export { parseDatabase, parseRole, parseSchema, parseTenant } from './names.ts';
 export type { DatabaseName, RoleName, SchemaName, TenantName } from './names.ts';
 export { Networks, parseNetwork } from './networks.ts';
 export type { Network } from './networks.ts';
+export { Outbound } from './outbound.ts';
+export type { OutboundOptions, OutboundRequest, OutboundResponse } from './outbound.ts';
 export type {
   AnyPlugin,
   FactChecks,
@@ -50,6 +52,8 @@ export type {
   Scope,
   SessionObservers,
 } from './plugin.ts';
+export { proxyFor } from './proxy.ts';
+export type { Proxy } from './proxy.ts';
 export type { Readings, RoleReading, TotalsReading } from './readings.ts';
 export type { RouteMethod, RouteOperation, RouteOptions } from './route.ts';
 export type {

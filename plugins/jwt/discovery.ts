@@ -1,4 +1,5 @@
 /** Finds an issuer's keys by what it publishes about itself (OpenID Connect Discovery 1.0 §4, RFC 8414 §3). */
+import { shown } from '../../core/index.ts';
 import { download } from './download.ts';
 import { mayLeadTo, unfit } from './key-url.ts';
 
@@ -7,10 +8,10 @@ export function configurationUrl(issuer: string): URL {
   return new URL(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`);
 }
 
-/** Reads JSON. @throws Error that does not quote the text, as the parser's own would */
+/** Reads JSON, with a byte order mark or without (RFC 8259 §8.1). @throws Error that does not quote the text, as the parser's own would */
 export function parseDocument(bytes: Buffer): unknown {
   try {
-    return JSON.parse(bytes.toString('utf8'));
+    return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
     throw new Error('not JSON');
   }
@@ -22,7 +23,10 @@ function keysAddress(document: unknown, issuer: string, from: URL): URL {
     unknown
   >;
   // An issuer that answers for another one could have its keys taken for the other's (§4.3).
-  if (known['issuer'] !== issuer) throw new Error('discovery: the document is of another issuer');
+  if (known['issuer'] !== issuer)
+    throw new Error(
+      `discovery: the document is of another issuer: ${shown(known['issuer'])}, not ${shown(issuer)}`,
+    );
   const { jwks_uri: address } = known;
   if (typeof address !== 'string') throw new Error('discovery: there is no jwks_uri');
   const why = unfit(address);
@@ -39,6 +43,6 @@ function keysAddress(document: unknown, issuer: string, from: URL): URL {
  */
 export async function discoverKeys(issuer: string, signal: AbortSignal, ca?: Buffer): Promise<unknown> {
   const from = configurationUrl(issuer);
-  const document = parseDocument(await download(from, signal, ca));
-  return parseDocument(await download(keysAddress(document, issuer, from), signal, ca));
+  const document = parseDocument(await download(from, signal, { ca }));
+  return parseDocument(await download(keysAddress(document, issuer, from), signal, { ca }));
 }

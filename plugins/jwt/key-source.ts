@@ -1,7 +1,8 @@
 /** The five places keys come from, each with the pace at which it may be asked. */
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { discoverKeys, parseDocument } from './discovery.ts';
+import { proxyFor } from '../../core/index.ts';
+import { configurationUrl, discoverKeys, parseDocument } from './discovery.ts';
 import { download, MAX_DOCUMENT_BYTES } from './download.ts';
 import type { KeysFrom } from './options.ts';
 
@@ -41,7 +42,7 @@ function fromUrl(url: URL, ca: string | undefined): KeySource {
     pace: URL_PACE,
     // The authorities are read each time, so they can be renewed in place as well.
     load: async (signal) => {
-      return parseDocument(await download(url, signal, await authorities(ca)));
+      return parseDocument(await download(url, signal, { ca: await authorities(ca) }));
     },
   };
 }
@@ -81,14 +82,22 @@ export interface KeySourceOptions {
   readonly ca?: string | undefined;
 }
 
-/** Finds the source an issuer's options mean. Relative files start at `directory`. */
+/**
+ * Finds the source an issuer's options mean. Relative files start at `directory`.
+ * @throws ConfigError for a proxy in the environment that is none
+ */
 export function keySource({ issuer, jwks: from, ca }: KeySourceOptions, directory: string): KeySource {
   const authority = ca === undefined ? undefined : path.resolve(directory, ca);
-  if (from === undefined) return fromDiscovery(issuer, authority);
+  if (from === undefined) {
+    // A proxy that is none stops the boot, and not each login.
+    proxyFor(configurationUrl(issuer));
+    return fromDiscovery(issuer, authority);
+  }
   if (typeof from === 'function') {
     return { kind: 'function', pace: FUNCTION_PACE, load: async () => from() };
   }
   if (typeof from !== 'string') return { kind: 'inline', pace: NEVER, load: () => Promise.resolve(from) };
   if (!/^https?:\/\//i.test(from)) return fromFile(path.resolve(directory, from));
+  proxyFor(new URL(from));
   return fromUrl(new URL(from), authority);
 }

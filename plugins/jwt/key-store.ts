@@ -1,6 +1,7 @@
 /** Keeps one issuer's keys fresh without letting clients, outages or broken answers decide when it is asked. */
 import type { CryptoKey } from 'jose';
 import type { Disposer, Logger } from '../../core/index.ts';
+import { ServerBusy } from './download.ts';
 import type { KeyHint } from './header.ts';
 import type { KeyCache } from './key-cache.ts';
 import type { KeySet } from './key-set.ts';
@@ -13,6 +14,8 @@ import { KeysUnavailable, TokenRefused } from './refusal.ts';
 const PATIENCE_MS = 2_000;
 /** Longest pause between questions while there is no set, in milliseconds. */
 const LONGEST_RETRY_MS = 30_000;
+/** Longest pause that a server is granted that asks for one, in milliseconds. */
+const LONGEST_PEACE_MS = 3_600_000;
 
 /** Keys that may have signed a token, and the set they are from. */
 export interface Found {
@@ -46,6 +49,8 @@ export class KeyStore {
   #triedAt = -Infinity;
   #failures = 0;
   #failure = 'not asked yet';
+  /** The server has asked not to be asked before. */
+  #busyUntil = -Infinity;
   #flight: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #users = 0;
@@ -168,7 +173,9 @@ export class KeyStore {
   }
 
   #mayAskForUnknown(): boolean {
-    return this.#flight !== undefined || performance.now() - this.#triedAt >= this.#source.pace.unknown;
+    const now = performance.now();
+    if (this.#flight) return true;
+    return now - this.#triedAt >= this.#source.pace.unknown && now >= this.#busyUntil;
   }
 
   /** Waits for an answer; with a set in use only for a while, since a hanging issuer must not hang logins. */
@@ -189,10 +196,16 @@ export class KeyStore {
       const set = parseKeySet(await ask(this.#source, this.#abort.signal));
       if (purges === this.#purges) this.#accept(set);
     } catch (error) {
-      this.#failures++;
-      this.#failure = reasonOf(error);
+      this.#failed(error);
       this.#log?.warn({ issuer: this.issuer, reason: this.#failure }, 'key set not refreshed');
     }
+  }
+
+  #failed(error: unknown): void {
+    this.#failures++;
+    this.#failure = reasonOf(error);
+    const peace = error instanceof ServerBusy ? Math.min(error.retryAfterMs, LONGEST_PEACE_MS) : 0;
+    this.#busyUntil = performance.now() + peace;
   }
 
   #accept(set: KeySet): void {
@@ -220,6 +233,10 @@ export class KeyStore {
   }
 
   #pause(): number {
+    return Math.max(this.#ownPause(), this.#busyUntil - performance.now());
+  }
+
+  #ownPause(): number {
     const { refresh, unknown, retry } = this.#source.pace;
     if (this.#failures === 0) return refresh;
     const doubled = 2 ** (this.#failures - 1);

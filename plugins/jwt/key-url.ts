@@ -1,4 +1,5 @@
 /** Which addresses keys may come from: who can change them on the way can mint tokens. */
+import { shown } from '../../core/index.ts';
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
@@ -19,4 +20,16 @@ export function unfit(address: string): string | undefined {
 /** Whether what was found at `from` may lead to `to`: never from https to something weaker. */
 export function mayLeadTo(from: URL, to: URL): boolean {
   return to.protocol === 'https:' || (isLocal(from) && isLocal(to));
+}
+
+/** Where a redirect leads (RFC 9110 §10.2.2). @throws Error if keys may not come from there, or by another scheme */
+export function redirected(from: URL, location: string | undefined): URL {
+  if (location === undefined || !URL.canParse(location, from.href)) {
+    throw new Error(`a redirect leads nowhere: location is ${shown(location)}`);
+  }
+  const to = new URL(location, from);
+  const why =
+    to.protocol === from.protocol ? unfit(to.href) : `it leads from ${from.protocol} to ${to.protocol}`;
+  if (why !== undefined) throw new Error(`a redirect that is not followed: ${why}`);
+  return to;
 }

@@ -108,9 +108,9 @@ describe('an issuer is not believed', () => {
       /longer than/,
     ],
     [
-      'that redirects',
+      'that redirects to what is none',
       () => (response: ServerResponse) => response.writeHead(302, { location: '/keys' }).end(),
-      /status 302/,
+      /another issuer: absent/,
     ],
   ])('%s', async (_name, about, why) => {
     const { tokens } = await discoverable(about);

@@ -3,7 +3,7 @@ import type { Source } from './source-tree.ts';
 
 /** The contract: what plugins see as types, and what every layer may know. */
 const CONTRACT =
-  /^core\/(errors|command|names|facts|session|statement|events|plugin|readings|config|database|listen|target|durations|claim|networks|addresses|sql-text|shown|route)\.ts$/;
+  /^core\/(errors|command|names|facts|session|statement|events|plugin|readings|config|database|listen|target|durations|claim|networks|addresses|sql-text|shown|proxy|outbound|route)\.ts$/;
 
 interface Layer {
   readonly name: string;
@@ -72,6 +72,9 @@ const LIBRARIES: Readonly<Record<string, string | readonly string[]>> = {
   jose: ['plugins/jwt/', 'plugins/access/'],
   tapable: 'core/hooks.ts',
   luxon: 'plugins/limits/',
+  undici: 'core/outbound.ts',
+  'http-proxy-agent': 'plugins/tracing/',
+  'https-proxy-agent': 'plugins/tracing/',
   jiti: 'core/load.ts',
   zod: 'core/config/',
   pino: 'core/gateway/log.ts',
