@@ -1,5 +1,5 @@
 /** The public surface of Postern: what plugins, examples and config files import as `postern`. */
-export { claimAt } from './claim.ts';
+export { claimAt, hasClaim, whyElsewhere } from './claim.ts';
 export type { Command, CommandLine, CommandOption, StandaloneCommand } from './command.ts';
 export { defineConfig, env, file, only } from './config.ts';
 export type { AdminOptions, GatewayConfig } from './config.ts';

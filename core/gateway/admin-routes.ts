@@ -1,6 +1,6 @@
 /** What the operators' HTTP interface answers: health for whoever asks, and what plugins mount for operators. */
 import { Hono } from 'hono';
-import { asGatewayError } from '../client/refuse.ts';
+import { asGatewayError, reasonOf } from '../client/refuse.ts';
 import { ConfigError, GatewayError } from '../errors.ts';
 import type { Identity } from '../facts.ts';
 import type { PinoLogger } from './log.ts';
@@ -116,7 +116,9 @@ export class AdminRoutes {
       return (await this.#options.operators.recognize(token)) ?? refused(403, 'not an operator');
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
-      return refused(401, 'the token is not good');
+      if (error.code !== 'invalid_authorization_specification') return refused(401, 'the token is not good');
+      this.#options.log.warn({ reason: reasonOf(error) }, 'not an operator');
+      return refused(403, 'not an operator');
     }
   }
 }

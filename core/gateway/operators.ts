@@ -1,4 +1,5 @@
 /** Who is an operator: one check for the HTTP interface and for the console. */
+import { hasClaim } from '../claim.ts';
 import type { AdminOptions } from '../config.ts';
 import { GatewayError } from '../errors.ts';
 import type { Identity, TokenVerifier } from '../facts.ts';
@@ -21,7 +22,8 @@ export class Operators {
 
   /**
    * The identity in an operator's token; undefined for anybody else's good token.
-   * @throws GatewayError `invalid_password` for a token that is not good; what else the verifier throws
+   * @throws GatewayError `invalid_password` for a token that is not good, `invalid_authorization_specification` for one whose
+   * issuer keeps the claim elsewhere; what else the verifier throws
    */
   async recognize(token: string): Promise<Identity | undefined> {
     const verifier = this.#options.verifier();
@@ -35,9 +37,7 @@ export class Operators {
 
   #isOperator({ claims, issuer }: Identity): boolean {
     const { rule } = this.#options;
-    if (!rule || !Object.hasOwn(claims, rule.claim)) return false;
-    if (rule.issuer !== undefined && rule.issuer !== issuer) return false;
-    const claim = claims[rule.claim];
-    return claim === rule.value || (Array.isArray(claim) && claim.includes(rule.value));
+    if (!rule || (rule.issuer !== undefined && rule.issuer !== issuer)) return false;
+    return hasClaim(claims, rule.claim, rule.value);
   }
 }

@@ -1,5 +1,5 @@
 /** The policy applied: what a caller asks for is allowed by one of its rules, or by none. */
-import { claimAt } from '../../core/index.ts';
+import { hasClaim, whyElsewhere } from '../../core/index.ts';
 import type { Caller } from './callers.ts';
 import type { ClaimedRules } from './grant-rules.ts';
 import type { Who } from './options.ts';
@@ -28,8 +28,21 @@ export interface Allowed {
 function isMeant(who: Who, { issuer, claims, apiKey }: Caller): boolean {
   if ('apiKey' in who) return who.apiKey === apiKey;
   if (apiKey !== undefined || (who.issuer !== undefined && who.issuer !== issuer)) return false;
-  const claim = claimAt(claims, who.claim);
-  return claim === who.value || (Array.isArray(claim) && claim.includes(who.value));
+  return whyElsewhere(claims, who.claim) === undefined && hasClaim(claims, who.claim, who.value);
+}
+
+/**
+ * Whether one of them is the caller.
+ * @throws Refused where only a claim could say so that is elsewhere: to pass the rule over might give what it withholds
+ */
+function isFor(who: readonly Who[], caller: Caller): boolean {
+  if (who.some((one) => isMeant(one, caller))) return true;
+  for (const one of who) {
+    const asked = !('apiKey' in one) && [undefined, caller.issuer].includes(one.issuer);
+    const why = asked ? whyElsewhere(caller.claims, one.claim) : undefined;
+    if (why !== undefined) throw new Refused('outside', why);
+  }
+  return false;
 }
 
 function spoken(ms: number): string {
@@ -55,8 +68,7 @@ function roleOf(rules: readonly PolicyRule[], { role, database }: Asked): string
  */
 export function decide(policy: readonly PolicyRule[], caller: Caller, asked: Asked): Allowed {
   const { database, durationMs, reason } = asked;
-  const mine = policy.filter(({ who }) => who.some((one) => isMeant(one, caller)));
-  const here = mine.filter(({ databases }) => databases.includes(database));
+  const here = policy.filter(({ databases, who }) => databases.includes(database) && isFor(who, caller));
   if (here.length === 0) throw new Refused('outside', `you may not have access to database "${database}"`);
   const role = roleOf(here, asked);
   const fit = here.filter(({ roles }) => roles.includes(role));

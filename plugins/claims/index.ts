@@ -1,4 +1,5 @@
 /** The verified claims in SQL: for policies that trust whoever writes the SQL, and signed for those that need not. */
+import { claimAt } from '../../core/index.ts';
 import type { Identity, Plugin, SetByFunction } from '../../core/index.ts';
 import { optionsOf } from './options.ts';
 import type { Checked, ClaimsOptions } from './options.ts';
@@ -24,6 +25,8 @@ export function claims(options: ClaimsOptions = {}): Plugin<'identity', never, '
     needs: ['identity'],
     checks: {
       identity(identity) {
+        // To a policy, a claim that is elsewhere would look like one that nobody has.
+        for (const name of checked.named) claimAt(identity.claims, name);
         refuseInexact(selected(identity, checked));
       },
     },

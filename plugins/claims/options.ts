@@ -8,7 +8,10 @@ export interface ClaimsOptions {
    * `postern.claim()` gives them to SQL that a client cannot deceive. Default: claims are not signed.
    */
   readonly key?: string | (() => string);
-  /** Which claims, by their names in the token. Default: all but `aud`, `iat`, `nbf`, `jti` and the token's rules. */
+  /**
+   * Which claims, by their names in the token; a token whose issuer keeps one of them elsewhere is refused. Default: all but
+   * `aud`, `iat`, `nbf`, `jti`, `cnf`, `_claim_sources` and the rules; what is elsewhere stands in `_claim_names`.
+   */
   readonly select?: readonly string[];
   /**
    * The setting that has the claims as JSON, as PostgREST and Supabase read them; `false` for none. Whoever sends SQL can
@@ -21,6 +24,8 @@ export interface ClaimsOptions {
 export interface Checked {
   /** Read at each login. @throws ConfigError for one that is too short */
   readonly key: (() => string) | undefined;
+  /** Claims that SQL is promised. */
+  readonly named: readonly string[];
   /** Whether a claim is passed on. */
   readonly selects: (name: string) => boolean;
   readonly setting: string | undefined;
@@ -29,8 +34,8 @@ export interface Checked {
 const KNOWN = ['key', 'select', 'setting'];
 /** NIST SP 800-107 §5.3.4: a key shorter than the hash's output weakens it. */
 const SHORTEST_KEY_BYTES = 32;
-/** Of the token itself, and of no use to SQL. */
-const LEFT_OUT = new Set(['aud', 'iat', 'nbf', 'jti', 'cnf', 'postern']);
+/** Of the token itself, and of no use to SQL; the last may hold an access token (OpenID Connect Core 1.0 §5.6.2). */
+const LEFT_OUT = new Set(['aud', 'iat', 'nbf', 'jti', 'cnf', 'postern', '_claim_sources']);
 
 function bad(path: string, why: string): never {
   throw new ConfigError(`${path}: ${why}`);
@@ -51,13 +56,13 @@ function keyOf(key: ClaimsOptions['key']): Checked['key'] {
   return () => key;
 }
 
-function selectsOf(select: unknown): Checked['selects'] {
-  if (select === undefined) return (name) => !LEFT_OUT.has(name);
+function selectOf(select: unknown): Pick<Checked, 'named' | 'selects'> {
+  if (select === undefined) return { named: [], selects: (name) => !LEFT_OUT.has(name) };
   if (!Array.isArray(select) || select.length === 0) bad('claims.select', 'a list of claims is needed');
   const names = select as readonly unknown[];
   const wrong = names.findIndex((name) => typeof name !== 'string' || name === '');
   if (wrong >= 0) bad(`claims.select[${wrong}]`, 'the name of a claim is needed');
-  return (name) => names.includes(name);
+  return { named: names as readonly string[], selects: (name) => names.includes(name) };
 }
 
 function settingOf(setting: unknown): string | undefined {
@@ -79,5 +84,5 @@ export function optionsOf(given: unknown): Checked {
   const [key, setting] = [keyOf(options.key), settingOf(options.setting)];
   if (!key && setting === undefined)
     bad('claims.setting', 'without a key and a setting there is nothing to do');
-  return { key, setting, selects: selectsOf(options.select) };
+  return { key, setting, ...selectOf(options.select) };
 }

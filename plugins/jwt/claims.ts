@@ -1,6 +1,8 @@
 /** The claim policy beyond what jose checks (RFC 7519 §4.1), and the identity a token states. */
+import { claimAt, hasClaim, shown, shownChoice } from '../../core/index.ts';
 import type { Identity } from '../../core/index.ts';
 import type { IssuerPolicy } from './policy.ts';
+import { checkRequired, refuseElsewhere } from './required-claims.ts';
 import { TokenRefused } from './refusal.ts';
 
 type Claims = Readonly<Record<string, unknown>>;
@@ -44,6 +46,16 @@ export function issuerOf({ iss, sub }: Claims): string | undefined {
   return typeof iss === 'string' && !iss.startsWith('spiffe://') ? iss : undefined;
 }
 
+/** Where another claim than `aud` names the audience: jose knows none but that. A token with an `aud` is for nobody else (RFC 7519 §4.1.3). */
+function checkAudience(claims: Claims, { audience, audienceClaim }: IssuerPolicy): void {
+  if (audienceClaim === undefined) return;
+  refuseElsewhere(claims, [audienceClaim]);
+  const names = claims['aud'] === undefined ? [audienceClaim] : [audienceClaim, 'aud'];
+  const wrong = names.find((name) => !audience.some((one) => hasClaim(claims, name, one)));
+  if (wrong === undefined) return;
+  throw new TokenRefused(`${wrong} is ${shown(claimAt(claims, wrong))}, wanted ${shownChoice(audience)}`);
+}
+
 function checkParty({ azp }: Claims, wanted: readonly string[] | undefined): void {
   if (wanted && !wanted.some((party) => party === azp)) throw new TokenRefused('azp is not a configured one');
 }
@@ -61,6 +73,9 @@ function expiryOf(claims: Claims, policy: IssuerPolicy, now: number): number {
   return exp;
 }
 
+/** What a token without one of these may do is more than, or other than, what one with it may. */
+const MEANT = ['iss', 'sub', 'aud', 'azp', 'exp', 'nbf', 'iat', 'jti', 'cnf'];
+
 /**
  * Checks the claims of a token whose signature, `iss`, `aud` and `nbf` are verified.
  * @param now seconds since the epoch, by the wall clock as the claims are
@@ -68,10 +83,13 @@ function expiryOf(claims: Claims, policy: IssuerPolicy, now: number): number {
  */
 export function identityOf(claims: Claims, policy: IssuerPolicy, now: number): Identity {
   const { aud } = claims;
+  refuseElsewhere(claims, MEANT);
   if (Array.isArray(aud) && aud.some((item) => typeof item !== 'string')) {
     throw new TokenRefused('aud is not a list of texts');
   }
+  checkAudience(claims, policy);
   checkParty(claims, policy.azp);
+  checkRequired(claims, policy.requiredClaims);
   const exp = expiryOf(claims, policy, now);
   return {
     issuer: policy.issuer,

@@ -1,11 +1,13 @@
 /** Finds an issuer's keys by what it publishes about itself (OpenID Connect Discovery 1.0 §4, RFC 8414 §3). */
 import { shown } from '../../core/index.ts';
 import { download } from './download.ts';
+import type { DownloadTrust } from './download.ts';
 import { mayLeadTo, unfit } from './key-url.ts';
+import { askedAs } from './tenants.ts';
 
 /** Where an issuer publishes what it is: its own address, without a slash at the end, and the well-known path. */
 export function configurationUrl(issuer: string): URL {
-  return new URL(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`);
+  return new URL(`${askedAs(issuer).replace(/\/$/, '')}/.well-known/openid-configuration`);
 }
 
 /** Reads JSON, with a byte order mark or without (RFC 8259 §8.1). @throws Error that does not quote the text, as the parser's own would */
@@ -38,11 +40,18 @@ function keysAddress(document: unknown, issuer: string, from: URL): URL {
 
 /**
  * Downloads the keys of an issuer from where it says they are, anew each time, since that may move.
- * @param ca PEM of the authorities to trust instead of the system's, for both addresses
+ * @param trust for both addresses; the credential goes to the issuer's own origin only
  * @throws Error as `download` does; if the document is of another issuer or leads to where keys may not come from
  */
-export async function discoverKeys(issuer: string, signal: AbortSignal, ca?: Buffer): Promise<unknown> {
+export async function discoverKeys(
+  issuer: string,
+  signal: AbortSignal,
+  { ca, bearer }: DownloadTrust = {},
+): Promise<unknown> {
   const from = configurationUrl(issuer);
-  const document = parseDocument(await download(from, signal, { ca }));
-  return parseDocument(await download(keysAddress(document, issuer, from), signal, { ca }));
+  const document = parseDocument(await download(from, signal, { ca, bearer }));
+  const to = keysAddress(document, issuer, from);
+  return parseDocument(
+    await download(to, signal, { ca, bearer: to.origin === from.origin ? bearer : undefined }),
+  );
 }

@@ -27,10 +27,12 @@ const DECODERS = {
   br: promisify(brotliDecompress),
 } as const;
 
-/** Whom to trust. */
+/** Whom to trust, and what to show. */
 export interface DownloadTrust {
   /** PEM of the authorities to trust instead of the system's. */
   readonly ca?: Buffer | undefined;
+  /** Sent as a bearer token (RFC 6750 §2.1) to the origin of the address, and to no other that a redirect leads to. */
+  readonly bearer?: string | undefined;
 }
 
 /** The server has said when it wants to be asked again. */
@@ -86,14 +88,20 @@ async function documentOf(response: OutboundResponse): Promise<Buffer> {
  * @throws Error for every other status but 200, a body over 256 KiB, a connection that takes over 2 s, and when `signal`
  * aborts; ServerBusy for 429 and 503
  */
-export async function download(url: URL, signal: AbortSignal, { ca }: DownloadTrust = {}): Promise<Buffer> {
+export async function download(
+  url: URL,
+  signal: AbortSignal,
+  { ca, bearer }: DownloadTrust = {},
+): Promise<Buffer> {
   const guard = new AddressGuard();
   const outbound = new Outbound({ ca, connectMs: CONNECT_MS, lookup: guard.lookup });
   try {
     let at = url;
     for (let followed = 0; ; followed += 1) {
       guard.enter(at);
-      const response = await outbound.request(at, { headers: HEADERS, signal });
+      const shown = at.origin === url.origin ? bearer : undefined;
+      const headers = { ...HEADERS, ...(shown !== undefined && { authorization: `Bearer ${shown}` }) };
+      const response = await outbound.request(at, { headers, signal });
       if (!REDIRECTS.includes(response.status)) return await documentOf(response);
       if (followed === MOST_REDIRECTS) throw new Error(`more than ${MOST_REDIRECTS} redirects`);
       at = redirected(at, response.header('location'));

@@ -9,6 +9,8 @@ const MAX_KID_BYTES = 256;
 export interface KeyHint {
   readonly alg: Algorithm;
   readonly kid?: string;
+  /** The token's issuer, for sets with keys of several. */
+  readonly issuer?: string;
 }
 
 /** Parameters that change what the signature covers or how the payload is read; none is supported, so none may pass. */

@@ -15,10 +15,12 @@ import type { Verify } from './verify.ts';
 
 export type {
   Algorithm,
+  ClaimValue,
   IssuerOptions,
   JwtOptions,
   KeysFrom,
   KeySetDocument,
+  RequiredValues,
   RevocationsOptions,
 } from './options.ts';
 export type { Revocation } from './revocation.ts';

@@ -24,7 +24,7 @@ function storeFor(
   gateway: GatewayHandle,
   folder?: string,
 ): KeyStore {
-  const { issuer, maxStaleMs } = policy;
+  const { keysOf: issuer, maxStaleMs } = policy;
   const remote = source.kind === 'url' || source.kind === 'discovery';
   const cache = folder !== undefined && remote ? new KeyCache(folder, issuer, source.id ?? '') : undefined;
   const create = () => new KeyStore({ issuer, source, maxStaleMs, cache });
@@ -39,8 +39,8 @@ async function open(
   policy: IssuerPolicy,
   gateway: GatewayHandle,
   folder?: string,
-): Promise<[KnownIssuer, Disposer]> {
-  const source = keySource(policy, gateway.directory);
+): Promise<[KeyStore, Disposer]> {
+  const source = keySource({ ...policy, issuer: policy.keysOf }, gateway.directory);
   const store = storeFor(policy, source, gateway, folder);
   await store.seed(gateway.log);
   const close = store.open(gateway.log);
@@ -51,7 +51,7 @@ async function open(
     await close();
     throw new ConfigError(`${place}.jwks: ${problem}`);
   }
-  return [{ policy, store }, close];
+  return [store, close];
 }
 
 /**
@@ -67,19 +67,30 @@ export async function openIssuers(policy: Policy, gateway: GatewayHandle): Promi
   const close = async () => {
     for (const closer of closers) await closer();
   };
-  for (const [index, item] of [...policy.issuers.values()].entries()) {
+  const stores = new Map<string, KeyStore>();
+  for (const item of policy.issuers.values()) {
     try {
-      const [known, closer] = await open(`jwt.issuers[${index}]`, item, gateway, folder);
-      issuers.set(item.issuer, known);
-      closers.push(closer, counted(all, known.store));
+      let store = stores.get(item.keysOf);
+      if (!store) {
+        // One store for each entry of the config, in its order.
+        const [opened, closer] = await open(`jwt.issuers[${stores.size}]`, item, gateway, folder);
+        closers.push(closer, counted(all, opened));
+        stores.set(item.keysOf, opened);
+        store = opened;
+      }
+      issuers.set(item.issuer, { policy: item, store });
     } catch (error) {
       await close();
       throw error;
     }
   }
-  const stores = [...issuers.values()].map(({ store }) => store);
-  for (const store of stores) gateway.ready(() => readiness(store, stores));
-  return { issuers, close, storesOf: (issuer) => [...all.keys()].filter((store) => store.issuer === issuer) };
+  const opened = [...stores.values()];
+  for (const store of opened) gateway.ready(() => readiness(store, opened));
+  const storesOf = (issuer: string): readonly KeyStore[] => {
+    const keysOf = policy.issuers.get(issuer)?.keysOf ?? issuer;
+    return [...all.keys()].filter((store) => store.issuer === keysOf);
+  };
+  return { issuers, close, storesOf };
 }
 
 /** Whoever comes with a token of another issuer can log in: while one of `all` has keys, this one's problem is a note. */

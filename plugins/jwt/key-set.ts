@@ -3,6 +3,7 @@ import type { CryptoKey } from 'jose';
 import { shown } from '../../core/index.ts';
 import type { KeyHint } from './header.ts';
 import { TokenRefused } from './refusal.ts';
+import { isKeyOf } from './tenants.ts';
 import { VerificationKey } from './verification-key.ts';
 
 /** More keys than any issuer rotates through. */
@@ -43,21 +44,27 @@ export class KeySet {
    * issuer with one key need not name it (RFC 7517 §4.5).
    * @throws TokenRefused if the token names no key and there is more than one
    */
-  async match({ kid, alg }: KeyHint): Promise<readonly CryptoKey[]> {
+  async match({ kid, alg, issuer }: KeyHint): Promise<readonly CryptoKey[]> {
     // Not guessed by the algorithm: it is the token's choice, and the next key may have the same.
     if (kid === undefined && this.size > 1) {
       throw new TokenRefused(`names no key (kid is absent), and the issuer has ${this.size}`);
     }
     const named = kid === undefined || this.knows(kid) ? kid : undefined;
     const fit = this.#keys.filter(
-      (key) => (kid === undefined || key.kid === named) && key.algorithms.includes(alg),
+      (key) =>
+        (kid === undefined || key.kid === named) &&
+        key.algorithms.includes(alg) &&
+        isKeyOf(key.issuer, issuer),
     );
     return Promise.all(fit.map((key) => key.for(alg)));
   }
 
   /** Why no key fits, with those that there are. */
-  misfit({ kid, alg }: KeyHint): string {
-    const have = this.#keys.map((key) => `${nameOf(key.kid)} for ${key.algorithms.join(' ')}`);
+  misfit({ kid, alg, issuer }: KeyHint): string {
+    const have = this.#keys.map((key) => {
+      const whose = isKeyOf(key.issuer, issuer) ? '' : ` of issuer ${shown(key.issuer)}`;
+      return `${nameOf(key.kid)} for ${key.algorithms.join(' ')}${whose}`;
+    });
     return `no key of the issuer fits kid ${shown(kid)} and alg ${alg}; it has ${some(have)}`;
   }
 

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { proxyFor } from '../../core/index.ts';
 import { configurationUrl, discoverKeys, parseDocument } from './discovery.ts';
 import { download, MAX_DOCUMENT_BYTES } from './download.ts';
+import type { DownloadTrust } from './download.ts';
 import type { KeysFrom } from './options.ts';
 
 /** How often a source is asked, in milliseconds. */
@@ -35,29 +36,46 @@ const FILE_PACE: Pace = { refresh: 30_000, wait: 1_000, unknown: 0, retry: 1_000
 const FUNCTION_PACE: Pace = { refresh: 30_000, wait: 0, unknown: 1_000, retry: 1_000 };
 const NEVER: Pace = { refresh: Infinity, wait: Infinity, unknown: Infinity, retry: Infinity };
 
-function fromUrl(url: URL, ca: string | undefined): KeySource {
+/** Files by which a source is asked, in absolute paths. */
+interface TrustFiles {
+  readonly ca: string | undefined;
+  readonly bearer: string | undefined;
+}
+
+function fromUrl(url: URL, files: TrustFiles): KeySource {
   return {
     kind: 'url',
-    id: `${url.href} ${ca ?? ''}`,
+    id: `${url.href} ${namesOf(files)}`,
     pace: URL_PACE,
-    // The authorities are read each time, so they can be renewed in place as well.
-    load: async (signal) => {
-      return parseDocument(await download(url, signal, { ca: await authorities(ca) }));
-    },
+    load: async (signal) => parseDocument(await download(url, signal, await trustIn(files))),
   };
 }
 
-function fromDiscovery(issuer: string, ca: string | undefined): KeySource {
+function fromDiscovery(issuer: string, files: TrustFiles): KeySource {
   return {
     kind: 'discovery',
-    id: `discovery ${ca ?? ''}`,
+    id: `discovery ${namesOf(files)}`,
     pace: URL_PACE,
-    load: async (signal) => discoverKeys(issuer, signal, await authorities(ca)),
+    load: async (signal) => discoverKeys(issuer, signal, await trustIn(files)),
   };
 }
 
-async function authorities(ca: string | undefined): Promise<Buffer | undefined> {
-  return ca === undefined ? undefined : readFile(ca);
+function namesOf({ ca, bearer }: TrustFiles): string {
+  return bearer === undefined ? (ca ?? '') : `${ca ?? ''} ${bearer}`;
+}
+
+async function tokenIn(file: string): Promise<string> {
+  const token = (await readFile(file, 'utf8')).trim();
+  if (token === '') throw new Error(`there is no token in ${file}`);
+  return token;
+}
+
+/** Read each time, so that they can be renewed in place. */
+async function trustIn({ ca, bearer }: TrustFiles): Promise<DownloadTrust> {
+  return {
+    ca: ca === undefined ? undefined : await readFile(ca),
+    bearer: bearer === undefined ? undefined : await tokenIn(bearer),
+  };
 }
 
 function fromFile(file: string): KeySource {
@@ -80,18 +98,22 @@ export interface KeySourceOptions {
   readonly jwks?: KeysFrom | undefined;
   /** Default: the system's authorities. */
   readonly ca?: string | undefined;
+  /** Default: no credential is sent. */
+  readonly bearerFile?: string | undefined;
 }
 
 /**
  * Finds the source an issuer's options mean. Relative files start at `directory`.
  * @throws ConfigError for a proxy in the environment that is none
  */
-export function keySource({ issuer, jwks: from, ca }: KeySourceOptions, directory: string): KeySource {
-  const authority = ca === undefined ? undefined : path.resolve(directory, ca);
+export function keySource(options: KeySourceOptions, directory: string): KeySource {
+  const { issuer, jwks: from, ca, bearerFile } = options;
+  const absolute = (file?: string) => (file === undefined ? undefined : path.resolve(directory, file));
+  const files = { ca: absolute(ca), bearer: absolute(bearerFile) };
   if (from === undefined) {
     // A proxy that is none stops the boot, and not each login.
     proxyFor(configurationUrl(issuer));
-    return fromDiscovery(issuer, authority);
+    return fromDiscovery(issuer, files);
   }
   if (typeof from === 'function') {
     return { kind: 'function', pace: FUNCTION_PACE, load: async () => from() };
@@ -99,5 +121,5 @@ export function keySource({ issuer, jwks: from, ca }: KeySourceOptions, director
   if (typeof from !== 'string') return { kind: 'inline', pace: NEVER, load: () => Promise.resolve(from) };
   if (!/^https?:\/\//i.test(from)) return fromFile(path.resolve(directory, from));
   proxyFor(new URL(from));
-  return fromUrl(new URL(from), authority);
+  return fromUrl(new URL(from), files);
 }

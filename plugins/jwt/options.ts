@@ -40,12 +40,25 @@ export type KeysFrom =
   /** Asked at every login: remember inside what is costly to make. */
   | (() => MaybePromise<KeySetDocument>);
 
+/** A value that a claim can be compared with. */
+export type ClaimValue = string | number | boolean;
+
+/** Claims, each by its name or path, with the value that it must be or contain, or a list of values of which one is enough. */
+export type RequiredValues = Readonly<Record<string, ClaimValue | readonly ClaimValue[]>>;
+
 /** One issuer: its tokens are verified with its own keys and no others. */
 export interface IssuerOptions {
-  /** The token's `iss`, compared character by character (RFC 7519 §4.1.1). */
+  /** The token's `iss`, compared character by character (RFC 7519 §4.1.1); with `{tenantid}` one issuer per entry of `tenants`. */
   readonly issuer: string;
+  /** Which tenants of Microsoft Entra ID may come, by their ids: those, and no other. Default: none, with an issuer without `{tenantid}`. */
+  readonly tenants?: readonly string[];
   /** The token's `aud` must contain one of these (RFC 7519 §4.1.3). */
   readonly audience: string | readonly string[];
+  /**
+   * The claim that names the audience, such as `'client_id'` where tokens have no `aud`. An `aud` that is there must contain one of
+   * `audience` as well. Default `'aud'`.
+   */
+  readonly audienceClaim?: string;
   /** Default: where the issuer says, see `discovery`. */
   readonly jwks?: KeysFrom;
   /**
@@ -55,6 +68,11 @@ export interface IssuerOptions {
   readonly discovery?: boolean;
   /** PEM file of the authorities that certify an https issuer or `jwks`, relative to the config file. Default: the system's. */
   readonly ca?: string;
+  /**
+   * File with a token that is sent where keys are fetched (RFC 6750 §2.1), relative to the config file and read each time: to the
+   * origin of `jwks` or of the issuer, and nowhere else. Default: none is sent.
+   */
+  readonly bearerFile?: string;
   /** The token's `azp`, the client it was issued to, must be one of these (OpenID Connect Core 1.0 §2). Default: not looked at. */
   readonly azp?: string | readonly string[];
   /** Default: every one of {@link ALGORITHMS}. */
@@ -65,8 +83,11 @@ export interface IssuerOptions {
   readonly maxLifetime?: Duration;
   /** The header's `typ`, or a list of them, say `'at+jwt'` (RFC 9068 §2.1). Default: `JWT`, `at+jwt`, `JOSE` or none. */
   readonly typ?: string | readonly string[];
-  /** Claims a token must have besides `iss`, `aud`, `exp` and `sub`. Default none. */
-  readonly requiredClaims?: readonly string[];
+  /**
+   * Claims a token must have besides `iss`, `aud`, `exp` and `sub`: with a value, as `{ email_verified: true, hd: 'acme.example' }`,
+   * or in a list, as `['iat', { hd: 'acme.example' }]`, where a name means present, and neither null nor false. Default none.
+   */
+  readonly requiredClaims?: RequiredValues | readonly (string | RequiredValues)[];
   /** How long the last good keys serve while the issuer is unreachable: also how long a withdrawn key may live. Default `'24h'`. */
   readonly maxStale?: Duration;
 }

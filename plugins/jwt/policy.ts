@@ -6,16 +6,24 @@ import { unfit } from './key-url.ts';
 import { bad, checkNames, duration, flag, text, textOrTexts, texts, whole } from './option-readers.ts';
 import { ALGORITHMS, ED25519 } from './options.ts';
 import type { Algorithm, IssuerOptions, JwtOptions, KeysFrom } from './options.ts';
+import { parseRequired } from './required-claims.ts';
+import type { RequiredClaim } from './required-claims.ts';
 import { parseRevocations } from './revocation-policy.ts';
 import type { RevocationPolicy } from './revocation-policy.ts';
+import { issuerOfEach, tenantsOf } from './tenants.ts';
 
 /** What is asked of the tokens of one issuer. */
 export interface IssuerPolicy {
   readonly issuer: string;
+  /** The issuer as its keys are published for: with a place for the tenant where one key set is for many. */
+  readonly keysOf: string;
   readonly audience: readonly string[];
+  /** Absent: `aud`. */
+  readonly audienceClaim?: string;
   /** Absent: by discovery. */
   readonly jwks?: KeysFrom;
   readonly ca?: string;
+  readonly bearerFile?: string;
   /** The token's `azp` must be one of these; absent: it is not looked at. */
   readonly azp?: readonly string[];
   readonly algorithms: readonly Algorithm[];
@@ -24,7 +32,7 @@ export interface IssuerPolicy {
   /** In seconds, as the claims are. */
   readonly maxLifetime: number;
   readonly typ?: readonly string[];
-  readonly requiredClaims: readonly string[];
+  readonly requiredClaims: readonly RequiredClaim[];
   readonly maxStaleMs: number;
 }
 
@@ -42,10 +50,13 @@ export interface Policy {
 
 const ISSUER_OPTIONS = [
   'issuer',
+  'tenants',
   'audience',
+  'audienceClaim',
   'jwks',
   'discovery',
   'ca',
+  'bearerFile',
   'azp',
   'algorithms',
   'clockTolerance',
@@ -100,14 +111,25 @@ function keysFrom(path: string, value: KeysFrom): KeysFrom {
   return value;
 }
 
+/** Whom the token is sent to is said by where keys are fetched. */
+function bearerFileOf(path: string, { jwks, bearerFile }: IssuerOptions): { bearerFile?: string } {
+  if (bearerFile === undefined) return {};
+  const fetched = jwks === undefined || (typeof jwks === 'string' && /^https?:\/\//i.test(jwks));
+  if (!fetched) bad(`${path}.bearerFile`, 'only for keys that are fetched');
+  return { bearerFile: text(`${path}.bearerFile`, bearerFile) };
+}
+
 function issuerPolicy(path: string, options: IssuerOptions): IssuerPolicy {
   checkNames(path, options, ISSUER_OPTIONS);
-  const { audience, jwks, ca, azp, typ, requiredClaims } = options;
+  const { audience, audienceClaim, jwks, ca, azp, typ, requiredClaims } = options;
   const issuer = text(`${path}.issuer`, options.issuer);
   checkDiscovery(path, options);
   return {
     issuer,
+    keysOf: issuer,
     audience: textOrTexts(`${path}.audience`, audience),
+    ...(audienceClaim === undefined ? {} : { audienceClaim: text(`${path}.audienceClaim`, audienceClaim) }),
+    ...bearerFileOf(path, options),
     ...(jwks === undefined ? {} : { jwks: keysFrom(`${path}.jwks`, jwks) }),
     ...(azp === undefined ? {} : { azp: textOrTexts(`${path}.azp`, azp) }),
     ...(ca === undefined ? {} : { ca: text(`${path}.ca`, ca) }),
@@ -115,7 +137,7 @@ function issuerPolicy(path: string, options: IssuerOptions): IssuerPolicy {
     clockTolerance: duration(`${path}.clockTolerance`, options.clockTolerance, '5s', 60_000) / 1_000,
     maxLifetime: duration(`${path}.maxLifetime`, options.maxLifetime, '24h') / 1_000,
     ...(typ === undefined ? {} : { typ: textOrTexts(`${path}.typ`, typ) }),
-    requiredClaims: requiredClaims === undefined ? [] : texts(`${path}.requiredClaims`, requiredClaims),
+    requiredClaims: parseRequired(`${path}.requiredClaims`, requiredClaims),
     maxStaleMs: duration(`${path}.maxStale`, options.maxStale, '24h'),
   };
 }
@@ -132,20 +154,41 @@ const OPTIONS = [
   'revocations',
 ];
 
+/** One for each tenant, where there are several. */
+function issuerPolicies(path: string, options: IssuerOptions): readonly IssuerPolicy[] {
+  const policy = issuerPolicy(path, options);
+  const tenants = tenantsOf(path, options);
+  if (!tenants) return [policy];
+  return issuerOfEach(policy.issuer, tenants).map(({ issuer, tenant }) => ({
+    ...policy,
+    issuer,
+    requiredClaims: [...policy.requiredClaims, { claim: 'tid', values: [tenant] }],
+  }));
+}
+
+function issuersOf(given: readonly IssuerOptions[]): ReadonlyMap<string, IssuerPolicy> {
+  const issuers = new Map<string, IssuerPolicy>();
+  const keysOf = new Set<string>();
+  for (const [index, item] of given.entries()) {
+    const path = `jwt.issuers[${index}]`;
+    for (const policy of issuerPolicies(path, item)) {
+      if (issuers.has(policy.issuer)) bad(`${path}.issuer`, `"${policy.issuer}" comes twice`);
+      issuers.set(policy.issuer, policy);
+    }
+    if (keysOf.has(item.issuer)) bad(`${path}.issuer`, `"${item.issuer}" comes twice`);
+    keysOf.add(item.issuer);
+  }
+  return issuers;
+}
+
 /** Checks the options. @throws ConfigError that names the option's path, such as `jwt.issuers[0].jwks` */
 export function parsePolicy(options: JwtOptions): Policy {
   checkNames('jwt', options, OPTIONS);
   if (!Array.isArray(options.issuers) || options.issuers.length === 0) {
     bad('jwt.issuers', 'a list with at least one issuer is needed');
   }
-  const issuers = new Map<string, IssuerPolicy>();
-  for (const [index, item] of options.issuers.entries()) {
-    const policy = issuerPolicy(`jwt.issuers[${index}]`, item);
-    if (issuers.has(policy.issuer)) bad(`jwt.issuers[${index}].issuer`, `"${policy.issuer}" comes twice`);
-    issuers.set(policy.issuer, policy);
-  }
   return {
-    issuers,
+    issuers: issuersOf(options.issuers),
     rulesClaim: options.rulesClaim === undefined ? 'postern' : text('jwt.rulesClaim', options.rulesClaim),
     maxTokenBytes: whole('jwt.maxTokenBytes', options.maxTokenBytes, 16_384, 65_536, 'bytes'),
     ...(options.cache === undefined ? {} : { cache: text('jwt.cache', options.cache) }),

@@ -80,7 +80,9 @@ function checkStrength(key: KeyObject): void {
 export class VerificationKey {
   readonly kid: string | undefined;
   readonly algorithms: readonly Algorithm[];
-  /** Its public members, `kid` and `alg`; equal texts are equal keys. */
+  /** Whose it is, as the keys of Microsoft Entra ID say. */
+  readonly issuer: string | undefined;
+  /** Its public members, `kid`, `alg` and `issuer`; equal texts are equal keys. */
   readonly text: string;
   readonly #jwk: JsonWebKey;
   readonly #imported = new Map<Algorithm, Promise<CryptoKey>>();
@@ -89,7 +91,7 @@ export class VerificationKey {
   constructor(document: unknown) {
     if (typeof document !== 'object' || document === null) throw new Unusable('not an object');
     const jwk = withoutNulls(document);
-    const { kid, alg } = jwk;
+    const { kid, alg, issuer } = jwk;
     if ('d' in jwk || 'k' in jwk) throw new Unusable('private or secret');
     if (kid !== undefined && typeof kid !== 'string') throw new Unusable('kid is not a text');
     checkPurpose(jwk);
@@ -99,7 +101,8 @@ export class VerificationKey {
     this.kid = kid === '' ? undefined : kid;
     // As Node spells it: others leave zeros out, or put padding in.
     this.#jwk = key.export({ format: 'jwk' });
-    this.text = JSON.stringify({ ...this.#jwk, kid: this.kid, alg });
+    this.issuer = typeof issuer === 'string' ? issuer : undefined;
+    this.text = JSON.stringify({ ...this.#jwk, kid: this.kid, alg, issuer: this.issuer });
   }
 
   /** For signatures of this algorithm, one of its own. */

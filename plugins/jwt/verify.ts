@@ -13,6 +13,7 @@ import type { Found, KeyStore } from './key-store.ts';
 import type { IssuerPolicy, Policy } from './policy.ts';
 import { KeysUnavailable, labelsOf, TokenRefused } from './refusal.ts';
 import type { TokenLabels } from './refusal.ts';
+import { refuseElsewhere } from './required-claims.ts';
 import { RememberedTokens } from './remembered.ts';
 import type { Verified } from './remembered.ts';
 import { parseTokenRules } from './token-rules.ts';
@@ -56,10 +57,10 @@ async function signedBy(
       const { payload } = await jwtVerify(token, key, {
         // A JWT-SVID has none.
         ...(policy.issuer.startsWith('spiffe://') ? {} : { issuer: policy.issuer }),
-        audience: [...policy.audience],
+        ...(policy.audienceClaim === undefined ? { audience: [...policy.audience] } : {}),
         algorithms: [...policy.algorithms],
         // Without exp here jose accepts a token that never expires.
-        requiredClaims: ['exp', 'sub', ...policy.requiredClaims],
+        requiredClaims: ['exp', 'sub'],
         clockTolerance: policy.clockTolerance,
       });
       return payload;
@@ -121,10 +122,10 @@ export function tokenVerifier(
 
   async function verifyParsed(text: string, token: CompactToken): Promise<Verified> {
     const { policy: asked, store } = issuerFor(token);
-    const { claims, set } = await verifySignature(text, checkHeader(token.header, asked), {
-      policy: asked,
-      store,
-    });
+    const hint = { ...checkHeader(token.header, asked), issuer: asked.issuer };
+    const { claims, set } = await verifySignature(text, hint, { policy: asked, store });
+    // A token whose rules are elsewhere is not one without rules.
+    refuseElsewhere(claims, [policy.rulesClaim]);
     const identity = identityOf(claims, asked, Date.now() / 1_000);
     const verified = freeze({
       identity,

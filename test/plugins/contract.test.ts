@@ -35,6 +35,10 @@ interface Row {
 
 const good = issuer({ algorithms: ['ES256'] }).options;
 const withIssuer = (more: object) => ({ issuers: [{ ...good, ...more }] });
+const TENANT = '0b8c54c9-7d1c-4a39-9d21-5e8f2f7d5a10';
+const withTenants = (tenants: unknown) => ({
+  issuers: [{ ...good, issuer: 'https://id.example/{tenantid}', tenants }],
+});
 const allow = { claim: 'role', allow: ['reader'] };
 const secretKey = { kty: 'oct', k: 'c2VjcmV0' };
 
@@ -228,6 +232,34 @@ const ROWS: Readonly<Record<string, Row>> = {
       [withIssuer({ maxStale: 'long' }), 'jwt.issuers[0].maxStale: '],
       [withIssuer({ typ: '' }), 'jwt.issuers[0].typ: '],
       [withIssuer({ requiredClaims: 'email' }), 'jwt.issuers[0].requiredClaims: '],
+      [withIssuer({ requiredClaims: [] }), 'jwt.issuers[0].requiredClaims: '],
+      [withIssuer({ requiredClaims: {} }), 'jwt.issuers[0].requiredClaims: '],
+      [withIssuer({ requiredClaims: null }), 'jwt.issuers[0].requiredClaims: '],
+      [withIssuer({ requiredClaims: ['email', 1] }), 'jwt.issuers[0].requiredClaims[1]: '],
+      [withIssuer({ requiredClaims: [{ hd: null }] }), 'jwt.issuers[0].requiredClaims[0].hd: '],
+      [withIssuer({ requiredClaims: { hd: '' } }), 'jwt.issuers[0].requiredClaims.hd: '],
+      [withIssuer({ requiredClaims: { hd: undefined } }), 'jwt.issuers[0].requiredClaims.hd: '],
+      [withIssuer({ requiredClaims: { hd: [] } }), 'jwt.issuers[0].requiredClaims.hd: '],
+      [withIssuer({ requiredClaims: { hd: ['a', {}] } }), 'jwt.issuers[0].requiredClaims.hd[1]: '],
+      [withIssuer({ requiredClaims: { n: Number.NaN } }), 'jwt.issuers[0].requiredClaims.n: '],
+      [withIssuer({ requiredClaims: { '': 'a' } }), 'jwt.issuers[0].requiredClaims: '],
+      [withIssuer({ audienceClaim: '' }), 'jwt.issuers[0].audienceClaim: '],
+      [withIssuer({ audienceClaim: ['client_id'] }), 'jwt.issuers[0].audienceClaim: '],
+      [withIssuer({ bearerFile: 'token' }), 'jwt.issuers[0].bearerFile: only for keys that are fetched'],
+      [withIssuer({ jwks: 'https://id.example/keys', bearerFile: '' }), 'jwt.issuers[0].bearerFile: '],
+      [withIssuer({ jwks: 'keys.json', bearerFile: 'token' }), 'jwt.issuers[0].bearerFile: only for'],
+      [withIssuer({ tenants: [TENANT] }), 'jwt.issuers[0].tenants: goes with {tenantid}'],
+      [withIssuer({ issuer: 'https://id.example/{tenantid}' }), 'jwt.issuers[0].tenants: is needed'],
+      [withTenants([]), 'jwt.issuers[0].tenants: '],
+      [withTenants(TENANT), 'jwt.issuers[0].tenants: '],
+      [withTenants([TENANT, 'common']), 'jwt.issuers[0].tenants[1]: the id of a tenant is needed'],
+      [withTenants(['acme.example']), 'jwt.issuers[0].tenants[0]: the id of a tenant is needed'],
+      [withTenants([TENANT.toUpperCase()]), 'jwt.issuers[0].tenants[0]: the id of a tenant is needed'],
+      [withTenants([TENANT, TENANT]), `jwt.issuers[0].tenants[1]: "${TENANT}" comes twice`],
+      [
+        { issuers: [...withTenants([TENANT]).issuers, { ...good, issuer: `https://id.example/${TENANT}` }] },
+        `jwt.issuers[1].issuer: "https://id.example/${TENANT}" comes twice`,
+      ],
       [withIssuer({ jwksUri: 'https://id.example' }), 'jwt.issuers[0].jwksUri: no such option'],
       [{ issuers: [good], rulesClaim: '' }, 'jwt.rulesClaim: '],
       [{ issuers: [good], maxTokenBytes: 65_537 }, 'jwt.maxTokenBytes: '],
