@@ -1,11 +1,12 @@
 /** Claims to database roles: an allow-list or map decides which role a verified token may take, never the token alone. */
-import { GatewayError, claimAt } from '../../core/index.ts';
+import { GatewayError } from '../../core/index.ts';
 import type { Identity, Plugin, RoleName, Session, Target } from '../../core/index.ts';
 import { mapFor, roleMaps, rolesIn } from './role-map.ts';
 import type { RoleMap, RolesOptions } from './role-map.ts';
 import { narrowed } from './target.ts';
 
 export type { RolesOptions } from './role-map.ts';
+export type { ClaimOption, ReadClaim, Shape } from './values.ts';
 
 function refuse(message: string, reason: string, hint?: string): never {
   const more = { cause: new Error(reason), ...(hint === undefined ? {} : { hint }) };
@@ -17,18 +18,15 @@ function mapOf(maps: readonly RoleMap[], { issuer }: Identity, entry: string): R
   return mapFor(maps, issuer, entry) ?? refuse('the token maps to no role', reason);
 }
 
-/** The roles a token may take, in the claim's order. Values of a list that mean nothing here are skipped. */
-function rolesOf(identity: Identity, map: RoleMap): readonly RoleName[] {
-  const value = claimAt(identity.claims, map.claim);
-  if (value === undefined && map.fallback !== undefined) return [map.fallback];
-  const values: readonly unknown[] = Array.isArray(value) ? value : [value];
-  if (!values.every((item) => typeof item === 'string')) {
-    return refuse('the token maps to no role', `claim ${map.claim} is not a text or a list of texts`);
-  }
-  const made = (item: string): RoleName | undefined => map.roles.get(item) ?? map.make?.(item);
-  const roles = values.map(made).filter((name) => name !== undefined);
-  if (roles.length > 0) return [...new Set(roles)];
-  return refuse('the token maps to no role', `claim ${map.claim} names no role that is allowed`);
+/** The roles a token may take, in the claim's order. Values that mean nothing here are skipped. */
+function rolesOf({ claims }: Identity, { values, roleOf, fallback }: RoleMap): readonly RoleName[] {
+  const found = values.read(claims);
+  if (found === undefined && fallback !== undefined) return [fallback];
+  const no = (why: string): never => refuse('the token maps to no role', `${values.name} ${why}`);
+  if (found === undefined) return no('is absent');
+  if (found === null) return no('is not a text or a list of texts');
+  const roles = found.map(roleOf).filter((name) => name !== undefined);
+  return roles.length > 0 ? [...new Set(roles)] : no('names no role that is allowed');
 }
 
 /** The role for the user name the client gave: one of the token's by name, or by `_` or the subject the first. */

@@ -1,16 +1,31 @@
 /** The options of `roles()`, checked once at boot. */
-import { ConfigError, GatewayError, TARGETS, parseRole } from '../../core/index.ts';
+import { TARGETS, parseRole } from '../../core/index.ts';
 import type { RoleName, Target } from '../../core/index.ts';
+import { bad, role, text } from './option-readers.ts';
+import { matcherOf } from './pattern.ts';
+import { valuesOf } from './values.ts';
+import type { ClaimOption, Shape, Values } from './values.ts';
 
 /** Options of the `roles` plugin for the tokens of one issuer. A reload applies them to new sessions. */
 export interface RolesOptions {
-  /** The claim that names roles: a text or a list of texts. A path such as `realm_access.roles` reaches into objects. */
-  readonly claim: string;
+  /**
+   * The claim that names roles: a text or a list of texts. A path such as `realm_access.roles` reaches into objects. Of several
+   * claims the values are taken together; a function makes them of claims, which it reads by `claim('name')`.
+   */
+  readonly claim: ClaimOption;
+  /**
+   * How else values stand in a claim: `'words'` of a text, as in `scope`, or `'keys'` of an object. Default: as a text or a list
+   * of texts.
+   */
+  readonly as?: Shape;
   /** Whose tokens this is for: another issuer cannot mint these roles. Needed in a list. Default: every issuer `jwt` accepts. */
   readonly issuer?: string;
   /** Roles a token may take by their own name. Default: `map` decides. */
   readonly allow?: readonly string[];
-  /** From a value of the claim to a role, such as `{ 'eng-data': 'reader' }`. Default: `allow` decides. */
+  /**
+   * From a value of the claim to a role, such as `{ 'eng-data': 'reader', 'team-*': 'reader' }`: `*` is any number of characters.
+   * A value that stands there itself has that role alone, any other the role of the first pattern. Default: `allow` decides.
+   */
   readonly map?: Readonly<Record<string, string>>;
   /**
    * A role made of the claim's value, which has to be of `a-z 0-9 _`: `'app_{value}'`, with a fixed beginning so that no token
@@ -30,41 +45,22 @@ export interface RolesOptions {
 
 /** One issuer's options, checked. */
 export interface RoleMap {
-  readonly claim: string;
+  readonly values: Values;
   readonly issuer: string | undefined;
   readonly databases: readonly string[] | undefined;
-  /** By the claim's exact value; those that are made by a template are not in it. */
-  readonly roles: ReadonlyMap<string, RoleName>;
-  /** The role that a template makes of a value, if it makes one. */
-  readonly make: ((value: string) => RoleName | undefined) | undefined;
+  /** The role that a value of the claim means here, if it means one. */
+  readonly roleOf: (value: string) => RoleName | undefined;
+  /** Every role that some token can get; undefined where a template makes them. */
+  readonly possible: readonly RoleName[] | undefined;
   readonly fallback: RoleName | undefined;
   readonly targets: ReadonlyMap<RoleName, Target>;
 }
 
-const KNOWN = ['claim', 'issuer', 'allow', 'map', 'template', 'databases', 'default', 'targets'];
+const KNOWN = ['claim', 'as', 'issuer', 'allow', 'map', 'template', 'databases', 'default', 'targets'];
 const PLACE = '{value}';
 
-function bad(path: string, why: string): never {
-  throw new ConfigError(`${path}: ${why}`);
-}
-
-function text(path: string, value: unknown): string {
-  return typeof value === 'string' && value !== '' ? value : bad(path, 'a text is needed');
-}
-
-function role(path: string, value: unknown): RoleName {
-  try {
-    return parseRole(text(path, value));
-  } catch (error) {
-    if (error instanceof GatewayError)
-      bad(path, error.hint ? `${error.message} (${error.hint})` : error.message);
-    throw error;
-  }
-}
-
 /** What a template makes of a value: undefined where it is none that may stand in a role. */
-function makerOf(path: string, template: string | undefined): RoleMap['make'] {
-  if (template === undefined) return undefined;
+function makerOf(path: string, template: string): RoleMap['roleOf'] {
   const [before = '', after = '', ...more] = text(path, template).split(PLACE);
   if (!template.includes(PLACE) || more.length > 0) bad(path, `${PLACE} has to be in it once`);
   if (before === '') bad(path, `something has to stand before ${PLACE}`);
@@ -82,19 +78,41 @@ function databasesOf(path: string, given: RolesOptions['databases']): readonly s
   return (given as readonly unknown[]).map((name, index) => text(`${path}[${index}]`, name));
 }
 
-function entriesOf(
-  path: string,
-  { allow, map, template }: RolesOptions,
-): readonly (readonly [string, RoleName])[] {
+type Meaning = Pick<RoleMap, 'roleOf' | 'possible'>;
+
+function allowed(path: string, allow: readonly string[] | undefined): Meaning {
+  if (allow !== undefined && !Array.isArray(allow)) bad(path, 'a list of roles is needed');
+  const roles = (allow ?? []).map((name, index) => role(`${path}[${index}]`, name));
+  if (roles.length === 0) bad(path, 'at least one role is needed, in allow or in map');
+  const twice = roles.find((name, index) => roles.indexOf(name) < index);
+  if (twice !== undefined) bad(path, `"${twice}" comes twice`);
+  const known: ReadonlyMap<string, RoleName> = new Map(roles.map((name) => [name, name]));
+  return { roleOf: (value) => known.get(value), possible: roles };
+}
+
+function mapped(path: string, map: Readonly<Record<string, string>>): Meaning {
+  if (typeof map !== 'object' || map === null || Array.isArray(map)) bad(path, 'an object is needed');
+  const entries = Object.entries(map).map(
+    ([value, name]) => [value, role(`${path}["${value}"]`, name)] as const,
+  );
+  if (entries.length === 0) bad(path, 'at least one role is needed, in allow or in map');
+  const exact = new Map(entries.filter(([value]) => !value.includes('*')));
+  const patterns = entries
+    .filter(([value]) => value.includes('*'))
+    .map(([value, name]) => ({ matches: matcherOf(value), name }));
+  return {
+    roleOf: (value) => exact.get(value) ?? patterns.find(({ matches }) => matches(value))?.name,
+    possible: entries.map(([, name]) => name),
+  };
+}
+
+function meaningOf(path: string, { allow, map, template }: RolesOptions): Meaning {
   const given = Object.entries({ allow, map, template }).filter(([, value]) => value !== undefined);
   if (given.length > 1) bad(path, `${given.map(([name]) => name).join(' and ')} exclude each other`);
-  if (map !== undefined) {
-    return Object.entries(map).map(
-      ([value, name]) => [value, role(`${path}.map["${value}"]`, name)] as const,
-    );
+  if (template !== undefined) {
+    return { roleOf: makerOf(`${path}.template`, template), possible: undefined };
   }
-  if (allow !== undefined && !Array.isArray(allow)) bad(`${path}.allow`, 'a list of roles is needed');
-  return (allow ?? []).map((name, index) => [name, role(`${path}.allow[${index}]`, name)] as const);
+  return map === undefined ? allowed(`${path}.allow`, allow) : mapped(`${path}.map`, map);
 }
 
 function targetsOf(
@@ -117,27 +135,17 @@ function roleMap(path: string, options: RolesOptions): RoleMap {
   if (typeof options !== 'object' || options === null) bad(path, 'an object is needed');
   const stranger = Object.keys(options).find((name) => !KNOWN.includes(name));
   if (stranger !== undefined) bad(`${path}.${stranger}`, `no such option; there are ${KNOWN.join(', ')}`);
-  const entries = entriesOf(path, options);
-  const make = makerOf(`${path}.template`, options.template);
-  if (entries.length === 0 && !make) {
-    bad(`${path}.${options.map ? 'map' : 'allow'}`, 'at least one role is needed, in allow or in map');
-  }
-  const twice = entries.find(([value], index) => entries.findIndex(([other]) => other === value) < index);
-  if (twice) bad(`${path}.allow`, `"${twice[0]}" comes twice`);
+  const { roleOf, possible } = meaningOf(path, options);
   const fallback = options.default === undefined ? undefined : role(`${path}.default`, options.default);
-  const roles = [...entries.map(([, name]) => name), fallback];
+  const all = possible && [...possible, ...(fallback === undefined ? [] : [fallback])];
   return {
-    claim: text(`${path}.claim`, options.claim),
+    values: valuesOf(path, options),
     issuer: options.issuer === undefined ? undefined : text(`${path}.issuer`, options.issuer),
     databases: databasesOf(`${path}.databases`, options.databases),
-    roles: new Map(entries),
-    make,
+    roleOf,
+    possible: all,
     fallback,
-    targets: targetsOf(
-      `${path}.targets`,
-      options.targets,
-      (name) => roles.includes(name) || make !== undefined,
-    ),
+    targets: targetsOf(`${path}.targets`, options.targets, (name) => all?.includes(name) ?? true),
   };
 }
 
@@ -173,7 +181,6 @@ export function roleMaps(options: RolesOptions | readonly RolesOptions[]): reado
 
 /** Every role that some token can get, each once; undefined where templates make them. */
 export function rolesIn(maps: readonly RoleMap[]): readonly RoleName[] | undefined {
-  if (maps.some(({ make }) => make)) return undefined;
-  const all = maps.flatMap(({ roles, fallback }) => [...roles.values(), ...(fallback ? [fallback] : [])]);
-  return [...new Set(all)];
+  const all = maps.map(({ possible }) => possible);
+  return all.includes(undefined) ? undefined : [...new Set(all.flatMap((roles) => roles ?? []))];
 }

@@ -16,11 +16,12 @@ function refuse(message: string, reason: string, hint?: string): never {
 function tenantOf({ claims }: Identity, { claim, fallback }: Templates): TenantName {
   const value = claimAt(claims, claim);
   if (value === undefined && fallback !== undefined) return fallback;
-  if (typeof value !== 'string') return refuse('the token names no tenant', `claim ${claim} is not a text`);
+  const no = (why: string): never => refuse('the token names no tenant', `claim ${claim} ${why}`);
+  if (typeof value !== 'string') return no(value === undefined ? 'is absent' : 'is not a text');
   try {
     return parseTenant(value);
   } catch {
-    return refuse('the token names no tenant', `claim ${claim} is no name of a tenant`);
+    return no('is no name of a tenant');
   }
 }
 

@@ -28,7 +28,7 @@ async function reason(running: PluginHost, claims: Members): Promise<unknown> {
   )
     return undefined;
   expect((await refusalOf(work)).sqlstate).toBe('28P01');
-  return (running.lines.slice(known).at(-1)?.fields as Members)['reason'];
+  return (running.lines.slice(known).at(-1)?.fields as Members | undefined)?.['reason'];
 }
 
 describe('a claim by its name in a list', () => {
