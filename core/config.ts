@@ -16,6 +16,7 @@ export interface AdminOptions {
   readonly port?: number;
   /** Who may use routes that are not public: tokens whose `claim` is, or contains, `value`. Default: nobody. */
   readonly operators?: {
+    /** A name, or a path such as `realm_access.roles`. */
     readonly claim: string;
     readonly value: string;
     /** Whose tokens: another issuer cannot make operators. Default: every issuer `jwt` accepts. */

@@ -42,6 +42,8 @@ function linesWith(pattern: RegExp, sources: readonly Source[]): readonly string
 
 const ANY = /(?:[:<|&,([=]|\bas|\bextends)\s*any\b(?!['`\w])/;
 const DEFAULT_EXPORT = /^\s*export\s+(?:default\b|\{[^}]*\bas default\b)/;
+/** Members of a token taken by hand: one that is elsewhere would look absent. */
+const BY_HAND = /\bclaims\??\.?\[|\bidentity\.claims\.\w|\}\s*=\s*(?:\w+\.)*claims\b/;
 const SENTENCE = /^["`'A-Z*{[\d].*\w.*[.?!:)`](\s|$)/s;
 const EXPORT = /^export (?:declare |abstract |async )*(?:function\*?|const|let|class|interface|type) (\w+)/;
 
@@ -127,6 +129,11 @@ describe('code', () => {
 
   test('core never turns a stream of bytes into text', () => {
     expect(linesWith(/\bsetEncoding\b/, core)).toEqual([]);
+  });
+
+  test('claims are read by core/claim.ts, but for those that jwt itself looks at', () => {
+    const others = all.filter(({ path }) => path !== 'core/claim.ts' && !path.startsWith('plugins/jwt/'));
+    expect(linesWith(BY_HAND, others)).toEqual([]);
   });
 
   test('only configs have a default export', () => {
@@ -237,6 +244,15 @@ describe('these tests can fail', () => {
   test('an export without a comment, or with one that says nothing, is found', () => {
     const text = `/** Good sentence. */\nexport const a = 1;\nexport const b = 2;\n/** x */\nexport type C = 1;\n`;
     expect(speechless(source('x.ts', text))).toEqual(['x.ts:3 b', 'x.ts:5 C']);
+  });
+
+  test.each([
+    'identity.claims[name]',
+    'claims?.[name]',
+    'identity.claims.groups',
+    'const { groups } = facts.identity.claims;',
+  ])('a claim that is read by hand is found: %s', (text) => {
+    expect(linesWith(BY_HAND, [source('x.ts', text)])).toHaveLength(1);
   });
 
   test('a default export is found', () => {

@@ -1,79 +1,70 @@
-/** Workload tokens work as they come: each kind is accepted by the config in the documents, mapped, and kept apart. */
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+/** Tokens of real issuers are kept apart: from one another, and from those for somebody else. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
-import { issuer } from '../support/token.ts';
+import { now } from '../support/token.ts';
 import { host, refusalOf } from './gateway.ts';
 import type { PluginHost } from './gateway.ts';
-import { workloadTokens } from './workload-tokens.ts';
-import type { WorkloadToken } from './workload-tokens.ts';
+import { PROVIDERS } from './providers/all.ts';
+import { entraServices } from './providers/entra.ts';
+import { ProviderKeys } from './providers/local-provider.ts';
+import { optionsOf } from './providers/plugin-options.ts';
+import type { Members, Provider } from './providers/provider.ts';
+import { spiffe } from './providers/spiffe.ts';
 
-const keys = issuer({ algorithms: ['RS256', 'ES256'] });
-/** As SPIRE publishes a trust bundle: the keys of X.509-SVIDs beside those of JWT-SVIDs. */
-const bundle = {
-  keys: [
-    { ...keys.jwks.keys[0], use: 'x509-svid', x5c: ['MIIB'], kid: undefined },
-    ...keys.jwks.keys.map((key) => ({ ...key, use: 'jwt-svid' })),
-  ],
-  spiffe_sequence: 1,
-  spiffe_refresh_hint: 300,
-};
+const keys = new ProviderKeys();
 
-async function start(kinds: readonly WorkloadToken[]): Promise<PluginHost> {
-  const issuers = kinds.map(({ issuer: options }) => ({
-    ...options,
-    jwks: options.issuer.startsWith('spiffe:') ? bundle : keys.jwks,
-  }));
-  const maps = kinds.map((kind) => ({ ...kind.roles, issuer: kind.issuer.issuer }));
+/** All keys that the provider publishes, wherever. */
+function published({ serves }: Provider): { readonly keys: readonly object[] } {
+  const sets = Object.values(serves(keys.public)) as readonly { readonly keys?: readonly object[] }[];
+  return { keys: sets.flatMap((set) => set.keys ?? []) };
+}
+
+async function start(kinds: readonly Provider[]): Promise<PluginHost> {
+  const all = kinds.map((kind) => ({ ...optionsOf(kind), jwks: published(kind) }));
+  const issuers = all.map(({ issuer: given, jwks }) => {
+    const { bearerFile, ca, ...options } = given;
+    // Only where keys are fetched.
+    expect(bearerFile === undefined || ca !== undefined).toBe(true);
+    return { ...options, jwks };
+  });
+  const maps = all.flatMap(({ issuer: { issuer: from }, roles: entries }) =>
+    entries.map((entry) => ({ issuer: from, ...entry })),
+  );
   const running = await host([jwt({ issuers }), roles(maps)]);
   onTestFinished(() => running.stop());
   return running;
 }
 
-const sign = ({ header, claims }: WorkloadToken, more: object = {}): string =>
-  keys.sign({ role: undefined, ...claims, ...more }, header);
+function sign({ header, claims, key = 'rsa' }: Provider, more: Members = {}): string {
+  return keys.sign(header, { ...claims(now()), ...more }, key);
+}
 
-const kinds = workloadTokens();
-
-describe.each(kinds)('$name', (kind) => {
-  test('is accepted and mapped to a role', async () => {
-    const { facts, upstream } = await (await start([kind])).login({ token: sign(kind) });
-    expect(facts.identity).toMatchObject({ issuer: kind.issuer.issuer, subject: kind.subject });
-    expect(upstream.role).toBe(Object.values(kind.roles.map ?? {})[0]);
-  });
-
-  test('of a neighbour is refused', async () => {
-    const { sqlstate } = await refusalOf((await start([kind])).login({ token: sign(kind, kind.neighbour) }));
-    expect(['28000', '28P01']).toContain(sqlstate);
-  });
-
-  test('for another audience is refused', async () => {
-    const running = await start([kind]);
-    for (const aud of ['sts.amazonaws.com', ['another'], undefined]) {
-      expect((await refusalOf(running.login({ token: sign(kind, { aud }) }))).sqlstate).toBe('28P01');
-    }
-  });
-
-  test('is in the documents with this config', async () => {
-    const readme = await readFile(fileURLToPath(new URL('../../plugins/README.md', import.meta.url)), 'utf8');
-    expect(readme).toContain(`issuer: '${kind.issuer.issuer}'`);
-  });
-});
+/** One for each issuer. */
+const issuers = [...new Map(PROVIDERS.map((one) => [optionsOf(one).issuer.issuer, one])).values()].filter(
+  (one) => optionsOf(one).issuer.tenants === undefined,
+);
 
 test('all of them side by side are told apart', async () => {
-  const running = await start(kinds);
-  for (const kind of kinds) {
+  expect(issuers.length).toBeGreaterThan(10);
+  const running = await start(issuers);
+  for (const kind of issuers) {
     const { facts } = await running.login({ token: sign(kind) });
-    expect(facts.identity?.issuer).toBe(kind.issuer.issuer);
+    expect(facts.identity?.issuer).toBe(optionsOf(kind).issuer.issuer);
+    expect(facts.identity?.subject).toBe(kind.claims(0)['sub']);
+  }
+});
+
+test.each(PROVIDERS)('$name: tokens for another audience are refused', async (kind) => {
+  const running = await start([kind]);
+  const { audienceClaim = 'aud' } = optionsOf(kind).issuer;
+  for (const other of ['sts.amazonaws.com', ['another'], undefined]) {
+    const refused = await refusalOf(running.login({ token: sign(kind, { [audienceClaim]: other }) }));
+    expect(refused.sqlstate).toBe('28P01');
   }
 });
 
 describe('a JWT-SVID', () => {
-  const svid = kinds.find(({ name }) => name.startsWith('SPIFFE')) ?? kinds[0];
-  if (!svid) throw new Error('no SVID');
-
   test.each([
     ['of another trust domain', { sub: 'spiffe://evil.example/ns/shop/sa/orders' }],
     ['of a trust domain that begins like ours', { sub: 'spiffe://acme.example.evil/x' }],
@@ -83,14 +74,15 @@ describe('a JWT-SVID', () => {
     ['that names the trust domain for a foreign subject', { iss: 'spiffe://acme.example', sub: 'alice' }],
     ['with a list as subject', { sub: ['spiffe://acme.example/a'] }],
   ])('%s is refused', async (_name, more) => {
-    const refused = await refusalOf((await start([svid])).login({ token: sign(svid, more) }));
+    const refused = await refusalOf((await start([spiffe])).login({ token: sign(spiffe, more) }));
     expect(refused.sqlstate).toBe('28P01');
   });
 
   test('is for no issuer that is not a trust domain', async () => {
-    const running = await host([jwt({ issuers: [{ ...keys.options, audience: 'postern' }] })]);
+    const options = { issuer: 'https://id.example', audience: 'postern', jwks: published(spiffe) };
+    const running = await host([jwt({ issuers: [options] })]);
     onTestFinished(() => running.stop());
-    expect((await refusalOf(running.login({ token: sign(svid) }))).sqlstate).toBe('28P01');
+    expect((await refusalOf(running.login({ token: sign(spiffe) }))).sqlstate).toBe('28P01');
   });
 });
 
@@ -98,9 +90,8 @@ describe('azp', () => {
   test.each([undefined, '', 'another', ['7a5f0e3c-2a8d-4a1e-bc0f-7b1c2d3e4f50']])(
     '%j is refused',
     async (azp) => {
-      const entra = kinds.find(({ issuer: { azp: wanted } }) => wanted);
-      if (!entra) throw new Error('no kind with azp');
-      const refused = await refusalOf((await start([entra])).login({ token: sign(entra, { azp }) }));
+      const running = await start([entraServices]);
+      const refused = await refusalOf(running.login({ token: sign(entraServices, { azp }) }));
       expect((refused.cause as Error).message).toBe('azp is not a configured one');
     },
   );

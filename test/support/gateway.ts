@@ -2,6 +2,7 @@
 import { tmpdir } from 'node:os';
 import { Writable } from 'node:stream';
 import { checkConfig } from '../../core/config/check.ts';
+import type { ResolvedConfig } from '../../core/config/check.ts';
 import type { GatewayConfig } from '../../core/config.ts';
 import type { DatabaseOptions } from '../../core/database.ts';
 import { GatewayError } from '../../core/errors.ts';
@@ -33,6 +34,12 @@ export type TestConfig = Partial<GatewayConfig> & Pick<GatewayConfig, 'plugins' 
 
 /** Starts it on a free port. Stop it by `gateway.stop()`. */
 export async function startGateway(config: TestConfig): Promise<RunningGateway> {
+  const resolved = checkConfig({ listen: { port: 0 }, ...config }, tmpdir());
+  return runGateway({ ...resolved, logLevel: config.logLevel ?? 'debug' });
+}
+
+/** Starts one with a config that is checked already. Stop it by `gateway.stop()`. */
+export async function runGateway(resolved: ResolvedConfig): Promise<RunningGateway> {
   const lines: string[] = [];
   const sink = new Writable({
     write(chunk: Buffer, _, done) {
@@ -40,8 +47,7 @@ export async function startGateway(config: TestConfig): Promise<RunningGateway> 
       done();
     },
   });
-  const resolved = checkConfig({ listen: { port: 0 }, ...config }, tmpdir());
-  const gateway = new Gateway(resolved, createLogger(config.logLevel ?? 'debug', sink));
+  const gateway = new Gateway(resolved, createLogger(resolved.logLevel, sink));
   const { listeners, admin } = await gateway.start();
   const log = (): LogLine[] => lines.map((line) => JSON.parse(line) as LogLine);
   return {
