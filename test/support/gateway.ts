@@ -35,11 +35,14 @@ export type TestConfig = Partial<GatewayConfig> & Pick<GatewayConfig, 'plugins' 
 /** Starts it on a free port. Stop it by `gateway.stop()`. */
 export async function startGateway(config: TestConfig): Promise<RunningGateway> {
   const resolved = checkConfig({ listen: { port: 0 }, ...config }, tmpdir());
-  return runGateway({ ...resolved, logLevel: config.logLevel ?? 'debug' });
+  return runGateway(resolved, config.logLevel);
 }
 
 /** Starts one with a config that is checked already. Stop it by `gateway.stop()`. */
-export async function runGateway(resolved: ResolvedConfig): Promise<RunningGateway> {
+export async function runGateway(
+  resolved: ResolvedConfig,
+  logLevel: ResolvedConfig['logLevel'] = 'debug',
+): Promise<RunningGateway> {
   const lines: string[] = [];
   const sink = new Writable({
     write(chunk: Buffer, _, done) {
@@ -47,7 +50,7 @@ export async function runGateway(resolved: ResolvedConfig): Promise<RunningGatew
       done();
     },
   });
-  const gateway = new Gateway(resolved, createLogger(resolved.logLevel, sink));
+  const gateway = new Gateway(resolved, createLogger(logLevel, sink));
   const { listeners, admin } = await gateway.start();
   const log = (): LogLine[] => lines.map((line) => JSON.parse(line) as LogLine);
   return {
