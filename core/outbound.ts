@@ -21,12 +21,13 @@ export interface OutboundRequest {
   readonly signal: AbortSignal;
 }
 
-/** An answer. Its body has to be read to the end, or the connection closed. */
+/** An answer. */
 export interface OutboundResponse {
   readonly status: number;
   /** Undefined if there is none of this name, in lower case. */
   header(name: string): string | undefined;
-  readonly body: AsyncIterable<Buffer>;
+  /** The body as it comes, whatever its coding; undefined if it is longer than so many bytes. Call it once. @throws Error */
+  bytes(most: number): Promise<Buffer | undefined>;
   /** How long the other side asks to be left alone (`Retry-After`, RFC 9110 §10.2.3), in milliseconds; 0 where it does not. */
   readonly retryAfterMs: number;
 }
@@ -37,6 +38,17 @@ function retryAfterMs(header: string | undefined): number {
   if (header === undefined) return 0;
   const ms = /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - Date.now();
   return ms > 0 ? ms : 0;
+}
+
+async function bytesOf(body: AsyncIterable<Buffer>, most: number): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > most) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 /** What undici says of connections, in words for operators. */
@@ -74,7 +86,7 @@ export class Outbound {
       return {
         status: answer.statusCode,
         header,
-        body: answer.body,
+        bytes: (most) => bytesOf(answer.body, most),
         retryAfterMs: retryAfterMs(header('retry-after')),
       };
     } catch (error) {

@@ -1,7 +1,10 @@
 /** `postern token`: asks a gateway for access to a database, and prints the token and nothing else. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { STATUS_CODES } from 'node:http';
+import { reasonOf } from '../client/refuse.ts';
 import { ConfigError } from '../errors.ts';
+import { Outbound } from '../outbound.ts';
 import { isGrant, TokenCache } from './token-cache.ts';
 import type { CachedGrant } from './token-cache.ts';
 
@@ -21,6 +24,8 @@ export interface Wanted {
 
 /** How long the gateway may take, in milliseconds. */
 const ANSWER_MS = 30_000;
+/** Longest answer, in bytes: a token of the longest kind, twice. */
+const LONGEST_ANSWER = 262_144;
 
 /** A credential travels encrypted, or does not leave the machine. */
 function serverOf(given: string | undefined): URL {
@@ -54,30 +59,44 @@ async function credentialOf(given: string | undefined): Promise<string> {
   throw new ConfigError(`${file ?? 'POSTERN_CREDENTIAL'} has no token and no API key in it`);
 }
 
-async function answerOf(server: URL, credential: string, body: object): Promise<Response> {
+interface Answer {
+  readonly status: number;
+  /** Its JSON; undefined if it is none. */
+  readonly said: unknown;
+}
+
+async function answerOf(server: URL, credential: string, body: object): Promise<Answer> {
   const base = server.href.endsWith('/') ? server : new URL(`${server.href}/`);
+  const outbound = new Outbound();
   try {
-    return await fetch(new URL('v1/grants', base), {
+    const { status, bytes } = await outbound.request(new URL('v1/grants', base), {
       method: 'POST',
       headers: { authorization: `Bearer ${credential}`, 'content-type': 'application/json' },
       body: JSON.stringify(body),
-      // The credential is for nobody else.
-      redirect: 'error',
       signal: AbortSignal.timeout(ANSWER_MS),
     });
+    return { status, said: parsed(await bytes(LONGEST_ANSWER)) };
   } catch (error) {
-    const { cause } = error as Error;
-    const why = cause instanceof Error && cause.message !== '' ? cause.message : (error as Error).message;
-    throw new ConfigError(`${server.origin} does not answer: ${why}`);
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError(`${server.origin} does not answer: ${reasonOf(error as Error)}`);
+  } finally {
+    await outbound.close();
+  }
+}
+
+function parsed(bytes: Buffer | undefined): unknown {
+  try {
+    return JSON.parse(bytes?.toString() ?? '');
+  } catch {
+    return undefined;
   }
 }
 
 async function ask(server: URL, credential: string, body: object): Promise<CachedGrant> {
-  const answer = await answerOf(server, credential, body);
-  const said: unknown = await answer.json().catch(() => undefined);
-  if (answer.ok && isGrant(said)) return said;
+  const { status, said } = await answerOf(server, credential, body);
+  if (status >= 200 && status <= 299 && isGrant(said)) return said;
   const { error } = (said ?? {}) as { readonly error?: unknown };
-  const why = typeof error === 'string' ? error : `${answer.status} ${answer.statusText}`;
+  const why = typeof error === 'string' ? error : `${status} ${STATUS_CODES[status] ?? ''}`.trim();
   throw new ConfigError(`no access: ${why}`);
 }
 

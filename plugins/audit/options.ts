@@ -140,6 +140,8 @@ function otlpOf(given: unknown): OtlpOptions {
   if (typeof otlp !== 'string' || !URL.canParse(otlp) || !/^https?:$/.test(new URL(otlp).protocol)) {
     bad(`${path}.otlp`, "an address such as 'https://collector.example/v1/logs' is needed");
   }
+  const { username, password } = new URL(otlp);
+  if (username !== '' || password !== '') bad(`${path}.otlp`, 'no user and password: put them into headers');
   const own = Object.entries(
     objectOf<Record<string, unknown>>(`${path}.headers`, headers, Object.keys(headers)),
   );

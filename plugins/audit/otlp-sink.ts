@@ -1,4 +1,5 @@
 /** Audit lines as OpenTelemetry log records, sent to a collector by OTLP/HTTP in JSON (OTLP 1.x, "OTLP/HTTP"). */
+import { Outbound, proxyFor } from '../../core/index.ts';
 import type { OtlpOptions } from './options.ts';
 import { BusySink, RejectedLines } from './sink.ts';
 import type { Before, Sink } from './sink.ts';
@@ -7,6 +8,8 @@ import type { Before, Sink } from './sink.ts';
 const ANSWER_MS = 8_000;
 /** Longest wait that a collector may ask for, in milliseconds: what is not written meanwhile may fill the buffer. */
 const LONGEST_PAUSE_MS = 30_000;
+/** Longest answer that is read, in bytes: it says how many records were rejected, and why. */
+const LONGEST_ANSWER = 1_048_576;
 /** No use to send it again (OTLP 1.x, "Failures"): it cannot be read, or is too large. */
 const REFUSALS: ReadonlySet<number> = new Set([400, 413]);
 /** `Retry-After` may come with them (OTLP 1.x, "OTLP/HTTP Throttling"). */
@@ -22,16 +25,21 @@ export class OtlpSink implements Sink {
   /** Escaped twice and in bytes that is some 2 MB; collectors take 4 MB and more. */
   readonly mostUnits = 500_000;
   readonly #options: OtlpOptions;
+  readonly #url: URL;
+  readonly #outbound = new Outbound();
   /** What has become of the write under way: a call that is made again goes on behind it. */
   #under: { readonly lines: readonly string[]; done: number; rejected: number; most: number } | undefined;
 
   constructor(options: OtlpOptions) {
     this.#options = options;
-    this.name = new URL(options.url).origin;
+    this.#url = new URL(options.url);
+    this.name = this.#url.origin;
   }
 
-  open(): Promise<Before> {
-    return Promise.resolve({});
+  async open(): Promise<Before> {
+    // A proxy in the environment that is none.
+    proxyFor(this.#url);
+    return {};
   }
 
   /** A batch that is refused is sent in halves, down to the one record that is not taken by itself either. */
@@ -57,30 +65,28 @@ export class OtlpSink implements Sink {
 
   /** How many were rejected for good. @throws Error, BusySink if they are to be sent again */
   async #send(lines: readonly string[]): Promise<number | 'all'> {
-    const { url, headers } = this.#options;
-    const response = await fetch(url, {
+    const response = await this.#outbound.request(this.#url, {
       method: 'POST',
-      headers: headersOf(headers()),
+      headers: headersOf(this.#options.headers()),
       body: JSON.stringify(requestOf(lines)),
-      redirect: 'error',
       signal: AbortSignal.timeout(ANSWER_MS),
     });
-    const text = await response.text();
-    const { status } = response;
+    const text = (await response.bytes(LONGEST_ANSWER))?.toString() ?? '';
+    const { status, retryAfterMs } = response;
     if (REFUSALS.has(status)) return 'all';
     const problem = `the collector answered ${status}`;
-    if (THROTTLES.has(status)) throw new BusySink(problem, pauseOf(response.headers.get('retry-after')));
-    if (!response.ok) throw new Error(problem);
+    if (THROTTLES.has(status)) throw new BusySink(problem, Math.min(retryAfterMs, LONGEST_PAUSE_MS));
+    if (status < 200 || status > 299) throw new Error(problem);
     return rejectedOf(text);
   }
 
   close(): Promise<void> {
-    return Promise.resolve();
+    return this.#outbound.close();
   }
 }
 
 /** What is wrong with one is not said in the words of `Headers`, which have the secret in them. @throws Error */
-function headersOf(given: Readonly<Record<string, string>>): Headers {
+function headersOf(given: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const headers = new Headers({ 'content-type': 'application/json' });
   for (const [name, value] of Object.entries(given)) {
     try {
@@ -89,7 +95,7 @@ function headersOf(given: Readonly<Record<string, string>>): Headers {
       throw new Error(`audit.sink.headers.${name}: no header can have this name or value`);
     }
   }
-  return headers;
+  return Object.fromEntries(headers);
 }
 
 const attribute = (key: string, stringValue: string): object => ({ key, value: { stringValue } });
@@ -119,13 +125,6 @@ function requestOf(lines: readonly string[]): object {
 }
 
 const nanoseconds = (ms: number): string => `${ms}000000`;
-
-/** Seconds or a date (RFC 9110 §10.2.3), in milliseconds from now; 0 for none, or what cannot be read. */
-function pauseOf(header: string | null): number {
-  if (header === null) return 0;
-  const ms = /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - Date.now();
-  return ms > 0 ? Math.min(ms, LONGEST_PAUSE_MS) : 0;
-}
 
 /** ExportLogsPartialSuccess; some collectors answer with nothing at all. */
 function rejectedOf(text: string): number {

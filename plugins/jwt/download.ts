@@ -50,17 +50,6 @@ export class ServerBusy extends Error {
 
 const tooLong = (): Error => new Error(`the answer is longer than ${MAX_DOCUMENT_BYTES} bytes`);
 
-async function bytesOf({ body }: OutboundResponse): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size > MAX_DOCUMENT_BYTES) throw tooLong();
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
 /** Bounded before and behind: a small body can be a large document. */
 async function decoded(bytes: Buffer, coding = ''): Promise<Buffer> {
   const name = coding.trim().toLowerCase();
@@ -79,7 +68,9 @@ async function documentOf(response: OutboundResponse): Promise<Buffer> {
   const { status, retryAfterMs } = response;
   if (BUSY.includes(status)) throw new ServerBusy(status, retryAfterMs);
   if (status !== 200) throw new Error(`the answer has status ${status}`);
-  return decoded(await bytesOf(response), response.header('content-encoding'));
+  const bytes = await response.bytes(MAX_DOCUMENT_BYTES);
+  if (!bytes) throw tooLong();
+  return decoded(bytes, response.header('content-encoding'));
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Observers, Readings } from '../../core/index.ts';
 import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-http';
 import type { Resource } from '@opentelemetry/resources';
 import { MeterProvider, MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
+import { CollectorAgent } from './collector-agent.ts';
 import { countersOf } from './counters.ts';
 import { registerGauges } from './gauges.ts';
 import type { PushTarget, Tracing } from './options.ts';
@@ -18,8 +19,13 @@ class Pull extends MetricReader {
   protected override async onForceFlush(): Promise<void> {}
 }
 
-function pushTo({ url, headers, intervalMs }: PushTarget): MetricReader {
-  const exporter = new OTLPMetricExporter({ url, headers: { ...headers }, timeoutMillis: PATIENCE_MS });
+function pushTo({ url, headers, intervalMs }: PushTarget, { options }: CollectorAgent): MetricReader {
+  const exporter = new OTLPMetricExporter({
+    ...options,
+    url,
+    headers: { ...headers },
+    timeoutMillis: PATIENCE_MS,
+  });
   const timeout = Math.min(PATIENCE_MS, intervalMs);
   return new PeriodicExportingMetricReader({
     exporter,
@@ -42,11 +48,14 @@ export class Metrics {
   readonly observers: Observers;
   readonly #provider: MeterProvider;
   readonly #pull = new Pull();
+  readonly #agent: CollectorAgent | undefined;
   readonly #stop: () => void;
 
   constructor({ options, resource, readings, outcome }: MetricsParts) {
     const { otlp } = options;
-    this.#provider = new MeterProvider({ resource, readers: [this.#pull, ...(otlp ? [pushTo(otlp)] : [])] });
+    this.#agent = otlp && new CollectorAgent(otlp.url);
+    const pushed = otlp && this.#agent ? [pushTo(otlp, this.#agent)] : [];
+    this.#provider = new MeterProvider({ resource, readers: [this.#pull, ...pushed] });
     const meter = this.#provider.getMeter('postern');
     this.observers = countersOf(meter, options);
     this.#stop = registerGauges({ meter, readings, roles: options.roles });
@@ -66,8 +75,12 @@ export class Metrics {
   }
 
   /** Sends what there is. Rejects if that fails; call it once. */
-  shutdown(): Promise<void> {
+  async shutdown(): Promise<void> {
     this.#stop();
-    return this.#provider.shutdown();
+    try {
+      await this.#provider.shutdown();
+    } finally {
+      await this.#agent?.close();
+    }
   }
 }

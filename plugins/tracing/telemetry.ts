@@ -53,9 +53,9 @@ export class SharedTelemetry {
 
   /** Starts it where nobody uses it. Call {@link leave} once for each. */
   enter(options: Tracing, gateway: GatewayHandle): Telemetry {
-    this.#users += 1;
     this.#log = gateway.log;
     this.#running ??= begin(options, gateway);
+    this.#users += 1;
     return this.#running;
   }
 

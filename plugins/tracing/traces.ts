@@ -6,6 +6,7 @@ import { AlwaysOnSampler, BatchSpanProcessor, TracerProvider } from '@openteleme
 import type { ReadableSpan, SpanExporter } from '@opentelemetry/sdk-trace';
 import type { Logger, Session, SessionObservers } from '../../core/index.ts';
 import { Texts } from './attributes.ts';
+import { CollectorAgent } from './collector-agent.ts';
 import type { Tracing } from './options.ts';
 import { Outcome } from './outcome.ts';
 import { SessionTrace, loneStatement } from './session-trace.ts';
@@ -48,13 +49,16 @@ export class Traces {
   readonly outcome: Outcome;
   readonly #options: NonNullable<Tracing['traces']>;
   readonly #provider: TracerProvider;
+  readonly #agent: CollectorAgent;
   readonly #tools: TraceTools;
 
   constructor(options: NonNullable<Tracing['traces']>, identity: boolean, resource: Resource, log: Logger) {
     this.#options = options;
     this.outcome = new Outcome('spans', log);
     const { url, headers } = options;
+    this.#agent = new CollectorAgent(url);
     const otlp = new OTLPTraceExporter({
+      ...this.#agent.options,
       url,
       headers: { ...headers },
       timeoutMillis: PATIENCE_MS,
@@ -94,8 +98,12 @@ export class Traces {
   }
 
   /** Sends what waits. Rejects if that fails; call it once. */
-  shutdown(): Promise<void> {
-    return this.#provider.shutdown();
+  async shutdown(): Promise<void> {
+    try {
+      await this.#provider.shutdown();
+    } finally {
+      await this.#agent.close();
+    }
   }
 }
 
