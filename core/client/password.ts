@@ -6,8 +6,13 @@ import { strictUtf8 } from '../wire/text.ts';
 import { AUTHENTICATION_CLEARTEXT_PASSWORD } from '../wire/to-client.ts';
 import type { Reader } from './reader.ts';
 
-/** Longest PasswordMessage, its length word included: PG_MAX_AUTH_TOKEN_LENGTH of PostgreSQL's auth.h. */
-const LONGEST_PASSWORD_MESSAGE = 65_535;
+/** Longest token, in bytes: 64 KiB. */
+const LONGEST_TOKEN = 65_536;
+/**
+ * Longest PasswordMessage, as its length word counts it: that word, the token, and a zero byte. PostgreSQL's own limit for
+ * tokens, PG_MAX_AUTH_TOKEN_LENGTH of auth.h, counts all of these and is six bytes less.
+ */
+const LONGEST_PASSWORD_MESSAGE = 4 + LONGEST_TOKEN + 1;
 
 /**
  * Sends AuthenticationCleartextPassword and reads the PasswordMessage (manual, 55.2.1). Call it once.

@@ -9,8 +9,12 @@ const LOOK_MS = 1_000;
 /** Connections at once. */
 const MOST = 256;
 
+/** Longest header fields of a request, in bytes: a token of the longest kind, and what is usual besides. */
+const MAX_HEADER_BYTES = 65_536 + 16_384;
+
 /** What node:http bounds by itself. It does not see who takes no answer, or sends line breaks instead of a request. */
 export const SERVER_LIMITS = {
+  maxHeaderSize: MAX_HEADER_BYTES,
   headersTimeout: LIMIT_MS,
   requestTimeout: LIMIT_MS,
   keepAliveTimeout: LIMIT_MS,

@@ -19,8 +19,8 @@ export interface Caller {
 }
 
 const BEARER = /^Bearer ([\w.~+/-]+=*)$/i;
-/** Longest that is looked at, in characters: tokens are bounded by `jwt`. */
-const LONGEST = 65_536;
+/** Longest header that is looked at, in characters: tokens are bounded by `jwt`. */
+const LONGEST = 'Bearer '.length + 65_536;
 /** Shorter keys could be guessed from their hash. */
 const SHORTEST_KEY = 32;
 /** The compact form of a token (RFC 7515 §7.1). */

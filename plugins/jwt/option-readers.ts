@@ -42,10 +42,16 @@ export function duration(path: string, value: unknown, fallback: string, atMost 
 }
 
 /** A whole number between two. @throws ConfigError */
-export function whole(path: string, value: unknown, fallback: number, most: number, unit: string): number {
+export function whole(
+  path: string,
+  value: unknown,
+  fallback: number,
+  [least, most]: readonly [number, number],
+  unit: string,
+): number {
   if (value === undefined) return fallback;
-  const fits = typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= most;
-  return fits ? value : bad(path, `a whole number of ${unit} from 1 to ${most} is needed`);
+  const fits = typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most;
+  return fits ? value : bad(path, `a whole number of ${unit} from ${least} to ${most} is needed`);
 }
 
 /** True or false. @throws ConfigError */

@@ -98,7 +98,7 @@ export interface JwtOptions {
   readonly issuers: readonly IssuerOptions[];
   /** The private claim that holds a token's own rules (RFC 7519 §4.3). Default `'postern'`. */
   readonly rulesClaim?: string;
-  /** Longest token in bytes; at most 65536. Default 16384. */
+  /** Longest token in bytes, at a login, a renewal or over HTTP; from 128 to 65536. Default 16384. */
   readonly maxTokenBytes?: number;
   /**
    * Folder, relative to the config file, where the last good keys of each issuer are kept for a start while the issuer is

@@ -48,6 +48,9 @@ export interface Policy {
   readonly revocations: RevocationPolicy;
 }
 
+/** No signed token is shorter than the least; the most is what a client can send (core/client/password.ts). */
+const TOKEN_BYTES = [128, 65_536] as const;
+
 const ISSUER_OPTIONS = [
   'issuer',
   'tenants',
@@ -190,7 +193,7 @@ export function parsePolicy(options: JwtOptions): Policy {
   return {
     issuers: issuersOf(options.issuers),
     rulesClaim: options.rulesClaim === undefined ? 'postern' : text('jwt.rulesClaim', options.rulesClaim),
-    maxTokenBytes: whole('jwt.maxTokenBytes', options.maxTokenBytes, 16_384, 65_536, 'bytes'),
+    maxTokenBytes: whole('jwt.maxTokenBytes', options.maxTokenBytes, 16_384, TOKEN_BYTES, 'bytes'),
     ...(options.cache === undefined ? {} : { cache: text('jwt.cache', options.cache) }),
     expiry: parseExpiry(options),
     revocations: parseRevocations(options.revocations),

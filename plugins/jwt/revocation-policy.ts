@@ -26,6 +26,6 @@ export function parseRevocations(options: RevocationsOptions = {}): RevocationPo
     ...(file === undefined ? {} : { file: text(`${PATH}.file`, file) }),
     ...(store === undefined ? {} : { store }),
     failOpen: flag(`${PATH}.failOpen`, options.failOpen),
-    limit: whole(`${PATH}.limit`, options.limit, 100_000, 1_000_000, 'revocations'),
+    limit: whole(`${PATH}.limit`, options.limit, 100_000, [1, 1_000_000], 'revocations'),
   };
 }

@@ -136,8 +136,9 @@ export function tokenVerifier(
   }
 
   return async (text, certificateSha256) => {
-    if (text.length > policy.maxTokenBytes)
-      throw new TokenRefused(`longer than ${policy.maxTokenBytes} bytes`);
+    const bytes = Buffer.byteLength(text);
+    if (bytes > policy.maxTokenBytes)
+      throw new TokenRefused(`is ${bytes} bytes long, ${policy.maxTokenBytes} allowed (maxTokenBytes)`);
     const known = await remembered.find(text);
     const token = known ? { header: {}, claims: known.identity.claims } : parseCompact(text);
     try {

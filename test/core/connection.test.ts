@@ -147,7 +147,7 @@ test.each([
   ['no terminator', message('p', GOOD_TOKEN), '08P01'],
   ['bytes that are not UTF-8', message('p', Buffer.from('ff00', 'hex')), '08P01'],
   ['a length of 3', Buffer.from('7000000003', 'hex'), '08P01'],
-  ['a length of 65 536', Buffer.from('7000010000', 'hex'), '08P01'],
+  ['a length of 65 542', Buffer.from('7000010006', 'hex'), '08P01'],
   ['a length of 2^32 - 1', Buffer.from('70ffffffff', 'hex'), '08P01'],
 ])('%s in place of a password is a protocol violation', async (_, bytes, sqlstate) => {
   const { port } = await gateway();
@@ -158,7 +158,7 @@ test.each([
   expect((await client.error())['C']).toBe(sqlstate);
 });
 
-test('a token of 65 530 bytes in single pieces arrives whole', async () => {
+test('a token of 65 536 bytes in single pieces arrives whole, and one of 65 537 is refused', async () => {
   let length = 0;
   const { port } = await gateway({
     plugins: [
@@ -169,13 +169,18 @@ test('a token of 65 530 bytes in single pieces arrives whole', async () => {
   const client = await connect(port);
   client.send(startup({ user: 'alice', database: 'orders' }));
   await client.until('R');
-  const bytes = message('p', `${'t'.repeat(65_530)}\0`);
+  const bytes = message('p', `${'t'.repeat(65_536)}\0`);
   for (let at = 0; at < bytes.length; at += 4099) {
     client.send(bytes.subarray(at, at + 4099));
     await new Promise((resolve) => setImmediate(resolve));
   }
   expect((await client.error())['C']).toBe('28P01');
-  expect(length).toBe(65_530);
+  expect(length).toBe(65_536);
+  const other = await connect(port);
+  other.send(startup({ user: 'alice', database: 'orders' }));
+  await other.until('R');
+  other.send(message('p', `${'t'.repeat(65_537)}\0`));
+  expect(await other.error()).toMatchObject({ C: '08P01', M: 'invalid password packet size' });
 });
 
 test('no plugin asks for the token: none is asked of the client', async () => {
