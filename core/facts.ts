@@ -10,7 +10,7 @@ export interface Identity {
   readonly subject: string;
   /** The token's `jti` (RFC 7519 §4.1.7). */
   readonly tokenId?: string;
-  /** The token's `exp` (RFC 7519 §4.1.4). */
+  /** The token's `exp` (RFC 7519 §4.1.4); in a session that may outlive its token, the end of the session. */
   readonly expiresAt: Date;
   /** How long a transaction that is open at `expiresAt` may go on. Default: it may not. */
   readonly graceUntil?: Date;

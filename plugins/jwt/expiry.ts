@@ -6,8 +6,10 @@ import type { JwtOptions } from './options.ts';
 
 /** The options about it, checked. */
 export interface ExpiryPolicy {
-  /** What the client reads at the end, and in the notice before. */
-  readonly error: GatewayError;
+  /** What the client reads at its token's end, and in the notice before. */
+  readonly expired: GatewayError;
+  /** The same where a session has had the time that its issuer's sessions get. */
+  readonly overlong: GatewayError;
   readonly how: EndAtOptions;
 }
 
@@ -16,6 +18,8 @@ const LONGEST_GRACE_MS = 3_600_000;
 
 const PRESENT =
   "Connect again with a fresh token as the password; before it expires, SET postern.token = '…' presents one.";
+const GO_ON =
+  "Connect again with a fresh token as the password; before the end, SET postern.token = '…' presents one.";
 
 /** Reads `onExpiry`, `grace`, `notice` and `hint`. @throws ConfigError */
 export function parseExpiry({ onExpiry = 'end', grace, notice, hint }: JwtOptions): ExpiryPolicy {
@@ -25,9 +29,12 @@ export function parseExpiry({ onExpiry = 'end', grace, notice, hint }: JwtOption
   if (onExpiry === 'end' && grace !== undefined) bad('jwt.grace', "goes with onExpiry: 'finish-transaction'");
   const graceMs = duration('jwt.grace', grace, '30s', LONGEST_GRACE_MS);
   const noticeMs = duration('jwt.notice', notice, '60s');
-  const more = hint === undefined ? PRESENT : `${text('jwt.hint', hint)} ${PRESENT}`;
+  const own = hint === undefined ? '' : `${text('jwt.hint', hint)} `;
+  const end = (message: string, how: string): GatewayError =>
+    new GatewayError('admin_shutdown', message, { hint: own + how });
   return {
-    error: new GatewayError('admin_shutdown', 'the token has expired', { hint: more }),
+    expired: end('the token has expired', PRESENT),
+    overlong: end('the session has lasted as long as its token allows', GO_ON),
     how: { ...(onExpiry === 'end' ? {} : { graceMs }), ...(noticeMs > 0 ? { noticeMs } : {}) },
   };
 }

@@ -109,7 +109,7 @@ async function setUp(
  */
 export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt'> {
   const policy = parsePolicy(options);
-  const lives = new SessionLives(policy.expiry);
+  const lives = new SessionLives(policy);
   let state: Running | undefined;
   const running = (): Running => {
     if (!state) throw new Error('jwt: setup has not run');

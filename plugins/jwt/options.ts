@@ -88,6 +88,13 @@ export interface IssuerOptions {
    * or in a list, as `['iat', { hd: 'acme.example' }]`, where a name means present, and neither null nor false. Default none.
    */
   readonly requiredClaims?: RequiredValues | readonly (string | RequiredValues)[];
+  /**
+   * `'until-exp'`: a session ends at its token's `exp`. `'check-at-login'`: the token has to be good when it is presented, and
+   * the session lasts for `maxSession`, for tokens of minutes whose work takes hours. Default `'until-exp'`.
+   */
+  readonly sessions?: 'until-exp' | 'check-at-login';
+  /** Longest session with `'check-at-login'`, from the login or the last renewal; needed there. Default: none. */
+  readonly maxSession?: Duration;
   /** How long the last good keys serve while the issuer is unreachable: also how long a withdrawn key may live. Default `'24h'`. */
   readonly maxStale?: Duration;
 }

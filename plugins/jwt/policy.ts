@@ -10,10 +10,12 @@ import { parseRequired } from './required-claims.ts';
 import type { RequiredClaim } from './required-claims.ts';
 import { parseRevocations } from './revocation-policy.ts';
 import type { RevocationPolicy } from './revocation-policy.ts';
+import { parseSessions } from './session-policy.ts';
+import type { SessionPolicy } from './session-policy.ts';
 import { issuerOfEach, tenantsOf } from './tenants.ts';
 
 /** What is asked of the tokens of one issuer. */
-export interface IssuerPolicy {
+export interface IssuerPolicy extends SessionPolicy {
   readonly issuer: string;
   /** The issuer as its keys are published for: with a place for the tenant where one key set is for many. */
   readonly keysOf: string;
@@ -66,6 +68,8 @@ const ISSUER_OPTIONS = [
   'maxLifetime',
   'typ',
   'requiredClaims',
+  'sessions',
+  'maxSession',
   'maxStale',
 ];
 
@@ -141,6 +145,7 @@ function issuerPolicy(path: string, options: IssuerOptions): IssuerPolicy {
     maxLifetime: duration(`${path}.maxLifetime`, options.maxLifetime, '24h') / 1_000,
     ...(typ === undefined ? {} : { typ: textOrTexts(`${path}.typ`, typ) }),
     requiredClaims: parseRequired(`${path}.requiredClaims`, requiredClaims),
+    ...parseSessions(path, options),
     maxStaleMs: duration(`${path}.maxStale`, options.maxStale, '24h'),
   };
 }

@@ -2,7 +2,7 @@
 import { GatewayError } from '../../core/index.ts';
 import type { FactChecks, Identity, Session, TokenRules } from '../../core/index.ts';
 import { Attempts } from './attempts.ts';
-import type { ExpiryPolicy } from './expiry.ts';
+import type { Policy } from './policy.ts';
 import { UNIFORM } from './refusal.ts';
 import type { Verified } from './remembered.ts';
 import type { Revoker } from './revoker.ts';
@@ -56,26 +56,33 @@ export function renewalChecks(revoker: () => Revoker): FactChecks {
 
 /** The ends of sessions by their tokens. */
 export class SessionLives {
-  readonly #expiry: ExpiryPolicy;
+  readonly #policy: Policy;
   readonly #attempts = new Attempts();
   readonly #ends = new WeakMap<object, { move(at: Date): void }>();
 
-  constructor(expiry: ExpiryPolicy) {
-    this.#expiry = expiry;
+  constructor(policy: Policy) {
+    this.#policy = policy;
   }
 
-  /** A token's content as sessions have it: with the grace that its last transaction gets. */
+  /** A token's content as sessions have it: with the end that the session gets, and the grace of its last transaction. */
   stated({ identity, rules }: Verified): Verified {
-    const { graceMs = 0 } = this.#expiry.how;
-    if (graceMs === 0) return { identity, rules };
-    const graceUntil = new Date(identity.expiresAt.getTime() + graceMs);
-    return { identity: { ...identity, graceUntil }, rules };
+    const { graceMs = 0 } = this.#policy.expiry.how;
+    const ownMs = this.#ownTimeOf(identity);
+    const expiresAt = ownMs === undefined ? identity.expiresAt : new Date(Date.now() + ownMs);
+    const graceUntil = new Date(expiresAt.getTime() + graceMs);
+    return { identity: { ...identity, expiresAt, ...(graceMs > 0 && { graceUntil }) }, rules };
   }
 
-  /** The session ends with its token. */
-  begin(session: Pick<Session, 'endAt'>, { expiresAt }: Identity): void {
-    const { error, how } = this.#expiry;
-    this.#ends.set(session, session.endAt(expiresAt, error, how));
+  /** The session ends with its token, or when it has had its time. */
+  begin(session: Pick<Session, 'endAt'>, identity: Identity): void {
+    const { expired, overlong, how } = this.#policy.expiry;
+    const error = this.#ownTimeOf(identity) === undefined ? expired : overlong;
+    this.#ends.set(session, session.endAt(identity.expiresAt, error, how));
+  }
+
+  /** The time that sessions of an issuer get whose tokens they may outlive. */
+  #ownTimeOf({ issuer }: Identity): number | undefined {
+    return this.#policy.issuers.get(issuer)?.maxSessionMs;
   }
 
   /**

@@ -28,7 +28,7 @@ const REVOKED = new GatewayError('admin_shutdown', 'the token has been revoked',
 export class Revoker implements Revocations {
   readonly #keeper: RevocationKeeper;
   readonly #gateway: GatewayHandle;
-  /** Longest life of a token by its issuer, in seconds. */
+  /** Longest life of a token by its issuer, and of a session that outlives it, in seconds. */
   readonly #lives = new Map<string, number>();
 
   constructor(keeper: RevocationKeeper, gateway: GatewayHandle) {
@@ -38,8 +38,9 @@ export class Revoker implements Revocations {
 
   /** Tokens of these issuers can be revoked as well. */
   cover({ issuers }: Policy): void {
-    for (const { issuer, maxLifetime } of issuers.values()) {
-      this.#lives.set(issuer, Math.max(maxLifetime, this.#lives.get(issuer) ?? 0));
+    for (const { issuer, maxLifetime, maxSessionMs = 0 } of issuers.values()) {
+      const longest = maxLifetime + maxSessionMs / 1_000;
+      this.#lives.set(issuer, Math.max(longest, this.#lives.get(issuer) ?? 0));
     }
   }
 
