@@ -16,12 +16,15 @@ import { loginRefused, refusedByServer } from './refusals.ts';
 /** What is known of the server before it asks. */
 export type Peer = Pick<Dialed, 'proven' | 'certificate'>;
 
+/** What a server sees, or may ask for. */
+export type Shown = Omit<Credentials, 'fingerprint'>;
+
 /**
  * Answers authentication requests until AuthenticationOk (manual, 55.2.1 and 55.3).
  * @throws GatewayError `sqlserver_rejected_establishment_of_sqlconnection` if the server refuses, wants a method the
  * gateway does not use here, or fails to prove that it knows the password
  */
-export async function authenticate(talk: Conversation, credentials: Credentials, peer: Peer): Promise<void> {
+export async function authenticate(talk: Conversation, credentials: Shown, peer: Peer): Promise<void> {
   const request = await nextRequest(talk);
   const { kind, user, password } = credentials;
   if (request.kind === 'ok') {

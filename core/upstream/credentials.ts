@@ -1,4 +1,5 @@
 /** Finds what the gateway logs in with: a password, a certificate made for the role, or nothing. */
+import { createHmac, randomBytes } from 'node:crypto';
 import type { DatabaseOptions, Login } from '../database.ts';
 import { milliseconds } from '../durations.ts';
 import type { RoleName } from '../names.ts';
@@ -7,7 +8,7 @@ import type { ClientCertificate } from './certificate/mint.ts';
 import { RoleCertificates } from './certificate/role-certificates.ts';
 import { loginRoleOf } from './login-role.ts';
 import { passwordOf } from './passwords.ts';
-import { loginRefused } from './refusals.ts';
+import { credentialsMissing } from './refusals.ts';
 
 /** As whom the gateway logs in, and with what. */
 export interface Credentials {
@@ -18,6 +19,8 @@ export interface Credentials {
   readonly password?: string;
   /** Present for `certificate`: shown in the TLS handshake. */
   readonly certificate?: ClientCertificate;
+  /** Equal for those that a server judges alike: by a password, by the authority of a certificate. Tells nothing of a secret. */
+  readonly fingerprint: string;
 }
 
 /** Whose credentials are wanted. */
@@ -44,19 +47,26 @@ function certificatesOf({ ca, key, lifetime = '10m' }: CertificateLogin): RoleCe
 
 /**
  * The credentials for a role.
- * @throws GatewayError `sqlserver_rejected_establishment_of_sqlconnection` if there are none, `insufficient_privilege` as
+ * @throws GatewayError as {@link credentialsMissing} makes it if there are none, `insufficient_privilege` as
  * {@link loginRoleOf} does, or the signal's reason
  */
 export async function credentialsOf(request: CredentialsRequest, signal: AbortSignal): Promise<Credentials> {
   const { login, entry, role } = request;
   const credentials = { kind: login.kind, user: loginRoleOf(login, role) };
-  if (login.kind === 'trust') return credentials;
+  if (login.kind === 'trust') return { ...credentials, fingerprint: '' };
   if (login.kind !== 'certificate') {
-    return { ...credentials, password: await passwordOf({ ...request, login }, signal) };
+    const password = await passwordOf({ ...request, login }, signal);
+    return { ...credentials, password, fingerprint: fingerprintOf(password) };
   }
   const certificate = await abortable(certificatesOf(login).for(role), signal).catch((error: unknown) => {
     signal.throwIfAborted();
-    throw loginRefused(new Error(`databases.${entry}.login gave no certificate`, { cause: error }));
+    throw credentialsMissing(`databases.${entry}.login gave no certificate`, error);
   });
-  return { ...credentials, certificate };
+  return { ...credentials, certificate, fingerprint: certificate.authority };
+}
+
+const OWN_KEY = randomBytes(32);
+
+function fingerprintOf(password: string): string {
+  return createHmac('sha256', OWN_KEY).update(password).digest('base64');
 }

@@ -3,10 +3,9 @@ import { readBackendKeyData, readReadyForQuery } from '../wire/backend.ts';
 import { Backend } from '../wire/frames.ts';
 import { encodeStartup } from '../wire/greeting.ts';
 import { authenticate } from './authentication.ts';
-import type { Peer } from './authentication.ts';
+import type { Peer, Shown } from './authentication.ts';
 import { errorIn, unexpected } from './conversation.ts';
 import type { Conversation } from './conversation.ts';
-import type { Credentials } from './credentials.ts';
 import { refusedByServer, unreachable } from './refusals.ts';
 
 /** BackendKeyData: what cancels a query of this connection. */
@@ -19,7 +18,7 @@ export interface BackendKey {
 /** What a login needs. */
 export interface LoginRequest {
   readonly startup: readonly (readonly [string, string])[];
-  readonly credentials: Credentials;
+  readonly credentials: Shown;
   readonly peer: Peer;
 }
 

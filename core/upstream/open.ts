@@ -3,11 +3,7 @@ import { hostsOf } from '../database.ts';
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { RoleName } from '../names.ts';
-import type { Channel } from '../net/channel.ts';
 import type { Backend, Startup, Upstream } from '../session.ts';
-import { TERMINATE } from '../wire/to-server.ts';
-import { cancel } from './cancel.ts';
-import type { CancelRequest } from './cancel.ts';
 import type { ServerConnection } from './connection.ts';
 import { Conversation } from './conversation.ts';
 import { credentialsOf } from './credentials.ts';
@@ -21,7 +17,14 @@ import { serverAt } from './hosts/place.ts';
 import type { Place, Server } from './hosts/place.ts';
 import { login } from './login.ts';
 import { loginRoleOf } from './login-role.ts';
-import { certificateRefused, loginRefused, unreachable } from './refusals.ts';
+import { OpenConnection } from './open-connection.ts';
+import {
+  certificateRefused,
+  credentialsMissing,
+  identityRefused,
+  loginRefused,
+  unreachable,
+} from './refusals.ts';
 import { asksForReplication, startupParameters } from './startup.ts';
 import { tooMighty, verify } from './verify.ts';
 
@@ -29,7 +32,7 @@ import { tooMighty, verify } from './verify.ts';
 export interface Timeouts {
   /** Name resolution, connection and TLS; as long again for the server's first word after that. Default 5000. */
   readonly connectMs?: number;
-  /** From the startup packet to the hand-over, the password's source included. Default 10000. */
+  /** From the startup packet to the hand-over. Default 10000. The password's source has as long before, but 5000 at most. */
   readonly loginMs?: number;
   /** A CancelRequest, until the server closed its connection. Default 10000. */
   readonly cancelMs?: number;
@@ -50,33 +53,72 @@ export interface OpenRequest {
   readonly readOnly?: boolean;
   /** The client's `replication` parameter as it was given. */
   readonly replication?: string | undefined;
+  /** Told, before they are shown, which credentials the server will see; throws to say that it has refused these. */
+  readonly shows?: ((fingerprint: string) => void) | undefined;
   readonly signal: AbortSignal;
   readonly timeouts?: Timeouts | undefined;
 }
+
+/** How long the source of the credentials may take, in milliseconds: a client that waits for it has to read why. */
+const CREDENTIALS_MS = 5_000;
 
 /**
  * Opens a connection that is idle, logged in as `upstream.role`, and verified. Nothing is left open when it rejects.
  * @throws GatewayError as dial, login and verify do, or the signal's reason
  */
 export async function open(request: OpenRequest): Promise<ServerConnection> {
-  const { database, upstream, signal, timeouts = {} } = request;
+  const { database, upstream } = request;
   const { role } = upstream;
   if (role === undefined) throw new GatewayError('invalid_authorization_specification', 'no role is mapped');
   // Before anything is connected: these may refuse.
   const user = loginRoleOf(database.login, role);
   const startup = startupParameters({ ...request, role, user, replicationAllowed: database.replication });
+  const step = { ...request, role, startup };
+  const first = await askFor(step);
+  request.shows?.(first.fingerprint);
+  try {
+    return await logInWith({ ...step, credentials: first });
+  } catch (error) {
+    const second = identityRefused(error) ? await others(step, first) : undefined;
+    if (!second) throw error;
+    return logInWith({ ...step, credentials: second });
+  }
+}
+
+/** Credentials that have replaced those that the server has just refused, or were to do so; undefined if there are none. */
+async function others(step: Asking, { fingerprint }: Credentials): Promise<Credentials | undefined> {
+  try {
+    const found = await askFor(step);
+    if (found.fingerprint === fingerprint) return undefined;
+    step.shows?.(found.fingerprint);
+    return found;
+  } catch {
+    return undefined;
+  }
+}
+
+function askFor({ entry, database, upstream, role, signal, timeouts }: Asking): Promise<Credentials> {
+  const ms = Math.min(timeouts?.loginMs ?? CREDENTIALS_MS, CREDENTIALS_MS);
+  const late = (): Error => credentialsMissing(`databases.${entry}.login: no credentials within ${ms} ms`);
+  const wanted = { entry, login: database.login, role, database: upstream.database };
+  return within(ms, signal, late, (inner) => credentialsOf(wanted, inner));
+}
+
+type Asking = Omit<Attempt, 'credentials' | 'startup'>;
+type Attempt = Omit<Preparation, 'database' | 'dialed'> & Pick<OpenRequest, 'database'>;
+
+async function logInWith(request: Attempt): Promise<ServerConnection> {
+  const { signal, timeouts = {} } = request;
   const loginMs = timeouts.loginMs ?? 10_000;
   const late = (): Error => unreachable(new Error(`${request.entry}: no login within ${loginMs} ms`));
-  const wanted = { entry: request.entry, login: database.login, role, database: upstream.database };
-  const credentials = await within(loginMs, signal, late, (inner) => credentialsOf(wanted, inner));
-  const { certificate } = credentials;
+  const { certificate } = request.credentials;
   const server = serverOf(request);
   const how = { ...timeouts, certificate, ...(request.place?.address && { address: request.place.address }) };
   const dialed = await dial(server, signal, how).catch((error: unknown) => {
     throw asRefusal(error);
   });
   try {
-    const step = { ...request, database: server, role, credentials, dialed, startup };
+    const step = { ...request, database: server, dialed };
     return await within(loginMs, signal, late, (inner) => prepare({ ...step, signal: inner }));
   } catch (error) {
     dialed.channel.destroy();
@@ -84,7 +126,7 @@ export async function open(request: OpenRequest): Promise<ServerConnection> {
   }
 }
 
-function serverOf({ database, place }: OpenRequest): Server {
+function serverOf({ database, place }: Pick<OpenRequest, 'database' | 'place'>): Server {
   const [only] = hostsOf(database);
   if (place) return serverAt(database, place);
   if (only) return serverAt(database, only);
@@ -155,48 +197,4 @@ function asRefusal(error: unknown): unknown {
     return loginRefused(new Error(what, { cause: error }));
   }
   return error instanceof GatewayError && error.code === 'protocol_violation' ? unreachable(error) : error;
-}
-
-interface ConnectionParts {
-  readonly backend: Backend;
-  readonly port: number | undefined;
-  readonly channel: Channel;
-  readonly parameters: Map<string, string>;
-  readonly canceling: CancelRequest;
-  readonly lasting: boolean;
-  readonly standing: Standing | undefined;
-}
-
-class OpenConnection implements ServerConnection {
-  readonly pid: number;
-  readonly host: string;
-  readonly port: number | undefined;
-  readonly role: RoleName;
-  readonly channel: Channel;
-  readonly prepared = new Map<string, string>();
-  readonly parameters: Map<string, string>;
-  readonly lasting: boolean;
-  readonly standing: Standing | undefined;
-  readonly #canceling: CancelRequest;
-
-  constructor({ backend, port, channel, parameters, canceling, lasting, standing }: ConnectionParts) {
-    this.pid = backend.pid;
-    this.host = backend.host;
-    this.port = port;
-    this.role = backend.role;
-    this.channel = channel;
-    this.parameters = parameters;
-    this.lasting = lasting;
-    this.standing = standing;
-    this.#canceling = canceling;
-  }
-
-  async cancel(): Promise<boolean> {
-    // The process id may belong to another backend by now.
-    return this.channel.closed || cancel(this.#canceling);
-  }
-
-  close(): void {
-    this.channel.finish(TERMINATE);
-  }
 }

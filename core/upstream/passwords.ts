@@ -2,7 +2,7 @@
 import type { Login, Secret } from '../database.ts';
 import type { MaybePromise } from '../session.ts';
 import { abortable } from './deadline.ts';
-import { loginRefused } from './refusals.ts';
+import { credentialsMissing } from './refusals.ts';
 
 type PasswordLogin = Extract<Login, { kind: 'password' | 'set-role' }>;
 
@@ -28,7 +28,7 @@ function lookUp({ login, role, database }: PasswordRequest): MaybePromise<string
 
 /**
  * The password of a role, from the config's `login.passwords`, or that of the login role of `set-role`.
- * @throws GatewayError `sqlserver_rejected_establishment_of_sqlconnection` if there is none or its source failed
+ * @throws GatewayError as {@link credentialsMissing} makes it if there is none or its source failed
  */
 export async function passwordOf(request: PasswordRequest, signal: AbortSignal): Promise<string> {
   const { entry, login, role } = request;
@@ -37,9 +37,10 @@ export async function passwordOf(request: PasswordRequest, signal: AbortSignal):
   const looked = new Promise<string | undefined>((resolve) => resolve(lookUp(request)));
   const password = await abortable(looked, signal).catch((error: unknown) => {
     signal.throwIfAborted();
-    throw loginRefused(new Error(`${where} failed for role "${user}"`, { cause: error }));
+    throw credentialsMissing(`${where} failed for role "${user}"`, error ?? 'no reason');
   });
   if (typeof password === 'string' && password !== '' && !password.includes('\0')) return password;
-  const why = password === undefined ? 'has no password' : 'gave an empty or unusable password';
-  throw loginRefused(new Error(`${where} ${why} for role "${user}"`));
+  const why =
+    password === undefined || password === null ? 'has no password' : 'gave an empty or unusable password';
+  throw credentialsMissing(`${where} ${why} for role "${user}"`);
 }

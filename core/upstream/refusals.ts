@@ -43,6 +43,24 @@ export function loginRefused(cause: unknown): GatewayError {
   );
 }
 
+class NoCredentials extends Error {}
+
+/** Whatever gives the gateway its password or certificate failed, or gave none: 08004 too, but nobody has refused anything. */
+export function credentialsMissing(why: string, cause?: unknown): GatewayError {
+  return new GatewayError(
+    'sqlserver_rejected_establishment_of_sqlconnection',
+    'the gateway could not get its credentials for the database',
+    { cause: new NoCredentials(why, cause === undefined ? {} : { cause }) },
+  );
+}
+
+/** The reason for the operator, if an error is of {@link credentialsMissing}. */
+export function whyNoCredentials(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if (!(error instanceof NoCredentials)) return whyNoCredentials(error.cause);
+  return error.cause === undefined ? error.message : `${error.message}: ${innermost(error.cause)}`;
+}
+
 /** The TLS alerts that say no to the certificate shown (RFC 8446 §6.2), as Node names OpenSSL's. */
 const CERTIFICATE_REFUSED =
   /^ERR_SSL_\w+_ALERT_(UNKNOWN_CA|(BAD|UNSUPPORTED)_CERTIFICATE|CERTIFICATE_\w+|ACCESS_DENIED)$/;

@@ -23,6 +23,8 @@ export interface ClientCertificate {
   /** The certificate, then its authorities up to the root, which is left out. */
   readonly cert: string;
   readonly key: string;
+  /** SHA-256 of the certificate of the authority that signed it. */
+  readonly authority: string;
 }
 
 /** When a certificate is good, in milliseconds since the epoch. X.509 counts whole seconds. */
@@ -104,5 +106,6 @@ export async function mint(
   return {
     cert: `${pem('CERTIFICATE', certificate.rawData)}${authority.chain}`,
     key: pem('PRIVATE KEY', key),
+    authority: authority.certificate.fingerprint256,
   };
 }

@@ -1,10 +1,18 @@
-/** Stops logging in as a role that the server refuses: one try at a time, and long pauses in between. */
+/** Stops logging in as a role that the server refuses: one try at a time, and long pauses for what it has refused already. */
 import type { Logger } from '../../session.ts';
-import { identityRefused, innermost, loginRefused } from '../refusals.ts';
+import {
+  credentialsMissing,
+  identityRefused,
+  innermost,
+  loginRefused,
+  whyNoCredentials,
+} from '../refusals.ts';
 import type { Clock } from './clock.ts';
 
-/** How long nothing is tried after a refusal, in milliseconds. */
+/** How long the server is not shown again what it has refused, in milliseconds. */
 export const PAUSE_MS = 30_000;
+/** How long a role's credentials are not asked for again, in milliseconds; with each that are new and refused, twice as long. */
+const ASK_MS = 1_000;
 
 /** What a breaker knows besides the roles. */
 export interface BreakerParts {
@@ -14,16 +22,45 @@ export interface BreakerParts {
   readonly log?: Pick<Logger, 'error' | 'info'> | undefined;
 }
 
-interface Refused {
-  /** By the clock. */
-  nextTry: number;
-  trying: boolean;
+/** One login of a role, of which the breaker hears. */
+export interface Trial {
+  /**
+   * Credentials, by their fingerprint, are about to be shown to the server.
+   * @throws GatewayError as {@link loginRefused} makes it if it has refused just these a moment ago
+   */
+  readonly shows: (fingerprint: string) => void;
+  succeeded(): void;
+  /** An error that says nothing of the role's login permits another try at once. */
+  failed(error: unknown): void;
 }
+
+/** A role that nobody can log in as. Times are by the clock. */
+interface Guarded {
+  trying: boolean;
+  /** When it is looked whether there are other credentials. */
+  nextAsk: number;
+  /** When the server is shown the same ones again. */
+  nextTry: number;
+  /** What it refused last, and how many different ones: a source may give others each time. */
+  refused: string | undefined;
+  different: number;
+  /** Why there is nothing to show, in the operator's words. */
+  missing: string | undefined;
+}
+
+const NEW: Guarded = {
+  trying: false,
+  nextAsk: 0,
+  nextTry: 0,
+  refused: undefined,
+  different: 0,
+  missing: undefined,
+};
 
 /** One per pool. */
 export class Breaker {
   readonly #parts: BreakerParts;
-  readonly #refused = new Map<string, Refused>();
+  readonly #guarded = new Map<string, Guarded>();
 
   constructor(parts: BreakerParts) {
     this.#parts = parts;
@@ -32,37 +69,78 @@ export class Breaker {
   /** Some role has to pause. */
   get open(): boolean {
     const now = this.#parts.clock.now();
-    return [...this.#refused.values()].some(({ nextTry }) => now < nextTry);
+    return [...this.#guarded.values()].some(({ nextAsk, nextTry }) => now < Math.max(nextAsk, nextTry));
   }
 
-  /** Why no connection may be opened for a role now; undefined: it may, and then say how it ended. */
+  /** Why no connection may be opened for a role now; undefined: one may. */
   refusal(role: string): Error | undefined {
-    const refused = this.#refused.get(role);
-    if (!refused || (!refused.trying && this.#parts.clock.now() >= refused.nextTry)) return undefined;
-    return loginRefused(new Error(`the server refused the login of role "${role}" a moment ago`));
+    const guarded = this.#guarded.get(role);
+    if (!guarded || (!guarded.trying && this.#parts.clock.now() >= guarded.nextAsk)) return undefined;
+    return guarded.missing === undefined ? refusedBefore(role) : credentialsMissing(guarded.missing);
   }
 
-  /** A login of the role begins. */
-  began(role: string): void {
-    const refused = this.#refused.get(role);
-    if (refused) refused.trying = true;
+  /** A login of the role begins: say how it ended. */
+  begin(role: string): Trial {
+    const guarded = this.#guarded.get(role);
+    if (guarded) guarded.trying = true;
+    let shown = '';
+    return {
+      shows: (fingerprint) => {
+        this.#check(role, fingerprint);
+        shown = fingerprint;
+      },
+      succeeded: () => this.#succeeded(role),
+      failed: (error) => this.#failed(role, error, shown),
+    };
   }
 
-  succeeded(role: string): void {
-    if (!this.#refused.delete(role)) return;
+  #check(role: string, fingerprint: string): void {
+    const guarded = this.#guarded.get(role);
+    if (guarded?.refused !== fingerprint) return;
+    const now = this.#parts.clock.now();
+    if (now >= guarded.nextTry) return;
+    Object.assign(guarded, { nextAsk: Math.min(now + ASK_MS, guarded.nextTry), missing: undefined });
+    throw refusedBefore(role);
+  }
+
+  #succeeded(role: string): void {
+    if (!this.#guarded.delete(role)) return;
     const { entry, log } = this.#parts;
     log?.info({ entry, role }, 'the server accepts the login again');
   }
 
-  /** A login ended with `error`: one that says nothing of the role's login opens nothing, and permits another try at once. */
-  failed(role: string, error: unknown): void {
-    const refused = this.#refused.get(role);
-    if (refused) refused.trying = false;
-    if (!identityRefused(error)) return;
-    const { clock, entry, log } = this.#parts;
-    this.#refused.set(role, { nextTry: clock.now() + PAUSE_MS, trying: false });
-    if (refused) return;
-    const why = innermost(error);
-    log?.error({ entry, role, why }, 'the server refuses the login: one try per 30 s until it succeeds');
+  #failed(role: string, error: unknown, shown: string): void {
+    const guarded = this.#guarded.get(role);
+    if (guarded) guarded.trying = false;
+    const missing = whyNoCredentials(error);
+    if (missing !== undefined) this.#missing(role, missing);
+    else if (identityRefused(error)) this.#refused(role, shown, innermost(error));
   }
+
+  #missing(role: string, missing: string): void {
+    const before = this.#guarded.get(role) ?? NEW;
+    const nextAsk = this.#parts.clock.now() + ASK_MS;
+    this.#guarded.set(role, { ...before, trying: false, nextAsk, missing });
+    if (before.missing === undefined) this.#tell(role, missing, 'there are no credentials for the login');
+  }
+
+  #refused(role: string, refused: string, why: string): void {
+    const before = this.#guarded.get(role) ?? NEW;
+    const now = this.#parts.clock.now();
+    const different = before.refused === refused ? before.different : before.different + 1;
+    const nextAsk = now + Math.min(ASK_MS * 2 ** (different - 1), PAUSE_MS);
+    const nextTry = now + PAUSE_MS;
+    this.#guarded.set(role, { trying: false, nextAsk, nextTry, refused, different, missing: undefined });
+    if (before.refused !== undefined) return;
+    this.#tell(role, why, 'the server refuses the login: the same one is tried once per 30 s');
+  }
+
+  #tell(role: string, why: string, what: string): void {
+    const { entry, log } = this.#parts;
+    log?.error({ entry, role, why }, what);
+  }
+}
+
+function refusedBefore(role: string): Error {
+  return loginRefused(new Error(`the server refused the login of role "${role}" a moment ago`));
 }

@@ -100,7 +100,7 @@ export class Openings {
     const leave = (): void => stop.abort(request.signal.reason);
     if (!key.pooled) request.signal.addEventListener('abort', leave);
     this.#stops.set(stop, member);
-    this.#breaker.began(key.role);
+    const trial = this.#breaker.begin(key.role);
     this.#pace.began();
     const { entry, timeouts } = this.#parts;
     const ended = (): void => {
@@ -108,20 +108,21 @@ export class Openings {
       request.signal.removeEventListener('abort', leave);
     };
     const how = { place, looks: place.address !== undefined, readOnly: key.target === 'replica' };
-    open({ ...request, ...how, entry, timeouts, signal: stop.signal })
+    const { shows } = trial;
+    open({ ...request, ...how, entry, timeouts, shows, signal: stop.signal })
       .then((connection) => hosts.opened(place, connection, wanted))
       .then(
         (connection) => {
           ended();
           member.connection = connection;
-          this.#breaker.succeeded(key.role);
+          trial.succeeded();
           this.#pace.succeeded();
           this.#parts.opened(member, { wanted, startedAt });
         },
         (error: unknown) => {
           ended();
           members.remove(member);
-          this.#breaker.failed(key.role, error);
+          trial.failed(error);
           // Another server may be there, and this one is left alone for a while.
           if (hosts.failed(place, error, wanted)) return this.#parts.postponed();
           if (!stop.signal.aborted) this.#pace.failed(error);

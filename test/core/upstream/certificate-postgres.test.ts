@@ -118,7 +118,8 @@ test('an authority that has gone, or has expired, is 08004 with the reason for t
     [expired, 'expired at'],
   ] as const) {
     const error = await refusal(entry(by), { role: 'reader' });
-    expect(error).toMatchObject({ sqlstate: '08004', message: "the database refused the gateway's login" });
+    const message = 'the gateway could not get its credentials for the database';
+    expect(error).toMatchObject({ sqlstate: '08004', message });
     expect(causes(error)).toContain('databases.main.login gave no certificate');
     expect(causes(error)).toContain(why);
   }

@@ -138,6 +138,10 @@ test.each([
   ['no entry', {}, 'has no password for role "scrammed"'],
   ['an inherited name', Object.create({ scrammed: 'right' }) as Record<string, string>, 'has no password'],
   ['an empty text', { scrammed: '' }, 'empty or unusable'],
+  ['nothing of a source', () => undefined, 'has no password'],
+  ['null of a source', () => null as unknown as undefined, 'has no password'],
+  ['a number of a source', () => 42 as unknown as string, 'empty or unusable'],
+  ['a source that fails without a reason', () => Promise.reject(), 'databases.main.login.passwords failed'],
   ['a source that fails', () => Promise.reject(new Error('vault sealed')), 'vault sealed'],
   [
     'a source that throws',
@@ -150,17 +154,20 @@ test.each([
   const server = await scripted(() => {});
   const database = { host: '127.0.0.1', port: server.port, login: { kind: 'password', passwords } } as const;
   const error = await refusal(database, { role: 'scrammed' });
-  expect(error).toMatchObject({ sqlstate: '08004', message: "the database refused the gateway's login" });
+  const message = 'the gateway could not get its credentials for the database';
+  expect(error).toMatchObject({ sqlstate: '08004', message });
   expect(causes(error)).toContain(reason);
   expect(causes(error)).toContain('databases.main.login.passwords');
   expect(server.accepted).toBe(0);
   await server.stop();
 });
 
-test('a password source that never answers ends with the deadline', async () => {
+test('a password source that never answers is given up, and the database is not to blame', async () => {
   const login = { kind: 'password', passwords: () => new Promise<string>(() => {}) } as const;
   const error = await refusal(plain({ login }), { role: 'scrammed' }, { loginMs: 50 });
-  expect(error.sqlstate).toBe('08001');
+  const message = 'the gateway could not get its credentials for the database';
+  expect(error).toMatchObject({ sqlstate: '08004', message });
+  expect(causes(error)).toContain('databases.main.login: no credentials within 50 ms');
 });
 
 /** A man in the middle who ends TLS with a certificate of his own, and may change what the server says. */
