@@ -226,8 +226,10 @@ export class Gateway {
       name: 'logins',
       problem: this.#shared.draining ? 'the gateway is shutting down' : undefined,
     };
+    const suspended = { name: 'suspension', problem: 'an operator has suspended the gateway' };
     const known = { name: 'config', problem: undefined, note: this.#config() };
-    return [...listening, draining, known, ...serverChecks(this.#shared.pools)];
+    const standstill = this.#shared.suspension.on ? [suspended] : [];
+    return [...listening, draining, ...standstill, known, ...serverChecks(this.#shared.pools)];
   }
 
   /** The reason is for the log: everybody may ask whether the gateway is ready. */

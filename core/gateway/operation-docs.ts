@@ -26,13 +26,14 @@ const database = object(
     name: text,
     configured: { ...flag, description: 'The config in force has it.' },
     paused: flag,
+    disabled: { ...flag, description: 'It takes no new sessions.' },
     mode: { enum: ['session', 'transaction'] },
     size: { ...count, description: 'Most server connections.' },
     connections: { ...count, description: 'Server connections in any state.' },
     sessions: count,
     waiting: { ...count, description: 'Sessions that wait for a server connection.' },
   },
-  ['name', 'configured', 'paused', 'connections', 'sessions', 'waiting'],
+  ['name', 'configured', 'paused', 'disabled', 'connections', 'sessions', 'waiting'],
 );
 
 const session = object(
@@ -80,12 +81,12 @@ const verb = (summary: string): Docs => ({
 });
 type Docs = Readonly<Partial<Record<RouteMethod, RouteOperation>>>;
 
-const wait = {
+const waitUntil = (what: string): object => ({
   name: 'wait',
   in: 'query',
   schema: { ...text, default: '30s' },
-  description: 'How long to wait until no server connection is left.',
-};
+  description: `How long to wait until ${what}.`,
+});
 
 /** Operations by path. */
 export const OPERATION_DOCS = {
@@ -101,7 +102,7 @@ export const OPERATION_DOCS = {
   '/v1/databases/:name/pause': {
     post: {
       summary: 'Lends no server connection until a resume',
-      parameters: [wait],
+      parameters: [waitUntil('no server connection is left')],
       responses: {
         200: json('No server connection is left.', database),
         202: json('Paused, and some are still in use.', database),
@@ -111,7 +112,20 @@ export const OPERATION_DOCS = {
     },
   },
   '/v1/databases/:name/resume': verb('Takes a pause or a kill back'),
+  '/v1/databases/:name/disable': verb('Takes no new sessions until an enable'),
+  '/v1/databases/:name/enable': verb('Takes a disable back'),
   '/v1/databases/:name/reconnect': verb('Has every server connection replaced once it is free'),
+  '/v1/databases/:name/wait-close': {
+    post: {
+      summary: 'Waits until every server connection is closed that has to be, after a reconnect or a reload',
+      parameters: [waitUntil('none is left')],
+      responses: {
+        200: json('None is left.', database),
+        202: json('Some are still in use.', database),
+        404: noDatabase,
+      },
+    },
+  },
   '/v1/databases/:name/kill': verb('Pauses, and ends all sessions'),
   '/v1/sessions': {
     get: {
@@ -145,6 +159,39 @@ export const OPERATION_DOCS = {
         422: none('It was not loaded; the one before stays.'),
         501: none('There is nothing to load it from.'),
       },
+    },
+  },
+  '/v1/suspend': {
+    post: {
+      summary: 'Reads nothing from clients and servers until a resume',
+      parameters: [waitUntil('everything is written that was to be')],
+      responses: {
+        200: json('Everything is written, and nothing is read.', object({ suspended: flag })),
+        409: none('It is suspended already, or not everything could be written in time: it goes on.'),
+      },
+    },
+  },
+  '/v1/resume': {
+    post: {
+      summary: 'Takes a suspend back, and a PAUSE of all databases in the console',
+      responses: {
+        200: json('It goes on.', object({ resumed: object({ paused: flag, suspended: flag }) })),
+      },
+    },
+  },
+  '/v1/shutdown': {
+    post: {
+      summary: 'Takes no new logins, lets transactions finish and stops',
+      parameters: [
+        {
+          name: 'after',
+          in: 'query',
+          schema: { enum: ['clients', 'servers'] },
+          description:
+            '`clients`: all of them have left. `servers`: each connection is given back, however long that takes. Default: `drainTimeout` bounds it.',
+        },
+      ],
+      responses: { 202: json('It begins.', object({ shuttingDown: flag })) },
     },
   },
 } as const satisfies Readonly<Record<string, Docs>>;

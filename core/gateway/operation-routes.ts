@@ -1,4 +1,4 @@
-/** The operators' verbs over HTTP: what there is as JSON, and PAUSE, RESUME, RECONNECT, KILL and RELOAD by POST. */
+/** The operators' verbs over HTTP: what there is as JSON, and what they order by POST. */
 import type { Usage } from '../connection/usage.ts';
 import { milliseconds } from '../durations.ts';
 import { ConfigError, GatewayError } from '../errors.ts';
@@ -35,23 +35,59 @@ interface Asked extends OperationRoutesParts {
 
 type Route = (asked: Asked) => Promise<Response> | Response;
 
-/** The pause goes on: what it waits for has not happened yet. */
+/** It goes on: what is waited for has not happened yet. */
 const ACCEPTED = 202;
 
-/** How long a pause is waited for by default: shorter than most clients' patience. */
+/** How long is waited by default: shorter than most clients' patience. */
 const WAIT = '30s';
 
-async function pause({ operations, overview, operator, name, url, signal }: Asked): Promise<Response> {
+/** Until whoever asked has waited long enough, or has left. */
+function patience({ url, signal }: Asked): AbortSignal {
   const ms = milliseconds(url.searchParams.get('wait') ?? WAIT);
-  const late = AbortSignal.timeout(Math.min(ms, 2 ** 31 - 1));
+  return AbortSignal.any([signal, AbortSignal.timeout(Math.min(ms, 2 ** 31 - 1))]);
+}
+
+/** Carries a verb out that may take long, and answers with what the entry is like then. */
+const patiently =
+  (verb: (asked: Asked, patience: AbortSignal) => Promise<void>): Route =>
+  async (asked) => {
+    const { overview, name } = asked;
+    const status = await verb(asked, patience(asked)).then(
+      () => 200,
+      (error: unknown) => {
+        if (error instanceof GatewayError) throw error;
+        return ACCEPTED;
+      },
+    );
+    return Response.json(stateOf(await overview.entry(name), overview), { status });
+  };
+
+async function suspend(asked: Asked): Promise<Response> {
   try {
-    await operations.pause(operator, name, AbortSignal.any([signal, late]));
+    await asked.operations.suspend(asked.operator, patience(asked));
   } catch (error) {
-    // Whoever asked has waited long enough, or has left.
     if (error instanceof GatewayError) throw error;
-    return Response.json(stateOf(await overview.entry(name), overview), { status: ACCEPTED });
+    throw new GatewayError('query_canceled', 'not everything could be written in time: the gateway goes on');
   }
-  return Response.json(stateOf(await overview.entry(name), overview));
+  return Response.json({ suspended: true });
+}
+
+async function resumeAll({
+  operations,
+  operator,
+  overview: { paused, suspended },
+}: Asked): Promise<Response> {
+  await operations.resume(operator, undefined);
+  return Response.json({ resumed: { paused, suspended } });
+}
+
+function shutDown({ operations, operator, url }: Asked): Response {
+  const after = url.searchParams.get('after') ?? undefined;
+  if (after !== undefined && after !== 'clients' && after !== 'servers') {
+    throw new ConfigError(`after: 'clients' or 'servers', not '${after.slice(0, 100)}'`);
+  }
+  operations.shutDown(operator, after);
+  return Response.json({ shuttingDown: true }, { status: ACCEPTED });
 }
 
 /** Carries a verb out and answers with what the entry is like now. */
@@ -69,6 +105,12 @@ const DATABASES: Readonly<Record<string, Route>> = {
 const DATABASE: Readonly<Record<string, Route>> = {
   GET: then(async ({ operations, name }) => void (await operations.entry(name))),
 };
+const PAUSE = patiently(({ operations, operator, name }, until) => operations.pause(operator, name, until));
+const WAIT_CLOSE = patiently(({ operations, operator, name }, until) =>
+  operations.waitClose(operator, name, until),
+);
+const DISABLE = then(({ operations, operator, name }) => operations.disable(operator, name));
+const ENABLE = then(({ operations, operator, name }) => operations.enable(operator, name));
 const RESUME = then(({ operations, operator, name }) => operations.resume(operator, name));
 const RECONNECT = then(({ operations, operator, name }) => operations.reconnect(operator, name));
 const KILL = then(({ operations, operator, name }) => operations.kill(operator, name));
@@ -100,15 +142,21 @@ const RELOAD: Readonly<Record<string, Route>> = {
 const ROUTES: Readonly<Record<OperationPath, Readonly<Record<string, Route>>>> = {
   '/v1/databases': DATABASES,
   '/v1/databases/:name': DATABASE,
-  '/v1/databases/:name/pause': { POST: pause },
+  '/v1/databases/:name/pause': { POST: PAUSE },
   '/v1/databases/:name/resume': { POST: RESUME },
+  '/v1/databases/:name/disable': { POST: DISABLE },
+  '/v1/databases/:name/enable': { POST: ENABLE },
   '/v1/databases/:name/reconnect': { POST: RECONNECT },
+  '/v1/databases/:name/wait-close': { POST: WAIT_CLOSE },
   '/v1/databases/:name/kill': { POST: KILL },
   '/v1/sessions': SESSIONS,
   '/v1/sessions/:id': SESSION,
   '/v1/pools': POOLS,
   '/v1/plugins': PLUGINS,
   '/v1/reload': RELOAD,
+  '/v1/suspend': { POST: suspend },
+  '/v1/resume': { POST: resumeAll },
+  '/v1/shutdown': { POST: shutDown },
 };
 
 /** A path with its handler, and how it is mounted. */
@@ -147,6 +195,7 @@ const STATUS: Partial<Record<Condition, number>> = {
   invalid_catalog_name: 404,
   invalid_parameter_value: 404,
   query_canceled: 409,
+  object_not_in_prerequisite_state: 409,
   config_file_error: 422,
   feature_not_supported: 501,
 };
@@ -156,12 +205,13 @@ function statusOf(error: unknown): number | undefined {
   return error instanceof ConfigError || error instanceof URIError ? 400 : undefined;
 }
 
-function stateOf({ name, database, connections, paused }: EntryView, overview: Overview): object {
+function stateOf({ name, database, connections, paused, disabled }: EntryView, overview: Overview): object {
   const usages = overview.usages.filter(({ entry }) => entry === name);
   return {
     name,
     configured: database !== undefined,
     paused,
+    disabled,
     mode: database?.pool.mode,
     size: database?.pool.size,
     connections,

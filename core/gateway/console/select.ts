@@ -118,7 +118,7 @@ export function selectCommand(words: Words): Command | undefined {
     columns,
     run: (desk) => ({
       tag: 'SELECT 1',
-      table: { columns, rows: [found.map(({ value }) => value(desk))] },
+      table: { columns, rows: [found.map((one) => one.value(desk))] },
     }),
   };
 }

@@ -217,21 +217,32 @@ test('no secret is shown, and none is logged', async () => {
   await client.end();
 });
 
-test('SQL reaches nothing: every statement of a database is an unknown command', async () => {
+test('SQL reaches nothing: what a database would do is an unknown command', async () => {
   const running = await start({ orders: { pool: { mode: 'transaction' } } });
   const desk = await running.console();
   const statements = [
-    'select 1',
     'select * from pg_stat_activity',
     'select pg_terminate_backend(1)',
-    'begin',
+    'select 1 from orders',
+    'select oid from pg_class',
+    'select version(1)',
+    'select current_setting(version())',
     'set role writer',
+    'set session authorization writer',
     'copy t from stdin',
-    'show pools; select 1',
-    'SHOW VERSION -- x',
-    '/* x */ SHOW VERSION',
-    'PAUSE orders; KILL orders',
+    'listen x',
+    'prepare p as select 1',
+    'PAUSE orders; KILL orders now',
+    'SHOW VERSION /* x',
+    'SHOW "VERSION',
+    "set application_name = 'x",
+    'set application_name = a b',
+    'set application_name = (select 1)',
     'RELOAD now',
+    'SUSPEND now',
+    'SHUTDOWN NOW',
+    'DISABLE',
+    'DISABLE a b',
     'SHOW',
     '"SHOW" VERSION',
     'SHOW __proto__',
@@ -241,7 +252,7 @@ test('SQL reaches nothing: every statement of a database is an unknown command',
   for (const text of statements) {
     for (const query of [{ text }, { text, name: 'n' }]) {
       const error = await desk.query(query).catch((thrown: unknown) => thrown);
-      expect(error).toMatchObject({ code: '42601', severity: 'ERROR' });
+      expect([text, error]).toMatchObject([text, { code: '42601', severity: 'ERROR' }]);
       expect((error as Error).message.length).toBeLessThan(300);
     }
   }
@@ -298,9 +309,9 @@ describe('the protocol', () => {
     const client = await raw(await start());
     client.send(parse('nonsense'), bind(), execute(), message('Q', 'SHOW STATE\0'), sync);
     expect(await types(client, 'Z')).toBe('EZ');
-    client.send(parse('SHOW STATE'), message('B', '\0\0\0\0\0\0\0\x01\0\x01'), execute(), sync);
+    client.send(parse('SHOW STATE'), message('B', '\0\0\0\0\0\0\0\x01\0\x02'), execute(), sync);
     const [, error] = await all(client, 'Z');
-    expect(fieldsOf(error?.body ?? Buffer.alloc(0))).toMatchObject({ C: '0A000', S: 'ERROR' });
+    expect(fieldsOf(error?.body ?? Buffer.alloc(0))).toMatchObject({ C: '22023', S: 'ERROR' });
     client.send(bind(), message('B', 'x\0nowhere\0\0\0\0\0\0\0'), sync, message('F', '\0\0\0\0\0\0\0\0\0\0'));
     expect(await types(client, 'Z')).toBe('2EZ');
     expect(await types(client, 'Z')).toBe('EZ');
@@ -315,6 +326,33 @@ describe('the protocol', () => {
     client.send(bytes);
     expect(await client.error()).toMatchObject({ S: 'FATAL', C: '08P01' });
     await client.rest();
+  });
+
+  test('what several commands give comes up to the one that fails', async () => {
+    const client = await raw(await start());
+    client.send(message('Q', 'SHOW VERSION; KILL nowhere; SHOW VERSION\0'));
+    expect(await types(client, 'Z')).toBe('TDCEZ');
+    client.send(message('Q', 'BEGIN; SHOW VERSION; KILL nowhere\0'));
+    const [status] = (await all(client, 'Z')).slice(-1);
+    expect(status?.body.toString()).toBe('E');
+  });
+
+  test('a portal lasts as long as its transaction', async () => {
+    const client = await raw(await start());
+    client.send(message('Q', 'BEGIN\0'), parse('SHOW STATE'), bind(), execute(1), sync, execute(5), sync);
+    expect(await types(client, 'Z')).toBe('CZ');
+    expect(await types(client, 'Z')).toBe('12DsZ');
+    expect(await types(client, 'Z')).toBe('DDCZ');
+    client.send(message('Q', 'COMMIT\0'), sync, execute(), sync);
+    for (const said of ['CZ', 'Z', 'EZ']) expect(await types(client, 'Z')).toBe(said);
+  });
+
+  test('DEALLOCATE forgets one statement, or all', async () => {
+    const client = await raw(await start());
+    client.send(parse('RESUME', 'a'), parse('RESUME', 'b'), sync, message('Q', 'deallocate prepare a\0'));
+    for (const said of ['11Z', 'CZ']) expect(await types(client, 'Z')).toBe(said);
+    client.send(message('Q', 'deallocate a\0'), message('Q', 'deallocate all\0'), message('D', 'Sb\0'), sync);
+    for (const said of ['EZ', 'CZ', 'EZ']) expect(await types(client, 'Z')).toBe(said);
   });
 
   test('a client cannot keep more statements than a hundred', async () => {
@@ -358,7 +396,7 @@ describeWith('psql', (psql) => {
     const args = ['-XAt', where, ...commands.flatMap((command) => ['-c', command])];
     const { stdout } = await run(psql, args, { env });
     expect(stdout.split('\n')).toEqual([
-      expect.stringMatching(/^Postern \d+\.\d+/),
+      expect.stringMatching(/^PgBouncer \d+\.\d+\.\d+ \(Postern \d+\.\d+/),
       'PAUSE',
       'RESUME',
       expect.stringMatching(/^orders\|127\.0\.0\.1\|/),
