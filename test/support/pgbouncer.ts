@@ -15,6 +15,8 @@ const NOBODY = 65_534;
 /** A PgBouncer that runs. */
 export interface PgBouncer {
   readonly version: string;
+  /** A URL of one of its databases, with the password. */
+  url(database: string): string;
   /** Logs in to a database of its, `pgbouncer` for the console. */
   connect(database: string): Promise<Client>;
   stop(): Promise<void>;
@@ -67,6 +69,7 @@ admin_users = ${role}
   return {
     version: rows[0]?.version ?? '',
     connect,
+    url: (database) => `postgres://${role}:${password}@127.0.0.1:${port}/${database}`,
     async stop() {
       const closed = once(child, 'close');
       child.kill('SIGTERM');

@@ -14,7 +14,7 @@ export const FILE_COLUMNS = {
   database: 'text',
   addr: 'text',
   port: 'int4',
-  cancel: 'numeric',
+  cancel: 'int8',
   link: 'int4',
   client_encoding: 'text',
   std_strings: 'text',

@@ -146,16 +146,19 @@ function pieceAt(text: string, at: number): Piece {
  * @throws GatewayError `syntax_error` for a quote or a comment without an end
  */
 export function statementsOf(text: string): readonly Words[] {
-  const statements: Word[][] = [[]];
-  for (let at = 0; at < text.length;) {
+  const statements: Word[][] = [];
+  let open = false;
+  for (let at = 0; at < text.length; ) {
     if (text[at] === ';') {
-      statements.push([]);
+      open = false;
       at += 1;
       continue;
     }
     const { word, end } = pieceAt(text, at);
-    if (word) statements.at(-1)?.push(word);
+    if (word && open) statements.at(-1)?.push(word);
+    else if (word) statements.push([word]);
+    open ||= word !== undefined;
     at = end;
   }
-  return statements.filter((words) => words.length > 0).map((words) => new Words(words));
+  return statements.map((words) => new Words(words));
 }
