@@ -33,12 +33,12 @@ export interface Visit {
 /** Tells the client that it is in, relays until the session is over, and gives the server connection back. */
 export async function handOver(visit: Visit, login: Login, house: House): Promise<void> {
   const { session, reader, minor } = visit;
-  const { server, pool, lender, usage } = login;
+  const { server, pool, source, usage } = login;
   // Before the relay is given the session's log: that of somebody who is in.
   session.changed('idle');
   const thinking = new Set<Promise<unknown>>();
   const told = policies(visit, usage, house, thinking);
-  const between = { client: reader.channel, server, lender };
+  const between = { client: reader.channel, server, source };
   const relay = new Relay({
     ...between,
     refusedWrite: (one) => pool.refusedWrite(one),
@@ -46,7 +46,7 @@ export async function handOver(visit: Visit, login: Login, house: House): Promis
     ...counted(session, usage),
   });
   // In transaction mode the server process changes: its id would be somebody else's later.
-  const processId = lender || server.pid <= 0 ? undefined : server.pid;
+  const processId = source || server.pid <= 0 ? undefined : server.pid;
   const key = house.cancelKeys.issue(minor, () => usage.canceling(() => relay.cancel()), processId);
   reader.release();
   reader.channel.cutOffWhenStalled();
@@ -58,7 +58,7 @@ export async function handOver(visit: Visit, login: Login, house: House): Promis
   house.cancelKeys.revoke(key);
   session.conclude(reasonFor(end.reason, house));
   // The pool counts the connection until the server has closed it; the session need not wait for that.
-  if (!lender) void pool.release(server, end.server);
+  if (!source) void pool.release(server, end.server);
   // The client did not wait for the rest of a hook; onClose does.
   await Promise.allSettled(thinking);
 }
@@ -98,7 +98,7 @@ export function welcome(parameters: ReadonlyMap<string, string>, key: CancelKey)
 
 type Policies = Omit<
   RelayOptions,
-  'client' | 'server' | 'lender' | 'refusedWrite' | 'tally' | 'stateChanged'
+  'client' | 'server' | 'source' | 'refusedWrite' | 'tally' | 'stateChanged'
 >;
 
 function policies(

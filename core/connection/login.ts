@@ -7,14 +7,14 @@ import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { House } from '../gateway/house.ts';
 import { circlesOf, fingerprintOf } from './fingerprint.ts';
-import { lenderFor } from './lending.ts';
-import type { Loan } from './lending.ts';
+import { serversFor } from './session-servers.ts';
+import type { Loan } from './session-servers.ts';
 import type { Hooks } from '../hooks.ts';
 import { parseDatabase } from '../names.ts';
 import type { DatabaseName } from '../names.ts';
 import type { OpenSession } from './open-session.ts';
 import { tellQueue } from './session-log.ts';
-import type { Lender } from '../relay/seat.ts';
+import type { ServerSource } from '../relay/server-source.ts';
 import type { Upstream } from '../session.ts';
 import { addressOf } from '../upstream/connection.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
@@ -38,7 +38,7 @@ export interface Login {
   readonly server: ServerConnection;
   readonly pool: Pool;
   /** Present where connections are given back between transactions. */
-  readonly lender?: Lender;
+  readonly source?: ServerSource;
   readonly usage: Usage;
 }
 
@@ -90,7 +90,7 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal, queued };
   const server = await usage.waits(() => connect(request, loan));
   const lends = database.pool?.mode === 'transaction' && replication === undefined;
-  return { pool, server, usage, ...(lends && { lender: lenderFor(loan, server) }) };
+  return { pool, server, usage, ...(lends && { source: serversFor(loan, server) }) };
 }
 
 /** The database on the server while it is not known: nobody ever connects to it. */

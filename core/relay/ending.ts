@@ -7,7 +7,7 @@ import { refusal } from '../wire/to-client.ts';
 import type { FromClient } from './from-client.ts';
 import type { FromServer } from './from-server.ts';
 import type { Ledger } from './ledger.ts';
-import type { Seat } from './seat.ts';
+import type { ServerLink } from './server-link.ts';
 import { boundary } from './transaction-boundary.ts';
 import type { BoundaryState } from './transaction-boundary.ts';
 
@@ -20,11 +20,11 @@ export interface RelayEnd {
 /** What an ending looks at and stops. */
 export interface EndingParts {
   readonly client: Channel;
-  readonly seat: Seat;
+  readonly link: ServerLink;
   readonly log: Logger;
   readonly ledger: Ledger;
   readonly gate: BoundaryState['gate'];
-  readonly link: BoundaryState['link'];
+  readonly pauses: BoundaryState['pauses'];
   readonly fromClient: FromClient;
   readonly fromServer: FromServer;
   /** Called once, when the session is over and nothing can hit its server connection any more. */
@@ -35,9 +35,6 @@ export interface EndingParts {
 const LEAVE_MS = 60_000;
 /** How long a FATAL of ours waits for the end of a message that is under way to the client, in milliseconds. */
 const BORDER_MS = 5_000;
-
-/** Whoever waits for a connection gets a refusal that nobody reads; any other error would be logged as a bug. */
-const OVER = new GatewayError('query_canceled', 'the session has ended');
 
 /** A FATAL of ours that waits for its moment. */
 interface LastWord {
@@ -115,12 +112,12 @@ export class Ending {
 
   /** The client is gone. Nothing is completed on its behalf: no Sync, no CopyDone. */
   clientLost(): void {
-    const { fromClient, seat } = this.#parts;
+    const { fromClient, link } = this.#parts;
     if (this.decided) return;
     // It may have been waiting for the client to read.
-    if (this.#leaving) return seat.resume();
+    if (this.#leaving) return link.resume();
     // Its last words wait for us. Whoever waits for a connection has left the queue.
-    this.#gone = fromClient.departing && !seat.waiting;
+    this.#gone = fromClient.departing && !link.waiting;
     if (this.#gone) return;
     fromClient.stop();
     this.#endOrCancel({ kind: 'lost' });
@@ -142,9 +139,9 @@ export class Ending {
 
   /** The server said what answers nothing, or cannot be read. */
   serverBroke(why: string): void {
-    const { client, seat, log, fromServer } = this.#parts;
+    const { client, link, log, fromServer } = this.#parts;
     log.error(
-      { server_pid: seat.server?.pid, why },
+      { server_pid: link.server?.pid, why },
       'the server broke the protocol; its connection is closed',
     );
     const error = new GatewayError('protocol_violation', 'the server broke the protocol');
@@ -154,7 +151,7 @@ export class Ending {
 
   /** Has PostgreSQL cancel what runs; resolves with false if a late cancel may still hit the connection. */
   cancel(): Promise<boolean> {
-    const { server } = this.#parts.seat;
+    const { server } = this.#parts.link;
     if (!server) return Promise.resolve(true);
     this.#cancelling ??= server.cancel().then((over) => {
       this.#cancelling = undefined;
@@ -166,7 +163,7 @@ export class Ending {
 
   /** A cancel was not over in time and may still hit this connection: nobody else may get it. */
   get lateCancelPossible(): boolean {
-    return this.#hitLate !== undefined && this.#hitLate === this.#parts.seat.server;
+    return this.#hitLate !== undefined && this.#hitLate === this.#parts.link.server;
   }
 
   // ---- when ----
@@ -209,7 +206,7 @@ export class Ending {
     this.#reason = reason;
     this.#stop();
     // Nobody is left to read, and what the server still says must not stop it from reaching its end.
-    this.#parts.seat.resume();
+    this.#parts.link.resume();
     void this.cancel().then(() => {
       this.#end(reason, 'close');
     });
@@ -226,15 +223,14 @@ export class Ending {
     this.#over = true;
     this.#reason = reason;
     this.#stop();
-    const { client, seat, ended, fromClient } = this.#parts;
+    const { client, link, ended, fromClient } = this.#parts;
     if (!client.closed) client.finish();
     // A Terminate would complete the message, and the server would run it.
-    if (fromClient.position === 'midMessage') seat.server?.channel.destroy();
-    seat.giveUp(OVER);
-    seat.leave();
+    if (fromClient.position === 'midMessage') link.server?.channel.destroy();
+    link.leave();
     void (this.#cancelling ?? Promise.resolve(true)).then((over) => {
-      const afterwards = over && !seat.server?.channel.closed ? server : 'close';
-      seat.giveBack(afterwards);
+      const afterwards = over && !link.server?.channel.closed ? server : 'close';
+      link.close(afterwards === 'close' ? 'close' : 'dirty');
       ended({ reason, server: afterwards });
     });
   }

@@ -2,7 +2,7 @@
 import type { GatewayError } from '../errors.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
-import type { Vacancy } from './vacancy.ts';
+import type { UnlinkedMessages } from './unlinked-messages.ts';
 
 /** Made by the relay, used by the walker. */
 export interface FromClientHost {
@@ -18,14 +18,10 @@ export interface FromClientHost {
   violated(error: GatewayError): void;
   /** A mistake or a limit of ours: FATAL at once. */
   failed(error: GatewayError): void;
-  readonly seating: {
-    /** There is no connection for a message. */
-    readonly missing: boolean;
-    /** Gets one; resolves with why not, if not. */
-    take(): Promise<GatewayError | undefined>;
-  };
-  /** What messages mean where there is none. */
-  readonly vacancy: Vacancy;
+  /** A message that goes to the server now has to wait for a connection, or for settings on it. */
+  unlinked(): boolean;
+  /** What messages mean then. */
+  readonly unlinkedMessages: UnlinkedMessages;
   /** A chunk has been walked: local answers may be due. */
   walked(): void;
 }

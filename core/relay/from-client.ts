@@ -8,7 +8,7 @@ import type { Decision, Step } from './decision.ts';
 import type { FromClientHost } from './from-client-host.ts';
 import { HeldBytes } from './held-bytes.ts';
 import type { ClientPosition } from './transaction-boundary.ts';
-import type { Meaning } from './vacancy.ts';
+import type { Meaning } from './unlinked-messages.ts';
 
 /** A message is forwarded when it is whole or this many of its bytes are there: slow writers hold no server. */
 const HOLD_BYTES = 65_536;
@@ -88,14 +88,15 @@ export class FromClient {
         this.#violation(type, word);
         return;
       }
-      const meaning = this.#host.seating.missing ? this.#vacant(type, data, at, end) : 'go';
+      const meaning = this.#host.unlinked() ? this.#unlinked(type, data, at, end) : 'go';
       if (typeof meaning === 'number') {
         needed = meaning;
         break;
       }
-      if (meaning === 'ask') {
+      if (meaning === 'wait') {
         this.#forward(data, from, at);
-        this.#awaitSeat(data.subarray(at));
+        this.#waiting = true;
+        this.#held.hold(data.subarray(at), Infinity);
         return;
       }
       let dropped = meaning === 'drop';
@@ -204,18 +205,15 @@ export class FromClient {
     if (bytes) this.#host.toServer(bytes);
   }
 
-  #vacant(type: number, data: Buffer, at: number, end: number): Meaning {
+  #unlinked(type: number, data: Buffer, at: number, end: number): Meaning {
     const there = data.subarray(at, Math.min(end, data.length));
-    return this.#host.vacancy.meaning(type, there, end - at, HOLD_BYTES);
+    return this.#host.unlinkedMessages.meaning(type, there, end - at, HOLD_BYTES);
   }
 
-  #awaitSeat(data: Buffer): void {
-    this.#waiting = true;
-    this.#held.hold(data, Infinity);
-    void this.#host.seating.take().then((error) => {
-      this.#host.vacancy.refused(error);
-      this.#decided(undefined);
-    });
+  /** The wait of a message for a server connection is over; with an error, there is none. */
+  resumed(error: GatewayError | undefined): void {
+    this.#host.unlinkedMessages.refused(error);
+    this.#decided(undefined);
   }
 
   #decided(bytes: Decision): void {

@@ -5,7 +5,8 @@ import { Kind, Op } from './entries.ts';
 import type { Ledger } from './ledger.ts';
 import { OwedChanges } from './owed-changes.ts';
 import type { Change } from './owed-changes.ts';
-import type { Lender, Seat } from './seat.ts';
+import type { ServerLink } from './server-link.ts';
+import type { ServerSource } from './server-source.ts';
 import { isAlone } from './statement-key.ts';
 
 /** Statements kept on one server connection; the one not used for longest goes first. */
@@ -25,15 +26,15 @@ export const newName = (): string => `postern_${randomBytes(12).toString('hex')}
 
 /** One per session; what it knows of a connection is kept with the connection. */
 export class KeptStatements {
-  readonly #seat: Seat;
+  readonly #link: Pick<ServerLink, 'server'>;
   readonly #ledger: Ledger;
-  readonly #known: Lender['known'];
+  readonly #known: ServerSource['known'];
   /** Keys of statements whose ParseComplete is still owed: they may yet fail. */
   readonly owed: OwedChanges;
 
   /** `known` is told what has been prepared without an error. */
-  constructor(seat: Seat, ledger: Ledger, known: Lender['known']) {
-    this.#seat = seat;
+  constructor(link: Pick<ServerLink, 'server'>, ledger: Ledger, known: ServerSource['known']) {
+    this.#link = link;
     this.#ledger = ledger;
     this.#known = known;
     this.owed = new OwedChanges(ledger);
@@ -90,7 +91,7 @@ export class KeptStatements {
 
   /** Names on the connection, by what stands behind them, the one not used for longest first. */
   get prepared(): Map<string, string> {
-    return this.#seat.server?.prepared ?? new Map<string, string>();
+    return this.#link.server?.prepared ?? new Map<string, string>();
   }
 
   #room(prepared: Map<string, string>): Buffer {

@@ -12,7 +12,8 @@ import type { Ledger } from './ledger.ts';
 import { isCutOff, nameIn, parseParts, renamedLongParse, renamedParse } from './named-messages.ts';
 import type { ParseParts } from './named-messages.ts';
 import type { Change, OwedChanges } from './owed-changes.ts';
-import type { Lender, Seat } from './seat.ts';
+import type { ServerLink } from './server-link.ts';
+import type { ServerSource } from './server-source.ts';
 import { FOREIGN } from './session-statements.ts';
 import type { SessionStatements } from './session-statements.ts';
 import { mayDiscard, statementOf, unlike } from './statement-key.ts';
@@ -26,9 +27,9 @@ const EMPTY = Buffer.from([0, 0, 0]);
 
 /** What a session's statements need of the relay. */
 export interface SharedStatementsHost {
-  readonly seat: Seat;
+  readonly link: Pick<ServerLink, 'server' | 'checkOuts'>;
   readonly ledger: Ledger;
-  readonly lender: Pick<Lender, 'parameters' | 'known'>;
+  readonly source: Pick<ServerSource, 'parameters' | 'known'>;
   /** The connection has to stay with the session. */
   pin(why: string): void;
 }
@@ -54,8 +55,8 @@ export class Parses {
 
   /** What a DEALLOCATE by name is about. */
   get places(): NamePlaces {
-    const { ledger, seat } = this.#host;
-    return { names: this.#parts.names, ledger, prepared: seat.server?.prepared };
+    const { ledger, link } = this.#host;
+    return { names: this.#parts.names, ledger, prepared: link.server?.prepared };
   }
 
   /** Keeps the connection with the session where a text says that its state will be there. */
@@ -67,8 +68,8 @@ export class Parses {
   /** True for a whole Parse of what the connection has prepared already. */
   isKept(frame: Buffer): boolean {
     const parts = isCutOff(frame) ? undefined : parseParts(frame);
-    const { seat, lender } = this.#host;
-    const parameters = seat.server?.parameters ?? lender.parameters;
+    const { link, source } = this.#host;
+    const parameters = link.server?.parameters ?? source.parameters;
     return parts !== undefined && this.#parts.kept.prepared.has(statementOf(parts.body, parameters).key);
   }
 
@@ -85,9 +86,9 @@ export class Parses {
   }
 
   #parseNamed({ name, body }: ParseParts): Plan {
-    const { seat, ledger, lender } = this.#host;
-    const { server } = seat;
-    const read = statementOf(Buffer.from(body), server?.parameters ?? lender.parameters);
+    const { link, ledger, source } = this.#host;
+    const { server } = link;
+    const read = statementOf(Buffer.from(body), server?.parameters ?? source.parameters);
     const statement = read.settings !== '' && !ledger.settingsKnown ? unlike(read) : read;
     this.#parts.names.add(name, statement);
     const change = this.#named(name, statement);
@@ -143,7 +144,10 @@ export class Parses {
     if (this.#parts.names.has(name))
       return this.#parseTaken(frame, name, (own) => renamedLongParse(frame, own));
     if (name === '') {
-      const note = this.#parts.unnamed.prepare({ frame: undefined, discards: false }, this.#host.seat.turn);
+      const note = this.#parts.unnamed.prepare(
+        { frame: undefined, discards: false },
+        this.#host.link.checkOuts,
+      );
       return { kind: 'send', bytes: frame, note };
     }
     this.#parts.names.add(name, FOREIGN);
@@ -151,11 +155,11 @@ export class Parses {
   }
 
   #parseUnnamed(frame: Buffer, body: Buffer): Plan {
-    const { seat, ledger } = this.#host;
+    const { link, ledger } = this.#host;
     const types = Buffer.from(body.subarray(body.indexOf(0) + 1));
     const noted = (parse: Buffer): Note | undefined => {
       const discards = mayDiscard(body.toString('latin1'));
-      const note = this.#parts.unnamed.prepare({ frame: Buffer.from(parse), discards }, seat.turn);
+      const note = this.#parts.unnamed.prepare({ frame: Buffer.from(parse), discards }, link.checkOuts);
       // Where nobody can tell what will be answered, it is taken for prepared: else it is prepared again.
       if (!ledger.spoilt) return note;
       note.closed?.();

@@ -26,6 +26,11 @@ export class Pauses {
     return (this.#reasons & reason) !== 0;
   }
 
+  /** The server has not taken all that was written. */
+  get full(): boolean {
+    return this.has(Pause.full);
+  }
+
   add(reason: number): void {
     this.#reasons |= reason;
     this.#client.halt();

@@ -4,7 +4,7 @@ import type { Channel } from '../net/channel.ts';
 import type { Logger, SessionState } from '../session.ts';
 import type { Statement } from '../statement.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
-import type { Lender } from './seat.ts';
+import type { ServerSource } from './server-source.ts';
 import type { Reads } from './statement-book.ts';
 import type { StatementEnd } from './statement-log.ts';
 import type { Tally } from './tally.ts';
@@ -14,7 +14,7 @@ export interface RelayOptions {
   readonly client: Channel;
   readonly server: ServerConnection;
   /** Present: server connections are given back between transactions. */
-  readonly lender?: Lender | undefined;
+  readonly source?: ServerSource | undefined;
   /** Sets on an idle connection again what policies rely on. Absent: they rely on nothing there. */
   readonly refresh?: ((server: ServerConnection) => Promise<void>) | undefined;
   /** Hears of a connection whose server took no write (25006). Absent: nobody needs to know. */

@@ -1,10 +1,9 @@
 /** Moves bytes between one client and one server connection after login, and knows at any time who owes what to whom. */
-import { randomBytes } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
 import type { SessionState } from '../session.ts';
 import { readParameterStatus } from '../wire/backend.ts';
 import { noticeResponse } from '../wire/to-client.ts';
-import { FLUSH, SYNC, encodeClose } from '../wire/to-server.ts';
+import { FLUSH } from '../wire/to-server.ts';
 import { Ending } from './ending.ts';
 import type { RelayEnd } from './ending.ts';
 import type { RelayOptions } from './relay-options.ts';
@@ -13,23 +12,22 @@ import { FromServer } from './from-server.ts';
 import { Gate } from './gate.ts';
 import { Ledger } from './ledger.ts';
 import { Pause, Pauses } from './pauses.ts';
-import { Seat } from './seat.ts';
-import { Seating } from './seating.ts';
+import { tellDifferences } from './server-source.ts';
+import type { LinkHost } from './server-source.ts';
+import { dropsStatements } from './command-tags.ts';
+import { ServerLink } from './server-link.ts';
 import { SharedStatements } from './shared-statements.ts';
 import { StatementLog } from './statement-log.ts';
-import { Status, boundary } from './transaction-boundary.ts';
-import { Turns } from './turns.ts';
-import { Vacancy } from './vacancy.ts';
+import { boundary, stateOf } from './transaction-boundary.ts';
+import { UnlinkedMessages } from './unlinked-messages.ts';
 
 /** One per session; ends once, and then `done` resolves. */
 export class Relay {
   readonly done: Promise<RelayEnd>;
   readonly #options: RelayOptions;
   readonly #ledger: Ledger;
-  readonly #seat: Seat;
+  readonly #link: ServerLink;
   readonly #pauses: Pauses;
-  readonly #turns: Turns | undefined;
-  readonly #seating: Seating;
   readonly #gate: Gate;
   readonly #fromClient: FromClient;
   readonly #fromServer: FromServer;
@@ -39,38 +37,25 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     this.#options = options;
-    const { client, lender } = options;
+    const { client, source } = options;
     const ledger = new Ledger(options.tally);
     this.#ledger = ledger;
-    const seat = new Seat(options.server, options.lender);
-    this.#seat = seat;
     this.#pauses = new Pauses(client);
     const log = options.statement && new StatementLog(options.statement);
-    const turns = lender && new Turns({ client, log: options.log, lender, seat, ledger });
-    this.#turns = turns;
+    const link = this.#makeLink();
+    this.#link = link;
+    const shared = source && new SharedStatements({ link, ledger, source, pin: (why) => link.pin(why) });
     const betweenTransactions = (): boolean => boundary(this.#ending.state, 'next message').free;
-    const seating = new Seating({
-      seat,
-      ledger,
-      turns,
-      refresh: options.refresh,
-      fault: options.fault,
-      pauses: this.#pauses,
-      betweenTransactions,
-    });
-    this.#seating = seating;
-    const pin = (why: string): void => turns?.pin(why);
-    const shared = lender && new SharedStatements({ seat, ledger, lender, pin });
     const gate = new Gate({
       ...options,
       ledger,
       log,
       shared,
       betweenTransactions,
-      encoding: () => (seat.server ?? lender)?.parameters.get('client_encoding'),
+      encoding: () => (link.server ?? source)?.parameters.get('client_encoding'),
       flush: () => {
         ledger.flush();
-        seat.write(FLUSH);
+        link.write(FLUSH);
       },
       unplaceable: (error) => {
         this.#fromClient.stop();
@@ -82,11 +67,11 @@ export class Relay {
     this.#fromClient = new FromClient({
       ledger,
       gate,
-      seating,
-      vacancy: new Vacancy({ ledger, gate, seating }),
+      unlinked: () => link.state !== 'linked' || (link.settingsOutdated && betweenTransactions()),
+      unlinkedMessages: new UnlinkedMessages({ ledger, gate, link }),
       walked: settled,
       toServer: (bytes) => {
-        if (!seat.write(bytes)) this.#pauses.add(Pause.full);
+        if (!link.write(bytes)) this.#pauses.add(Pause.full);
       },
       held: (waiting) => {
         if (waiting) this.#pauses.add(Pause.held);
@@ -100,16 +85,14 @@ export class Relay {
     this.#fromServer = new FromServer({
       ledger,
       settled,
-      completed: seating.hearing(shared),
+      completed: (source ?? options.refresh) && ((tag) => this.#completed(tag, shared)),
       toClient: (bytes) => {
-        if (!client.write(bytes)) seat.pause();
+        if (!client.write(bytes)) link.halt();
       },
-      refusedWrite: () => seat.server && options.refusedWrite?.(seat.server),
-      parameter: (body) => seat.reported(readParameterStatus(body)),
-      masked: (code, error) => {
-        const fields = { sqlstate: error.sqlstate, server_sqlstate: code };
-        options.log.info(fields, 'statement refused');
-      },
+      refusedWrite: () => link.server && options.refusedWrite?.(link.server),
+      parameter: (body) => link.reported(readParameterStatus(body)),
+      masked: (server_sqlstate, { sqlstate }) =>
+        options.log.info({ sqlstate, server_sqlstate }, 'statement refused'),
       broken: (why) => this.#ending.serverBroke(why),
     });
     let ended: (end: RelayEnd) => void = () => {};
@@ -119,8 +102,9 @@ export class Relay {
         resolve(end);
       };
     });
-    const parts = { ledger, fromClient: this.#fromClient, fromServer: this.#fromServer };
-    this.#ending = new Ending({ ...parts, client, log: options.log, seat, gate, link: seating, ended });
+    const streams = { fromClient: this.#fromClient, fromServer: this.#fromServer };
+    const parts = { ...streams, ledger, gate, link, pauses: this.#pauses };
+    this.#ending = new Ending({ ...parts, client, log: options.log, ended });
   }
 
   /** Takes over both channels; ReadyForQuery has been sent to the client. */
@@ -130,12 +114,12 @@ export class Relay {
     client.listen({
       bytes: (chunk) => this.#fromClient.receive(chunk),
       drained: () => {
-        this.#seat.resume();
+        this.#link.resume();
         this.#pauses.remove(Pause.unread, this.#ending.decided);
       },
       closed: () => this.#ending.clientLost(),
     });
-    this.#seat.listen({
+    this.#link.listen({
       bytes: (chunk) => this.#fromServer.receive(chunk),
       drained: () => {
         this.#pauses.remove(Pause.full, this.#ending.decided);
@@ -149,7 +133,7 @@ export class Relay {
 
   /** What policies rely on wants other values: they are set before the client's next message. */
   refresh(): void {
-    this.#seating.spoil();
+    this.#link.outdateSettings();
   }
 
   get state(): SessionState {
@@ -183,12 +167,31 @@ export class Relay {
    */
   async cancel(): Promise<void> {
     const canceled = new GatewayError('query_canceled', 'canceling statement due to user request');
-    if (this.#seat.giveUp(canceled)) return;
+    if (this.#link.cancel(canceled)) return;
     const { uncertain, endsReady } = this.#ledger;
     if (this.#ending.decided || uncertain?.probing || (!endsReady && this.#gate.cancel())) return;
     if (boundary(this.#ending.state, 'cancel').free) return;
     await this.#ending.cancel();
     this.#settled();
+  }
+
+  #makeLink(): ServerLink {
+    const { client, server, source, refresh, log, fault } = this.#options;
+    const host: LinkHost = {
+      linked: (next) => {
+        this.#ledger.changed();
+        if (source) tellDifferences(source.parameters, next, (bytes) => client.write(bytes));
+      },
+      resumed: (error) => this.#fromClient.resumed(error === undefined ? undefined : fault(error)),
+      pinned: (why) => log.info({ why }, 'the server connection stays with the session'),
+      lost: () => this.#ending.serverLost(),
+    };
+    return new ServerLink({ host, first: server, source, refresh });
+  }
+
+  #completed(tag: string, shared: SharedStatements | undefined): void {
+    if (dropsStatements(tag)) shared?.forgetAll();
+    this.#link.completed(tag, this.#ledger.headNote?.harmless === true);
   }
 
   // ---- after every step ----
@@ -205,7 +208,13 @@ export class Relay {
     this.#probe();
     this.#showState();
     this.#ending.settled();
-    this.#turns?.giveBack(this.#ending.state);
+    this.#checkIn();
+  }
+
+  #checkIn(): void {
+    if (this.#link.state !== 'linked' || !this.#options.source) return;
+    const at = boundary(this.#ending.state, 'check-in');
+    if (at.free) this.#link.checkIn(at.server);
   }
 
   #speak(): void {
@@ -223,25 +232,16 @@ export class Relay {
     const { uncertain } = this.#ledger;
     if (uncertain?.wantsProbe && this.#fromClient.position === 'boundary' && !this.#ending.cancelling) {
       this.#pauses.add(Pause.probe);
-      uncertain.probe();
-      const name = `postern_${randomBytes(16).toString('hex')}`;
-      this.#seat.write(Buffer.concat([encodeClose('S', name), SYNC]));
+      this.#link.write(uncertain.probe());
     } else if (this.#pauses.has(Pause.probe) && !uncertain?.probing) {
       this.#pauses.remove(Pause.probe, this.#ending.decided);
     }
   }
 
   #showState(): void {
-    const state =
-      this.#restful && !this.#fromClient.waiting ? (STATES.get(this.#ledger.status) ?? 'active') : 'active';
+    const state = this.#restful && !this.#fromClient.waiting ? stateOf(this.#ledger.status) : 'active';
     if (state === this.#state) return;
     this.#state = state;
     this.#options.stateChanged(state);
   }
 }
-
-const STATES = new Map<number, SessionState>([
-  [Status.idle, 'idle'],
-  [Status.transaction, 'idle in transaction'],
-  [Status.failed, 'idle in transaction (aborted)'],
-]);

@@ -40,7 +40,7 @@ export class SharedStatements {
 
   constructor(host: SharedStatementsHost) {
     this.#host = host;
-    this.#kept = new KeptStatements(host.seat, host.ledger, host.lender.known);
+    this.#kept = new KeptStatements(host.link, host.ledger, host.source.known);
     this.#owed = new OwedChanges(host.ledger);
     this.#unnamed = new UnnamedStatement(this.#owed);
     this.#parses = new Parses(host, {
@@ -68,8 +68,8 @@ export class SharedStatements {
     if (type === Frontend.close) return this.#names.has(statementIn(frame) ?? '');
     const parts = type === Frontend.parse ? parseParts(frame) : undefined;
     if (!parts || parts.name === '' || this.#names.has(parts.name)) return false;
-    const { lender } = this.#host;
-    return lender.known.has(statementOf(parts.body, lender.parameters).key);
+    const { source } = this.#host;
+    return source.known.has(statementOf(parts.body, source.parameters).key);
   }
 
   /** True where what to do depends on an answer that is still owed. */
@@ -94,7 +94,8 @@ export class SharedStatements {
     const { prepared } = this.#kept;
     if (type === Frontend.close) return false;
     if (type === Frontend.parse) return name !== '' && (this.#names.has(name) || this.#parses.isKept(frame));
-    if (name === '') return this.#unnamed.parse !== undefined && this.#unnamed.turn !== this.#host.seat.turn;
+    if (name === '')
+      return this.#unnamed.parse !== undefined && this.#unnamed.turn !== this.#host.link.checkOuts;
     const statement = this.#names.get(name) ?? FOREIGN;
     return statement !== FOREIGN && !prepared.has(statement.key) && !prepared.has(statement.alone);
   }
@@ -158,10 +159,10 @@ export class SharedStatements {
 
   /** Prepared now it may mean something else than under the settings of its Parse: it shall be taken for no other. */
   #isApart({ settings }: Statement): boolean {
-    const { seat, ledger } = this.#host;
+    const { link, ledger } = this.#host;
     return (
       settings !== '' &&
-      (!ledger.settingsKnown || settingsOf(seat.server?.parameters ?? new Map()) !== settings)
+      (!ledger.settingsKnown || settingsOf(link.server?.parameters ?? new Map()) !== settings)
     );
   }
 
@@ -173,16 +174,16 @@ export class SharedStatements {
   }
 
   #useUnnamed(frame: Buffer): Plan {
-    const { seat, ledger } = this.#host;
+    const { link, ledger } = this.#host;
     const { parse, turn } = this.#unnamed;
     const text = 'unnamed prepared statement does not exist';
     const error = new GatewayError('invalid_sql_statement_name', text);
     if (!parse) return { kind: 'refuse', error };
     this.#discards ||= parse.discards;
-    if (turn === seat.turn) return { kind: 'send', bytes: frame };
+    if (turn === link.checkOuts) return { kind: 'send', bytes: frame };
     if (!parse.frame) return { kind: 'refuse', error };
     if (ledger.spoilt) return lost();
-    ledger.sent(Op.parse, Kind.swallow, { showsError: true, ...this.#unnamed.again(seat.turn) });
+    ledger.sent(Op.parse, Kind.swallow, { showsError: true, ...this.#unnamed.again(link.checkOuts) });
     return { kind: 'send', bytes: Buffer.concat([parse.frame, frame]) };
   }
 

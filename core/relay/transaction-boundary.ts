@@ -3,8 +3,19 @@
  * says so: check-in, drain, the end of a session, CancelRequest, and settings of policies read it.
  */
 
+import type { SessionState } from '../session.ts';
+
 /** ReadyForQuery's status byte (manual, 55.7): idle, in a transaction, in a failed one. */
 export const Status = { idle: 0x49, transaction: 0x54, failed: 0x45 } as const;
+
+const STATES = new Map<number, SessionState>([
+  [Status.idle, 'idle'],
+  [Status.transaction, 'idle in transaction'],
+  [Status.failed, 'idle in transaction (aborted)'],
+]);
+
+/** A session's state by the newest status byte, where no answer is outstanding. */
+export const stateOf = (status: number): SessionState => STATES.get(status) ?? 'active';
 
 /** Why the server is not at rest, whatever it last said of the transaction. */
 export type Unfinished =
@@ -35,6 +46,12 @@ export type ServerPosition =
   /** A message is being read, or the client has one in part. */
   | 'midMessage';
 
+/**
+ * What a session's link to a server connection does. `waiting`: in the pool's queue. `applying`: settings of policies are
+ * being set. `probing`: the server is asked what ties the session to the connection.
+ */
+export type LinkState = 'unlinked' | 'waiting' | 'applying' | 'linked' | 'probing' | 'closed';
+
 /** What the decision depends on. */
 export interface BoundaryState {
   readonly ledger: {
@@ -60,13 +77,13 @@ export interface BoundaryState {
     /** A CancelRequest did not end in time, and may still hit the server connection. */
     readonly lateCancelPossible: boolean;
   };
+  /** The server has not taken all that was written. */
+  readonly pauses: { readonly full: boolean };
   readonly link: {
     /** Why the server connection stays with the session. */
     readonly pinned: string | undefined;
-    /** The server has not taken all that was written. */
-    readonly full: boolean;
-    /** The gateway sets on it what policies rely on. */
-    readonly applying: boolean;
+    /** `applying`: the gateway sets on it what policies rely on. */
+    readonly state: LinkState;
     /** A command may have left state of the session. */
     readonly dirty: boolean;
   };
@@ -147,11 +164,11 @@ function ownedBy({ ledger, ending }: BoundaryState): Obstacle | undefined {
 }
 
 /** Both streams stand between two messages for the server; a beginning of the client's next one may be here. */
-function streamOf({ fromClient, fromServer, link }: BoundaryState): Obstacle | undefined {
+function streamOf({ fromClient, fromServer, pauses }: BoundaryState): Obstacle | undefined {
   if (fromClient.position === 'deciding' || fromClient.position === 'midMessage') return 'client message';
   if (fromServer.position !== 'boundary') return 'server message';
   // Only this session hears that the server takes more.
-  return link.full ? 'server full' : undefined;
+  return pauses.full ? 'server full' : undefined;
 }
 
 /** A client that has begun a message gets the answer to it. */
@@ -167,7 +184,8 @@ function tornMessage({ fromClient, fromServer }: BoundaryState): Obstacle | unde
 }
 
 function fitness({ ledger, ending, link }: BoundaryState): ServerFitness {
-  if (ledger.spoilt || ledger.batch.tainted || ending.lateCancelPossible || link.applying) return 'close';
+  if (ledger.spoilt || ledger.batch.tainted || ending.lateCancelPossible || link.state === 'applying')
+    return 'close';
   return link.dirty ? 'dirty' : 'clean';
 }
 

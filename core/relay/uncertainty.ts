@@ -3,7 +3,9 @@
  * server answers them (a view fails before anything is read) cannot be told from the bytes: of k such Syncs, 0 to k are
  * answered. Until a probe tells, messages only pass.
  */
+import { randomBytes } from 'node:crypto';
 import { Backend } from '../wire/frames.ts';
+import { SYNC, encodeClose } from '../wire/to-server.ts';
 import { Op, lose } from './entries.ts';
 import type { Note } from './entries.ts';
 import { Verdict } from './verdict.ts';
@@ -35,7 +37,7 @@ export class Uncertainty {
     this.#synced = !skips;
   }
 
-  /** True when a probe would tell: hold the client, send Close(a random name) and Sync, and say so by {@link probe}. */
+  /** True when a probe would tell: hold the client, and send what {@link probe} makes. */
   get wantsProbe(): boolean {
     return this.#probe === 'no' && !this.#risky && this.#synced;
   }
@@ -49,8 +51,10 @@ export class Uncertainty {
     return this.#probe !== 'no';
   }
 
-  probe(): void {
+  /** The probe to send now: it closes a name nobody has, and its answer tells where the client's answers end. */
+  probe(): Buffer {
     this.#probe = 'close';
+    return Buffer.concat([encodeClose('S', `postern_${randomBytes(16).toString('hex')}`), SYNC]);
   }
 
   /** The client's next message. Only what comes behind the failed COPY's end is told here: its Syncs are certain. */

@@ -154,8 +154,8 @@ export async function relayed(
   relay.start();
   listener.close();
   void relay.done.then((end) => {
-    // A lender has it back, and perhaps somebody else by now.
-    if (!options.lender && !server.channel.closed) server.close();
+    // A source has it back, and perhaps somebody else by now.
+    if (!options.source && !server.channel.closed) server.close();
     return end;
   });
   return {

@@ -1,6 +1,6 @@
 /** Sessions in transaction mode that share a few server connections through a real pool, each with its relay. */
-import { lenderFor } from '../../core/connection/lending.ts';
-import type { Lender } from '../../core/relay/seat.ts';
+import { serversFor } from '../../core/connection/session-servers.ts';
+import type { ServerSource } from '../../core/relay/server-source.ts';
 import type { RelayOptions } from '../../core/relay/relay-options.ts';
 import { parseDatabase, parseRole } from '../../core/names.ts';
 import type { Startup, Upstream } from '../../core/session.ts';
@@ -63,26 +63,31 @@ export function sharedSessions(
       const { signal } = over;
       const loan = { pool, database, upstream, startup, fingerprint, holder: {}, signal };
       const first = await pool.acquire(loan);
-      const lender = lenderFor(loan, first);
+      const source = serversFor(loan, first);
       let held = 1;
-      const watched: Lender = {
-        ...lender,
-        async acquire(waiting) {
-          const server = await lender.acquire(waiting);
-          held += 1;
-          return server;
-        },
-        retake() {
-          const server = lender.retake?.();
+      const watched: ServerSource = {
+        parameters: source.parameters,
+        known: source.known,
+        probe: source.probe,
+        pinned: (server, why) => source.pinned?.(server, why),
+        checkOut(waiter) {
+          const server = source.checkOut({
+            granted(granted) {
+              held += 1;
+              waiter.granted(granted);
+            },
+            refused: (error) => waiter.refused(error),
+          });
           if (server) held += 1;
           return server;
         },
-        release(server, afterwards) {
+        cancel: () => source.cancel(),
+        checkIn(server, how) {
           held -= 1;
-          lender.release(server, afterwards);
+          source.checkIn(server, how);
         },
       };
-      const session = await relayed(first, { lender: watched, ...options });
+      const session = await relayed(first, { source: watched, ...options });
       sessions.add(session);
       void session.relay.done.then(() => {
         over.abort();

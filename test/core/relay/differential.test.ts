@@ -9,8 +9,8 @@ import type { RelayOptions } from '../../../core/relay/relay-options.ts';
 import type { Statement } from '../../../core/statement.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import type { OwnPostgres } from '../../support/postgres.ts';
-import { lender } from '../../support/lender.ts';
-import type { TestLender } from '../../support/lender.ts';
+import { serverSource } from '../../support/server-source.ts';
+import type { TestSource } from '../../support/server-source.ts';
 import { direct, openAs, relayed } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';
 import { REFUSED, generator, random, shown, typesOf } from '../../support/sequences.ts';
@@ -57,7 +57,7 @@ const TAPS: Record<string, Options> = {
   },
   'another server connection for each transaction': async (dice) => {
     const connections = [1, 2, 3].map(() => openAs(postgres, databases[1], 'writer'));
-    return { lender: lender(await Promise.all(connections), dice) };
+    return { source: serverSource(await Promise.all(connections), dice) };
   },
 };
 
@@ -227,7 +227,7 @@ async function compare(seed: number, refusals: boolean, options: Options) {
   plain.close();
   through.close();
   await through.relay.done;
-  for (const server of (more.lender as TestLender | undefined)?.free ?? []) server.close();
+  for (const server of (more.source as TestSource | undefined)?.free ?? []) server.close();
   return { uncertain, messages: sent.length };
 }
 

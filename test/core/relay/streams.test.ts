@@ -5,7 +5,7 @@ import { GatewayError } from '../../../core/errors.ts';
 import { FromClient } from '../../../core/relay/from-client.ts';
 import { FromServer } from '../../../core/relay/from-server.ts';
 import { Gate } from '../../../core/relay/gate.ts';
-import { Vacancy } from '../../../core/relay/vacancy.ts';
+import { UnlinkedMessages } from '../../../core/relay/unlinked-messages.ts';
 import { Ledger } from '../../../core/relay/ledger.ts';
 import { Op } from '../../../core/relay/entries.ts';
 import { readParameterStatus } from '../../../core/wire/backend.ts';
@@ -73,8 +73,8 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     gate,
     toServer: (bytes) => out.push(bytes),
     held() {},
-    seating: { missing: false, take: () => Promise.resolve(undefined) },
-    vacancy: new Vacancy({ ledger, gate, seating: { retake: () => false } }),
+    unlinked: () => false,
+    unlinkedMessages: new UnlinkedMessages({ ledger, gate, link: { need: () => 'go' } }),
     terminated() {},
     walked() {},
     violated: (error) => (violation = error.message),

@@ -26,7 +26,8 @@ function stateOf(row: Row): BoundaryState {
     fromClient: { position: 'boundary', ...row.fromClient },
     fromServer: { position: 'boundary', ...row.fromServer },
     ending: { decided: false, cancelling: false, lateCancelPossible: false, ...row.ending },
-    link: { pinned: undefined, full: false, applying: false, dirty: false, ...row.link },
+    pauses: { full: false, ...row.pauses },
+    link: { state: 'linked', pinned: undefined, dirty: false, ...row.link },
   };
 }
 
@@ -89,7 +90,7 @@ const ROWS: readonly (readonly [rule: string, row: Row, answers: Answers])[] = [
   ],
   [
     'the server has not taken all that was written',
-    { link: { full: true } },
+    { pauses: { full: true } },
     ['server full', 'clean', 'clean', 'clean', 'clean'],
   ],
   [
@@ -116,7 +117,7 @@ const ROWS: readonly (readonly [rule: string, row: Row, answers: Answers])[] = [
   ['a command may have left state', { link: { dirty: true } }, all('dirty')],
   ['the server answered out of order once', { ledger: { spoilt: true } }, all('close')],
   ['a Query stood in a batch without its Sync', { ledger: { batch: { tainted: true } } }, all('close')],
-  ['settings of policies are being set', { link: { applying: true } }, all('close')],
+  ['settings of policies are being set', { link: { state: 'applying' } }, all('close')],
 ];
 
 test.each(ROWS)('%s', (_rule, row, answers) => {

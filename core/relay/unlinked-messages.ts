@@ -1,19 +1,18 @@
-/** What a client's message means while no server connection sits there: most ask for one, some mean nothing, some we answer. */
+/** What a client's message means between two transactions: most need a server connection, some mean nothing, some the gateway answers. */
 import type { GatewayError } from '../errors.ts';
 import { Frontend } from '../wire/frames.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
 
 /** What is asked of the relay. */
-export interface VacancyHost {
+export interface UnlinkedMessagesHost {
   readonly ledger: Ledger;
   readonly gate: Gate;
-  /** Has the connection sit down again that the session left last, if nobody has used it since. */
-  readonly seating: { retake(): boolean };
+  readonly link: { need(): 'go' | 'wait' };
 }
 
-/** `go`: as if one sat there; `drop`: it is dealt with; `ask`: one must be asked for; a number: so many bytes of it first. */
-export type Meaning = 'go' | 'drop' | 'ask' | number;
+/** `go`: to the server, or past it; `drop`: it is dealt with; `wait`: for a connection; a number: for so many bytes of it. */
+export type Meaning = 'go' | 'drop' | 'wait' | number;
 
 /** Outside of a COPY PostgreSQL ignores them. */
 const COPY_LEFTOVERS: ReadonlySet<number> = new Set([
@@ -23,15 +22,15 @@ const COPY_LEFTOVERS: ReadonlySet<number> = new Set([
 ]);
 
 /** One per session. */
-export class Vacancy {
-  readonly #host: VacancyHost;
+export class UnlinkedMessages {
+  readonly #host: UnlinkedMessagesHost;
   #refusal: GatewayError | undefined;
 
-  constructor(host: VacancyHost) {
+  constructor(host: UnlinkedMessagesHost) {
     this.#host = host;
   }
 
-  /** No connection could be had for the message that asked. */
+  /** No connection could be had for the message that waits: it is refused when it is read again. */
   refused(error: GatewayError | undefined): void {
     this.#refusal = error;
   }
@@ -58,7 +57,6 @@ export class Vacancy {
     }
     if (gate.answersAlone(type, there)) return 'go';
     const needed = Math.min(bytes, enough);
-    if (there.length < needed) return needed;
-    return this.#host.seating.retake() ? 'go' : 'ask';
+    return there.length < needed ? needed : this.#host.link.need();
   }
 }

@@ -1,0 +1,161 @@
+/** Server connections for one session, transaction by transaction: from its pool. */
+import type { DatabaseOptions } from '../database.ts';
+import type { ServerSource, ServerWaiter } from '../relay/server-source.ts';
+import type { ServerFitness } from '../relay/transaction-boundary.ts';
+import type { Startup, Upstream } from '../session.ts';
+import type { ServerConnection } from '../upstream/connection.ts';
+import { leavingsOn } from '../upstream/leavings.ts';
+import type { Pool } from '../upstream/pool.ts';
+import type { Usage } from './usage.ts';
+import type { Circles, Holder } from '../upstream/pool/member.ts';
+import type { Queued } from '../upstream/pool/wanted.ts';
+
+/** What a session keeps asking its pool for. */
+export interface Loan {
+  readonly pool: Pool;
+  readonly database: DatabaseOptions;
+  readonly upstream: Upstream;
+  readonly startup: Startup;
+  readonly fingerprint: string;
+  /** The session: it may get a connection back as it left it. */
+  readonly holder: Holder;
+  readonly circles?: Circles;
+  /** What counts it. Default: nobody does. */
+  readonly usage?: Usage;
+  /** Aborted when the session ends. */
+  readonly signal: AbortSignal;
+  /** Default: nobody hears of waits. */
+  readonly queued?: Queued | undefined;
+}
+
+/** Parameters that the server reports and a client may set: they follow it from connection to connection. */
+const FOLLOWING = [
+  'application_name',
+  'client_encoding',
+  'DateStyle',
+  'IntervalStyle',
+  'standard_conforming_strings',
+  'TimeZone',
+];
+
+/** Gives a session connections as `loan` says, beginning with `first`, which the login got. */
+export function serversFor(loan: Loan, first: ServerConnection): ServerSource {
+  return new SessionServers(loan, first);
+}
+
+class SessionServers implements ServerSource {
+  readonly parameters: Map<string, string>;
+  readonly known: ServerSource['known'];
+  readonly probe: ServerSource['probe'];
+  readonly #loan: Loan;
+  /** The one that the session had last. */
+  #latest: ServerConnection;
+  /** With what the client has set since, where that follows it. */
+  #startup: Startup;
+  #waiting: AbortController | undefined;
+
+  constructor(loan: Loan, first: ServerConnection) {
+    const { role, database, settings, schemas } = loan.upstream;
+    this.#loan = loan;
+    this.#latest = first;
+    this.#startup = loan.startup;
+    this.parameters = new Map(first.parameters);
+    this.known = knownTo(loan.pool, JSON.stringify([role, database, settings, schemas]));
+    this.probe = looks(loan.database) ? leavingsOn : undefined;
+    if (loan.usage) loan.usage.parameters = this.parameters;
+    loan.pool.stock.members.attend(loan.signal);
+  }
+
+  pinned(_server: ServerConnection | undefined, why: string): void {
+    this.#loan.pool.stock.members.stays(this.#latest, why);
+  }
+
+  checkOut(waiter: ServerWaiter): ServerConnection | undefined {
+    const { pool, upstream, holder, usage } = this.#loan;
+    // What onCheckout asks for is asked each time.
+    if (upstream.onCheckout.length === 0 && pool.retake(this.#latest, holder)) {
+      // The server may have said something of its own meanwhile.
+      if (agrees(this.#latest, this.parameters)) {
+        usage?.took(this.#latest);
+        return this.#latest;
+      }
+      void pool.release(this.#latest, 'clean');
+    }
+    void this.#acquire(waiter);
+    return undefined;
+  }
+
+  cancel(): void {
+    this.#waiting?.abort(OVER);
+    this.#waiting = undefined;
+  }
+
+  checkIn(server: ServerConnection, how: ServerFitness): void {
+    const { pool, usage } = this.#loan;
+    if (usage) usage.server = undefined;
+    void pool.release(server, how === 'dirty' ? 'reusable' : how);
+  }
+
+  async #acquire(waiter: ServerWaiter): Promise<void> {
+    const { pool, startup, usage, ...wanted } = this.#loan;
+    const waiting = new AbortController();
+    this.#waiting = waiting;
+    if (!follows(this.#startup, this.parameters))
+      this.#startup = { ...startup, parameters: { ...startup.parameters, ...following(this.parameters) } };
+    const acquire = (): Promise<ServerConnection> =>
+      pool.acquire({ ...wanted, startup: this.#startup, signal: waiting.signal });
+    try {
+      const server = await (usage ? usage.waits(acquire) : acquire());
+      if (waiting.signal.aborted) return void pool.release(server, 'reusable');
+      this.#latest = server;
+      waiter.granted(server);
+    } catch (error) {
+      if (!waiting.signal.aborted) waiter.refused(error);
+    }
+  }
+}
+
+/** Made once: nobody reads it. */
+const OVER = new Error('nobody waits any more');
+
+/** Command tags show most of what ties a session to its connection, and cost nothing. */
+function looks({ pool }: DatabaseOptions): boolean {
+  return (pool?.detect ?? (pool?.reset === 'always' ? 'state' : 'tags')) === 'state';
+}
+
+/** Texts remembered per pool; the oldest goes first. */
+const MOST_KNOWN = 10_000;
+const known = new WeakMap<Pool, Set<string>>();
+
+/** The statements that connections of a pool have prepared for a kind of session. */
+function knownTo(pool: Pool, kind: string): ServerSource['known'] {
+  const all = known.get(pool) ?? new Set<string>();
+  known.set(pool, all);
+  return {
+    has: (key) => all.has(`${kind}${key}`),
+    add(key) {
+      all.add(`${kind}${key}`);
+      const [oldest] = all;
+      if (all.size > MOST_KNOWN && oldest !== undefined) all.delete(oldest);
+    },
+  };
+}
+
+/** Whether all that follows the session is in force on a connection as it is. */
+function agrees(server: ServerConnection, parameters: ReadonlyMap<string, string>): boolean {
+  for (const name of FOLLOWING) if (server.parameters.get(name) !== parameters.get(name)) return false;
+  return true;
+}
+
+/** Whether a startup packet would say what follows the session. */
+function follows({ parameters: said }: Startup, parameters: ReadonlyMap<string, string>): boolean {
+  return FOLLOWING.every((name) => said[name] === parameters.get(name));
+}
+
+function following(parameters: ReadonlyMap<string, string>): Record<string, string> {
+  const found = FOLLOWING.flatMap((name) => {
+    const value = parameters.get(name);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return Object.fromEntries(found);
+}

@@ -1,0 +1,27 @@
+/** What the tag of a command tells of the state that it leaves on its server connection (manual, 55.7 CommandComplete). */
+
+/** Commands that leave no state of the session behind, by the first word of their tag. */
+const NOTHING = new Set(
+  'SELECT INSERT UPDATE DELETE MERGE COPY FETCH MOVE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE EXPLAIN SHOW LOCK CLOSE DEALLOCATE NOTIFY TRUNCATE'.split(
+    ' ',
+  ),
+);
+/** Commands whose effect lives on the connection and is waited for there. */
+const PINS: ReadonlySet<string> = new Set(['LISTEN', 'PREPARE', 'DECLARE CURSOR', 'CREATE TABLE', 'LOAD']);
+/** Commands that take off what policies have set. */
+const RESETS: ReadonlySet<string> = new Set(['RESET', 'DISCARD ALL', 'DISCARD SEQUENCES']);
+
+/** Whether a command may leave state of the session. */
+export function leavesState(tag: string): boolean {
+  const end = tag.indexOf(' ');
+  return !NOTHING.has(end < 0 ? tag : tag.slice(0, end));
+}
+
+/** Whether what a command leaves ties its session to the server connection. */
+export const pins = (tag: string): boolean => PINS.has(tag);
+
+/** Whether a command may have taken off what policies have set. */
+export const takesOffSettings = (tag: string): boolean => RESETS.has(tag);
+
+/** Whether a command has dropped every prepared statement. */
+export const dropsStatements = (tag: string): boolean => tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL';

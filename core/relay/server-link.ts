@@ -1,0 +1,250 @@
+/** The server connection of one session, for all of it or for one transaction at a time: the only holder of one in a session. */
+import type { ChannelListener } from '../net/channel.ts';
+import type { ServerConnection } from '../upstream/connection.ts';
+import { leavesState, pins, takesOffSettings } from './command-tags.ts';
+import type { LinkOptions, ServerSource, ServerWaiter } from './server-source.ts';
+import type { LinkState, ServerFitness } from './transaction-boundary.ts';
+
+const DEAF: ChannelListener = { bytes() {}, drained() {}, closed() {} };
+
+/** One per session. */
+export class ServerLink implements ServerWaiter {
+  /** A command of this transaction may have left state of the session. */
+  dirty: boolean;
+  /** What policies rely on is not in force, or not what they want now. */
+  settingsOutdated = false;
+  readonly #options: LinkOptions;
+  #state: LinkState = 'linked';
+  #server: ServerConnection | undefined;
+  #listener: ChannelListener = DEAF;
+  #checkOuts = 0;
+  #asking = false;
+  /** While probing: a message waits for the end of it. */
+  #wanted = false;
+  #pinned: string | undefined;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    this.#server = options.first;
+    // Where connections do not change, nobody reads the tags of commands.
+    this.dirty = options.source === undefined;
+  }
+
+  get state(): LinkState {
+    return this.#state;
+  }
+  /** Absent between two transactions. */
+  get server(): ServerConnection | undefined {
+    return this.#server;
+  }
+  /** Counts them, those of the same connection as well. */
+  get checkOuts(): number {
+    return this.#checkOuts;
+  }
+  /** A message waits for a connection. */
+  get waiting(): boolean {
+    return this.#state === 'waiting' || this.#wanted;
+  }
+  /** Why the connection stays until the session ends; undefined: it does not. */
+  get pinned(): string | undefined {
+    return this.#pinned;
+  }
+
+  /** Listens to the connection that is linked, and to those that will be. */
+  listen(listener: ChannelListener): void {
+    this.#listener = listener;
+    this.#attach();
+  }
+  write(bytes: Buffer): boolean {
+    return this.#server?.channel.write(bytes) ?? true;
+  }
+  halt(): void {
+    this.#server?.channel.halt();
+  }
+  resume(): void {
+    this.#server?.channel.resume();
+  }
+
+  /** The server has said what is in force now. */
+  reported({ name, value }: { readonly name: string; readonly value: string }): void {
+    this.#server?.parameters.set(name, value);
+    this.#options.source?.parameters.set(name, value);
+  }
+
+  /** Policies want other values from here on, or what they have set has been taken off. */
+  outdateSettings(): void {
+    if (this.#options.refresh) this.settingsOutdated = true;
+  }
+
+  /** A command has ended; `transactionLocal` where its text says that it leaves nothing. */
+  completed(tag: string, transactionLocal: boolean): void {
+    if (this.#options.source && !transactionLocal && leavesState(tag)) {
+      this.dirty = true;
+      if (pins(tag)) this.pin(tag);
+    }
+    if (takesOffSettings(tag)) this.outdateSettings();
+  }
+
+  /** The connection stays until the session ends. */
+  pin(why: string): void {
+    if (this.#pinned !== undefined) return;
+    this.#pinned = why;
+    this.#options.source?.pinned?.(this.#server, why);
+    this.#options.host.pinned(why);
+  }
+
+  // ---- a transaction begins ----
+  /** The first message of a transaction needs a connection: `wait` for {@link LinkHost.resumed}, or it is there. */
+  need(): 'go' | 'wait' {
+    if (this.#state === 'unlinked') this.#checkOut();
+    else if (this.#state === 'probing') this.#wanted = true;
+    else if (this.#state === 'linked' && this.settingsOutdated) this.#refresh();
+    return this.#state === 'linked' ? 'go' : 'wait';
+  }
+
+  granted(server: ServerConnection): void {
+    if (this.#state !== 'waiting') return;
+    this.#link(server);
+    if (!this.#asking) this.#options.host.resumed();
+  }
+
+  refused(error: unknown): void {
+    if (this.#state !== 'waiting') return;
+    this.#state = 'unlinked';
+    const { host } = this.#options;
+    if (this.#asking) queueMicrotask(() => host.resumed(error));
+    else host.resumed(error);
+  }
+
+  /** Ends the wait of a message for a connection. True if there was one. */
+  cancel(reason: Error): boolean {
+    if (!this.waiting) return false;
+    this.#stopWaiting();
+    this.#options.host.resumed(reason);
+    return true;
+  }
+
+  #checkOut(): void {
+    this.#state = 'waiting';
+    this.#asking = true;
+    const server = this.#options.source?.checkOut(this);
+    this.#asking = false;
+    if (server) this.#link(server);
+  }
+
+  #link(server: ServerConnection): void {
+    this.#state = 'linked';
+    this.#server = server;
+    this.settingsOutdated = false;
+    this.#checkOuts += 1;
+    this.#options.host.linked(server);
+    this.#attach();
+  }
+
+  #refresh(): void {
+    const [server, how] = [this.#server, this.#options.refresh];
+    if (!server || !how) return;
+    this.#state = 'applying';
+    this.#detach();
+    const over = (error?: unknown): void => {
+      if (this.#state !== 'applying') return;
+      this.#state = 'linked';
+      if (error === undefined) this.settingsOutdated = false;
+      this.#attach();
+      this.#options.host.resumed(error);
+    };
+    how(server).then(() => over(), over);
+  }
+
+  // ---- a transaction is over ----
+
+  /** Another session may get the connection: it is checked in, unless a probe finds what ties this one to it. */
+  checkIn(how: ServerFitness): void {
+    const [server, source] = [this.#server, this.#options.source];
+    if (!server || !source || this.#state !== 'linked') return;
+    this.#detach();
+    this.#server = undefined;
+    this.dirty = false;
+    if (source.probe && how !== 'close') return this.#probe(source, source.probe(server), server, how);
+    this.#state = 'unlinked';
+    source.checkIn(server, how);
+  }
+
+  #probe(
+    source: ServerSource,
+    found: Promise<string | undefined>,
+    server: ServerConnection,
+    how: ServerFitness,
+  ): void {
+    this.#state = 'probing';
+    found.then(
+      (why) => {
+        if (this.#state !== 'probing') source.checkIn(server, why === undefined ? how : 'dirty');
+        else if (why === undefined) this.#probed(() => source.checkIn(server, how));
+        else this.#tied(server, why);
+      },
+      () => {
+        source.checkIn(server, 'close');
+        if (this.#state === 'probing') this.#options.host.lost();
+      },
+    );
+  }
+
+  /** Nothing ties the session to it. */
+  #probed(checkIn: () => void): void {
+    const wanted = this.#takeWanted();
+    this.#state = 'unlinked';
+    checkIn();
+    if (wanted && this.need() === 'go') this.#options.host.resumed();
+  }
+
+  #tied(server: ServerConnection, why: string): void {
+    const wanted = this.#takeWanted();
+    this.#state = 'linked';
+    this.#server = server;
+    this.pin(why);
+    this.#attach();
+    if (wanted) this.#options.host.resumed();
+  }
+
+  #takeWanted(): boolean {
+    const wanted = this.#wanted;
+    this.#wanted = false;
+    return wanted;
+  }
+
+  // ---- the session is over ----
+
+  /** Nobody listens any more, nothing is waited for; {@link close} says what becomes of the connection. */
+  leave(): void {
+    if (this.waiting) this.#stopWaiting();
+    this.#detach();
+    this.#state = 'closed';
+  }
+
+  /** Checks the connection in; without a source it stays with whoever gave the first one. */
+  close(how: ServerFitness): void {
+    this.leave();
+    const [server, source] = [this.#server, this.#options.source];
+    if (!server || !source) return;
+    this.#server = undefined;
+    source.checkIn(server, how);
+  }
+
+  #stopWaiting(): void {
+    if (this.#state === 'waiting') {
+      this.#options.source?.cancel();
+      this.#state = 'unlinked';
+    }
+    this.#wanted = false;
+  }
+
+  #attach(): void {
+    this.#server?.channel.listen(this.#listener);
+    this.#server?.channel.resume();
+  }
+  #detach(): void {
+    this.#server?.channel.pause();
+    this.#server?.channel.listen(DEAF);
+  }
+}
