@@ -134,7 +134,7 @@ describe('a key for personal accounts', () => {
     );
   });
 
-  test.each<[string, unknown, string, boolean]>([
+  test.each<[string, string | undefined, string, boolean]>([
     ['no word about it', undefined, `https://login.example/${ACME}/v2.0`, true],
     ['any company', 'https://login.example/{tenantid}/v2.0', `https://login.example/${ACME}/v2.0`, true],
     ['this very issuer', 'https://id.example', 'https://id.example', true],
