@@ -98,9 +98,9 @@ test.each([
     'one tenant in iss and another in tid',
     ACME,
     { tid: PARTNER },
-    `claim tid is "${PARTNER}", not "${ACME}"`,
+    `claim tid is '${PARTNER}', wanted '${ACME}'`,
   ],
-  ['a tenant without tid', ACME, { tid: undefined }, 'claim tid is absent'],
+  ['a tenant without tid', ACME, { tid: undefined }, `claim tid is absent, wanted '${ACME}'`],
 ])('a token of %s: %s', async (_name, tenant, more, why) => {
   const { options, token } = await site();
   const running = await start(options);

@@ -10,7 +10,7 @@ const HEAD = `# Tokens of real issuers
 
 Made by \`npx vitest run test/plugins/providers.test.ts -u\` of what that test runs: each config below as it stands, in front of a PostgreSQL, with a local
 issuer that answers and signs as the provider's documents say, and a client that logs in as \`_\` with each token of the tables. What a refusal says here is in the
-operator's log; the client reads nothing of it.
+operator's log; the client reads less.
 
 Map by what nobody else can get, and by ids rather than by names that may be given away. Where an issuer serves more than you, \`requiredClaims\` says whose
 tokens are meant at all. All options: [\`jwt\`](../README.md#jwt), [\`roles\`](../README.md#roles).
@@ -63,8 +63,10 @@ function overviewRow(provider: Provider, { granted, refused }: Trial): string {
   return `| ${cells.join(' | ')} |`;
 }
 
-function outcomeRow({ token, role, reason }: Outcome): string {
-  return `| ${cell(token.name)} | ${role === undefined ? `refused: ${cell(reason ?? '')}` : code(role)} |`;
+/** What there would have been instead stands behind a semicolon. */
+function outcomeRow({ token, role, reason = '' }: Outcome): string {
+  const [why = ''] = reason.split('; ');
+  return `| ${cell(token.name)} | ${role === undefined ? `refused: ${cell(why)}` : code(role)} |`;
 }
 
 function section({ name, about, config }: Provider, { granted, refused }: Trial): string {
