@@ -91,10 +91,30 @@ export interface OperatorCheck {
   recognize(token: string): Promise<Identity | undefined>;
 }
 
+/** The keys of one issuer as they are now. */
+export interface KeySetReading {
+  readonly issuer: string;
+  /** How many there are to verify its tokens with. */
+  readonly keys: number;
+  /** How long ago the issuer said so, in milliseconds; absent where there are none, or they stand in the config. */
+  readonly ageMs?: number;
+  /** Why they are no newer: present while the issuer does not answer and its last good keys serve. */
+  readonly kept?: string;
+  /** True while they are those that an earlier run has left on disk. */
+  readonly fromDisk?: boolean;
+}
+
+/** Tells about the keys that tokens are verified with. */
+export interface KeySets {
+  /** One per issuer and place that its keys are from. */
+  readings(): readonly KeySetReading[];
+}
+
 /** Services by name: lent by one plugin's `setup` to the others; `operators` is the gateway's own. */
 export interface Services {
   verifier: TokenVerifier;
   revocations: Revocations;
+  keySets: KeySets;
   operators: OperatorCheck;
 }
 

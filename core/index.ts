@@ -25,6 +25,8 @@ export type {
   FactName,
   Facts,
   Identity,
+  KeySetReading,
+  KeySets,
   OperatorCheck,
   RevocationTarget,
   Revocations,

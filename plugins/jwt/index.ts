@@ -87,9 +87,10 @@ async function setUp(
 ): Promise<Running & { readonly close: Disposer }> {
   const { revoker, first, close: closeRevoker } = await openRevoker(policy, gateway);
   try {
-    const { issuers, storesOf, close: closeIssuers } = await openIssuers(policy, gateway);
+    const { issuers, storesOf, readings, close: closeIssuers } = await openIssuers(policy, gateway);
     const verify = tokenVerifier(policy, issuers, (identity) => revoker.isRevoked(identity));
     if (first) mountOperatorRoutes({ gateway, revoker, storesOf });
+    if (!gateway.service('keySets')) gateway.provide('keySets', { readings });
     const close = async (): Promise<void> => {
       await closeIssuers();
       await closeRevoker();

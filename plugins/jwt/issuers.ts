@@ -1,8 +1,9 @@
 /** The configured issuers with their key stores: made once, kept over reloads, let go at the end. */
 import path from 'node:path';
 import { ConfigError } from '../../core/index.ts';
-import type { Disposer, GatewayHandle } from '../../core/index.ts';
+import type { Disposer, GatewayHandle, KeySetReading } from '../../core/index.ts';
 import { KeyCache, openCacheFolder } from './key-cache.ts';
+import { keyNote } from './key-note.ts';
 import { keySource } from './key-source.ts';
 import type { KeySource } from './key-source.ts';
 import { KeyStore } from './key-store.ts';
@@ -16,6 +17,8 @@ export interface OpenIssuers {
   readonly close: Disposer;
   /** Every store of this issuer that a session may still meet, those of earlier configs as well. */
   readonly storesOf: (issuer: string) => readonly KeyStore[];
+  /** The keys of every store. */
+  readonly readings: () => readonly KeySetReading[];
 }
 
 function storeFor(
@@ -90,17 +93,16 @@ export async function openIssuers(policy: Policy, gateway: GatewayHandle): Promi
     const keysOf = policy.issuers.get(issuer)?.keysOf ?? issuer;
     return [...all.keys()].filter((store) => store.issuer === keysOf);
   };
-  return { issuers, close, storesOf };
+  const readings = (): readonly KeySetReading[] => [...all.keys()].map(({ reading }) => reading);
+  return { issuers, close, storesOf, readings };
 }
 
 /** Whoever comes with a token of another issuer can log in: while one of `all` has keys, this one's problem is a note. */
-function readiness(
-  store: KeyStore,
-  all: readonly KeyStore[],
-): string | { readonly note: string } | undefined {
+function readiness(store: KeyStore, all: readonly KeyStore[]): string | { readonly note: string } {
   const problem = store.problem();
   const none = all.every((one) => one.problem() !== undefined);
-  return problem === undefined || none ? problem : { note: problem };
+  if (problem === undefined) return { note: keyNote(store.reading) };
+  return none ? problem : { note: problem };
 }
 
 /** One more user of the store; the function that it returns takes that back. */

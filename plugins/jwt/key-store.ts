@@ -1,7 +1,7 @@
 /** Keeps one issuer's keys fresh without letting clients, outages or broken answers decide when it is asked. */
 import type { CryptoKey } from 'jose';
-import type { Disposer, Logger } from '../../core/index.ts';
-import { ServerBusy } from './download.ts';
+import type { Disposer, KeySetReading, Logger } from '../../core/index.ts';
+import { AskPace } from './ask-pace.ts';
 import type { KeyHint } from './header.ts';
 import type { KeyCache } from './key-cache.ts';
 import type { KeySet } from './key-set.ts';
@@ -12,10 +12,6 @@ import { KeysUnavailable, TokenRefused } from './refusal.ts';
 
 /** How long a login waits for a question whose answer it could do without, in milliseconds. */
 const PATIENCE_MS = 2_000;
-/** Longest pause between questions while there is no set, in milliseconds. */
-const LONGEST_RETRY_MS = 30_000;
-/** Longest pause that a server is granted that asks for one, in milliseconds. */
-const LONGEST_PEACE_MS = 3_600_000;
 
 /** Keys that may have signed a token, and the set they are from. */
 export interface Found {
@@ -39,6 +35,7 @@ export class KeyStore {
   readonly issuer: string;
   readonly #cache: KeyCache | undefined;
   readonly #source: KeySource;
+  readonly #pace: AskPace;
   readonly #maxStaleMs: number;
   #set: KeySet | undefined;
   /** The set is from the last run, and the issuer has not been heard yet. */
@@ -46,11 +43,6 @@ export class KeyStore {
   /** Counts purges: what was asked before one is not believed after it. */
   #purges = 0;
   #goodAt = -Infinity;
-  #triedAt = -Infinity;
-  #failures = 0;
-  #failure = 'not asked yet';
-  /** The server has asked not to be asked before. */
-  #busyUntil = -Infinity;
   #flight: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #users = 0;
@@ -61,6 +53,7 @@ export class KeyStore {
     this.issuer = issuer;
     this.#cache = cache;
     this.#source = source;
+    this.#pace = new AskPace(source.pace);
     this.#maxStaleMs = maxStaleMs;
   }
 
@@ -113,7 +106,7 @@ export class KeyStore {
     this.#purges++;
     this.#set = undefined;
     this.#goodAt = -Infinity;
-    this.#failure = 'dropped by an operator';
+    this.#pace.reason = 'dropped by an operator';
     const under = this.#flight;
     const forgotten = this.#cache?.forget().catch((error: unknown) => this.#cacheFailed(error));
     await Promise.all([under, forgotten]);
@@ -122,18 +115,30 @@ export class KeyStore {
 
   /** Why there are no keys to verify with; undefined while there are. */
   problem(): string | undefined {
-    return this.#usable() ? undefined : `no keys of issuer ${this.issuer}: ${this.#failure}`;
+    return this.#usable() ? undefined : `no keys of issuer ${this.issuer}: ${this.#pace.reason}`;
+  }
+
+  /** What there is, for those who watch. */
+  get reading(): KeySetReading {
+    const set = this.#usable();
+    if (!set) return { issuer: this.issuer, keys: 0 };
+    return {
+      issuer: this.issuer,
+      keys: set.size,
+      ...(this.#source.kind !== 'inline' && { ageMs: performance.now() - this.#goodAt }),
+      ...(this.#pace.failing && { kept: this.#pace.reason }),
+      ...(this.#seeded && { fromDisk: true }),
+    };
   }
 
   /** The set in use. @throws KeysUnavailable */
   async current(): Promise<KeySet> {
-    const { wait } = this.#source.pace;
-    if (performance.now() - this.#triedAt >= wait) await this.#look();
+    if (this.#pace.isDue) await this.#look();
     else if (!this.#usable() && this.#flight) await this.#flight;
     // Whoever is up may say that a kept key is withdrawn.
     else if (this.#seeded && this.#flight) await this.#look();
     const set = this.#usable();
-    if (!set) throw new KeysUnavailable(this.#failure);
+    if (!set) throw new KeysUnavailable(this.#pace.reason);
     return set;
   }
 
@@ -152,8 +157,8 @@ export class KeyStore {
       keys = await set.match(hint);
     }
     if (keys.length > 0) return { set, keys };
-    if (known || this.#failures === 0) throw new TokenRefused(set.misfit(hint));
-    throw new KeysUnavailable(`no known key fits, and the issuer does not answer: ${this.#failure}`);
+    if (known || !this.#pace.failing) throw new TokenRefused(set.misfit(hint));
+    throw new KeysUnavailable(`no known key fits, and the issuer does not answer: ${this.#pace.reason}`);
   }
 
   /**
@@ -173,9 +178,7 @@ export class KeyStore {
   }
 
   #mayAskForUnknown(): boolean {
-    const now = performance.now();
-    if (this.#flight) return true;
-    return now - this.#triedAt >= this.#source.pace.unknown && now >= this.#busyUntil;
+    return this.#flight !== undefined || this.#pace.allowsUnknown;
   }
 
   /** Waits for an answer; with a set in use only for a while, since a hanging issuer must not hang logins. */
@@ -190,28 +193,20 @@ export class KeyStore {
   }
 
   async #ask(): Promise<void> {
-    this.#triedAt = performance.now();
+    this.#pace.begin();
     const purges = this.#purges;
     try {
       const set = parseKeySet(await ask(this.#source, this.#abort.signal));
       if (purges === this.#purges) this.#accept(set);
     } catch (error) {
-      this.#failed(error);
-      this.#log?.warn({ issuer: this.issuer, reason: this.#failure }, 'key set not refreshed');
+      this.#pace.failed(error);
+      this.#log?.warn({ issuer: this.issuer, reason: this.#pace.reason }, 'key set not refreshed');
     }
-  }
-
-  #failed(error: unknown): void {
-    this.#failures++;
-    this.#failure = reasonOf(error);
-    const peace = error instanceof ServerBusy ? Math.min(error.retryAfterMs, LONGEST_PEACE_MS) : 0;
-    this.#busyUntil = performance.now() + peace;
   }
 
   #accept(set: KeySet): void {
     this.#goodAt = performance.now();
-    this.#failures = 0;
-    this.#failure = 'too old';
+    this.#pace.answered();
     this.#seeded = false;
     this.#cache?.save(set).catch((error: unknown) => this.#cacheFailed(error));
     // An equal set stays the same object: what was verified with it stays verified.
@@ -226,21 +221,9 @@ export class KeyStore {
 
   #schedule(): void {
     clearTimeout(this.#timer);
-    const pause = this.#pause();
+    const pause = this.#pace.pause(this.#usable() !== undefined);
     if (this.#users === 0 || pause === Infinity) return;
     // A tenth of jitter, upwards only: many gateways must not ask at once, none sooner than its pace.
     this.#timer = setTimeout(() => void this.refresh(), pause * (1 + Math.random() / 10)).unref();
-  }
-
-  #pause(): number {
-    return Math.max(this.#ownPause(), this.#busyUntil - performance.now());
-  }
-
-  #ownPause(): number {
-    const { refresh, unknown, retry } = this.#source.pace;
-    if (this.#failures === 0) return refresh;
-    const doubled = 2 ** (this.#failures - 1);
-    if (!this.#usable()) return Math.min(retry * doubled, LONGEST_RETRY_MS);
-    return Math.min(Math.max(unknown, retry) * doubled, refresh);
   }
 }

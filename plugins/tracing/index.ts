@@ -63,7 +63,7 @@ export function tracing(options: TracingOptions = {}): Plugin<never, never, 'tra
       mountMetrics(gateway, running, checked);
       return async () => {
         await access?.close();
-        await shared.leave();
+        await shared.leave(gateway);
       };
     },
     ...(checked.traces && { observe: (session) => telemetry?.traces?.observe(session) }),

@@ -1,11 +1,12 @@
 /** The gateway's metrics: instruments of OpenTelemetry, for Prometheus to read and for a collector to get. */
-import type { Observers, Readings } from '../../core/index.ts';
+import type { KeySetReading, Observers, Readings } from '../../core/index.ts';
 import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-http';
 import type { Resource } from '@opentelemetry/resources';
 import { MeterProvider, MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import { CollectorAgent } from './collector-agent.ts';
 import { countersOf } from './counters.ts';
 import { registerGauges } from './gauges.ts';
+import { registerKeyGauges } from './key-gauges.ts';
 import type { PushTarget, Tracing } from './options.ts';
 import type { Outcome } from './outcome.ts';
 import { prometheusText } from './prometheus.ts';
@@ -39,6 +40,7 @@ export interface MetricsParts {
   readonly options: NonNullable<Tracing['metrics']>;
   readonly resource: Resource;
   readonly readings: () => Readings;
+  readonly keySets: () => readonly KeySetReading[];
   /** Of the spans, where there are any. */
   readonly outcome: Outcome | undefined;
 }
@@ -51,7 +53,7 @@ export class Metrics {
   readonly #agent: CollectorAgent | undefined;
   readonly #stop: () => void;
 
-  constructor({ options, resource, readings, outcome }: MetricsParts) {
+  constructor({ options, resource, readings, keySets, outcome }: MetricsParts) {
     const { otlp } = options;
     this.#agent = otlp && new CollectorAgent(otlp.url);
     const pushed = otlp && this.#agent ? [pushTo(otlp, this.#agent)] : [];
@@ -59,6 +61,7 @@ export class Metrics {
     const meter = this.#provider.getMeter('postern');
     this.observers = countersOf(meter, options);
     this.#stop = registerGauges({ meter, readings, roles: options.roles });
+    registerKeyGauges(meter, keySets);
     if (!outcome) return;
     const spans = meter.createObservableCounter('postern.spans', {
       description: 'Spans by what became of them',

@@ -7,7 +7,7 @@ import {
   ATTR_SERVICE_NAME,
   ATTR_SERVICE_VERSION,
 } from '@opentelemetry/semantic-conventions';
-import type { GatewayHandle, Logger, Readings } from '../../core/index.ts';
+import type { GatewayHandle, KeySetReading, Logger, Readings } from '../../core/index.ts';
 import { Metrics } from './metrics.ts';
 import type { Tracing } from './options.ts';
 import { Traces } from './traces.ts';
@@ -21,9 +21,15 @@ export interface Telemetry {
   readonly metrics?: Metrics;
 }
 
-function begin({ serviceName, traces, metrics, identity }: Tracing, gateway: GatewayHandle): Telemetry {
-  const { log } = gateway;
-  const readings = (): Readings => gateway.readings();
+/** What telemetry is made of; the readings are those of the configs that are met when somebody asks. */
+interface Sources {
+  readonly log: Logger;
+  readonly readings: () => Readings;
+  readonly keySets: () => readonly KeySetReading[];
+}
+
+function begin({ serviceName, traces, metrics, identity }: Tracing, sources: Sources): Telemetry {
+  const { log, readings, keySets } = sources;
   const resource = resourceFromAttributes({
     [ATTR_SERVICE_NAME]: serviceName,
     [ATTR_SERVICE_VERSION]: readings().version,
@@ -33,7 +39,7 @@ function begin({ serviceName, traces, metrics, identity }: Tracing, gateway: Gat
   const outcome = tracing?.outcome;
   return {
     ...(tracing && { traces: tracing }),
-    ...(metrics && { metrics: new Metrics({ options: metrics, resource, readings, outcome }) }),
+    ...(metrics && { metrics: new Metrics({ options: metrics, resource, readings, keySets, outcome }) }),
   };
 }
 
@@ -47,25 +53,34 @@ async function end({ traces, metrics }: Telemetry): Promise<'done' | 'late'> {
 
 /** Survives a reload that changes nothing of it, so that counters go on. */
 export class SharedTelemetry {
-  #users = 0;
-  #log: Logger | undefined;
+  /** The gateway as each config that uses it sees it, the latest last. */
+  readonly #users: GatewayHandle[] = [];
   #running: Telemetry | undefined;
 
-  /** Starts it where nobody uses it. Call {@link leave} once for each. */
+  /** Starts it where nobody uses it. Call {@link leave} once for each. @throws ConfigError for a proxy that is none */
   enter(options: Tracing, gateway: GatewayHandle): Telemetry {
-    this.#log = gateway.log;
-    this.#running ??= begin(options, gateway);
-    this.#users += 1;
+    this.#running ??= begin(options, {
+      log: gateway.log,
+      readings: () => gateway.readings(),
+      keySets: () => this.#keySets(),
+    });
+    this.#users.push(gateway);
     return this.#running;
   }
 
   /** Sends what waits when the last one leaves, for three seconds at most. Never rejects. */
-  async leave(): Promise<void> {
-    this.#users -= 1;
+  async leave(gateway: GatewayHandle): Promise<void> {
+    this.#users.splice(this.#users.lastIndexOf(gateway), 1);
     const running = this.#running;
-    if (this.#users > 0 || !running) return;
+    if (this.#users.length > 0 || !running) return;
     this.#running = undefined;
     const how = await end(running);
-    if (how === 'late') this.#log?.warn({}, 'the collector did not take everything in time');
+    if (how === 'late') gateway.log.warn({}, 'the collector did not take everything in time');
+  }
+
+  /** A config that is being set up, or fails, may not lend them yet. */
+  #keySets(): readonly KeySetReading[] {
+    const lent = this.#users.map((gateway) => gateway.service('keySets')).findLast((one) => one);
+    return lent?.readings() ?? [];
   }
 }

@@ -175,12 +175,13 @@ describe('of two issuers', () => {
     ];
     const running = await host([jwt({ issuers })]);
     onTestFinished(() => running.stop());
+    const withoutKeys = () => running.notes().filter((note) => note.startsWith('no keys'));
     expect(await subject(running, good.sign())).toBe('alice');
     expect((await refusalOf(running.login({ token: partner.sign() }))).sqlstate).toBe('57P03');
     expect(running.notReady()).toEqual([]);
-    expect(running.notes()).toEqual([`no keys of issuer ${partner.issuer}: the answer has status 503`]);
+    expect(withoutKeys()).toEqual([`no keys of issuer ${partner.issuer}: the answer has status 503`]);
     down.answer(json(partner.jwks));
-    await vi.waitFor(() => expect(running.notes()).toEqual([]), 20_000);
+    await vi.waitFor(() => expect(withoutKeys()).toEqual([]), 20_000);
     expect(await subject(running, partner.sign())).toBe('alice');
   });
 
