@@ -89,7 +89,11 @@ async function start(collector: string, env: Readonly<Record<string, string>>): 
   const gateway = await GatewayProcess.start({
     config: config(collector),
     // Whatever the libraries say of themselves must not have the password either.
-    env: { NODE_EXTRA_CA_CERTS: made.ca.certFile, DEBUG: 'http-proxy-agent,https-proxy-agent,agent-base', ...env },
+    env: {
+      NODE_EXTRA_CA_CERTS: made.ca.certFile,
+      DEBUG: 'http-proxy-agent,https-proxy-agent,agent-base',
+      ...env,
+    },
   });
   onTestFinished(() => gateway.remove());
   return gateway;
