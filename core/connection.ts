@@ -118,6 +118,8 @@ async function attend(visit: Visit, deadline: Deadline, house: House): Promise<v
 
 /** Logs in, and gives what comes after that. */
 async function comeIn(visit: Visit, house: House): Promise<() => Promise<void>> {
+  const { suspension } = house;
+  if (suspension.on) await Promise.race([suspension.over, visit.session.ended]);
   const login = await logIn(visit, house);
   return async () => {
     if (visit.session.reason) await login.pool.release(login.server, 'reusable');

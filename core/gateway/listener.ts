@@ -59,13 +59,6 @@ export class Listener {
   #serve(channel: Channel): void {
     this.#channels.add(channel);
     channel.socket.once('close', () => this.#channels.delete(channel));
-    const { suspension } = this.#inForce();
-    // It has not been read from yet.
-    if (suspension.on) void suspension.over.then(() => this.#admit(channel));
-    else this.#admit(channel);
-  }
-
-  #admit(channel: Channel): void {
     const generation = this.#inForce();
     const door = generation.door(this.name) ?? { name: this.name, plaintext: 'never' };
     const leave = generation.enter();

@@ -122,7 +122,7 @@ export class Operations {
   }
 
   /**
-   * Reads nothing from clients and servers until a RESUME of all; new connections wait unanswered. Resolves when everything
+   * Reads nothing from clients and servers until a RESUME of all; who comes waits, for `loginTimeout` at most. Resolves when everything
    * is written that was to be. `left`: it goes on when the operator has left. @throws GatewayError
    * `object_not_in_prerequisite_state` if it is suspended already; the reason of `signal`, and then it goes on
    */

@@ -41,3 +41,19 @@ test('RELOAD puts the file in force, or says what is wrong with it', async () =>
     { verb: 'RELOAD', subject: 'olga', via: 'console' },
   ]);
 });
+
+test('SHUTDOWN has the process drain and end with 0', async () => {
+  const password = front.issuer.sign({ sub: 'olga', groups: 'dba' });
+  const desk = new Client({ ...front.address(), database: 'pgbouncer', password });
+  desk.on('error', () => {});
+  await desk.connect();
+  const busy = await front.login('reader');
+  await busy.query('begin');
+  expect((await desk.query('SHUTDOWN')).command).toBe('SHUTDOWN');
+  expect((await busy.query('select 1')).rows).toHaveLength(1);
+  busy.on('error', () => {});
+  await busy.query('commit');
+  expect(await front.gateway.ended()).toBe(0);
+  expect(front.gateway.complaints).toBe('');
+  expect(front.gateway.lines('stopped')).toHaveLength(1);
+});

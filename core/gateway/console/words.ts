@@ -148,7 +148,7 @@ function pieceAt(text: string, at: number): Piece {
 export function statementsOf(text: string): readonly Words[] {
   const statements: Word[][] = [];
   let open = false;
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     if (text[at] === ';') {
       open = false;
       at += 1;

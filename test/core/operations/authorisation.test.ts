@@ -58,6 +58,13 @@ const VERBS: readonly (readonly [method: string, path: () => string])[] = [
   ['POST', () => '/v1/databases/orders/kill'],
   ['POST', () => '/v1/databases/nowhere/kill'],
   ['DELETE', () => `/v1/sessions/${session}`],
+  ['POST', () => '/v1/databases/orders/disable'],
+  ['POST', () => '/v1/databases/orders/enable'],
+  ['POST', () => '/v1/databases/orders/wait-close'],
+  ['POST', () => '/v1/suspend'],
+  ['POST', () => '/v1/resume'],
+  ['POST', () => '/v1/shutdown'],
+  ['POST', () => '/v1/shutdown?after=clients'],
   ['POST', () => '/v1/reload'],
   ['GET', () => '/v1/sessions'],
   ['GET', () => '/v1/databases'],
@@ -76,7 +83,10 @@ describe.each(STRANGERS)('%s', (_, token, status, code) => {
   });
 
   test('has changed nothing', async () => {
-    expect(await running.ask('GET', '/v1/databases/orders')).toMatchObject({ body: { paused: false } });
+    expect(await running.ask('GET', '/v1/databases/orders')).toMatchObject({
+      body: { paused: false, disabled: false },
+    });
+    await (await running.client()).end();
     expect((await client.query('select 1')).rows).toHaveLength(1);
     expect(running.lines('operator')).toEqual([]);
   });

@@ -88,7 +88,7 @@ test('session mode: a pause waits for the sessions, new ones wait for the resume
 });
 
 test('who waits for a paused entry is refused when the time of the queue is over, and its session goes on', async () => {
-  const running = await start(pooled('transaction', { queueTimeout: '100ms' }));
+  const running = await start(pooled('transaction', { queueTimeout: '1s' }));
   const client = await running.client();
   await running.ask('POST', '/v1/databases/orders/pause');
   await expect(client.query('select 1')).rejects.toMatchObject({ code: '53300' });
