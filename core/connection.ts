@@ -26,6 +26,8 @@ import { negotiateVersion } from './wire/version.ts';
 interface Visitor {
   readonly channel: Channel;
   readonly client: Client;
+  /** It speaks a protocol whose errors look otherwise. */
+  readonly old?: boolean | undefined;
 }
 
 /** Serves an accepted connection until everything about it is over. Never rejects. */
@@ -40,7 +42,10 @@ export async function serve(accepted: Channel, door: Door, house: House): Promis
     const { said, reader, tls } = await greet(arrival, door);
     visitor = { channel: reader.channel, client: { ...visitor.client, ...(tls && { tls }) } };
     if (said.kind === 'dropped') throw new ClientGone(said.why);
-    if (said.kind === 'refused') throw said.error;
+    if (said.kind === 'refused') {
+      visitor = { ...visitor, old: said.old };
+      throw said.error;
+    }
     if (said.kind === 'cancel') await house.cancelKeys.present(said.processId, said.secret);
     else await attend(admit(said, visitor.client, reader, house), deadline, house);
     reader.channel.finish();
@@ -147,9 +152,9 @@ function sayWhy({ session, reader, hooks }: Visit, why: CloseReason): void {
 }
 
 /** A client that never became a session. */
-function turnAway(error: unknown, { channel, client }: Visitor, house: House): void {
+function turnAway(error: unknown, { channel, client, old }: Visitor, house: House): void {
   if (error instanceof ClientGone) channel.destroy();
-  else refuse(channel, asGatewayError(error, house.strangersLog));
+  else refuse(channel, asGatewayError(error, house.strangersLog), old);
   const why = error instanceof Error ? reasonOf(error) : 'unknown';
   house.strangersLog.info({ ...client, why }, 'refused');
   house.hooks.forScope(client.listener, '').observed.refused?.({ client, why });

@@ -24,8 +24,8 @@ export interface Door {
 
 /** How a greeting ended when no packet of interest came. */
 type Dismissed =
-  /** Told why, by an ErrorResponse. */
-  | { readonly kind: 'refused'; readonly error: GatewayError }
+  /** Told why, by an ErrorResponse; `old` is that of protocols 1 and 2. */
+  | { readonly kind: 'refused'; readonly error: GatewayError; readonly old: boolean }
   /** Not a PostgreSQL client: closed without a word, as PostgreSQL does. */
   | { readonly kind: 'dropped'; readonly why: string };
 
@@ -120,7 +120,9 @@ async function nextGreeting(reader: Reader): Promise<Heard> {
   try {
     const said = parseGreeting(packet);
     if (said.kind === 'silent') return dropped(said.why);
-    return said.kind === 'unsupported' ? refused(unsupportedProtocol(said.major, said.minor)) : said;
+    if (said.kind !== 'unsupported') return said;
+    const { major, minor } = said;
+    return refused(unsupportedProtocol(major, minor), major === 1 || major === 2);
   } catch (error) {
     if (error instanceof GatewayError) return refused(error);
     throw error;
@@ -138,8 +140,8 @@ function admit(said: Spoken, place: Place, { address }: Arrival, door: Door): Sp
   );
 }
 
-function refused(error: GatewayError): Dismissed {
-  return { kind: 'refused', error };
+function refused(error: GatewayError, old = false): Dismissed {
+  return { kind: 'refused', error, old };
 }
 
 function dropped(why: string): Dismissed {

@@ -3,11 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Logger } from '../session.ts';
-import { refusal } from '../wire/to-client.ts';
+import { oldRefusal, refusal } from '../wire/to-client.ts';
 
-/** Sends FATAL `error` and closes. */
-export function refuse(channel: Channel, error: GatewayError): void {
-  channel.finish(refusal('FATAL', error));
+/**
+ * Sends FATAL `error` and closes.
+ * @param old the client speaks protocol 1 or 2. Default false
+ */
+export function refuse(channel: Channel, error: GatewayError, old = false): void {
+  channel.finish(old ? oldRefusal(error) : refusal('FATAL', error));
 }
 
 /**

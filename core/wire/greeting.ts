@@ -38,7 +38,7 @@ export type Greeting =
     }
   /** To be refused with {@link unsupportedProtocol}. */
   | { readonly kind: 'unsupported'; readonly major: number; readonly minor: number }
-  /** PostgreSQL closes without an answer, and so should the caller: protocol 2 and older, malformed requests. */
+  /** PostgreSQL closes without an answer, and so should the caller: malformed requests. */
   | { readonly kind: 'silent'; readonly why: string };
 
 /**
@@ -69,8 +69,7 @@ export function parseGreeting(packet: Buffer): Greeting {
     if (body.left > 0) return { kind: 'silent', why: 'encryption request with a body' };
     return { kind: minor === SSL ? 'ssl' : 'gssenc' };
   }
-  if (major < 3) return { kind: 'silent', why: `protocol ${major}.${minor}` };
-  if (major > 3) return { kind: 'unsupported', major, minor };
+  if (major !== 3) return { kind: 'unsupported', major, minor };
   return { kind: 'startup', major, minor, parameters: parseParameters(body) };
 }
 

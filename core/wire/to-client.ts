@@ -98,6 +98,11 @@ export function refusal(severity: 'ERROR' | 'FATAL', error: GatewayError): Buffe
   return errorResponse({ severity, code, message: text, detail, hint });
 }
 
+/** ErrorResponse of protocols 1 and 2, which have a text instead of fields: as PostgreSQL tells them that they are too old. */
+export function oldRefusal({ message: text }: GatewayError): Buffer {
+  return Buffer.concat([byte1('E'), cstring(`FATAL:  ${text}\n`)]);
+}
+
 /** NoticeResponse (manual, 55.8); texts as in {@link errorResponse}. Between login requests libpq does not expect one. */
 export function noticeResponse(report: Report<'NOTICE' | 'WARNING' | 'INFO' | 'LOG' | 'DEBUG'>): Buffer {
   return encodeReport('N', report);

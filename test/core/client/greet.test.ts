@@ -193,7 +193,6 @@ test.each([
   ['a length of 4', Buffer.from('00000004', 'hex')],
   ['a length of 10 005', Buffer.from('00002715', 'hex')],
   ['a length of 2^32 - 1', Buffer.from('ffffffff00030000', 'hex')],
-  ['protocol 2', startup({}, 0, 2)],
   ['a TLS record inside TLS', Buffer.from('1603010200010001fc0303', 'hex')],
 ])('%s is closed without a word', async (_, bytes) => {
   const { port, ends } = await stage();

@@ -155,9 +155,9 @@ describe('a StartupMessage', () => {
   });
 });
 
-test('older protocols are met with silence, newer ones with 0A000 and a reason', () => {
-  expect(parseGreeting(packet(2 << 16, 'x'))).toMatchObject({ kind: 'silent' });
-  expect(parseGreeting(packet(0))).toMatchObject({ kind: 'silent' });
+test('older protocols and newer ones are met with 0A000 and a reason', () => {
+  expect(parseGreeting(packet(2 << 16, 'x'))).toEqual({ kind: 'unsupported', major: 2, minor: 0 });
+  expect(parseGreeting(packet(0))).toEqual({ kind: 'unsupported', major: 0, minor: 0 });
   expect(parseGreeting(packet((4 << 16) + 1))).toEqual({ kind: 'unsupported', major: 4, minor: 1 });
   expect(parseGreeting(packet(0x04d2162d))).toEqual({ kind: 'unsupported', major: 1234, minor: 5677 });
   expect(unsupportedProtocol(4, 1)).toMatchObject({
