@@ -88,7 +88,7 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   }
   const queued = tellQueue(session, hooks);
   const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal, queued };
-  const server = await usage.waits(() => connect(request, loan));
+  const server = await usage.waits(() => connect(request, loan, house));
   const lends = database.pool?.mode === 'transaction' && replication === undefined;
   return { pool, server, usage, ...(lends && { source: serversFor(loan, server) }) };
 }
@@ -173,7 +173,17 @@ function nameOnServer(name: string, database: DatabaseOptions | undefined): Data
   }
 }
 
-async function connect(request: LoginRequest, { pool, ...wanted }: Loan): Promise<ServerConnection> {
+/** Tells drivers to come again, which a time-out does not. */
+function paused(entry: string): GatewayError {
+  const hint = 'An operator has paused it. Try again later.';
+  return new GatewayError('cannot_connect_now', `database "${entry}" is paused`, { hint });
+}
+
+async function connect(
+  request: LoginRequest,
+  { pool, ...wanted }: Loan,
+  { pools }: House,
+): Promise<ServerConnection> {
   const { session, hooks, replication } = request;
   const { database, upstream } = wanted;
   const startedAt = Date.now();
@@ -184,7 +194,8 @@ async function connect(request: LoginRequest, { pool, ...wanted }: Loan): Promis
       .map(({ host }) => host)
       .join(','),
   };
-  request.missing = () => pool.absence(upstream);
+  const { entry } = upstream;
+  request.missing = () => (pools.isPaused(entry) ? paused(entry) : pool.absence(upstream));
   try {
     const server = await pool.acquire({ ...wanted, replication });
     hooks.observed.connect?.({ ...told, ...addressOf(server), durationMs: Date.now() - startedAt });

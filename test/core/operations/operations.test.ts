@@ -97,6 +97,20 @@ test('who waits for a paused entry is refused when the time of the queue is over
   expect((await client.query('select 1')).rows).toHaveLength(1);
 });
 
+test('who has no time left to log in to a paused entry reads that it is paused, and to come again', async () => {
+  const running = await start({ ...pooled('transaction'), loginTimeout: '3s' });
+  const client = await running.client();
+  await running.ask('POST', '/v1/databases/orders/pause');
+  await expect(running.client()).rejects.toMatchObject({
+    code: '57P03',
+    message: 'database "orders" is paused',
+    hint: 'An operator has paused it. Try again later.',
+  });
+  await running.ask('POST', '/v1/databases/orders/resume');
+  expect((await client.query('select 1')).rows).toHaveLength(1);
+  await (await running.client()).end();
+});
+
 test('a pause that waits is called off by a resume, or given up, which does not take it back', async () => {
   const running = await start(pooled('transaction'));
   const client = await running.client();
