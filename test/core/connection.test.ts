@@ -12,7 +12,7 @@ import { GOOD_TOKEN, databaseOf, logIn, mapTo, startGateway } from '../support/g
 import type { RunningGateway, TestConfig } from '../support/gateway.ts';
 import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
-import { RawClient, fieldsOf, message, startup } from '../support/raw-client.ts';
+import { RawClient, cancelRequest, fieldsOf, message, startup } from '../support/raw-client.ts';
 
 let postgres: Postgres;
 let proxy: CountingProxy;
@@ -72,15 +72,20 @@ function watching(): {
 const readers = (): string =>
   `select count(*)::int as n from pg_stat_activity where datname = '${database}' and usename = 'reader'`;
 
-test('a login says what PostgreSQL says, with a cancel key of our own', async () => {
+test('a login says what PostgreSQL says, but for the secret of the cancel key', async () => {
   const { port } = await gateway();
   const { client, processId, secret, parameters } = await logIn(await connect(port));
   expect(secret).toHaveLength(4);
   expect(parameters).toMatchObject({ server_encoding: 'UTF8', session_authorization: 'reader' });
-  client.send(message('Q', 'select pg_backend_pid(), session_user, current_user\0'));
+  const ask = message('Q', 'select pg_backend_pid(), session_user, current_user, pg_sleep(0.3)\0');
+  client.send(ask);
+  // PostgreSQL itself does not know the key.
+  const direct = await connect(postgres.port);
+  direct.send(cancelRequest(processId, secret));
+  await direct.rest();
   const rows = (await client.until('Z')).filter(({ type }) => type === 'D');
   expect(rows[0]?.body.toString()).toMatch(/reader.*reader/s);
-  expect(rows[0]?.body.toString()).not.toContain(String(processId));
+  expect(rows[0]?.body.toString()).toContain(String(processId));
 });
 
 test('a 3.2 client gets a key of 32 bytes, and a newer one is told the version before it is asked', async () => {
