@@ -10,7 +10,7 @@ const KID = 'cc413527-173f-5a05-976e-9c52b1d7b431';
 export const github: Provider = {
   name: 'GitHub Actions',
   about:
-    "`permissions: { id-token: write }`, then `core.getIDToken('postern')`. Subjects of repositories made, renamed or moved since July 2026, and of those that opted in, have the ids of owner and repository behind `@`: map these. An older subject has names alone, which somebody else may get one day; pin its owner by `repository_owner_id`. A `*` stands for any text, `/` and `:` as well, so end what is before it with a sign that no name can have.",
+    "`permissions: { id-token: write }`, then `core.getIDToken('postern')`. Subjects of repositories made, renamed or moved since July 2026, and of those that opted in, have the ids of owner and repository behind `@`: map these. An older subject has names alone, which somebody else may get one day; pin its owner by `repository_owner_id`. A `*` stands for any text, `/` and `:` as well, so end what is before it with a sign that no name can have. A token lives for minutes: `sessions: 'check-at-login'` lets a job’s session outlive it.",
   config: `plugins: [
     jwt({
       issuers: [
