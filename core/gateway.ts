@@ -1,5 +1,4 @@
 /** The gateway as a whole: puts the parts together, starts them, reloads, drains and stops them. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from './gateway/admin.ts';
 import type { Check } from './gateway/admin-routes.ts';
 import type { Changes } from './gateway/changes.ts';
@@ -10,13 +9,11 @@ import { Generations } from './gateway/generations.ts';
 import type { Shared } from './gateway/house.ts';
 import { Listener } from './gateway/listener.ts';
 import type { Address } from './gateway/listening.ts';
-import { tellLeftOut } from './gateway/log.ts';
 import type { PinoLogger } from './gateway/log.ts';
-import type { ShutdownAfter } from './gateway/operations.ts';
-import type { OpenSession } from './connection/open-session.ts';
 import { refuseIfStopped } from './gateway/plugin-setup.ts';
 import { serverChecks } from './gateway/server-checks.ts';
 import { makeShared } from './gateway/shared.ts';
+import { Shutdown } from './gateway/shutdown.ts';
 import { abortable, within } from './upstream/deadline.ts';
 
 /** Where a started gateway can be reached. */
@@ -24,13 +21,6 @@ export interface Started {
   readonly listeners: readonly (Address & { readonly name: string })[];
   readonly admin?: Address;
 }
-
-/** How long sessions that were told to end may take for it, in milliseconds: a cancel needs an answer of the server. */
-const END_MS = 5_000;
-/** The same where somebody is in a hurry. */
-const STOP_MS = 1_000;
-/** How long a client may take to read why it has to go, in milliseconds. */
-const LAST_WORDS_MS = 500;
 
 /** How long a config may take to be loaded and set up, in milliseconds: one that never ends must not keep the next from its turn. */
 const RELOAD_MS = 60_000;
@@ -41,15 +31,12 @@ export class Gateway {
   readonly #shared: Shared;
   readonly #generations: Generations;
   readonly #admin: AdminServer | undefined;
+  readonly #shutdown: Shutdown;
   readonly #listeners: readonly Listener[];
   #failedAt: Date | undefined;
   #source: (() => Promise<ResolvedConfig>) | undefined;
   /** Whatever start or reload is under way: the next one waits. Undefined: not started. */
   #turn: Promise<unknown> | undefined;
-  #draining: Promise<void> | undefined;
-  #stopping: Promise<void> | undefined;
-  #toldStopped: () => void = () => {};
-  readonly #over = new Promise<void>((resolve) => (this.#toldStopped = resolve));
 
   /** @throws ConfigError when a certificate cannot be used */
   constructor(config: ResolvedConfig, log: PinoLogger) {
@@ -61,7 +48,7 @@ export class Gateway {
       config: inForce,
       tell,
       reload: () => this.#reloadFromSource(),
-      shutDown: (after) => this.#shutDown(after),
+      shutDown: (after) => this.#shutdown.drainAfter(after),
       addresses: () => this.#listeners.flatMap(({ address }) => address ?? []),
     });
     const checks = (): readonly Check[] => this.#checks();
@@ -70,6 +57,8 @@ export class Gateway {
     const { admin, listeners } = config;
     this.#admin = admin && new AdminServer(admin, (request) => generations.inForce.answer(request));
     this.#listeners = listeners.map((listener) => new Listener(listener, () => generations.inForce));
+    const parts = { log, shared: this.#shared, generations, listeners: this.#listeners, admin: this.#admin };
+    this.#shutdown = new Shutdown(parts);
   }
 
   /**
@@ -103,22 +92,21 @@ export class Gateway {
 
   /**
    * Lets transactions finish, then stops: new logins get 57P03 until the end, idle sessions 57P01 at once, the others
-   * when they become idle or when `drainTimeout` is over.
+   * when they become idle or when `drainTimeout` is over. Resolves half a second after that at the latest: what has not ended
+   * by then is cut off, and stands in the log.
    */
   drain(): Promise<void> {
-    this.#draining ??= this.#drain();
-    return this.#draining;
+    return this.#shutdown.drain();
   }
 
   /** Resolves when it has stopped, whoever has had it do so. */
   get stopped(): Promise<void> {
-    return this.#over;
+    return this.#shutdown.over;
   }
 
-  /** Ends every session now with 57P01 and stops. */
-  stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
-    return this.#stopping;
+  /** Ends every session now with 57P01 and stops. What has not ended after `withinMs` is cut off. Default 10 s. */
+  stop(withinMs?: number): Promise<void> {
+    return this.#shutdown.stop(withinMs);
   }
 
   async #start(): Promise<Started> {
@@ -134,7 +122,7 @@ export class Gateway {
     } catch (error) {
       await this.stop();
       // What came up while that took down the rest.
-      await this.#takeDown();
+      await this.#shutdown.takeDownAgain();
       throw error;
     }
   }
@@ -165,58 +153,6 @@ export class Gateway {
     throw new GatewayError('feature_not_supported', 'this gateway was not started from a config file');
   }
 
-  /** Takes no new logins at once, and drains when nobody is left, or no server connection is in use, unless it is told to before. */
-  async #shutDown(after: ShutdownAfter | undefined): Promise<void> {
-    const { overview } = this.#shared;
-    this.#shared.draining = true;
-    const clients = (): readonly OpenSession[] =>
-      overview.usages.flatMap(({ pool, session }) => (pool ? [session] : []));
-    if (after === 'servers') for (const session of clients()) session.drain(SHUTDOWN);
-    const waits = (): boolean => after !== undefined && !this.#draining && !this.#stopping;
-    while (waits() && (clients().length > 0 || overview.arriving.length > 0)) await sleep(20);
-    await this.drain();
-  }
-
-  async #drain(): Promise<void> {
-    const { sessions, suspension } = this.#shared;
-    const log = this.#log;
-    this.#shared.draining = true;
-    suspension.end();
-    log.info({ sessions: sessions.size }, 'draining');
-    for (const session of sessions) session.drain(SHUTDOWN);
-    await this.#emptied(this.#generations.inForce.config.drainTimeoutMs);
-    if (sessions.size > 0) log.warn({ sessions: sessions.size }, 'the drain timeout is over');
-    for (const session of sessions) session.end(SHUTDOWN);
-    await this.#emptied(END_MS);
-    await this.stop();
-  }
-
-  async #stop(): Promise<void> {
-    this.#shared.draining = true;
-    this.#shared.suspension.end();
-    for (const session of this.#shared.sessions) session.end(SHUTDOWN);
-    await this.#emptied(STOP_MS);
-    await this.#takeDown();
-    tellLeftOut(this.#log);
-    this.#log.info({}, 'stopped');
-    this.#toldStopped();
-  }
-
-  /** Can be called again. */
-  async #takeDown(): Promise<void> {
-    this.#shared.statistics.stop();
-    await Promise.all(this.#listeners.map((listener) => listener.close(LAST_WORDS_MS)));
-    await Promise.race([this.#shared.pools.close(), sleep(STOP_MS, undefined, { ref: false })]);
-    await this.#generations.end(SHUTDOWN);
-    await this.#admin?.close();
-  }
-
-  /** Resolves when no session is left, or no later than `ms` from now. */
-  async #emptied(ms: number): Promise<void> {
-    const until = performance.now() + ms;
-    while (this.#shared.sessions.size > 0 && performance.now() < until && !this.#stopping) await sleep(20);
-  }
-
   #checks(): Check[] {
     const listening = this.#listeners.map((listener) => ({
       name: `listener ${listener.name}`,
@@ -241,4 +177,3 @@ export class Gateway {
 }
 
 const tooSlow = (): Error => new Error(`the config was not loaded and set up within ${RELOAD_MS / 1000} s`);
-const SHUTDOWN = new GatewayError('admin_shutdown', 'terminating connection: the gateway is shutting down');

@@ -4,15 +4,7 @@ import type { EventName, Events } from './events.ts';
 import type { FactName, Facts, Identity, RuleName, ServiceName, Services } from './facts.ts';
 import type { Readings } from './readings.ts';
 import type { RouteOptions } from './route.ts';
-import type {
-  CloseReason,
-  Disposer,
-  Logger,
-  LoginSession,
-  MaybePromise,
-  Session,
-  Upstream,
-} from './session.ts';
+import type { CloseReason, Logger, LoginSession, MaybePromise, Session, Upstream } from './session.ts';
 import type { Statement } from './statement.ts';
 
 /** Which sessions a plugin sees; decided per session before its first hook. */
@@ -84,9 +76,10 @@ export interface Plugin<
   readonly commands?: Readonly<Record<string, Command>>;
   /**
    * Once per worker before the first connection that meets this config. The disposer runs when the gateway stops, or when
-   * a reload has replaced the config and its last session has ended: a successor has been set up by then.
+   * a reload has replaced the config and its last session has ended: a successor has been set up by then. Its signal is aborted
+   * when nobody waits for it any more: the process may end at once, and what is not done is worth a line in the log.
    */
-  setup?(gateway: GatewayHandle): MaybePromise<void | Disposer>;
+  setup?(gateway: GatewayHandle): MaybePromise<void | ((late?: AbortSignal) => MaybePromise<void>)>;
   /** After a client's StartupMessage, before any credential: throw to refuse. */
   onStartup?(session: Session<never, Provides>): MaybePromise<void>;
   /** Who is it, and how do we connect for them: return a new upstream, or nothing. */

@@ -4,6 +4,7 @@ import { findConfig } from '../load.ts';
 import { createLogger } from '../gateway/log.ts';
 import { ConfigFile } from './config-file.ts';
 import { drainOrStop, nextSignal } from './run-gateway.ts';
+import { StrayErrors } from './stray-errors.ts';
 
 /** What the command line said. */
 export interface StartOptions {
@@ -14,15 +15,18 @@ export interface StartOptions {
 }
 
 /**
- * Resolves with exit code 0 after SIGTERM, SIGINT or an operator's SHUTDOWN, and the drain.
+ * Resolves with exit code 0 after SIGTERM, SIGINT or an operator's SHUTDOWN, and the drain; with 1 if an error of the gateway's
+ * own was the reason.
  * @throws ConfigError for a bad config; Error if an address cannot be listened on
  */
 export async function start({ config: given, watch }: StartOptions): Promise<number> {
   const file = new ConfigFile(findConfig(process.cwd(), given));
   const config = await file.load();
-  const gateway = new Gateway(config, createLogger(config.logLevel));
+  const log = createLogger(config.logLevel);
+  const strays = new StrayErrors(log);
+  const gateway = new Gateway(config, log);
   // Before it says that it listens: whoever reads that may send a signal at once.
-  const told = nextSignal();
+  const told = Promise.race([nextSignal(), strays.fatal]);
   const started = gateway.start();
   gateway.reloadsFrom(() => file.load());
   file.feed(gateway, { watch });
@@ -31,6 +35,7 @@ export async function start({ config: given, watch }: StartOptions): Promise<num
     await Promise.race([told.then(() => drainOrStop(gateway)), gateway.stopped]);
   } finally {
     file.close();
+    strays.close();
   }
-  return 0;
+  return strays.any ? 1 : 0;
 }

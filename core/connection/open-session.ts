@@ -1,10 +1,12 @@
 /** The Session object: one per client connection, the same in every hook. */
 import { randomUUID } from 'node:crypto';
 import { BoundLog } from './bound-log.ts';
+import { Deferred } from './deferred.ts';
 import { EndTimes } from './end-times.ts';
 import { asGatewayError, describe } from '../client/refuse.ts';
 import { GatewayError, SQLSTATES } from '../errors.ts';
 import type { FactBook } from '../hooks/fact-book.ts';
+import { PluginSignal } from '../hooks/plugin-signal.ts';
 import type { FactName, Facts } from '../facts.ts';
 import type { Hooks } from '../hooks.ts';
 import type { PinoLogger } from '../gateway/log.ts';
@@ -26,7 +28,8 @@ const OVER = new Error('the session has ended');
 
 /** What carries out a session's commands once bytes are relayed. */
 export interface Controls {
-  end(error: GatewayError): void;
+  /** `atOnce`: even in the middle of a message to the client. */
+  end(error: GatewayError, atOnce?: boolean): void;
   drain(error: GatewayError): void;
   /** What policies rely on may want other values. */
   refresh(): void;
@@ -60,9 +63,11 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   upstream: Upstream | undefined;
 
   readonly #log: BoundLog;
-  readonly #abort = new AbortController();
+  readonly #abort = new PluginSignal();
   readonly #endTimes: EndTimes;
-  readonly #deferred: Disposer[] = [];
+  readonly #deferred = new Deferred((error) => {
+    this.log.error({ error: describe(error) }, 'a deferred release failed');
+  });
   readonly #notices: [message: string, hint: string | undefined][] = [];
   #token: Promise<string> | undefined;
   #state: SessionState = 'starting';
@@ -70,7 +75,6 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   #controls: Controls | undefined;
   #grace: NodeJS.Timeout | undefined;
   #reason: CloseReason | undefined;
-  #settled = false;
   #renewal: Promise<void> = Promise.resolve();
   #toldEnded: (reason: CloseReason) => void = () => {};
 
@@ -163,6 +167,11 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     else this.end(new GatewayError('cannot_connect_now', error.message));
   }
 
+  /** Ends with `error`, as `end` does, and does not wait for a client that takes nothing. */
+  cutOff(error: GatewayError): void {
+    if (this.#controls && !this.#reason) this.#controls.end(error, true);
+  }
+
   notice(message: string, hint?: string): void {
     if (this.#reason) return;
     if (this.#controls) this.#controls.notice(message, hint);
@@ -170,8 +179,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   }
 
   defer(release: Disposer): void {
-    if (this.#settled) void this.#release(release);
-    else this.#deferred.push(release);
+    this.#deferred.add(release);
   }
 
   /** From here on `controls` carry out what is asked for. */
@@ -200,8 +208,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   /** The last hook has settled: runs what was deferred, the latest first. Never rejects. */
   async settle(): Promise<void> {
     await this.#renewal;
-    this.#settled = true;
-    for (const release of this.#deferred.splice(0).toReversed()) await this.#release(release);
+    await this.#deferred.run();
   }
 
   #endWithin(graceMs: number, error: GatewayError): void {
@@ -234,13 +241,5 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     const refused = { ...(error !== undefined && { sqlstate: SQLSTATES.internal_error }), ...known };
     const durationMs = Date.now() - startedAt;
     this.hooks.observed.renewal?.({ session: this, startedAt, durationMs, ...refused });
-  }
-
-  async #release(release: Disposer): Promise<void> {
-    try {
-      await release();
-    } catch (error) {
-      this.log.error({ error: describe(error) }, 'a deferred release failed');
-    }
   }
 }

@@ -6,6 +6,8 @@ import { describe } from '../client/refuse.ts';
 import { TlsGate } from '../client/tls.ts';
 import type { ResolvedConfig, ResolvedListener } from '../config/resolved.ts';
 import { HookSets } from '../hooks.ts';
+import { attributed } from '../hooks/attributed.ts';
+import { PluginSignal } from '../hooks/plugin-signal.ts';
 import type { House, Shared } from './house.ts';
 import type { Kept } from './kept.ts';
 import type { PinoLogger } from './log.ts';
@@ -35,7 +37,7 @@ export class Generation implements House {
   readonly #plugins: PluginSetup;
   readonly #routes: AdminRoutes;
   readonly #doors: ReadonlyMap<string, Door>;
-  readonly #over = new AbortController();
+  readonly #over = new PluginSignal();
   #guests = 0;
   #emptied: (() => void) | undefined;
 
@@ -44,7 +46,8 @@ export class Generation implements House {
     this.config = config;
     this.#shared = shared;
     this.log = log;
-    this.hooks = new HookSets(config.plugins, (plugin, event, error) => {
+    const plugins = config.plugins.map((plugin) => attributed(plugin, shared.calls));
+    this.hooks = new HookSets(plugins, (plugin, event, error) => {
       log.error({ plugin, event, error: describe(error) }, 'an observer failed');
     });
     this.operators = new Operators({
@@ -64,12 +67,11 @@ export class Generation implements House {
       checks: () => this.#plugins.checks(),
     };
     for (const [path, handler, how] of operationRoutes(operated)) this.#routes.mount(path, handler, how);
-    const { signal } = this.#over;
     this.#plugins = new PluginSetup({
       house: this,
       kept,
       routes: this.#routes,
-      signal,
+      over: this.#over,
       directory: config.directory,
     });
     this.#doors = new Map(
@@ -113,6 +115,10 @@ export class Generation implements House {
     return this.#shared.reload;
   }
 
+  get calls(): Shared['calls'] {
+    return this.#shared.calls;
+  }
+
   get draining(): boolean {
     return this.#shared.draining;
   }
@@ -124,7 +130,7 @@ export class Generation implements House {
 
   /** Sets the plugins up. Where that fails, undo it with {@link end}. @throws as PluginSetup does */
   setUp(): Promise<void> {
-    return this.#plugins.setUp(this.config.plugins);
+    return this.#plugins.setUp(this.hooks.plugins);
   }
 
   /** Somebody came, and the generation stays until the function is called. */
@@ -154,10 +160,10 @@ export class Generation implements House {
     });
   }
 
-  /** Aborts the plugins' signal with `why` and disposes of them. Can be called again. Never rejects. */
-  async end(why: Error): Promise<void> {
+  /** Aborts the plugins' signal with `why` and disposes of them, see PluginSetup. Can be called again. Never rejects. */
+  async end(why: Error, until?: () => number): Promise<void> {
     this.#over.abort(why);
-    await this.#plugins.dispose();
+    await this.#plugins.dispose(until);
   }
 }
 

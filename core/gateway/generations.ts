@@ -75,9 +75,9 @@ export class Generations {
     return changes;
   }
 
-  /** Ends every one of them now, whoever is there. Can be called again. Never rejects. */
-  async end(why: Error): Promise<void> {
-    for (const generation of this.#all) await generation.end(why);
+  /** Ends every one of them now, whoever is there, `until` a moment by `performance.now()`. Can be called again. Never rejects. */
+  async end(why: Error, until?: () => number): Promise<void> {
+    for (const generation of this.#all) await generation.end(why, until);
   }
 
   #add(config: ResolvedConfig, log: PinoLogger, before?: Generation): Generation {

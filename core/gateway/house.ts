@@ -2,6 +2,7 @@
 import type { CancelKeys } from './cancel-keys.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import type { HookSets } from '../hooks.ts';
+import type { PluginCalls } from '../hooks/plugin-calls.ts';
 import type { PinoLogger } from './log.ts';
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Operations } from './operations.ts';
@@ -21,6 +22,8 @@ export interface Shared {
   readonly strangersLog: PinoLogger;
   readonly statistics: Statistics;
   readonly suspension: Suspension;
+  /** What plugins have been asked for. */
+  readonly calls: PluginCalls;
   /** For operators: what they see, and what they do. */
   readonly overview: Overview;
   readonly operations: Operations;

@@ -1,6 +1,5 @@
 /** One address where clients connect. */
 import type { Server } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ResolvedListener } from '../config/resolved.ts';
 import { serve } from '../connection.ts';
 import type { Generation } from './generation.ts';
@@ -48,11 +47,18 @@ export class Listener {
     return { name, ...address };
   }
 
-  /** Stops listening. Who has been told to go may take `graceMs` to read it, then everything is cut off. */
-  async close(graceMs: number): Promise<void> {
+  /** Stops listening. Who is connected stays. */
+  close(): void {
     this.#server?.close();
-    const until = performance.now() + graceMs;
-    while (this.#channels.size > 0 && performance.now() < until) await sleep(10);
+  }
+
+  /** Nobody is connected. */
+  get empty(): boolean {
+    return this.#channels.size === 0;
+  }
+
+  /** Destroys every connection. */
+  cutOff(): void {
     for (const channel of this.#channels) channel.destroy();
   }
 

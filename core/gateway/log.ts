@@ -2,6 +2,7 @@
 import pino from 'pino';
 import type { DestinationStream, Logger as PinoLogger, LoggerOptions } from 'pino';
 import type { GatewayConfig } from '../config.ts';
+import { LogOutput } from './log-output.ts';
 import { LogSampler, SPAN_MS } from './log-sampler.ts';
 
 export type { PinoLogger };
@@ -19,11 +20,12 @@ function escaped(line: string): string {
 
 /** Where strangers are heard of: more than warnings can be had there for nothing. */
 const strangers = new WeakSet<PinoLogger>();
+let standardOutput: LogOutput | undefined;
 const samplers = new WeakMap<PinoLogger, LogSampler>();
 const WARN = pino.levels.values['warn'];
 
 /**
- * Makes the root logger. `to` is standard output by default; level `silent` writes nothing. Of warnings, and of what is
+ * Makes the root logger. `to` is standard output by default, see {@link LogOutput}; level `silent` writes nothing. Of warnings, and of what is
  * written by {@link strangersLog}, the first hundred with one text are written in ten seconds, then one line that says how
  * many were left out; level `debug` has them all.
  */
@@ -51,7 +53,7 @@ export function createLogger(
       }),
     },
   };
-  const log = to ? pino(options, to) : pino(options);
+  const log = pino(options, to ?? (standardOutput ??= new LogOutput()));
   samplers.set(log, sampler);
   return log;
 }
@@ -66,4 +68,9 @@ export function strangersLog(log: PinoLogger, bindings: object = {}): PinoLogger
 /** Says now what was left out: the last word of a log that {@link createLogger} made. */
 export function tellLeftOut(log: PinoLogger): void {
   samplers.get(log)?.flush();
+}
+
+/** Resolves when the lines written so far have been taken, where that can be known. */
+export function flushed(log: PinoLogger): Promise<void> {
+  return new Promise((resolve) => log.flush(() => resolve()));
 }

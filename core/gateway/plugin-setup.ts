@@ -6,8 +6,11 @@ import type { Services, TokenVerifier } from '../facts.ts';
 import type { House } from './house.ts';
 import { readingsOf } from './readings.ts';
 import type { Kept } from './kept.ts';
+import type { PluginCall } from '../hooks/plugin-calls.ts';
+import type { PluginSignal } from '../hooks/plugin-signal.ts';
 import type { AnyPlugin, GatewayHandle } from '../plugin.ts';
-import type { Disposer, Session } from '../session.ts';
+import type { MaybePromise, Session } from '../session.ts';
+import { overBy } from '../upstream/deadline.ts';
 
 /** What plugins are set up in. */
 export interface PluginSetupOptions {
@@ -16,17 +19,21 @@ export interface PluginSetupOptions {
   /** Nobody asks there without an admin listener. */
   readonly routes: AdminRoutes;
   /** Aborted when the plugins are about to be disposed of. */
-  readonly signal: AbortSignal;
+  readonly over: PluginSignal;
   /** The folder of the config file. */
   readonly directory: string;
 }
+
+/** As `setup` of a plugin returns it. */
+type Dispose = (late: AbortSignal) => MaybePromise<void>;
 
 /** The plugins of one config between their setup and their end. */
 export class PluginSetup {
   readonly #options: PluginSetupOptions;
   readonly #services: Partial<Services>;
   readonly #ready: { readonly name: string; readonly check: Parameters<GatewayHandle['ready']>[0] }[] = [];
-  readonly #disposers: { readonly plugin: string; readonly dispose: Disposer }[] = [];
+  #verifier: TokenVerifier | undefined;
+  readonly #disposers: { readonly plugin: string; readonly dispose: Dispose }[] = [];
 
   constructor(options: PluginSetupOptions) {
     this.#options = options;
@@ -34,7 +41,7 @@ export class PluginSetup {
   }
 
   get verifier(): TokenVerifier | undefined {
-    return this.#services.verifier;
+    return this.#verifier;
   }
 
   /**
@@ -43,12 +50,12 @@ export class PluginSetup {
    * the signal's reason if they are not wanted any more
    */
   async setUp(plugins: readonly AnyPlugin[]): Promise<void> {
-    const { house, signal } = this.#options;
+    const { house, over } = this.#options;
     for (const plugin of plugins) {
       const dispose = await this.#setUp(plugin);
       if (dispose) this.#disposers.push({ plugin: plugin.name, dispose });
       refuseIfStopped(house);
-      signal.throwIfAborted();
+      over.signal.throwIfAborted();
     }
   }
 
@@ -64,18 +71,31 @@ export class PluginSetup {
     });
   }
 
-  /** The last set up goes first. Never rejects. */
-  async dispose(): Promise<void> {
+  /**
+   * The last set up goes first. Never rejects. `until` is a moment by `performance.now()`: whoever has taken half of what is
+   * left until then is not waited for, so that each gets something. Default: all are.
+   */
+  async dispose(until: () => number = () => Infinity): Promise<void> {
     for (const { plugin, dispose } of this.#disposers.splice(0).toReversed()) {
-      try {
-        await dispose();
-      } catch (error) {
-        this.#options.house.log.error({ plugin, error: describe(error) }, 'a plugin did not stop cleanly');
-      }
+      const since = performance.now();
+      const late = new AbortController();
+      const call = this.#options.house.calls.of(plugin, 'disposer');
+      const disposed = this.#dispose(call, () => dispose(late.signal));
+      const over = await overBy(disposed, () => since + (until() - since) / 2);
+      if (!over) call.run(() => late.abort());
     }
   }
 
-  async #setUp(plugin: AnyPlugin): Promise<Disposer | void> {
+  async #dispose(call: PluginCall, dispose: () => MaybePromise<void>): Promise<void> {
+    try {
+      await call.run(dispose);
+    } catch (error) {
+      const { plugin } = call;
+      this.#options.house.log.error({ plugin, error: describe(error) }, 'a plugin did not stop cleanly');
+    }
+  }
+
+  async #setUp(plugin: AnyPlugin): Promise<Dispose | void> {
     try {
       return await plugin.setup?.(this.#handle(plugin.name));
     } catch (error) {
@@ -86,25 +106,38 @@ export class PluginSetup {
   }
 
   #handle(plugin: string): GatewayHandle {
-    const { house, kept, routes, signal, directory } = this.#options;
+    const { house, kept, routes, over, directory } = this.#options;
+    const call = (hook: string): PluginCall => house.calls.of(plugin, hook);
     return {
       sessions: { [Symbol.iterator]: () => openSessions(house) },
       log: house.log.child({ plugin }),
-      signal,
+      get signal() {
+        return over.signal;
+      },
       directory,
       keep: (key, create) => kept.keep(plugin, key, create),
-      provide: (name, service) => this.#provide(name, service),
+      provide: (name, service) => this.#provide(name, service, call),
       service: (name) => this.#services[name],
-      route: (path, handler, how) => routes.mount(path, handler, how),
+      route(path, handler, how) {
+        const asked = call(`route ${path}`);
+        routes.mount(path, (request, caller) => asked.run(handler, request, caller), how);
+      },
       readings: () => readingsOf(house),
-      ready: (check) => this.#ready.push({ name: plugin, check }),
+      ready: (check) => this.#ready.push({ name: plugin, check: () => call('ready').run(check) }),
       emit: (event, detail) => house.hooks.tell(event, detail),
     };
   }
 
-  #provide<S extends keyof Services>(name: S, service: Services[S]): void {
+  #provide<S extends keyof Services>(
+    name: S,
+    service: Services[S],
+    call: (hook: string) => PluginCall,
+  ): void {
     if (this.#services[name]) throw new ConfigError(`two plugins provide the service '${name}'`);
     this.#services[name] = service;
+    const { verifier } = this.#services;
+    if (name === 'verifier' && verifier)
+      this.#verifier = { verify: (token) => call(name).run(() => verifier.verify(token)) };
   }
 }
 

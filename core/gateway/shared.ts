@@ -2,6 +2,8 @@
 import type { ResolvedConfig } from '../config/resolved.ts';
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Events } from '../events.ts';
+import { PluginCalls } from '../hooks/plugin-calls.ts';
+import { tellBlocked } from './blocked.ts';
 import { CancelKeys } from './cancel-keys.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Shared } from './house.ts';
@@ -40,6 +42,7 @@ export function makeShared({ log, config, tell, reload, shutDown, addresses }: S
   const channels = (): Iterable<Channel> => overview.channels();
   return {
     ...parts,
+    calls: new PluginCalls(tellBlocked(log)),
     cancelKeys: new CancelKeys(),
     strangersLog: strangersLog(log),
     overview,

@@ -82,8 +82,9 @@ export class Ending {
     else if (this.#gone) this.clientLost();
   }
 
-  /** Sends FATAL `error` when the moment has come, and ends. */
-  speak(error: GatewayError, when: LastWord['when'], kind: LastWord['kind']): void {
+  /** Sends FATAL `error` when the moment has come, and ends; `now`: or does without it. */
+  speak(error: GatewayError, when: LastWord['when'] | 'now', kind: LastWord['kind']): void {
+    if (when === 'now') return this.#speakNow(error, kind);
     if (this.decided || this.#last?.when === 'border' || (this.#last && when === 'idle')) return;
     this.#last = { error, when, kind };
     if (when === 'border') {

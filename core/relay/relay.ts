@@ -145,9 +145,9 @@ export class Relay {
     return this.#ledger.spoilt;
   }
 
-  /** Ends the session with FATAL `error` at the next message border; what runs is cancelled. */
-  end(error: GatewayError): void {
-    this.#ending.speak(error, 'border', 'ended');
+  /** Ends the session with FATAL `error` at the next message border, or at once; what runs is cancelled. */
+  end(error: GatewayError, atOnce = false): void {
+    this.#ending.speak(error, atOnce ? 'now' : 'border', 'ended');
   }
 
   /** Ends the session with FATAL `error` as soon as it is idle. */

@@ -1,4 +1,8 @@
 /** Limits of time: work that ends at its deadline or when its caller gives up, with no timer left behind. */
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+
+/** How often a deadline that may be moved is looked at, in milliseconds. */
+const LOOK_MS = 10;
 
 /**
  * Runs `work` with a signal that is aborted when `signal` is, or after `ms` milliseconds with the error `late` makes.
@@ -38,4 +42,19 @@ export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Pr
   } finally {
     signal.removeEventListener('abort', stop);
   }
+}
+
+/**
+ * Waits for work that never rejects, until a moment by `performance.now()` that may be moved meanwhile. Resolves with whether
+ * the work is over; what is not goes on.
+ */
+export async function overBy(work: Promise<unknown>, until: () => number): Promise<boolean> {
+  let over = false;
+  const done = work.then(() => {
+    over = true;
+  });
+  await Promise.race([done, nextTurn()]);
+  for (let left = until() - performance.now(); !over && left > 0; left = until() - performance.now())
+    await Promise.race([done, left === Infinity ? done : sleep(Math.min(left, LOOK_MS))]);
+  return over;
 }

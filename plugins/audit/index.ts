@@ -83,8 +83,8 @@ export function audit(options: AuditOptions): Plugin<never, never, 'audit'> {
       const unhear = shared.trail.onFailure(() => {
         for (const session of sessions) session.end(ended());
       });
-      return async () => {
-        await shared.leave();
+      return async (late) => {
+        await shared.leave(late);
         unhear();
       };
     },

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { ConfigError } from '../../core/index.ts';
-import type { Disposer, GatewayHandle } from '../../core/index.ts';
+import type { GatewayHandle } from '../../core/index.ts';
 import { FileSink } from './file-sink.ts';
 import type { Checked } from './options.ts';
 import { OtlpSink } from './otlp-sink.ts';
@@ -23,6 +23,9 @@ function sinkOf({ sink }: Checked, directory: string): Sink {
   return 'url' in sink ? new OtlpSink(sink) : new FileSink(path.resolve(directory, sink.file), sink);
 }
 
+/** Lets go of a trail; `late` as {@link Trail.close} takes it. */
+type Leave = (late?: AbortSignal) => Promise<void>;
+
 /** Secrets are compared by their hash, and not kept twice. */
 function madeOf(checked: Checked, key: string | undefined): string {
   const { sink, bufferBytes } = checked;
@@ -37,7 +40,7 @@ function madeOf(checked: Checked, key: string | undefined): string {
 export async function shareTrail(
   checked: Checked,
   gateway: GatewayHandle,
-): Promise<{ readonly trail: Trail; readonly leave: Disposer }> {
+): Promise<{ readonly trail: Trail; readonly leave: Leave }> {
   const trails = gateway.keep('trails', () => new Map<string, Shared>());
   const sink = sinkOf(checked, gateway.directory);
   const key = checked.key?.();
@@ -49,11 +52,11 @@ export async function shareTrail(
     );
   }
   shared.users += 1;
-  const leave = async (): Promise<void> => {
+  const leave: Leave = async (late) => {
     shared.users -= 1;
     if (shared.users > 0) return;
     trails.delete(sink.name);
-    await shared.trail.close();
+    await shared.trail.close(late);
   };
   return { trail: shared.trail, leave };
 

@@ -90,13 +90,18 @@ export class Trail {
     if (!this.#pumping) this.#start();
   }
 
-  /** Writes what waits, as far as the sink lets it within 5 s, and closes it. Never rejects. */
-  async close(): Promise<void> {
+  /** Writes what waits, as far as the sink lets it within 5 s and until `late` is aborted, and closes it. Never rejects. */
+  async close(late?: AbortSignal): Promise<void> {
     this.#closing = true;
     this.#hurry.abort();
-    const { sink, log, marks } = this.#options;
-    await Promise.race([this.#drained(), sleep(LAST_MS, undefined, { ref: false })]);
+    const aborted = new Promise((resolve) => late?.addEventListener('abort', resolve));
+    await Promise.race([this.#drained(), sleep(LAST_MS, undefined, { ref: false }), aborted]);
     this.#abandoned = true;
+    await Promise.race([this.#closeSink(), aborted]);
+  }
+
+  async #closeSink(): Promise<void> {
+    const { sink, log, marks } = this.#options;
     try {
       const lost = this.#waiting.length + this.#dropped + (this.#batch?.lines.length ?? 0);
       if (lost > 0) this.#tellLost(lost);

@@ -61,9 +61,9 @@ export function tracing(options: TracingOptions = {}): Plugin<never, never, 'tra
       telemetry = running;
       access = checked.accessLog && openAccessLog(checked.accessLog, gateway);
       mountMetrics(gateway, running, checked);
-      return async () => {
+      return async (late) => {
         await access?.close();
-        await shared.leave(gateway);
+        await shared.leave(gateway, late);
       };
     },
     ...(checked.traces && { observe: (session) => telemetry?.traces?.observe(session) }),

@@ -43,11 +43,13 @@ function begin({ serviceName, traces, metrics, identity }: Tracing, sources: Sou
   };
 }
 
-async function end({ traces, metrics }: Telemetry): Promise<'done' | 'late'> {
+async function end({ traces, metrics }: Telemetry, late?: AbortSignal): Promise<'done' | 'late'> {
   const flushed = Promise.allSettled([traces?.shutdown(), metrics?.shutdown()]);
   return Promise.race([
     flushed.then(() => 'done' as const),
-    sleep(FLUSH_MS, 'late' as const, { ref: false }),
+    sleep(FLUSH_MS, 'late' as const, { ref: false, ...(late && { signal: late }) }).catch(
+      () => 'late' as const,
+    ),
   ]);
 }
 
@@ -68,13 +70,13 @@ export class SharedTelemetry {
     return this.#running;
   }
 
-  /** Sends what waits when the last one leaves, for three seconds at most. Never rejects. */
-  async leave(gateway: GatewayHandle): Promise<void> {
+  /** Sends what waits when the last one leaves, for three seconds and until `late` is aborted. Never rejects. */
+  async leave(gateway: GatewayHandle, late?: AbortSignal): Promise<void> {
     this.#users.splice(this.#users.lastIndexOf(gateway), 1);
     const running = this.#running;
     if (this.#users.length > 0 || !running) return;
     this.#running = undefined;
-    const how = await end(running);
+    const how = await end(running, late);
     if (how === 'late') gateway.log.warn({}, 'the collector did not take everything in time');
   }
 

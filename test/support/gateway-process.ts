@@ -36,6 +36,7 @@ export class GatewayProcess {
   complaints = '';
   readonly #child: ChildProcessByStdio<null, Readable, Readable>;
   readonly #ended: Promise<unknown>;
+  readonly #exited: Promise<unknown>;
 
   private constructor(folder: string, { env, args = [] }: GatewayFiles) {
     this.folder = folder;
@@ -49,6 +50,7 @@ export class GatewayProcess {
     this.#child.stdout.on('data', (chunk: Buffer) => (this.log += String(chunk)));
     this.#child.stderr.on('data', (chunk: Buffer) => (this.complaints += String(chunk)));
     this.#ended = once(this.#child, 'close');
+    this.#exited = once(this.#child, 'exit');
   }
 
   /** Writes the files, starts the command and waits until it listens. */
@@ -87,6 +89,23 @@ export class GatewayProcess {
     return this.#child.exitCode ?? this.#child.signalCode;
   }
 
+  /** As {@link ended}, and does not wait for what nobody reads. */
+  async exited(): Promise<number | NodeJS.Signals | null> {
+    await this.#exited;
+    return this.#child.exitCode ?? this.#child.signalCode;
+  }
+
+  /** Reads standard output no more, or closes it. */
+  loseReader(how: 'stalls' | 'goes'): void {
+    if (how === 'goes') this.#child.stdout.destroy();
+    else this.#child.stdout.pause();
+  }
+
+  /** After a reader that stalled. */
+  readOn(): void {
+    this.#child.stdout.resume();
+  }
+
   /** Resident memory in bytes, now and at its highest since {@link forgetPeak}. */
   get memory(): { readonly now: number; readonly peak: number } {
     const text = readFileSync(`/proc/${this.pid}/status`, 'utf8');
@@ -107,6 +126,7 @@ export class GatewayProcess {
   /** Ends it at once, however it is, and removes its folder. */
   async remove(): Promise<void> {
     this.signal('SIGKILL');
+    this.readOn();
     await this.#ended;
     rmSync(this.folder, { recursive: true });
   }

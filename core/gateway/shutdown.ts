@@ -1,0 +1,154 @@
+/** The end of a gateway: who gets how much of the time that is left, and what is cut off when it is over. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GatewayError } from '../errors.ts';
+import type { OpenSession } from '../connection/open-session.ts';
+import { overBy } from '../upstream/deadline.ts';
+import type { AdminServer } from './admin.ts';
+import type { Generations } from './generations.ts';
+import type { Shared } from './house.ts';
+import type { Listener } from './listener.ts';
+import { flushed, tellLeftOut } from './log.ts';
+import type { PinoLogger } from './log.ts';
+import type { ShutdownAfter } from './operations.ts';
+
+/** What has to end. */
+export interface ShutdownParts {
+  readonly log: PinoLogger;
+  readonly shared: Shared;
+  readonly generations: Generations;
+  readonly listeners: readonly Listener[];
+  readonly admin: AdminServer | undefined;
+}
+
+/** From the drain timeout to the moment when all is over, in milliseconds. */
+const EXIT_MS = 450;
+/** The same from a stop that nobody has hurried. */
+const STOP_MS = 10_000;
+/** How long a client may take to read why it has to go, at most, in milliseconds. */
+const LAST_WORDS_MS = 500;
+/** How long sessions without a client, server connections, and a log with a slow reader may take, at most. */
+const PART_MS = 1_000;
+const LOOK_MS = 10;
+
+/** A moment by `performance.now()`, which may be moved to an earlier one. */
+type Limit = () => number;
+
+const SHUTDOWN = new GatewayError('admin_shutdown', 'terminating connection: the gateway is shutting down');
+
+/** One per gateway. */
+export class Shutdown {
+  readonly #parts: ShutdownParts;
+  /** When all is over, whatever has not ended by itself. */
+  #until = Infinity;
+  #draining: Promise<void> | undefined;
+  #ending: Promise<void> | undefined;
+  #toldOver: () => void = () => {};
+  /** Resolves when the end has come, whoever has asked for it. */
+  readonly over = new Promise<void>((resolve) => (this.#toldOver = resolve));
+
+  constructor(parts: ShutdownParts) {
+    this.#parts = parts;
+  }
+
+  /** See `Gateway.drain`. */
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
+  /** Takes no new logins at once, and drains when nobody is left, or no server connection is in use, unless it is told to before. */
+  async drainAfter(after: ShutdownAfter | undefined): Promise<void> {
+    const { shared } = this.#parts;
+    const { overview } = shared;
+    shared.draining = true;
+    const clients = (): readonly OpenSession[] =>
+      overview.usages.flatMap(({ pool, session }) => (pool ? [session] : []));
+    if (after === 'servers') for (const session of clients()) session.drain(SHUTDOWN);
+    const told = (): boolean => after === undefined || (this.#draining ?? this.#ending) !== undefined;
+    const left = (): boolean => clients().length === 0 && overview.arriving.length === 0;
+    await this.#wait(
+      () => told() || left(),
+      () => Infinity,
+    );
+    await this.drain();
+  }
+
+  /** See `Gateway.stop`. */
+  stop(withinMs = STOP_MS): Promise<void> {
+    this.#until = Math.min(this.#until, performance.now() + withinMs);
+    this.#ending ??= this.#end();
+    return this.#ending;
+  }
+
+  /** Takes down what came up while a stop took down the rest. */
+  async takeDownAgain(): Promise<void> {
+    const until = performance.now() + STOP_MS;
+    for (const listener of this.#parts.listeners) listener.close();
+    await this.#takeDown(() => () => until);
+  }
+
+  async #drain(): Promise<void> {
+    const { shared, log, generations } = this.#parts;
+    const { sessions } = shared;
+    const over = performance.now() + generations.inForce.config.drainTimeoutMs;
+    this.#until = Math.min(this.#until, over + EXIT_MS);
+    shared.draining = true;
+    shared.suspension.end();
+    log.info({ sessions: sessions.size }, 'draining');
+    for (const session of sessions) session.drain(SHUTDOWN);
+    await this.#wait(
+      () => sessions.size === 0 || this.#ending !== undefined,
+      () => over,
+    );
+    if (sessions.size > 0 && !this.#ending)
+      log.warn({ sessions: sessions.size }, 'the drain timeout is over');
+    this.#ending ??= this.#end();
+    await this.#ending;
+  }
+
+  async #end(): Promise<void> {
+    const { shared, log, listeners } = this.#parts;
+    const { sessions } = shared;
+    const begun = performance.now();
+    const share = (part: number, mostMs = Infinity): Limit => {
+      const most = performance.now() + mostMs;
+      return () => Math.min(most, begun + (this.#until - begun) * part);
+    };
+    shared.draining = true;
+    shared.suspension.end();
+    for (const session of sessions) session.end(SHUTDOWN);
+    for (const listener of listeners) listener.close();
+    const told = (): boolean => sessions.size === 0 && listeners.every(({ empty }) => empty);
+    await this.#wait(told, share(0.3, LAST_WORDS_MS));
+    for (const session of sessions) session.cutOff(SHUTDOWN);
+    for (const listener of listeners) listener.cutOff();
+    await this.#wait(() => sessions.size === 0, share(0.6, PART_MS));
+    await this.#takeDown(share);
+    this.#tellCutOff();
+    tellLeftOut(log);
+    log.info({}, 'stopped');
+    await overBy(flushed(log), share(1, PART_MS));
+    this.#toldOver();
+  }
+
+  /** Can be called again. */
+  async #takeDown(share: (part: number, mostMs?: number) => Limit): Promise<void> {
+    const { shared, generations, admin } = this.#parts;
+    shared.statistics.stop();
+    await overBy(shared.pools.close(), share(0.65, PART_MS));
+    await generations.end(SHUTDOWN, share(0.9));
+    if (admin) await overBy(admin.close(), share(0.9));
+  }
+
+  #tellCutOff(): void {
+    const { shared, log } = this.#parts;
+    const calls = shared.calls.unfinished;
+    const sessions = shared.sessions.size;
+    const servers = shared.pools.everyOne().reduce((sum, { pool }) => sum + pool.size, 0);
+    if (calls.length + sessions + servers > 0) log.warn({ sessions, servers, calls }, 'cut off at the end');
+  }
+
+  async #wait(over: () => boolean, limit: Limit): Promise<void> {
+    while (!over() && performance.now() < limit()) await sleep(LOOK_MS);
+  }
+}

@@ -1,0 +1,54 @@
+/** A plugin whose functions are known to be its own while they run, and in all that they begin. */
+import type { AnyPlugin } from '../plugin.ts';
+import type { PluginCall, PluginCalls } from './plugin-calls.ts';
+
+type Work = (...args: readonly unknown[]) => unknown;
+type Members = Readonly<Record<string, unknown>>;
+
+const HOOKS = ['setup', 'onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
+const GROUPS = ['checks', 'inBand', 'on'] as const;
+
+function bound(call: PluginCall, work: Work, self: object): Work {
+  const own = work.bind(self) as Work;
+  return (...args) => call.run(own, ...args);
+}
+
+/** Of whatever make the object is: a check that was left out would let everybody pass. */
+function namesOf(members: object): readonly string[] {
+  const before: unknown = Object.getPrototypeOf(members);
+  const inherited = before === null || before === Object.prototype ? [] : namesOf(before as object);
+  const own = Object.getOwnPropertyNames(members).filter((name) => name !== 'constructor');
+  return [...new Set([...own, ...inherited])];
+}
+
+function attributedMembers(members: object, callOf: (name: string) => PluginCall): Members {
+  const all = members as Members;
+  const wrapped = namesOf(members).map((name) => {
+    const member = all[name];
+    return [name, typeof member === 'function' ? bound(callOf(name), member as Work, members) : member];
+  });
+  return Object.fromEntries(wrapped) as Members;
+}
+
+/** The same plugin: what its functions return and throw is their own, and synchronous where that is. */
+export function attributed(plugin: AnyPlugin, calls: PluginCalls): AnyPlugin {
+  const { name, observe } = plugin;
+  const own: Record<string, unknown> = {};
+  for (const hook of HOOKS) {
+    if (plugin[hook]) own[hook] = bound(calls.of(name, hook), plugin[hook] as Work, plugin);
+  }
+  for (const group of GROUPS) {
+    const members = plugin[group];
+    if (members) own[group] = attributedMembers(members, (member) => calls.of(name, `${group}.${member}`));
+  }
+  if (observe) {
+    const ask = bound(calls.of(name, 'observe'), observe as Work, plugin);
+    const seen = (member: string): PluginCall => calls.of(name, `observe.${member}`);
+    own['observe'] = (session: unknown) => {
+      const observers = ask(session);
+      const some = typeof observers === 'object' && observers !== null;
+      return some ? attributedMembers(observers, seen) : observers;
+    };
+  }
+  return { ...plugin, ...own };
+}
