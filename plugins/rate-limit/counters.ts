@@ -81,9 +81,10 @@ async function openStore(
   const stores = gateway.keep('stores', () => new Lent<SharedBuckets>());
   const key = JSON.stringify({
     ...policy,
+    failOpen,
     password: typeof policy.password === 'string' ? policy.password : '()',
   });
-  const { value: store, giveBack } = stores.borrow(key, () => new SharedBuckets(policy));
+  const { value: store, giveBack } = stores.borrow(key, () => new SharedBuckets(policy, failOpen));
   try {
     await store.open(gateway.log);
   } catch (error) {

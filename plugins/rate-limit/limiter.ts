@@ -26,7 +26,7 @@ export class Limiter {
 
   /** Takes one, or so many. Synchronous in memory. @throws GatewayError if it cannot be told and `failOpen` is false */
   take(key: string, points = 1): MaybePromise<Answer> {
-    return this.#take(this.policy.bucket, key, points, this.policy.maxDelayMs);
+    return this.#take(this.policy.bucket, key, points, this.policy.maxDelayMs, true);
   }
 
   /** Counts what has happened already, or gives it back where `points` is negative. Never throws or rejects. */
@@ -72,11 +72,12 @@ export class Limiter {
     return overLimit(what, per, text, retryMs);
   }
 
-  #take(bucket: Bucket, key: string, points: number, aheadMs: number): MaybePromise<Answer> {
+  #take(bucket: Bucket, key: string, points: number, aheadMs: number, refunds = false): MaybePromise<Answer> {
     const { buckets, shared, failOpen } = this.#counting;
     const own = (): Answer => buckets.take(key, bucket, points, aheadMs);
     if (!shared || !this.policy.shared) return own();
-    return shared.take(`${this.policy.id} ${key}`, bucket, points, aheadMs).catch((error: unknown) => {
+    const told = shared.take(`${this.policy.id} ${key}`, bucket, points, aheadMs, refunds);
+    return told.catch((error: unknown) => {
       if (failOpen) return own();
       throw notCounted(this.policy.what, error);
     });
@@ -103,8 +104,21 @@ export function takeAll(meters: readonly Meter[]): MaybePromise<Answer> {
   }
   const answers = meters.map(({ limiter, key, points }) => limiter.take(key, points));
   return answers.some((answer) => answer instanceof Promise)
-    ? Promise.all(answers.map((answer) => Promise.resolve(answer))).then((late) => settle(meters, late))
+    ? settleLate(meters, answers)
     : settle(meters, answers as readonly Answer[]);
+}
+
+/** Where one cannot be told, nothing is taken from the others. */
+async function settleLate(
+  meters: readonly Meter[],
+  answers: readonly MaybePromise<Answer>[],
+): Promise<Answer> {
+  const ended = await Promise.allSettled(answers);
+  const told = ended.map((end) => (end.status === 'fulfilled' ? end.value : undefined));
+  const failed = ended.find((end) => end.status === 'rejected');
+  if (!failed) return settle(meters, told as readonly Answer[]);
+  giveBack(meters.filter((_, at) => told[at] && told[at].kind !== 'no'));
+  throw failed.reason;
 }
 
 function settle(meters: readonly Meter[], answers: readonly Answer[]): Answer {

@@ -65,9 +65,12 @@ export interface RedisOptions {
   readonly kind: 'redis';
   /** `redis://[user[:password]@]host[:port][/number]`, `rediss://` with TLS. Redis 5 or newer, or Valkey; no cluster. */
   readonly url: string;
-  /** Instead of one in `url`; read when the gateway first connects. Default: none. */
+  /** Instead of one in `url`; read each time the gateway connects. Default: none. */
   readonly password?: Secret;
-  /** How long an answer may take, at most 10 s. Default `'200ms'`. */
+  /**
+   * How long the store may owe an answer without a word, at most 10 s; then it is away. With `failOpen: true` a late answer is
+   * as bad; with false it is known from then on that answers take so long. Default `'200ms'`, with `failOpen: false` `'1s'`.
+   */
   readonly timeout?: Duration;
   /** What the keys begin with. Default `'postern:rate'`. */
   readonly prefix?: string;

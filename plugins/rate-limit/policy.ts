@@ -135,16 +135,18 @@ export function parsePolicy(given: unknown): Policy {
   const { store, failOpen, tokenRates, maxKeys } = options;
   if (store === undefined && failOpen !== undefined)
     bad('rateLimit.failOpen', 'is for a store, and there is none');
+  const limits = {
+    connections: limitsOf('connections', options.connections),
+    failedLogins: limitsOf('failedLogins', options.failedLogins),
+    statements: limitsOf('statements', options.statements),
+    bytes: limitsOf('bytes', options.bytes),
+  };
+  const failsOpen = store === undefined || flag('rateLimit.failOpen', failOpen);
   return {
-    limits: {
-      connections: limitsOf('connections', options.connections),
-      failedLogins: limitsOf('failedLogins', options.failedLogins),
-      statements: limitsOf('statements', options.statements),
-      bytes: limitsOf('bytes', options.bytes),
-    },
+    limits,
     tokenRates: tokenRates === undefined || flag('rateLimit.tokenRates', tokenRates),
-    store: store === undefined ? undefined : storeOf(store),
-    failOpen: store === undefined || flag('rateLimit.failOpen', failOpen),
+    store: store === undefined ? undefined : storeOf(store, failsOpen),
+    failOpen: failsOpen,
     maxKeys: maxKeys === undefined ? DEFAULT_KEYS : count('rateLimit.maxKeys', maxKeys),
   };
 }

@@ -1,18 +1,14 @@
 /** The connection to Redis: opened once for all who use it, opened again by itself, and gone with the last of them. */
 import type { Redis } from 'ioredis';
 import { ConfigError } from '../../core/index.ts';
+import type { MaybePromise } from '../../core/index.ts';
 import type { StorePolicy } from './store-policy.ts';
 
-/** Milliseconds until the next try to connect: double each time, and never all gateways at once. */
-const FIRST_RETRY_MS = 100;
-const LONGEST_RETRY_MS = 2_000;
+/** Milliseconds until the next try to connect, give or take a half: never all gateways at once, and soon after it is back. */
+const RETRY_MS = 400;
 const CONNECT_MS = 2_000;
 /** A peer that owes an answer for so long is connected to anew: it may be another machine by now. Milliseconds. */
 const SILENCE_MS = 5_000;
-
-function pauseMs(tries: number): number {
-  return Math.min(FIRST_RETRY_MS * 2 ** (tries - 1), LONGEST_RETRY_MS) * (0.5 + Math.random());
-}
 
 /** Loaded only where a store is configured: a gateway without one starts without them. */
 async function load<T>(library: Promise<T>): Promise<T> {
@@ -24,28 +20,45 @@ async function load<T>(library: Promise<T>): Promise<T> {
   }
 }
 
+/** Who hears of the connection. */
+export interface RedisListener {
+  readonly lost: (error: Error) => void;
+  /** It can be asked. */
+  readonly ready: () => void;
+}
+
+/** The password may have been replaced, which only a new connection notices. */
+async function renew(client: Redis, password: () => MaybePromise<string>): Promise<void> {
+  try {
+    client.options.password = await password();
+  } catch {
+    // The last one may still be good.
+  }
+}
+
 /**
  * Connects, or goes on trying in the background: a store that is away does not keep a gateway from starting. Nothing is
- * queued while there is no connection, and what was sent when it breaks has failed.
+ * queued while there is no connection, and what was sent when it breaks has failed. A secret is read again for each try.
  * @throws ConfigError without ioredis; what reading the password throws
  */
-export async function connectRedis(policy: StorePolicy, lost: (error: Error) => void): Promise<Redis> {
+export async function connectRedis(policy: StorePolicy, { lost, ready }: RedisListener): Promise<Redis> {
   const { Redis: Client } = await load(import('ioredis'));
   const { url, timeoutMs, password } = policy;
   const secret = typeof password === 'function' ? await password() : password;
-  const client = new Client(url, {
+  const client: Redis = new Client(url, {
     ...(secret !== undefined && { password: secret }),
     connectionName: 'postern',
     lazyConnect: true,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    commandTimeout: timeoutMs,
     connectTimeout: CONNECT_MS,
     socketTimeout: Math.max(SILENCE_MS, 2 * timeoutMs),
-    retryStrategy: pauseMs,
+    retryStrategy: () => RETRY_MS * (0.5 + Math.random()),
   });
   client.on('error', lost);
+  client.on('ready', ready);
+  if (typeof password === 'function') client.on('reconnecting', () => void renew(client, password));
   // It has been heard as 'error', and is tried again.
   await client.connect().catch(() => {});
   return client;

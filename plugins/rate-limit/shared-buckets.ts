@@ -3,13 +3,14 @@ import type { Redis } from 'ioredis';
 import type { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { createHash } from 'node:crypto';
 import type { Logger } from '../../core/index.ts';
-import { GO } from './bucket.ts';
+import { ANYHOW_MS, GO } from './bucket.ts';
 import type { Answer, Bucket } from './bucket.ts';
+import { Patience } from './patience.ts';
 import { connectRedis } from './redis.ts';
 import { TAKE } from './take-script.ts';
 import type { StorePolicy } from './store-policy.ts';
 
-/** While the store is away it is asked this often, and nobody waits for it. Milliseconds. */
+/** While the store is away it is asked this often, and as soon as it is connected; nobody waits for it. Milliseconds. */
 const ASK_AGAIN_MS = 1_000;
 /** What is asked for then: one of many, since a store that cannot be written to is away as well. */
 const PROBE = { key: 'probe', bucket: { size: 1_000, intervalMs: 1 } };
@@ -19,6 +20,10 @@ const MOST_RATES = 1_000;
 /** One per store, kept over reloads. */
 export class SharedBuckets {
   readonly #policy: StorePolicy;
+  readonly #failOpen: boolean;
+  readonly #patience: Patience;
+  /** Gives up what waits for an answer. */
+  readonly #waiting = new Set<(error: Error) => void>();
   readonly #limiters = new Map<string, RateLimiterRedis>();
   #Limiter: typeof RateLimiterRedis | undefined;
   #client: Redis | undefined;
@@ -27,9 +32,14 @@ export class SharedBuckets {
   #log: Logger | undefined;
   #problem: string | undefined;
   #asking: NodeJS.Timeout | undefined;
+  #probing = false;
 
-  constructor(policy: StorePolicy) {
+  /** `failOpen`: whoever asks can go on without an answer, so that a late one is as bad as none. */
+  constructor(policy: StorePolicy, failOpen: boolean) {
     this.#policy = policy;
+    this.#failOpen = failOpen;
+    const { timeoutMs } = policy;
+    this.#patience = new Patience({ timeoutMs, learns: !failOpen, silent: (ms) => this.#silent(ms) });
   }
 
   /** Why it cannot be asked; undefined while it can. */
@@ -63,18 +73,47 @@ export class SharedBuckets {
     this.#limiters.clear();
   }
 
-  /** As `Buckets.take`. @throws Error if the store is away: at once where that is known, else when it has not answered in time */
-  async take(key: string, bucket: Bucket, points: number, aheadMs: number): Promise<Answer> {
-    if (this.#problem !== undefined) throw new Error(this.#problem);
+  /**
+   * As `Buckets.take`. `refunds`: what is taken too late is given back.
+   * @throws Error if the store is away: at once where that is known, else when its connection has been silent too long
+   */
+  take(key: string, bucket: Bucket, points: number, aheadMs: number, refunds: boolean): Promise<Answer> {
+    if (this.#problem !== undefined) return Promise.reject(new Error(this.#problem));
+    const asked = this.#ask(key, bucket, points, aheadMs);
+    return new Promise((resolve, reject) => {
+      const giveUp = (error: Error): void => {
+        reject(error);
+        if (refunds && !this.#failOpen) this.#refund(asked, key, bucket, points);
+      };
+      this.#waiting.add(giveUp);
+      void asked.then(resolve, reject).finally(() => this.#waiting.delete(giveUp));
+    });
+  }
+
+  #refund(asked: Promise<Answer>, key: string, bucket: Bucket, points: number): void {
+    const giveBack = (answer: Answer): unknown =>
+      answer.kind === 'no' || points <= 0 ? undefined : this.#ask(key, bucket, -points, ANYHOW_MS);
+    asked.then(giveBack).catch(() => {});
+  }
+
+  /** Hears what the answer says of the store. */
+  async #ask(key: string, bucket: Bucket, points: number, aheadMs: number): Promise<Answer> {
+    const heard = this.#patience.ask();
     try {
-      return await this.#ask(key, bucket, points, aheadMs);
+      const answer = await this.#answer(key, bucket, points, aheadMs);
+      const ms = heard(true);
+      if (this.#failOpen && ms > this.#policy.timeoutMs)
+        this.#lost(new Error(`an answer took ${Math.ceil(ms)} ms`));
+      else this.#back();
+      return answer;
     } catch (error) {
+      heard(false);
       this.#lost(error);
       throw error;
     }
   }
 
-  async #ask(key: string, bucket: Bucket, points: number, aheadMs: number): Promise<Answer> {
+  async #answer(key: string, bucket: Bucket, points: number, aheadMs: number): Promise<Answer> {
     // Keys are of any length, and say who somebody is.
     const hash = createHash('sha256').update(key).digest('base64url');
     const how = { customDuration: 1 + Math.ceil(aheadMs) };
@@ -90,7 +129,10 @@ export class SharedBuckets {
 
   async #connect(): Promise<void> {
     ({ RateLimiterRedis: this.#Limiter } = await import('rate-limiter-flexible'));
-    const client = await connectRedis(this.#policy, (error) => this.#lost(error));
+    const client = await connectRedis(this.#policy, {
+      lost: (error) => this.#lost(error),
+      ready: () => void this.#probe(),
+    });
     if (this.#users === 0) client.disconnect();
     else this.#client = client;
     if (client.status !== 'ready') this.#lost(new Error('no connection'));
@@ -118,21 +160,31 @@ export class SharedBuckets {
     const reason = error instanceof Error ? error.message : 'failed';
     if (this.#problem === undefined && this.#users > 0) {
       this.#log?.warn({ reason }, 'the store of rate limits is away');
-      this.#asking ??= setInterval(() => void this.#askAgain(), ASK_AGAIN_MS).unref();
+      this.#asking ??= setInterval(() => void this.#probe(), ASK_AGAIN_MS).unref();
     }
     this.#problem = reason;
   }
 
-  async #askAgain(): Promise<void> {
-    try {
-      await this.#ask(PROBE.key, PROBE.bucket, 1, 0);
-    } catch {
-      return;
-    }
-    if (this.#asking === undefined) return;
+  /** The connection is there and says nothing. */
+  #silent(ms: number): void {
+    const error = new Error(`no answer within ${Math.round(ms)} ms`);
+    this.#lost(error);
+    for (const giveUp of [...this.#waiting]) giveUp(error);
+  }
+
+  #back(): void {
+    if (this.#problem === undefined) return;
     clearInterval(this.#asking);
     this.#asking = undefined;
     this.#problem = undefined;
     this.#log?.info({}, 'the store of rate limits is back');
+  }
+
+  /** While it is away: one question at a time, whose answer says that it is back. */
+  async #probe(): Promise<void> {
+    if (this.#problem === undefined || this.#probing) return;
+    this.#probing = true;
+    await this.#ask(PROBE.key, PROBE.bucket, 1, 0).catch(() => {});
+    this.#probing = false;
   }
 }

@@ -13,7 +13,8 @@ export interface StorePolicy {
 }
 
 const KNOWN: readonly (keyof RedisOptions)[] = ['kind', 'url', 'password', 'timeout', 'prefix'];
-const DEFAULT_TIMEOUT = '200ms';
+/** Whoever cannot go on without an answer waits longer for one. */
+const DEFAULT_TIMEOUT = { open: '200ms', closed: '1s' } as const;
 /** A login waits for it, and so does a statement. */
 const LONGEST_TIMEOUT_MS = milliseconds('10s');
 
@@ -27,7 +28,7 @@ function urlOf(path: string, value: unknown): string {
 }
 
 /** Checks the options. @throws ConfigError that names the option, such as `rateLimit.store.url` */
-export function storeOf(given: unknown): StorePolicy {
+export function storeOf(given: unknown, failOpen: boolean): StorePolicy {
   const path = 'rateLimit.store';
   const {
     kind,
@@ -43,7 +44,11 @@ export function storeOf(given: unknown): StorePolicy {
   return {
     url: urlOf(`${path}.url`, url),
     password,
-    timeoutMs: duration(`${path}.timeout`, timeout ?? DEFAULT_TIMEOUT, LONGEST_TIMEOUT_MS),
+    timeoutMs: duration(
+      `${path}.timeout`,
+      timeout ?? DEFAULT_TIMEOUT[failOpen ? 'open' : 'closed'],
+      LONGEST_TIMEOUT_MS,
+    ),
     prefix,
   };
 }

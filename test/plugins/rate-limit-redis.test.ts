@@ -1,9 +1,11 @@
 /** Rate limits that gateways share in Redis: exact together, and what happens while it is away. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
-import type { RateLimitOptions } from '../../plugins/rate-limit/index.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import type { RateLimitOptions, RedisOptions } from '../../plugins/rate-limit/index.ts';
 import type { RunningGateway } from '../support/gateway.ts';
+import { lateProxy } from '../support/late-proxy.ts';
+import type { LateProxy } from '../support/late-proxy.ts';
 import { describeWith } from '../support/programs.ts';
 import { RedisServer } from '../support/redis.ts';
 import { limited, login, readiness, refusal, reload } from './rate-limited.ts';
@@ -173,7 +175,7 @@ describeWith('redis-server', (program) => {
     redis.hang();
     await vi.waitFor(() => expect(running.lines(AWAY)).toHaveLength(1), PATIENCE);
     // By the time-out of the options, and not because the connection was given up.
-    expect(running.lines(AWAY)[0]).toMatchObject({ reason: 'Command timed out' });
+    expect(running.lines(AWAY)[0]).toMatchObject({ reason: 'no answer within 1000 ms' });
     await login(running);
     redis.goOn();
     await vi.waitFor(() => expect(running.lines(BACK)).toHaveLength(1), PATIENCE);
@@ -216,6 +218,112 @@ describeWith('redis-server', (program) => {
       await login(running);
     },
   );
+
+  describe('that answers late', () => {
+    async function late(
+      options: Partial<RedisOptions> = {},
+      { failOpen = false, ...limits }: RateLimitOptions = lots,
+    ): Promise<{ proxy: LateProxy; client: Client; running: RunningGateway }> {
+      const proxy = await lateProxy(redis.port);
+      onTestFinished(() => proxy.close());
+      const store = { kind: 'redis', password: redis.password, ...options } as const;
+      const url = `redis://127.0.0.1:${proxy.port}`;
+      const running = await limited({ ...limits, store: { ...store, url }, failOpen });
+      return { proxy, client: await login(running), running };
+    }
+
+    async function refused(client: Client, times: number): Promise<number> {
+      let count = 0;
+      for (let i = 0; i < times; i += 1)
+        if ((await refusal(client.query('select 1'))) !== 'it was not refused') count += 1;
+      return count;
+    }
+
+    test('is not away: not one statement is refused', { timeout: 60_000 }, async () => {
+      const { proxy, client, running } = await late();
+      proxy.lateness = 200;
+      expect(await refused(client, 40)).toBe(0);
+      const clients = await Promise.all(Array.from({ length: 8 }, () => login(running)));
+      expect(await Promise.all(clients.map((one) => refused(one, 40)))).toEqual(clients.map(() => 0));
+      expect(running.lines(AWAY)).toEqual([]);
+    });
+
+    test('is waited for longer, however short the time-out is', { timeout: 60_000 }, async () => {
+      const { proxy, client } = await late({ timeout: '50ms' });
+      proxy.lateness = 150;
+      expect(await refused(client, 1)).toBe(1);
+      await vi.waitFor(async () => expect(await refused(client, 1)).toBe(0), PATIENCE);
+      expect(await refused(client, 20)).toBe(0);
+    });
+
+    test('has not counted what was refused meanwhile', async () => {
+      const limits = { statements: { per: 'subject', limit: '1/d', burst: 5 } } as const;
+      const { proxy, client } = await late({ timeout: '50ms' }, limits);
+      expect(await refused(client, 1)).toBe(0);
+      proxy.lateness = 300;
+      expect(await refusal(client.query('select 1'))).toMatch(/^53400: limits cannot be checked now/);
+      proxy.lateness = 0;
+      await vi.waitFor(async () => expect(await refused(client, 1)).toBe(0), PATIENCE);
+      expect(await outcomes(client, 6)).toBe(3);
+    });
+
+    test('counts for nobody where each gateway can count for itself', async () => {
+      const { proxy, client, running } = await late({ timeout: '50ms' }, { ...lots, failOpen: true });
+      proxy.lateness = 150;
+      expect(await refused(client, 100)).toBe(0);
+      expect(running.lines(AWAY)).toHaveLength(1);
+      proxy.lateness = 0;
+      await vi.waitFor(() => expect(running.lines(BACK)).toHaveLength(1), PATIENCE);
+    });
+  });
+
+  test.each(['killed', 'hung'])('%s, it serves again as soon as it is back', async (how) => {
+    repaired();
+    const running = await limited(withRedis(lots, false));
+    const client = await login(running);
+    for (let round = 0; round < 3; round += 1) {
+      if (how === 'killed') await redis.kill();
+      else redis.hang();
+      const away = async (): Promise<void> =>
+        expect(await refusal(client.query('select 1'))).toMatch(/^53400: limits cannot be checked now/);
+      await vi.waitFor(away, PATIENCE);
+      await sleep(1_500);
+      if (how === 'killed') await redis.start();
+      else redis.goOn();
+      const from = performance.now();
+      await vi.waitFor(() => client.query('select 1'), { ...PATIENCE, interval: 5 });
+      console.log(`${how}: served ${Math.round(performance.now() - from)} ms after it was back`);
+    }
+  });
+
+  test('what it cannot count is taken from no other limit either', async () => {
+    repaired();
+    const own = { per: 'subject', limit: '3/d', shared: false } as const;
+    const running = await limited(withRedis({ statements: [own, lots.statements] }, false));
+    const client = await login(running);
+    await redis.kill();
+    for (let i = 0; i < 5; i += 1)
+      expect(await refusal(client.query('select 1'))).toMatch(/^53400: limits cannot be checked now/);
+    await redis.start();
+    await vi.waitFor(() => client.query('select 1'), PATIENCE);
+    expect(await outcomes(client, 5)).toBe(2);
+  });
+
+  test('with a password that is replaced, which a new connection reads', async () => {
+    repaired();
+    let password = redis.password;
+    const store = { kind: 'redis', url: redis.url, password: () => password } as const;
+    const running = await limited({ ...lots, store, failOpen: true });
+    const client = await login(running);
+    await redis.kill();
+    await redis.start();
+    password = 'canary-another';
+    await redis.ask(`config set requirepass ${password}`, 'client kill type normal');
+    await vi.waitFor(() => expect(running.lines(AWAY)).not.toEqual([]), PATIENCE);
+    await vi.waitFor(() => expect(running.lines(BACK).length).toBe(running.lines(AWAY).length), PATIENCE);
+    await client.query('select 1');
+    expect(running.text()).not.toContain('canary-another');
+  });
 
   test('a gateway starts without it, whichever way, and so does one with a wrong password', async () => {
     const wrong = { kind: 'redis', url: redis.url, password: 'canary-wrong' } as const;
