@@ -72,6 +72,7 @@ export async function serveConsole(visit: Visit, identity: Identity, house: Hous
     parameters,
     transaction,
     statements: extended,
+    database: name,
     processId: key.processId,
   });
   const end = (error: GatewayError): void => {

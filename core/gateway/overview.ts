@@ -69,6 +69,15 @@ export class Overview {
     return [...this.#parts.sessions].filter((one) => !this.statistics.usages.has(one));
   }
 
+  /** All sessions but those of the console. */
+  get clients(): readonly OpenSession[] {
+    const { sessions, statistics } = this.#parts;
+    return [...sessions].filter((one) => {
+      const usage = statistics.usages.get(one);
+      return !usage || usage.pool !== undefined;
+    });
+  }
+
   /** Whether everything is paused. */
   get paused(): boolean {
     return this.#parts.pools.isPaused();

@@ -1,7 +1,6 @@
 /** The end of a gateway: who gets how much of the time that is left, and what is cut off when it is over. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayError } from '../errors.ts';
-import type { OpenSession } from '../connection/open-session.ts';
 import { overBy } from '../upstream/deadline.ts';
 import type { AdminServer } from './admin.ts';
 import type { Generations } from './generations.ts';
@@ -59,15 +58,13 @@ export class Shutdown {
   /** Takes no new logins at once, and drains when nobody is left, or no server connection is in use, unless it is told to before. */
   async drainAfter(after: ShutdownAfter | undefined): Promise<void> {
     const { shared } = this.#parts;
-    const { overview } = shared;
+    const { overview, suspension } = shared;
     shared.draining = true;
-    const clients = (): readonly OpenSession[] =>
-      overview.usages.flatMap(({ pool, session }) => (pool ? [session] : []));
-    if (after === 'servers') for (const session of clients()) session.drain(SHUTDOWN);
+    suspension.end();
+    if (after === 'servers') for (const session of overview.clients) session.drain(SHUTDOWN);
     const told = (): boolean => after === undefined || (this.#draining ?? this.#ending) !== undefined;
-    const left = (): boolean => clients().length === 0 && overview.arriving.length === 0;
     await this.#wait(
-      () => told() || left(),
+      () => told() || overview.clients.length === 0,
       () => Infinity,
     );
     await this.drain();

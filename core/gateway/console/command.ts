@@ -18,6 +18,8 @@ export interface Desk {
   readonly transaction: Transaction;
   /** Prepared by the client: one of a name, or all. */
   readonly statements: { deallocate(name: string | undefined): void };
+  /** The name of the console, as the client has it. */
+  readonly database: string;
   /** What BackendKeyData told the client. */
   readonly processId: number;
 }

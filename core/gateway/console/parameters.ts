@@ -64,7 +64,7 @@ export function parameterName(name: string): string | undefined {
   return NAMES.get(name.toLowerCase());
 }
 
-/** @throws GatewayError `undefined_object` for a parameter that the console does not have */
+/** The same. @throws GatewayError `undefined_object` for a parameter that the console does not have */
 export function knownParameter(name: string): string {
   const known = parameterName(name);
   if (known !== undefined) return known;

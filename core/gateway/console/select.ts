@@ -23,7 +23,7 @@ const none = (type: TypeName, value: Function['value']): Function => ({ type, ta
 
 /** By their names in PostgreSQL. */
 const FUNCTIONS: Readonly<Record<string, Function>> = {
-  current_database: none('text', ({ overview }) => overview.config.admin?.console || null),
+  current_database: none('text', ({ database }) => database),
   current_schema: none('text', () => null),
   pg_advisory_unlock_all: none('void', () => ''),
   pg_backend_pid: none('int4', ({ processId }) => processId),

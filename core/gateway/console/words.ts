@@ -73,26 +73,27 @@ export function keywordOf(word: Word | undefined): string | undefined {
   return word?.kind === 'word' ? word.text.toUpperCase() : undefined;
 }
 
-const BLANKS = new Set(' \t\n\r\f\v');
+const BLANK = /[ \t\n\r\f\v]+/y;
+/** What no word ends with; a comment may begin with the rest. */
+const PLAIN = /[^ \t\n\r\f\v=,();'"/-]+/y;
+const LINE = /[^\n\r]*/y;
 const SIGNS = new Set('=,()');
 const QUOTES = new Set(`'"`);
 
-/** Where a line ends, or the text. */
-function endOfLine(text: string, from: number): number {
-  let at = from;
-  while (at < text.length && text[at] !== '\n' && text[at] !== '\r') at += 1;
-  return at;
+/** Behind what a pattern finds at `from`; `from` where that is nothing. */
+function behind(pattern: RegExp, text: string, from: number): number {
+  pattern.lastIndex = from;
+  return pattern.test(text) ? pattern.lastIndex : from;
 }
 
 /** Behind a comment that begins at `from`; they nest. @throws GatewayError `syntax_error` for one without an end */
 function endOfComment(text: string, from: number): number {
+  const border = /\/\*|\*\//g;
+  border.lastIndex = from;
   let depth = 0;
-  for (let at = from; at < text.length; at += 1) {
-    const pair = text.slice(at, at + 2);
-    if (pair !== '/*' && pair !== '*/') continue;
-    depth += pair === '/*' ? 1 : -1;
-    at += 1;
-    if (depth === 0) return at + 1;
+  for (let found = border.exec(text); found; found = border.exec(text)) {
+    depth += found[0] === '/*' ? 1 : -1;
+    if (depth === 0) return border.lastIndex;
   }
   throw new GatewayError('syntax_error', 'unterminated /* comment');
 }
@@ -123,18 +124,16 @@ function beginsComment(text: string, at: number): boolean {
 
 /** Up to what cannot be part of a word. */
 function plain(text: string, from: number): Piece {
-  let at = from;
-  for (; at < text.length; at += 1) {
-    const one = text[at] ?? '';
-    if (one === ';' || BLANKS.has(one) || SIGNS.has(one) || QUOTES.has(one) || beginsComment(text, at)) break;
-  }
+  let at = behind(PLAIN, text, from);
+  while ((text[at] === '-' || text[at] === '/') && !beginsComment(text, at)) at = behind(PLAIN, text, at + 1);
   return { word: { kind: 'word', text: text.slice(from, at) }, end: at };
 }
 
 function pieceAt(text: string, at: number): Piece {
   const first = text[at] ?? '';
-  if (BLANKS.has(first)) return { end: at + 1 };
-  if (text.startsWith('--', at)) return { end: endOfLine(text, at) };
+  const blanks = behind(BLANK, text, at);
+  if (blanks > at) return { end: blanks };
+  if (text.startsWith('--', at)) return { end: behind(LINE, text, at) };
   if (text.startsWith('/*', at)) return { end: endOfComment(text, at) };
   if (QUOTES.has(first)) return quoted(text, at, first);
   if (SIGNS.has(first)) return { word: { kind: 'sign', text: first }, end: at + 1 };

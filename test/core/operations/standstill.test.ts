@@ -291,9 +291,13 @@ describe('SHUTDOWN', () => {
     const running = await start({ drainTimeout: '50ms', ...pooled('transaction') });
     const [desk, idle, busy] = [await running.console(), await running.client(), await running.client()];
     await busy.query('begin');
+    const arriving = await RawClient.connect(running.port);
+    arriving.send(startup({ user: '_', database: 'orders' }));
+    await arriving.until('R');
     const ended = once(idle, 'error');
     expect((await desk.query('SHUTDOWN WAIT_FOR_SERVERS')).command).toBe('SHUTDOWN');
     expect(await ended).toMatchObject([{ code: '57P01' }]);
+    expect(await arriving.error()).toMatchObject({ C: '57P03' });
     await refused(running);
     expect(await settled(running.gateway.stopped)).toBe(false);
     expect((await rowsOf(desk, 'POOLS')).find(({ database }) => database === 'orders')).toMatchObject({
