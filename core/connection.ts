@@ -123,13 +123,20 @@ async function attend(visit: Visit, deadline: Deadline, house: House): Promise<v
 
 /** Logs in, and gives what comes after that. */
 async function comeIn(visit: Visit, house: House): Promise<() => Promise<void>> {
-  const { suspension } = house;
-  if (suspension.on) await Promise.race([suspension.over, visit.session.ended]);
+  if (house.suspension.on) await standStill(visit, house);
   const login = await logIn(visit, house);
   return async () => {
     if (visit.session.reason) await login.pool.release(login.server, 'reusable');
     else await handOver(visit, login, house);
   };
+}
+
+/** Waits until the gateway goes on, or the session is over. Whoever has waited too long is told to come again. */
+async function standStill(visit: Visit, { suspension }: House): Promise<void> {
+  const hint = 'An operator has suspended it. Try again later.';
+  visit.missing = () => new GatewayError('cannot_connect_now', 'the gateway is suspended', { hint });
+  await Promise.race([suspension.over, visit.session.ended]);
+  visit.missing = undefined;
 }
 
 async function comeToConsole(visit: Visit, house: House): Promise<() => Promise<void>> {

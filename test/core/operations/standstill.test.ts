@@ -189,7 +189,7 @@ describe('SUSPEND', () => {
     const desk = await running.console();
     await desk.query('SUSPEND');
     expect(await rowsOf(await running.console(), 'STATE')).toHaveLength(3);
-    await expect(running.client()).rejects.toMatchObject({ code: '57014' });
+    await expect(running.client()).rejects.toMatchObject({ code: '57P03' });
     const leaving = await RawClient.connect(running.port);
     leaving.send(startup({ user: '_', database: 'orders' }));
     await until(async () => (await rowsOf(desk, 'SOCKETS')).some((one) => one['state'] === 'cl_login'));
