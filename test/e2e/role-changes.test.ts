@@ -61,6 +61,16 @@ test('what is granted and revoked counts at once', async () => {
   await expect(seen('ada', count)).rejects.toMatchObject({ code: '42501' });
 });
 
+test('a role that becomes dangerous is served on the connections there are, and refused on new ones', async () => {
+  await seen('ada', '1');
+  await postgres.sql(`alter role ${ROLE} bypassrls`);
+  expect(await seen('grace', 'current_user::text')).toBe(ROLE);
+  await reconnect();
+  await expect(seen('grace', '1')).rejects.toMatchObject({ code: '42501' });
+  await postgres.sql(`alter role ${ROLE} nobypassrls`);
+  expect(await seen('grace', 'current_user::text')).toBe(ROLE);
+});
+
 test('a role that may not log in any more is served on the connections there are, and refused on new ones', async () => {
   await seen('ada', '1');
   await postgres.sql(`alter role ${ROLE} nologin`);

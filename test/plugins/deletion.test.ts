@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type * as CliCommands from '../../core/cli/plugin-commands.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -14,6 +14,9 @@ const folders = (await readdir(join(ROOT, 'plugins'), { withFileTypes: true }))
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name);
 let copy: string;
+
+// The compiler takes its time where others compile as well.
+vi.setConfig({ testTimeout: 180_000 });
 
 beforeAll(async () => {
   copy = await mkdtemp(join(tmpdir(), 'postern-deletion-'));
