@@ -46,7 +46,7 @@ function placeOf(error: Error, path: string): string {
 }
 
 /** `env('NAME')` without a fallback. */
-const WANTED = /\benv\(\s*(['"`])(\w+)\1\s*,?\s*\)/g;
+const WANTED = /\benv\(\s*(['"`])(\w+)\1\s*(?:,\s*)?\)/g;
 
 /** The first variable that is missing stops a config; the others in its text are named with it. */
 function withOthers({ message }: UnsetVariable, text: string): ConfigError {
@@ -58,6 +58,16 @@ function withOthers({ message }: UnsetVariable, text: string): ConfigError {
   return new ConfigError(others.length === 0 ? message : `${message}, ${nor} ${others.join(', ')}`);
 }
 
+/** What jiti says of a file that is not TypeScript, and behind it the place, on a line of its own. */
+function syntaxError(text: string): { readonly message: string; readonly place: string } | undefined {
+  const [first = '', ...lines] = text.split('\n').map((line) => line.trim());
+  const place = lines.find((line) => /:\d+:\d+$/.test(line));
+  const begin = 'ParseError: ';
+  return first.startsWith(begin) && place !== undefined
+    ? { message: first.slice(begin.length), place }
+    : undefined;
+}
+
 /** Turns what a config file throws into the sentence that stops the boot. */
 function explain(error: unknown, path: string, text: string): ConfigError {
   if (error instanceof UnsetVariable) return withOthers(error, text);
@@ -66,8 +76,8 @@ function explain(error: unknown, path: string, text: string): ConfigError {
     const what = typeof error === 'string' ? error : kindOf(error);
     return new ConfigError(`${path}: threw ${what}`, { cause: error });
   }
-  const [, message, place] = /^ParseError: (.*?)\s*\n\s*(\S.*:\d+:\d+)/s.exec(error.message) ?? [];
-  if (message !== undefined) return new ConfigError(`${place}: syntax error: ${message}`, { cause: error });
+  const wrong = syntaxError(error.message);
+  if (wrong) return new ConfigError(`${wrong.place}: syntax error: ${wrong.message}`, { cause: error });
   const [, plugin] = /'postern\/plugins\/([^']+)'/.exec(error.message) ?? [];
   if (plugin !== undefined && 'code' in error) {
     return new ConfigError(`${path}: there is no plugin '${plugin}'${didYouMean(plugin, pluginNames())}`, {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { ResolvedConfig } from './resolved.ts';
 
-const RELATIVE = /\b(?:from|import|require)\s*\(?\s*(['"`])(\.{1,2}\/[^'"`\n]+)\1/g;
+const RELATIVE = /\b(?:from|import|require)\s*(?:\(\s*)?(['"`])(\.{1,2}\/[^'"`\n]+)\1/g;
 /** How a specifier becomes a path: as it stands, by a source's ending instead of a compiled one's, or by a missing one. */
 const ENDINGS = ['', '.ts', '.mts', '.js', '.mjs', '.json', '/index.ts', '/index.js'];
 

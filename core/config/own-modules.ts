@@ -9,7 +9,7 @@ const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 const NAMED = /(['"`])postern\/plugins\/([\w-]+)\1/g;
 /** An import of a file that may import plugins in its turn, or of a plugin whose name is not plain text. */
 const UNSURE =
-  /\b(?:from|import|require)\s*\(?\s*['"`](?:\.{0,2}\/|file:)|\bimport\s*\(\s*[^'"\s]|postern\/plugins\/(?![\w-]+['"`])/;
+  /\b(?:from|import|require)\s*(?:\(\s*)?['"`](?:\.{0,2}\/|file:)|\bimport\s*\(\s*[^'"\s]|postern\/plugins\/(?![\w-]+['"`])/;
 
 function locate(plugin: string, module: string): URL {
   return new URL(`${plugin}/${module}.${EXTENSION}`, PLUGINS);

@@ -13,7 +13,8 @@ import type { SessionStatements } from './session-statements.ts';
 const LONGEST = 200;
 const D = 'D'.charCodeAt(0);
 const TO_UPPER = ~0x20;
-const COMMAND = /^deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!all\s*;?\s*$)([a-z_][\w$]*))\s*;?\s*$/i;
+const COMMAND =
+  /^deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!all\s*(?:;\s*)?$)([a-z_][\w$]*))\s*(?:;\s*)?$/i;
 
 /** What a name may stand for, and where statements are prepared. */
 export interface NamePlaces {

@@ -13,7 +13,7 @@ const SPACE = new Set([0x20, 0x09, 0x0a, 0x0b, 0x0c, 0x0d]);
 const LOOK_BYTES = 512;
 const BEGINNING = /^\s*set\s+(?:session\s+|local\s+)?"?postern"?\s*\./i;
 const WHOLE =
-  /^\s*set\s+(?:session\s+|local\s+)?(?:"postern"|postern)\s*\.\s*(?:"([a-z_.]{1,60})"|([a-z_.]{1,60}))(?:\s*=\s*|\s+to\s+)'((?:[^'\\]|'')*)'\s*;?\s*$/i;
+  /^\s*set\s+(?:session\s+|local\s+)?(?:"postern"|postern)\s*\.\s*(?:"([a-z_.]{1,60})"|([a-z_.]{1,60}))(?:\s*=\s*|\s+to\s+)'((?:[^'\\]|'')*)'\s*(?:;\s*)?$/i;
 
 /** Cheap: looks at a few bytes of nearly every statement. `from` is where the SQL text starts. */
 export function looksInBand(text: Buffer, from: number): boolean {

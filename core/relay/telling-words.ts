@@ -5,7 +5,7 @@ const TEMPORARY = /\b(?:create|into)\s+(?:or\s+replace\s+)?(?:(?:local|global)\s
 /** Locks of the session, not those of a transaction. */
 const ADVISORY = /\bpg_(?:try_)?advisory_lock/i;
 /** One command that ends with its transaction, although its tag is that of any other SET. */
-const LOCAL = /^\s*set\s+(?:local|transaction|constraints)\s[^;]*;?\s*$/i;
+const LOCAL = /^\s*set\s+(?:local|transaction|constraints)\s[^;]*(?:;\s*)?$/i;
 
 /** Why a statement with this text keeps its connection with the session; undefined if it does not seem to. */
 export function pinningWord(text: string): string | undefined {

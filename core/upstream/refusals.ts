@@ -63,7 +63,7 @@ export function whyNoCredentials(error: unknown): string | undefined {
 
 /** The TLS alerts that say no to the certificate shown (RFC 8446 §6.2), as Node names OpenSSL's. */
 const CERTIFICATE_REFUSED =
-  /^ERR_SSL_\w+_ALERT_(UNKNOWN_CA|(BAD|UNSUPPORTED)_CERTIFICATE|CERTIFICATE_\w+|ACCESS_DENIED)$/;
+  /^ERR_SSL_[A-Z0-9]+_ALERT_(UNKNOWN_CA|(BAD|UNSUPPORTED)_CERTIFICATE|CERTIFICATE_[A-Z]+|ACCESS_DENIED)$/;
 
 /** Says whether some cause of an error is a server's refusal of the gateway's certificate. */
 export function certificateRefused(error: unknown): boolean {

@@ -85,7 +85,7 @@ export function openMmdb(bytes: Buffer, kind: GeoKind): Mmdb {
   const { databaseType, buildEpoch, ipVersion } = reader.metadata;
   const look = (text: string): Fields | undefined => {
     // No database has a zone, and few have IPv4 a second time as IPv4-mapped IPv6.
-    const address = text.replace(/%.*$/, '').replace(MAPPED, '');
+    const address = (text.split('%', 1)[0] ?? '').replace(MAPPED, '');
     const version = isIP(address);
     // A tree of IPv4 would take the first bits of an IPv6 address for one of its own.
     if (version === 0 || (version === 6 && ipVersion === 4)) return undefined;

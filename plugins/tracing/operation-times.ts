@@ -35,7 +35,7 @@ class Bounded {
 
 /** `INSERT` of `INSERT 0 5`: as the server names it, which no client makes up. `BATCH` for several that differ. */
 function operationOf([first, ...more]: readonly string[]): string {
-  const name = (tag: string): string => tag.replace(/[ \d]+$/, '');
+  const name = (tag: string): string => (/^\D*/.exec(tag)?.[0] ?? '').trimEnd();
   if (first === undefined) return '';
   if (more.length === 0) return name(first);
   return more.every((tag) => name(tag) === name(first)) ? `BATCH ${name(first)}` : 'BATCH';

@@ -2,6 +2,7 @@
 
 const LONGEST = 255;
 const NAME = String.raw`(?:"(?:[^"]|"")*"|[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)`;
+const NAMES = new RegExp(NAME, 'g');
 const TOKEN = new RegExp(String.raw`${NAME}(?:\s*\.\s*${NAME})*|[(),;]`, 'g');
 
 const OPERATIONS = new Set(['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'MERGE', 'VALUES']);
@@ -84,7 +85,7 @@ class Query {
 
   #target(token: string): void {
     this.#expecting = false;
-    if (!this.#defined.has(token)) this.words.push(token.replace(/\s*\.\s*/g, '.'));
+    if (!this.#defined.has(token)) this.words.push((token.match(NAMES) ?? []).join('.'));
   }
 
   #keyword(word: string, last: string): void {

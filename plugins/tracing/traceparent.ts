@@ -17,7 +17,8 @@ export const COMMENT_MARK = "traceparent='";
 const TAIL = 2_048;
 
 const TRACEPARENT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/;
-const COMMENT = /\/\*((?:[^*]|\*(?!\/))*)\*\/[\s;]*$/;
+/** What may stand behind the comment. */
+const REST = /^[\s;]*$/;
 
 /** Reads the header's value (§3.2); undefined for what is not one: it is to be ignored. */
 export function parseTraceparent(value: string | undefined): RemoteParent | undefined {
@@ -34,7 +35,9 @@ export function parentInComment(sql: string): RemoteParent | undefined {
   // Most statements have none: no pattern is tried on them.
   const start = tail.lastIndexOf('/*');
   if (start < 0 || !tail.includes(COMMENT_MARK, start)) return undefined;
-  const [, comment = ''] = COMMENT.exec(tail.slice(start)) ?? [];
+  const end = tail.indexOf('*/', start + 2);
+  if (end < 0 || !REST.test(tail.slice(end + 2))) return undefined;
+  const comment = tail.slice(start + 2, end);
   const [, value] = /(?:^|[,\s])traceparent='([^']*)'/.exec(comment) ?? [];
   return parseTraceparent(value);
 }

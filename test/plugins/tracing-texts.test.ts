@@ -57,6 +57,7 @@ describe('the summary of a statement', () => {
       'with recent as (select * from orders) select * from recent join customers using (id)',
       'SELECT orders SELECT customers',
     ],
+    ['select * from "a . b" . "c""."', 'SELECT "a . b"."c""."'],
     ['insert into shipping (a, b) select a, b from orders', 'INSERT shipping SELECT orders'],
     ['insert into t values (?) on conflict (a) do update set b = ?', 'INSERT t'],
     ['update only t set a = ? from u where t.a = u.a', 'UPDATE t u'],

@@ -1,0 +1,133 @@
+/** No function that reads text of a client, a token, a request or a file takes more than proportional time for it. */
+import { expect, test } from 'vitest';
+import { parseAddress } from '../core/addresses.ts';
+import { parseLine } from '../core/client/proxy-protocol-v1.ts';
+import { parseCommands } from '../core/gateway/console/commands.ts';
+import { parseNetwork } from '../core/networks.ts';
+import { deallocated } from '../core/relay/deallocate.ts';
+import { looksInBand, parseInBand } from '../core/relay/in-band.ts';
+import { mayDiscard, statementOf } from '../core/relay/statement-key.ts';
+import { leavesNothing, pinningWord } from '../core/relay/telling-words.ts';
+import { withoutLiterals, withoutTokens } from '../core/sql-text.ts';
+import { parseOptions, splitOptions } from '../core/wire/options.ts';
+import { shown } from '../core/wire/text.ts';
+import { askedByJson } from '../plugins/access/request-body.ts';
+import { credentialOf } from '../plugins/access/callers.ts';
+import { unseal } from '../plugins/audit/chain.ts';
+import { json } from '../plugins/audit/json.ts';
+import { parseBounded } from '../plugins/jwt/bounded-json.ts';
+import { parseCompact } from '../plugins/jwt/compact.ts';
+import { summaryOf } from '../plugins/tracing/query-summary.ts';
+import { parentInComment, parseTraceparent } from '../plugins/tracing/traceparent.ts';
+import { describe, grewTooMuch, slowest } from './support/slowest.ts';
+import { plainInputs } from './support/worst-inputs.ts';
+
+type Read = (text: string) => unknown;
+
+/** A function, how what it reads begins, and what may stand at its end. */
+interface Reader {
+  readonly read: Read;
+  readonly begins: readonly string[];
+  readonly ends?: readonly string[];
+  /** Longest text that it is ever given, in characters. Default: a statement's, which has no limit but a message's. */
+  readonly most?: number;
+}
+
+const bytes =
+  (read: (frame: Buffer) => unknown): Read =>
+  (text) =>
+    read(Buffer.from(`${text}\0`));
+
+const STARTUP_PACKET = 10_000;
+const TOKEN = 65_536;
+const REQUEST = 65_536;
+
+const READERS: Readonly<Record<string, Reader>> = {
+  looksInBand: { read: bytes((frame) => looksInBand(frame, 0)), begins: ['', 'set ', 'set postern'] },
+  parseInBand: {
+    read: parseInBand,
+    begins: ['', 'set', "set postern.token = 'x'", "set local postern.token to '", 'set "postern"'],
+    ends: ['', 'z', "'", "';z"],
+  },
+  parseCommands: {
+    read: parseCommands,
+    begins: ['', 'show', 'show pools', 'set x', 'set x = 1', 'kill "'],
+    ends: ['', 'z', ';z', '"'],
+  },
+  pinningWord: { read: pinningWord, begins: ['', 'create ', 'create or replace ', 'pg_try_'] },
+  leavesNothing: {
+    read: leavesNothing,
+    begins: ['', 'set local x', 'set local'],
+    ends: ['', 'z', ';', ';z'],
+  },
+  mayDiscard: { read: mayDiscard, begins: [''] },
+  statementOf: { read: bytes((frame) => statementOf(frame, new Map())), begins: [''] },
+  deallocated: {
+    read: bytes((frame) => deallocated(frame, 0)),
+    begins: ['deallocate ', 'deallocate prepare', 'deallocate all'],
+  },
+  withoutTokens: { read: withoutTokens, begins: ['', 'eyJ', 'eyJaaaaaaaa.eyJaaaaaaaa'] },
+  withoutLiterals: {
+    read: withoutLiterals,
+    begins: ['', "'", "e'", '"', '/*', '$a$', 'u&"'],
+    ends: ['', "'", '*/', '"'],
+  },
+  summaryOf: {
+    read: summaryOf,
+    begins: ['', 'select * from "', 'select * from a', 'create table "', 'with a as ('],
+    ends: ['', '"', '.b', ')'],
+  },
+  parentInComment: {
+    read: parentInComment,
+    begins: ["/*traceparent='", '/*', "select 1 /*traceparent='"],
+    ends: ['', '*/', "'*/"],
+  },
+  parseTraceparent: { read: parseTraceparent, begins: ['', `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01-`] },
+  shown: { read: shown, begins: [''] },
+  splitOptions: { read: splitOptions, begins: ['', '-c a='], most: STARTUP_PACKET },
+  parseOptions: { read: parseOptions, begins: ['', '-c a=', '--a='], most: STARTUP_PACKET },
+  parseAddress: { read: parseAddress, begins: ['', '::', 'fe80::1%', '1.'], most: REQUEST },
+  parseNetwork: { read: parseNetwork, begins: ['', '::/', '10.0.0.0/'], most: REQUEST },
+  parseLine: { read: bytes(parseLine), begins: ['PROXY ', 'PROXY UNKNOWN ', 'PROXY TCP4 '], most: 107 },
+  parseCompact: {
+    read: parseCompact,
+    begins: ['', 'eyJhIjoxfQ.', 'eyJhIjoxfQ.e30.'],
+    ends: ['', '.', '.a'],
+    most: TOKEN,
+  },
+  parseBounded: {
+    read: bytes((frame) => parseBounded(frame.subarray(0, -1), 20)),
+    begins: ['', '{"a":"', '[', '{"a":['],
+    ends: ['', '"}', ']', ']}'],
+    most: TOKEN,
+  },
+  askedByJson: { read: askedByJson, begins: ['', '{"database":"'], ends: ['', '"}'], most: REQUEST },
+  credentialOf: {
+    read: (text) => credentialOf(new Request('http://x', { headers: { authorization: text } })),
+    begins: ['Bearer ', ''],
+    most: REQUEST,
+  },
+  unseal: {
+    read: unseal,
+    begins: ['', '{"audit":1,"n":1,"time":"', '{"audit":1,"n":1,"time":"x","a":"'],
+    ends: ['', `","hash":"${'a'.repeat(64)}"}`],
+  },
+  json: { read: json, begins: [''] },
+};
+
+test.each(Object.entries(READERS))(
+  '%s takes time in proportion to what it reads',
+  { timeout: 600_000 },
+  (name, { read, begins, ends = ['', 'z'], most }) => {
+    const run = (text: string): unknown => {
+      try {
+        return read(text);
+      } catch (error) {
+        return error;
+      }
+    };
+    const tried = slowest(run, plainInputs(begins, ends), most);
+    if (process.env['POSTERN_FIGURES'] === '1') console.log(`${name}: ${describe(tried)}`);
+    expect(grewTooMuch(tried), describe(tried)).toBe(false);
+  },
+);
