@@ -73,7 +73,7 @@ export type {
   Startup,
   Upstream,
 } from './session.ts';
-export { shown, shownChoice } from './shown.ts';
+export { printable, shown, shownChoice } from './shown.ts';
 export { withoutLiterals, withoutTokens } from './sql-text.ts';
 export type { Row, Statement } from './statement.ts';
 export { TARGETS } from './target.ts';

@@ -14,11 +14,14 @@ function escaped(character: string): string {
   return `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
 }
 
-function textShown(text: string): string {
-  const short = withoutTokens(text.slice(0, LOOKED_THROUGH)).slice(0, LONGEST_TEXT);
-  const more = text.length > LOOKED_THROUGH || (short.length === LONGEST_TEXT && text.length > LONGEST_TEXT);
-  return `'${short.replace(MISLEADING, escaped)}${more ? '…' : ''}'`;
+/** A text of unknown origin without quotes: cut after so many characters, escaped where it would mislead, and without tokens. */
+export function printable(text: string, longest = LONGEST_TEXT): string {
+  const short = withoutTokens(text.slice(0, LOOKED_THROUGH)).slice(0, longest);
+  const more = text.length > LOOKED_THROUGH || (short.length === longest && text.length > longest);
+  return `${short.replace(MISLEADING, escaped)}${more ? '…' : ''}`;
 }
+
+const textShown = (text: string): string => `'${printable(text)}'`;
 
 function listShown(members: readonly unknown[]): string {
   const some = members.slice(0, MOST_MEMBERS).map(itemShown).join(', ');

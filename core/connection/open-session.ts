@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { BoundLog } from './bound-log.ts';
 import { Deferred } from './deferred.ts';
 import { EndTimes } from './end-times.ts';
-import { asGatewayError, describe } from '../client/refuse.ts';
+import { asGatewayError, describe, reasonOf } from '../client/refuse.ts';
 import { GatewayError, SQLSTATES } from '../errors.ts';
 import type { FactBook } from '../hooks/fact-book.ts';
 import { PluginSignal } from '../hooks/plugin-signal.ts';
@@ -240,6 +240,8 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     const known = error instanceof GatewayError ? { error, sqlstate: error.sqlstate } : {};
     const refused = { ...(error !== undefined && { sqlstate: SQLSTATES.internal_error }), ...known };
     const durationMs = Date.now() - startedAt;
+    if (error instanceof GatewayError)
+      this.log.warn({ sqlstate: error.sqlstate, reason: reasonOf(error) }, 'renewal refused');
     this.hooks.observed.renewal?.({ session: this, startedAt, durationMs, ...refused });
   }
 }

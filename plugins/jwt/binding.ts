@@ -1,5 +1,6 @@
 /** Tokens bound to a client certificate (RFC 8705 §3.1) are good on connections with that certificate and no others. */
 import { timingSafeEqual } from 'node:crypto';
+import { shown } from '../../core/index.ts';
 import { TokenRefused } from './refusal.ts';
 
 /** Bytes of a SHA-256. */
@@ -15,14 +16,15 @@ export function checkBinding(cnf: unknown, certificateSha256: string | undefined
   const members = typeof cnf === 'object' && cnf !== null ? Object.entries(cnf) : [];
   const [[method, value] = []] = members as [string, unknown][];
   if (members.length !== 1 || method !== 'x5t#S256' || typeof value !== 'string') {
-    throw new TokenRefused('bound (cnf) in a way that cannot be checked here');
+    throw new TokenRefused(`cnf is ${shown(cnf)}: only x5t#S256 alone can be checked`);
   }
   if (certificateSha256 === undefined)
-    throw new TokenRefused('bound to a client certificate, and there is none');
+    throw new TokenRefused(`bound to the client certificate ${shown(value)}, and there is none`);
   const wanted = Buffer.from(value, 'base64url');
   const have = Buffer.from(certificateSha256, 'hex');
   const comparable = wanted.length === DIGEST_BYTES && have.length === DIGEST_BYTES;
   if (!comparable || !timingSafeEqual(wanted, have)) {
-    throw new TokenRefused('bound to another client certificate');
+    const there = have.toString('base64url');
+    throw new TokenRefused(`bound to the client certificate ${shown(value)}, and this is ${shown(there)}`);
   }
 }

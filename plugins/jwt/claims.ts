@@ -12,14 +12,14 @@ const MISLEADING = /[\p{Cc}\p{Cs}\p{Bidi_Control}\u2028\u2029]/u;
 
 /** A NumericDate (RFC 7519 §2) in seconds. JSON can spell numbers that overflow to Infinity. */
 function numericDate(name: string, value: unknown): number {
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw new TokenRefused(`${name} is not a number`);
-  return value;
+  if (typeof value === 'number' && Number.isFinite(value)) return value;
+  throw new TokenRefused(`${name} is ${shown(value)}, a number of seconds is needed`);
 }
 
 function subjectOf(claims: Claims): string {
   const { sub } = claims;
-  if (typeof sub !== 'string' || sub === '') throw new TokenRefused('sub is not a text');
-  if (MISLEADING.test(sub)) throw new TokenRefused('sub has control characters');
+  if (typeof sub !== 'string' || sub === '') throw new TokenRefused(`sub is ${shown(sub)}, a text is needed`);
+  if (MISLEADING.test(sub)) throw new TokenRefused(`sub has control characters: ${shown(sub)}`);
   return sub;
 }
 
@@ -27,7 +27,7 @@ function tokenIdOf(claims: Claims): { tokenId?: string } {
   const { jti } = claims;
   if (jti === undefined) return {};
   if (typeof jti !== 'string' || jti === '' || MISLEADING.test(jti))
-    throw new TokenRefused('jti is not a text');
+    throw new TokenRefused(`jti is ${shown(jti)}, a text without control characters is needed`);
   return { tokenId: jti };
 }
 
@@ -46,6 +46,20 @@ export function issuerOf({ iss, sub }: Claims): string | undefined {
   return typeof iss === 'string' && !iss.startsWith('spiffe://') ? iss : undefined;
 }
 
+/** Why `iss` is none of the configured ones: names are compared character by character, and the nearest one is told. */
+export function strangeIssuer({ iss, sub }: Claims, configured: readonly string[]): string {
+  const wanted = shownChoice(configured);
+  const subject = trustDomainOf(sub);
+  if (iss === undefined && subject !== undefined)
+    return `iss is absent, and sub is of ${shown(subject)}, wanted ${wanted}`;
+  if (typeof iss !== 'string') return `iss is ${shown(iss)}, wanted ${wanted}`;
+  if (iss.startsWith('spiffe://')) return `iss is ${shown(iss)}, and a token of a trust domain has none`;
+  const folded = (name: string): string => name.toLowerCase().replace(/\/$/, '');
+  const near = configured.find((name) => folded(name) === folded(iss));
+  if (near === undefined) return `iss is ${shown(iss)}, wanted ${wanted}`;
+  return `iss is ${shown(iss)}, and the config has ${shown(near)}: every character counts`;
+}
+
 /** Where another claim than `aud` names the audience: jose knows none but that. A token with an `aud` is for nobody else (RFC 7519 §4.1.3). */
 function checkAudience(claims: Claims, { audience, audienceClaim }: IssuerPolicy): void {
   if (audienceClaim === undefined) return;
@@ -57,7 +71,16 @@ function checkAudience(claims: Claims, { audience, audienceClaim }: IssuerPolicy
 }
 
 function checkParty({ azp }: Claims, wanted: readonly string[] | undefined): void {
-  if (wanted && !wanted.some((party) => party === azp)) throw new TokenRefused('azp is not a configured one');
+  if (wanted && !wanted.some((party) => party === azp))
+    throw new TokenRefused(`azp is ${shown(azp)}, wanted ${shownChoice(wanted)}`);
+}
+
+/** A number of this size is a time in milliseconds. */
+const IN_MILLISECONDS = 1e11;
+
+/** What is wrong with a time that is ahead of this clock. */
+export function ahead(name: string, at: number, { clockTolerance }: IssuerPolicy, now: number): string {
+  return `${name} is ${Math.ceil(at - now)} s ahead, ${clockTolerance} s allowed (clockTolerance)`;
 }
 
 /** Checks the times and returns `exp`. */
@@ -66,9 +89,14 @@ function expiryOf(claims: Claims, policy: IssuerPolicy, now: number): number {
   const iat = claims['iat'] === undefined ? undefined : numericDate('iat', claims['iat']);
   // No grace here: the session would end at once.
   if (exp <= now) throw new TokenRefused(`expired ${Math.ceil(now - exp)} s ago`);
-  if (iat !== undefined && iat > now + policy.clockTolerance) throw new TokenRefused('iat is in the future');
-  if (exp - (iat ?? now) > policy.maxLifetime) {
-    throw new TokenRefused(`lives longer than ${policy.maxLifetime} s`);
+  if (iat !== undefined && iat > now + policy.clockTolerance)
+    throw new TokenRefused(ahead('iat', iat, policy, now));
+  const life = exp - (iat ?? now);
+  if (life > policy.maxLifetime) {
+    const hint = exp > IN_MILLISECONDS ? ': is exp in milliseconds?' : '';
+    throw new TokenRefused(
+      `lives ${Math.ceil(life)} s, ${policy.maxLifetime} s allowed (maxLifetime)${hint}`,
+    );
   }
   return exp;
 }
@@ -85,7 +113,7 @@ export function identityOf(claims: Claims, policy: IssuerPolicy, now: number): I
   const { aud } = claims;
   refuseElsewhere(claims, MEANT);
   if (Array.isArray(aud) && aud.some((item) => typeof item !== 'string')) {
-    throw new TokenRefused('aud is not a list of texts');
+    throw new TokenRefused(`aud is ${shown(aud)}, a text or a list of texts is needed`);
   }
   checkAudience(claims, policy);
   checkParty(claims, policy.azp);

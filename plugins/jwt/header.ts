@@ -1,4 +1,5 @@
 /** The header policy (RFC 7515 §4, RFC 8725 §3): what is refused before any key is looked for. */
+import { shown, shownChoice } from '../../core/index.ts';
 import type { Algorithm } from './options.ts';
 import { TokenRefused } from './refusal.ts';
 
@@ -27,14 +28,14 @@ function checkType(typ: unknown, wanted: readonly string[] | undefined): void {
   if (typ === undefined && wanted === undefined) return;
   const good = wanted ?? USUAL;
   if (!good.some((name) => bareType(name) === bareType(typ))) {
-    throw new TokenRefused(`typ is not ${good.join(' or ')}`);
+    throw new TokenRefused(`typ is ${shown(typ)}, wanted ${shownChoice(good)}`);
   }
 }
 
 function keyId(kid: unknown): { kid?: string } {
   if (kid === undefined) return {};
   if (typeof kid !== 'string' || kid === '' || Buffer.byteLength(kid) > MAX_KID_BYTES) {
-    throw new TokenRefused(`kid is not a text of 1 to ${MAX_KID_BYTES} bytes`);
+    throw new TokenRefused(`kid is ${shown(kid)}, a text of 1 to ${MAX_KID_BYTES} bytes is needed`);
   }
   return { kid };
 }
@@ -51,9 +52,11 @@ export function checkHeader(
   for (const name of FORBIDDEN) {
     if (Object.hasOwn(header, name)) throw new TokenRefused(`header parameter ${name} is not supported`);
   }
-  if (cty !== undefined && bareType(cty) !== 'json') throw new TokenRefused('a token inside a token (cty)');
+  if (cty !== undefined && bareType(cty) !== 'json')
+    throw new TokenRefused(`cty is ${shown(cty)}: a token inside of a token is not read`);
   const alg = policy.algorithms.find((name) => name === header['alg']);
-  if (alg === undefined) throw new TokenRefused("alg is not one of the issuer's algorithms");
+  if (alg === undefined)
+    throw new TokenRefused(`alg is ${shown(header['alg'])}, wanted ${shownChoice(policy.algorithms)}`);
   checkType(typ, policy.typ);
   return { alg, ...keyId(kid) };
 }

@@ -66,8 +66,9 @@ function lent(verify: Verify): TokenVerifier {
     async verify(token) {
       try {
         const { identity, rules } = await verify(token);
-        if (Object.keys(rules).length === 0) return identity;
-        throw new TokenRefused('carries rules, which only sessions keep');
+        const names = Object.keys(rules);
+        if (names.length === 0) return identity;
+        throw new TokenRefused(`carries rules, which only sessions keep: ${names.join(', ')}`);
       } catch (error) {
         throw refusal(error, UNIFORM);
       }
@@ -88,7 +89,7 @@ async function setUp(
   const { revoker, first, close: closeRevoker } = await openRevoker(policy, gateway);
   try {
     const { issuers, storesOf, readings, close: closeIssuers } = await openIssuers(policy, gateway);
-    const verify = tokenVerifier(policy, issuers, (identity) => revoker.isRevoked(identity));
+    const verify = tokenVerifier(policy, issuers, (identity) => revoker.find(identity));
     if (first) mountOperatorRoutes({ gateway, revoker, storesOf });
     if (!gateway.service('keySets')) gateway.provide('keySets', { readings });
     const close = async (): Promise<void> => {

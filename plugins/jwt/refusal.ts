@@ -1,5 +1,7 @@
 /** Why a token is not accepted: for the operator only, since a client gets one uniform text whatever was wrong. */
 
+import { printable } from '../../core/index.ts';
+
 /** One text for whatever was wrong at a login, PostgreSQL's own: clients learn nothing by trying. */
 export const UNIFORM = 'password authentication failed';
 
@@ -36,7 +38,7 @@ export class KeysUnavailable extends Error {
 const LONGEST_LABEL = 256;
 
 function label(name: keyof TokenLabels, value: unknown): TokenLabels {
-  return typeof value === 'string' ? { [name]: value.slice(0, LONGEST_LABEL) } : {};
+  return typeof value === 'string' ? { [name]: printable(value, LONGEST_LABEL) } : {};
 }
 
 /** Picks the labels out of an unverified header (RFC 7515 §4.1.4) and claims (RFC 7519 §4.1). */

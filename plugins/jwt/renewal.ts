@@ -1,10 +1,11 @@
 /** A fresh token on an open connection: it may extend the session's life, and must not make it another session. */
-import { GatewayError } from '../../core/index.ts';
+import { GatewayError, shown } from '../../core/index.ts';
 import type { FactChecks, Identity, Session, TokenRules } from '../../core/index.ts';
 import { Attempts } from './attempts.ts';
 import type { Policy } from './policy.ts';
 import { UNIFORM } from './refusal.ts';
 import type { Verified } from './remembered.ts';
+import { whyRevoked } from './revocation.ts';
 import type { Revoker } from './revoker.ts';
 import { widerRule } from './wider-rules.ts';
 
@@ -21,30 +22,38 @@ function refuse(message: string, why: string): never {
 
 function checkHolder(after: Identity, before: Identity | undefined): void {
   if (after.issuer !== before?.issuer || after.subject !== before.subject) {
-    refuse('the token is for somebody else', 'another issuer or subject');
+    const [other, own] = [after, before].map((one) => one && `${shown(one.subject)} of ${shown(one.issuer)}`);
+    refuse('the token is for somebody else', `it is for ${other}, and the session for ${own ?? 'nobody'}`);
   }
   // Verified against this connection if it is there; one that is not would be good for whoever has it.
   if (before.claims['cnf'] !== undefined && after.claims['cnf'] === undefined) {
     refuse('the token is not bound to the client certificate', 'cnf was there and is not any more');
   }
   if (after.expiresAt < before.expiresAt) {
-    refuse('the token expires before the one in use', 'an earlier exp');
+    const [other, own] = [after, before].map(({ expiresAt }) => expiresAt.toISOString());
+    refuse(
+      'the token expires before the one in use',
+      `it is good until ${other}, the one in use until ${own}`,
+    );
   }
 }
 
 function checkRules(after: TokenRules, before: TokenRules | undefined): void {
   const rule = before && widerRule(after, before);
-  if (rule !== undefined)
-    refuse('the token allows more than the one the session began with', `wider rule ${rule}`);
+  if (!before || rule === undefined) return;
+  const [now, was] = [after[rule], before[rule]].map((value) => shown(JSON.stringify(value)));
+  const why = `rule ${rule} is ${now}, and was ${was}`;
+  refuse('the token allows more than the one the session began with', why);
 }
 
 /** What must hold for a token: not revoked, as late as this is asked; and at a renewal, that it widens nothing. */
 export function renewalChecks(revoker: () => Revoker): FactChecks {
   return {
     identity(identity, session, renewed) {
-      if (revoker().isRevoked(identity)) {
+      const revocation = revoker().find(identity);
+      if (revocation) {
         const message = renewed ? 'the token is not good' : `${UNIFORM} for user "${session.startup.user}"`;
-        throw new GatewayError('invalid_password', message, { cause: new Error('revoked') });
+        throw new GatewayError('invalid_password', message, { cause: new Error(whyRevoked(revocation)) });
       }
       if (renewed) checkHolder(identity, session.facts.identity);
     },

@@ -60,6 +60,11 @@ export function revocationId(what: RevocationTarget): string {
   return createHash('sha256').update(text).digest('base64url').slice(0, 22);
 }
 
+/** What a refused login's line says of it. */
+export function whyRevoked({ id, what }: Revocation): string {
+  return `revoked by ${Object.keys(what).join(' and ')} (revocation ${id})`;
+}
+
 /** Whether a token is one of those. A token without `iat` is taken for issued before any date. */
 export function isRevokedBy({ what }: Revocation, identity: Identity): boolean {
   if ('tokenId' in what) {

@@ -49,8 +49,9 @@ export class Revoker implements Revocations {
     return this.#keeper.all;
   }
 
-  isRevoked(identity: Identity): boolean {
-    return this.#keeper.find(identity) !== undefined;
+  /** The one that is about this token; undefined if it is good. */
+  find(identity: Identity): Revocation | undefined {
+    return this.#keeper.find(identity);
   }
 
   async revoke(what: RevocationTarget, by?: Actor, until?: Date): Promise<number> {
@@ -94,7 +95,7 @@ export class Revoker implements Revocations {
     readonly facts: { readonly identity: Identity };
     end(error: GatewayError): void;
   }): void {
-    if (this.isRevoked(session.facts.identity)) session.end(REVOKED);
+    if (this.find(session.facts.identity)) session.end(REVOKED);
   }
 
   /** Ends the sessions that came with such a token, whatever config they came under. */

@@ -1,34 +1,37 @@
 /** The rules a token carries about itself: a wrong or unknown one refuses the token, since it may have meant to forbid. */
 import { isIP } from 'node:net';
-import { TARGETS, milliseconds, rate as parseRate } from '../../core/index.ts';
+import { TARGETS, milliseconds, rate as parseRate, shown } from '../../core/index.ts';
 import type { AccessWindow, Target, TokenRules } from '../../core/index.ts';
 import { TokenRefused } from './refusal.ts';
 
 type Reader<T> = (path: string, value: unknown) => T;
 type Fields = Readonly<Record<string, unknown>>;
 
-function bad(path: string, wanted: string): never {
-  throw new TokenRefused(`${path} is not ${wanted}`);
+function bad(path: string, value: unknown, wanted: string): never {
+  throw new TokenRefused(`${path} is ${shown(value)}, ${wanted} is needed`);
 }
 
 function fields(path: string, value: unknown, known: readonly string[]): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return bad(path, 'an object');
-  // The name itself is the token's text and stays out of the reason.
-  if (Object.keys(value).some((name) => !known.includes(name))) bad(path, `made of ${known.join(', ')} only`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return bad(path, value, 'an object');
+  const stranger = Object.keys(value).find((name) => !known.includes(name));
+  if (stranger !== undefined)
+    throw new TokenRefused(`${path} has ${shown(stranger)}, and can have ${known.join(', ')}`);
   return value as Fields;
 }
 
 function list<T>(item: Reader<T>): Reader<readonly T[]> {
   return (path, value) =>
-    Array.isArray(value) ? value.map((entry) => item(path, entry)) : bad(path, 'a list');
+    Array.isArray(value) ? value.map((entry) => item(path, entry)) : bad(path, value, 'a list');
 }
 
 function shape(pattern: RegExp, wanted: string): Reader<string> {
-  return (path, value) => (typeof value === 'string' && pattern.test(value) ? value : bad(path, wanted));
+  return (path, value) =>
+    typeof value === 'string' && pattern.test(value) ? value : bad(path, value, wanted);
 }
 
 const name = shape(/^[^\p{Cc}\p{Cs}]{1,63}$/u, 'a name of 1 to 63 characters');
-const day = shape(/^(mon|tue|wed|thu|fri|sat|sun)$/, 'a list of mon … sun');
+const day = shape(/^(mon|tue|wed|thu|fri|sat|sun)$/, 'one of mon … sun');
 const start = shape(/^([01]\d|2[0-3]):[0-5]\d$/, 'a time HH:MM');
 /** `24:00` is the end of the day, which no start can say (ISO 8601). */
 const end = shape(/^(([01]\d|2[0-3]):[0-5]\d|24:00)$/, 'a time HH:MM');
@@ -41,7 +44,7 @@ function parsed(parse: (text: string) => unknown, wanted: string): Reader<string
     } catch {
       // ConfigError: its message is written for a config file.
     }
-    return bad(path, wanted);
+    return bad(path, value, wanted);
   };
 }
 
@@ -51,12 +54,12 @@ const rate = parsed(parseRate, "a rate such as '200/s'");
 const count: Reader<number> = (path, value) =>
   Number.isSafeInteger(value) && (value as number) > 0
     ? (value as number)
-    : bad(path, 'a whole number from 1');
+    : bad(path, value, 'a whole number from 1');
 
 const network: Reader<string> = (path, value) => {
   const [, address = '', bits] = (typeof value === 'string' && /^([^/]+)\/(\d{1,3})$/.exec(value)) || [];
   const longest = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
-  return Number(bits) <= longest ? (value as string) : bad(path, 'a network in CIDR notation');
+  return Number(bits) <= longest ? (value as string) : bad(path, value, 'a network in CIDR notation');
 };
 
 const zone: Reader<string> = (path, value) => {
@@ -65,7 +68,7 @@ const zone: Reader<string> = (path, value) => {
   } catch {
     // RangeError: no such zone.
   }
-  return bad(path, 'a time zone');
+  return bad(path, value, 'a time zone');
 };
 
 const window: Reader<AccessWindow> = (path, value) => {
@@ -84,7 +87,7 @@ const rates: Reader<NonNullable<TokenRules['rate']>> = (path, value) => {
 };
 
 const target: Reader<Target> = (path, value) =>
-  TARGETS.find((one) => one === value) ?? bad(path, `one of ${TARGETS.join(', ')}`);
+  TARGETS.find((one) => one === value) ?? bad(path, value, `one of ${TARGETS.join(', ')}`);
 
 /** The names in the claim, the rules they make, and how each is read. */
 const RULES: Readonly<Record<string, readonly [keyof TokenRules, Reader<unknown>]>> = {
@@ -106,7 +109,7 @@ export function parseTokenRules(claim: string, value: unknown): TokenRules {
   if (value === undefined) return {};
   const given = fields(claim, value, Object.keys(RULES));
   const rules = Object.entries(given).map(([key, content]) => {
-    const [rule, read] = RULES[key] ?? bad(claim, 'understood');
+    const [rule, read] = RULES[key] ?? bad(claim, value, 'what is understood');
     return [rule, read(`${claim}.${key}`, content)] as const;
   });
   return Object.fromEntries(rules);

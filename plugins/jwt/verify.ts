@@ -3,7 +3,7 @@ import { errors, jwtVerify } from 'jose';
 import type { JWTPayload } from 'jose';
 import type { Identity } from '../../core/index.ts';
 import { checkBinding } from './binding.ts';
-import { identityOf, issuerOf } from './claims.ts';
+import { identityOf, issuerOf, strangeIssuer } from './claims.ts';
 import { parseCompact } from './compact.ts';
 import type { CompactToken } from './compact.ts';
 import { checkHeader } from './header.ts';
@@ -16,7 +16,10 @@ import type { TokenLabels } from './refusal.ts';
 import { refuseElsewhere } from './required-claims.ts';
 import { RememberedTokens } from './remembered.ts';
 import type { Verified } from './remembered.ts';
+import { whyRevoked } from './revocation.ts';
+import type { Revocation } from './revocation.ts';
 import { parseTokenRules } from './token-rules.ts';
+import { whyRefused, wrongSignature } from './why-refused.ts';
 
 /** An issuer's policy with the store of its keys: one issuer, one key set. */
 export interface KnownIssuer {
@@ -30,21 +33,6 @@ export interface KnownIssuer {
  * @throws KeysUnavailable if that cannot be found out now
  */
 export type Verify = (token: string, certificateSha256?: string) => Promise<Verified>;
-
-/** jose's errors carry the payload: only a code, a claim's name and a time go on. */
-function whyRefused(error: unknown, { audience }: IssuerPolicy): string {
-  if (error instanceof errors.JWTExpired) {
-    const { exp = Number.NaN } = error.payload;
-    // Date prints no more than this (ECMA-262, 21.4.1.1).
-    return Math.abs(exp) <= 8.64e12 ? `expired at ${new Date(exp * 1_000).toISOString()}` : 'expired';
-  }
-  if (error instanceof errors.JWTClaimValidationFailed) {
-    const wrongAudience = error.claim === 'aud' && error.reason === 'check_failed';
-    if (wrongAudience) return `aud is not ${audience.map((one) => `'${one}'`).join(' or ')}`;
-    return `${error.claim}: ${error.reason.replace('_', ' ')}`;
-  }
-  return error instanceof errors.JOSEError ? error.code : 'could not be verified';
-}
 
 /** The claims, if one of the keys has signed them; undefined if none has. @throws TokenRefused */
 async function signedBy(
@@ -86,7 +74,7 @@ async function verifySignature(
   const newer = await store.findNewer(hint, found);
   const signed = newer && (await signedBy(newer, token, policy));
   if (newer && signed) return { claims: signed, set: newer.set };
-  throw new TokenRefused('wrong signature: no key of the issuer has signed it');
+  throw new TokenRefused(wrongSignature(token, hint.alg));
 }
 
 /** Whatever else went wrong was caused by the token, and its message may quote it. */
@@ -104,11 +92,11 @@ function freeze<T>(value: T): T {
   return value;
 }
 
-/** Makes the verifier of a policy. A token that `isRevoked` is refused, however well it is remembered. */
+/** Makes the verifier of a policy. A token that is revoked is refused, however well it is remembered. */
 export function tokenVerifier(
   policy: Policy,
   issuers: ReadonlyMap<string, KnownIssuer>,
-  isRevoked: (identity: Identity) => boolean,
+  revocationOf: (identity: Identity) => Revocation | undefined,
 ): Verify {
   const remembered = new RememberedTokens();
 
@@ -116,7 +104,7 @@ export function tokenVerifier(
     const issuer = issuerOf(token.claims);
     // Chosen before any key is looked for: a key of one issuer can never vouch for another.
     const known = issuer === undefined ? undefined : issuers.get(issuer);
-    if (!known) throw new TokenRefused('iss is not a configured issuer');
+    if (!known) throw new TokenRefused(strangeIssuer(token.claims, [...issuers.keys()]));
     return known;
   }
 
@@ -144,7 +132,8 @@ export function tokenVerifier(
     try {
       const verified = known ?? (await verifyParsed(text, token));
       checkBinding(verified.identity.claims['cnf'], certificateSha256);
-      if (isRevoked(verified.identity)) throw new TokenRefused('revoked');
+      const revocation = revocationOf(verified.identity);
+      if (revocation) throw new TokenRefused(whyRevoked(revocation));
       return verified;
     } catch (error) {
       throw labelled(error, labelsOf(token.header, token.claims));
