@@ -43,27 +43,33 @@ export class Limiter {
     else void most(charged);
   }
 
-  /** Whether one more would find room; takes nothing. */
-  room(key: string): MaybePromise<Answer> {
-    const { intervalMs, size } = this.policy.bucket;
-    return this.#take({ intervalMs, size: size - 1 }, key, 0, 0);
+  /** Whether the door is open and one more would find room; takes nothing. */
+  async room(key: string): Promise<Answer> {
+    const { blockMs } = this.policy;
+    if (blockMs === 0) return this.#room(this.policy.bucket, key);
+    const [room, door] = await Promise.all([
+      this.#room(this.policy.bucket, key),
+      this.#room({ intervalMs: blockMs, size: 1 }, doorOf(key)),
+    ]);
+    return door.kind === 'no' && (room.kind !== 'no' || room.ms < door.ms) ? door : room;
   }
 
   /** Takes one where there is room. Whoever takes the last one closes the door for `blockMs`. Never throws or rejects. */
   fail(key: string): void {
+    void this.#fail(key).catch(() => {});
+  }
+
+  /** The door is a bucket of its own: when it opens, the other one has filled as if nothing had been. */
+  async #fail(key: string): Promise<void> {
     const { bucket, blockMs } = this.policy;
-    const close = (answer: Answer): void => {
-      if (answer.kind === 'no' && blockMs > answer.ms)
-        this.charge(key, Math.round((blockMs - answer.ms) / bucket.intervalMs));
-    };
-    const look = (answer: Answer): MaybePromise<void> => {
-      if (answer.kind === 'no' || blockMs === 0) return;
-      const room = this.room(key);
-      return room instanceof Promise ? room.then(close) : close(room);
-    };
-    const taken = this.#take(bucket, key, 1, 0);
-    if (taken instanceof Promise) taken.then(look).catch(() => {});
-    else void look(taken);
+    const taken = await this.#take(bucket, key, 1, 0);
+    if (taken.kind === 'no' || blockMs === 0) return;
+    const room = await this.#room(bucket, key);
+    if (room.kind === 'no') await this.#take({ intervalMs: blockMs, size: 1 }, doorOf(key), 1, 0);
+  }
+
+  async #room({ intervalMs, size }: Bucket, key: string): Promise<Answer> {
+    return this.#take({ intervalMs, size: size - 1 }, key, 0, 0);
   }
 
   /** The refusal of an answer that is a no. */
@@ -83,6 +89,9 @@ export class Limiter {
     });
   }
 }
+
+/** Where it is remembered how long nobody gets in. */
+const doorOf = (key: string): string => `block ${key}`;
 
 /** A limit, and who of its many is asked for. */
 export interface Meter {
@@ -113,7 +122,7 @@ async function settleLate(
   meters: readonly Meter[],
   answers: readonly MaybePromise<Answer>[],
 ): Promise<Answer> {
-  const ended = await Promise.allSettled(answers);
+  const ended = await Promise.allSettled(answers.map((answer) => Promise.resolve(answer)));
   const told = ended.map((end) => (end.status === 'fulfilled' ? end.value : undefined));
   const failed = ended.find((end) => end.status === 'rejected');
   if (!failed) return settle(meters, told as readonly Answer[]);

@@ -42,7 +42,7 @@ export interface ConnectionLimit extends Counted, ByAddress {
 export interface FailedLoginLimit extends Counted, ByAddress {
   /** A subject counts only where its token was good, or anybody could lock it out. */
   readonly per: 'address' | 'subject';
-  /** How long nobody gets in once the limit is reached. Default: until there is room for one more. */
+  /** How long nobody gets in once the limit is reached; the bucket fills meanwhile. Default: until there is room for one more. */
   readonly block?: Duration;
 }
 

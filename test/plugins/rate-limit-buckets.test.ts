@@ -1,8 +1,10 @@
 /** Token buckets in memory: never too many, never forgotten while they matter, and bounded. */
 import * as fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { Session } from '../../core/index.ts';
 import { ANYHOW_MS, Buckets, GO } from '../../plugins/rate-limit/bucket.ts';
+import { Limiter } from '../../plugins/rate-limit/limiter.ts';
+import { parsePolicy } from '../../plugins/rate-limit/policy.ts';
 import { keyOf } from '../../plugins/rate-limit/whose.ts';
 
 function at(limit = 1_000): { buckets: Buckets; clock: { now: number } } {
@@ -96,4 +98,23 @@ test.each([
 ])('%s and %s count together: %s', (one, other, together) => {
   const key = (address: string) => keyOf('address', { client: { address } } as Session, undefined);
   expect(key(one) === key(other)).toBe(together);
+});
+
+test('failures close the door for so long, and then there may be as many again', async () => {
+  const { buckets, clock } = at();
+  const failedLogins = { per: 'address', limit: '1/m', burst: 3, block: '10m' } as const;
+  const [policy] = parsePolicy({ failedLogins }).limits.failedLogins;
+  if (!policy) throw new Error('there is one');
+  const limiter = new Limiter(policy, { buckets, failOpen: true });
+  for (let round = 0; round < 3; round += 1) {
+    for (let count = 0; count < 3; count += 1) {
+      expect((await limiter.room('k')).kind).toBe('go');
+      limiter.fail('k');
+      await Promise.resolve();
+    }
+    await vi.waitFor(async () => expect((await limiter.room('k')).kind).toBe('no'));
+    clock.now += 599_000;
+    expect(await limiter.room('k')).toMatchObject({ kind: 'no', ms: expect.closeTo(1_000, 0) });
+    clock.now += 1_000;
+  }
 });
