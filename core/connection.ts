@@ -126,7 +126,7 @@ async function comeIn(visit: Visit, house: House): Promise<() => Promise<void>> 
   if (house.suspension.on) await standStill(visit, house);
   const login = await logIn(visit, house);
   return async () => {
-    if (visit.session.reason) await login.pool.release(login.server, 'reusable');
+    if (visit.session.reason) await login.pool.release(login.server, 'dirty');
     else await handOver(visit, login, house);
   };
 }

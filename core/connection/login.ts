@@ -88,7 +88,7 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   }
   const queued = tellQueue(session, hooks);
   const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal, queued };
-  const server = await usage.waits(() => connect(request, loan, house));
+  const server = await connect(request, loan, house);
   const lends = database.pool?.mode === 'transaction' && replication === undefined;
   return { pool, server, usage, ...(lends && { source: serversFor(loan, server) }) };
 }
@@ -185,7 +185,7 @@ async function connect(
   { pools }: House,
 ): Promise<ServerConnection> {
   const { session, hooks, replication } = request;
-  const { database, upstream } = wanted;
+  const { database, upstream, usage } = wanted;
   const startedAt = Date.now();
   const told = {
     session,
@@ -196,8 +196,10 @@ async function connect(
   };
   const { entry } = upstream;
   request.missing = () => (pools.isPaused(entry) ? paused(entry) : pool.absence(upstream));
+  usage?.waits();
   try {
     const server = await pool.acquire({ ...wanted, replication });
+    usage?.waited(server);
     hooks.observed.connect?.({ ...told, ...addressOf(server), durationMs: Date.now() - startedAt });
     return server;
   } catch (error) {
@@ -207,6 +209,7 @@ async function connect(
     session.log.warn({ database: upstream.entry, sqlstate, reason: reasonOf(error) }, 'no server connection');
     throw error;
   } finally {
+    usage?.waited();
     request.missing = undefined;
   }
 }

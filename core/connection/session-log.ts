@@ -58,24 +58,16 @@ export function tellClose(
   observed.close?.({ ...event, reason, ...(used && { used: { ...used } }) });
 }
 
-/** Runs a wait for a server connection and tells how long it took; undefined where nobody listens. */
+/** Tells how long a wait for a server connection took; undefined where nobody listens. */
 export function tellQueue(session: OpenSession, { observed }: Observed): Queued | undefined {
   const { queue } = observed;
   if (!queue) return undefined;
-  return async (wait) => {
+  return () => {
     const startedAt = Date.now();
     const since = performance.now();
-    const over = (error?: unknown): void => {
+    return (error) => {
       const refused = error instanceof GatewayError ? { error, sqlstate: error.sqlstate } : {};
       queue({ session, startedAt, durationMs: performance.now() - since, ...refused });
     };
-    try {
-      const result = await wait();
-      over();
-      return result;
-    } catch (error) {
-      over(error);
-      throw error;
-    }
   };
 }

@@ -1,5 +1,6 @@
 /** Server connections for one session, transaction by transaction: from its pool. */
 import type { DatabaseOptions } from '../database.ts';
+import { GatewayError } from '../errors.ts';
 import type { ServerSource, ServerWaiter } from '../relay/server-source.ts';
 import type { ServerFitness } from '../relay/transaction-boundary.ts';
 import type { Startup, Upstream } from '../session.ts';
@@ -8,7 +9,7 @@ import { leavingsOn } from '../upstream/leavings.ts';
 import type { Pool } from '../upstream/pool.ts';
 import type { Usage } from './usage.ts';
 import type { Circles, Holder } from '../upstream/pool/member.ts';
-import type { Queued } from '../upstream/pool/wanted.ts';
+import type { CheckOutListener, Queued, Waiter } from '../upstream/pool/wanted.ts';
 
 /** What a session keeps asking its pool for. */
 export interface Loan {
@@ -43,80 +44,100 @@ export function serversFor(loan: Loan, first: ServerConnection): ServerSource {
   return new SessionServers(loan, first);
 }
 
-class SessionServers implements ServerSource {
+class SessionServers implements ServerSource, CheckOutListener {
   readonly parameters: Map<string, string>;
   readonly known: ServerSource['known'];
   readonly probe: ServerSource['probe'];
   readonly #loan: Loan;
+  readonly #request: Waiter;
   /** The one that the session had last. */
   #latest: ServerConnection;
-  /** With what the client has set since, where that follows it. */
-  #startup: Startup;
-  #waiting: AbortController | undefined;
+  #waiter: ServerWaiter | undefined;
 
   constructor(loan: Loan, first: ServerConnection) {
     const { role, database, settings, schemas } = loan.upstream;
     this.#loan = loan;
+    this.#request = loan.pool.waiter(loan, this);
     this.#latest = first;
-    this.#startup = loan.startup;
     this.parameters = new Map(first.parameters);
     this.known = knownTo(loan.pool, JSON.stringify([role, database, settings, schemas]));
     this.probe = looks(loan.database) ? leavingsOn : undefined;
     if (loan.usage) loan.usage.parameters = this.parameters;
-    loan.pool.stock.members.attend(loan.signal);
+    loan.pool.members.attend(loan.signal);
   }
 
   pinned(_server: ServerConnection | undefined, why: string): void {
-    this.#loan.pool.stock.members.stays(this.#latest, why);
+    this.#loan.pool.members.stays(this.#latest, why);
   }
 
   checkOut(waiter: ServerWaiter): ServerConnection | undefined {
-    const { pool, upstream, holder, usage } = this.#loan;
-    // What onCheckout asks for is asked each time.
-    if (upstream.onCheckout.length === 0 && pool.retake(this.#latest, holder)) {
-      // The server may have said something of its own meanwhile.
-      if (agrees(this.#latest, this.parameters)) {
-        usage?.took(this.#latest);
-        return this.#latest;
-      }
-      void pool.release(this.#latest, 'clean');
+    const { pool, usage } = this.#loan;
+    if (this.#retakes()) {
+      usage?.took(this.#latest);
+      return this.#latest;
     }
-    void this.#acquire(waiter);
-    return undefined;
+    this.#follow();
+    this.#waiter = waiter;
+    usage?.waits();
+    const server = pool.checkOut(this.#request);
+    if (server) this.#got(server);
+    return server;
   }
 
-  cancel(): void {
-    this.#waiting?.abort(OVER);
-    this.#waiting = undefined;
+  granted(server: ServerConnection): void {
+    const waiter = this.#waiter;
+    this.#got(server);
+    waiter?.granted(server);
+  }
+
+  refused(error: unknown): void {
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    this.#loan.usage?.waited();
+    waiter?.refused(error);
+  }
+
+  cancel(reason: Error = OVER): void {
+    this.#waiter = undefined;
+    this.#loan.usage?.waited();
+    this.#loan.pool.cancel(this.#request, reason);
   }
 
   checkIn(server: ServerConnection, how: ServerFitness): void {
     const { pool, usage } = this.#loan;
     if (usage) usage.server = undefined;
-    void pool.release(server, how === 'dirty' ? 'reusable' : how);
+    pool.checkIn(server, how);
   }
 
-  async #acquire(waiter: ServerWaiter): Promise<void> {
-    const { pool, startup, usage, ...wanted } = this.#loan;
-    const waiting = new AbortController();
-    this.#waiting = waiting;
-    if (!follows(this.#startup, this.parameters))
-      this.#startup = { ...startup, parameters: { ...startup.parameters, ...following(this.parameters) } };
-    const acquire = (): Promise<ServerConnection> =>
-      pool.acquire({ ...wanted, startup: this.#startup, signal: waiting.signal });
-    try {
-      const server = await (usage ? usage.waits(acquire) : acquire());
-      if (waiting.signal.aborted) return void pool.release(server, 'reusable');
-      this.#latest = server;
-      waiter.granted(server);
-    } catch (error) {
-      if (!waiting.signal.aborted) waiter.refused(error);
-    }
+  #got(server: ServerConnection): void {
+    this.#waiter = undefined;
+    this.#latest = server;
+    this.#loan.usage?.waited(server);
+  }
+
+  /** The connection that the session had last, if it is as the session needs it now. */
+  #retakes(): boolean {
+    const { pool, upstream, holder } = this.#loan;
+    // What onCheckout asks for is asked each time.
+    if (upstream.onCheckout.length > 0 || !pool.retake(this.#latest, holder)) return false;
+    // The server may have said something of its own meanwhile.
+    if (agrees(this.#latest, this.parameters)) return true;
+    pool.checkIn(this.#latest, 'clean');
+    return false;
+  }
+
+  /** What the client has set since its login follows it. */
+  #follow(): void {
+    const { request } = this.#request;
+    if (follows(request.startup, this.parameters)) return;
+    const { startup } = this.#loan;
+    const parameters = { ...startup.parameters, ...following(this.parameters) };
+    this.#request.request = { ...request, startup: { ...startup, parameters } };
   }
 }
 
-/** Made once: nobody reads it. */
-const OVER = new Error('nobody waits any more');
+/** What observers of the queue are told where the session ended. */
+const OVER = new GatewayError('query_canceled', 'the session has ended');
 
 /** Command tags show most of what ties a session to its connection, and cost nothing. */
 function looks({ pool }: DatabaseOptions): boolean {

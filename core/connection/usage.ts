@@ -65,20 +65,19 @@ export class Usage {
     this.requestedAt = session.startedAt;
   }
 
-  /** Waits for a connection and keeps it in mind. Rejects as `acquire` does. */
-  async waits(acquire: () => Promise<ServerConnection>): Promise<ServerConnection> {
-    const since = Date.now();
-    this.waitingSince = since;
-    try {
-      const server = await acquire();
-      this.took(server);
-      return server;
-    } finally {
-      const ms = Math.max(0, Date.now() - since);
-      this.waitingSince = undefined;
-      this.#waitMs += ms;
-      if (this.#state !== 'idle') this.#waited += ms;
-    }
+  /** It waits for a connection from now on, until {@link waited}. */
+  waits(): void {
+    this.waitingSince = Date.now();
+  }
+
+  /** The wait is over, with a connection or without. */
+  waited(server?: ServerConnection): void {
+    if (this.waitingSince === undefined) return;
+    const ms = Math.max(0, Date.now() - this.waitingSince);
+    this.waitingSince = undefined;
+    this.#waitMs += ms;
+    if (this.#state !== 'idle') this.#waited += ms;
+    if (server) this.took(server);
   }
 
   /** A connection has been lent. */

@@ -103,7 +103,7 @@ export class Overview {
   backings(): readonly Backing[] {
     const users = new Map(this.usages.flatMap((usage) => (usage.server ? [[usage.server, usage]] : [])));
     return this.#parts.pools.everyOne().flatMap(({ entry, pool }) =>
-      pool.stock.members.all().map((member) => {
+      pool.members.all().map((member) => {
         const user = member.connection && users.get(member.connection);
         return { entry, pool, member, user };
       }),

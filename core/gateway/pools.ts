@@ -91,24 +91,24 @@ export class Pools {
   async pause(entry?: string): Promise<void> {
     if (entry === undefined) this.#allPaused = true;
     else this.#paused.add(entry);
-    await Promise.all(this.#of(entry).map(({ pool }) => pool.stock.pause()));
+    await Promise.all(this.#of(entry).map(({ pool }) => pool.pause()));
   }
 
   /** Takes a pause back; an entry that was paused by its name stays so when all are resumed. */
   resume(entry?: string): void {
     if (entry === undefined) this.#allPaused = false;
     else this.#paused.delete(entry);
-    for (const one of this.#of(entry)) if (!this.isPaused(one.entry)) one.pool.stock.resume();
+    for (const one of this.#of(entry)) if (!this.isPaused(one.entry)) one.pool.resume();
   }
 
   /** Has every connection of an entry, or of all, replaced once it is free. */
   reconnect(entry?: string): void {
-    for (const { pool } of this.#of(entry)) pool.stock.reconnect();
+    for (const { pool } of this.#of(entry)) pool.reconnect();
   }
 
   /** Resolves when every connection of an entry, or of all, that has to be closed is. Rejects with the signal's reason. */
   async replaced(entry: string | undefined, signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#of(entry).map(({ pool }) => pool.stock.departures.ofCondemned(signal)));
+    await Promise.all(this.#of(entry).map(({ pool }) => pool.departures.ofCondemned(signal)));
   }
 
   /**
@@ -156,7 +156,7 @@ export class Pools {
     for (const former of pools.values()) former.keepWarm(false);
     const pool = new Pool({ entry, database, log: this.#log });
     this.#byEntry.set(entry, pools.set(text, pool));
-    if (this.isPaused(entry)) void pool.stock.pause();
+    if (this.isPaused(entry)) void pool.pause();
     return pool;
   }
 

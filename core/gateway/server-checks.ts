@@ -6,7 +6,7 @@ import type { Pools } from './pools.ts';
 /** A line for each entry whose servers are watched. None is a problem of the gateway: other entries are served. */
 export function serverChecks(pools: Pick<Pools, 'everyOne'>): readonly Check[] {
   return pools.everyOne().flatMap(({ entry, pool }) => {
-    const { states } = pool.stock.hosts;
+    const { states } = pool.hosts;
     const note = states.map(({ place, state }) => `${describePlace(place)} is ${state}`).join(', ');
     return states.length > 0 ? [{ name: `servers of ${entry}`, problem: undefined, note }] : [];
   });

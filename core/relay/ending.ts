@@ -14,7 +14,7 @@ import type { BoundaryState } from './transaction-boundary.ts';
 /** How it ended, and whether the server connection can serve somebody else. */
 export interface RelayEnd {
   readonly reason: CloseReason;
-  readonly server: 'reusable' | 'close';
+  readonly server: 'dirty' | 'close';
 }
 
 /** What an ending looks at and stops. */
@@ -198,9 +198,9 @@ export class Ending {
     else this.#cancelThenEnd(reason);
   }
 
-  #serverAfter(): 'reusable' | 'close' {
+  #serverAfter(): 'dirty' | 'close' {
     const at = boundary(this.state, 'end');
-    return at.free && at.server !== 'close' ? 'reusable' : 'close';
+    return at.free && at.server !== 'close' ? 'dirty' : 'close';
   }
 
   #cancelThenEnd(reason: CloseReason): void {
@@ -219,7 +219,7 @@ export class Ending {
     this.#parts.fromServer.stop();
   }
 
-  #end(reason: CloseReason, server: 'reusable' | 'close'): void {
+  #end(reason: CloseReason, server: 'dirty' | 'close'): void {
     if (this.#over) return;
     this.#over = true;
     this.#reason = reason;

@@ -119,7 +119,7 @@ export class ServerLink implements ServerWaiter {
   /** Ends the wait of a message for a connection. True if there was one. */
   cancel(reason: Error): boolean {
     if (!this.waiting) return false;
-    this.#stopWaiting();
+    this.#stopWaiting(reason);
     this.#options.host.resumed(reason);
     return true;
   }
@@ -231,9 +231,9 @@ export class ServerLink implements ServerWaiter {
     source.checkIn(server, how);
   }
 
-  #stopWaiting(): void {
+  #stopWaiting(reason?: Error): void {
     if (this.#state === 'waiting') {
-      this.#options.source?.cancel();
+      this.#options.source?.cancel(reason);
       this.#state = 'unlinked';
     }
     this.#wanted = false;

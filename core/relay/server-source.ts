@@ -19,8 +19,8 @@ export interface ServerSource {
   readonly known: { has(key: string): boolean; add(key: string): unknown };
   /** A connection with all settings of the session in force; undefined: `waiter` hears, unless it cancels. */
   checkOut(waiter: ServerWaiter): ServerConnection | undefined;
-  /** The session waits no more: the waiter hears nothing after this. */
-  cancel(): void;
+  /** The session waits no more: the waiter hears nothing after this. Default reason: the session has ended. */
+  cancel(reason?: Error): void;
   checkIn(server: ServerConnection, how: ServerFitness): void;
   /** Told once when the connection has to stay with the session. */
   readonly pinned?: ((server: ServerConnection | undefined, why: string) => void) | undefined;

@@ -2,22 +2,21 @@
 import { setMaxListeners } from 'node:events';
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
-import type { Logger, Startup, Upstream } from '../session.ts';
+import type { Logger, Upstream } from '../session.ts';
 import type { ServerConnection } from './connection.ts';
+import type { Hosts } from './hosts/hosts.ts';
 import type { Timeouts } from './open.ts';
-import { handOver, isReady } from './pool/hand-over.ts';
-import type { Picked } from './pool/hand-over.ts';
-import { keyOf } from './pool/key.ts';
+import type { Departures } from './pool/departures.ts';
 import { limitsOf } from './pool/limits.ts';
 import type { Limits } from './pool/limits.ts';
 import type { Clock } from './pool/clock.ts';
 import { machineClock } from './pool/clock.ts';
-import type { Circles, Holder, Member, Owner } from './pool/member.ts';
-import { prepare } from './pool/prepare.ts';
-import { Stock } from './pool/stock.ts';
-import { wait } from './pool/wait.ts';
-import type { Queued, Wanted } from './pool/wanted.ts';
-import { asksForReplication } from './startup.ts';
+import type { Holder, Member } from './pool/member.ts';
+import type { Members } from './pool/members.ts';
+import type { Condition } from './pool/pool-outside.ts';
+import { PoolParts } from './pool/pool-parts.ts';
+import { waiterOf } from './pool/wanted.ts';
+import type { AcquireRequest, CheckOutListener, Waiter } from './pool/wanted.ts';
 
 /** What a pool is made for. */
 export interface PoolSetup {
@@ -32,51 +31,30 @@ export interface PoolSetup {
   readonly clock?: Clock;
 }
 
-/** Who wants a connection. */
-export interface AcquireRequest {
-  /** The entry as it is now, where a function has made it anew. Default: the one the pool was made for. */
-  readonly database?: DatabaseOptions;
-  readonly upstream: Upstream;
-  readonly startup: Startup;
-  /** The client's `replication` parameter as it was given. */
-  readonly replication?: string | undefined;
-  /** Who it is for: equal for sessions that may see what the other left, which is never so for two people. */
-  readonly fingerprint: string;
-  /** The session itself, where it gives connections back between its transactions and may get them as it left them. */
-  readonly holder?: Holder;
-  /** Whose traces it may meet. Default: only those of its fingerprint. */
-  readonly circles?: Circles;
-  /** Aborted when the session ends; what waits for it then stops at once. */
-  readonly signal: AbortSignal;
-  readonly queued?: Queued | undefined;
-}
-
-/**
- * What a connection is like when it comes back. `clean`: idle, owes nothing, and no tag showed that state was left, so that
- * the same identity may have it as it is. `reusable`: idle and owes nothing. `close`: anything else.
- */
-export type Condition = 'clean' | 'reusable' | 'close';
-
 const GIVEN_BACK = Promise.resolve();
 
-/** Every connection acquired has to be released once. */
+/** Every connection that is checked out has to be checked in once. */
 export class Pool {
   readonly #limits: Limits;
-  readonly #clock: Clock;
-  readonly #stock: Stock;
   readonly #database: DatabaseOptions;
-  /** Those that have been lent. */
-  readonly #known = new WeakMap<ServerConnection, Member>();
+  readonly #parts: PoolParts;
+  readonly #members = new WeakMap<ServerConnection, Member>();
   readonly #closing = new AbortController();
 
   constructor(setup: PoolSetup) {
     const { database, timeouts = {}, clock = machineClock } = setup;
+    const closing = this.#closing.signal;
     // Each connection that is being opened, reset or prepared listens: many at a time, and no leak.
-    setMaxListeners(0, this.#closing.signal);
+    setMaxListeners(0, closing);
     this.#database = database;
-    this.#clock = clock;
     this.#limits = { ...limitsOf(database.pool), ...timeouts };
-    this.#stock = new Stock({ ...setup, limits: this.#limits, clock, closing: this.#closing.signal });
+    this.#parts = new PoolParts({
+      ...setup,
+      limits: this.#limits,
+      clock,
+      closing,
+      opened: (member) => void (member.connection && this.#members.set(member.connection, member)),
+    });
   }
 
   /** Most connections at once, without the reserve. */
@@ -86,149 +64,176 @@ export class Pool {
 
   /** Connections that exist now: in all states below, and those that the server has not closed yet. */
   get size(): number {
-    return this.#stock.members.size;
+    return this.#parts.state.members.size;
   }
 
   /** Connections that wait for a session. */
   get idle(): number {
-    return this.#stock.members.counts.idle;
+    return this.#parts.state.members.counts.idle;
   }
 
   /** Connections lent now, or about to be. */
   get lent(): number {
-    return this.#stock.members.counts.lent;
+    return this.#parts.state.members.counts.lent;
   }
 
   /** Connections that are being opened. */
   get opening(): number {
-    return this.#stock.members.counts.opening;
+    return this.#parts.state.members.counts.opening;
   }
 
   /** Connections that are being reset. */
   get resetting(): number {
-    return this.#stock.members.counts.resetting;
+    return this.#parts.state.members.counts.resetting;
   }
 
   /** Requests in the queue. */
   get waiting(): number {
-    return this.#stock.turns.size;
+    return this.#parts.state.waiting.size;
+  }
+
+  /** Its servers. */
+  get hosts(): Hosts {
+    return this.#parts.hosts;
+  }
+
+  /** Its connections that have to go. */
+  get departures(): Departures {
+    return this.#parts.departures;
   }
 
   /** Nothing would be lost if it were made anew. */
   get unused(): boolean {
-    return this.size === 0 && this.waiting === 0 && !this.#stock.guarded;
+    return this.size === 0 && this.waiting === 0 && !this.#parts.openings.guarded;
   }
 
-  /** Its connections and its queue, for operators who look at them, pause them or have them replaced. */
-  get stock(): Stock {
-    return this.#stock;
+  /** Its connections, for operators, and for sessions that come again and again. */
+  get members(): Members {
+    return this.#parts.state.members;
   }
 
   /** Why there is no server for a session now; undefined where there is one. */
-  absence({ target = this.#stock.hosts.target }: Upstream): GatewayError | undefined {
-    return this.#stock.hosts.absence(target);
+  absence({ target = this.#parts.hosts.target }: Upstream): GatewayError | undefined {
+    return this.#parts.hosts.absence(target);
   }
 
   /** Whether `min` counts: not where the entry has changed and nobody will come for what is kept. Default true. */
   keepWarm(is: boolean): void {
-    this.#stock.upkeep.keepsWarm = is;
+    this.#parts.upkeep.keepsWarm = is;
+  }
+
+  // ---- sessions ----
+
+  /** What a session asks with, transaction by transaction. @throws GatewayError without a role */
+  waiter(request: AcquireRequest, listener: CheckOutListener): Waiter {
+    return waiterOf(request, listener, { database: this.#database, target: this.hosts.target });
   }
 
   /**
-   * A verified connection that carries nobody else's state and all settings of the session, identities taking turns.
-   * @throws GatewayError `too_many_connections` when none became free in time, `cannot_connect_now` once the pool is
-   * closing, what {@link open} throws, what settings of the session throw, or the signal's reason
+   * A verified connection that carries nobody else's state and all settings of the session; undefined: the listener hears,
+   * identities taking turns, what {@link Pool.acquire} says.
    */
-  async acquire(request: AcquireRequest): Promise<ServerConnection> {
-    if (this.#closing.signal.aborted) throw shuttingDown();
-    request.signal.throwIfAborted();
-    const wanted = this.#wanted(request);
-    const picked = this.#pick(wanted);
-    const { connection } = picked?.member ?? {};
-    if (picked && connection && isReady(picked)) {
-      this.#known.set(connection, picked.member);
-      return connection;
-    }
-    try {
-      return await this.#lend(wanted, picked, request.signal);
-    } catch (error) {
-      throw this.#closing.signal.aborted && !request.signal.aborted ? shuttingDown() : error;
-    }
+  checkOut(waiter: Waiter): ServerConnection | undefined {
+    return this.#parts.checkOuts.checkOut(waiter);
+  }
+
+  /** A request that is under way is not wanted any more: its listener hears nothing. */
+  cancel(waiter: Waiter, reason?: unknown): void {
+    this.#parts.checkOuts.cancel(waiter, reason);
   }
 
   /**
    * Lends a connection that `holder` has given back, as it was left, if nobody has had it since: nothing is sent and nothing
-   * awaited. False: {@link Pool.acquire} finds another.
+   * awaited. False: {@link Pool.checkOut} finds another.
    */
   retake(connection: ServerConnection, holder: Holder): boolean {
-    const member = this.#known.get(connection);
-    return member !== undefined && !this.#closing.signal.aborted && this.#stock.retake(member, holder);
+    const member = this.#members.get(connection);
+    return member !== undefined && !this.#closing.signal.aborted && this.#parts.state.retake(member, holder);
+  }
+
+  /** Takes a connection back: the next in the queue may have it before this returns. Unknown connections are ignored. */
+  checkIn(connection: ServerConnection, how: Condition): void {
+    const member = this.#members.get(connection);
+    if (member) this.#parts.state.checkIn(member, how);
   }
 
   /**
-   * Takes a connection back. Resolves when the server has closed it, or at once where it is kept: its reset goes on without
-   * anybody waiting. Until it is closed it counts. Unknown connections are ignored.
+   * As {@link Pool.checkOut}, for a login.
+   * @throws GatewayError `too_many_connections` when none became free in time, `cannot_connect_now` once the pool is
+   * closing, what {@link open} throws, what settings of the session throw, or the signal's reason
    */
-  release(connection: ServerConnection, how: Condition): Promise<void> {
-    const member = this.#known.get(connection);
-    return (member && this.#stock.putBack(member, how)) ?? GIVEN_BACK;
+  acquire(request: AcquireRequest): Promise<ServerConnection> {
+    const { signal } = request;
+    return new Promise((resolve, reject) => {
+      if (!this.#closing.signal.aborted) signal.throwIfAborted();
+      const settled = (): void => signal.removeEventListener('abort', leave);
+      const waiter = this.waiter(request, {
+        granted: (connection) => (settled(), resolve(connection)),
+        refused: (error) => (settled(), reject(error)),
+      });
+      const leave = (): void => {
+        this.cancel(waiter, signal.reason);
+        reject(signal.reason);
+      };
+      signal.addEventListener('abort', leave, { once: true });
+      const connection = this.checkOut(waiter);
+      if (connection) waiter.listener.granted(connection);
+    });
   }
 
   /** A lent connection's server took no write (25006): it may be a replica by now. */
   refusedWrite(connection: ServerConnection): void {
-    const member = this.#known.get(connection);
-    if (member) this.#stock.hosts.refusedWrite(member);
+    const member = this.#members.get(connection);
+    if (member) this.hosts.refusedWrite(member);
   }
 
+  /** As {@link Pool.checkIn}. Resolves when the server has closed it, or at once where it is kept; until then it counts. */
+  release(connection: ServerConnection, how: Condition): Promise<void> {
+    this.checkIn(connection, how);
+    return this.#members.get(connection)?.ended ?? GIVEN_BACK;
+  }
+
+  // ---- operators ----
+
   /** Closes what is idle, and what is lent when it comes back; resolves when no connection is left. Who comes is served. */
-  retire(): Promise<void> {
-    return this.#stock.retire();
+  async retire(): Promise<void> {
+    this.#parts.state.idle.retired = true;
+    this.#parts.upkeep.keepsWarm = false;
+    this.#parts.state.idle.closeAll();
+    await this.departures.all();
+    this.#parts.hosts.rest();
+  }
+
+  /** Lends nothing until {@link resume}: who wants one waits. Resolves when nothing is left, which a resume may prevent. */
+  async pause(): Promise<void> {
+    this.#parts.state.idle.paused = this.#parts.openings.paused = true;
+    this.#parts.state.idle.closeAll();
+    await this.departures.all();
+  }
+
+  /** Serves whoever waits. */
+  resume(): void {
+    this.#parts.state.idle.paused = this.#parts.openings.paused = false;
+    this.#parts.state.serve();
+  }
+
+  /** Replaces every connection: the idle ones now, the others when they come back. */
+  reconnect(): void {
+    for (const member of this.members.all()) member.outdated = true;
+    this.#parts.state.idle.closeAll();
   }
 
   /** Refuses whoever waits or comes, closes every connection, and resolves when none is left. */
   async close(): Promise<void> {
-    this.#closing.abort(shuttingDown());
-    await this.#stock.close();
+    const reason = new GatewayError('cannot_connect_now', 'the gateway is shutting down');
+    this.#closing.abort(reason);
+    this.#parts.state.refuseAll(reason);
+    this.#parts.checkOuts.stop();
+    this.#parts.upkeep.stop();
+    this.#parts.openings.stop(reason);
+    this.#parts.hosts.rest();
+    // A conversation that has been stopped closes its connection itself: two who use one channel would hang it.
+    for (const member of this.members.all()) if (!member.busy) this.#parts.state.idle.close(member);
+    await this.departures.all();
   }
-
-  #wanted(request: AcquireRequest): Wanted {
-    const { upstream, replication, database = this.#database } = request;
-    const key = keyOf(upstream, asksForReplication(replication), this.#stock.hosts.target);
-    return { key, owner: ownerOf(request), request: { ...request, database } };
-  }
-
-  #prepared(member: Member, { request, owner }: Wanted): Picked {
-    const prepared = prepare(member, request, owner, this.#closing.signal);
-    if (prepared instanceof Promise) {
-      member.busy = true;
-      void prepared.then(() => (member.busy = false));
-    }
-    return { member, prepared };
-  }
-
-  #pick(wanted: Wanted): Picked | undefined {
-    const member = this.#stock.pick(wanted.key, wanted.owner);
-    return member && this.#prepared(member, wanted);
-  }
-
-  async #lend(wanted: Wanted, first: Picked | undefined, signal: AbortSignal): Promise<ServerConnection> {
-    const until = this.#clock.now() + this.#limits.queueMs;
-    for (let picked = first; ; picked = this.#pick(wanted)) {
-      this.#closing.signal.throwIfAborted();
-      const queue = { stock: this.#stock, clock: this.#clock, until, signal };
-      picked ??= this.#prepared(await wait(wanted, queue), wanted);
-      const connection = await handOver(picked, this.#stock, signal);
-      if (connection) this.#known.set(connection, picked.member);
-      if (connection) return connection;
-    }
-  }
-}
-
-function ownerOf({ fingerprint, holder, circles }: AcquireRequest): Owner {
-  const own = { session: fingerprint, subject: fingerprint, tenant: fingerprint };
-  return { fingerprint, holder, circles: circles ?? own };
-}
-
-function shuttingDown(): GatewayError {
-  return new GatewayError('cannot_connect_now', 'the gateway is shutting down');
 }

@@ -81,7 +81,7 @@ export function sharedSessions(
           if (server) held += 1;
           return server;
         },
-        cancel: () => source.cancel(),
+        cancel: (reason) => source.cancel(reason),
         checkIn(server, how) {
           held -= 1;
           source.checkIn(server, how);

@@ -125,7 +125,7 @@ export function serverRow(backing: Backing): Row<typeof SERVER_COLUMNS> {
     request_time: time(user?.requestedAt ?? member.madeAt),
     wait: 0,
     wait_us: 0,
-    close_needed: pool.stock.departures.condemned(member) ? 1 : 0,
+    close_needed: pool.departures.condemned(member) ? 1 : 0,
     ptr: serverId(backing),
     link: user?.session.id ?? '',
     remote_pid: connection?.pid ?? 0,

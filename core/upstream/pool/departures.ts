@@ -6,7 +6,7 @@ import type { Members } from './members.ts';
 export interface DeparturesParts {
   readonly members: Members;
   /** Whether nothing is kept now. */
-  readonly keeper: { readonly paused: boolean; readonly retired: boolean };
+  readonly idle: { readonly paused: boolean; readonly retired: boolean };
 }
 
 /** One per pool. */
@@ -20,7 +20,7 @@ export class Departures {
 
   /** Whether one is closed as soon as it is free. */
   condemned({ outdated }: Member): boolean {
-    const { paused, retired } = this.#parts.keeper;
+    const { paused, retired } = this.#parts.idle;
     return outdated || paused || retired;
   }
 

@@ -2,6 +2,7 @@
 import type { ServerConnection } from '../connection.ts';
 import type { Place } from '../hosts/place.ts';
 import type { Setting } from '../settings.ts';
+import type { IdleWatch } from './watch.ts';
 import type { PoolKey } from './key.ts';
 
 /** What a place is used for; `closing` ends when the server has closed the connection. */
@@ -80,8 +81,10 @@ export class Member {
   uses = 0;
   /** By the pool's clock. */
   idleSince = 0;
-  /** Ends the watch over an idle connection; false: it must not be used. */
-  unwatch: (() => boolean) | undefined;
+  /** Runs while it is idle. */
+  watch: IdleWatch | undefined;
+  /** Resolves when the server has closed it; undefined before anybody has asked it to. */
+  ended: Promise<void> | undefined;
 
   constructor(key: PoolKey, expiresAt: number, counts: readonly Counts[]) {
     this.key = key;

@@ -15,7 +15,7 @@ export const STEP_MS = 2_000;
 export type Prepared =
   | { readonly kind: 'ready' }
   /** Another connection would be refused as well. */
-  | { readonly kind: 'refused'; readonly error: unknown; readonly server: 'clean' | 'reusable' }
+  | { readonly kind: 'refused'; readonly error: unknown; readonly server: 'clean' | 'dirty' }
   /** The connection was dead or does not answer. */
   | { readonly kind: 'lost'; readonly error: unknown; readonly server: 'close' };
 
@@ -36,7 +36,7 @@ export function prepare(
   try {
     settings = settingsFor(request, connection);
   } catch (error) {
-    return { kind: 'refused', error, server: owner ? 'reusable' : 'clean' };
+    return { kind: 'refused', error, server: owner ? 'dirty' : 'clean' };
   }
   if (next.holder && owner?.holder === next.holder) {
     // It stays as the session left it; what the session has changed since, on other connections, follows.
@@ -129,7 +129,7 @@ async function ask(
     await within(STEP_MS, closing, late, (signal) => applySettings(connection, missing, signal));
     return READY;
   } catch (error) {
-    return isRefusal(error) ? { kind: 'refused', error, server: 'reusable' } : lost(error);
+    return isRefusal(error) ? { kind: 'refused', error, server: 'dirty' } : lost(error);
   }
 }
 

@@ -74,6 +74,15 @@ export class Sharing {
     return share === 'role' || served[share] === undefined || served[share] === circles[share];
   }
 
+  /** Whether `next` may have it as its owner has left it. */
+  passes(member: Member, next: Owner): boolean {
+    const { owner } = member;
+    if (!owner) return false;
+    const same = owner.holder !== undefined && owner.holder === next.holder;
+    const suits = same || (!this.resetsAlways && owner.fingerprint === next.fingerprint);
+    return suits && this.fits(member, next);
+  }
+
   /** Nobody may ever have it again. */
   spent({ key, served, lastHolder }: Member): boolean {
     const share = this.of(key.database);

@@ -7,37 +7,36 @@ import type { ServerConnection } from '../connection.ts';
 /** Longest length word that is waited for: notices and parameters are far below. */
 const LONGEST = 65_536;
 
-/**
- * Reads until the returned function is called, which leaves the channel paused and says whether the connection can be
- * used: nothing came but whole ParameterStatus and notices (manual, 55.2.7). Calls `spoilt` once when it cannot, its end
- * included. A notification spoils it as well: whoever listened has been reset.
- */
-export function watch(connection: ServerConnection, spoilt: () => void): () => boolean {
-  const { channel } = connection;
-  const watcher = new Watcher(connection, spoilt);
-  channel.listen(watcher);
-  channel.resume();
-  return () => {
-    channel.pause();
-    return watcher.good && !channel.closed;
-  };
-}
-
 const NOTHING = Buffer.alloc(0);
 
-class Watcher implements ChannelListener {
+/**
+ * Made once per connection. While it runs, nothing may come but whole ParameterStatus and notices (manual, 55.2.7): anything
+ * else spoils the connection, its end included; a notification as well, because the session that listened has been reset.
+ */
+export class IdleWatch implements ChannelListener {
   readonly #connection: ServerConnection;
   readonly #spoilt: () => void;
   #held: Buffer = NOTHING;
   #good = true;
 
+  /** `spoilt` is called once when the connection cannot be used. */
   constructor(connection: ServerConnection, spoilt: () => void) {
     this.#connection = connection;
     this.#spoilt = spoilt;
   }
 
-  get good(): boolean {
-    return this.#good && this.#held.length === 0;
+  /** Reads from now on. */
+  start(): void {
+    const { channel } = this.#connection;
+    channel.listen(this);
+    channel.resume();
+  }
+
+  /** Leaves the channel paused, and says whether the connection can be used. */
+  stop(): boolean {
+    const { channel } = this.#connection;
+    channel.pause();
+    return this.#good && this.#held.length === 0 && !channel.closed;
   }
 
   bytes(chunk: Buffer): void {
@@ -71,6 +70,13 @@ class Watcher implements ChannelListener {
     const { name, value } = readParameterStatus(body);
     this.#connection.parameters.set(name, value);
   }
+}
+
+/** Watches until the returned function is called, which says as {@link IdleWatch.stop} whether the connection can be used. */
+export function watch(connection: ServerConnection, spoilt: () => void): () => boolean {
+  const watching = new IdleWatch(connection, spoilt);
+  watching.start();
+  return () => watching.stop();
 }
 
 /** A body that cannot be read is as bad as a message that must not come. */

@@ -139,7 +139,7 @@ test('a statement during which a hook ends the session is not sent', async () =>
     },
   });
   client.send(frame('H'), Q(INSERT));
-  expect(await client.relay.done).toMatchObject({ reason: { kind: 'ended' }, server: 'reusable' });
+  expect(await client.relay.done).toMatchObject({ reason: { kind: 'ended' }, server: 'dirty' });
   await expect.poll(() => client.closed).toBe(true);
   expect(types(client)).toBe('E');
   await new Promise((resolve) => setTimeout(resolve, 100));
@@ -152,7 +152,7 @@ test('a client that said Terminate and reads no more does not keep its server wa
   client.send(Q("select repeat('x', 1000) from generate_series(1, 100000)"), Q(INSERT), frame('X'));
   await expect.poll(() => client.server.channel.paused).toBe(true);
   client.socket.destroy();
-  expect(await client.relay.done).toEqual({ reason: { kind: 'client' }, server: 'reusable' });
+  expect(await client.relay.done).toEqual({ reason: { kind: 'client' }, server: 'dirty' });
   expect(await rows()).toBe(1);
 }, 15_000);
 
@@ -167,7 +167,7 @@ test('a Terminate that arrives as the session ends leaves no timer that cancels 
   await vi.waitUntil(() => refuse);
   client.relay.drain(over);
   refuse?.(new GatewayError('insufficient_privilege', 'no'));
-  expect((await client.relay.done).server).toBe('reusable');
+  expect((await client.relay.done).server).toBe('dirty');
   vi.advanceTimersByTime(120_000);
   expect(cancels()).toBe(0);
 });
@@ -208,7 +208,7 @@ test('a relay that was ended before it started takes nothing over', async () => 
   const { server, peer } = await scripted();
   const client = await relayed({ ...server, close() {} });
   client.relay.end(over);
-  expect((await client.relay.done).server).toBe('reusable');
+  expect((await client.relay.done).server).toBe('dirty');
   client.relay.start();
   client.relay.notice('nobody reads this');
   client.relay.drain(over);
@@ -249,7 +249,7 @@ test('a notice or an end from an observer never lands inside a message', async (
   }
 });
 
-test('an observer that speaks amid an error does not make a skipping server reusable', async () => {
+test('an observer that speaks amid an error does not make a skipping server dirty', async () => {
   const { server, peer } = await scripted();
   const client: Relayed = await relayed(server, {
     query: (statement) => (sqlOf(statement) === 'no' ? no() : statement),

@@ -38,7 +38,7 @@ test('Terminate while idle leaves a server connection that can serve another', a
   client.send(frame('Q', 'select 1'));
   await expect.poll(() => types(client)).toBe('TDCZ');
   client.send(frame('X'));
-  expect(await client.relay.done).toEqual({ reason: { kind: 'client' }, server: 'reusable' });
+  expect(await client.relay.done).toEqual({ reason: { kind: 'client' }, server: 'dirty' });
 });
 
 test('a Query in front of Terminate is committed, and so is a batch with its Sync', async () => {
@@ -46,7 +46,7 @@ test('a Query in front of Terminate is committed, and so is a batch with its Syn
     const client = await connect();
     client.send(...work, frame('X'));
     client.socket.end();
-    expect(await client.relay.done).toEqual({ reason: { kind: 'client' }, server: 'reusable' });
+    expect(await client.relay.done).toEqual({ reason: { kind: 'client' }, server: 'dirty' });
   }
   expect(await rows()).toBe(2);
 });
@@ -108,7 +108,7 @@ test('a client that vanishes in the middle of a message leaves no torn message b
     client.send(insert.subarray(0, cut));
     await sleep(20);
     client.socket.destroy();
-    expect(await client.relay.done).toEqual({ reason: { kind: 'lost' }, server: 'reusable' });
+    expect(await client.relay.done).toEqual({ reason: { kind: 'lost' }, server: 'dirty' });
   }
   const client = await connect();
   client.send(frame('Q', `select '${'x'.repeat(300_000)}'`).subarray(0, 200_000));
@@ -132,7 +132,7 @@ test('end() while idle says FATAL at once and keeps the server connection', asyn
   const client = await connect();
   const error = new GatewayError('admin_shutdown', 'over', { hint: 'again' });
   client.relay.end(error);
-  expect(await client.relay.done).toEqual({ reason: { kind: 'ended', error }, server: 'reusable' });
+  expect(await client.relay.done).toEqual({ reason: { kind: 'ended', error }, server: 'dirty' });
   await expect.poll(() => client.closed).toBe(true);
   expect(fatal(client)).toBe('SFATAL\0VFATAL\0C57P01\0Mover\0Hagain\0\0');
 });
@@ -234,7 +234,7 @@ test('a Query in front of Terminate is committed although it waits for a hook, o
   }
   decide();
   for (const client of [hooked, refreshed]) {
-    expect(await client.relay.done).toEqual({ reason: { kind: 'client' }, server: 'reusable' });
+    expect(await client.relay.done).toEqual({ reason: { kind: 'client' }, server: 'dirty' });
   }
   expect(await rows()).toBe(2);
 });
@@ -247,7 +247,7 @@ test('a Query that waits for a hook when the client vanishes without Terminate i
   const client = await connect({ query: (statement) => thinking.then(() => statement) });
   client.send(frame('Q', INSERT), frame('Q', INSERT));
   client.socket.end();
-  expect(await client.relay.done).toEqual({ reason: { kind: 'lost' }, server: 'reusable' });
+  expect(await client.relay.done).toEqual({ reason: { kind: 'lost' }, server: 'dirty' });
   decide();
   await sleep(50);
   expect(await rows()).toBe(0);

@@ -20,9 +20,7 @@ describe('a new connection goes', () => {
     const [one, two, three] = [await actor('primary'), await actor('replica'), await actor('replica')];
     const { pool } = poolAt([one, two, three], { target: 'replica' });
     await reached(pool);
-    await expect
-      .poll(() => pool.stock.hosts.states.filter(({ state }) => state === 'replica').length)
-      .toBe(2);
+    await expect.poll(() => pool.hosts.states.filter(({ state }) => state === 'replica').length).toBe(2);
     const ports = [];
     for (let count = 0; count < 8; count += 1) ports.push(await portOf(await acquire(pool)));
     expect(ports.filter((port) => port === two.port)).toHaveLength(4);
@@ -58,7 +56,7 @@ describe('a new connection goes', () => {
     const one = await actor('replica');
     const { pool } = poolAt([one], { host: '127.0.0.1', port: one.port });
     expect(await reached(pool)).toBe(one.port);
-    expect([one.accepted, pool.stock.hosts.states]).toEqual([1, []]);
+    expect([one.accepted, pool.hosts.states]).toEqual([1, []]);
     await expect(poolAt([one], { queueMs: 500 }).pool.acquire(request())).rejects.toMatchObject({
       sqlstate: '57P03',
     });

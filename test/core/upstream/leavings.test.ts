@@ -97,11 +97,11 @@ test('a connection that is gone is an error', async () => {
 
 test('a connection that has to stay is known for it, and counted once for its session', async () => {
   const connection = await connect();
-  const { members } = pool?.stock ?? {};
+  const { members } = pool ?? {};
   members?.stays(connection, 'LISTEN');
   expect(members?.pins).toBe(1);
   expect(members?.all('lent').map(({ stays }) => stays)).toEqual(['LISTEN']);
-  await pool?.release(connection, 'reusable');
+  await pool?.release(connection, 'dirty');
   await pool?.acquire(request());
   expect(members?.all('lent').map(({ stays }) => stays)).toEqual([undefined]);
   expect(members?.pins).toBe(1);

@@ -19,7 +19,7 @@ function poolBehind(proxy: MovingProxy, more: Parameters<typeof poolAt>[1]): Ret
   return poolAt([], { host: proxy.host, port: proxy.port, ...more });
 }
 
-const statesOf = (pool: Pool): readonly string[] => pool.stock.hosts.states.map(({ state }) => state);
+const statesOf = (pool: Pool): readonly string[] => pool.hosts.states.map(({ state }) => state);
 
 describe('an address that has moved', () => {
   test('is dialled anew while what it led to is not wanted', async () => {
@@ -63,7 +63,7 @@ describe('an address that has moved', () => {
     second.channel.destroy();
     for (const socket of next.sockets) socket.destroy();
     await expect.poll(() => statesOf(pool)).toEqual(['superseded']);
-    expect(pool.stock.hosts.absence('primary')).toMatchObject({ sqlstate: '57P03' });
+    expect(pool.hosts.absence('primary')).toMatchObject({ sqlstate: '57P03' });
   });
 
   test('cuts nobody off whose server still is what it was', async () => {

@@ -65,7 +65,7 @@ describe('an idle connection goes', () => {
     const pool = poolOf(entry({ size: 3 }));
     const lent = await lend(pool, {}, {}, {});
     for (const connection of lent) {
-      await pool.release(connection, 'reusable');
+      await pool.release(connection, 'dirty');
       await settled(pool);
     }
     expect((await pool.acquire(request({ fingerprint: 'bob' }))).pid).toBe(lent[2]?.pid);
@@ -97,10 +97,10 @@ describe('the settings of a session', () => {
     const [fresh] = await lend(pool, {});
     if (!fresh) throw new Error('one was asked for');
     const plain = Object.fromEntries(fresh.parameters);
-    await pool.release(fresh, 'reusable');
+    await pool.release(fresh, 'dirty');
     const first = await pool.acquire(request({ parameters: all }));
     await query(first, "set application_name = 'changed'; set extra_float_digits = 0");
-    await pool.release(first, 'reusable');
+    await pool.release(first, 'dirty');
     await settled(pool);
     const begun = async (): Promise<unknown> =>
       (await postgres.sql(`select query_start from pg_stat_activity where pid = ${fresh.pid}`))[0]?.[
@@ -111,7 +111,7 @@ describe('the settings of a session', () => {
     expect([second.pid, await begun()]).toEqual([fresh.pid, before]);
     expect(Object.fromEntries(second.parameters)).toEqual({ ...plain, ...parameters });
     expect(await query(second, 'show extra_float_digits')).toEqual([['2']]);
-    await pool.release(second, 'reusable');
+    await pool.release(second, 'dirty');
     await settled(pool);
     const third = await pool.acquire(request({ fingerprint: 'carol' }));
     expect([third.pid, Object.fromEntries(third.parameters)]).toEqual([fresh.pid, plain]);
@@ -144,7 +144,7 @@ describe('the settings of a session', () => {
   test('that nothing understands refuse it as PostgreSQL does, and the connection serves the next one', async () => {
     const pool = poolOf(entry({ size: 1 }));
     const [first] = await lend(pool, {});
-    if (first) await pool.release(first, 'reusable');
+    if (first) await pool.release(first, 'dirty');
     for (const [name, value] of [
       ['TimeZone', 'nonsense'],
       ['client_encoding', 'KLINGON'],
@@ -179,9 +179,9 @@ describe('room', () => {
     const pool = poolOf(entry({ size: 2 }));
     const [oldest, newest] = await lend(pool, {}, { settings: { work_mem: '1MB' } });
     if (!oldest || !newest) throw new Error('two were asked for');
-    await pool.release(oldest, 'reusable');
+    await pool.release(oldest, 'dirty');
     await settled(pool);
-    await pool.release(newest, 'reusable');
+    await pool.release(newest, 'dirty');
     await settled(pool);
     const [other] = await lend(pool, { role: 'writer' });
     expect([oldest.channel.closed, newest.channel.closed]).toEqual([true, false]);
@@ -195,10 +195,10 @@ describe('room', () => {
     const [reader, writer] = await lend(pool, {}, { role: 'writer' });
     const waiting = pool.acquire(request({ settings: { work_mem: '1MB' } }));
     expect(pool).toMatchObject({ size: 2, waiting: 1 });
-    if (writer) await pool.release(writer, 'reusable');
+    if (writer) await pool.release(writer, 'dirty');
     await settled(pool);
     expect(pool).toMatchObject({ size: 2, waiting: 1, idle: 1 });
-    if (reader) await pool.release(reader, 'reusable');
+    if (reader) await pool.release(reader, 'dirty');
     await waiting;
     expect(reader?.channel.closed).toBe(true);
     expect(pool).toMatchObject({ size: 2, lent: 1, idle: 1, waiting: 0 });
@@ -229,11 +229,11 @@ describe('the queue', () => {
     const ask = async (fingerprint: string): Promise<void> => {
       const connection = await pool.acquire(request({ fingerprint }));
       order.push(fingerprint);
-      await pool.release(connection, 'reusable');
+      await pool.release(connection, 'dirty');
     };
     const all = [...Array.from({ length: 10 }, () => ask('greedy')), ask('bob'), ask('carol'), ask('bob')];
     expect(pool.waiting).toBe(13);
-    if (first) await pool.release(first, 'reusable');
+    if (first) await pool.release(first, 'dirty');
     await Promise.all(all);
     expect(order.slice(0, 5)).toEqual(['greedy', 'bob', 'carol', 'greedy', 'bob']);
     await pool.close();
@@ -253,7 +253,7 @@ describe('the queue', () => {
     const all = Array.from({ length: 20 }, (_, i) => ask({ fingerprint: `reader ${i}` }));
     all.push(ask({ role: 'writer', fingerprint: 'writer' }));
     all.push(...Array.from({ length: 200 }, () => ask({ fingerprint: 'reader 0' })));
-    for (const connection of lent) await pool.release(connection, 'reusable');
+    for (const connection of lent) await pool.release(connection, 'dirty');
     await Promise.all(all);
     expect(order.indexOf('writer')).toBeLessThan(60);
     await pool.close();
@@ -276,7 +276,7 @@ describe('the queue', () => {
       most = Math.max(most, pool.size);
       if (next(2) === 0) clearTimeout(timer);
       if (connection)
-        await pool.release(connection, (['clean', 'reusable', 'close'] as const)[next(3)] ?? 'close');
+        await pool.release(connection, (['clean', 'dirty', 'close'] as const)[next(3)] ?? 'close');
       clearTimeout(timer);
     };
     for (let round = 0; round < 20; round += 1) await Promise.all(Array.from({ length: 50 }, one));

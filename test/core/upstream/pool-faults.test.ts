@@ -30,7 +30,7 @@ const kill = (role: string): Promise<unknown> =>
 /** Lends so many at the same time and takes them all back. */
 async function fill(pool: Pool, count: number): Promise<readonly number[]> {
   const lent = await Promise.all(Array.from({ length: count }, () => pool.acquire(request())));
-  await Promise.all(lent.map((connection) => pool.release(connection, 'reusable')));
+  await Promise.all(lent.map((connection) => pool.release(connection, 'dirty')));
   await expect.poll(() => pool.resetting).toBe(0);
   return lent.map(({ pid }) => pid);
 }
@@ -85,7 +85,7 @@ test('a server without room says so to the client, and idle connections serve on
   expect(refusal).toMatchObject({ sqlstate: '53300' });
   expect(pool).toMatchObject({ size: lent.length, opening: 0, waiting: 0 });
   const [first] = lent;
-  if (first) await pool.release(first, 'reusable');
+  if (first) await pool.release(first, 'dirty');
   expect((await pool.acquire(request())).pid).toBe(first?.pid);
   await pool.close();
 });
@@ -127,7 +127,7 @@ describe('a login that the server refuses', () => {
     await refused();
     expect(tries()).toBe(first);
     // Another role is none the wiser.
-    await pool.release(await pool.acquire(request({ role: 'writer' })), 'reusable');
+    await pool.release(await pool.acquire(request({ role: 'writer' })), 'dirty');
     now = 30_000;
     await Promise.all(Array.from({ length: 20 }, refused));
     await expect.poll(tries).toBe(first + 1);
@@ -135,7 +135,7 @@ describe('a login that the server refuses', () => {
     passwords['reader'] = postgres.passwords.reader;
     await refused();
     now = 31_000;
-    await pool.release(await pool.acquire(request()), 'reusable');
+    await pool.release(await pool.acquire(request()), 'dirty');
     expect(lines.map(({ level }) => level)).toEqual(['error', 'info']);
     expect(lines[0]).toMatchObject({ fields: { entry: 'main', role: 'reader' } });
     expect(JSON.stringify(lines)).toContain('28P01');
@@ -195,7 +195,7 @@ describe('strange servers', () => {
     const server = await scripted(speaking(LOGGED_IN, good));
     const pool = poolOf({ ...trust(server.port), pool: { size: 1 } }, { cancelMs: 100 });
     const connection = await pool.acquire(request());
-    await pool.release(connection, 'reusable');
+    await pool.release(connection, 'dirty');
     expect(pool).toMatchObject({ size: 1, resetting: 1 });
     // The cancel of what hangs, which nobody answers either.
     await expect.poll(() => server.accepted, { timeout: 5_000 }).toBe(2);

@@ -41,7 +41,7 @@ async function stateOf(pool: Pool, wanted: Wanted): Promise<{ state: string; pid
   const connection = await pool.acquire(request(wanted));
   const [row] = await query(connection, STATE);
   const { pid } = connection;
-  await pool.release(connection, 'reusable');
+  await pool.release(connection, 'dirty');
   return { state: row?.[0] ?? '', pid };
 }
 
@@ -76,7 +76,7 @@ describe('what a session leaves is gone for', () => {
       for (const sql of leave) await query(connection, sql);
       const [row] = await query(connection, STATE);
       expect([leave, row?.[0] === clean.state]).toEqual([leave, false]);
-      await pool.release(connection, 'reusable');
+      await pool.release(connection, 'dirty');
       expect([leave, await stateOf(pool, { fingerprint })]).toEqual([leave, clean]);
     }
     await pool.close();
@@ -86,7 +86,7 @@ describe('what a session leaves is gone for', () => {
     const pool = poolOf(entry());
     const connection = await pool.acquire(request());
     await query(connection, "select nextval('counter')");
-    await pool.release(connection, 'reusable');
+    await pool.release(connection, 'dirty');
     const next = await pool.acquire(request({ fingerprint: 'bob' }));
     expect(next.pid).toBe(connection.pid);
     for (const ask of ["select currval('counter')", 'select lastval()'])
@@ -97,7 +97,7 @@ describe('what a session leaves is gone for', () => {
   test('the unnamed statement and the unnamed portal', async () => {
     const pool = poolOf(entry());
     const connection = await pool.acquire(request({ onCheckout: [() => ({ 'app.claims': 'secret' })] }));
-    await pool.release(connection, 'reusable');
+    await pool.release(connection, 'dirty');
     const next = await pool.acquire(request({ fingerprint: 'bob' }));
     const rows = await query(next, 'select name, statement from pg_prepared_statements');
     expect(rows).toEqual([]);
@@ -115,7 +115,7 @@ describe('claims', () => {
       const connection = await pool.acquire(request({ fingerprint: name, onCheckout: claims(name) }));
       expect(await query(connection, seen)).toEqual([[name]]);
       await query(connection, "set app.claims = 'forged'");
-      await pool.release(connection, 'reusable');
+      await pool.release(connection, 'dirty');
     }
     const connection = await pool.acquire(request({ fingerprint: 'dave' }));
     expect(await query(connection, seen)).toEqual([['']]);
@@ -172,7 +172,7 @@ describe('a session that wants its state to stay', () => {
     await query(connection, tables);
     await query(connection, "set app.claims = 'of alice'");
     await query(connection, 'set statement_timeout = 2');
-    await pool.release(connection, 'reusable');
+    await pool.release(connection, 'dirty');
     // The same one, or another one: clean.
     expect((await next(pool)).state).toBe(clean.state);
   });
@@ -185,7 +185,7 @@ describe('a session that wants its state to stay', () => {
       connection,
       'set default_transaction_isolation = serializable; set default_transaction_read_only = on; set default_transaction_deferrable = on',
     );
-    await pool.release(connection, 'reusable');
+    await pool.release(connection, 'dirty');
     expect(await next(pool)).toEqual({ pid: connection.pid, state: clean.state });
   });
 
@@ -198,7 +198,7 @@ describe('a session that wants its state to stay', () => {
     const locking = postgres.sql('begin; lock table mine.hostage; select pg_sleep(3); commit');
     const waits = `select from pg_locks where relation = 'mine.hostage'::regclass and granted`;
     await expect.poll(() => postgres.sql(waits)).not.toHaveLength(0);
-    await pool.release(connection, 'reusable');
+    await pool.release(connection, 'dirty');
     expect(pool).toMatchObject({ size: 1, resetting: 1 });
     const found = await next(pool);
     expect(found.state).toBe(clean.state);
@@ -220,7 +220,7 @@ describe('a role that poisons its own defaults', () => {
       const connection = await pool.acquire(request({ schemas: ['public'], fingerprint: `${round}` }));
       expect(await query(connection, SHOWN)).toEqual([['reader', 'none', 'UTF8', 'off', 'on', '"public"']]);
       await query(connection, 'set role team; set search_path = mine; set standard_conforming_strings = off');
-      await pool.release(connection, 'reusable');
+      await pool.release(connection, 'dirty');
     }
     await pool.close();
     await postgres.sql('alter role reader reset all');

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool.ts';
-import type { AcquireRequest } from '../../../core/upstream/pool.ts';
+import type { AcquireRequest } from '../../../core/upstream/pool/wanted.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { query, request } from './support.ts';
 import type { Wanted } from './support.ts';
@@ -65,7 +65,7 @@ async function serve(
   const connection = await pool.acquire(session);
   await use(connection);
   session.leave();
-  await pool.release(connection, 'reusable');
+  await pool.release(connection, 'dirty');
   await expect.poll(() => pool.resetting).toBe(0);
   return connection.pid;
 }

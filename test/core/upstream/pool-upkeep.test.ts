@@ -38,7 +38,7 @@ const many = (pool: Pool, count: number, role = 'reader'): Promise<readonly Serv
   Promise.all(Array.from({ length: count }, () => pool.acquire(request({ role }))));
 
 async function giveBack(pool: Pool, lent: readonly ServerConnection[]): Promise<void> {
-  await Promise.all(lent.map((connection) => pool.release(connection, 'reusable')));
+  await Promise.all(lent.map((connection) => pool.release(connection, 'dirty')));
   await expect.poll(() => pool.resetting).toBe(0);
 }
 
@@ -73,7 +73,7 @@ test('what is older than maxLifetime serves to the end of its session and is not
   expect(same?.pid).toBe(first?.pid);
   pass(3_600_000 * 0.22);
   expect(pool.lent).toBe(1);
-  if (same) await pool.release(same, 'reusable');
+  if (same) await pool.release(same, 'dirty');
   expect(pool.size).toBe(0);
   await pool.close();
 });
@@ -140,7 +140,7 @@ test('the reserve opens for who has waited too long, and closes when they have l
   const third = pool.acquire(request({ fingerprint: 'carol' }));
   pass(5_000);
   expect(pool).toMatchObject({ size: 2, waiting: 1 });
-  await pool.release(reserved, 'reusable');
+  await pool.release(reserved, 'dirty');
   await giveBack(pool, [await third]);
   await expect.poll(() => pool.size).toBe(1);
   if (first) await giveBack(pool, [first]);

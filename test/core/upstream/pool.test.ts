@@ -27,7 +27,7 @@ test('a connection serves one session after the other, each as if it were new', 
   const pool = poolOf(entry(2));
   const first = await pool.acquire(as('fresh'));
   await query(first, 'set work_mem = 65');
-  await pool.release(first, 'reusable');
+  await pool.release(first, 'dirty');
   const second = await pool.acquire(as('again'));
   expect(second.pid).toBe(first.pid);
   const shown = `select current_setting('application_name'), current_setting('work_mem') <> '65kB'`;
@@ -44,10 +44,10 @@ test.each<[string, Wanted]>([
 ])('%s gets another connection', async (_what, wanted) => {
   const pool = poolOf(entry(2));
   const first = await pool.acquire(request());
-  await pool.release(first, 'reusable');
+  await pool.release(first, 'dirty');
   const second = await pool.acquire(request(wanted));
   expect(second.pid).not.toBe(first.pid);
-  await pool.release(second, 'reusable');
+  await pool.release(second, 'dirty');
   expect((await pool.acquire(request())).pid).toBe(first.pid);
   expect((await pool.acquire(request(wanted))).pid).toBe(second.pid);
   await pool.close();
@@ -60,7 +60,7 @@ test('no more than size at once: the next waits for a release, in order', async 
   const waiting = [1, 2, 3].map(async (i) => {
     const connection = await pool.acquire(as('sized'));
     order.push(i);
-    await pool.release(connection, 'reusable');
+    await pool.release(connection, 'dirty');
   });
   expect(pool).toMatchObject({ limit: 2, size: 2, lent: 2, waiting: 3 });
   expect(await backends('sized')).toHaveLength(2);
@@ -129,7 +129,7 @@ test('counters are exact after a storm in which callers leave at every moment', 
       expect(error).toMatchObject({ message: 'left' });
     });
     most = Math.max(most, pool.size);
-    if (connection) await pool.release(connection, i % 3 === 0 ? 'close' : 'reusable');
+    if (connection) await pool.release(connection, i % 3 === 0 ? 'close' : 'dirty');
   });
   await Promise.all(storm);
   expect(most).toBe(4);

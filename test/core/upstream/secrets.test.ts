@@ -268,7 +268,7 @@ describe('a source of passwords', () => {
     const error: unknown = await pool.acquire(request()).catch((reason: unknown) => reason);
     expect(error).toMatchObject(MISSING);
     expect(causes(error)).toContain('no credentials within 100 ms');
-    expect(pool.stock.hosts.states.map(({ state }) => state)).toEqual(['unknown']);
+    expect(pool.hosts.states.map(({ state }) => state)).toEqual(['unknown']);
     await pool.close();
   });
 });

@@ -8,7 +8,8 @@ import { parseDatabase, parseRole, parseSchema } from '../../../core/names.ts';
 import type { Startup, Upstream } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool.ts';
-import type { AcquireRequest, PoolSetup } from '../../../core/upstream/pool.ts';
+import type { PoolSetup } from '../../../core/upstream/pool.ts';
+import type { AcquireRequest } from '../../../core/upstream/pool/wanted.ts';
 import { BodyReader } from '../../../core/wire/body.ts';
 import { encodeQuery } from '../../../core/wire/to-server.ts';
 

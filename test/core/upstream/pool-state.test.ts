@@ -1,0 +1,358 @@
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { parseDatabase, parseRole } from '../../../core/names.ts';
+import type { Member } from '../../../core/upstream/pool/member.ts';
+import { total } from '../../../core/upstream/pool/members.ts';
+import type { PoolOutside } from '../../../core/upstream/pool/pool-outside.ts';
+import { PoolState } from '../../../core/upstream/pool/pool-state.ts';
+import { Sharing } from '../../../core/upstream/pool/sharing.ts';
+import type { Share } from '../../../core/upstream/pool/sharing.ts';
+import type { Waiter } from '../../../core/upstream/pool/wanted.ts';
+
+/** A session: it holds a connection, waits for one, or neither. */
+interface Session {
+  readonly waiter: Waiter;
+  held: Member | undefined;
+}
+
+/** What a run is made with. */
+interface Setting {
+  readonly size: number;
+  readonly perRole: number;
+  readonly reset: 'auto' | 'always';
+  readonly share: Share;
+}
+
+const database = parseDatabase('db');
+const roles = [parseRole('r0'), parseRole('r1')] as const;
+const KEYS = roles.map((role) => ({ text: role, role, database, pooled: true, target: 'any' }) as const);
+
+function session(identity: string, key: (typeof KEYS)[number]): Session {
+  const owner = {
+    fingerprint: identity,
+    circles: { session: '', subject: identity, tenant: 'all' },
+    holder: {},
+  };
+  owner.circles.session = `${identity} ${key.text} ${Math.random()}`;
+  const waiter = { key, owner, since: 0, queued: false } as unknown as Waiter;
+  return { waiter, held: undefined };
+}
+
+/** A pool whose openings, resets and closes end when a test says so, with all that must stay true looked after. */
+class World implements PoolOutside {
+  readonly state: PoolState;
+  readonly setting: Setting;
+  readonly sessions: readonly Session[];
+  readonly opening: { readonly member: Member; readonly waiter: Waiter; readonly startedAt: number }[] = [];
+  readonly resetting: Member[] = [];
+  readonly closing: Member[] = [];
+  readonly watched = new Set<Member>();
+  readonly #byWaiter = new Map<Waiter, Session>();
+  readonly #held = new Set<Member>();
+  /** By identity that waits: how often each other one was served while it did and nothing was under way. */
+  readonly #passed = new Map<string, Map<string, number>>();
+  /** How many of each identity wait, and all. */
+  readonly #waiting = new Map<string, number>();
+  #queued = 0;
+  #now = 0;
+  /** What a granted session does at once, in the stack of whoever checked in. */
+  atOnce: ((session: Session) => void) | undefined;
+
+  constructor(setting: Setting, sessions: readonly Session[]) {
+    this.setting = setting;
+    this.sessions = sessions;
+    for (const one of sessions) this.#byWaiter.set(one.waiter, one);
+    const clock = { now: () => this.#now, every: () => () => {} };
+    const sharing = new Sharing({ entry: 'main', limits: setting, clock });
+    this.state = new PoolState({
+      limits: { size: setting.size, perRole: setting.perRole, reserve: 0, reserveAfterMs: 0 },
+      sharing,
+      outside: this,
+    });
+  }
+
+  // ---- the world ----
+
+  now(): number {
+    return (this.#now += 1);
+  }
+  readonly connecting = false;
+  refusal(): undefined {}
+  open(waiter: Waiter): void {
+    const startedAt = this.now();
+    this.opening.push({ member: this.state.members.add(waiter.key, Infinity), waiter, startedAt });
+  }
+  fits(): boolean {
+    return true;
+  }
+  watch(member: Member): void {
+    if (this.watched.has(member)) throw new Error('watched twice');
+    this.watched.add(member);
+  }
+  unwatch(member: Member): boolean {
+    return this.watched.delete(member);
+  }
+  reset(member: Member): void {
+    if (this.#held.has(member)) throw new Error('a connection that is in use is reset');
+    this.resetting.push(member);
+  }
+  close(member: Member): void {
+    if (this.#held.has(member)) throw new Error('a connection that is in use is closed');
+    this.watched.delete(member);
+    this.closing.push(member);
+  }
+  served(): void {}
+  granted(waiter: Waiter, member: Member): void {
+    const one = this.#byWaiter.get(waiter);
+    if (!one?.waiter.queued) throw new Error('granted to a session that does not wait');
+    waiter.queued = false;
+    this.#count(waiter, -1);
+    this.#note(waiter);
+    this.hold(one, member);
+    this.atOnce?.(one);
+  }
+  refused(waiter: Waiter): void {
+    if (!waiter.queued) throw new Error('refused to a session that does not wait');
+    waiter.queued = false;
+    this.#count(waiter, -1);
+  }
+
+  /** Identities take turns: while one waits and nothing is under way, no other gets more than two. */
+  #note({ owner: { fingerprint } }: Waiter): void {
+    this.#passed.delete(fingerprint);
+    const underWay = this.opening.length + this.resetting.length + this.closing.length > 0;
+    if (underWay || this.setting.perRole < Infinity) return;
+    for (const identity of this.#waiting.keys()) {
+      if (identity === fingerprint) continue;
+      const passed = this.#passed.get(identity) ?? new Map<string, number>();
+      this.#passed.set(identity, passed);
+      const times = (passed.get(fingerprint) ?? 0) + 1;
+      passed.set(fingerprint, times);
+      if (times > 2) throw new Error(`${fingerprint} was served ${times} times while ${identity} waited`);
+    }
+  }
+  #count({ owner: { fingerprint } }: Waiter, by: 1 | -1): void {
+    const count = (this.#waiting.get(fingerprint) ?? 0) + by;
+    this.#queued += by;
+    if (count > 0) return void this.#waiting.set(fingerprint, count);
+    this.#waiting.delete(fingerprint);
+    this.#passed.delete(fingerprint);
+  }
+
+  // ---- sessions ----
+
+  hold(one: Session, member: Member): void {
+    const { owner } = one.waiter;
+    if (this.#held.has(member)) throw new Error('two have the same connection');
+    if (member.state !== 'lent') throw new Error(`${member.state} is held`);
+    const foreign = member.owner !== undefined && member.owner.fingerprint !== owner.fingerprint;
+    if (foreign) throw new Error("a connection with another identity's state");
+    const own = member.owner?.holder === owner.holder;
+    if (this.setting.reset === 'always' && member.owner && !own)
+      throw new Error('not reset between sessions');
+    member.owner = owner;
+    this.#held.add(member);
+    one.held = member;
+  }
+  checkOut(one: Session): void {
+    const { waiter } = one;
+    if (one.held || waiter.queued) return;
+    const member = this.state.pick(waiter.key, waiter.owner);
+    if (member) return this.hold(one, member);
+    waiter.since = this.now();
+    waiter.queued = true;
+    this.#count(waiter, 1);
+    this.state.queue(waiter);
+  }
+  checkIn(one: Session, how: 'clean' | 'dirty' | 'close'): void {
+    const { held } = one;
+    if (!held) return;
+    one.held = undefined;
+    this.#held.delete(held);
+    this.state.checkIn(held, how);
+  }
+  cancel({ waiter }: Session): void {
+    if (!waiter.queued) return;
+    waiter.queued = false;
+    this.#count(waiter, -1);
+    this.state.leave(waiter);
+  }
+
+  // ---- what ends ----
+
+  opened(well: boolean): void {
+    const attempt = this.opening.shift();
+    if (!attempt) return;
+    const { member, waiter, startedAt } = attempt;
+    member.connection = { channel: { closed: false, kept: 0 } } as Member['connection'];
+    if (well) return void this.state.opened(member);
+    this.state.members.remove(member);
+    this.state.failed({ wanted: waiter, startedAt }, new Error('no'));
+  }
+  wasReset(well: boolean): void {
+    const member = this.resetting.shift();
+    if (member) this.state.idle.wasReset(member, well);
+  }
+  closed(): void {
+    const member = this.closing.shift();
+    if (member) this.state.closed(member);
+  }
+
+  check(): void {
+    const { members, waiting } = this.state;
+    const { counts } = members;
+    if (members.size > this.setting.size) throw new Error('more than size');
+    for (const { role } of KEYS)
+      if (total(members.ofRole(role)) > this.setting.perRole) throw new Error('more than perRole');
+    if (counts.lent !== this.#held.size) throw new Error(`${counts.lent} lent, ${this.#held.size} held`);
+    if (counts.idle !== this.watched.size) throw new Error('an idle connection is not watched');
+    const queued = this.#queued;
+    if (waiting.size !== queued) throw new Error(`${queued} wait, ${waiting.size} are in the queue`);
+  }
+}
+
+const STEPS = [
+  'out',
+  'out',
+  'out',
+  'in',
+  'in',
+  'in',
+  'dirty',
+  'close',
+  'cancel',
+  'opened',
+  'opened',
+  'reset',
+  'reset',
+  'closed',
+  'fails',
+  'spoilt',
+];
+
+function step(world: World, byte: number): void {
+  const one = world.sessions[byte >> 4];
+  const name = STEPS[byte & 15];
+  if (!one) return;
+  if (name === 'out') world.checkOut(one);
+  else if (name === 'in') world.checkIn(one, 'clean');
+  else if (name === 'dirty' || name === 'close') world.checkIn(one, name);
+  else if (name === 'cancel') world.cancel(one);
+  else if (name === 'opened') world.opened(true);
+  else if (name === 'reset') world.wasReset(true);
+  else if (name === 'closed') world.closed();
+  else if (name === 'fails' && byte > 128) world.wasReset(false);
+  else if (name === 'fails') world.opened(false);
+  else for (const member of world.watched) return world.state.idle.spoilt(member);
+}
+
+/** Everything that is under way ends, everything that is held comes back: nothing may wait then. */
+function finish(world: World): void {
+  world.atOnce = undefined;
+  for (let round = 0; round < 100; round += 1) {
+    for (const one of world.sessions) world.checkIn(one, 'clean');
+    while (world.opening.length > 0) world.opened(true);
+    while (world.resetting.length > 0) world.wasReset(true);
+    while (world.closing.length > 0) world.closed();
+    world.check();
+    if (world.state.waiting.size === 0 && world.state.members.counts.lent === 0) return;
+  }
+  throw new Error('somebody waits for ever');
+}
+
+function sessions(): readonly Session[] {
+  return Array.from({ length: 12 }, (_, i) => session('abc'.charAt(i % 3), KEYS[i < 9 ? 0 : 1]!));
+}
+
+function run(bytes: Uint8Array): void {
+  const [first = 0] = bytes;
+  const world = new World(
+    {
+      size: 1 + (first & 3),
+      perRole: first & 4 ? 1 : Infinity,
+      reset: first & 8 ? 'always' : 'auto',
+      share: (['role', 'subject', 'tenant', 'session'] as const)[(first >> 4) & 3]!,
+    },
+    sessions(),
+  );
+  // Some are done in the stack of the one that gave them the connection.
+  if (first & 64) world.atOnce = (one) => one.waiter.since % 3 === 0 && world.checkIn(one, 'clean');
+  for (const byte of bytes.subarray(1)) {
+    step(world, byte);
+    world.check();
+  }
+  finish(world);
+}
+
+test(
+  'no two have one connection, there are never more than size, none is forgotten, identities take turns',
+  { timeout: 300_000 },
+  () => {
+    // Ten runs in each: making up what happens costs more than to run it.
+    const ten = fc.uint8Array({ minLength: 100, maxLength: 320 });
+    const runs = (bytes: Uint8Array): void => {
+      const length = Math.ceil(bytes.length / 10);
+      for (let at = 0; at < bytes.length; at += length) run(bytes.subarray(at, at + length));
+    };
+    fc.assert(fc.property(ten, runs), { numRuns: 10_000 });
+  },
+);
+
+test('a connection that comes back goes to the next in turn in the stack of the check-in', () => {
+  const world = new World({ size: 1, perRole: Infinity, reset: 'auto', share: 'role' }, sessions());
+  const [a1, b1, , a2, , , a3] = world.sessions as [
+    Session,
+    Session,
+    Session,
+    Session,
+    Session,
+    Session,
+    Session,
+  ];
+  const order: Session[] = [];
+  world.checkOut(a1);
+  world.opened(true);
+  for (const one of [a2, a3, b1]) world.checkOut(one);
+  world.atOnce = (one) => order.push(one);
+  world.checkIn(a1, 'clean');
+  expect(order).toEqual([a2]);
+  world.checkIn(a2, 'clean');
+  // Another identity: after a reset.
+  expect([order, world.resetting.length]).toEqual([[a2], 1]);
+  world.wasReset(true);
+  world.checkIn(b1, 'clean');
+  world.wasReset(true);
+  expect(order).toEqual([a2, b1, a3]);
+});
+
+test('ten thousand that are done in the stack of their grant do not exhaust it', () => {
+  const many = Array.from({ length: 10_000 }, () => session('a', KEYS[0]!));
+  const world = new World({ size: 1, perRole: Infinity, reset: 'auto', share: 'role' }, many);
+  let done = 0;
+  world.checkOut(many[0]!);
+  world.opened(true);
+  for (const one of many.slice(1)) world.checkOut(one);
+  world.atOnce = (one) => {
+    done += 1;
+    world.checkIn(one, 'clean');
+  };
+  world.checkIn(many[0]!, 'clean');
+  expect(done).toBe(9_999);
+  world.check();
+});
+
+test('a paused pool lends nothing and keeps nothing, and serves whoever waits when it goes on', () => {
+  const world = new World({ size: 2, perRole: Infinity, reset: 'auto', share: 'role' }, sessions());
+  const [one, , , two] = world.sessions as [Session, Session, Session, Session];
+  world.checkOut(one);
+  world.opened(true);
+  world.state.idle.paused = true;
+  world.checkOut(two);
+  world.checkIn(one, 'clean');
+  expect([world.closing.length, two.held]).toEqual([1, undefined]);
+  world.closed();
+  world.state.idle.paused = false;
+  world.state.serve();
+  world.opened(true);
+  expect(two.held).toBeDefined();
+});
