@@ -170,7 +170,7 @@ export class FromClient {
     const seen = data.subarray(at, at + there);
     if (!gate.concerns(type, seen)) return this.#plain(type);
     if (gate.needsWhole(type, seen, end - at)) {
-      if (end - at > gate.limit) return { next: 'replace', by: gate.tooLong(type, seen) };
+      if (gate.exceeds(type, seen, end - at)) return { next: 'replace', by: gate.tooLong(type, seen) };
       if (at + there < end) return { next: 'hold', bytes: end - at };
     }
     const frame = Buffer.from(seen);

@@ -13,6 +13,7 @@ import type { Note } from './entries.ts';
 import { HookCall } from './hook-call.ts';
 import type { HookCallOptions } from './hook-call.ts';
 import type { Ledger } from './ledger.ts';
+import { isTooLong, tooLong } from './longest.ts';
 import { isCutOff } from './named-messages.ts';
 import { OwnStatements, isForUs } from './own-statements.ts';
 import { poison } from './poison.ts';
@@ -72,9 +73,9 @@ export class Gate {
     return this.#discarding;
   }
 
-  /** Bytes of a message that may be assembled. */
-  get limit(): number {
-    return this.#options.maxStatementBytes;
+  /** True for a message, `bytes` long, that is longer than may be assembled. */
+  exceeds(type: number, frame: Buffer, bytes: number): boolean {
+    return isTooLong(type, frame, bytes, this.#options.maxStatementBytes);
   }
 
   /** True when {@link message} must see it; `frame` has its first 64 KiB at least. */
@@ -87,9 +88,10 @@ export class Gate {
   /** True when {@link message} must see all of it, `bytes` long. */
   needsWhole(type: number, frame: Buffer, bytes: number): boolean {
     if (type === Frontend.query || type === Frontend.parse) {
-      const tapped = this.#options.query !== undefined && this.#book.needsText;
+      const { query, shared, maxStatementBytes: limit } = this.#options;
+      const tapped = query !== undefined && this.#book.needsText;
       // A longer one is not kept.
-      const kept = type === Frontend.parse && this.#options.shared !== undefined && bytes <= this.limit;
+      const kept = type === Frontend.parse && shared !== undefined && bytes <= limit;
       return tapped || kept || isForUs(type, frame);
     }
     return type !== Frontend.bind ? type !== Frontend.functionCall : this.#options.reads === 'parameters';
@@ -123,10 +125,8 @@ export class Gate {
 
   /** Refuses a message that is longer than may be assembled; `frame` is its beginning. */
   tooLong(type: number, frame: Buffer): Decision {
-    const message = `statement is longer than ${this.limit} bytes`;
     const statement = this.#attention.looks ? this.#book.open(type, frame) : undefined;
-    const error = new GatewayError('program_limit_exceeded', message);
-    return this.#refuse(OP_OF[type] ?? 0, frame, error, statement);
+    return this.#refuse(OP_OF[type] ?? 0, frame, tooLong(this.#options.maxStatementBytes), statement);
   }
 
   /** The client's Sync behind messages that were dropped. */

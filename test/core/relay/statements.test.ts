@@ -130,6 +130,40 @@ test('a text over the limit is refused where it must be read, and streams where 
   }
 });
 
+test.each([1_000, 100_000])('a text of exactly %i bytes is read, one more is not', async (limit) => {
+  const client = await connect({ query: (statement) => statement, maxStatementBytes: limit });
+  const exact = `select 1 -- ${'ä'.repeat((limit - 12) / 2)}`;
+  expect(Buffer.byteLength(exact)).toBe(limit);
+  const name = 'n'.repeat(63);
+  const oids = Array.from({ length: 500 }, () => Buffer.from([0, 0, 0, 23]));
+  const parse = (sql: string): Buffer => frame('P', name, sql, Buffer.from([500 >> 8, 500 & 255]), ...oids);
+  client.send(frame('Q', exact), parse(exact), frame('S'));
+  await expect.poll(() => types(client)).toBe('TDCZ1Z');
+  client.send(frame('Q', `${exact} `), frame('C', Buffer.from('S'), name), frame('S'));
+  client.send(parse(`${exact} `), frame('S'), frame('Q', 'select 1'));
+  await expect.poll(() => types(client)).toBe('TDCZ1ZEZ3ZEZTDCZ');
+  expect(
+    texts(client).filter((one) => one.includes('C54000') && one.includes('maxStatementBytes')),
+  ).toHaveLength(2);
+  client.close();
+});
+
+test('a setting of the gateway may be long where the statements of others may not', async () => {
+  const heard: string[] = [];
+  const client = await connect({
+    query: (statement) => statement,
+    maxStatementBytes: 10,
+    inBand: async (_, value) => void heard.push(value),
+  });
+  const token = 'x'.repeat(65_536);
+  client.send(frame('Q', `set postern.token = '${token}'`), ...batch(`set postern.token = '${token}'`));
+  await expect.poll(() => types(client)).toBe('CZ12nCZ');
+  expect(heard).toEqual([token, token]);
+  client.send(frame('Q', `set postern.token = '${token}${token}'`));
+  await expect.poll(() => types(client)).toBe('CZ12nCZEZ');
+  client.close();
+});
+
 test('a text over the limit is told to observers, as far as there is one', async () => {
   const ended: StatementEnd[] = [];
   const client = await connect({

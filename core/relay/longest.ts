@@ -1,0 +1,30 @@
+/** How long a statement may be that is assembled, because a plugin or the gateway has to read it. */
+import { GatewayError } from '../errors.ts';
+import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
+import { isForUs } from './own-statements.ts';
+
+/** Behind a text in a Parse: its zero byte, a number of types, and types of four bytes each. */
+const [TAIL_BYTES, MOST_TYPES_BYTES] = [3, 4 * 65_535];
+/** A setting of the gateway may hold a token of 64 KiB, however short the statements of others have to be. */
+const OWN_BYTES = 131_072;
+
+/**
+ * Whether the text in a message, or the body of a Bind, has more than `limit` bytes. `frame` has the first 64 KiB of the
+ * message at least, which is `bytes` long: a Parse whose text does not end there is told when all of it has come, at the latest.
+ */
+export function isTooLong(type: number, frame: Buffer, bytes: number, configured: number): boolean {
+  const limit = isForUs(type, frame) ? Math.max(configured, OWN_BYTES) : configured;
+  if (bytes - HEADER_BYTES - 1 <= limit) return false;
+  if (type !== Frontend.parse) return type === Frontend.query || bytes - HEADER_BYTES > limit;
+  const from = frame.indexOf(0, HEADER_BYTES) + 1;
+  const end = from === 0 ? -1 : frame.indexOf(0, from);
+  if (end >= 0) return end - from > limit;
+  return frame.length >= bytes || bytes - from - TAIL_BYTES - MOST_TYPES_BYTES > limit;
+}
+
+/** The refusal of what {@link isTooLong}. */
+export function tooLong(limit: number): GatewayError {
+  return new GatewayError('program_limit_exceeded', `statement is longer than ${limit} bytes`, {
+    hint: 'A plugin of the gateway reads statements: maxStatementBytes of its configuration says how long they may be.',
+  });
+}
