@@ -86,7 +86,7 @@ export class Ledger {
     const eaten = this.#copyIn && isExtended(opOf(this.#entries.head)) ? 1 + this.#entries.syncsAhead : 0;
     return !this.stuck && this.#entries.has(ENDS_READY, eaten);
   }
-  /** What is owed will not come whatever we wait: COPY wants data, or the order of answers is lost. */
+  /** What is owed will not come whatever we wait: COPY wants data, replication goes on, or the order of answers is lost. */
   get stuck(): boolean {
     return this.spoilt || (this.#copyIn && !this.#entries.has(1 << Op.copyEnd));
   }
@@ -143,7 +143,7 @@ export class Ledger {
     // What we had the server refuse cannot succeed.
     const succeeds = kind === Kind.mask && type !== Backend.readyForQuery;
     if (answer === Answer.none || succeeds) return Verdict.broken;
-    if (type === Backend.copyInResponse) this.#copyIn = true;
+    if (type === Backend.copyInResponse || type === Backend.copyBothResponse) this.#copyIn = true;
     else if (type === Backend.commandComplete && this.#copyIn) this.#copySucceeded();
     else if (type === Backend.readyForQuery) this.#status = status;
     if (type === Backend.readyForQuery && !ours) this.#tally.ready(status === Status.idle);
