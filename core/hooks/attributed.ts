@@ -1,6 +1,8 @@
 /** A plugin whose functions are known to be its own while they run, and in all that they begin. */
 import type { AnyPlugin } from '../plugin.ts';
+import type { Upstream } from '../session.ts';
 import type { PluginCall, PluginCalls } from './plugin-calls.ts';
+import { isPromise } from './settle.ts';
 
 type Work = (...args: readonly unknown[]) => unknown;
 type Members = Readonly<Record<string, unknown>>;
@@ -8,7 +10,7 @@ type Members = Readonly<Record<string, unknown>>;
 const HOOKS = ['setup', 'onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
 const GROUPS = ['checks', 'inBand', 'on'] as const;
 
-function bound(call: PluginCall, work: Work, self: object): Work {
+function bound(call: PluginCall, work: Work, self?: object): Work {
   const own = work.bind(self) as Work;
   return (...args) => call.run(own, ...args);
 }
@@ -30,6 +32,21 @@ function attributedMembers(members: object, callOf: (name: string) => PluginCall
   return Object.fromEntries(wrapped) as Members;
 }
 
+/** What an `onAuth` wants to be asked at each hand-over belongs to its plugin as well. */
+function withCheckouts(ask: Work, call: PluginCall): Work {
+  const own = (answer: unknown, { onCheckout: before }: Upstream): unknown => {
+    const { onCheckout } = (answer ?? {}) as Partial<Upstream>;
+    if (!Array.isArray(onCheckout) || onCheckout.every((one) => before.includes(one))) return answer;
+    const checkouts = onCheckout.map((one) => (before.includes(one) ? one : bound(call, one as Work)));
+    return { ...(answer as Upstream), onCheckout: checkouts };
+  };
+  return (session, upstream) => {
+    const answer = ask(session, upstream);
+    if (!isPromise(answer)) return own(answer, upstream as Upstream);
+    return answer.then((late) => own(late, upstream as Upstream));
+  };
+}
+
 /** The same plugin: what its functions return and throw is their own, and synchronous where that is. */
 export function attributed(plugin: AnyPlugin, calls: PluginCalls): AnyPlugin {
   const { name, observe } = plugin;
@@ -37,6 +54,7 @@ export function attributed(plugin: AnyPlugin, calls: PluginCalls): AnyPlugin {
   for (const hook of HOOKS) {
     if (plugin[hook]) own[hook] = bound(calls.of(name, hook), plugin[hook] as Work, plugin);
   }
+  if (plugin.onAuth) own['onAuth'] = withCheckouts(own['onAuth'] as Work, calls.of(name, 'onCheckout'));
   for (const group of GROUPS) {
     const members = plugin[group];
     if (members) own[group] = attributedMembers(members, (member) => calls.of(name, `${group}.${member}`));

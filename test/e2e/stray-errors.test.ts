@@ -47,6 +47,7 @@ export function misbehaving(): Plugin<never, never, 'misbehaving'> {
   return {
     name: 'misbehaving',
     setup(gateway) {
+      gateway.signal.addEventListener('abort', () => { throw new Error('stray in gateway.signal'); });
       let ready: Act | undefined;
       gateway.ready(() => { if (ready) acts[ready]('ready'); ready = undefined; });
       gateway.route('/act', async (request) => {
@@ -64,6 +65,7 @@ export function misbehaving(): Plugin<never, never, 'misbehaving'> {
         setTimeout(() => acts.timer('setup'), 1);
         return new Response('done');
       }, { public: true });
+      return () => acts.timer('disposer');
     },
     checks: { identity: (_, session) => act('check', session) },
     onStartup(session) {
@@ -73,7 +75,11 @@ export function misbehaving(): Plugin<never, never, 'misbehaving'> {
       if (where === 'signal') session.signal.addEventListener('abort', () => { throw new Error('stray in signal'); });
       if (where === 'asyncSignal') session.signal.addEventListener('abort', async () => { throw new Error('stray in asyncSignal'); });
     },
-    onAuth: (session) => act('onAuth', session),
+    onAuth(session, upstream) {
+      act('onAuth', session);
+      const ask = () => { act('onCheckout', session); return {}; };
+      return { ...upstream, onCheckout: [...upstream.onCheckout, ask] };
+    },
     onQuery: (session) => act('onQuery', session),
     onClose: (session) => act('onClose', session),
     inBand: { 'postern.act': (session) => act('inBand', session) },
@@ -136,6 +142,7 @@ const told = (where: string): LogLine[] =>
 const PLACES = [
   ['onStartup', 'misbehaving', 'onStartup'],
   ['onAuth', 'misbehaving', 'onAuth'],
+  ['onCheckout', 'misbehaving', 'onCheckout'],
   ['check', 'misbehaving', 'checks.identity'],
   ['onQuery', 'misbehaving', 'onQuery'],
   ['inBand', 'misbehaving', 'inBand.postern.act'],
@@ -220,6 +227,7 @@ test('a gateway that has survived all this ends with 0', async () => {
   running.gateway.signal('SIGTERM');
   expect(await running.gateway.ended()).toBe(0);
   expect(running.gateway.complaints).toBe('');
+  expect(told('gateway.signal')).toMatchObject([{ plugin: 'misbehaving', hook: 'signal' }]);
 });
 
 describe('outside of every plugin', () => {
