@@ -7,11 +7,11 @@ import { isPromise } from './settle.ts';
 type Work = (...args: readonly unknown[]) => unknown;
 type Members = Readonly<Record<string, unknown>>;
 
-const HOOKS = ['setup', 'onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
+const HOOKS = ['setup', 'onStartup', 'onAuth', 'onQuery', 'onClose', 'observe'] as const;
 const GROUPS = ['checks', 'inBand', 'on'] as const;
 
 function bound(call: PluginCall, work: Work, self?: object): Work {
-  const own = work.bind(self) as Work;
+  const own = work.bind(self);
   return (...args) => call.run(own, ...args);
 }
 
@@ -49,7 +49,7 @@ function withCheckouts(ask: Work, call: PluginCall): Work {
 
 /** The same plugin: what its functions return and throw is their own, and synchronous where that is. */
 export function attributed(plugin: AnyPlugin, calls: PluginCalls): AnyPlugin {
-  const { name, observe } = plugin;
+  const { name } = plugin;
   const own: Record<string, unknown> = {};
   for (const hook of HOOKS) {
     if (plugin[hook]) own[hook] = bound(calls.of(name, hook), plugin[hook] as Work, plugin);
@@ -59,8 +59,8 @@ export function attributed(plugin: AnyPlugin, calls: PluginCalls): AnyPlugin {
     const members = plugin[group];
     if (members) own[group] = attributedMembers(members, (member) => calls.of(name, `${group}.${member}`));
   }
-  if (observe) {
-    const ask = bound(calls.of(name, 'observe'), observe as Work, plugin);
+  const ask = own['observe'] as Work | undefined;
+  if (ask) {
     const seen = (member: string): PluginCall => calls.of(name, `observe.${member}`);
     own['observe'] = (session: unknown) => {
       const observers = ask(session);

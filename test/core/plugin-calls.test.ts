@@ -6,7 +6,7 @@ import { attributed } from '../../core/hooks/attributed.ts';
 import { PluginCalls, pluginAtWork } from '../../core/hooks/plugin-calls.ts';
 import type { FactName } from '../../core/facts.ts';
 import { PluginSignal } from '../../core/hooks/plugin-signal.ts';
-import type { AnyPlugin, FactChecks } from '../../core/plugin.ts';
+import type { AnyPlugin } from '../../core/plugin.ts';
 import type { LoginSession, Upstream } from '../../core/session.ts';
 
 afterEach(() => void vi.useRealTimers());
@@ -93,7 +93,7 @@ describe('a plugin', () => {
 
   test('keeps checks that are methods of a class, and what they call this', () => {
     const checks = new Checks();
-    const plugin = attributed({ name: 'mine', checks: checks as FactChecks }, new PluginCalls());
+    const plugin = attributed({ name: 'mine', checks }, new PluginCalls());
     void plugin.checks?.identity?.({} as never, {} as never, false);
     expect(checks.seen).toEqual(['mine checks.identity']);
   });
