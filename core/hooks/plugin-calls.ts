@@ -46,15 +46,18 @@ export class PluginCall implements PluginFunction {
     return new PluginCall(this.#calls, plugin, hook);
   }
 
-  /** What it returns and throws is the function's own. */
+  /** What it returns and throws is the function's own; what is like a promise comes as one, and is asked once. */
   run<A extends readonly unknown[], R>(work: (...args: A) => R, ...args: A): R {
     const since = performance.now();
     const outer = inside;
     inside = 0;
     try {
       const result = atWork.run(this, work, ...args);
-      if (isPromise(result)) this.#calls.wait(this, result);
-      return result;
+      if (!isPromise(result)) return result;
+      // A query builder runs its query each time it is asked for the result.
+      const promise = result instanceof Promise ? result : atWork.run(this, () => Promise.resolve(result));
+      this.#calls.wait(this, promise);
+      return promise as R;
     } finally {
       this.took(performance.now() - since, outer);
     }
@@ -88,7 +91,7 @@ export class PluginCalls {
   }
 
   /** For {@link PluginCall}: it answers later. */
-  wait({ plugin, hook }: PluginFunction, answer: PromiseLike<unknown>): void {
+  wait({ plugin, hook }: PluginFunction, answer: Promise<unknown>): void {
     const name = `${plugin} ${hook}`;
     this.#waiting.set(name, (this.#waiting.get(name) ?? 0) + 1);
     watchPromises();

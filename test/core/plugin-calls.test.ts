@@ -65,6 +65,18 @@ describe('a call', () => {
     expect(calls.unfinished).toEqual([]);
   });
 
+  test('that gives a query builder has it run its query once, in its name', async () => {
+    const asked: string[] = [];
+    const builder = {
+      then(resolve: (rows: number) => void) {
+        asked.push(who());
+        resolve(7);
+      },
+    };
+    expect(await new PluginCalls().of('mine', 'onClose').run(() => builder)).toBe(7);
+    expect(asked).toEqual(['mine onClose']);
+  });
+
   test('answers for its own time, not for that of a call inside of it', async () => {
     const blocked: string[] = [];
     const calls = new PluginCalls(({ plugin, hook }) => blocked.push(`${plugin} ${hook}`));
