@@ -29,12 +29,13 @@ export function asksForConsole({ session }: Visit, { config }: House): boolean {
 export async function logInToConsole(visit: Visit, house: House): Promise<Identity> {
   const { session, reader, hooks, replication } = visit;
   await hooks.startup(session, session.book);
-  const identity = await house.operators.recognize(await askPassword(reader));
-  if (!identity) {
+  const found = await house.operators.check(await askPassword(reader));
+  if ('why' in found) {
     throw new GatewayError('invalid_authorization_specification', 'the token does not open this database', {
-      cause: new Error("the console is for operators, and the token is not an operator's"),
+      cause: new Error(`the console is for operators: ${found.why}`),
     });
   }
+  const { identity } = found;
   if (replication !== undefined)
     throw new GatewayError('feature_not_supported', 'replication connections are not supported');
   session.establish('identity', identity);

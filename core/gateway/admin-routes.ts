@@ -7,6 +7,7 @@ import type { PinoLogger } from './log.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Operators } from './operators.ts';
 import type { RouteOptions } from '../route.ts';
+import { printable } from '../shown.ts';
 import type { MaybePromise } from '../session.ts';
 
 /** One readiness check: a name, and the sentence that says why not. */
@@ -113,13 +114,20 @@ export class AdminRoutes {
     const [, token] = /^Bearer ([\w.~+/-]+=*)$/i.exec(request.headers.get('authorization') ?? '') ?? [];
     if (token === undefined) return refused(401, 'a token is needed');
     try {
-      return (await this.#options.operators.recognize(token)) ?? refused(403, 'not an operator');
+      const found = await this.#options.operators.check(token);
+      return 'identity' in found ? found.identity : this.#refuse(request, 403, found.why);
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
-      if (error.code !== 'invalid_authorization_specification') return refused(401, 'the token is not good');
-      this.#options.log.warn({ reason: reasonOf(error) }, 'not an operator');
-      return refused(403, 'not an operator');
+      const status = error.code === 'invalid_authorization_specification' ? 403 : 401;
+      return this.#refuse(request, status, reasonOf(error));
     }
+  }
+
+  /** Whoever asks learns one of two sentences; the log has the reason. */
+  #refuse({ method, url }: Request, status: 401 | 403, reason: string): Response {
+    const error = status === 403 ? 'not an operator' : 'the token is not good';
+    this.#options.log.warn({ method, path: printable(new URL(url).pathname), reason }, error);
+    return refused(status, error);
   }
 }
 

@@ -1,8 +1,9 @@
 /** Who is an operator: one check for the HTTP interface and for the console. */
-import { hasClaim } from '../claim.ts';
+import { claimAt, hasClaim } from '../claim.ts';
 import type { AdminOptions } from '../config.ts';
 import { GatewayError } from '../errors.ts';
 import type { Identity, TokenVerifier } from '../facts.ts';
+import { shown } from '../shown.ts';
 
 /** How operators are told from others. */
 export interface OperatorsOptions {
@@ -26,18 +27,34 @@ export class Operators {
    * issuer keeps the claim elsewhere; what else the verifier throws
    */
   async recognize(token: string): Promise<Identity | undefined> {
+    const found = await this.check(token);
+    return 'identity' in found ? found.identity : undefined;
+  }
+
+  /**
+   * As {@link recognize}, with the reason for the operators' log.
+   * @throws as that does
+   */
+  async check(token: string): Promise<{ readonly identity: Identity } | { readonly why: string }> {
     const verifier = this.#options.verifier();
     if (!verifier) {
       const cause = new Error('no plugin verifies tokens');
       throw new GatewayError('invalid_password', 'password authentication failed', { cause });
     }
     const identity = await verifier.verify(token);
-    return this.#isOperator(identity) ? identity : undefined;
+    const why = this.#whyNot(identity);
+    return why === undefined ? { identity } : { why };
   }
 
-  #isOperator({ claims, issuer }: Identity): boolean {
+  /** Why somebody is no operator; undefined for one. */
+  #whyNot({ claims, issuer, subject }: Identity): string | undefined {
     const { rule } = this.#options;
-    if (!rule || (rule.issuer !== undefined && rule.issuer !== issuer)) return false;
-    return hasClaim(claims, rule.claim, rule.value);
+    const who = `${shown(subject)} of ${shown(issuer)}`;
+    if (!rule) return `${who}: the config has no admin.operators`;
+    if (rule.issuer !== undefined && rule.issuer !== issuer)
+      return `${who}: iss is wanted to be ${shown(rule.issuer)} (admin.operators.issuer)`;
+    if (hasClaim(claims, rule.claim, rule.value)) return undefined;
+    const claim = shown(claimAt(claims, rule.claim));
+    return `${who}: claim ${rule.claim} is ${claim}, wanted ${shown(rule.value)} (admin.operators)`;
   }
 }

@@ -1,6 +1,6 @@
 /** Who asks: the holder of a token that the verifier takes, or of an API key of which only the hash is known. */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { GatewayError } from '../../core/index.ts';
+import { GatewayError, shown, shownChoice } from '../../core/index.ts';
 import type { GatewayHandle, Identity } from '../../core/index.ts';
 import type { Policy } from './policy.ts';
 import { Refused, unknownCaller } from './refused.ts';
@@ -26,12 +26,16 @@ const SHORTEST_KEY = 32;
 /** The compact form of a token (RFC 7515 §7.1). */
 const COMPACT = /^[^.]+\.[^.]+\.[^.]*$/;
 
-/** What a request shows. @throws Refused where it shows nothing */
-export function credentialOf({ headers }: Request): string {
-  const given = headers.get('authorization') ?? '';
-  const [, credential] = (given.length <= LONGEST && BEARER.exec(given)) || [];
-  if (credential === undefined) throw unknownCaller();
-  return credential;
+/** What a request shows, or why that is nothing. */
+export function credentialOf({
+  headers,
+}: Request): { readonly credential: string } | { readonly why: string } {
+  const given = headers.get('authorization');
+  if (given === null) return { why: 'there is no Authorization header' };
+  if (given.length > LONGEST) return { why: `the Authorization header is longer than ${LONGEST} bytes` };
+  const [, credential] = BEARER.exec(given) ?? [];
+  if (credential !== undefined) return { credential };
+  return { why: "the Authorization header is not 'Bearer' with a token or API key" };
 }
 
 /** The callers of one config. */
@@ -44,6 +48,12 @@ export class Callers {
     this.#gateway = gateway;
   }
 
+  /** What a request shows. @throws Refused where it shows nothing */
+  credentialIn(request: Request): string {
+    const found = credentialOf(request);
+    return 'credential' in found ? found.credential : this.#unknown(found.why);
+  }
+
   /** @throws Refused, one text for all who are not known */
   async recognize(credential: string): Promise<Caller> {
     return COMPACT.test(credential) ? this.recognizeToken(credential) : this.#byKey(credential);
@@ -53,7 +63,11 @@ export class Callers {
   async recognizeToken(token: string): Promise<Caller> {
     const identity = await this.#verified(token);
     const { issuer, subject, claims } = identity;
-    if (!this.#policy.issuers.includes(issuer)) return this.#unknown('iss is not one of callers.issuers');
+    const { issuers } = this.#policy;
+    if (!issuers.includes(issuer)) {
+      const wanted = issuers.length === 0 ? 'none' : shownChoice(issuers);
+      return this.#unknown(`iss is ${shown(issuer)}, wanted ${wanted} (access.callers.issuers)`);
+    }
     return { issuer, subject, claims, name: this.#nameOf(identity) };
   }
 
@@ -76,9 +90,10 @@ export class Callers {
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
       if (error.code === 'cannot_connect_now') {
+        this.#gateway.log.warn({ reason: whyOf(error) }, 'access: token not verifiable');
         throw new Refused('busy', 'tokens cannot be verified at the moment', { retryAfter: 5 });
       }
-      return this.#unknown(error.cause instanceof Error ? error.cause.message : error.message);
+      return this.#unknown(whyOf(error));
     }
   }
 
@@ -86,9 +101,10 @@ export class Callers {
   #byKey(key: string): Caller {
     const hash = createHash('sha256').update(key).digest();
     const found = this.#policy.apiKeys.filter(({ sha256 }) => timingSafeEqual(sha256, hash))[0];
-    if (!found || key.length < SHORTEST_KEY) return this.#unknown('no such API key');
+    if (!found || key.length < SHORTEST_KEY) return this.#unknown('no such API key, and no JWT');
     const { name, expiresAt } = found;
-    if (Date.now() >= expiresAt) return this.#unknown(`API key ${name} has expired`);
+    if (Date.now() >= expiresAt)
+      return this.#unknown(`API key ${name} expired at ${new Date(expiresAt).toISOString()}`);
     return { issuer: 'api-key', subject: name, name: `key:${name}`, claims: {}, apiKey: name };
   }
 
@@ -102,4 +118,8 @@ export class Callers {
     this.#gateway.log.warn({ reason }, 'access: caller not known');
     throw unknownCaller();
   }
+}
+
+function whyOf({ cause, message }: GatewayError): string {
+  return cause instanceof Error ? cause.message : message;
 }

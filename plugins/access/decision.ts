@@ -1,5 +1,5 @@
 /** The policy applied: what a caller asks for is allowed by one of its rules, or by none. */
-import { hasClaim, whyElsewhere } from '../../core/index.ts';
+import { claimAt, hasClaim, shown, shownChoice, whyElsewhere } from '../../core/index.ts';
 import type { Caller } from './callers.ts';
 import type { ClaimedRules } from './grant-rules.ts';
 import type { Who } from './options.ts';
@@ -16,6 +16,9 @@ export interface Asked {
   /** Why, for those who read the log. */
   readonly reason?: string | undefined;
 }
+
+/** Reasons that a line of the log names. */
+const MOST_NAMED = 5;
 
 /** What is allowed. */
 export interface Allowed {
@@ -59,7 +62,24 @@ function roleOf(rules: readonly PolicyRule[], { role, database }: Asked): string
   }
   if (roles.includes(role)) return role;
   // What exists and is not for the caller reads as what does not exist.
-  throw new Refused('outside', `you may not have role "${role}" in database "${database}"`);
+  const reason = `the rules for this caller have ${shownChoice(roles)}`;
+  throw new Refused('outside', `you may not have role "${role}" in database "${database}"`, { reason });
+}
+
+/** What a rule wants of a caller, and what this one has. */
+function whyNot(who: Who, { issuer, claims, apiKey }: Caller): string {
+  if ('apiKey' in who) return `API key ${shown(apiKey)}, wanted ${shown(who.apiKey)}`;
+  if (apiKey !== undefined) return `API key ${shown(apiKey)}, wanted claim ${who.claim}`;
+  if (who.issuer !== undefined && who.issuer !== issuer)
+    return `iss is ${shown(issuer)}, wanted ${shown(who.issuer)}`;
+  return `claim ${who.claim} is ${shown(claimAt(claims, who.claim))}, wanted ${shown(who.value)}`;
+}
+
+function whyNobody(policy: readonly PolicyRule[], caller: Caller, { database }: Asked): string {
+  const wanted = policy.filter(({ databases }) => databases.includes(database)).flatMap(({ who }) => who);
+  if (wanted.length === 0) return 'no rule of access.policy has this database';
+  const reasons = [...new Set(wanted.map((who) => whyNot(who, caller)))];
+  return reasons.slice(0, MOST_NAMED).join('; ');
 }
 
 /**
@@ -69,7 +89,10 @@ function roleOf(rules: readonly PolicyRule[], { role, database }: Asked): string
 export function decide(policy: readonly PolicyRule[], caller: Caller, asked: Asked): Allowed {
   const { database, durationMs, reason } = asked;
   const here = policy.filter(({ databases, who }) => databases.includes(database) && isFor(who, caller));
-  if (here.length === 0) throw new Refused('outside', `you may not have access to database "${database}"`);
+  if (here.length === 0) {
+    const why = `you may not have access to database "${database}"`;
+    throw new Refused('outside', why, { reason: whyNobody(policy, caller, asked) });
+  }
   const role = roleOf(here, asked);
   const fit = here.filter(({ roles }) => roles.includes(role));
   const long = fit.filter(({ longestMs }) => durationMs === undefined || durationMs <= longestMs);

@@ -49,7 +49,9 @@ export class Desk {
     } catch (error) {
       // Whoever asks too often must not fill the log as well.
       if (error instanceof Refused && error.kind !== 'rate') {
-        this.#tell(caller, asked, { granted: false, why: error.message });
+        const { message, reason } = error;
+        const why = reason === undefined ? message : `${message}: ${reason}`;
+        this.#tell(caller, asked, { granted: false, why });
       }
       throw error;
     }

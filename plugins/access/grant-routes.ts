@@ -1,7 +1,6 @@
 /** `/v1/grants`: ask for access, see what was granted, give it back. */
 import { GatewayError } from '../../core/index.ts';
 import type { GatewayHandle } from '../../core/index.ts';
-import { credentialOf } from './callers.ts';
 import type { Caller, Callers } from './callers.ts';
 import type { Desk, Granted } from './desk.ts';
 import type { Grant } from './grants.ts';
@@ -101,7 +100,7 @@ interface Visitor {
 
 /** Operators see all grants, others their own; an operator need not be a caller. */
 async function visitorOf(request: Request, { callers }: RouteParts): Promise<Visitor> {
-  const credential = credentialOf(request);
+  const credential = callers.credentialIn(request);
   const operator = await callers.operator(credential);
   if (operator) return { by: operator, own: undefined };
   const caller = await callers.recognize(credential);
@@ -139,7 +138,7 @@ async function revoke(request: Request, parts: RouteParts): Promise<Response> {
 export function mountGrantRoutes(parts: RouteParts): void {
   const { gateway, callers, desk } = parts;
   const ask = async (request: Request): Promise<Response> => {
-    const caller = await callers.recognize(credentialOf(request));
+    const caller = await callers.recognize(callers.credentialIn(request));
     const key = idempotencyKeyOf(request);
     return created(await desk.ask(caller, askedByJson(await bodyText(request)), key));
   };

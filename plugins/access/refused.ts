@@ -20,16 +20,19 @@ export class Refused extends Error {
   readonly status: number;
   /** Seconds until another try makes sense. */
   readonly retryAfter: number | undefined;
+  /** For the operator's log only: what the policy wants, and what there was. */
+  readonly reason: string | undefined;
 
   constructor(
     kind: RefusalKind,
     message: string,
-    more: { readonly retryAfter?: number; readonly status?: number } = {},
+    more: { readonly retryAfter?: number; readonly status?: number; readonly reason?: string } = {},
   ) {
     super(message);
     this.kind = kind;
     this.status = more.status ?? STATUS[kind];
     this.retryAfter = more.retryAfter;
+    this.reason = more.reason;
   }
 
   /** Headers of the answer. */

@@ -1,5 +1,5 @@
 /** What SQL could not have as the token says it: numbers that JSON.parse has rounded, texts that PostgreSQL cannot hold. */
-import { GatewayError } from '../../core/index.ts';
+import { GatewayError, printable } from '../../core/index.ts';
 
 type Why = readonly [message: string, hint: string, reason: string];
 
@@ -39,7 +39,7 @@ export function refuseInexact(claims: object): void {
     const wrong = wrongIn(name) ?? wrongIn(value);
     if (!wrong) continue;
     const [message, hint, reason] = wrong;
-    const cause = new Error(`claim ${JSON.stringify(name).slice(1, -1)} ${reason}`);
+    const cause = new Error(`claim ${printable(name)} ${reason}`);
     throw new GatewayError('invalid_authorization_specification', message, { hint, cause });
   }
 }

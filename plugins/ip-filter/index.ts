@@ -1,5 +1,5 @@
 /** Who may come at all, by address: networks, countries, network operators, and the networks that a token names. */
-import { GatewayError, Networks, parseNetwork } from '../../core/index.ts';
+import { GatewayError, Networks, parseNetwork, shown } from '../../core/index.ts';
 import type { Disposer, GatewayHandle, Plugin, Session } from '../../core/index.ts';
 import { openGates } from './geo-gate.ts';
 import type { GeoGate } from './geo-gate.ts';
@@ -32,9 +32,10 @@ function refuseToken(cidrs: readonly string[], { client }: Session): void {
   try {
     networks = new Networks(cidrs.map(parseNetwork));
   } catch (error) {
-    return refuse(message, `the networks of the token: ${error instanceof Error ? error.message : 'wrong'}`);
+    return refuse(message, `the token's rule cidrs: ${error instanceof Error ? error.message : 'wrong'}`);
   }
-  if (!networks.has(client.address)) refuse(message, 'the networks of the token do not have the address');
+  if (networks.has(client.address)) return;
+  refuse(message, `the token's rule cidrs is ${shown(cidrs)}, and does not have ${client.address}`);
 }
 
 /**

@@ -25,7 +25,7 @@ function whyClaim({ claim, reason, payload }: errors.JWTClaimValidationFailed, p
   return `${claim} is ${shown(value)}`;
 }
 
-/** jose's errors carry the payload: of that only what is wrong goes on, cut to a length. */
+/** Of the payload that jose's errors carry only what is wrong goes on, cut to a length. */
 export function whyRefused(error: unknown, policy: IssuerPolicy): string {
   if (error instanceof errors.JWTExpired) {
     const { exp = Number.NaN } = error.payload;

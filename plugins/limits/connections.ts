@@ -7,6 +7,8 @@ export interface Place {
   readonly limit: number;
   /** What the client reads, as PostgreSQL has it: `too many connections for …`. */
   readonly whose: string;
+  /** What sets the limit, and for whom, for the operator's log. */
+  readonly by: string;
 }
 
 /** Exact, since taking is one step: no two logins can take the last place. Survives a reload. */

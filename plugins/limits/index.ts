@@ -1,5 +1,5 @@
 /** How many at once, for how long, and when: limits of the config, narrowed by the rules that a token carries. */
-import { GatewayError } from '../../core/index.ts';
+import { GatewayError, shown } from '../../core/index.ts';
 import type { GatewayHandle, Identity, Plugin, Session, TokenRules, Upstream } from '../../core/index.ts';
 import { Connections } from './connections.ts';
 import type { Place } from './connections.ts';
@@ -16,12 +16,19 @@ type Limited = Session<'identity'>;
 function placesOf(limits: Limits, { facts }: Limited, upstream: Upstream): readonly Place[] {
   const { identity, tenant, rules } = facts;
   const { subject = Infinity, ...max } = limits.maxConnections;
-  const place = (kind: string, name: string | undefined, whose: string, limit = Infinity): Place[] =>
-    name === undefined ? [] : [{ key: `${kind} ${name}`, limit, whose }];
-  const own = Math.min(subject, rules?.maxConnections ?? Infinity);
+  type Kind = keyof Limits['maxConnections'];
+  const place = (kind: Kind, name: string | undefined, whose: string, limit = Infinity): Place[] =>
+    name === undefined
+      ? []
+      : [{ key: `${kind} ${name}`, limit, whose, by: `limits.maxConnections.${kind} for ${shown(name)}` }];
+  const { maxConnections: own = Infinity } = rules ?? {};
+  const rule = own < subject && { by: `the token's rule max_connections for ${shown(identity.subject)}` };
   return [
     // Counted without a limit as well: the next token of the same subject may bring one, or the next config.
-    ...place('subject', subjectOf(identity), 'this subject', own),
+    ...place('subject', subjectOf(identity), 'this subject', Math.min(subject, own)).map((one) => ({
+      ...one,
+      ...rule,
+    })),
     ...place('tenant', tenant, `tenant "${tenant}"`, max.tenant),
     ...place('role', upstream.role, `role "${upstream.role}"`, max.role),
     ...place('database', upstream.entry, `database "${upstream.entry}"`, max.database),
@@ -38,6 +45,7 @@ function refuseDatabase(entry: string, { databases }: TokenRules): void {
   if (databases === undefined || databases.includes(entry)) return;
   throw new GatewayError('insufficient_privilege', `permission denied for database "${entry}"`, {
     detail: 'The token is not good for this database.',
+    cause: new Error(`the token's rule databases is ${shown(databases)}`),
   });
 }
 
@@ -81,9 +89,10 @@ export function limits(options: LimitsOptions = {}): Plugin<'identity', never, '
       const end = new SessionEnd(checked, session);
       const taken = connections.take(placesOf(checked, session, upstream));
       if ('full' in taken) {
-        const { whose, limit } = taken.full;
+        const { whose, limit, by } = taken.full;
         throw new GatewayError('too_many_connections', `too many connections for ${whose}`, {
           detail: `There may be ${limit} at once.`,
+          cause: new Error(`${limit} are open, ${limit} allowed (${by})`),
         });
       }
       session.defer(taken.giveBack);

@@ -3,7 +3,7 @@ import { GatewayError } from '../../core/index.ts';
 import type { AccessWindow, Session, TokenRules } from '../../core/index.ts';
 import { milliseconds } from '../../core/index.ts';
 import type { Limits } from './options.ts';
-import { openUntil } from './windows.ts';
+import { openUntil, windowText } from './windows.ts';
 
 /** The last date there is (ECMA-262 §21.4.1.1): an appointment for never. */
 const NEVER = new Date(8.64e15);
@@ -41,13 +41,18 @@ export class SessionEnd {
     const now = Date.now();
     if (closing([limits.windows, rules.windows], now) === undefined) {
       throw new GatewayError('invalid_authorization_specification', 'access is not allowed at this time', {
-        cause: new Error('no access window is open'),
+        cause: new Error(whyClosed(limits, rules, now)),
       });
     }
     if (open && open.#lastMoment(rules) <= now) {
       throw new GatewayError(
         'invalid_authorization_specification',
         'the session has lasted as long as it may',
+        {
+          cause: new Error(
+            `it began at ${new Date(open.#startedAt).toISOString()}, ${longest(limits, rules)}`,
+          ),
+        },
       );
     }
   }
@@ -68,6 +73,26 @@ export class SessionEnd {
     const own = maxSession === undefined ? Infinity : milliseconds(maxSession);
     return this.#startedAt + Math.min(this.#limits.maxSessionMs ?? Infinity, own);
   }
+}
+
+/** Windows that a line of the log names. */
+const MOST_NAMED = 3;
+
+function whyClosed({ windows }: Limits, rules: TokenRules, now: number): string {
+  const sets = { 'limits.windows': windows, "the token's rule windows": rules.windows };
+  const closedSets = Object.entries(sets).filter(([, set]) => closing([set], now) === undefined);
+  const texts = closedSets.map(([name, set = []]) => {
+    const some = set.slice(0, MOST_NAMED).map((window) => windowText(window, now));
+    return `${name}: ${some.length === 0 ? 'there is none' : some.join('; ')}`;
+  });
+  return `no access window is open (${texts.join('; ')})`;
+}
+
+function longest({ maxSessionMs = Infinity }: Limits, { maxSession }: TokenRules): string {
+  const own = maxSession === undefined ? Infinity : milliseconds(maxSession);
+  return own < maxSessionMs
+    ? `${own / 1_000} s allowed (the token's rule max_session_duration)`
+    : `${maxSessionMs / 1_000} s allowed (limits.maxSession)`;
 }
 
 function closed(): GatewayError {

@@ -37,6 +37,12 @@ function endOf({ days, from, to, tz }: AccessWindow, now: number): number | unde
   return undefined;
 }
 
+/** When a window is open, and the time there now, for the operator's log. */
+export function windowText({ days, from, to, tz }: AccessWindow, now: number): string {
+  const there = DateTime.fromMillis(now, { zone: tz }).setLocale('en').toFormat('ccc HH:mm').toLowerCase();
+  return `${days.join(' ')} from ${from} to ${to} in ${tz}, where it is ${there}`;
+}
+
 /** The latest end among the windows that are open at a time; undefined: none is. */
 function furthest(windows: readonly AccessWindow[], now: number): number | undefined {
   const ends = windows.map((window) => endOf(window, now)).filter((end) => end !== undefined);

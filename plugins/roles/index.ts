@@ -1,5 +1,5 @@
 /** Claims to database roles: an allow-list or map decides which role a verified token may take, never the token alone. */
-import { GatewayError } from '../../core/index.ts';
+import { GatewayError, shown, shownChoice } from '../../core/index.ts';
 import type { Identity, Plugin, RoleName, Session, Target } from '../../core/index.ts';
 import { mapFor, roleMaps, rolesIn } from './role-map.ts';
 import type { RoleMap, RolesOptions } from './role-map.ts';
@@ -14,7 +14,7 @@ function refuse(message: string, reason: string, hint?: string): never {
 }
 
 function mapOf(maps: readonly RoleMap[], { issuer }: Identity, entry: string): RoleMap {
-  const reason = `no roles are configured for issuer ${issuer} at database ${entry}`;
+  const reason = `no roles are configured for issuer ${issuer} at database ${shown(entry)}`;
   return mapFor(maps, issuer, entry) ?? refuse('the token maps to no role', reason);
 }
 
@@ -24,9 +24,11 @@ function rolesOf({ claims }: Identity, { values, roleOf, fallback }: RoleMap): r
   if (found === undefined && fallback !== undefined) return [fallback];
   const no = (why: string): never => refuse('the token maps to no role', `${values.name} ${why}`);
   if (found === undefined) return no('is absent');
-  if (found === null) return no('is not a text or a list of texts');
+  if ('unfit' in found) return no(`is not a text or a list of texts: ${shown(found.unfit)}`);
   const roles = found.map(roleOf).filter((name) => name !== undefined);
-  return roles.length > 0 ? [...new Set(roles)] : no('names no role that is allowed');
+  return roles.length > 0
+    ? [...new Set(roles)]
+    : no(`names no role that is allowed: ${shown(found.length === 1 ? found[0] : found)}`);
 }
 
 /** The role for the user name the client gave: one of the token's by name, or by `_` or the subject the first. */
@@ -35,7 +37,8 @@ function chosenRole(user: string, subject: string, roles: readonly RoleName[]): 
   const chosen = named ?? (user === '_' || user === subject ? roles[0] : undefined);
   if (chosen !== undefined) return chosen;
   const hint = `Use the user name _ (psql -U _) for the role the token names. It may take: ${roles.join(', ')}.`;
-  return refuse(`the token may not take role "${user}"`, 'the user name is no role of the token', hint);
+  const why = `the user name is ${shown(user)}, wanted ${shownChoice([...roles, '_', subject])}`;
+  return refuse(`the token may not take role "${user}"`, why, hint);
 }
 
 /** A fresh token has to allow the session's role still, and no role that the one before did not: it may widen nothing. */
@@ -45,10 +48,15 @@ function checkRenewed(
   role: RoleName | undefined,
 ): void {
   if (role === undefined || !after.includes(role)) {
-    refuse('the token may not take the role of the session', `it may not be ${role}`);
+    refuse(
+      'the token may not take the role of the session',
+      `it may be ${shownChoice(after)}, and not ${role}`,
+    );
   }
   const more = after.find((name) => !before.includes(name));
-  if (more !== undefined) refuse('the token may take more roles than the one before', `it may be ${more}`);
+  if (more === undefined) return;
+  const why = `it may be ${more}, and the one before only ${shownChoice(before)}`;
+  refuse('the token may take more roles than the one before', why);
 }
 
 function targetFor(policy: Target | undefined, rule: Target | undefined): Target | undefined {
@@ -82,7 +90,7 @@ export function roles(options: RolesOptions | readonly RolesOptions[]): Plugin<'
           return;
         refuse(
           'the token asks for other servers than the session has',
-          `the session has ${upstream?.target}`,
+          `the rule target is ${shown(target)}, and the session has ${shown(upstream?.target)}`,
         );
       },
     },

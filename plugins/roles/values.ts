@@ -20,8 +20,13 @@ export type Shape = 'words' | 'keys';
 export interface Values {
   /** What is read, for the operator's log. */
   readonly name: string;
-  /** Undefined if none of the claims is there; null if one is not made of texts. @throws GatewayError as {@link ReadClaim} */
-  read(claims: Claims): readonly string[] | undefined | null;
+  /** Undefined if none of the claims is there. @throws GatewayError as {@link ReadClaim} */
+  read(claims: Claims): readonly string[] | Unfit | undefined;
+}
+
+/** What is no text and no list of texts. */
+export interface Unfit {
+  readonly unfit: unknown;
 }
 
 const SHAPES: readonly unknown[] = ['words', 'keys'];
@@ -34,10 +39,12 @@ function textsIn(value: unknown, shape: Shape | undefined): readonly string[] | 
   return shape === 'keys' && typeof value === 'object' && value !== null ? Object.keys(value) : null;
 }
 
-function together(found: readonly unknown[], shape: Shape | undefined): readonly string[] | undefined | null {
-  const values = found.filter((value) => value !== undefined).map((value) => textsIn(value, shape));
-  if (values.length === 0) return undefined;
-  return values.includes(null) ? null : values.flatMap((texts) => texts ?? []);
+function together(found: readonly unknown[], shape: Shape | undefined): ReturnType<Values['read']> {
+  const there = found.filter((value) => value !== undefined);
+  if (there.length === 0) return undefined;
+  const values = there.map((value) => textsIn(value, shape));
+  const wrong = values.indexOf(null);
+  return wrong < 0 ? values.flatMap((texts) => texts ?? []) : { unfit: there[wrong] };
 }
 
 function namesOf(path: string, claim: unknown): readonly string[] {

@@ -1,5 +1,5 @@
 /** Tenants: from a claim to a role, a schema, a database or a server of their own, through parsers that let no trick pass. */
-import { GatewayError, claimAt, parseTenant } from '../../core/index.ts';
+import { GatewayError, claimAt, parseTenant, shown, shownChoice } from '../../core/index.ts';
 import type { Identity, Plugin, RoleName, Session, TenantName } from '../../core/index.ts';
 import { templatesOf } from './options.ts';
 import type { Templates, TenantOptions } from './options.ts';
@@ -17,11 +17,12 @@ function tenantOf({ claims }: Identity, { claim, fallback }: Templates): TenantN
   const value = claimAt(claims, claim);
   if (value === undefined && fallback !== undefined) return fallback;
   const no = (why: string): never => refuse('the token names no tenant', `claim ${claim} ${why}`);
-  if (typeof value !== 'string') return no(value === undefined ? 'is absent' : 'is not a text');
+  if (typeof value !== 'string')
+    return no(value === undefined ? 'is absent' : `is not a text: ${shown(value)}`);
   try {
     return parseTenant(value);
   } catch {
-    return no('is no name of a tenant');
+    return no(`is no name of a tenant, 1 to 63 of a-z, 0-9, _ and -: ${shown(value)}`);
   }
 }
 
@@ -31,7 +32,7 @@ function checkUser({ startup, facts }: Session<'identity'>, role: RoleName): voi
   const hint = 'Use the user name _ (psql -U _) for the role of the token.';
   refuse(
     `the token may not take role "${startup.user}"`,
-    'the user name is not the role of the tenant',
+    `the user name is ${shown(startup.user)}, wanted ${shownChoice([role, '_', facts.identity.subject])}`,
     hint,
   );
 }
@@ -51,8 +52,10 @@ export function tenant(options: TenantOptions): Plugin<'identity', 'tenant', 'te
     commands: { 'sql tenant': tenantCommand(templates) },
     checks: {
       identity(identity, { facts }, renewed) {
-        if (!renewed || tenantOf(identity, templates) === facts.tenant) return;
-        refuse('the token is of another tenant than the session', 'a renewed token has another tenant');
+        const name = renewed ? tenantOf(identity, templates) : facts.tenant;
+        if (name === facts.tenant) return;
+        const why = `it is of ${shown(name)}, and the session of ${shown(facts.tenant)}`;
+        refuse('the token is of another tenant than the session', why);
       },
     },
     onAuth(session, upstream) {

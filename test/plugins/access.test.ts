@@ -356,7 +356,8 @@ test('each decision is a line of the log and an event, with who and why; a crede
   const by = { issuer: company.issuer, subject: 'ada' };
   const said = { role: 'reader', reason: 'ticket 4711', durationMs: 600_000 };
   expect(desk.lines('access granted')[0]).toMatchObject({ ...by, ...said, id: granted.body['id'] });
-  const why = 'you may not have access to database "other"';
+  const wanted = `API key absent, wanted 'ci'; iss is '${company.issuer}', wanted '${partner.issuer}'`;
+  const why = `you may not have access to database "other": ${wanted}`;
   expect(desk.lines('access refused')).toMatchObject([{ ...by, ...said, database: 'other', why }]);
   expect(events).toMatchObject([
     { by, granted: true, database: 'orders', ...said, id: granted.body['id'] },

@@ -419,8 +419,10 @@ describe('the networks of a token', () => {
     expect(await comeFrom('127.6.0.1', running.port)).toBe('in');
     await expect.poll(() => running.lines('login refused').length, patient).toBe(3);
     expect(running.lines('login refused').map(({ reason }) => reason)).toEqual([
-      expect.stringContaining('the networks of the token do not have the address'),
-      expect.stringContaining('the networks of the token do not have the address'),
+      expect.stringContaining(
+        "the token's rule cidrs is ['10.0.0.0/8', '127.5.0.0/16'], and does not have 127.6.0.1",
+      ),
+      expect.stringContaining("the token's rule cidrs is [], and does not have 127.6.0.1"),
       expect.anything(),
     ]);
   });

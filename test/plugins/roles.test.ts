@@ -165,9 +165,10 @@ test('the plugin says every role that some token can get', () => {
   expect(roles(lists).maps).toEqual(['x', 'y', 'z']);
 });
 
-test('the operator can read why, and the reason quotes nothing of the token', async () => {
-  const error = await refused(await start(allow), { role: 'a secret' });
-  expect((error.cause as Error).message).toBe('claim role names no role that is allowed');
+test('the operator can read why and what the claim was, and the client cannot', async () => {
+  const error = await refused(await start(allow), { role: 'a stranger' });
+  expect((error.cause as Error).message).toBe("claim role names no role that is allowed: 'a stranger'");
+  expect(`${error.message} ${error.detail} ${error.hint}`).not.toContain('stranger');
 });
 
 describe('the servers a role is served by', () => {
