@@ -6,6 +6,7 @@ import type { ServerFitness } from '../relay/transaction-boundary.ts';
 import type { Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import { leavingsOn } from '../upstream/leavings.ts';
+import { agrees, chosenNow } from '../upstream/session-settings.ts';
 import type { Pool } from '../upstream/pool.ts';
 import type { Usage } from './usage.ts';
 import type { Circles, Holder } from '../upstream/pool/member.ts';
@@ -29,16 +30,6 @@ export interface Loan {
   readonly queued?: Queued | undefined;
 }
 
-/** Parameters that the server reports and a client may set: they follow it from connection to connection. */
-const FOLLOWING = [
-  'application_name',
-  'client_encoding',
-  'DateStyle',
-  'IntervalStyle',
-  'standard_conforming_strings',
-  'TimeZone',
-];
-
 /** Gives a session connections as `loan` says, beginning with `first`, which the login got. */
 export function serversFor(loan: Loan, first: ServerConnection): ServerSource {
   return new SessionServers(loan, first);
@@ -60,6 +51,7 @@ class SessionServers implements ServerSource, CheckOutListener {
     this.#request = loan.pool.waiter(loan, this);
     this.#latest = first;
     this.parameters = new Map(first.parameters);
+    this.#request.request = { ...this.#request.request, follows: this.parameters };
     this.known = knownTo(loan.pool, JSON.stringify([role, database, settings, schemas]));
     this.probe = looks(loan.database) ? leavingsOn : undefined;
     if (loan.usage) loan.usage.parameters = this.parameters;
@@ -121,7 +113,7 @@ class SessionServers implements ServerSource, CheckOutListener {
     // What onCheckout asks for is asked each time.
     if (upstream.onCheckout.length > 0 || !pool.retake(this.#latest, holder)) return false;
     // The server may have said something of its own meanwhile.
-    if (agrees(this.#latest, this.parameters)) return true;
+    if (agrees(this.#latest.parameters, this.parameters)) return true;
     pool.checkIn(this.#latest, 'clean');
     return false;
   }
@@ -129,10 +121,10 @@ class SessionServers implements ServerSource, CheckOutListener {
   /** What the client has set since its login follows it. */
   #follow(): void {
     const { request } = this.#request;
-    if (follows(request.startup, this.parameters)) return;
-    const { startup } = this.#loan;
-    const parameters = { ...startup.parameters, ...following(this.parameters) };
-    this.#request.request = { ...request, startup: { ...startup, parameters } };
+    const { startup } = request;
+    const parameters = chosenNow(startup.parameters, this.parameters);
+    if (parameters !== startup.parameters)
+      this.#request.request = { ...request, startup: { ...startup, parameters } };
   }
 }
 
@@ -160,23 +152,4 @@ function knownTo(pool: Pool, kind: string): ServerSource['known'] {
       if (all.size > MOST_KNOWN && oldest !== undefined) all.delete(oldest);
     },
   };
-}
-
-/** Whether all that follows the session is in force on a connection as it is. */
-function agrees(server: ServerConnection, parameters: ReadonlyMap<string, string>): boolean {
-  for (const name of FOLLOWING) if (server.parameters.get(name) !== parameters.get(name)) return false;
-  return true;
-}
-
-/** Whether a startup packet would say what follows the session. */
-function follows({ parameters: said }: Startup, parameters: ReadonlyMap<string, string>): boolean {
-  return FOLLOWING.every((name) => said[name] === parameters.get(name));
-}
-
-function following(parameters: ReadonlyMap<string, string>): Record<string, string> {
-  const found = FOLLOWING.flatMap((name) => {
-    const value = parameters.get(name);
-    return value === undefined ? [] : [[name, value] as const];
-  });
-  return Object.fromEntries(found);
 }

@@ -8,21 +8,16 @@ import { within } from './deadline.ts';
 import { encodeExecutions, executeBetween, ownName, readOutcome } from './query.ts';
 import type { Executions, Outcome } from './query.ts';
 import { refusedByServer, unreachable } from './refusals.ts';
+import { SessionSettings } from './session-settings.ts';
+import type { Setting } from './session-settings.ts';
 import { RESERVED } from './startup.ts';
-
-/** One setting of a session. */
-export interface Setting {
-  readonly name: string;
-  /** Null: what the server has for those who do not choose. */
-  readonly value: string | SetByFunction | null;
-  /** The client's own choice, or what policies rely on. */
-  readonly from: 'client' | 'policy';
-}
 
 /** Whose settings are wanted. */
 export interface SettingsRequest {
   readonly upstream: Upstream;
   readonly startup: Startup;
+  /** What the client believes to be in force. Default: it has only chosen what its startup packet says. */
+  readonly follows?: ReadonlyMap<string, string> | undefined;
 }
 
 /**
@@ -30,7 +25,7 @@ export interface SettingsRequest {
  * what each `onCheckout` asks for, which wins. client_encoding comes last, because names and values are sent in UTF-8.
  * @throws Error for a reserved name: a plugin's mistake; what an `onCheckout` throws passes
  */
-export function settingsFor(request: SettingsRequest, backend: Backend): readonly Setting[] {
+export function settingsFor(request: SettingsRequest, backend: Backend): SessionSettings {
   const { upstream, startup } = request;
   if (upstream.onCheckout.length > 0) return settingsOn(request, backend);
   const known = chosen.get(startup);
@@ -41,16 +36,14 @@ export function settingsFor(request: SettingsRequest, backend: Backend): readonl
 }
 
 /** Those of sessions without policies are the same on every connection. */
-const chosen = new WeakMap<Startup, { readonly upstream: Upstream; readonly settings: readonly Setting[] }>();
+const chosen = new WeakMap<Startup, { readonly upstream: Upstream; readonly settings: SessionSettings }>();
 
-function settingsOn({ upstream, startup }: SettingsRequest, backend: Backend): readonly Setting[] {
-  const byName = new Map<string, Setting>();
+function settingsOn({ upstream, startup }: SettingsRequest, backend: Backend): SessionSettings {
+  const all: Setting[] = [];
   const add = (name: string, value: Setting['value'], from: Setting['from']): void => {
     if (RESERVED.test(name)) throw new Error(`"${name}" cannot be set by onCheckout`);
     if (value !== null && typeof value === 'object') callOf(value);
-    // A later setting replaces an earlier one, and stands where it would have been applied.
-    byName.delete(name.toLowerCase());
-    byName.set(name.toLowerCase(), { name, value, from });
+    all.push({ name, value, from });
   };
   const pinned = new Set(Object.keys(upstream.settings).map((name) => name.toLowerCase()));
   for (const [name, value] of Object.entries(startup.parameters)) {
@@ -60,13 +53,7 @@ function settingsOn({ upstream, startup }: SettingsRequest, backend: Backend): r
   for (const ask of upstream.onCheckout) {
     for (const [name, value] of Object.entries(ask({ pid, host, role }))) add(name, value, 'policy');
   }
-  return encodingLast(byName);
-}
-
-function encodingLast(byName: Map<string, Setting>): readonly Setting[] {
-  const encoding = byName.get('client_encoding');
-  byName.delete('client_encoding');
-  return encoding ? [...byName.values(), encoding] : [...byName.values()];
+  return SessionSettings.of(all);
 }
 
 /** What policies last wanted of the session that a connection serves: names by themselves in lower case. */
@@ -77,21 +64,21 @@ const NOTHING: ReadonlyMap<string, string> = new Map();
  * The settings for the next turn of the same session on a connection, with those that policies wanted there and do not want
  * any more: these go back to what the client chose, or to what the server has for those who do not choose.
  */
-export function withTakenBack(connection: object, settings: readonly Setting[]): readonly Setting[] {
+export function withTakenBack(connection: object, settings: SessionSettings): SessionSettings {
   const before = lastWanted.get(connection) ?? NOTHING;
   if (before.size === 0) return settings;
-  const byName = new Map(settings.map((setting) => [setting.name.toLowerCase(), setting]));
-  for (const [key, name] of before) {
+  const byName = new Map(settings.all.map((setting) => [setting.name.toLowerCase(), setting]));
+  const back = [...before].flatMap(([key, name]): Setting[] => {
     const now = byName.get(key);
-    if (now?.from !== 'policy') byName.set(key, { name, value: now?.value ?? null, from: 'policy' });
-  }
-  return encodingLast(byName);
+    return now?.from === 'policy' ? [] : [{ name, value: now?.value ?? null, from: 'policy' }];
+  });
+  return settings.with(back);
 }
 
 /** The settings, as {@link settingsFor} gave them, are in force on a connection. */
-export function noteWanted(connection: object, settings: readonly Setting[]): void {
-  const wanted = settings.filter(({ from }) => from === 'policy');
-  if (wanted.length === 0 && !lastWanted.has(connection)) return;
+export function noteWanted(connection: object, { all, policies }: SessionSettings): void {
+  if (policies === '' && !lastWanted.has(connection)) return;
+  const wanted = all.filter(({ from }) => from === 'policy');
   lastWanted.set(connection, new Map(wanted.map(({ name }) => [name.toLowerCase(), name])));
 }
 
@@ -180,7 +167,7 @@ const NEVER = new AbortController().signal;
  */
 export async function applyPolicies(connection: ServerConnection, request: SettingsRequest): Promise<void> {
   const settings = settingsFor(request, connection);
-  const policies = withTakenBack(connection, settings).filter(({ from }) => from === 'policy');
+  const policies = withTakenBack(connection, settings).all.filter(({ from }) => from === 'policy');
   if (policies.length === 0) return;
   const late = unreachable(new Error(`no answer within ${BETWEEN_MS} ms to what policies want to be set`));
   const batch = encodeSettings(policies, ownName());

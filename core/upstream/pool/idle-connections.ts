@@ -1,4 +1,5 @@
 /** What becomes of a connection between two sessions: kept and watched, lent again, reset, closed. */
+import { SessionSettings } from '../session-settings.ts';
 import type { Limits } from './limits.ts';
 import type { Member, Owner } from './member.ts';
 import type { Members } from './members.ts';
@@ -106,7 +107,7 @@ export class IdleConnections {
     if (member.state !== 'resetting') return;
     if (!done) return this.close(member);
     member.owner = undefined;
-    member.settings = [];
+    member.applied = SessionSettings.none;
     this.keep(member);
   }
 

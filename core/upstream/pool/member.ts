@@ -1,7 +1,8 @@
 /** One place of a pool: a connection with what is known of it, from the decision to open it until its socket is gone. */
 import type { ServerConnection } from '../connection.ts';
 import type { Place } from '../hosts/place.ts';
-import type { Setting } from '../settings.ts';
+import { SessionSettings } from '../session-settings.ts';
+import type { Setting } from '../session-settings.ts';
 import type { IdleWatch } from './watch.ts';
 import type { PoolKey } from './key.ts';
 
@@ -59,8 +60,8 @@ export class Member {
   place: Place | undefined;
   /** Undefined: it is as after its login. */
   owner: Owner | undefined;
-  /** What was set for its owner at the hand-over. */
-  settings: readonly Setting[] = [];
+  /** What was set for its owner when that got it. */
+  applied = SessionSettings.none;
   /** Policies have wanted something else of a later turn of its owner: what is left may be of either. */
   mixed = false;
   /** What was set in advance for whoever comes next. */

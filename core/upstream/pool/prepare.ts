@@ -3,8 +3,10 @@ import { GatewayError } from '../../errors.ts';
 import type { ServerConnection } from '../connection.ts';
 import { within } from '../deadline.ts';
 import { unreachable } from '../refusals.ts';
+import { SessionSettings } from '../session-settings.ts';
+import type { Setting } from '../session-settings.ts';
 import { applySettings, missingOn, noteWanted, settingsFor, withTakenBack } from '../settings.ts';
-import type { Setting, SettingsRequest } from '../settings.ts';
+import type { SettingsRequest } from '../settings.ts';
 import type { Member, Owner } from './member.ts';
 import { reset } from './reset.ts';
 
@@ -32,47 +34,72 @@ export function prepare(
 ): Prepared | Promise<Prepared> {
   const { connection, owner } = member;
   if (!connection) return lost(new Error('there is no connection'));
-  let settings: readonly Setting[];
+  let settings: SessionSettings;
   try {
-    settings = settingsFor(request, connection);
+    settings = wantedOn(connection, request);
   } catch (error) {
     return { kind: 'refused', error, server: owner ? 'dirty' : 'clean' };
   }
+  if (owner && settings === member.applied && settings.policies === '' && isAsWanted(member, settings)) {
+    member.owner = next;
+    return READY;
+  }
   if (next.holder && owner?.holder === next.holder) {
     // It stays as the session left it; what the session has changed since, on other connections, follows.
-    member.mixed ||= settings !== member.settings && policies(settings) !== policies(member.settings);
+    member.mixed ||= settings.policies !== member.applied.policies;
     const wanted = withTakenBack(connection, settings);
-    const follows = wanted.filter(({ name, from }) => from === 'policy' || connection.parameters.has(name));
+    const follows = wanted.all.filter(
+      ({ name, from }) => from === 'policy' || connection.parameters.has(name),
+    );
     return settled(apply(connection, follows, closing), (ready) => {
-      if (ready) noteWanted(connection, settings);
+      if (!ready) return;
+      noteWanted(connection, settings);
+      member.applied = member.applied.with(settings.chosen);
     });
   }
   const taken = { member, connection, settings, next, closing };
-  if (!owner || (!member.mixed && replaces(settings, member.settings))) return take(taken);
+  if (!owner || (!member.mixed && settings.replaces(member.applied))) return take(taken);
   return reset(connection, { ms: STEP_MS, closing }).then(({ done }) =>
     done ? take(taken) : lost(unreachable(new Error('the connection could not be reset'))),
   );
 }
 
+/** What the session wants, and what it believes to be in force where the connection reports something else. */
+function wantedOn(connection: ServerConnection, request: SettingsRequest): SessionSettings {
+  const { follows, upstream } = request;
+  const settings = settingsFor(request, connection);
+  return follows ? settings.withFollowing(follows, connection.parameters, upstream.settings) : settings;
+}
+
+/** Nothing has been changed since: what most sessions find, and what costs nothing. */
+function isAsWanted({ connection, mixed, preset }: Member, settings: SessionSettings): boolean {
+  if (!connection || mixed || preset.length > 0) return false;
+  for (const { name, value } of settings.all) {
+    const reported = connection.parameters.get(name);
+    if (reported !== undefined && reported !== value) return false;
+  }
+  return true;
+}
+
 interface Taken {
   readonly member: Member;
   readonly connection: ServerConnection;
-  readonly settings: readonly Setting[];
+  readonly settings: SessionSettings;
   readonly next: Owner;
   readonly closing: AbortSignal;
 }
 
 /** From here on it carries the state of `next`. */
 function take({ member, connection, settings, next, closing }: Taken): Prepared | Promise<Prepared> {
-  const known = member.owner ? member.settings : member.preset;
-  const missing = settings.filter((setting) => !inForce(setting, known, connection));
-  const all = [...withoutPreset(settings, member.preset), ...missing];
+  const known = member.owner ? member.applied.all : member.preset;
+  const missing = settings.all.filter((setting) => !inForce(setting, known, connection));
+  const all = [...withoutPreset(settings.all, member.preset), ...missing];
   member.owner = next;
   member.mixed = false;
   member.preset = [];
   return settled(apply(connection, all, closing), (ready) => {
     // Where one is refused, none is set.
-    member.settings = ready ? settings : [];
+    member.applied = ready ? settings : SessionSettings.none;
     if (ready) noteWanted(connection, settings);
   });
 }
@@ -137,28 +164,4 @@ async function ask(
 function isRefusal(error: unknown): boolean {
   if (!(error instanceof GatewayError)) return false;
   return !['sqlclient_unable_to_establish_sqlconnection', 'protocol_violation'].includes(error.code);
-}
-
-/**
- * Whether settings put on top of others leave nothing of these: none may stay behind, and what policies rely on must be
- * the same, because it may have got into what the last session left.
- */
-function replaces(next: readonly Setting[], last: readonly Setting[]): boolean {
-  if (textOf(next) === textOf(last)) return true;
-  const names = new Set(next.map(({ name }) => name.toLowerCase()));
-  return last.every(({ name }) => names.has(name.toLowerCase())) && policies(next) === policies(last);
-}
-
-const texts = new WeakMap<readonly Setting[], string>();
-
-/** Equal for equal settings. */
-function textOf(settings: readonly Setting[]): string {
-  const text = texts.get(settings) ?? JSON.stringify(settings);
-  texts.set(settings, text);
-  return text;
-}
-
-/** Equal for settings in which policies want the same. */
-function policies(settings: readonly Setting[]): string {
-  return JSON.stringify(settings.filter(({ from }) => from === 'policy'));
 }

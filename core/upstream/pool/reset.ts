@@ -8,7 +8,7 @@ import { within } from '../deadline.ts';
 import { askLasting } from '../lasting.ts';
 import { readOutcome } from '../query.ts';
 import { encodeSettings } from '../settings.ts';
-import type { Setting } from '../settings.ts';
+import type { Setting } from '../session-settings.ts';
 import type { Preset } from './member.ts';
 
 /**

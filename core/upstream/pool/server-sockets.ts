@@ -50,7 +50,7 @@ export class ServerSockets {
     member.busy = true;
     const { closing, sharing, wasReset } = this.#parts;
     const asks = sharing.asks(member.key.database);
-    const wanted = member.settings.filter(({ name, from }) => from === 'client' && PRESET.has(name));
+    const wanted = member.applied.all.filter(({ name, from }) => from === 'client' && PRESET.has(name));
     void reset(connection, { ms: STEP_MS, closing, wanted, asks }).then(({ done, preset, lasting }) => {
       member.busy = false;
       if (lasting !== undefined) sharing.learn(member.key.database, lasting);

@@ -38,6 +38,7 @@ export interface Wanted {
     readonly database: DatabaseOptions;
     readonly upstream: Upstream;
     readonly startup: Startup;
+    readonly follows?: ReadonlyMap<string, string> | undefined;
     readonly replication?: string | undefined;
     readonly signal: AbortSignal;
     readonly queued?: Queued | undefined;

@@ -1,0 +1,139 @@
+/** The run-time settings of a session as one immutable value: equal ones are the same object, so that a look tells. */
+import type { SetByFunction } from '../session.ts';
+
+/** One setting of a session. */
+export interface Setting {
+  readonly name: string;
+  /** Null: what the server has for those who do not choose. */
+  readonly value: string | SetByFunction | null;
+  /** The client's own choice, or what policies rely on. */
+  readonly from: 'client' | 'policy';
+}
+
+/** Parameters that the server reports and a client may set: they follow it from connection to connection. */
+const FOLLOWING = [
+  'application_name',
+  'client_encoding',
+  'DateStyle',
+  'IntervalStyle',
+  'standard_conforming_strings',
+  'TimeZone',
+];
+
+/** Values that are kept as one object each; one that is forgotten only costs a comparison of texts. */
+const MOST_KNOWN = 1_000;
+const known = new Map<string, SessionSettings>();
+
+const byNameAsWritten = (a: Setting, b: Setting): number => (a.name < b.name ? -1 : 1);
+
+/** Each name once, in any case: the client's, then those of policies; client_encoding is the last, because names and values are sent in UTF-8. */
+export class SessionSettings {
+  /** Those of a session that chooses nothing. */
+  static readonly none = SessionSettings.of([]);
+
+  readonly all: readonly Setting[];
+  /** Equal for settings in which policies want the same; empty where they want nothing. */
+  readonly policies: string;
+  readonly #text: string;
+
+  private constructor(all: readonly Setting[], text: string) {
+    this.all = all;
+    this.#text = text;
+    const policies = all.filter(({ from }) => from === 'policy');
+    this.policies = policies.length === 0 ? '' : JSON.stringify(policies);
+  }
+
+  /** Of several of one name the last counts. */
+  static of(settings: readonly Setting[]): SessionSettings {
+    const byName = new Map<string, Setting>();
+    for (const setting of settings) {
+      const name = setting.name.toLowerCase();
+      byName.delete(name);
+      byName.set(name, setting);
+    }
+    const encoding = byName.get('client_encoding');
+    byName.delete('client_encoding');
+    const each = [...byName.values()];
+    const chosen = each.filter(({ from }) => from === 'client').toSorted(byNameAsWritten);
+    const all = [...chosen, ...each.filter(({ from }) => from === 'policy'), ...(encoding ? [encoding] : [])];
+    const text = JSON.stringify(all);
+    return known.get(text) ?? remembered(new SessionSettings(all, text), text);
+  }
+
+  /** Those that the client chose. */
+  get chosen(): readonly Setting[] {
+    return this.all.filter(({ from }) => from === 'client');
+  }
+
+  /** With these on top: the same object if that changes nothing. */
+  with(changes: readonly Setting[]): SessionSettings {
+    return changes.length === 0 ? this : SessionSettings.of([...this.all, ...changes]);
+  }
+
+  /** With what the client believes to be in force where a connection reports something else, and nothing pins it. */
+  withFollowing(
+    believed: ReadonlyMap<string, string>,
+    reported: ReadonlyMap<string, string>,
+    pinned: Readonly<Record<string, string>>,
+  ): SessionSettings {
+    const changes: Setting[] = [];
+    for (const name of FOLLOWING) {
+      const value = believed.get(name);
+      if (value === undefined || reported.get(name) === value || this.#has(name)) continue;
+      if (nameIn(Object.keys(pinned), name) !== undefined) continue;
+      changes.push({ name, value, from: 'client' });
+    }
+    return this.with(changes);
+  }
+
+  /**
+   * Whether these, put on top of others, leave nothing of them: none may stay behind, and what policies rely on must be the
+   * same, because it may have got into what the last session left.
+   */
+  replaces(last: SessionSettings): boolean {
+    if (this === last || this.#text === last.#text) return true;
+    return this.policies === last.policies && last.all.every(({ name }) => this.#has(name));
+  }
+
+  #has(name: string): boolean {
+    const key = name.toLowerCase();
+    return this.all.some((one) => one.name.toLowerCase() === key);
+  }
+}
+
+/** What policies want may be of one person, and is not kept. */
+function remembered(settings: SessionSettings, text: string): SessionSettings {
+  if (settings.policies !== '') return settings;
+  known.set(text, settings);
+  const [oldest] = known.keys();
+  if (known.size > MOST_KNOWN && oldest !== undefined) known.delete(oldest);
+  return settings;
+}
+
+/** The name as it is written there, in whatever case; undefined if it is not there. */
+function nameIn(names: readonly string[], name: string): string | undefined {
+  return names.find((one) => one.toLowerCase() === name.toLowerCase());
+}
+
+/** What a client chose at its login, with what it has set of it since; the same object if it has set nothing of it. */
+export function chosenNow(
+  chosen: Readonly<Record<string, string>>,
+  believed: ReadonlyMap<string, string>,
+): Readonly<Record<string, string>> {
+  let now = chosen;
+  for (const name of FOLLOWING) {
+    const value = believed.get(name);
+    const key = nameIn(Object.keys(now), name);
+    if (key !== undefined && value !== undefined && now[key] !== value) now = { ...now, [key]: value };
+  }
+  return now;
+}
+
+/** Whether all that follows a session is in force on a connection as it is. */
+export function agrees(
+  reported: ReadonlyMap<string, string>,
+  believed: ReadonlyMap<string, string>,
+): boolean {
+  for (const name of FOLLOWING) if (reported.get(name) !== believed.get(name)) return false;
+  return true;
+}
