@@ -1,5 +1,6 @@
 /** A socket as the gateway uses it: bytes in through one shared buffer, bytes out with backpressure, one end. */
 import type { Socket } from 'node:net';
+import { bytesTaken, rawWrite, whenTaken } from './raw-write.ts';
 
 /** Bytes per read, and of the one buffer the whole process reads into. */
 export const READ_BYTES = 65_536;
@@ -34,6 +35,8 @@ export class Channel {
   #frozen = false;
   #finishing = false;
   #kept: Buffer | undefined;
+  /** Bytes of a write past the stream machinery that the system has not taken yet. */
+  #raw = 0;
   #watched = false;
   #watchdog: NodeJS.Timeout | undefined;
 
@@ -76,7 +79,7 @@ export class Channel {
 
   /** Bytes written and not yet taken by the system. */
   get queued(): number {
-    return this.socket.writableLength;
+    return this.#raw + this.socket.writableLength;
   }
 
   /** Hands the channel to its next owner. A channel already closed tells so on the next tick. */
@@ -154,9 +157,27 @@ export class Channel {
   /** Queues bytes, which must not change afterwards. False: wait for `drained`. */
   write(bytes: Buffer): boolean {
     if (this.socket.destroyed || this.socket.writableEnded) return true;
-    const taken = this.socket.write(bytes);
+    const taken = this.#writeRaw(bytes) ?? this.socket.write(bytes);
     if (!taken && this.#watched) this.#watch();
     return taken;
+  }
+
+  /** Undefined: it has to be written plainly. */
+  #writeRaw(bytes: Buffer): boolean | undefined {
+    // Behind what waits, and counted with it.
+    if (this.#raw > 0) return undefined;
+    const left = rawWrite(this.socket, bytes);
+    if (left === undefined || left === 0) return left === undefined ? undefined : true;
+    this.#raw = left;
+    whenTaken(bytes, (status) => this.#rawTaken(status));
+    return left < this.socket.writableHighWaterMark;
+  }
+
+  #rawTaken(status: number): void {
+    const full = this.#raw >= this.socket.writableHighWaterMark;
+    this.#raw = 0;
+    if (status < 0) this.socket.destroy(new Error('the peer is gone'));
+    else if (full && !this.socket.writableNeedDrain) this.#listener.drained();
   }
 
   /** From now on a peer that takes no byte for 60 s is cut off. For clients: a server may wait for a lock that long. */
@@ -202,10 +223,10 @@ export class Channel {
 
   #watch(): void {
     if (this.#watchdog) return;
-    let before = this.socket.bytesWritten - this.socket.writableLength;
+    let before = bytesTaken(this.socket);
     this.#watchdog = setInterval(() => {
-      const now = this.socket.bytesWritten - this.socket.writableLength;
-      if (this.socket.writableLength === 0) this.#unwatch();
+      const now = bytesTaken(this.socket);
+      if (this.queued === 0) this.#unwatch();
       else if (now === before) this.socket.destroy(new Error('the peer takes no data'));
       before = now;
     }, STALLED_MS);

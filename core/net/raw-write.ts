@@ -1,0 +1,94 @@
+/**
+ * Writes to a socket past the stream machinery, which costs several times as much as the system call. Its handle is not
+ * documented: where a Node has another one, {@link rawWrite} declines and the plain `write` does the same.
+ */
+import type { Socket } from 'node:net';
+import { getSystemErrorName } from 'node:util';
+
+/** libuv's stream under a socket, as far as it is used here. */
+interface Handle {
+  /**
+   * Tries at once, and queues what the system does not take. An error number below zero, or 0. From Node 26 on it is given no
+   * request, and returns one where something is queued.
+   */
+  writeBuffer(request: Request | null, bytes: Buffer): number | Request;
+  readonly writeQueueSize: number;
+  /** Those that are queued as well. */
+  readonly bytesWritten: number;
+}
+
+/** Node's WriteWrap: belongs to one write from when a part of it is queued until `oncomplete`. */
+interface Request {
+  oncomplete?: (status: number) => void;
+  /** Keeps the bytes alive. */
+  buffer?: Buffer;
+}
+
+const HANDLE = '_handle';
+/** TLS has a handle of its own that encrypts, and is left as it is. */
+const KINDS: ReadonlySet<string> = new Set(['TCP', 'Pipe']);
+
+/** Makes a request; null where the handle makes its own; undefined: not known yet. */
+let Made: (new () => Request) | null | undefined;
+/** Used again and again: a write that is taken at once does not keep it. */
+let request: Request | null | undefined;
+
+/** The handle of a plain socket; undefined if there is none, or none that is known. */
+function handleOf(socket: Socket): Handle | undefined {
+  const handle = (socket as unknown as { readonly [HANDLE]?: Partial<Handle> | null })[HANDLE];
+  if (!handle || typeof handle.writeBuffer !== 'function' || typeof handle.writeQueueSize !== 'number')
+    return undefined;
+  return KINDS.has(handle.constructor.name) ? (handle as Handle) : undefined;
+}
+
+/**
+ * Writes at once. Undefined: nothing was done, use the plain `write`. Else the bytes that the system has not taken yet: then
+ * {@link whenTaken} must be called before anything else. A broken socket is destroyed.
+ */
+export function rawWrite(socket: Socket, bytes: Buffer): number | undefined {
+  const handle = socket.writableLength > 0 || socket.connecting ? undefined : handleOf(socket);
+  if (!handle) return undefined;
+  if (Made === undefined) {
+    learn(handle, socket, bytes);
+    return 0;
+  }
+  request ??= Made && new Made();
+  const result = handle.writeBuffer(request, bytes);
+  if (typeof result !== 'number') {
+    request = result;
+    return handle.writeQueueSize;
+  }
+  if (result >= 0) return request ? handle.writeQueueSize : 0;
+  socket.destroy(new Error(`write ${getSystemErrorName(result)}`));
+  return 0;
+}
+
+/** How many bytes the system has taken of what was written, by whichever way. */
+export function bytesTaken(socket: Socket): number {
+  const handle = handleOf(socket);
+  return handle ? handle.bytesWritten - handle.writeQueueSize : socket.bytesWritten - socket.writableLength;
+}
+
+/** Tells when the system has taken the write that was made last, with an error number below zero if it never will. */
+export function whenTaken(bytes: Buffer, taken: (status: number) => void): void {
+  if (!request) return;
+  request.buffer = bytes;
+  request.oncomplete = taken;
+  request = undefined;
+}
+
+/** Writes plainly, and sees what Node makes for a write. */
+function learn(handle: Handle, socket: Socket, bytes: Buffer): void {
+  const own = handle as { writeBuffer?: Handle['writeBuffer'] };
+  const { writeBuffer } = handle;
+  own.writeBuffer = function (made, written) {
+    Made ??= made && (made.constructor as new () => Request);
+    return writeBuffer.call(this, made, written);
+  };
+  try {
+    socket.write(bytes);
+  } finally {
+    // The prototype's is there again.
+    delete own.writeBuffer;
+  }
+}
