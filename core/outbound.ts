@@ -27,7 +27,7 @@ export interface OutboundResponse {
   /** Undefined if there is none of this name, in lower case. */
   header(name: string): string | undefined;
   /** The body as it comes, whatever its coding; undefined if it is longer than so many bytes. Call it once. @throws Error */
-  bytes(most: number): Promise<Buffer | undefined>;
+  readonly bytes: (most: number) => Promise<Buffer | undefined>;
   /** How long the other side asks to be left alone (`Retry-After`, RFC 9110 §10.2.3), in milliseconds; 0 where it does not. */
   readonly retryAfterMs: number;
 }

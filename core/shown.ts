@@ -43,8 +43,8 @@ export function shown(value: unknown): string {
   if (value === undefined) return 'absent';
   if (typeof value === 'string') return textShown(value);
   if (Array.isArray(value)) return listShown(value);
-  if (typeof value !== 'object' || value === null) return String(value);
-  return `an object with ${listShown(Object.keys(value))}`;
+  if (typeof value === 'object' && value !== null) return `an object with ${listShown(Object.keys(value))}`;
+  return `${value as number | bigint | boolean | null}`;
 }
 
 /** What a value could have been: the only one, or `one of […]`. */

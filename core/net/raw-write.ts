@@ -11,7 +11,7 @@ interface Handle {
    * Tries at once, and queues what the system does not take. An error number below zero, or 0. From Node 26 on it is given no
    * request, and returns one where something is queued.
    */
-  writeBuffer(request: Request | null, bytes: Buffer): number | Request;
+  readonly writeBuffer: (this: Handle, request: Request | null, bytes: Buffer) => number | Request;
   readonly writeQueueSize: number;
   /** Those that are queued as well. */
   readonly bytesWritten: number;

@@ -49,12 +49,9 @@ export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Pr
  * the work is over; what is not goes on.
  */
 export async function overBy(work: Promise<unknown>, until: () => number): Promise<boolean> {
-  let over = false;
-  const done = work.then(() => {
-    over = true;
-  });
-  await Promise.race([done, nextTurn()]);
+  const done = work.then(() => true);
+  let over = await Promise.race([done, nextTurn(false)]);
   for (let left = until() - performance.now(); !over && left > 0; left = until() - performance.now())
-    await Promise.race([done, left === Infinity ? done : sleep(Math.min(left, LOOK_MS))]);
+    over = await (left === Infinity ? done : Promise.race([done, sleep(Math.min(left, LOOK_MS), false)]));
   return over;
 }

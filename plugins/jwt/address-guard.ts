@@ -1,6 +1,5 @@
 /** Keeps a redirect of a key server away from private addresses, unless the server itself has such a one. */
 import { lookup as resolve } from 'node:dns';
-import type { LookupAddress } from 'node:dns';
 import { isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';
 import { Networks, parseNetwork } from '../../core/index.ts';
@@ -77,7 +76,7 @@ export class AddressGuard {
         return done(refused as Error, '', 0);
       }
       const [one] = addresses;
-      if (options.all === true) return done(null, addresses as LookupAddress[]);
+      if (options.all === true) return done(null, addresses);
       done(null, one?.address ?? '', one?.family ?? 0);
     });
   };

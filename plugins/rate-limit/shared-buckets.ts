@@ -169,7 +169,7 @@ export class SharedBuckets {
   #silent(ms: number): void {
     const error = new Error(`no answer within ${Math.round(ms)} ms`);
     this.#lost(error);
-    for (const giveUp of [...this.#waiting]) giveUp(error);
+    for (const giveUp of this.#waiting) giveUp(error);
   }
 
   #back(): void {

@@ -49,7 +49,7 @@ function twin(token: string, alg: Ecdsa): string {
 function others(token: string, alg: Algorithm): readonly (readonly [string, string | undefined])[] {
   const ecdsa = ECDSA.find((name) => name === alg);
   const n = ecdsa ? BigInt(`0x${ORDERS[ecdsa]}`) : alg.startsWith('Ed') ? ED25519 : modulus(alg);
-  const little = (bytes: Buffer): Buffer => (alg.startsWith('Ed') ? Buffer.from(bytes).reverse() : bytes);
+  const little = (bytes: Buffer): Buffer => (alg.startsWith('Ed') ? Buffer.from(bytes.toReversed()) : bytes);
   const added = (from: number, to: number) => (mark: Buffer) => {
     const value = bytesOf(big(little(mark.subarray(from, to))) + n, to - from);
     return value && Buffer.concat([mark.subarray(0, from), little(value), mark.subarray(to)]);

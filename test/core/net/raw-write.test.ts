@@ -58,10 +58,10 @@ test('small writes go past the stream machinery, and arrive in order', async () 
   channel.write(Buffer.from('first '));
   await expect.poll(() => channel.queued).toBe(0);
   let plain = 0;
-  const { write } = channel.socket;
+  const write = channel.socket.write.bind(channel.socket);
   channel.socket.write = ((...given: Parameters<typeof write>) => {
     plain += 1;
-    return write.apply(channel.socket, given);
+    return write(...given);
   }) as typeof write;
   for (let i = 0; i < 100; i += 1) expect(channel.write(Buffer.from(`${i} `))).toBe(true);
   const all = `first ${Array.from({ length: 100 }, (_, i) => `${i} `).join('')}`;
