@@ -42,8 +42,21 @@ export function parseRole(text: string): RoleName {
 /** Checks a schema name: 1 to 63 of `a-z 0-9 _`, not starting with a digit. @throws GatewayError */
 export const parseSchema = (text: string): SchemaName => parseName('schema', /^[a-z_][a-z0-9_]*$/, text);
 
-/** Checks a database name: 1 to 63 printable ASCII characters. @throws GatewayError */
-export const parseDatabase = (text: string): DatabaseName => parseName('database', PLAIN, text);
+/** Control characters forge lines of logs; half a surrogate pair cannot be sent, and two such names would meet. */
+const UNFIT = /[\p{Cc}\p{Cs}]/u;
+
+/**
+ * Checks a database name: 1 to 63 bytes of UTF-8 without control characters, and not `*`, which in a config stands for all
+ * others. Nothing is folded or normalised: PostgreSQL compares bytes.
+ * @throws GatewayError `invalid_authorization_specification`
+ */
+export function parseDatabase(text: string): DatabaseName {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > 0 && bytes <= LONGEST_NAME && text !== '*' && !UNFIT.test(text)) return text as DatabaseName;
+  throw new GatewayError('invalid_authorization_specification', 'not a valid database name', {
+    hint: `1 to ${LONGEST_NAME} bytes of UTF-8 without control characters, and not *`,
+  });
+}
 
 /** Checks a tenant name: 1 to 63 of `a-z 0-9 _ -`, not starting with a sign. @throws GatewayError */
 export const parseTenant = (text: string): TenantName => parseName('tenant', /^[a-z0-9][a-z0-9_-]*$/, text);

@@ -107,17 +107,34 @@ function identity(reserved: ReadonlyMap<string, string>): { user: string; databa
     const text = 'no PostgreSQL user name specified in startup packet';
     throw new GatewayError('invalid_authorization_specification', text);
   }
-  if (!isName(user))
-    throw new GatewayError('invalid_authorization_specification', 'invalid user name in startup packet');
+  if (!isName(user)) {
+    const text = 'invalid user name in startup packet';
+    throw new GatewayError('invalid_authorization_specification', text, hintFor(user, USER_HINT));
+  }
   const database = reserved.get('database') ?? '';
   if (database === '') return { user, database: user };
-  if (!isName(database))
-    throw new GatewayError('invalid_catalog_name', 'invalid database name in startup packet');
+  if (!isName(database)) {
+    const text = 'invalid database name in startup packet';
+    throw new GatewayError('invalid_catalog_name', text, hintFor(database, DATABASE_HINT));
+  }
   return { user, database };
 }
 
+/** A subject may be longer than any role. */
+const USER_HINT = 'Connect as user _ to get the role that the token names.';
+const DATABASE_HINT = 'PostgreSQL knows it by its first 63 bytes.';
+
+/** Only where the name is too long: for other names there is no better one. */
+function hintFor(name: string, hint: string): { readonly hint?: string } {
+  return isTooLong(name) ? { hint: `Names have at most ${LONGEST_NAME} bytes. ${hint}` } : {};
+}
+
+function isTooLong(name: string): boolean {
+  return Buffer.byteLength(name) > LONGEST_NAME;
+}
+
 function isName(text: string): boolean {
-  return Buffer.byteLength(text) <= LONGEST_NAME && !hasControlCharacters(text);
+  return !isTooLong(text) && !hasControlCharacters(text);
 }
 
 /** `parse_bool` takes every unique prefix of these words, in any case; `database` must be exact. */

@@ -1,7 +1,7 @@
 /** The lines of pg_hba.conf that let the gateway in as these roles, and nobody else. */
 import type { ResolvedDatabase } from '../../config/check.ts';
 import { hostsOf } from '../../database.ts';
-import { quoted } from './quoting.ts';
+import { databaseField, quoted } from './quoting.ts';
 import type { Served } from './served.ts';
 
 /** Stands for the gateway's address: one that nobody has (RFC 5737 §3). Whoever forgets to replace it lets nobody in. */
@@ -24,8 +24,8 @@ function addressesFor(host: string): readonly string[] {
 const usersOf = ({ login, roles }: Served): readonly string[] =>
   login.kind === 'set-role' ? [login.user] : roles;
 
-function databaseField({ name, database, replication }: Served): string {
-  const which = name === '*' ? 'all' : quoted(database);
+function databasesOf({ name, database, replication }: Served): string {
+  const which = name === '*' ? 'all' : databaseField(database);
   // A keyword, so not in quotes: no database name covers physical replication (manual, 20.1).
   return replication ? `${which},replication` : which;
 }
@@ -33,7 +33,7 @@ function databaseField({ name, database, replication }: Served): string {
 const connectionType = ({ tls }: ResolvedDatabase): string => (tls.mode === 'disable' ? 'host' : 'hostssl');
 
 function allow(served: Served): readonly string[] {
-  const fields = [databaseField(served), usersOf(served).map(quoted).join(',')];
+  const fields = [databasesOf(served), usersOf(served).map(quoted).join(',')];
   const method = METHODS[served.login.kind];
   return hostsOf(served).flatMap(({ host }) => {
     if (host.startsWith('/')) return [['local', ...fields, method].join(' ')];
@@ -46,7 +46,7 @@ function allow(served: Served): readonly string[] {
 /** A role may change its own password: these keep others from using it past the gateway. */
 function reject(served: readonly Served[], only: string | undefined): readonly string[] {
   const users = [...new Set(served.flatMap((one) => [...usersOf(one), ...one.roles]))].map(quoted).join(',');
-  const databases = only === undefined ? 'all' : quoted(only);
+  const databases = only === undefined ? 'all' : databaseField(only);
   return [`local ${databases} ${users} reject`, `host ${databases} ${users} all reject`];
 }
 

@@ -5,6 +5,14 @@ export function quoted(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
+/**
+ * A database in pg_hba.conf. Behind a slash there is a regular expression since version 16, quotes or not (manual, 20.1): a
+ * name that begins with one has to be one that matches nothing else.
+ */
+export function databaseField(name: string): string {
+  return quoted(name.startsWith('/') ? `/^${name.replaceAll(/[\\^$.|?*+()[\]{}]/g, '\\$&')}$` : name);
+}
+
 /** A string constant (manual, 4.1.2.1). Names have no backslashes, so it means the same with every setting. */
 export function literal(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;

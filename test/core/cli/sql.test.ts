@@ -137,7 +137,7 @@ describe('what is printed', () => {
       [{ orders: db }, [], { database: 'x' }],
       '--database x: the config serves no database',
     ],
-    ['its name is none', [{ '*': db }, [], { database: 'x"' }], '--database x": not a valid database name'],
+    ['its name is none', [{ '*': db }, [], { database: 'x\n' }], '--database x\n: not a valid database name'],
     ['a function serves', [() => db, []], 'databases is a function: name one'],
     ['a role is none', [{ orders: db }, [], { roles: ['a"b'] }], '--role a"b: not a valid role name'],
     [
