@@ -1,7 +1,7 @@
 /** The command line: finds the command, gives help, and says what went wrong. */
 import type { Command } from '../command.ts';
 import { didYouMean, nearestName } from '../config/nearest-name.ts';
-import { ConfigError, GatewayError } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 import { findConfig, loadConfig } from '../load.ts';
 import { ownVersion } from '../gateway/own-version.ts';
 import { UsageError, commandLineOf, configIn, stands, wordsIn } from './command-line.ts';
@@ -141,8 +141,7 @@ function withCauses(error: unknown): string {
 
 /** What a person can act on; anything else keeps its stack for the report they will write. */
 function sentence(error: unknown): string {
-  const told = [ConfigError, GatewayError, UsageError];
-  if (error instanceof Error && told.some((kind) => error instanceof kind)) return error.message;
+  if (error instanceof ConfigError || error instanceof UsageError) return error.message;
   return error instanceof Error && !('code' in error) ? (error.stack ?? error.message) : withCauses(error);
 }
 

@@ -24,6 +24,8 @@ export interface Wanted {
 
 /** How long the gateway may take, in milliseconds. */
 const ANSWER_MS = 30_000;
+/** What a gateway without the plugin answers, and whatever else is no gateway. */
+const NOT_FOUND = 404;
 /** Longest answer, in bytes: a token of the longest kind, twice. */
 const LONGEST_ANSWER = 262_144;
 
@@ -96,8 +98,11 @@ async function ask(server: URL, credential: string, body: object): Promise<Cache
   const { status, said } = await answerOf(server, credential, body);
   if (status >= 200 && status <= 299 && isGrant(said)) return said;
   const { error } = (said ?? {}) as { readonly error?: unknown };
-  const why = typeof error === 'string' ? error : `${status} ${STATUS_CODES[status] ?? ''}`.trim();
-  throw new ConfigError(`no access: ${why}`);
+  if (typeof error === 'string' && status !== NOT_FOUND) throw new ConfigError(`no access: ${error}`);
+  const answer = `${server.origin} answers ${status} ${STATUS_CODES[status] ?? ''}`.trim();
+  throw new ConfigError(
+    `no access: ${answer}; is that the admin address of a gateway, and does its config list access()?`,
+  );
 }
 
 /**

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { checkConfig } from '../../../core/config/check.ts';
 import { prepareCheckout } from '../../support/gateway-process.ts';
+import { startGateway } from '../../support/gateway.ts';
 import { describeWith } from '../../support/programs.ts';
 import { CI_KEY, deskConfig, developer, openDesk } from '../../plugins/access-desk.ts';
 import type { Desk } from '../../plugins/access-desk.ts';
@@ -136,8 +137,14 @@ describe('postern token', () => {
       1,
       expect.stringContaining('http://127.0.0.1:1 does not answer') as string,
     ]);
-    expect(await told([], good)).toEqual([2, "postern: 'token' needs a database"]);
-    expect(await told(['orders', 'other'], good)).toEqual([2, "postern: one database for 'token'"]);
+    const bare = await startGateway({ databases: {}, plugins: [], admin: { port: 0 } });
+    onTestFinished(() => bare.gateway.stop());
+    expect(await told(['orders'], { ...good, POSTERN_SERVER: serverOf(bare) })).toEqual([
+      1,
+      `postern: no access: ${serverOf(bare)} answers 404 Not Found; is that the admin address of a gateway, and does its config list access()?`,
+    ]);
+    expect(await told([], good)).toEqual([2, "postern: 'token' needs DATABASE: postern token DATABASE"]);
+    expect(await told(['orders', 'other'], good)).toEqual([2, "postern: 'token' has no use for 'other'"]);
   });
 
   test('follows nobody who sends the credential elsewhere', async () => {
