@@ -52,7 +52,8 @@ export class CancelKeys {
 
   /**
    * Makes a key for a session; `cancel` runs when a client presents it. The secret is random: 32 bits with protocol 3.0, as
-   * PostgreSQL's own, and 256 from 3.2 on.
+   * PostgreSQL's own, and 256 from 3.2 on. A key that has to lead to another process of the gateway can say so in a secret of
+   * 3.2; with 3.0 only in its id, which is then not the server's.
    * @param minor the protocol's minor version
    * @param processId that of the server process, which is no secret, where the session keeps one. Default: a random one of ours
    */
