@@ -68,7 +68,7 @@ describe('a call', () => {
   test('that gives a query builder has it run its query once, in its name', async () => {
     const asked: string[] = [];
     const builder = {
-      // oxlint-disable-next-line unicorn/no-thenable -- query builders are
+      // oxlint-disable-next-line unicorn/no-thenable -- what query builders are
       then(resolve: (rows: number) => void) {
         asked.push(who());
         resolve(7);
