@@ -80,10 +80,10 @@ export function whenTaken(bytes: Buffer, taken: (status: number) => void): void 
 /** Writes plainly, and sees what Node makes for a write. */
 function learn(handle: Handle, socket: Socket, bytes: Buffer): void {
   const own = handle as { writeBuffer?: Handle['writeBuffer'] };
-  const { writeBuffer } = handle;
-  own.writeBuffer = function (made, written) {
+  const plain = handle.writeBuffer.bind(handle);
+  own.writeBuffer = (made, written) => {
     Made ??= made && (made.constructor as new () => Request);
-    return writeBuffer.call(this, made, written);
+    return plain(made, written);
   };
   try {
     socket.write(bytes);
