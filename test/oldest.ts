@@ -20,6 +20,7 @@ const TESTS = [
   'test/core/upstream/leavings.test.ts',
   'test/core/upstream/certificate-postgres.test.ts',
   'test/core/relay/ends.test.ts',
+  'test/core/relay/left-settings.test.ts',
   'test/core/relay/statements.test.ts',
   'test/plugins/claims.test.ts',
   'test/plugins/tenant.test.ts',

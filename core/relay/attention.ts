@@ -16,7 +16,7 @@ export interface AttentionOptions {
 const ALWAYS = [Frontend.query, Frontend.parse, Frontend.terminate];
 const LOOKED_AT = [Frontend.execute, Frontend.functionCall, Frontend.bind, Frontend.close];
 const ENDS = [Frontend.sync];
-const SHARED = [Frontend.bind, Frontend.describe, Frontend.close];
+const SHARED = [Frontend.bind, Frontend.describe, Frontend.close, Frontend.functionCall];
 const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close];
 
 function mark(table: Uint8Array, types: readonly number[]): void {

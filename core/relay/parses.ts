@@ -18,7 +18,7 @@ import { FOREIGN } from './session-statements.ts';
 import type { SessionStatements } from './session-statements.ts';
 import { mayDiscard, statementOf, unlike } from './statement-key.ts';
 import type { Statement } from './statement-key.ts';
-import { pinningWord } from './telling-words.ts';
+import { leavesSettings, mayChooseSchemas, pinningWord } from './telling-words.ts';
 import { Status } from './transaction-boundary.ts';
 import type { UnnamedStatement } from './unnamed-statement.ts';
 
@@ -32,6 +32,8 @@ export interface SharedStatementsHost {
   readonly source: Pick<ServerSource, 'parameters' | 'known'>;
   /** The connection has to stay with the session. */
   pin(why: string): void;
+  /** A statement is executed whose traces no tag shows. */
+  leavesState(): void;
 }
 
 /** Where statements are remembered. */
@@ -47,6 +49,7 @@ export interface ParsesParts {
 export class Parses {
   readonly #host: SharedStatementsHost;
   readonly #parts: ParsesParts;
+  #choseSchemas = false;
 
   constructor(host: SharedStatementsHost, parts: ParsesParts) {
     this.#host = host;
@@ -59,10 +62,16 @@ export class Parses {
     return { names: this.#parts.names, ledger, prepared: link.server?.prepared };
   }
 
-  /** Keeps the connection with the session where a text says that its state will be there. */
-  pinFor(text: string): void {
+  /** Looks what a text will do to its connection that no tag shows. */
+  read(text: string): void {
     const why = pinningWord(text);
     if (why !== undefined) this.#host.pin(why);
+    this.#choseSchemas ||= mayChooseSchemas(text);
+  }
+
+  /** The session may have chosen schemas, and the server does not report which: its names may mean other tables than those of others. */
+  get isApart(): boolean {
+    return this.#choseSchemas && !this.#host.source.parameters.has('search_path');
   }
 
   /** True for a whole Parse of what the connection has prepared already. */
@@ -78,7 +87,7 @@ export class Parses {
     if (isCutOff(frame)) return this.#parseLong(frame);
     const parts = parseParts(frame);
     if (!parts) return { kind: 'send', bytes: frame };
-    this.pinFor(parts.body.toString('latin1'));
+    this.read(parts.body.toString('latin1'));
     if (parts.name === '') return this.#parseUnnamed(frame, parts.body);
     if (this.#parts.names.has(parts.name))
       return this.#parseTaken(frame, parts.name, (own) => renamedParse(own, parts.body));
@@ -89,7 +98,8 @@ export class Parses {
     const { link, ledger, source } = this.#host;
     const { server } = link;
     const read = statementOf(Buffer.from(body), server?.parameters ?? source.parameters);
-    const statement = read.settings !== '' && !ledger.settingsKnown ? unlike(read) : read;
+    const doubtful = read.settings !== '' && !ledger.settingsKnown;
+    const statement = doubtful || this.isApart ? unlike(read) : read;
     this.#parts.names.add(name, statement);
     const change = this.#named(name, statement);
     const local = { kind: 'local', note: { answer: () => PARSE_COMPLETE, ...change } } as const;
@@ -145,7 +155,7 @@ export class Parses {
       return this.#parseTaken(frame, name, (own) => renamedLongParse(frame, own));
     if (name === '') {
       const note = this.#parts.unnamed.prepare(
-        { frame: undefined, discards: false },
+        { frame: undefined, discards: false, leavesSettings: true },
         this.#host.link.checkOuts,
       );
       return { kind: 'send', bytes: frame, note };
@@ -158,8 +168,9 @@ export class Parses {
     const { link, ledger } = this.#host;
     const types = Buffer.from(body.subarray(body.indexOf(0) + 1));
     const noted = (parse: Buffer): Note | undefined => {
-      const discards = mayDiscard(body.toString('latin1'));
-      const note = this.#parts.unnamed.prepare({ frame: Buffer.from(parse), discards }, link.checkOuts);
+      const text = body.toString('latin1', 0, body.indexOf(0));
+      const left = { discards: mayDiscard(text), leavesSettings: leavesSettings(text) };
+      const note = this.#parts.unnamed.prepare({ frame: Buffer.from(parse), ...left }, link.checkOuts);
       // Where nobody can tell what will be answered, it is taken for prepared: else it is prepared again.
       if (!ledger.spoilt) return note;
       note.closed?.();

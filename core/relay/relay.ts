@@ -44,7 +44,9 @@ export class Relay {
     const log = options.statement && new StatementLog(options.statement);
     const link = this.#makeLink();
     this.#link = link;
-    const shared = source && new SharedStatements({ link, ledger, source, pin: (why) => link.pin(why) });
+    const pin = (why: string): void => link.pin(why);
+    const leavesState = (): void => void (link.dirty = true);
+    const shared = source && new SharedStatements({ link, ledger, source, pin, leavesState });
     const betweenTransactions = (): boolean => boundary(this.#ending.state, 'next message').free;
     const gate = new Gate({
       ...options,

@@ -13,6 +13,7 @@ export const FOREIGN: Statement = {
   body: Buffer.alloc(0),
   settings: '',
   discards: false,
+  leavesSettings: true,
 };
 
 /** One per session. Names are bytes, each as the character with its number. */

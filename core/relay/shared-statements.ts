@@ -19,7 +19,7 @@ import type { SharedStatementsHost } from './parses.ts';
 import { FOREIGN, SessionStatements } from './session-statements.ts';
 import { mayDiscard, settingsOf, statementOf } from './statement-key.ts';
 import type { Statement } from './statement-key.ts';
-import { leavesNothing } from './telling-words.ts';
+import { leavesNothing, leavesSettings } from './telling-words.ts';
 import { UnnamedStatement } from './unnamed-statement.ts';
 
 /** SQLSTATEs after which a statement must be prepared anew: it is gone (26000), or its result changed (0A000). */
@@ -69,7 +69,7 @@ export class SharedStatements {
     const parts = type === Frontend.parse ? parseParts(frame) : undefined;
     if (!parts || parts.name === '' || this.#names.has(parts.name)) return false;
     const { source } = this.#host;
-    return source.known.has(statementOf(parts.body, source.parameters).key);
+    return !this.#parses.isApart && source.known.has(statementOf(parts.body, source.parameters).key);
   }
 
   /** True where what to do depends on an answer that is still owed. */
@@ -97,7 +97,8 @@ export class SharedStatements {
     if (name === '')
       return this.#unnamed.parse !== undefined && this.#unnamed.turn !== this.#host.link.checkOuts;
     const statement = this.#names.get(name) ?? FOREIGN;
-    return statement !== FOREIGN && !prepared.has(statement.key) && !prepared.has(statement.alone);
+    const shared = !this.#parses.isApart && prepared.has(statement.key);
+    return statement !== FOREIGN && !shared && !prepared.has(statement.alone);
   }
 
   /** What to do with a Query, Parse, Bind, Describe or Close. @throws GatewayError `program_limit_exceeded` */
@@ -113,6 +114,9 @@ export class SharedStatements {
         return this.#use(frame, statementIn(frame), (own) => encodeDescribe('S', own));
       case Frontend.close:
         return this.#close(frame, statementIn(frame));
+      case Frontend.functionCall:
+        this.#host.leavesState();
+        return { kind: 'send', bytes: frame };
       default:
         return { kind: 'send', bytes: frame };
     }
@@ -120,7 +124,8 @@ export class SharedStatements {
 
   #query(frame: Buffer): Plan {
     const text = frame.toString('latin1', HEADER_BYTES, frame.length - 1);
-    this.#parses.pinFor(text);
+    this.#parses.read(text);
+    if (leavesSettings(text)) this.#host.leavesState();
     this.#discards ||= mayDiscard(text);
     const dropped = this.#unnamed.drop();
     return planOfQuery(
@@ -136,7 +141,8 @@ export class SharedStatements {
     if (name === '') return this.#useUnnamed(frame);
     const statement = name === undefined ? undefined : this.#names.get(name);
     if (!statement || statement === FOREIGN) return { kind: 'send', bytes: frame };
-    let { key } = statement;
+    if (statement.leavesSettings) this.#host.leavesState();
+    let key = this.#parses.isApart ? statement.alone : statement.key;
     let own = this.#kept.find(key);
     let before: Buffer = NOTHING;
     if (own === undefined && this.#isApart(statement)) {
@@ -180,6 +186,7 @@ export class SharedStatements {
     const error = new GatewayError('invalid_sql_statement_name', text);
     if (!parse) return { kind: 'refuse', error };
     this.#discards ||= parse.discards;
+    if (parse.leavesSettings) this.#host.leavesState();
     if (turn === link.checkOuts) return { kind: 'send', bytes: frame };
     if (!parse.frame) return { kind: 'refuse', error };
     if (ledger.spoilt) return lost();

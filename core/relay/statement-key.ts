@@ -1,5 +1,6 @@
 /** A prepared statement as a session remembers it, and when two of them are the same. */
 import { createHash } from 'node:crypto';
+import { leavesSettings } from './telling-words.ts';
 
 /** What a session knows of a statement that it has prepared. */
 export interface Statement {
@@ -13,6 +14,8 @@ export interface Statement {
   readonly settings: string;
   /** Executing it drops prepared statements. */
   readonly discards: boolean;
+  /** Executing it may leave a setting that no tag shows. */
+  readonly leavesSettings: boolean;
 }
 
 /** What a literal in a statement may depend on when it is prepared: `'01/02/2020'::date` is another day under DMY. */
@@ -45,7 +48,14 @@ export function statementOf(body: Buffer, parameters: ReadonlyMap<string, string
     .update(`${settings}\0${parameters.get('search_path') ?? ''}\0`)
     .update(body);
   made += 1;
-  return { key: hash.digest('base64'), alone: `${ALONE}${made}`, body, settings, discards: mayDiscard(text) };
+  return {
+    key: hash.digest('base64'),
+    alone: `${ALONE}${made}`,
+    body,
+    settings,
+    discards: mayDiscard(text),
+    leavesSettings: leavesSettings(text.slice(0, text.indexOf('\0'))),
+  };
 }
 
 /** The same statement where nobody can tell which settings its Parse has met: no other is taken for it. */

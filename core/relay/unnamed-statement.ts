@@ -9,6 +9,8 @@ export interface UnnamedParse {
   readonly frame: Buffer | undefined;
   /** Executing it drops prepared statements. */
   readonly discards: boolean;
+  /** Executing it may leave a setting that no tag shows. */
+  readonly leavesSettings: boolean;
 }
 
 /** What the statement is after a message; what it was before counts again if the server discards the message. */
