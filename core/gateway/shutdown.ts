@@ -80,7 +80,10 @@ export class Shutdown {
   /** Takes down what came up while a stop took down the rest. */
   async takeDownAgain(): Promise<void> {
     const until = performance.now() + STOP_MS;
-    for (const listener of this.#parts.listeners) listener.close();
+    for (const listener of this.#parts.listeners) {
+      listener.close();
+      listener.cutOff();
+    }
     await this.#takeDown(() => () => until);
   }
 
