@@ -120,6 +120,7 @@ const ROWS: Readonly<Record<string, Row>> = {
       [{ sink: { file: 'a', rotate: { keep: -1 } } }, 'audit.sink.rotate.keep: '],
       [{ sink: { otlp: 'collector' } }, 'audit.sink.otlp: '],
       [{ sink: { otlp: 'ftp://collector' } }, 'audit.sink.otlp: '],
+      [{ sink: { otlp: 'https://ada:secret@collector' } }, 'audit.sink.otlp: no user and password'],
       [{ sink: { otlp: 'http://collector', headers: { a: 1 } } }, 'audit.sink.headers.a: '],
       [{ sink: 'stdout', statements: true }, 'audit.statements: '],
       [{ sink: 'stdout', parameters: 'all' }, 'audit.parameters: '],
