@@ -44,7 +44,8 @@ export function shown(value: unknown): string {
   if (typeof value === 'string') return textShown(value);
   if (Array.isArray(value)) return listShown(value);
   if (typeof value === 'object' && value !== null) return `an object with ${listShown(Object.keys(value))}`;
-  return `${value as number | bigint | boolean | null}`;
+  if (value === null) return 'null';
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : `a ${typeof value}`;
 }
 
 /** What a value could have been: the only one, or `one of […]`. */

@@ -71,13 +71,13 @@ async function answerOf(server: URL, credential: string, body: object): Promise<
   const base = server.href.endsWith('/') ? server : new URL(`${server.href}/`);
   const outbound = new Outbound();
   try {
-    const { status, bytes } = await outbound.request(new URL('v1/grants', base), {
+    const answer = await outbound.request(new URL('v1/grants', base), {
       method: 'POST',
       headers: { authorization: `Bearer ${credential}`, 'content-type': 'application/json' },
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(ANSWER_MS),
     });
-    return { status, said: parsed(await bytes(LONGEST_ANSWER)) };
+    return { status: answer.status, said: parsed(await answer.bytes(LONGEST_ANSWER)) };
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     throw new ConfigError(`${server.origin} does not answer: ${reasonOf(error as Error)}`);
