@@ -136,7 +136,7 @@ async function quiet(a: RawClient, b: RawClient): Promise<void> {
   let before = -1;
   for (
     let i = 0;
-    i < 400 && still < (a.messages.length === b.messages.length && a.closed === b.closed ? 4 : 60);
+    i < 1500 && still < (a.messages.length === b.messages.length && a.closed === b.closed ? 4 : 250);
     i += 1
   ) {
     await new Promise((resolve) => setTimeout(resolve, 4));
