@@ -15,6 +15,11 @@ export class Batch {
     return this.#tainted;
   }
 
+  /** Something has been sent since the last Sync that only a Sync ends. */
+  get begun(): boolean {
+    return this.#begun;
+  }
+
   /** How many batches have been sent to their end: equal for messages that an error in front of them drops together. */
   get syncs(): number {
     return this.#syncs;

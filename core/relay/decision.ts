@@ -2,6 +2,7 @@
 
 import type { GatewayError } from '../errors.ts';
 import type { Note } from './entries.ts';
+import { isCutOff } from './named-messages.ts';
 
 /** The beginning of a longer message, changed; the rest of it goes up as it comes. */
 export class Streamed {
@@ -14,6 +15,13 @@ export class Streamed {
 
 /** Bytes to send in place of a message; the message itself means unchanged; none means nothing is sent. */
 export type Decision = Buffer | Streamed | undefined;
+
+/** The same with `first` in front of it; `frame` is the message that was decided about. */
+export function preceded(first: Buffer, decision: Decision, frame: Buffer): Decision {
+  if (decision instanceof Streamed) return new Streamed(Buffer.concat([first, decision.head]));
+  const bytes = Buffer.concat([first, ...(decision ? [decision] : [])]);
+  return decision === frame && isCutOff(frame) ? new Streamed(bytes) : bytes;
+}
 
 /** What to do with one message that cannot simply pass. */
 export type Step =

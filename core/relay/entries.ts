@@ -53,8 +53,8 @@ export interface Note {
   readonly answer?: (status: number) => Buffer;
   /** Kind `mask`: what the client reads instead. */
   readonly error?: GatewayError;
-  /** Kind `forward`: only an error with this SQLSTATE is replaced by `error`. */
-  readonly replaces?: string;
+  /** Only an error with one of these SQLSTATEs is replaced by `error`. */
+  readonly replaces?: readonly string[];
   /** Whatever its tag says, nothing of it is left when its transaction is over. */
   readonly harmless?: boolean;
   /** Kind `swallow`: an error is the client's answer after all. */

@@ -186,7 +186,8 @@ export class FromServer {
     const { severity, code } = errorFields(body);
     if (code === SQLSTATES.read_only_sql_transaction) this.#host.refusedWrite?.();
     const { verdict, note: answered } = ledger.error(severity === 'FATAL' || severity === 'PANIC');
-    const replaced = verdict === Verdict.mask || (verdict === Verdict.pass && answered?.replaces === code);
+    const isOurs = verdict === Verdict.pass && answered?.replaces?.includes(code) === true;
+    const replaced = verdict === Verdict.mask || isOurs;
     if (!replaced || !answered?.error) return verdict;
     this.#replacement = { code, error: answered.error };
     return Verdict.mask;

@@ -6,41 +6,18 @@ import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
 import { readyForQuery, refusal } from '../wire/to-client.ts';
 import { FLUSH } from '../wire/to-server.ts';
 import { Calm } from './calm.ts';
-import { Streamed } from './decision.ts';
+import { ClientEncoding } from './client-encoding.ts';
+import { Streamed, preceded } from './decision.ts';
 import type { Decision, Plan } from './decision.ts';
 import { Kind, OP_OF, Op, joined } from './entries.ts';
 import type { Note } from './entries.ts';
+import type { GateOptions } from './gate-options.ts';
 import { HookCall } from './hook-call.ts';
-import type { HookCallOptions } from './hook-call.ts';
-import type { Ledger } from './ledger.ts';
 import { isTooLong, tooLong } from './longest.ts';
 import { isCutOff } from './named-messages.ts';
 import { OwnStatements, isForUs } from './own-statements.ts';
 import { poison } from './poison.ts';
-import type { SharedStatements } from './shared-statements.ts';
 import { StatementBook } from './statement-book.ts';
-import type { StatementLog } from './statement-log.ts';
-
-/** What the gate works with. */
-export interface GateOptions extends HookCallOptions {
-  readonly ledger: Ledger;
-  readonly inBand: (name: string, value: string) => Promise<void>;
-  /** Longest message that is assembled, in bytes. */
-  readonly maxStatementBytes: number;
-  /** Present where server connections change between transactions. */
-  readonly shared?: SharedStatements | undefined;
-  readonly betweenTransactions: () => boolean;
-  /** Absent when nobody observes statements. */
-  readonly log?: StatementLog | undefined;
-  /** Nobody does so before the first text that contains this. Default: from the start. */
-  readonly statementsFrom?: string | undefined;
-  /** Turns whatever a hook threw into what the client may read. */
-  readonly fault: (thrown: unknown) => GatewayError;
-  /** Has the server answer what it owes without more ado. */
-  readonly flush: () => void;
-  /** The refusal has no place in the order of answers: the session must end with it. */
-  readonly unplaceable: (error: GatewayError) => void;
-}
 
 /** One per session. */
 export class Gate {
@@ -49,6 +26,8 @@ export class Gate {
   readonly #hooks: HookCall;
   readonly #book: StatementBook;
   readonly #attention: Attention;
+  /** Present where a plugin reads statements. */
+  readonly #encoding: ClientEncoding | undefined;
   /** See {@link Attention.wants}. */
   readonly wants: Uint8Array;
   /** Where a message waits for answers. */
@@ -57,14 +36,16 @@ export class Gate {
 
   constructor(options: GateOptions) {
     this.#options = options;
-    this.calm = new Calm(options.ledger, options.flush);
     this.#own = new OwnStatements(options.inBand);
     this.#hooks = new HookCall(options);
     this.#book = new StatementBook(options.reads, options.log);
     const { query, log, shared, statementsFrom } = options;
+    this.#encoding = query && this.#book.needsText ? new ClientEncoding(options) : undefined;
     const statements = query !== undefined || (log !== undefined && statementsFrom === undefined);
-    const ends = log !== undefined;
-    this.#attention = new Attention({ statements, ends, statementsFrom, shared: shared !== undefined });
+    const dependents = [shared, this.#encoding].filter((one) => one !== undefined);
+    this.calm = new Calm({ ...options, dependents });
+    const more = { ends: log !== undefined, shared: shared !== undefined };
+    this.#attention = new Attention({ statements, statementsFrom, ...more });
     this.wants = this.#attention.wants;
   }
 
@@ -99,9 +80,8 @@ export class Gate {
 
   /** Decides about one message. Synchronous when every hook is, and nothing has to be known first. */
   message(type: number, frame: Buffer): Decision | Promise<Decision> {
-    const { shared } = this.#options;
-    if (shared?.mustWait(type, frame) !== true) return this.#decide(type, frame);
-    return this.calm.wait(() => shared.mustWait(type, frame)).then(() => this.#decide(type, frame));
+    if (!this.calm.isNeeded(type, frame)) return this.#decide(type, frame);
+    return this.calm.wait(type, frame).then(() => this.#decide(type, frame));
   }
 
   #decide(type: number, frame: Buffer): Decision | Promise<Decision> {
@@ -116,6 +96,7 @@ export class Gate {
       const own = this.#own.any ? this.#own.about(type, frame) : undefined;
       if (own) return this.#local(op, own);
       statement = this.#attention.looks ? this.#book.open(type, frame) : undefined;
+      this.#encoding?.check(type, frame, statement);
       if (!this.#hooks.wants(statement)) return this.#send(type, op, frame, statement);
       return this.#ask(type, op, frame, statement);
     } catch (thrown) {
@@ -176,16 +157,35 @@ export class Gate {
   // ---- for the server ----
 
   #ask(type: number, op: number, frame: Buffer, shown: Statement): Decision | Promise<Decision> {
-    const send = (approved: Statement): Decision =>
-      this.#send(type, op, this.#hooks.frameOf(frame, shown, approved), approved);
+    const send = (approved: Statement): Decision | Promise<Decision> => {
+      const rewritten = this.#hooks.frameOf(frame, shown, approved);
+      const sent = (): Decision => {
+        if (rewritten !== frame) this.#encoding?.checkRewrite(type, frame, rewritten);
+        return this.#send(type, op, rewritten, approved);
+      };
+      if (rewritten === frame || !this.calm.isNeeded(type, rewritten)) return sent();
+      return this.calm.wait(type, rewritten).then(sent);
+    };
     const answer = this.#hooks.ask(shown);
-    if (!(answer instanceof Promise)) return send(answer);
-    return answer.then(send).catch((thrown: unknown) => this.#refuse(op, frame, thrown, shown));
+    const decision = answer instanceof Promise ? answer.then(send) : send(answer);
+    if (!(decision instanceof Promise)) return decision;
+    return decision.catch((thrown: unknown) => this.#refuse(op, frame, thrown, shown));
   }
 
   #send(type: number, op: number, frame: Buffer, statement: Statement | undefined): Decision {
+    const probe = this.#encoding?.probe(type, frame);
+    if (!probe) return this.#pass(type, op, frame, statement);
+    try {
+      return preceded(probe, this.#pass(type, op, frame, statement), frame);
+    } catch (thrown) {
+      return preceded(probe, this.#refuse(op, frame, thrown, statement), frame);
+    }
+  }
+
+  #pass(type: number, op: number, frame: Buffer, statement: Statement | undefined): Decision {
     if (this.#attention.looks && this.#idle) this.#book.transactionEnded();
     const note = this.#attention.looks ? this.#book.sent(type, frame, statement) : undefined;
+    this.#encoding?.sent(type, statement);
     const plan = this.#options.shared?.plan(type, frame);
     if (plan) return this.#carryOut(plan, op, frame, note);
     this.#options.ledger.sent(op, Kind.forward, note);
@@ -199,8 +199,7 @@ export class Gate {
     }
     if (plan.kind === 'local') return this.#local(op, { ...plan.note, ...joined(plan.note, note) });
     this.#options.ledger.sent(op, Kind.forward, joined(plan.note, note));
-    if (plan.bytes === frame || !isCutOff(frame)) return plan.bytes;
-    return new Streamed(plan.bytes);
+    return plan.bytes === frame || !isCutOff(frame) ? plan.bytes : new Streamed(plan.bytes);
   }
 
   /** True for a message that needs no server connection, where none sits there. */

@@ -143,7 +143,7 @@ export class Parses {
     const { own, before } = this.#parts.kept.trial();
     ledger.sent(Op.parse, Kind.swallow, { showsError: true });
     const bytes = Buffer.concat([before, renamedParse(own, EMPTY), renamed(own)]);
-    return { kind: 'send', bytes, note: { error, replaces: error.sqlstate } };
+    return { kind: 'send', bytes, note: { error, replaces: [error.sqlstate] } };
   }
 
   /** Too long to be kept and prepared again elsewhere. */

@@ -54,7 +54,7 @@ export class Relay {
       log,
       shared,
       betweenTransactions,
-      encoding: () => (link.server ?? source)?.parameters.get('client_encoding'),
+      parameter: (name) => (link.server ?? source)?.parameters.get(name),
       flush: () => {
         ledger.flush();
         link.write(FLUSH);

@@ -89,6 +89,13 @@ export class SharedStatements {
     return this.#owed.has(name) || this.#kept.owed.has(key) || this.#kept.owed.has(alone);
   }
 
+  /** True for a Bind or Describe in front of which a Parse of ours goes up. */
+  prepares(type: number, frame: Buffer): boolean {
+    if (type !== Frontend.bind && type !== Frontend.describe) return false;
+    const name = nameFor(type, frame);
+    return name !== undefined && this.#addsOurs(type, name, frame);
+  }
+
   /** What we put in front of a message, or answer in its place, would be lost in a COPY that fails. */
   #addsOurs(type: number, name: string, frame: Buffer): boolean {
     const { prepared } = this.#kept;

@@ -48,6 +48,10 @@ const SQL = [
   REFUSED,
   OWN,
   OWN,
+  "select 'ü'",
+  "select 'ü'",
+  "set client_encoding = 'LATIN1'",
+  "set client_encoding = 'UTF8'",
   "set postern.refused = 'b'",
 ];
 const NAMES = ['', '', 's1'];

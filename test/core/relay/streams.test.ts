@@ -55,13 +55,15 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     owed.push(op);
     sent(op, kind, note);
   };
+  // Nobody answers here: what waits for answers is tried with servers, in encodings.test.ts.
+  Object.defineProperty(ledger, 'settingsKnown', { value: true });
   const gate = new Gate({
     ledger,
     reads: tapped ? 'parameters' : 'none',
     ...(tapped && { query: (statement) => statement }),
     inBand: () => Promise.resolve(),
     maxStatementBytes: 1_048_576,
-    encoding: () => 'UTF8',
+    parameter: () => 'UTF8',
     betweenTransactions: () => ledger.unfinished === undefined,
     flush() {},
     fault: (thrown) =>

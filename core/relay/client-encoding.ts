@@ -1,0 +1,150 @@
+/** The encoding of a client's messages where plugins read statements: they have to read what the server reads. */
+import { isAscii } from 'node:buffer';
+import { randomBytes } from 'node:crypto';
+import { GatewayError } from '../errors.ts';
+import type { Statement } from '../statement.ts';
+import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
+import { encodeClose } from '../wire/to-server.ts';
+import { Kind, Op } from './entries.ts';
+import type { Ledger } from './ledger.ts';
+import type { Reads } from './statement-book.ts';
+import { textStart } from './statements.ts';
+
+/** Encodings in which a byte of a character can look like ASCII: a policy would read another text than the server. */
+const UNSAFE = new Set(['SJIS', 'SHIFT_JIS_2004', 'BIG5', 'GBK', 'UHC', 'GB18030', 'JOHAB']);
+/** The encodings of databases for which PostgreSQL converts from one of these (pg_conversion, as of version 18). */
+const CONVERTED_TO = new Set(['UTF8', 'SQL_ASCII', 'EUC_JP', 'EUC_JIS_2004', 'EUC_TW']);
+/** Texts that may change it, or of which nobody can tell. */
+const MAY_CHANGE =
+  /client_encoding|\bnames\b|set_config|u&"|\b(?:do|call|execute|reset|discard|rollback|abort)\b/i;
+/** One command that does nothing else. */
+const ONLY_CHANGES =
+  /^\s*(?:set\s+(?:session\s+|local\s+)?(?:client_encoding|names)|reset\s+client_encoding)\b[^;]*(?:;\s*)?$/i;
+/** Messages that carry statements, or run what they carried. */
+const CARRY: ReadonlySet<number> = new Set([
+  Frontend.query,
+  Frontend.parse,
+  Frontend.bind,
+  Frontend.execute,
+  Frontend.functionCall,
+]);
+/**
+ * Closes a name that nobody has. Its last character is one of every database for which an unsafe encoding can be chosen, and
+ * its bytes are none in any of those encodings: there the message fails (22021, 22P05), and what follows is skipped.
+ */
+const PROBE = encodeClose('S', `postern_${randomBytes(16).toString('hex')}\u4e00 `);
+const NO_CHARACTERS = ['22021', '22P05'];
+
+/** What this depends on. */
+export interface ClientEncodingHost {
+  readonly ledger: Ledger;
+  readonly reads: Reads;
+  /** A run-time parameter as the server has reported it last. */
+  readonly parameter: (name: string) => string | undefined;
+  /** Present where connections change, and an earlier Parse may have to be sent again. */
+  readonly shared?: { prepares(type: number, frame: Buffer): boolean } | undefined;
+}
+
+/** One per session, only where a plugin reads statements. */
+export class ClientEncoding {
+  readonly #host: ClientEncodingHost;
+  /** A text under way says that it may change the encoding. */
+  #said = false;
+  /** Nothing has been executed since the last probe. */
+  #probed = false;
+
+  constructor(host: ClientEncodingHost) {
+    this.#host = host;
+  }
+
+  /**
+   * True where the server has still to report what is in force: ReadyForQuery will tell. Whatever a statement does, one in ASCII
+   * is the same text in every encoding, and waits only behind one that speaks of encodings.
+   */
+  mustWait(type: number, frame: Buffer): boolean {
+    const { ledger } = this.#host;
+    if (this.#known || ledger.skipping || ledger.stuck || ledger.batch.begun) return false;
+    return this.#isDoubtful(type, frame);
+  }
+
+  /** What goes up in front of a message in a batch, where nothing is reported before its Sync; the ledger has it then. */
+  probe(type: number, frame: Buffer): Buffer | undefined {
+    const { ledger, parameter, shared } = this.#host;
+    if (!ledger.batch.begun || this.#known || this.#probed || ledger.skipping) return undefined;
+    if (!CONVERTED_TO.has(parameter('server_encoding') ?? '')) return undefined;
+    if (!this.#isDoubtful(type, frame) && shared?.prepares(type, frame) !== true) return undefined;
+    this.#probed = true;
+    const error = cannotBeChecked('another encoding');
+    ledger.sent(Op.close, Kind.swallow, { showsError: true, replaces: NO_CHARACTERS, error });
+    return PROBE;
+  }
+
+  /** A message has been sent; `statement` is what it carries or runs. */
+  sent(type: number, statement: Statement | undefined): void {
+    if (type !== Frontend.query && type !== Frontend.execute && type !== Frontend.functionCall) return;
+    this.#probed = false;
+    // Of a cursor, or what SQL has prepared, the text is not known.
+    const text = statement && 'sql' in statement ? statement.sql : '';
+    this.#said ||= text === '' || MAY_CHANGE.test(text);
+  }
+
+  /** @throws GatewayError `feature_not_supported` for what cannot be read as the server reads it */
+  check(type: number, frame: Buffer, statement: Statement | undefined): void {
+    // Where answers are lost, nothing of ours may be sent, and no wait ends.
+    if (this.#host.ledger.spoilt && !this.#known && this.#isDoubtful(type, frame))
+      throw cannotBeChecked('another encoding');
+    const encoding = this.#inForce.toUpperCase();
+    if (!UNSAFE.has(encoding) || !CARRY.has(type)) return;
+    const sql = statement?.kind === 'query' && isAscii(textOf(type, frame)) ? statement.sql : '';
+    if (!ONLY_CHANGES.test(sql)) throw cannotBeChecked(encoding);
+  }
+
+  /** A plugin's text goes up in place of the client's. @throws GatewayError `feature_not_supported` where it would be read as another */
+  checkRewrite(type: number, before: Buffer, after: Buffer): void {
+    const text = textOf(type, after);
+    if (isAscii(text)) return;
+    const encoding = this.#inForce;
+    if (encoding !== 'UTF8') throw cannotBeRewritten(`in ${encoding}`);
+    // What was there before is the client's own affair.
+    if (!this.#known && foreign(text) !== foreign(textOf(type, before)))
+      throw cannotBeRewritten('behind one that may have changed the encoding, before a Sync');
+  }
+
+  /** Nothing can have changed since the server has reported. */
+  get #known(): boolean {
+    const { settingsKnown, uncertain } = this.#host.ledger;
+    const known = settingsKnown && !uncertain;
+    if (known) this.#said = this.#probed = false;
+    return known;
+  }
+
+  #isDoubtful(type: number, frame: Buffer): boolean {
+    if (!CARRY.has(type)) return false;
+    if (this.#said) return true;
+    const parameters = type === Frontend.bind && this.#host.reads === 'parameters';
+    return !isAscii(parameters ? frame.subarray(HEADER_BYTES) : textOf(type, frame));
+  }
+
+  get #inForce(): string {
+    return this.#host.parameter('client_encoding') ?? 'UTF8';
+  }
+}
+
+/** The text of a Query or Parse; nothing of other messages. */
+function textOf(type: number, frame: Buffer): Buffer {
+  if (type !== Frontend.query && type !== Frontend.parse) return frame.subarray(0, 0);
+  const start = textStart(type, frame);
+  const end = frame.indexOf(0, start);
+  return frame.subarray(start, end < 0 ? undefined : end);
+}
+
+/** Its characters beyond ASCII. */
+const foreign = (text: Buffer): string => text.toString().replace(/[\0-\x7f]+/g, '');
+
+const cannotBeChecked = (encoding: string): GatewayError =>
+  new GatewayError('feature_not_supported', `statements in ${encoding} cannot be checked`, {
+    hint: "SET client_encoding = 'UTF8'",
+  });
+
+const cannotBeRewritten = (where: string): GatewayError =>
+  new GatewayError('feature_not_supported', `statements ${where} cannot be rewritten`);
