@@ -432,7 +432,7 @@ const ROWS: Readonly<Record<string, Row>> = {
       [{ claim: 'tenant', schema: 'Tenant_{tenant}' }, 'tenant.schema: not a valid schema name'],
       [{ claim: 'tenant', role: '{tenant}' }, 'tenant.role: something has to stand'],
       [{ claim: 'tenant', role: 'pg_{tenant}' }, 'tenant.role: '],
-      [{ claim: 'tenant', database: '{tenant};' }, 'tenant.database: '],
+      [{ claim: 'tenant', database: '{tenant}\n' }, 'tenant.database: '],
       [{ claim: 'tenant', default: 'Acme' }, 'tenant.default: '],
       [{ claim: 'tenant', shared: ['public'] }, 'tenant.shared: only with schema'],
       [{ claim: 'tenant', schema: '{tenant}', shared: ['a b'] }, 'tenant.shared[0]: '],

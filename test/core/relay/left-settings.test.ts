@@ -80,7 +80,7 @@ describe('a setting that one session leaves is met by no other of the same ident
     expect([values(next), errors(leaving)]).toEqual([['none'], 0]);
     // It was reset, and not replaced.
     expect(await pid()).toEqual(before);
-    await Promise.all([leaving.close(), next.close()]);
+    for (const client of [leaving, next]) client.close();
   });
 
   test('by a named one that another transaction executes again', async () => {
@@ -90,7 +90,7 @@ describe('a setting that one session leaves is met by no other of the same ident
     await say(leaving, B('s'), E, S);
     await say(next, Q(SHOWN));
     expect(values(next)).toEqual(['1', 'none']);
-    await Promise.all([leaving.close(), next.close()]);
+    for (const client of [leaving, next]) client.close();
   });
 
   test.each<[string, readonly Buffer[]]>([
@@ -118,7 +118,7 @@ describe('a setting that one session leaves is met by no other of the same ident
     // A reset would have discarded what the sequence has given this session.
     await say(next, Q(`select currval('counted') > 0, ${SHOWN.slice('select '.length)}`));
     expect(values(next).map((row) => row.includes('none'))).toEqual([true]);
-    await Promise.all([first.close(), next.close()]);
+    for (const client of [first, next]) client.close();
   });
 });
 
@@ -140,7 +140,7 @@ describe('a statement with the text of another session means the tables of its o
     await say(plain, B('own'), E, S);
     expect(await chosen(B('own'), E, S)).toEqual(['two']);
     expect([values(plain), errors(plain), errors(chooser)]).toEqual([['1', '1'], 0, 0]);
-    await Promise.all([plain.close(), chooser.close()]);
+    for (const client of [plain, chooser]) client.close();
   });
 
   test('also one that was prepared before they were chosen', async () => {
@@ -155,6 +155,6 @@ describe('a statement with the text of another session means the tables of its o
       0,
       0,
     ]);
-    await Promise.all([plain.close(), chooser.close()]);
+    for (const client of [plain, chooser]) client.close();
   });
 });
