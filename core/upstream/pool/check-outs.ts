@@ -23,8 +23,10 @@ export interface CheckOutParts {
 /** One per pool. */
 export class CheckOuts {
   readonly #parts: CheckOutParts;
-  /** One for the whole queue: until the oldest request's time is over. */
+  /** One for the whole queue: until the first request's time is over. */
   #timer: NodeJS.Timeout | undefined;
+  /** When it fires, by `performance.now()`. */
+  #firesAt = Infinity;
 
   constructor(parts: CheckOutParts) {
     this.#parts = parts;
@@ -65,7 +67,7 @@ export class CheckOuts {
   /** No time is kept any more. */
   stop(): void {
     clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#firesAt = Infinity;
   }
 
   #queue(waiter: Waiter): undefined {
@@ -75,18 +77,22 @@ export class CheckOuts {
     waiter.queued = true;
     waiter.dequeued = waiter.request.queued?.();
     state.queue(waiter);
-    this.#keepTime();
+    if (waiter.queued) this.#keepTime(waiter.until);
   }
 
-  #keepTime(): void {
-    const { oldest } = this.#parts.state.waiting;
-    if (this.#timer || !oldest) return;
-    const ms = Math.max(1, oldest.until - performance.now());
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#refuseLate();
-      this.#keepTime();
-    }, ms).unref();
+  /** Whoever comes back to the queue, because its connection was dead, has less time than those in front of it. */
+  #keepTime(until: number): void {
+    if (until >= this.#firesAt) return;
+    clearTimeout(this.#timer);
+    this.#firesAt = until;
+    this.#timer = setTimeout(
+      () => {
+        this.#firesAt = Infinity;
+        this.#refuseLate();
+        for (const waiter of this.#parts.state.waiting.all()) this.#keepTime(waiter.until);
+      },
+      Math.max(1, until - performance.now()),
+    ).unref();
   }
 
   #refuseLate(): void {
