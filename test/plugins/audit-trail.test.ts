@@ -15,6 +15,7 @@ import {
 } from 'node:fs/promises';
 import { appendFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { FileSink } from '../../plugins/audit/file-sink.ts';
 import { rotatedFiles } from '../../plugins/audit/file-names.ts';
@@ -102,7 +103,14 @@ test('only so many full files stay, and the chain then begins later', async () =
 });
 
 test('a file that is old enough is followed by another one', async () => {
-  const files = await written(3, { rotate: { ageMs: 1 } });
+  const ageMs = 100;
+  const trail = await open({ rotate: { ageMs } });
+  for (let i = 0; i < 3; i += 1) {
+    await record(trail, 1);
+    await sleep(ageMs);
+  }
+  await trail.close();
+  const files = await all();
   expect(files.length).toBeGreaterThan(2);
   expect(await findings(files)).toEqual([]);
 });
