@@ -81,15 +81,31 @@ function pieceOf(sql: string, token: string, from: number): Piece {
   return { text: '?', end: from };
 }
 
-/** A JWT, with or without its signature (RFC 7515 §3.1): header and payload are JSON objects, which begin with `{"`. */
-const JWT = /(?<![\w-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}(?:\.[\w-]*)*/g;
+/** What a JWT may be in, or behind: `id_eyJ…`, and `eyJ…` after `%3D`. */
+const DOTTED = /(?<![\w-])[\w-]+(?:\.[\w-]*)+/g;
+/** Fewer characters are no part of a JWT. */
+const SHORTEST_PART = 11;
+
+/** A word with `?` for the JWT in it, with or without its signature (RFC 7515 §3.1): header and payload are JSON objects, which begin with `{"`. */
+function withoutToken(word: string): string {
+  let start = 0;
+  let header = -1;
+  for (const part of word.split('.')) {
+    if (header >= 0 && part.startsWith('eyJ') && part.length >= SHORTEST_PART)
+      return `${word.slice(0, header)}?`;
+    const at = part.indexOf('eyJ');
+    header = at >= 0 && part.length - at >= SHORTEST_PART ? start + at : -1;
+    start += part.length + 1;
+  }
+  return word;
+}
 
 /**
  * The text with `?` for each JWT in it: somebody may have put one where it is no literal, or where literals may be told.
  * Takes time in proportion to the length.
  */
 export function withoutTokens(text: string): string {
-  return text.includes('eyJ') ? text.replace(JWT, '?') : text;
+  return text.includes('eyJ') ? text.replace(DOTTED, withoutToken) : text;
 }
 
 /**

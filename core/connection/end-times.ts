@@ -1,5 +1,6 @@
 /** When a session has to end: any number of appointments, each with its notice, the earliest of which counts. */
 import type { GatewayError } from '../errors.ts';
+import { outsidePlugins } from '../hooks/plugin-calls.ts';
 import type { EndAtOptions } from '../session.ts';
 
 /** What happens when an appointment is near or there. */
@@ -78,7 +79,7 @@ class Appointment {
     }
     if (now >= this.#noticeAt) this.#warn();
     const next = Math.min(this.#at, this.#noticeAt) - now;
-    this.#timer = setTimeout(() => this.#look(), Math.min(next, LONGEST_NAP)).unref();
+    this.#timer = outsidePlugins(() => setTimeout(() => this.#look(), Math.min(next, LONGEST_NAP)).unref());
   }
 
   #warn(): void {

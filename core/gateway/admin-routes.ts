@@ -33,6 +33,9 @@ const text = (description: string): { readonly description: string; readonly con
   content: { 'text/plain': { schema: { type: 'string' } } },
 });
 
+/** Tokens that are checked at once: strangers who wait for keys that do not come must leave connections to health checks. */
+const MOST_CHECKED = 64;
+
 /** What the gateway answers to whoever asks, without plugins. */
 const OWN: Readonly<Record<string, RouteOptions>> = {
   '/livez': {
@@ -65,6 +68,7 @@ export class AdminRoutes {
   readonly #options: AdminRoutesOptions;
   readonly #app = new Hono();
   readonly #routes = new Map(Object.entries(OWN));
+  #checking = 0;
 
   constructor(options: AdminRoutesOptions) {
     this.#options = options;
@@ -113,6 +117,8 @@ export class AdminRoutes {
   async #caller(request: Request): Promise<Identity | Response> {
     const [, token] = /^Bearer ([\w.~+/-]+=*)$/i.exec(request.headers.get('authorization') ?? '') ?? [];
     if (token === undefined) return refused(401, 'a token is needed');
+    if (this.#checking >= MOST_CHECKED) return busy();
+    this.#checking += 1;
     try {
       const found = await this.#options.operators.check(token);
       return 'identity' in found ? found.identity : this.#refuse(request, 403, found.why);
@@ -120,6 +126,8 @@ export class AdminRoutes {
       if (!(error instanceof GatewayError)) throw error;
       const status = error.code === 'invalid_authorization_specification' ? 403 : 401;
       return this.#refuse(request, status, reasonOf(error));
+    } finally {
+      this.#checking -= 1;
     }
   }
 
@@ -139,6 +147,12 @@ function wrongMethod({ method }: Request, { openapi }: RouteOptions): Response |
   if (!openapi || known.includes(method)) return undefined;
   const headers = { allow: known.join(', ') };
   return Response.json({ error: `${method} is not for this path` }, { status: 405, headers });
+}
+
+/** The answer where too many wait to be told apart from operators. */
+function busy(): Response {
+  const error = 'too many tokens are being checked';
+  return Response.json({ error }, { status: 503, headers: { 'retry-after': '1' } });
 }
 
 function refused(status: 401 | 403, error: string): Response {

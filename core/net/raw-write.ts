@@ -22,11 +22,15 @@ interface Request {
   oncomplete?: (status: number) => void;
   /** Keeps the bytes alive. */
   buffer?: Buffer;
+  /** {@link FREE} while no write has it. */
+  getAsyncId(): number;
 }
+
+const FREE = -1;
 
 const HANDLE = '_handle';
 /** TLS has a handle of its own that encrypts, and is left as it is. */
-const KINDS: ReadonlySet<string> = new Set(['TCP', 'Pipe']);
+const KNOWN_KINDS = new Set(['TCP', 'Pipe']);
 
 /** Makes a request; null where the handle makes its own; undefined: not known yet. */
 let Made: (new () => Request) | null | undefined;
@@ -38,7 +42,7 @@ function handleOf(socket: Socket): Handle | undefined {
   const handle = (socket as unknown as { readonly [HANDLE]?: Partial<Handle> | null })[HANDLE];
   if (!handle || typeof handle.writeBuffer !== 'function' || typeof handle.writeQueueSize !== 'number')
     return undefined;
-  return KINDS.has(handle.constructor.name) ? (handle as Handle) : undefined;
+  return KNOWN_KINDS.has(handle.constructor.name) ? (handle as Handle) : undefined;
 }
 
 /**
@@ -54,13 +58,19 @@ export function rawWrite(socket: Socket, bytes: Buffer): number | undefined {
   }
   request ??= Made && new Made();
   const result = handle.writeBuffer(request, bytes);
-  if (typeof result !== 'number') {
-    request = result;
-    return handle.writeQueueSize;
-  }
-  if (result >= 0) return request ? handle.writeQueueSize : 0;
-  socket.destroy(new Error(`write ${getSystemErrorName(result)}`));
-  return 0;
+  if (typeof result !== 'number') request = result;
+  else if (result < 0) socket.destroy(new Error(`write ${getSystemErrorName(result)}`));
+  return request ? queuedOf(handle, request, bytes) : 0;
+}
+
+/**
+ * libuv tries a second time what the system has not taken at first. Where that succeeds nothing is queued, and the request is
+ * that write's all the same until the loop turns: another write with it would abort the process.
+ */
+function queuedOf(handle: Handle, made: Request, bytes: Buffer): number {
+  const queued = handle.writeQueueSize;
+  if (queued === 0 && made.getAsyncId() !== FREE) whenTaken(bytes, () => {});
+  return queued;
 }
 
 /** How many bytes the system has taken of what was written, by whichever way. */
@@ -82,6 +92,8 @@ function learn(handle: Handle, socket: Socket, bytes: Buffer): void {
   const own = handle as { writeBuffer?: Handle['writeBuffer'] };
   const plain = handle.writeBuffer.bind(handle);
   own.writeBuffer = (made, written) => {
+    // Without it nobody could tell whether a request is free.
+    if (made && typeof made.getAsyncId !== 'function') KNOWN_KINDS.clear();
     Made ??= made && (made.constructor as new () => Request);
     return plain(made, written);
   };

@@ -20,6 +20,13 @@ const MAY_CHANGE =
 /** One command that does nothing else. */
 const ONLY_CHANGES =
   /^\s*(?:set\s+(?:session\s+|local\s+)?(?:client_encoding|names)|reset\s+client_encoding)\b[^;]*(?:;\s*)?$/i;
+/** Messages that run something. */
+const RUN: ReadonlySet<number> = new Set([
+  Frontend.query,
+  Frontend.bind,
+  Frontend.execute,
+  Frontend.functionCall,
+]);
 /** Messages that carry statements, or run what they carried. */
 const CARRY: ReadonlySet<number> = new Set([
   Frontend.query,
@@ -81,7 +88,7 @@ export class ClientEncoding {
 
   /** A message has been sent; `statement` is what it carries or runs. */
   sent(type: number, statement: Statement | undefined): void {
-    if (type !== Frontend.query && type !== Frontend.execute && type !== Frontend.functionCall) return;
+    if (!RUN.has(type)) return;
     this.#probed = false;
     // Of a cursor, or what SQL has prepared, the text is not known.
     const text = statement && 'sql' in statement ? statement.sql : '';

@@ -17,6 +17,8 @@ import { Verdict } from './verdict.ts';
 const ENDS_READY = (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.sync);
 /** Operations that may set parameters, end or break a transaction, or begin a COPY. */
 const CHANGES = ENDS_READY | (1 << Op.execute);
+/** A Bind may set parameters too: types and functions of users run in it, such as the check of a domain. */
+const SETS = CHANGES | (1 << Op.bind);
 
 /** One per session; no sockets, no buffers. */
 export class Ledger {
@@ -96,7 +98,7 @@ export class Ledger {
   }
   /** Nothing can have changed run-time parameters since ReadyForQuery told of them. */
   get settingsKnown(): boolean {
-    return !this.#unsynced && !this.changing;
+    return !this.#unsynced && !this.#entries.has(SETS);
   }
   /** The next answer is ours to give, at the latest in front of the server's next word: call {@link takeLocal}. */
   get localReady(): boolean {

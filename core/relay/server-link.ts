@@ -126,6 +126,8 @@ export class ServerLink implements ServerWaiter {
 
   #checkOut(): void {
     this.#state = 'waiting';
+    // What policies want from here on may come too late for this connection.
+    this.settingsOutdated = false;
     this.#asking = true;
     const server = this.#options.source?.checkOut(this);
     this.#asking = false;
@@ -135,7 +137,6 @@ export class ServerLink implements ServerWaiter {
   #link(server: ServerConnection): void {
     this.#state = 'linked';
     this.#server = server;
-    this.settingsOutdated = false;
     this.#checkOuts += 1;
     this.#options.host.linked(server);
     this.#attach();
@@ -145,11 +146,12 @@ export class ServerLink implements ServerWaiter {
     const [server, how] = [this.#server, this.#options.refresh];
     if (!server || !how) return;
     this.#state = 'applying';
+    this.settingsOutdated = false;
     this.#detach();
     const over = (error?: unknown): void => {
       if (this.#state !== 'applying') return;
       this.#state = 'linked';
-      if (error === undefined) this.settingsOutdated = false;
+      if (error !== undefined) this.settingsOutdated = true;
       this.#attach();
       this.#options.host.resumed(error);
     };
@@ -157,7 +159,6 @@ export class ServerLink implements ServerWaiter {
   }
 
   // ---- a transaction is over ----
-
   /** Another session may get the connection: it is checked in, unless a probe finds what ties this one to it. */
   checkIn(how: ServerFitness): void {
     const [server, source] = [this.#server, this.#options.source];
@@ -214,7 +215,6 @@ export class ServerLink implements ServerWaiter {
   }
 
   // ---- the session is over ----
-
   /** Nobody listens any more, nothing is waited for; {@link close} says what becomes of the connection. */
   leave(): void {
     if (this.waiting) this.#stopWaiting();

@@ -7,8 +7,8 @@ const ADVISORY = /\bpg_(?:try_)?advisory_lock/i;
 /** One command that ends with its transaction, although its tag is that of any other SET. */
 const LOCAL = /^\s*set\s+(?:local|transaction|constraints)\s[^;]*(?:;\s*)?$/i;
 
-/** A call leaves a setting, and its tag is that of a SELECT (manual, 9.28.1). */
-const SET_CONFIG = /\bset_config\b/i;
+/** A call leaves a setting, and its tag is that of a SELECT (manual, 9.28.1); so does an UPDATE of the view (manual, 54.25). */
+const SET_CONFIG = /\bset_config\b|\bpg_settings\b/i;
 const LOCAL_CALL = String.raw`(?:pg_catalog\.)?set_config\(\s*(?:'[^'\\]*'|\$\d+)\s*,\s*(?:'[^'\\]*'|\$\d+)(?:::text)?\s*,\s*true\s*\)`;
 /** Calls whose settings end with their transaction, and nothing else. */
 const LOCAL_CALLS = new RegExp(

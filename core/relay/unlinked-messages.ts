@@ -3,12 +3,14 @@ import type { GatewayError } from '../errors.ts';
 import { Frontend } from '../wire/frames.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
+import { isForUs } from './own-statements.ts';
+import type { LinkState } from './transaction-boundary.ts';
 
 /** What is asked of the relay. */
 export interface UnlinkedMessagesHost {
   readonly ledger: Ledger;
   readonly gate: Gate;
-  readonly link: { need(): 'go' | 'wait' };
+  readonly link: { readonly state: LinkState; need(): 'go' | 'wait' };
 }
 
 /** `go`: to the server, or past it; `drop`: it is dealt with; `wait`: for a connection; a number: for so many bytes of it. */
@@ -37,7 +39,7 @@ export class UnlinkedMessages {
 
   /** `there` is what has arrived of a message of `bytes` bytes; as many as `enough` suffice to ask for a connection. */
   meaning(type: number, there: Buffer, bytes: number, enough: number): Meaning {
-    const { gate, ledger } = this.#host;
+    const { gate, ledger, link } = this.#host;
     if (type === Frontend.terminate || gate.discarding) return 'go';
     if (COPY_LEFTOVERS.has(type)) return 'drop';
     if (type === Frontend.flush) {
@@ -55,8 +57,9 @@ export class UnlinkedMessages {
       gate.refuseVacant(type, Buffer.from(there), refusal);
       return 'drop';
     }
-    if (gate.answersAlone(type, there)) return 'go';
+    // A connection whose settings are outdated is brought up to date first: behind a message that is under way it is too late.
+    if (link.state === 'linked' ? isForUs(type, there) : gate.answersAlone(type, there)) return 'go';
     const needed = Math.min(bytes, enough);
-    return there.length < needed ? needed : this.#host.link.need();
+    return there.length < needed ? needed : link.need();
   }
 }

@@ -5,6 +5,8 @@ import { reasonOf } from './question.ts';
 
 /** Longest pause between questions while there is no set, in milliseconds. */
 const LONGEST_RETRY_MS = 30_000;
+/** The same while there is no set and so no login, in milliseconds: a page in front of the issuer may ask for hours. */
+const LONGEST_OUTAGE_MS = 60_000;
 /** Longest pause that a server is granted that asks for one, in milliseconds. */
 const LONGEST_PEACE_MS = 3_600_000;
 
@@ -60,7 +62,8 @@ export class AskPace {
 
   /** How long to wait for the next question in the background, in milliseconds; `usable` says whether there is a set meanwhile. */
   pause(usable: boolean): number {
-    return Math.max(this.#ownPause(usable), this.#busyUntil - performance.now());
+    const peace = this.#busyUntil - performance.now();
+    return Math.max(this.#ownPause(usable), usable ? peace : Math.min(peace, LONGEST_OUTAGE_MS));
   }
 
   #ownPause(usable: boolean): number {

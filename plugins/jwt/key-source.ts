@@ -25,7 +25,7 @@ export interface KeySource {
   /** Equal ids are the same place; absent where that cannot be told. */
   readonly id?: string;
   readonly pace: Pace;
-  /** @throws whatever went wrong; gives up when `signal` aborts */
+  /** A file gives the same object while it has not changed. @throws whatever went wrong; gives up when `signal` aborts */
   load(signal: AbortSignal): Promise<unknown>;
 }
 
@@ -79,6 +79,7 @@ async function trustIn({ ca, bearer }: TrustFiles): Promise<DownloadTrust> {
 }
 
 function fromFile(file: string): KeySource {
+  let last: { readonly bytes: Buffer; readonly document: unknown } | undefined;
   return {
     kind: 'file',
     id: file,
@@ -86,7 +87,10 @@ function fromFile(file: string): KeySource {
     load: async (signal) => {
       const { size } = await stat(file);
       if (size > MAX_DOCUMENT_BYTES) throw new Error(`the file is longer than ${MAX_DOCUMENT_BYTES} bytes`);
-      return parseDocument(await readFile(file, { signal }));
+      const bytes = await readFile(file, { signal });
+      // Tokens with unknown keys have it read again and again: that must not cost a parse of every key.
+      if (!last?.bytes.equals(bytes)) last = { bytes, document: parseDocument(bytes) };
+      return last.document;
     },
   };
 }

@@ -42,6 +42,7 @@ export class KeyStore {
   #seeded = false;
   /** Counts purges: what was asked before one is not believed after it. */
   #purges = 0;
+  #last: { readonly document: unknown; readonly set: KeySet; readonly purges: number } | undefined;
   #goodAt = -Infinity;
   #flight: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -196,12 +197,22 @@ export class KeyStore {
     this.#pace.begin();
     const purges = this.#purges;
     try {
-      const set = parseKeySet(await ask(this.#source, this.#abort.signal));
+      const set = this.#read(await ask(this.#source, this.#abort.signal));
       if (purges === this.#purges) this.#accept(set);
     } catch (error) {
       this.#pace.failed(error);
       this.#log?.warn({ issuer: this.issuer, reason: this.#pace.reason }, 'key set not refreshed');
     }
+  }
+
+  /** A file that has not changed is not parsed again, but for a purge: tokens are remembered with the set that verified them. */
+  #read(document: unknown): KeySet {
+    const last = this.#last;
+    const isFile = last !== undefined && this.#source.kind === 'file';
+    if (isFile && last.document === document && last.purges === this.#purges) return last.set;
+    const set = parseKeySet(document);
+    this.#last = { document, set, purges: this.#purges };
+    return set;
   }
 
   #accept(set: KeySet): void {

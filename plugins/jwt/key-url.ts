@@ -10,7 +10,7 @@ function isLocal({ protocol, hostname }: URL): boolean {
 
 /** Why keys may not come from there; undefined if they may: https only, on loopback http as well, and no credentials. */
 export function unfit(address: string): string | undefined {
-  if (!URL.canParse(address)) return `"${address}" is not a URL`;
+  if (!URL.canParse(address)) return 'not a URL';
   const url = new URL(address);
   if (url.username !== '' || url.password !== '') return 'a URL may not carry a user name or password';
   if (url.protocol === 'https:' || isLocal(url)) return undefined;

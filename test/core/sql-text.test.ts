@@ -134,3 +134,21 @@ test.each([
   const long = bit.repeat(2_000_000 / bit.length);
   expect(withoutLiterals(long).length).toBeLessThanOrEqual(long.length);
 });
+
+test.each([
+  ['behind a percent-encoded sign', 'access_token%3D', 'access_token%3'],
+  ['behind a word', 'id_', 'id_'],
+  ['behind words with dots', 'a.b.', 'a.b.'],
+  ['behind its own beginning', 'eyJ', ''],
+])('a JWT %s is found', (_name, before, kept) => {
+  const jwt = `eyJ${'a'.repeat(20)}.eyJ${'b'.repeat(20)}.${'c'.repeat(40)}`;
+  const text = withoutTokens(`x=${before}${jwt} and the rest`);
+  expect(text).not.toMatch(/bbb|ccc/);
+  expect(text.startsWith(`x=${kept}`)).toBe(true);
+  expect(text.endsWith('? and the rest')).toBe(true);
+});
+
+test('what only looks like the beginning of a JWT stays', () => {
+  const text = 'eyJ.eyJ and eyJabcdefgh.other and a.b.c';
+  expect(withoutTokens(text)).toBe(text);
+});

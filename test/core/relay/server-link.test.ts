@@ -123,6 +123,7 @@ class Model {
     const begins = open && !held;
     const whenProbed = (): void => {
       if (state !== 'probing') return;
+      if (held) this.outdated = false;
       if (!held) this.state = 'unlinked';
       else if (stage.free) this.linked();
       else this.state = 'waiting';
@@ -131,7 +132,7 @@ class Model {
       need: begins && (() => (this.need(), this.expectNeed(link.need()))),
       busy: () => (stage.free = false),
       free: !stage.waiter && (() => (stage.free = true)),
-      grant: stage.waiter !== undefined && (() => (this.linked(), stage.grant())),
+      grant: stage.waiter !== undefined && (() => (this.linked(this.outdated), stage.grant())),
       refuse: stage.waiter !== undefined && (() => (this.over('unlinked'), stage.refuse())),
       cancel: () => {
         const waits = state === 'waiting' || (state === 'probing' && held);
@@ -162,10 +163,12 @@ class Model {
 
   need(): void {
     if (this.state === 'unlinked') {
+      this.outdated = false;
       if (this.stage.free) this.linked();
       else Object.assign(this, { state: 'waiting', held: true });
     } else if (this.state === 'probing') this.held = true;
-    else if (this.state === 'linked' && this.outdated) Object.assign(this, { state: 'applying', held: true });
+    else if (this.state === 'linked' && this.outdated)
+      Object.assign(this, { state: 'applying', held: true, outdated: false });
   }
   expectNeed(answer: 'go' | 'wait'): void {
     expect(answer).toBe(this.held ? 'wait' : 'go');
@@ -180,7 +183,7 @@ class Model {
     this.outdated = outdated;
   }
   refreshed(well: boolean): void {
-    if (this.state === 'applying') this.linked(!well);
+    if (this.state === 'applying') this.linked(this.outdated || !well);
     const refreshing = this.stage.take('refreshing');
     if (well) refreshing?.resolve(undefined);
     else refreshing?.reject();

@@ -76,7 +76,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     toServer: (bytes) => out.push(bytes),
     held() {},
     unlinked: () => false,
-    unlinkedMessages: new UnlinkedMessages({ ledger, gate, link: { need: () => 'go' } }),
+    unlinkedMessages: new UnlinkedMessages({ ledger, gate, link: { state: 'unlinked', need: () => 'go' } }),
     terminated() {},
     walked() {},
     violated: (error) => (violation = error.message),
