@@ -7,7 +7,7 @@ import { parseNetwork } from '../core/networks.ts';
 import { deallocated } from '../core/relay/deallocate.ts';
 import { looksInBand, parseInBand } from '../core/relay/in-band.ts';
 import { mayDiscard, statementOf } from '../core/relay/statement-key.ts';
-import { leavesNothing, pinningWord } from '../core/relay/telling-words.ts';
+import { leavesNothing, leavesSettings, mayChooseSchemas, pinningWord } from '../core/relay/telling-words.ts';
 import { withoutLiterals, withoutTokens } from '../core/sql-text.ts';
 import { parseOptions, splitOptions } from '../core/wire/options.ts';
 import { shown } from '../core/wire/text.ts';
@@ -59,6 +59,15 @@ const READERS: Readonly<Record<string, Reader>> = {
     read: leavesNothing,
     begins: ['', 'set local x', 'set local'],
     ends: ['', 'z', ';', ';z'],
+  },
+  leavesSettings: {
+    read: leavesSettings,
+    begins: ['', 'select set_config(', "set_config('a', ".repeat(20), 'set_config("'],
+    ends: ['', ')', '", true)'],
+  },
+  mayChooseSchemas: {
+    read: mayChooseSchemas,
+    begins: ['', 'set', 'set local', "set_config('a', ".repeat(20)],
   },
   mayDiscard: { read: mayDiscard, begins: [''] },
   statementOf: { read: bytes((frame) => statementOf(frame, new Map())), begins: [''] },

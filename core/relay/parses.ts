@@ -16,9 +16,9 @@ import type { ServerLink } from './server-link.ts';
 import type { ServerSource } from './server-source.ts';
 import { FOREIGN } from './session-statements.ts';
 import type { SessionStatements } from './session-statements.ts';
-import { mayDiscard, statementOf, unlike } from './statement-key.ts';
+import { mayDiscard, settingsOf, statementOf, unlike } from './statement-key.ts';
 import type { Statement } from './statement-key.ts';
-import { leavesSettings, mayChooseSchemas, pinningWord } from './telling-words.ts';
+import { isTelling, leavesSettings, mayChooseSchemas, pinningWord } from './telling-words.ts';
 import { Status } from './transaction-boundary.ts';
 import type { UnnamedStatement } from './unnamed-statement.ts';
 
@@ -64,22 +64,45 @@ export class Parses {
 
   /** Looks what a text will do to its connection that no tag shows. */
   read(text: string): void {
+    if (!isTelling(text)) return;
     const why = pinningWord(text);
     if (why !== undefined) this.#host.pin(why);
     this.#choseSchemas ||= mayChooseSchemas(text);
   }
 
+  /** The same of a Query, which is carried out at once; of a long one the end is not known. */
+  readQuery(text: string, isCut: boolean): void {
+    this.read(text);
+    this.#choseSchemas ||= isCut;
+    if (isCut || (isTelling(text) && leavesSettings(text))) this.#host.leavesState();
+  }
+
   /** The session may have chosen schemas, and the server does not report which: its names may mean other tables than those of others. */
-  get isApart(): boolean {
+  get hidesSchemas(): boolean {
     return this.#choseSchemas && !this.#host.source.parameters.has('search_path');
+  }
+
+  /** Prepared now it may mean something else than under the settings of its Parse: it shall be taken for no other. */
+  isApart({ settings, path }: Statement): boolean {
+    const { settingsKnown } = this.#host.ledger;
+    const now = this.#parameters;
+    const doubtful = this.#choseSchemas && !settingsKnown;
+    if (doubtful || this.hidesSchemas || path !== now.get('search_path')) return true;
+    return settings !== '' && (!settingsKnown || settingsOf(now) !== settings);
   }
 
   /** True for a whole Parse of what the connection has prepared already. */
   isKept(frame: Buffer): boolean {
     const parts = isCutOff(frame) ? undefined : parseParts(frame);
+    return (
+      parts !== undefined && this.#parts.kept.prepared.has(statementOf(parts.body, this.#parameters).key)
+    );
+  }
+
+  /** Those in force on the connection, or on the next one. */
+  get #parameters(): ReadonlyMap<string, string> {
     const { link, source } = this.#host;
-    const parameters = link.server?.parameters ?? source.parameters;
-    return parts !== undefined && this.#parts.kept.prepared.has(statementOf(parts.body, parameters).key);
+    return link.server?.parameters ?? source.parameters;
   }
 
   /** What to do with a Parse. @throws GatewayError `program_limit_exceeded` */
@@ -95,11 +118,10 @@ export class Parses {
   }
 
   #parseNamed({ name, body }: ParseParts): Plan {
-    const { link, ledger, source } = this.#host;
+    const { link, ledger } = this.#host;
     const { server } = link;
-    const read = statementOf(Buffer.from(body), server?.parameters ?? source.parameters);
-    const doubtful = read.settings !== '' && !ledger.settingsKnown;
-    const statement = doubtful || this.isApart ? unlike(read) : read;
+    const read = statementOf(Buffer.from(body), this.#parameters);
+    const statement = this.isApart(read) ? unlike(read) : read;
     this.#parts.names.add(name, statement);
     const change = this.#named(name, statement);
     const local = { kind: 'local', note: { answer: () => PARSE_COMPLETE, ...change } } as const;

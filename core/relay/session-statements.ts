@@ -12,6 +12,7 @@ export const FOREIGN: Statement = {
   alone: '',
   body: Buffer.alloc(0),
   settings: '',
+  path: undefined,
   discards: false,
   leavesSettings: true,
 };

@@ -17,9 +17,8 @@ import { OwedChanges } from './owed-changes.ts';
 import { Parses, lost } from './parses.ts';
 import type { SharedStatementsHost } from './parses.ts';
 import { FOREIGN, SessionStatements } from './session-statements.ts';
-import { mayDiscard, settingsOf, statementOf } from './statement-key.ts';
-import type { Statement } from './statement-key.ts';
-import { leavesNothing, leavesSettings } from './telling-words.ts';
+import { mayDiscard, statementOf } from './statement-key.ts';
+import { leavesNothing } from './telling-words.ts';
 import { UnnamedStatement } from './unnamed-statement.ts';
 
 /** SQLSTATEs after which a statement must be prepared anew: it is gone (26000), or its result changed (0A000). */
@@ -69,7 +68,7 @@ export class SharedStatements {
     const parts = type === Frontend.parse ? parseParts(frame) : undefined;
     if (!parts || parts.name === '' || this.#names.has(parts.name)) return false;
     const { source } = this.#host;
-    return !this.#parses.isApart && source.known.has(statementOf(parts.body, source.parameters).key);
+    return !this.#parses.hidesSchemas && source.known.has(statementOf(parts.body, source.parameters).key);
   }
 
   /** True where what to do depends on an answer that is still owed. */
@@ -104,7 +103,7 @@ export class SharedStatements {
     if (name === '')
       return this.#unnamed.parse !== undefined && this.#unnamed.turn !== this.#host.link.checkOuts;
     const statement = this.#names.get(name) ?? FOREIGN;
-    const shared = !this.#parses.isApart && prepared.has(statement.key);
+    const shared = !this.#parses.hidesSchemas && prepared.has(statement.key);
     return statement !== FOREIGN && !shared && !prepared.has(statement.alone);
   }
 
@@ -131,8 +130,7 @@ export class SharedStatements {
 
   #query(frame: Buffer): Plan {
     const text = frame.toString('latin1', HEADER_BYTES, frame.length - 1);
-    this.#parses.read(text);
-    if (leavesSettings(text)) this.#host.leavesState();
+    this.#parses.readQuery(text, isCutOff(frame));
     this.#discards ||= mayDiscard(text);
     const dropped = this.#unnamed.drop();
     return planOfQuery(
@@ -149,10 +147,10 @@ export class SharedStatements {
     const statement = name === undefined ? undefined : this.#names.get(name);
     if (!statement || statement === FOREIGN) return { kind: 'send', bytes: frame };
     if (statement.leavesSettings) this.#host.leavesState();
-    let key = this.#parses.isApart ? statement.alone : statement.key;
+    let key = this.#parses.hidesSchemas ? statement.alone : statement.key;
     let own = this.#kept.find(key);
     let before: Buffer = NOTHING;
-    if (own === undefined && this.#isApart(statement)) {
+    if (own === undefined && this.#parses.isApart(statement)) {
       key = statement.alone;
       own = this.#kept.find(key);
     }
@@ -168,15 +166,6 @@ export class SharedStatements {
       },
     };
     return { kind: 'send', bytes: Buffer.concat([before, renamed(own)]), note };
-  }
-
-  /** Prepared now it may mean something else than under the settings of its Parse: it shall be taken for no other. */
-  #isApart({ settings }: Statement): boolean {
-    const { link, ledger } = this.#host;
-    return (
-      settings !== '' &&
-      (!ledger.settingsKnown || settingsOf(link.server?.parameters ?? new Map()) !== settings)
-    );
   }
 
   /** Has the statement prepared on the connection that sits here, in front of the message that uses it. */

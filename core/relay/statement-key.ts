@@ -12,6 +12,8 @@ export interface Statement {
   readonly body: Buffer;
   /** The settings under which it was prepared; empty where nothing in it depends on them. */
   readonly settings: string;
+  /** The search_path under which it was prepared; undefined where the server does not report it. */
+  readonly path: string | undefined;
   /** Executing it drops prepared statements. */
   readonly discards: boolean;
   /** Executing it may leave a setting that no tag shows. */
@@ -44,8 +46,9 @@ export const mayDiscard = (text: string): boolean => DISCARDS.test(text);
 export function statementOf(body: Buffer, parameters: ReadonlyMap<string, string>): Statement {
   const text = body.toString('latin1');
   const settings = HAS_LITERALS.test(text) ? settingsOf(parameters) : '';
+  const path = parameters.get('search_path');
   const hash = createHash('sha256')
-    .update(`${settings}\0${parameters.get('search_path') ?? ''}\0`)
+    .update(`${settings}\0${path ?? ''}\0`)
     .update(body);
   made += 1;
   return {
@@ -53,6 +56,7 @@ export function statementOf(body: Buffer, parameters: ReadonlyMap<string, string
     alone: `${ALONE}${made}`,
     body,
     settings,
+    path,
     discards: mayDiscard(text),
     leavesSettings: leavesSettings(text.slice(0, text.indexOf('\0'))),
   };

@@ -22,6 +22,8 @@ const HARD = {
   'DEALLOCATE and blanks': `deallocate prepare${blanks(BYTES)}!`,
   'openings of comments': '/* '.repeat(BYTES / 3),
   'openings of comments behind a trace': `select 1 ${'/* '.repeat(1_000)} /*traceparent='${'/* '.repeat(BYTES / 3)}*/`,
+  'calls within calls': `select ${"set_config('a', ".repeat(BYTES / 16)}`,
+  'calls without an end': `select set_config('a', ${'('.repeat(BYTES)}`,
   'beginnings of tokens': 'eyJaaaaaaaa.'.repeat(BYTES / 12),
 };
 

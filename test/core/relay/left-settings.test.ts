@@ -68,6 +68,31 @@ describe('a setting that one session leaves is met by no other of the same ident
     ['by a call of the function', [F('my.mark', 'left', 'f')]],
     ['by SET', [Q("set my.mark = 'left'")]],
     ['by SET behind SET LOCAL', [Q("begin; set local my.mark = 'x'; set my.mark = 'left'; commit")]],
+    ['by an escaped name', [Q(String.raw`select u&"set\005fconfig"('my.mark', 'left', false)`)]],
+    [
+      'in quotes, behind a comment',
+      [Q(`select pg_catalog . "set_config" /* ( */ ('my.mark', 'left', false)`)],
+    ],
+    [
+      'behind one that is local',
+      [Q("select set_config('a.b', 'c', true), set_config('my.mark', 'left', false)")],
+    ],
+    ['by COPY', [Q("copy (select set_config('my.mark', 'left', false)) to stdout")]],
+    ['by EXPLAIN', [Q("explain analyze select set_config('my.mark', 'left', false)")]],
+    [
+      'by a text in a text',
+      [Q("select query_to_xml('select set_config(''my.mark'', ''left'', false)', true, true, '')")],
+    ],
+    ['behind 100 KiB', [Q(`select '${'x'.repeat(100_000)}', set_config('my.mark', 'left', false)`)]],
+    [
+      'where a parameter says whether it is local',
+      [
+        P('select set_config($1, $2, $3)', 's'),
+        frame('B', '', 's', 0, 3, ...['my.mark', 'left', 'false'].map(text), 0),
+        E,
+        S,
+      ],
+    ],
     [
       'where a value looks like the end of the call',
       [Q("select set_config('my.mark', 'left, true)', false)")],
@@ -103,6 +128,13 @@ describe('a setting that one session leaves is met by no other of the same ident
       ],
     ],
     [
+      'with values of every kind, among other statements',
+      [
+        Q(`begin; select set_config('a.b', 'it''s', true);
+          select set_config('c.d', coalesce(current_user::text, ')'), TRUE), set_config($$e.f$$, ',', true); commit`),
+      ],
+    ],
+    [
       'by a statement with parameters',
       [
         P('select set_config($1, $2, true)'),
@@ -129,6 +161,8 @@ describe('a statement with the text of another session means the tables of its o
     ['SET', 'set local search_path = two'],
     ['SET SCHEMA', "set local schema 'two'"],
     ['set_config', "select set_config('search_path', 'two', true)"],
+    ['set_config of a name that is no literal', "select set_config('search' || '_path', 'two', true)"],
+    ['an escaped name', String.raw`set local u&"search\005fpath" = two`],
   ])('chosen by %s', async (_name, sql) => {
     const [plain, chooser] = [await one.connect(), await one.connect()];
     const chosen = async (...messages: readonly Buffer[]): Promise<string[]> => {
@@ -156,5 +190,36 @@ describe('a statement with the text of another session means the tables of its o
       0,
     ]);
     for (const client of [plain, chooser]) client.close();
+  });
+
+  const IN_TWO = [Q('begin'), Q('set local search_path = two')];
+
+  test('chosen in one write with the first Parse of all', async () => {
+    const [plain, chooser] = [await one.connect(), await one.connect()];
+    await say(chooser, ...IN_TWO, P(TEXT, 'own'), B('own'), E, S, Q('commit'));
+    await say(plain, P(TEXT, 'own'), B('own'), E, S);
+    expect([values(chooser), values(plain), errors(plain)]).toEqual([['two'], ['1'], 0]);
+    for (const client of [plain, chooser]) client.close();
+  });
+
+  test('prepared again elsewhere, under other schemas, it is taken for no other', async () => {
+    const two = sharedSessions(postgres, database, 2);
+    const [chooser, holder, plain] = [await two.connect(), await two.connect(), await two.connect()];
+    await say(chooser, P(TEXT, 'own'), B('own'), E, S);
+    // The connection that has it is not to be had.
+    await say(holder, Q('begin'), P(TEXT, 'own'), B('own'), E, S);
+    await say(chooser, ...IN_TWO, B('own'), E, S, Q('commit'));
+    await say(plain, P(TEXT, 'own'), B('own'), E, S);
+    expect([values(chooser), values(plain), errors(plain)]).toEqual([['1', 'two'], ['1'], 0]);
+    await two.close();
+  });
+
+  test('sessions that choose none share what they prepare', async () => {
+    const [first, next] = [await one.connect(), await one.connect()];
+    await say(first, P(TEXT, 'own'), B('own'), E, S);
+    await say(first, Q("select set_config('a.b', 'c', true)"));
+    await say(next, P(TEXT, 'own'), B('own'), E, S, Q('select count(*) from pg_prepared_statements'));
+    expect(values(next)).toEqual(['1', '1']);
+    for (const client of [first, next]) client.close();
   });
 });
