@@ -19,7 +19,7 @@ export const BLOCKED_MS = 100;
 const LINGER_MS = 1_000;
 
 /** Kept by all that a call begins: promises, timers, sockets. */
-const atWork = new AsyncLocalStorage<PluginCall>();
+const atWork = new AsyncLocalStorage<PluginCall | undefined>();
 
 /** The call that led to what runs now; undefined where no plugin did. */
 export function pluginAtWork(): PluginCall | undefined {
@@ -28,7 +28,7 @@ export function pluginAtWork(): PluginCall | undefined {
 
 /** Begins something of the gateway's own within a call, such as a timer: what becomes of it is no plugin's doing. */
 export function outsidePlugins<R>(begin: () => R): R {
-  return atWork.exit(begin);
+  return atWork.run(undefined, begin);
 }
 
 /** Milliseconds of what runs now that calls inside of it have answered for. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { tellBlocked } from '../../core/gateway/blocked.ts';
 import { attributed } from '../../core/hooks/attributed.ts';
-import { PluginCalls, pluginAtWork } from '../../core/hooks/plugin-calls.ts';
+import { PluginCalls, outsidePlugins, pluginAtWork } from '../../core/hooks/plugin-calls.ts';
 import type { FactName } from '../../core/facts.ts';
 import { PluginSignal } from '../../core/hooks/plugin-signal.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
@@ -173,4 +173,17 @@ test('a function that blocks with every call is told every ten seconds, with how
     { ...query, others: 9 },
     { ...query, others: 9 },
   ]);
+});
+
+test('what the gateway begins for itself within a call is nobody’s, and the call stays the plugin’s', async () => {
+  const seen: string[] = [];
+  await new PluginCalls().of('mine', 'onAuth').run(async () => {
+    const timer = new Promise<void>((resolve) =>
+      outsidePlugins(() => setTimeout(() => (seen.push(`timer ${who()}`), resolve()), 1)),
+    );
+    seen.push(`call ${who()}`);
+    await timer;
+    seen.push(`later ${who()}`);
+  });
+  expect(seen).toEqual(['call mine onAuth', 'timer nobody', 'later mine onAuth']);
 });
