@@ -257,7 +257,7 @@ test('what is thrown besides GatewayErrors becomes XX000 with an id that is in t
 
 test('a client that takes too long is closed silently before its startup packet and told afterwards', async () => {
   const { plugin, closed } = watching();
-  const { port } = await gateway({ loginTimeout: '200ms', plugins: [plugin, mapTo('reader')] });
+  const { port } = await gateway({ loginTimeout: '1500ms', plugins: [plugin, mapTo('reader')] });
   const silent = await connect(port);
   expect((await silent.rest()).length).toBe(0);
   const half = await connect(port);
@@ -274,7 +274,7 @@ test('a client that takes too long is closed silently before its startup packet 
 test('a handshake that stalls in TLS ends with the login deadline', async () => {
   const { certFile: cert, keyFile: key } = files.server;
   const { port, gateway: gate } = await gateway({
-    loginTimeout: '200ms',
+    loginTimeout: '1500ms',
     listen: { port: 0, tls: { cert, key } },
   });
   const client = await connect(port);
@@ -292,7 +292,7 @@ test('a plugin that hangs does not keep the client waiting, and onClose comes af
     settle = resolve;
   });
   const { port } = await gateway({
-    loginTimeout: '200ms',
+    loginTimeout: '1500ms',
     plugins: [plugin, { name: 'hanging', onAuth: () => hanging }],
   });
   const client = await connect(port);

@@ -63,7 +63,7 @@ test('a session is observed by what was given for it, and the others are not', a
   await watched.query('select 2');
   await watched.query('select $1::int', [3]);
   await Promise.all([watched.end(), other.end()]);
-  await expect.poll(() => one.heard.closes.length, { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => one.heard.closes.length, { timeout: 30_000 }).toBe(1);
   const { host, port } = sharedPostgres();
   expect(one.heard.statements.map(({ sql }) => sql)).toEqual(['select 2', 'select $1::int']);
   expect(one.heard.statements[0]).toMatchObject({ host, port });
@@ -130,7 +130,7 @@ test('hooks are told with their time and their refusal, where somebody listens',
   await watched.query('select 1');
   await expect(watched.query("select 'bad'")).rejects.toMatchObject({ code: '42501' });
   await Promise.all([watched.end(), other.end()]);
-  await expect.poll(() => one.heard.closes.length, { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => one.heard.closes.length, { timeout: 30_000 }).toBe(1);
   expect(one.heard.hooks.map(({ plugin, hook, sqlstate }) => `${plugin} ${hook} ${sqlstate}`)).toEqual([
     'guard onStartup undefined',
     'map-to onAuth undefined',
@@ -146,7 +146,7 @@ test('a wait for a server connection is told, and one that is free at once is no
     queue: (event) => void heard.queues.push(event),
     statement: (event) => void heard.statements.push(event),
   }));
-  const front = await start([one.plugin], { mode: 'transaction', size: 1, queueTimeout: '2s' });
+  const front = await start([one.plugin], { mode: 'transaction', size: 1, queueTimeout: '4s' });
   const client = await login(front, { application_name: 'watched' });
   // Opening the first one is a wait.
   expect(one.heard.queues).toHaveLength(1);

@@ -159,6 +159,6 @@ describe.each(MODES)('with every plugin, in %s mode', (mode) => {
       expect(proxy.count()).toBe(before);
       expect(await present(running.port, good.sign({ tenant: 'acme' }))).toBe('logged in');
     },
-    60_000,
+    120_000,
   );
 });

@@ -127,7 +127,7 @@ describe.skipIf(!hasProc).concurrent('the gateway', () => {
     expect(stalled - running).toBeLessThan(MIB);
     expect(Math.max(running, gateway.memory.peak) - before).toBeLessThan(FLAT);
     socket.destroy();
-  }, 60_000);
+  });
 
   test('takes 256 MB in, holds its client back while the server stands still, and loses nothing', async () => {
     const { gateway, socket, answer } = await prepared('writer');
@@ -169,5 +169,5 @@ describe.skipIf(!hasProc).concurrent('the gateway', () => {
     expect(answer.messages).toMatchObject({ G: 1, N: 16_384, C: 1, Z: 1 });
     expect(gateway.memory.peak - before).toBeLessThan(FLAT);
     socket.destroy();
-  }, 60_000);
+  });
 });

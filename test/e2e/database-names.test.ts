@@ -84,7 +84,7 @@ beforeAll(async () => {
       }),
     ],
   });
-}, 60_000);
+});
 afterAll(async () => {
   await running?.gateway.stop();
   await postgres?.stop();

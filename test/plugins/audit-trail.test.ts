@@ -64,7 +64,7 @@ async function record(trail: Trail, events: number): Promise<void> {
     await vi.waitUntil(
       async () =>
         (await readdir(folder)).length + (await readFile(file, 'utf8').catch(() => '')).length !== before,
-      { timeout: 10_000, interval: 2 },
+      { timeout: 30_000, interval: 2 },
     );
   }
 }
@@ -236,14 +236,14 @@ test('a file that is deleted, or that somebody else writes to, is a failure, and
   await rm(file);
   trail.record(event());
   await vi.waitUntil(async () => (await readFile(file, 'utf8').catch(() => '')).length > 0, {
-    timeout: 10_000,
+    timeout: 30_000,
   });
   expect(failures).toEqual([`${file} was deleted`]);
-  await vi.waitUntil(() => trail.problem === undefined, { timeout: 10_000 });
+  await vi.waitUntil(() => trail.problem === undefined, { timeout: 30_000 });
   appendFileSync(file, 'dear diary\n');
   trail.record(event());
-  await vi.waitUntil(() => failures.length === 2, { timeout: 10_000 });
-  await vi.waitUntil(() => trail.problem === undefined, { timeout: 10_000 });
+  await vi.waitUntil(() => failures.length === 2, { timeout: 30_000 });
+  await vi.waitUntil(() => trail.problem === undefined, { timeout: 30_000 });
   expect(failures[1]).toContain('was changed by somebody else');
   await trail.close();
   expect(await findings(await all())).toHaveLength(1);
@@ -258,10 +258,10 @@ test('a file of somebody else that cannot be renamed is no failure for ever', as
   await writeFile(name, '');
   appendFileSync(file, 'dear diary\n');
   trail.record(event());
-  await vi.waitUntil(() => trail.problem !== undefined, { timeout: 10_000 });
+  await vi.waitUntil(() => trail.problem !== undefined, { timeout: 30_000 });
   expect(trail.problem).toBe(`${name} is there already`);
   await rm(name);
-  await vi.waitUntil(() => trail.problem === undefined, { timeout: 10_000 });
+  await vi.waitUntil(() => trail.problem === undefined, { timeout: 30_000 });
   expect(linesIn(file)).toMatchObject([{ type: 'operator', n: last + 1 }]);
   await trail.close();
 });
@@ -282,12 +282,12 @@ test('a disk that is full holds lines back, and loses none', async () => {
   };
   try {
     trail.record(event());
-    await vi.waitUntil(() => trail.problem !== undefined, { timeout: 10_000 });
+    await vi.waitUntil(() => trail.problem !== undefined, { timeout: 30_000 });
     trail.record(event());
   } finally {
     every.write = write;
   }
-  await vi.waitUntil(() => trail.problem === undefined, { timeout: 10_000 });
+  await vi.waitUntil(() => trail.problem === undefined, { timeout: 30_000 });
   await trail.close();
   expect(linesIn(file).map(({ type }) => type)).toEqual(['opened', ...Array(3).fill('operator'), 'closed']);
   expect(await findings([file])).toEqual([]);

@@ -291,7 +291,7 @@ describe('a database that changes', () => {
     await countriesIn('countries.mmdb', { '198.51.100.0/24': 'DE' });
     await expect.poll(() => why(plugin, '198.51.100.1'), patient).toBeUndefined();
     expect(complaints()).toHaveLength(3);
-  }, 60_000);
+  });
 
   test('into one that cannot be used is complained of once, however often it is looked at', async () => {
     await countriesIn('countries.mmdb');
@@ -309,7 +309,7 @@ describe('a database that changes', () => {
       await expect.poll(() => why(beside, '192.0.2.1'), patient).toBe(refused);
     }
     expect(complaints()).toBe(1);
-  }, 60_000);
+  });
 
   test('in place, in halves, is never used half', async () => {
     await countriesIn('countries.mmdb');

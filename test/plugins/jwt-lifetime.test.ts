@@ -39,7 +39,7 @@ describe.each(['session', 'transaction'] as const)('in %s mode', (mode) => {
     await vi.waitFor(async () => {
       const open = `select 1 from pg_stat_activity where datname = '${database}' and state like 'idle in%'`;
       expect(await postgres.sql(open)).toEqual([]);
-    }, 10_000);
+    }, 30_000);
     expect(await postgres.sql('select * from t where n = 1', database)).toEqual([]);
   });
 
@@ -52,7 +52,7 @@ describe.each(['session', 'transaction'] as const)('in %s mode', (mode) => {
     await vi.waitFor(async () => {
       const running = `select 1 from pg_stat_activity where state = 'active' and query like 'select pg_sleep%${mark}%'`;
       expect(await postgres.sql(running)).toEqual([]);
-    }, 10_000);
+    }, 30_000);
   });
 
   test.each([

@@ -21,8 +21,8 @@ describe.each(['session', 'transaction'] as const)('in %s mode', (mode) => {
 
   test('a session goes on after exp, and the token opens no other', async () => {
     const gateway = await start('1h');
-    const exp = now() + 3;
-    const token = shortToken(3, { exp });
+    const exp = now() + 5;
+    const token = shortToken(5, { exp });
     const { client, isOpen } = await session(gateway, token);
     // Remembered now.
     await session(gateway, token);
@@ -48,19 +48,19 @@ describe.each(['session', 'transaction'] as const)('in %s mode', (mode) => {
 
   test('a fresh token gives it that time anew', async () => {
     const gateway = await start('6s');
-    const { client, ended } = await session(gateway, shortToken(2));
+    const { client, ended } = await session(gateway, shortToken(5));
     await past(now() + 1);
     const renewedAt = Date.now();
-    await client.query(`set postern.token = '${shortToken(2)}'`);
+    await client.query(`set postern.token = '${shortToken(5)}'`);
     expect((await ended)?.code).toBe('57P01');
     expect(Date.now() - renewedAt).toBeGreaterThanOrEqual(6_000);
   });
 
   test('it ends when its token is taken back, after exp as well', async () => {
     const gateway = await start('1h');
-    const exp = now() + 2;
-    const one = await session(gateway, shortToken(2, { exp, jti: 'mine' }));
-    const other = await session(gateway, shortToken(2, { exp, jti: 'other', sub: 'bob' }));
+    const exp = now() + 5;
+    const one = await session(gateway, shortToken(5, { exp, jti: 'mine' }));
+    const other = await session(gateway, shortToken(5, { exp, jti: 'other', sub: 'bob' }));
     await past(exp);
     const revoke = async (body: object): Promise<number> => {
       const response = await fetch(`http://127.0.0.1:${gateway.adminPort}/v1/revocations`, {
@@ -79,7 +79,7 @@ describe.each(['session', 'transaction'] as const)('in %s mode', (mode) => {
 
   test('sessions of another issuer end with their tokens as ever', async () => {
     const gateway = await start('1h');
-    const exp = now() + 2;
+    const exp = now() + 5;
     const { ended } = await session(gateway, foreign.sign({ exp }));
     expect((await ended)?.message).toBe('the token has expired');
   });

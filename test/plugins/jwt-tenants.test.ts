@@ -128,7 +128,7 @@ describe('a key for personal accounts', () => {
     await first.login({ token: token(ACME) });
     await vi.waitFor(
       async () => expect((await readdir(join(directory, 'keys'))).join()).toMatch(/\.json(,|$)/),
-      10_000,
+      30_000,
     );
     await first.stop();
     keys.answer((response) => response.writeHead(503).end());

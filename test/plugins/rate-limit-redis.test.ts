@@ -239,7 +239,7 @@ describeWith('redis-server', (program) => {
       return count;
     }
 
-    test('is not away: not one statement is refused', { timeout: 60_000 }, async () => {
+    test('is not away: not one statement is refused', async () => {
       const { proxy, client, running } = await late();
       proxy.lateness = 200;
       expect(await refused(client, 40)).toBe(0);
@@ -248,7 +248,7 @@ describeWith('redis-server', (program) => {
       expect(running.lines(AWAY)).toEqual([]);
     });
 
-    test('is waited for longer, however short the time-out is', { timeout: 60_000 }, async () => {
+    test('is waited for longer, however short the time-out is', async () => {
       const { proxy, client } = await late({ timeout: '50ms' });
       proxy.lateness = 150;
       expect(await refused(client, 1)).toBe(1);

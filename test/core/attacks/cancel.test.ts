@@ -21,7 +21,7 @@ async function cancel(port: number, processId: number, secret: Buffer): Promise<
 test('guesses near a key hit nothing and open no connection to PostgreSQL', async () => {
   const { port } = await here.gateway();
   const { client, processId, secret } = await session(port);
-  client.send(message('Q', 'select pg_sleep(0.5)\0'));
+  client.send(message('Q', 'select pg_sleep(2)\0'));
   const before = here.proxy.count();
   const longer = Buffer.concat([secret, Buffer.alloc(1)]);
   const flipped = Buffer.from(secret);
@@ -56,7 +56,7 @@ test('a flood of good cancels is one cancel at a time, and hits nothing that com
 });
 
 test('a key is of no use before its session is logged in and after it has ended', async () => {
-  const { port } = await here.gateway({ loginTimeout: '2s' });
+  const { port } = await here.gateway({ loginTimeout: '10s' });
   const first = await session(port);
   first.client.send(message('X'));
   await first.client.rest();
@@ -74,7 +74,7 @@ test('a key is of no use before its session is logged in and after it has ended'
 test('a cancel that hangs at the server ends with its own deadline and keeps nobody else waiting', async () => {
   const { proxy, database } = here;
   const orders = databaseOf(here.postgres, { host: proxy.host, port: proxy.port, database });
-  const { port } = await here.gateway({ databases: { orders }, loginTimeout: '300ms' });
+  const { port } = await here.gateway({ databases: { orders }, loginTimeout: '3s' });
   const { client, processId, secret } = await session(port);
   // Idle: nothing to cancel, and nothing is connected.
   const before = proxy.count();

@@ -92,7 +92,7 @@ test('a database function that makes its entry anew each time has one pool, and 
         passwords: (role) => (name === 'orders' ? here.postgres.passwords[role as 'reader'] : undefined),
       },
     }),
-    loginTimeout: '1s',
+    loginTimeout: '3s',
   });
   const token = here.keys.sign();
   for (const _ of [1, 2]) await logIn(await here.connect(port), { user: '_' }, { token });

@@ -89,7 +89,15 @@ test('a renewal that takes a fact away is refused, and changes to it while it is
 test('a client that leaves while the issuer hangs takes its session along, and a second one shares the question', async () => {
   const mute = await scripted((socket) => void socket.resume());
   const closed: unknown[] = [];
-  const watching: AnyPlugin = { name: 'watching', onClose: (_, reason) => void closed.push(reason) };
+  let presented = 0;
+  const watching: AnyPlugin = {
+    name: 'watching',
+    onAuth: async (session) => {
+      await session.token();
+      presented += 1;
+    },
+    onClose: (_, reason) => void closed.push(reason),
+  };
   const hanging = jwt({
     issuers: [{ ...here.keys.options, jwks: `http://127.0.0.1:${mute.port}/jwks.json` }],
   });
@@ -102,9 +110,9 @@ test('a client that leaves while the issuer hangs takes its session along, and a
     await client.until('R');
     client.send(message('p', `${here.keys.sign()}\0`));
   }
-  await sleep(50);
-  expect(mute.accepted).toBe(1);
+  await expect.poll(() => [presented, mute.accepted]).toEqual([3, 1]);
   clients[0]?.destroy();
+  await expect.poll(() => closed).toContainEqual({ kind: 'lost' });
   // The others learn that it is not their fault: come back later.
   expect((await clients[1]?.error())?.['C']).toBe('57P03');
   expect((await clients[2]?.error())?.['C']).toBe('57P03');

@@ -131,7 +131,7 @@ test('a plugin that ends a session with something else than a GatewayError ends 
     name: 'ending',
     onAuth: (session) => {
       if (session.startup.user === 'at-once') session.end(wrong);
-      if (session.startup.user === 'by-timer') session.endAt(new Date(Date.now() + 200), wrong);
+      if (session.startup.user === 'by-timer') session.endAt(new Date(Date.now() + 3_000), wrong);
     },
   };
   const { port } = await here.gateway({ plugins: [plugin, mapTo('reader'), ending] });
@@ -168,7 +168,7 @@ test('a thousand clients that leave at random moments leave no place taken, no s
     client.destroy();
   };
   for (let done = 0; done < 1_000; done += 50) await Promise.all(Array.from({ length: 50 }, one));
-  await expect.poll(() => closed.length, { timeout: 10_000 }).toBe(started.length);
+  await expect.poll(() => closed.length, { timeout: 60_000 }).toBe(started.length);
   expect([started.length > 500, released()]).toEqual([true, started.length]);
   await expect.poll(() => here.backends()).toBe(0);
   await expect.poll(timers).toBeLessThanOrEqual(before);

@@ -19,7 +19,7 @@ afterAll(() => files.remove());
 
 const HELLO = startup({ user: '_', database: 'orders' });
 
-function secured(loginTimeout: '400ms' | '10s' = '10s'): Promise<RunningGateway> {
+function secured(loginTimeout: '3s' | '10s' = '10s'): Promise<RunningGateway> {
   const { certFile: cert, keyFile: key } = files.server;
   const clientCa = files.ca.certFile;
   return here.gateway({ listen: { port: 0, tls: { cert, key, clientCa } }, loginTimeout });
@@ -69,7 +69,7 @@ test.each(['TLSv1.2', 'TLSv1.3'] as const)('no %s session is resumed', async (ma
 });
 
 test('every stage at which a TLS client can stall ends with the deadline, and no socket stays', async () => {
-  const { port } = await secured('400ms');
+  const { port } = await secured('3s');
   const before = sockets();
   const stalls: Record<string, () => Promise<net.Socket>> = {
     silent: async () => dial(port),

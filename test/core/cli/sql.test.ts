@@ -198,7 +198,7 @@ describeWith('psql', (psql) => {
         login: { kind: 'set-role', user: 'the-gate', password: secret, trustedSql: true },
       },
     };
-  }, 60_000);
+  });
   afterAll(async () => {
     await gateway?.gateway.stop();
     await postgres?.stop();

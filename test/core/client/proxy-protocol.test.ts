@@ -154,7 +154,7 @@ describe('a header', () => {
       const bytes = Array.from(header, (byte) => Buffer.from([byte]));
       expect(await originAfter(...bytes)).toEqual({ address: '192.0.2.7', port: 4711, behind: 'HELLO' });
     },
-    60_000,
+    120_000,
   );
 
   test('is not asked of an address that is not trusted', async () => {

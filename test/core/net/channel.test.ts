@@ -104,9 +104,13 @@ test('what comes during a pause is kept, one read of it at most, and comes first
 test('a peer that goes away is told once, also to a listener that comes later', async () => {
   const ends: string[] = [];
   const server = await listening((channel) => {
-    channel.listen({ bytes() {}, drained() {}, closed: () => ends.push('closed') });
+    const late = { bytes() {}, drained() {}, closed: () => ends.push('late') };
+    const closed = (): void => {
+      ends.push('closed');
+      setTimeout(() => channel.listen(late), 10);
+    };
+    channel.listen({ bytes() {}, drained() {}, closed });
     channel.resume();
-    setTimeout(() => channel.listen({ bytes() {}, drained() {}, closed: () => ends.push('late') }), 100);
   });
   net.connect(portOf(server), '127.0.0.1').end();
   await expect.poll(() => ends).toEqual(['closed', 'late']);

@@ -364,7 +364,7 @@ describe('the protocol', () => {
   });
 
   test('the login has its deadline, and a replication connection is refused', async () => {
-    const running = await start({ loginTimeout: '200ms' });
+    const running = await start({ loginTimeout: '2s' });
     const slow = await RawClient.connect(running.port);
     slow.send(startup({ user: '_', database: 'pgbouncer' }));
     await slow.until('R');

@@ -185,7 +185,7 @@ describe('SUSPEND', () => {
   });
 
   test('operators may come, who comes waits for its login at most, and who leaves meanwhile leaves nothing behind', async () => {
-    const running = await start({ loginTimeout: '2s', ...pooled('session') });
+    const running = await start({ loginTimeout: '5s', ...pooled('session') });
     const desk = await running.console();
     await desk.query('SUSPEND');
     expect(await rowsOf(await running.console(), 'STATE')).toHaveLength(3);

@@ -139,7 +139,7 @@ async function quiet(a: RawClient, b: RawClient): Promise<void> {
   let before = -1;
   for (
     let i = 0;
-    i < 1500 && still < (a.messages.length === b.messages.length && a.closed === b.closed ? 4 : 250);
+    i < 5_000 && still < (a.messages.length === b.messages.length && a.closed === b.closed ? 4 : 750);
     i += 1
   ) {
     await new Promise((resolve) => setTimeout(resolve, 4));
@@ -160,7 +160,7 @@ async function agree(
   state: () => string,
 ): Promise<[server: string, relay: string]> {
   let pair: [string, string] = ['', ''];
-  for (let i = 0; i < 20; i += 1) {
+  for (let i = 0; i < 1_000; i += 1) {
     pair = [await stateOf(plain, sent), state()];
     if (pair[0] === pair[1]) break;
     await new Promise((resolve) => setTimeout(resolve, 5));

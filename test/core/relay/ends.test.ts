@@ -25,7 +25,12 @@ const rows = async (): Promise<number> =>
   Number((await postgres.sql('select count(*) as n from t', database))[0]?.['n']);
 const backends = async (pid: number): Promise<number> =>
   (await postgres.sql(`select 1 from pg_stat_activity where pid = ${pid}`)).length;
-const gone = (pid: number) => expect.poll(() => backends(pid), { timeout: 5000 }).toBe(0);
+const gone = (pid: number) => expect.poll(() => backends(pid)).toBe(0);
+/** The server is at it: what comes now meets a statement that runs. */
+const sleeping = (pid: number) =>
+  expect
+    .poll(() => postgres.sql(`select wait_event from pg_stat_activity where pid = ${pid}`))
+    .toEqual([{ wait_event: 'PgSleep' }]);
 const INSERT = 'insert into t values (1)';
 const batch = (sql: string): Buffer[] => [
   frame('P', '', sql, 0),
@@ -73,7 +78,7 @@ test("a Query inside a batch makes the connection nobody else's: PostgreSQL 18.4
 test('a client that vanishes inside a batch commits nothing: no Sync is sent for it', async () => {
   const client = await connect();
   client.send(...batch(INSERT));
-  await sleep(50);
+  await expect.poll(() => client.relay.state).toBe('active');
   client.socket.resetAndDestroy();
   const end = await client.relay.done;
   expect(end).toEqual({ reason: { kind: 'lost' }, server: 'close' });
@@ -91,11 +96,10 @@ test('a client that vanishes inside COPY loads nothing: no CopyDone is sent for 
   expect(await rows()).toBe(0);
 });
 
-test('the statement of a client that vanishes is cancelled within a second', async () => {
+test('the statement of a client that vanishes is cancelled', async () => {
   const client = await connect();
   client.send(frame('Q', 'select pg_sleep(60)'));
-  await expect.poll(() => client.relay.state).toBe('active');
-  await sleep(100);
+  await sleeping(client.pid);
   client.socket.resetAndDestroy();
   expect(await client.relay.done).toEqual({ reason: { kind: 'lost' }, server: 'close' });
   await gone(client.pid);
@@ -106,13 +110,13 @@ test('a client that vanishes in the middle of a message leaves no torn message b
   for (const cut of [1, 4, 5, 6, insert.length - 1]) {
     const client = await connect();
     client.send(insert.subarray(0, cut));
-    await sleep(20);
+    await expect.poll(() => client.channel.socket.bytesRead).toBe(cut);
     client.socket.destroy();
     expect(await client.relay.done).toEqual({ reason: { kind: 'lost' }, server: 'dirty' });
   }
   const client = await connect();
   client.send(frame('Q', `select '${'x'.repeat(300_000)}'`).subarray(0, 200_000));
-  await sleep(100);
+  await expect.poll(() => client.channel.socket.bytesRead).toBe(200_000);
   client.socket.destroy();
   expect(await client.relay.done).toEqual({ reason: { kind: 'lost' }, server: 'close' });
   expect(await rows()).toBe(0);
@@ -138,10 +142,11 @@ test('end() while idle says FATAL at once and keeps the server connection', asyn
 });
 
 test('end() cancels what runs, inside a long row too, and says FATAL once', async () => {
-  for (const sql of ['select pg_sleep(60)', "select repeat('x', 50000000) from generate_series(1, 50)"]) {
+  for (const sql of ['select pg_sleep(60)', "select repeat('x', 5000000) from generate_series(1, 500)"]) {
     const client = await connect();
     client.send(frame('Q', sql));
-    await sleep(150);
+    if (sql.includes('pg_sleep')) await sleeping(client.pid);
+    else await expect.poll(() => client.bytes).toBeGreaterThan(1_000);
     client.relay.end(new GatewayError('admin_shutdown', 'over'));
     expect((await client.relay.done).server).toBe('close');
     await gone(client.pid);
@@ -168,7 +173,7 @@ test('drain() waits for the end of a transaction, and for a Query under way', as
 test("a killed backend's FATAL reaches the client once, without ReadyForQuery", async () => {
   const client = await connect();
   client.send(frame('Q', 'select pg_sleep(60)'));
-  await sleep(100);
+  await sleeping(client.pid);
   await postgres.sql(`select pg_terminate_backend(${client.pid})`);
   expect(await client.relay.done).toEqual({ reason: { kind: 'upstream' }, server: 'close' });
   await expect.poll(() => client.closed).toBe(true);
@@ -207,7 +212,7 @@ test('a message that no client may send ends the session behind the answers it i
 test('a cancel reaches what runs, and only that', async () => {
   const client = await connect();
   client.send(frame('Q', 'select pg_sleep(60)'));
-  await sleep(100);
+  await sleeping(client.pid);
   await client.relay.cancel();
   await expect.poll(() => types(client)).toBe('TEZ');
   expect(fatal(client)).toContain('C57014');

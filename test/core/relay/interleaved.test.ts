@@ -164,7 +164,7 @@ async function compare(shared: SharedSessions, size: number, seed: number): Prom
     through.close();
     await through.relay.done;
   }
-  await expect.poll(() => shared.pool.lent, { message: context, timeout: 10_000 }).toBe(0);
+  await expect.poll(() => shared.pool.lent, { message: context, timeout: 30_000 }).toBe(0);
   const after = await shared.connect();
   after.send(frame('Q', "select 'clean'"));
   await expect
@@ -174,7 +174,7 @@ async function compare(shared: SharedSessions, size: number, seed: number): Prom
           .map(({ type }) => type)
           .filter((type) => type !== 'S')
           .join(''),
-      { message: context, timeout: 10_000 },
+      { message: context, timeout: 30_000 },
     )
     .toBe('TDCZ');
   after.close();

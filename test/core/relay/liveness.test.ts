@@ -143,7 +143,7 @@ async function session(server: ServerConnection, seed: number, log: string[]): P
   client.send(frame('f', 'end'), frame('S'), frame('Q', 'rollback'), frame('Q', "select 'the end'"));
   await expect
     .poll(() => client.closed || client.messages.some(({ body }) => body.includes('the end')), {
-      timeout: 10_000,
+      timeout: 30_000,
     })
     .toBe(true);
   const known = client.messages.every(({ type }) => 'TDCZEN123nstIAVGHdcS'.includes(type));
@@ -260,7 +260,7 @@ test(`${SESSIONS} random sessions that share connections neither hang nor keep a
   };
   for (let i = 0; i < SESSIONS; i += 5) {
     await Promise.all(Array.from({ length: 5 }, (_, k) => once(SEED + i + k)));
-    await expect.poll(() => shared.pool.lent + shared.pool.waiting, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => shared.pool.lent + shared.pool.waiting, { timeout: 30_000 }).toBe(0);
     const after = await soon(() => shared.connect({ fingerprint: 'after' }));
     after.send(frame('Q', "select 'clean'"));
     const said = (): string =>
@@ -268,7 +268,7 @@ test(`${SESSIONS} random sessions that share connections neither hang nor keep a
         .map(({ type }) => type)
         .filter((type) => type !== 'S')
         .join('');
-    await expect.poll(said, { timeout: 10_000, message: `seeds ${SEED + i} and four more` }).toBe('TDCZ');
+    await expect.poll(said, { timeout: 30_000, message: `seeds ${SEED + i} and four more` }).toBe('TDCZ');
     after.close();
     await after.relay.done;
   }

@@ -32,11 +32,11 @@ describe('a new connection goes', () => {
     const { pool } = poolAt([one, two]);
     expect(await reached(pool, 'prefer-replica')).toBe(one.port);
     two.role = 'replica';
-    await expect.poll(() => reached(pool, 'prefer-replica'), { timeout: 10_000 }).toBe(two.port);
+    await expect.poll(() => reached(pool, 'prefer-replica'), { timeout: 30_000 }).toBe(two.port);
     expect(await reached(pool, 'any')).toBeGreaterThan(0);
   });
 
-  test('past a host that says nothing, which not every login tries', { timeout: 60_000 }, async () => {
+  test('past a host that says nothing, which not every login tries', async () => {
     const [one, two] = [await actor('silent'), await actor('replica')];
     const { pool } = poolAt([one, two], { target: 'any' });
     const before = performance.now();
@@ -90,7 +90,7 @@ describe('where no server suits', () => {
       port,
     }));
     const databases = { orders: { host, login: { kind: 'trust' as const } } };
-    const running = await startGateway({ databases, plugins: [mapTo('reader')], loginTimeout: '2s' });
+    const running = await startGateway({ databases, plugins: [mapTo('reader')], loginTimeout: '5s' });
     cleanUp.push(() => running.gateway.stop());
     const client = await RawClient.connect(running.port);
     await expect(logIn(client)).rejects.toThrow(/57P03.*the database has no primary at the moment/);
@@ -119,7 +119,7 @@ describe('a connection whose server has become another', () => {
     const free = await acquire(pool, 'prefer-replica');
     [one.role, one.timeline] = ['primary', 2];
     await expect
-      .poll(() => [lent.channel.closed, idle.channel.closed], { timeout: 10_000 })
+      .poll(() => [lent.channel.closed, idle.channel.closed], { timeout: 30_000 })
       .toEqual([true, true]);
     expect(free.channel.closed).toBe(false);
     two.role = 'replica';
@@ -142,7 +142,7 @@ describe('a connection whose server has become another', () => {
     await pool.release(idle, 'clean');
     [two.role, two.timeline] = ['primary', 2];
     await expect
-      .poll(() => [old.channel.closed, idle.channel.closed], { timeout: 10_000 })
+      .poll(() => [old.channel.closed, idle.channel.closed], { timeout: 30_000 })
       .toEqual([true, true]);
     for (const target of ['primary', 'any', 'prefer-replica'] as const)
       expect(await reached(pool, target)).toBe(two.port);
@@ -150,7 +150,7 @@ describe('a connection whose server has become another', () => {
     // It stays so while the newer one is away: rows that were confirmed are missing here.
     two.role = 'starting';
     for (const socket of two.sockets) socket.destroy();
-    await expect.poll(() => saying(lines, 'server is down'), { timeout: 10_000 }).toEqual([two.port]);
+    await expect.poll(() => saying(lines, 'server is down'), { timeout: 30_000 }).toEqual([two.port]);
     expect(pool.absence(request().upstream)).toMatchObject({ sqlstate: '57P03' });
   });
 });

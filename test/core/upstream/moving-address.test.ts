@@ -32,7 +32,7 @@ describe('an address that has moved', () => {
     expect(await portOf(await waiting)).toBe(next.port);
   });
 
-  test('is dialled anew now and then although all is well', { timeout: 60_000 }, async () => {
+  test('is dialled anew now and then although all is well', async () => {
     const [old, next] = [await actor('primary'), await actor('primary', 2)];
     const proxy = await before(old);
     const { pool } = poolBehind(proxy, { target: 'primary' });

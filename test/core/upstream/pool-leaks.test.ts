@@ -195,7 +195,7 @@ describe('a session that wants its state to stay', () => {
     const connection = await pool.acquire(request());
     await query(connection, 'create function pg_temp.f() returns int language sql as $$ select 1 $$');
     await query(connection, 'create table mine.hostage (i int default pg_temp.f())');
-    const locking = postgres.sql('begin; lock table mine.hostage; select pg_sleep(3); commit');
+    const locking = postgres.sql('begin; lock table mine.hostage; select pg_sleep(8); commit');
     const waits = `select from pg_locks where relation = 'mine.hostage'::regclass and granted`;
     await expect.poll(() => postgres.sql(waits)).not.toHaveLength(0);
     await pool.release(connection, 'dirty');
