@@ -11,33 +11,53 @@ import type { Row } from './table.ts';
 interface Load {
   readonly name: string;
   readonly options: readonly string[];
+  /** What PgBouncer is given in transaction mode, where it may know no prepared statements. Default: the same. */
+  readonly bouncer?: readonly string[];
   /** Whether it opens sessions: then PgBouncer without authentication is a peer as well. */
   readonly opens?: boolean;
 }
 
 function selects(protocol: string, clients: number): Load {
   const threads = clients > 1 ? 2 : 1;
+  const by = (how: string): readonly string[] => [
+    ...['-S', '-M', how],
+    ...['-c', String(clients), '-j', String(threads)],
+  ];
   return {
     name: `select, ${protocol}, ${clients} client${clients > 1 ? 's' : ''}`,
-    options: ['-S', '-M', protocol, '-c', String(clients), '-j', String(threads)],
+    options: by(protocol),
+    bouncer: by('simple'),
   };
 }
 
 const LOADS: readonly Load[] = [
   ...[1, 8, 32, 128].map((clients) => selects('prepared', clients)),
   ...[8, 32, 128].map((clients) => selects('simple', clients)),
-  selects('extended', 8),
+  ...[8, 128].map((clients) => selects('extended', clients)),
   { name: 'open, login, select, close, 4 clients', options: ['-S', '-C', '-c', '4', '-j', '2'], opens: true },
 ];
 
 /** In transaction mode 128 clients share 20 connections. */
 const SIZES = { session: 200, transaction: 20 };
 
-/** PgBouncer knows prepared statements in transaction mode since 1.21 only, and then where it is told to. */
-function loadsOf({ only, mode }: Options): readonly Load[] {
-  return LOADS.filter(
-    ({ name }) => name.includes(only) && (mode === 'session' || !name.includes('prepared')),
-  );
+const PGBOUNCER = 'PgBouncer';
+
+/**
+ * What pgbench does with a peer. PgBouncer knows prepared statements in transaction mode since 1.21 only, and then where it is
+ * told to: there every load is put beside its simple protocol.
+ */
+function optionsFor(
+  { name }: Peer,
+  { options, bouncer = options }: Load,
+  { mode }: Options,
+): readonly string[] {
+  return mode === 'transaction' && name === PGBOUNCER ? bouncer : options;
+}
+
+function noteOf({ mode, tls }: Options, seconds: number): string {
+  const beside = mode === 'transaction' ? '; PgBouncer by the simple protocol' : '';
+  const ciphered = tls ? '; clients talk TLS, but not to PostgreSQL' : '';
+  return `${mode} mode${beside}; ${ROUNDS} rounds in turn, ${seconds} s each, medians${ciphered}; CPU is user + system time of the process in between, of logins only where sessions are opened`;
 }
 
 interface Peers {
@@ -74,18 +94,20 @@ export const loads: Benchmark = {
     const { every, opening } = await peersOf(backdrop, options);
     const seconds = Math.max(1, Math.round(options.seconds / ROUNDS));
     const rows: Row[] = [];
-    for (const { name, options: args, opens = false } of loadsOf(options)) {
+    for (const load of LOADS.filter(({ name }) => name.includes(options.only))) {
+      const { name, opens = false } = load;
       const peers = opens ? [...every, ...opening] : every;
-      const what = { program, options: args, opens, signal: backdrop.signal };
-      const measure = (lasting: number) => (peer: Peer) => pgbench({ ...what, seconds: lasting }, peer);
+      const what = { program, opens, signal: backdrop.signal };
+      const measure = (lasting: number) => (peer: Peer) =>
+        pgbench({ ...what, options: optionsFor(peer, load, options), seconds: lasting }, peer);
       const figures = await inTurn(peers, measure(1), measure(seconds));
       rows.push(...peers.map((peer, i) => ({ load: name, peer: peer.name, figures: figures[i]! })));
     }
     return {
-      note: `${options.mode} mode; ${ROUNDS} rounds in turn, ${seconds} s each, medians${options.tls ? '; clients talk TLS, but not to PostgreSQL' : ''}; CPU is user + system time of the process in between, of logins only where sessions are opened`,
+      note: noteOf(options, seconds),
       columns: [
-        { key: 'tps', title: 'tps', against: ['PgBouncer'] },
-        { key: 'cpu', title: 'CPU µs/transaction', digits: 1, against: ['PgBouncer'] },
+        { key: 'tps', title: 'tps', against: [PGBOUNCER] },
+        { key: 'cpu', title: 'CPU µs/transaction', digits: 1, against: [PGBOUNCER] },
         { key: 'failed', title: 'failed' },
       ],
       rows,
