@@ -3,7 +3,7 @@ import { Backend } from '../wire/frames.ts';
 import { Kind, Op } from './entries.ts';
 import { Verdict } from './verdict.ts';
 
-/** They answer nothing and may come at any time. */
+/** Messages that answer no request and may arrive at any time. */
 export const ASIDE = new Set<number>([
   Backend.noticeResponse,
   Backend.parameterStatus,
@@ -12,11 +12,11 @@ export const ASIDE = new Set<number>([
 
 /** How a server message relates to the oldest unanswered message of the client. */
 export const Answer = {
-  /** It answers something else: the two have lost each other. */
+  /** It does not answer that message: the order of requests and answers is lost. */
   none: 0,
-  /** More follows. */
+  /** More answers to the same message follow. */
   part: 1,
-  /** The last one for it. */
+  /** The last answer to that message. */
   last: 2,
 } as const;
 export type Answer = (typeof Answer)[keyof typeof Answer];
@@ -60,7 +60,7 @@ for (const [answer, rows] of [
 /** What a server message of `type` is to a client message with operation `op` (0: to nothing). */
 export const answerTo = (op: number, type: number): Answer => (TABLE[op]?.[type] ?? 0) as Answer;
 
-/** What to do with an error for an entry of this kind; one for an answer of our own answers nothing. */
+/** What to do with an error for an entry of this kind. An error for an entry that the server never got answers nothing. */
 export function verdictOfError(kind: number): Verdict {
   if (kind === Kind.forward) return Verdict.pass;
   if (kind === Kind.swallow) return Verdict.hide;

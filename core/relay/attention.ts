@@ -1,13 +1,13 @@
-/** Which messages of a client are looked at: only what somebody has a reason to see. */
+/** Which message types of a client are inspected: only those that a plugin, an observer or the gateway needs. */
 import { Frontend } from '../wire/frames.ts';
 
-/** Who has a reason. */
+/** The reasons to inspect messages. */
 export interface AttentionOptions {
-  /** Somebody looks at every statement. */
+  /** A plugin or an observer sees every statement. */
   readonly statements: boolean;
-  /** Somebody is told how they ended, and so whether their Sync failed. */
+  /** An observer learns how statements ended, and so whether their Sync failed. */
   readonly ends: boolean;
-  /** Somebody looks at statements from the first text on that contains this one. Default: nobody does. */
+  /** Statements are inspected from the first text on that contains this one. Default: they are not. */
   readonly statementsFrom: string | undefined;
   /** Server connections change between transactions. */
   readonly shared: boolean;
@@ -25,9 +25,9 @@ function mark(table: Uint8Array, types: readonly number[]): void {
 
 /** One per session. */
 export class Attention {
-  /** Statements are looked at. */
+  /** Statements are inspected. */
   looks: boolean;
-  /** By type byte: 1 where a message needs more than a place in the ledger. */
+  /** By type byte: 1 where a message needs more than an entry in the ledger. */
   readonly wants = new Uint8Array(256);
   readonly #base = new Uint8Array(256);
   readonly #watched: readonly number[];
@@ -43,7 +43,7 @@ export class Attention {
     this.wants.set(this.#base);
   }
 
-  /** True for the message from which on statements are looked at; `frame` is its beginning. */
+  /** True for the message from which on statements are inspected; `frame` is its beginning. */
   wakes(type: number, frame: Buffer): boolean {
     if (this.#from === undefined || (type !== Frontend.query && type !== Frontend.parse)) return false;
     if (!frame.includes(this.#from)) return false;
@@ -53,7 +53,7 @@ export class Attention {
     return true;
   }
 
-  /** `all`: whatever comes is looked at; `own`: there are names of ours that messages may mean. */
+  /** `all`: every message is inspected; `own`: the gateway has statements or portals of its own that messages may name. */
   update(all: boolean, own: boolean): void {
     this.wants.set(this.#base);
     if (all) this.wants.fill(1);

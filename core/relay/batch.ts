@@ -9,13 +9,13 @@ export class Batch {
 
   /**
    * A Query or FunctionCall was sent into a batch without its Sync: PostgreSQL 18.4 then says idle although a transaction
-   * is begun, and its next statement fails with XX000. The client asked for it; nobody else shall get that connection.
+   * is begun, and its next statement fails with XX000. The client caused it; no other session may get that connection.
    */
   get tainted(): boolean {
     return this.#tainted;
   }
 
-  /** Something has been sent since the last Sync that only a Sync ends. */
+  /** A message has been sent since the last Sync that only a Sync ends. */
   get begun(): boolean {
     return this.#begun;
   }
@@ -34,7 +34,7 @@ export class Batch {
     else if (this.#begun && op !== Op.copyEnd) this.#tainted = true;
   }
 
-  /** Another server connection: nothing has been sent to it. */
+  /** The session has another server connection, to which nothing has been sent. */
   reset(): void {
     this.#begun = this.#tainted = false;
   }

@@ -1,20 +1,20 @@
-/** The wait of one message for answers that are still owed, because what to do with it depends on them. */
+/** Holds one message back until the answers have arrived that decide about it. */
 import type { Ledger } from './ledger.ts';
 
-/** Says whether what to do with a message depends on answers that are still owed. */
+/** Says whether the decision about a message depends on answers that are outstanding. */
 export interface Dependent {
   mustWait(type: number, frame: Buffer): boolean;
 }
 
-/** What a calm works with. */
+/** What the wait needs. */
 export interface CalmOptions {
   readonly ledger: Ledger;
-  /** Has the server answer what it owes without more ado. */
+  /** Makes the server send its buffered answers at once. */
   readonly flush: () => void;
   readonly dependents: readonly Dependent[];
 }
 
-/** A wait: the message, and what ends it. */
+/** The message that waits, and the callback that ends its wait. */
 interface Wait {
   readonly type: number;
   readonly frame: Buffer;
@@ -37,9 +37,9 @@ export class Calm {
     return false;
   }
 
-  /** Resolves when it is not needed any more; that is asked whenever the server has answered something. */
+  /** Resolves when the wait is not needed any more; every answer of the server asks that again. */
   wait(type: number, frame: Buffer): Promise<void> {
-    // Behind what the walk has still to forward.
+    // After the bytes that the current chunk still forwards.
     queueMicrotask(() => this.settled());
     return new Promise((end) => (this.#wait = { type, frame, end, flushed: false }));
   }

@@ -14,10 +14,10 @@ import { textStart } from './statements.ts';
 const UNSAFE = new Set(['SJIS', 'SHIFT_JIS_2004', 'BIG5', 'GBK', 'UHC', 'GB18030', 'JOHAB']);
 /** The encodings of databases for which PostgreSQL converts from one of these (pg_conversion, as of version 18). */
 const CONVERTED_TO = new Set(['UTF8', 'SQL_ASCII', 'EUC_JP', 'EUC_JIS_2004', 'EUC_TW']);
-/** Texts that may change it, or of which nobody can tell. */
+/** Texts that may change the encoding, and commands whose effect the text does not show. */
 const MAY_CHANGE =
   /client_encoding|\bnames\b|set_config|u&"|\b(?:do|call|execute|reset|discard|rollback|abort)\b/i;
-/** One command that does nothing else. */
+/** A single command that changes the encoding and nothing else. */
 const ONLY_CHANGES =
   /^\s*(?:set\s+(?:session\s+|local\s+)?(?:client_encoding|names)|reset\s+client_encoding)\b[^;]*(?:;\s*)?$/i;
 /** Messages that run something. */
@@ -36,13 +36,13 @@ const CARRY: ReadonlySet<number> = new Set([
   Frontend.functionCall,
 ]);
 /**
- * Closes a name that nobody has. Its last character is one of every database for which an unsafe encoding can be chosen, and
+ * Closes a name that no statement has. Its last character exists in every database for which an unsafe encoding can be chosen, and
  * its bytes are none in any of those encodings: there the message fails (22021, 22P05), and what follows is skipped.
  */
 const PROBE = encodeClose('S', `postern_${randomBytes(16).toString('hex')}\u4e00 `);
 const NO_CHARACTERS = ['22021', '22P05'];
 
-/** What this depends on. */
+/** What the encoding depends on. */
 export interface ClientEncodingHost {
   readonly ledger: Ledger;
   readonly reads: Reads;
@@ -55,9 +55,9 @@ export interface ClientEncodingHost {
 /** One per session, only where a plugin reads statements. */
 export class ClientEncoding {
   readonly #host: ClientEncodingHost;
-  /** A text under way says that it may change the encoding. */
+  /** The text of an unfinished statement may change the encoding. */
   #said = false;
-  /** Nothing has been executed since the last probe. */
+  /** No statement has been executed since the last probe. */
   #probed = false;
 
   constructor(host: ClientEncodingHost) {
@@ -65,7 +65,7 @@ export class ClientEncoding {
   }
 
   /**
-   * True where the server has still to report what is in force: ReadyForQuery will tell. Whatever a statement does, one in ASCII
+   * True where the server has not reported the encoding in force yet: it does with ReadyForQuery. A statement in ASCII
    * is the same text in every encoding, and waits only behind one that speaks of encodings.
    */
   mustWait(type: number, frame: Buffer): boolean {
@@ -74,7 +74,7 @@ export class ClientEncoding {
     return this.#isDoubtful(type, frame);
   }
 
-  /** What goes up in front of a message in a batch, where nothing is reported before its Sync; the ledger has it then. */
+  /** The probe to send in front of a message in a batch, where the server reports nothing before the Sync; it is in the ledger then. */
   probe(type: number, frame: Buffer): Buffer | undefined {
     const { ledger, parameter, shared } = this.#host;
     if (!ledger.batch.begun || this.#known || this.#probed || ledger.skipping) return undefined;
@@ -86,18 +86,18 @@ export class ClientEncoding {
     return PROBE;
   }
 
-  /** A message has been sent; `statement` is what it carries or runs. */
+  /** A message has been sent; `statement` is the one that it carries or runs. */
   sent(type: number, statement: Statement | undefined): void {
     if (!RUN.has(type)) return;
     this.#probed = false;
-    // Of a cursor, or what SQL has prepared, the text is not known.
+    // The text of a cursor, or of a statement that SQL has prepared, is not known.
     const text = statement && 'sql' in statement ? statement.sql : '';
     this.#said ||= text === '' || MAY_CHANGE.test(text);
   }
 
   /** @throws GatewayError `feature_not_supported` for what cannot be read as the server reads it */
   check(type: number, frame: Buffer, statement: Statement | undefined): void {
-    // Where answers are lost, nothing of ours may be sent, and no wait ends.
+    // Where the order of answers is lost, the gateway may send no probe, and no wait would end.
     if (this.#host.ledger.spoilt && !this.#known && this.#isDoubtful(type, frame))
       throw cannotBeChecked('another encoding');
     const encoding = this.#inForce.toUpperCase();
@@ -106,18 +106,18 @@ export class ClientEncoding {
     if (!ONLY_CHANGES.test(sql)) throw cannotBeChecked(encoding);
   }
 
-  /** A plugin's text goes up in place of the client's. @throws GatewayError `feature_not_supported` where it would be read as another */
+  /** A plugin's text is sent in place of the client's. @throws GatewayError `feature_not_supported` where it would be read as another */
   checkRewrite(type: number, before: Buffer, after: Buffer): void {
     const text = textOf(type, after);
     if (isAscii(text)) return;
     const encoding = this.#inForce;
     if (encoding !== 'UTF8') throw cannotBeRewritten(`in ${encoding}`);
-    // What was there before is the client's own affair.
+    // The client's own text need not be checked.
     if (!this.#known && foreign(text) !== foreign(textOf(type, before)))
       throw cannotBeRewritten('behind one that may have changed the encoding, before a Sync');
   }
 
-  /** Nothing can have changed since the server has reported. */
+  /** The encoding cannot have changed since the server has reported it. */
   get #known(): boolean {
     const { settingsKnown, uncertain } = this.#host.ledger;
     const known = settingsKnown && !uncertain;

@@ -1,4 +1,4 @@
-/** `DEALLOCATE name` in SQL: some drivers let go of what they prepared by messages in this way (manual, "DEALLOCATE"). */
+/** `DEALLOCATE name` in SQL: some drivers close in this way statements that they prepared by messages (manual, "DEALLOCATE"). */
 import { randomBytes } from 'node:crypto';
 import { Backend, HEADER_BYTES } from '../wire/frames.ts';
 import { encodeParse, encodeQuery } from '../wire/to-server.ts';
@@ -16,18 +16,18 @@ const TO_UPPER = ~0x20;
 const COMMAND =
   /^deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!all\s*(?:;\s*)?$)([a-z_][\w$]*))\s*(?:;\s*)?$/i;
 
-/** What a name may stand for, and where statements are prepared. */
+/** The session's names, and the statements on its server connection. */
 export interface NamePlaces {
   /** The session's own names. */
   readonly names: SessionStatements;
   readonly ledger: Ledger;
-  /** Names of ours on the connection that sits here, by what they stand for. */
+  /** The gateway's names on the present server connection, by the statements behind them. */
   readonly prepared: Map<string, string> | undefined;
 }
 
-/** The name that the text at `start` of a message gives up; undefined for any other text, and for `ALL`. */
+/** The name that the text at `start` of a message deallocates; undefined for any other text, and for `ALL`. */
 export function deallocated(frame: Buffer, start: number): string | undefined {
-  // The one look that every statement costs.
+  // The only check that every statement costs.
   if (((frame[start] ?? 0) & TO_UPPER) !== D) return undefined;
   const end = frame.indexOf(0, start);
   if (end < 0 || end - start > LONGEST) return undefined;
@@ -36,8 +36,8 @@ export function deallocated(frame: Buffer, start: number): string | undefined {
 }
 
 /**
- * A name leaves the session, and the server answers as if the statement were its own: the command is about a stand-in, an
- * empty statement that is prepared in front of it. Undefined where the text is another or the name none of the session's.
+ * The session drops the name, and the server answers the command for a substitute: an empty statement that is prepared in
+ * front of it under a name of the gateway. Undefined for any other text, and for a name that the session does not have.
  */
 function giveUp(frame: Buffer, start: number, { names, ledger, prepared }: NamePlaces) {
   const name = deallocated(frame, start) ?? '';
@@ -46,7 +46,7 @@ function giveUp(frame: Buffer, start: number, { names, ledger, prepared }: NameP
   if (!statement || !prepared || ledger.status === Status.failed) return undefined;
   const own = `postern_${randomBytes(12).toString('hex')}`;
   names.remove(name);
-  // As others are: should it stay there after all, it is closed when it is the oldest.
+  // Should the substitute survive, it is closed like every other statement when it is the oldest.
   prepared.set(own, own);
   ledger.sent(Op.parse, Kind.swallow, { showsError: true, dropped: () => void prepared.delete(own) });
   const restore = (): void => names.restore(name, statement);
@@ -54,7 +54,7 @@ function giveUp(frame: Buffer, start: number, { names, ledger, prepared }: NameP
   return { before: encodeParse(own, ''), sql: `DEALLOCATE ${own}`, restore, gone };
 }
 
-/** What becomes of a Query; `dropped` notes what it does to the unnamed statement. */
+/** The action for a Query; `dropped` is its effect on the unnamed statement. */
 export function planOfQuery(frame: Buffer, dropped: Note | undefined, places: NamePlaces): Plan {
   const given = giveUp(frame, HEADER_BYTES, places);
   if (!given) return { kind: 'send', bytes: frame, note: dropped };
@@ -68,7 +68,7 @@ export function planOfQuery(frame: Buffer, dropped: Note | undefined, places: Na
   return { kind: 'send', bytes: Buffer.concat([before, encodeQuery(sql)]), note: joined(note, dropped) };
 }
 
-/** What becomes of a Parse of the unnamed statement, whose types are `types`; `noted` is told what goes up. */
+/** The action for a Parse of the unnamed statement, whose types are `types`; `noted` hears which Parse is sent. */
 export function planOfUnnamed(
   frame: Buffer,
   types: Buffer,
@@ -77,7 +77,7 @@ export function planOfUnnamed(
 ): Plan {
   const given = giveUp(frame, HEADER_BYTES + 1, places);
   if (!given) return { kind: 'send', bytes: frame, note: noted(frame) };
-  // It is taken for executed: whoever says this in the extended protocol does so in the same batch.
+  // The gateway counts it as executed: drivers that use the extended protocol execute it in the same batch.
   const parse = encodeParse('', given.sql, types);
   const note = joined({ dropped: given.restore }, noted(parse));
   return { kind: 'send', bytes: Buffer.concat([given.before, parse]), note };

@@ -1,4 +1,4 @@
-/** How a session ends, and what becomes of its server connection: every way out of a relay, each taken at most once. */
+/** How a session ends, and what happens to its server connection: every way out of a relay, each taken at most once. */
 import { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
 import type { CloseReason, Logger } from '../session.ts';
@@ -11,13 +11,13 @@ import type { ServerLink } from './server-link.ts';
 import { boundary } from './transaction-boundary.ts';
 import type { BoundaryState } from './transaction-boundary.ts';
 
-/** How it ended, and whether the server connection can serve somebody else. */
+/** How it ended, and whether the server connection can serve another session. */
 export interface RelayEnd {
   readonly reason: CloseReason;
   readonly server: 'dirty' | 'close';
 }
 
-/** What an ending looks at and stops. */
+/** The objects that an end reads and stops. */
 export interface EndingParts {
   readonly client: Channel;
   readonly link: ServerLink;
@@ -27,34 +27,34 @@ export interface EndingParts {
   readonly pauses: BoundaryState['pauses'];
   readonly fromClient: FromClient;
   readonly fromServer: FromServer;
-  /** Called once, when the session is over and nothing can hit its server connection any more. */
+  /** Called once, when the session is over and no cancel can hit its server connection any more. */
   readonly ended: (end: RelayEnd) => void;
 }
 
-/** How long the work in front of a Terminate may go on, in milliseconds. */
+/** How long statements in front of a Terminate may run, in milliseconds. */
 const LEAVE_MS = 60_000;
-/** How long a FATAL of ours waits for the end of a message that is under way to the client, in milliseconds. */
+/** How long the gateway's FATAL waits for the end of a message that is being sent to the client, in milliseconds. */
 const BORDER_MS = 5_000;
 
-/** A FATAL of ours that waits for its moment. */
+/** A FATAL of the gateway that cannot be sent yet. */
 interface LastWord {
   readonly error: GatewayError;
-  /** At the next border of a message, when all owed answers have passed, or when the session is idle. */
+  /** At the next message boundary, when all outstanding answers have passed, or when the session is idle. */
   readonly when: 'border' | 'answered' | 'idle';
   readonly kind: 'ended' | 'drained';
 }
 
 /** One per relay. */
 export class Ending {
-  /** What every decision at a transaction's boundary is made from. */
+  /** The state that every decision at a transaction boundary reads. */
   readonly state: BoundaryState;
   readonly #parts: EndingParts;
   #last: LastWord | undefined;
-  /** The client said Terminate: what it is still owed is worked off, not heard. */
+  /** The client sent Terminate: outstanding requests are completed, and their answers dropped. */
   #leaving = false;
-  /** The client is gone, and has said so behind what is still held here. */
+  /** The client closed its connection, and its Terminate stands behind messages that are still held. */
   #gone = false;
-  /** Decided; only a cancel is still waited for. */
+  /** Set once the end is decided; only a cancel may still be awaited. */
   #reason: CloseReason | undefined;
   #over = false;
   #timer: NodeJS.Timeout | undefined;
@@ -74,7 +74,7 @@ export class Ending {
     return this.#cancelling !== undefined;
   }
 
-  /** Looks again whether what waits for its moment may happen: after every step of the relay. */
+  /** Checks again whether a pending end can happen now: after every step of the relay. */
   settled(): void {
     if (this.decided || this.#parts.fromServer.walking) return;
     if (this.#last) this.#trySpeak(this.#last);
@@ -82,7 +82,7 @@ export class Ending {
     else if (this.#gone) this.clientLost();
   }
 
-  /** Sends FATAL `error` when the moment has come, and ends; `now`: or does without it. */
+  /** Sends FATAL `error` at the time that `when` says, and ends; `now`: at once, without the FATAL where a message is half sent. */
   speak(error: GatewayError, when: LastWord['when'] | 'now', kind: LastWord['kind']): void {
     if (when === 'now') return this.#speakNow(error, kind);
     if (this.decided || this.#last?.when === 'border' || (this.#last && when === 'idle')) return;
@@ -99,7 +99,7 @@ export class Ending {
     this.settled();
   }
 
-  /** The client said Terminate. */
+  /** The client sent Terminate. */
   terminated(): void {
     if (this.decided) return;
     this.#leaving = true;
@@ -111,20 +111,20 @@ export class Ending {
     this.settled();
   }
 
-  /** The client is gone. Nothing is completed on its behalf: no Sync, no CopyDone. */
+  /** The client's connection is closed. The gateway completes nothing on its behalf: no Sync, no CopyDone. */
   clientLost(): void {
     const { fromClient, link } = this.#parts;
     if (this.decided) return;
-    // It may have been waiting for the client to read.
+    // The server may have been paused until the client reads.
     if (this.#leaving) return link.resume();
-    // Its last words wait for us. Whoever waits for a connection has left the queue.
+    // Its last messages are still held by a hook. A wait for a connection is given up.
     this.#gone = fromClient.departing && !link.waiting;
     if (this.#gone) return;
     fromClient.stop();
     this.#endOrCancel({ kind: 'lost' });
   }
 
-  /** The server connection is gone; its FATAL, if it sent one, has passed. */
+  /** The server connection is closed; its FATAL, if it sent one, has passed. */
   serverLost(): void {
     if (this.#over) return;
     const { client, ledger, fromServer } = this.#parts;
@@ -138,7 +138,7 @@ export class Ending {
     this.#end(this.#reason ?? { kind: this.#leaving ? 'client' : 'upstream' }, 'close');
   }
 
-  /** The server said what answers nothing, or cannot be read. */
+  /** The server sent a message that answers nothing or cannot be read. */
   serverBroke(why: string): void {
     const { client, link, log, fromServer } = this.#parts;
     log.error(
@@ -150,7 +150,7 @@ export class Ending {
     this.#end({ kind: 'ended', error }, 'close');
   }
 
-  /** Has PostgreSQL cancel what runs; resolves with false if a late cancel may still hit the connection. */
+  /** Sends a CancelRequest for the running statement; resolves with false if it may still hit the connection later. */
   cancel(): Promise<boolean> {
     const { server } = this.#parts.link;
     if (!server) return Promise.resolve(true);
@@ -162,7 +162,7 @@ export class Ending {
     return this.#cancelling;
   }
 
-  /** A cancel was not over in time and may still hit this connection: nobody else may get it. */
+  /** A cancel was not over in time and may still hit this connection: no other session may get it. */
   get lateCancelPossible(): boolean {
     return this.#hitLate !== undefined && this.#hitLate === this.#parts.link.server;
   }
@@ -171,7 +171,7 @@ export class Ending {
 
   #tryLeave(): void {
     const { ledger } = this.#parts;
-    // Work without its Sync, a COPY without its end, a transaction without its COMMIT: closing undoes it.
+    // A batch without its Sync, a COPY without its end, a transaction without its COMMIT: closing the connection undoes it.
     if (ledger.answered || !ledger.endsReady) this.#end({ kind: 'client' }, this.#serverAfter());
   }
 
@@ -206,7 +206,7 @@ export class Ending {
   #cancelThenEnd(reason: CloseReason): void {
     this.#reason = reason;
     this.#stop();
-    // Nobody is left to read, and what the server still says must not stop it from reaching its end.
+    // The client reads no more, and unread answers must not keep the server from finishing.
     this.#parts.link.resume();
     void this.cancel().then(() => {
       this.#end(reason, 'close');
@@ -226,7 +226,7 @@ export class Ending {
     this.#stop();
     const { client, link, ended, fromClient } = this.#parts;
     if (!client.closed) client.finish();
-    // A Terminate would complete the message, and the server would run it.
+    // A Terminate would be read as the rest of the message, and the server would run it.
     if (fromClient.position === 'midMessage') link.server?.channel.destroy();
     link.leave();
     void (this.#cancelling ?? Promise.resolve(true)).then((over) => {

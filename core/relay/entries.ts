@@ -2,7 +2,7 @@
 import { Frontend } from '../wire/frames.ts';
 import { GatewayError } from '../errors.ts';
 
-/** What was sent; 0 is reserved for "nothing". */
+/** The operation of a message that was sent; 0 is reserved for "none". */
 export const Op = {
   query: 1,
   functionCall: 2,
@@ -12,7 +12,7 @@ export const Op = {
   describe: 6,
   execute: 7,
   sync: 8,
-  /** CopyDone or CopyFail: answered by nothing, marks a place in the order of the stream. */
+  /** CopyDone or CopyFail: gets no answer, and marks a position in the stream. */
   copyEnd: 9,
 } as const;
 export type Op = (typeof Op)[keyof typeof Op];
@@ -20,11 +20,11 @@ export type Op = (typeof Op)[keyof typeof Op];
 /** What happens to the answer. */
 export const Kind = {
   forward: 0,
-  /** A message of ours: its answer is consumed. */
+  /** A message of the gateway: its answer is hidden from the client. */
   swallow: 16,
-  /** Never sent to the server: its note's bytes are the answer, when its turn comes. */
+  /** Never sent to the server: its note has the answer, which the client gets in order. */
   local: 32,
-  /** Sent so that the server refuses it in order: its error gets our text. */
+  /** Sent so that the server refuses it in order: the gateway replaces the text of its error. */
   mask: 48,
 } as const;
 export type Kind = (typeof Kind)[keyof typeof Kind];
@@ -40,46 +40,46 @@ export const opOf = (entry: number): number => entry & OP_BITS;
 export const isExtended = (op: number): boolean => op >= Op.parse && op <= Op.execute;
 /** The part of an entry that says what happens to its answer. */
 export const kindOf = (entry: number): number => entry & KIND_BITS;
-/** True for entries whose answers pass untouched and unobserved: the fast path. */
+/** True for entries whose answers pass unchanged and unobserved: the fast path. */
 export const isPlain = (entry: number): boolean => entry <= OP_BITS;
 
-/** True when answers to this entry need no look: data rows only advance the frame walker. */
+/** True for entries whose data rows are not inspected. */
 export const streamsData = (entry: number): boolean =>
   isPlain(entry) && (entry === Op.query || entry === Op.execute);
 
-/** What an entry carries besides its integer; most entries have none. */
+/** Callbacks and facts of an entry besides its integer; most entries have none. */
 export interface Note {
-  /** Kind `local`: the answer; a function is asked when its turn comes (it may need the status byte of then). */
+  /** Kind `local`: makes the answer when it is due; `status` is the status byte at that time. */
   readonly answer?: (status: number) => Buffer;
-  /** Kind `mask`: what the client reads instead. */
+  /** Kind `mask`: the error that the client reads instead. */
   readonly error?: GatewayError;
   /** Only an error with one of these SQLSTATEs is replaced by `error`. */
   readonly replaces?: readonly string[];
-  /** Whatever its tag says, nothing of it is left when its transaction is over. */
+  /** Whatever its tag says, its effect ends with its transaction. */
   readonly harmless?: boolean;
-  /** Kind `swallow`: an error is the client's answer after all. */
+  /** Kind `swallow`: an error is sent to the client all the same. */
   readonly showsError?: boolean;
-  /** A Parse that takes a name of the client's. */
+  /** A Parse that prepares a statement under a name of the client. */
   readonly names?: true;
-  /** The server (or we) answered it without an error. */
+  /** The server, or the gateway, answered it without an error. */
   closed?(): void;
-  /** The server discarded it, or refused it. */
+  /** The server discarded or refused it. */
   dropped?(): void;
-  /** Whether the server carries it out cannot be known; default: as `dropped`. */
+  /** It is not known whether the server carries it out; default: as `dropped`. */
   lost?(): void;
-  /** Observes its answers: a type byte, the length of the whole message, and its body where it was kept. */
+  /** Gets each answer: its type byte, the length of the whole message, and its body where that was kept. */
   answered?(type: number, bytes: number, body: Buffer | undefined): void;
-  /** Observes CopyData of the client for it: the length of the whole message. */
+  /** Gets the length of each CopyData message of the client for it. */
   received?(bytes: number): void;
 }
 
-/** Whether what this note is about is carried out cannot be known. */
+/** Reports to the note that the outcome of its message is not known. */
 export function lose(note: Note | undefined): void {
   if (note?.lost) note.lost();
   else note?.dropped?.();
 }
 
-/** Both notes in one; what was changed last is taken back first. */
+/** Both notes in one; `one` is called first, so that the latest change is undone first. */
 export function joined(one: Note | undefined, other: Note | undefined): Note | undefined {
   if (!one || !other) return one ?? other;
   return {
@@ -110,7 +110,7 @@ export const OP_OF: Uint8Array = (() => {
 
 /** Unanswered messages at once. Only Syncs within COPY and stray ends of COPY can be so many, and cost a byte each. */
 const MOST_ENTRIES = 2 ** 24;
-/** Answers of ours that wait for their turn: nothing else limits them, as they never go to the server. */
+/** The gateway's own answers that are not due yet: nothing else limits them, as they never go to the server. */
 const MOST_LOCAL = 10_000;
 
 /** First in, first out; grows by doubling, never shrinks. */
@@ -120,7 +120,7 @@ export class Entries {
   #next = 0;
   #notes: Map<number, Note> | undefined;
   #local = 0;
-  /** Up to here the client has asked for answers. */
+  /** The position up to which the client has asked for answers. */
   #due = 0;
 
   get length(): number {
@@ -141,7 +141,7 @@ export class Entries {
     return this.#ring[(this.#first + index) & (this.#ring.length - 1)] ?? 0;
   }
 
-  /** True if the server has got one of the operations, the oldest `from` aside; `ops` has the bit `1 << op` of each. */
+  /** True if one of the operations was sent to the server, not counting the oldest `from`; `ops` has the bit `1 << op` of each. */
   has(ops: number, from = 0): boolean {
     for (let i = from; i < this.length; i += 1) {
       const entry = this.at(i);
@@ -150,7 +150,7 @@ export class Entries {
     return false;
   }
 
-  /** The client waits for the answers to all that it has sent. */
+  /** The client waits for the answers to all its messages. */
   flush(): void {
     this.#due = this.#next;
   }
@@ -190,7 +190,7 @@ export class Entries {
     return note;
   }
 
-  /** Removes `count` entries right behind the oldest: what a COPY swallowed. */
+  /** Removes `count` entries right behind the oldest: Syncs that a COPY consumed. */
   removeBehindHead(count: number): void {
     if (count === 0) return;
     for (let i = 1; i <= count; i += 1) if ((this.at(i) & NOTED) !== 0) this.#swallowed(this.#first + i);

@@ -1,27 +1,27 @@
-/** What the stream from the client needs of the relay around it. */
+/** The interface between the stream from the client and the relay. */
 import type { GatewayError } from '../errors.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
 import type { UnlinkedMessages } from './unlinked-messages.ts';
 
-/** Made by the relay, used by the walker. */
+/** Implemented by the relay, called by the stream. */
 export interface FromClientHost {
   readonly ledger: Ledger;
   readonly gate: Gate;
-  /** The bytes are the receiver's to keep. */
+  /** The receiver may keep the bytes. */
   toServer(bytes: Buffer): void;
-  /** A decision is awaited, and more has arrived than is kept meanwhile: no bytes until it is called with false. */
+  /** True: a decision is awaited and enough bytes are held, so that reading has to stop. False: reading may go on. */
   held(waiting: boolean): void;
-  /** The client said Terminate. */
+  /** The client sent Terminate. */
   terminated(): void;
-  /** The client broke the protocol: FATAL behind the answers it is still owed. */
+  /** The client broke the protocol: FATAL after all outstanding answers. */
   violated(error: GatewayError): void;
-  /** A mistake or a limit of ours: FATAL at once. */
+  /** A defect or a limit of the gateway: FATAL at once. */
   failed(error: GatewayError): void;
-  /** A message that goes to the server now has to wait for a connection, or for settings on it. */
+  /** The next message for the server has to wait for a connection, or for settings on it. */
   unlinked(): boolean;
-  /** What messages mean then. */
+  /** Decides about messages while that is so. */
   readonly unlinkedMessages: UnlinkedMessages;
-  /** A chunk has been walked: local answers may be due. */
+  /** A chunk has been processed: answers of the gateway may be due. */
   walked(): void;
 }

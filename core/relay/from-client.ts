@@ -1,4 +1,4 @@
-/** The stream from the client: walks message borders, forwards whole chunks, stops at what needs a decision. */
+/** The stream from the client: finds message boundaries, forwards whole chunks, stops at messages that need a decision. */
 import { GatewayError } from '../errors.ts';
 import { FLUSH } from '../wire/to-server.ts';
 import { FRONTEND_LIMIT, Frontend, HEADER_BYTES, frontendViolation, lastType } from '../wire/frames.ts';
@@ -10,14 +10,14 @@ import { HeldBytes } from './held-bytes.ts';
 import type { ClientPosition } from './transaction-boundary.ts';
 import type { Meaning } from './unlinked-messages.ts';
 
-/** A message is forwarded when it is whole or this many of its bytes are there: slow writers hold no server. */
+/** A message is forwarded when it is whole or has so many bytes: a slow client then occupies no server connection. */
 const HOLD_BYTES = 65_536;
 
 /** One per session. */
 export class FromClient {
   readonly #host: FromClientHost;
   readonly #held = new HeldBytes();
-  /** Bytes of a long message's body still to come, and whether they go up. */
+  /** Missing bytes of a long message's body, and whether they are dropped. */
   #rest = 0;
   #dropRest = false;
   #stopped = false;
@@ -35,18 +35,18 @@ export class FromClient {
     if (this.#waiting || this.#walking) return 'deciding';
     return this.#rest === 0 && this.#held.length === 0 ? 'boundary' : 'partial';
   }
-  /** A hook thinks about a message. */
+  /** A message waits for a hook, for answers, or for a server connection. */
   get waiting(): boolean {
     return this.#waiting;
   }
-  /** Terminate has come, or is the last of what waits behind such a message. */
+  /** The client sent Terminate, which may still stand behind a message that waits. */
   get departing(): boolean {
     if (!this.#waiting) return this.#terminated;
     const { bytes } = this.#held;
     return bytes !== undefined && lastType(bytes) === Frontend.terminate;
   }
 
-  /** Nothing of the client's goes up any more. */
+  /** No message of the client is sent to the server any more. */
   stop(): void {
     this.#stopped = true;
   }
@@ -56,11 +56,11 @@ export class FromClient {
     const fresh = this.#held.length === 0 && !this.#waiting;
     const data = fresh ? chunk : this.#held.add(chunk);
     if (data) this.#walkSafely(data);
-    // Read on meanwhile: a client that goes away shall be noticed.
+    // Reading goes on meanwhile, so that a closed connection is noticed.
     else if (this.#waiting && this.#held.length >= HOLD_BYTES) this.#host.held(true);
   }
 
-  /** A mistake of ours must not end more than this session. */
+  /** A defect of the gateway must not end more than this session. */
   #walkSafely(data: Buffer): void {
     this.#walking = true;
     try {
@@ -146,7 +146,7 @@ export class FromClient {
   }
 
   #forward(data: Buffer, from: number, to: number): void {
-    // Copied: the chunk lies in the buffer that the next socket reads into.
+    // Copied: the chunk is part of the buffer that the next socket reads into.
     if (to > from) this.#host.toServer(Buffer.from(data.subarray(from, to)));
   }
 
@@ -154,7 +154,7 @@ export class FromClient {
     const { gate } = this.#host;
     if (type === Frontend.terminate) {
       this.#stopped = this.#terminated = true;
-      // Forwarded bytes first: `X` behind work lets the work finish.
+      // Forwarded bytes first: statements in front of a Terminate are completed.
       queueMicrotask(() => {
         this.#host.terminated();
       });
@@ -183,7 +183,7 @@ export class FromClient {
     return PASS;
   }
 
-  /** False when the walk ends here: the decision is awaited, or the relay ended meanwhile. */
+  /** False when processing stops here: the decision is awaited, or the relay has ended. */
   #replace({ by, frame }: Extract<Step, { next: 'replace' }>, data: Buffer, end: number): boolean {
     if (!(by instanceof Promise)) {
       this.#send(by);
@@ -210,7 +210,7 @@ export class FromClient {
     return this.#host.unlinkedMessages.meaning(type, there, end - at, HOLD_BYTES);
   }
 
-  /** The wait of a message for a server connection is over; with an error, there is none. */
+  /** The wait of a message for a server connection is over; `error`: no connection was granted. */
   resumed(error: GatewayError | undefined): void {
     this.#host.unlinkedMessages.refused(error);
     this.#decided(undefined);

@@ -1,4 +1,4 @@
-/** The stream from the server: walks message borders, forwards whole chunks, looks at what changes the state. */
+/** The stream from the server: finds message boundaries, forwards whole chunks, inspects messages that change the state. */
 import { GatewayError, SQLSTATES } from '../errors.ts';
 import { errorFields, readCommandComplete } from '../wire/backend.ts';
 import { BACKEND_LIMIT, Backend, HEADER_BYTES } from '../wire/frames.ts';
@@ -11,25 +11,25 @@ import { Status } from './transaction-boundary.ts';
 import type { ServerPosition } from './transaction-boundary.ts';
 import { Verdict } from './verdict.ts';
 
-/** What is assembled of a message that must be looked at; the fields that matter come first. */
+/** Bytes that are assembled of an inspected message; the fields that matter come first. */
 const LOOK_BYTES = 65_536;
 /** Longest ParameterStatus in bytes: it is kept whole, and a search_path may be long. */
 const LONGEST_PARAMETER = 1_048_576;
 
-/** What the walker needs of the relay. */
+/** The interface between the stream from the server and the relay. */
 export interface FromServerHost {
   readonly ledger: Ledger;
-  /** The bytes are the receiver's to keep. */
+  /** The receiver may keep the bytes. */
   toClient(bytes: Buffer): void;
-  /** Absent where nobody needs them: CommandComplete's tags. */
+  /** Gets the tag of each CommandComplete. Absent where tags are not needed. */
   readonly completed?: ((tag: string) => void) | undefined;
-  /** The server takes no write: it is a replica, or the client wanted no writes itself. */
+  /** The server refused a write: it is a replica, or the client chose read-only transactions. */
   refusedWrite?(): void;
   /** ParameterStatus, body only. */
   parameter(body: Buffer): void;
-  /** An error of the server's stands behind a refusal of ours: its code tells a time-out from the refusal. */
+  /** The gateway's refusal replaced the server's error, whose code tells a time-out from the refusal. */
   masked(code: string, error: GatewayError): void;
-  /** The server said something that answers nothing. */
+  /** The server sent a message that answers nothing. */
   broken(why: string): void;
   /** ReadyForQuery passed, an error passed, or a local answer may be due. */
   settled(): void;
@@ -46,11 +46,11 @@ for (const type of [Backend.readyForQuery, Backend.errorResponse, Backend.parame
 export class FromServer {
   readonly #host: FromServerHost;
   readonly #held = new HeldBytes();
-  /** Bytes of a long message's body still to come, and whether they go to the client. */
+  /** Missing bytes of a long message's body, and whether they are hidden from the client. */
   #rest = 0;
   #hideRest = false;
   #stopped = false;
-  /** Inside a chunk: what is in front of the message being looked at has not been forwarded yet. */
+  /** A chunk is being processed: bytes in front of the current message have not been forwarded yet. */
   #walking = false;
   #replacement: { readonly code: string; readonly error: GatewayError } | undefined;
 
@@ -58,12 +58,12 @@ export class FromServer {
     this.#host = host;
   }
 
-  /** The client has whole messages only: a message of ours may be sent to it now. */
+  /** The client has whole messages only: a message of the gateway may be sent to it now. */
   get atBorder(): boolean {
     return !this.#walking && (this.#rest === 0 || this.#hideRest);
   }
 
-  /** Observers are told of statements here: whatever they call, nothing is decided before the end of the chunk. */
+  /** Observers run meanwhile: whatever they call, nothing is decided before the end of the chunk. */
   get walking(): boolean {
     return this.#walking;
   }
@@ -88,14 +88,14 @@ export class FromServer {
       this.#walking = false;
       if (settled) this.#host.settled();
     } catch (error) {
-      // A message that cannot be read: it must not end more than this session.
+      // A message that cannot be read must not end more than this session.
       this.#stopped = true;
       this.#host.broken(error instanceof GatewayError ? error.message : String(error));
     }
     this.#walking = false;
   }
 
-  /** True when something changed that may have been waited for. */
+  /** True when the state changed, so that pending work may go on. */
   #walk(data: Buffer): boolean {
     const { ledger } = this.#host;
     const length = data.length;
@@ -115,12 +115,12 @@ export class FromServer {
       const end = at + 1 + word;
       let hidden = false;
       if ((type === Backend.dataRow || type === Backend.copyData) && streamsData(ledger.head) && word >= 4) {
-        // The fast path: only the border matters.
+        // The fast path: only the message boundary matters.
       } else {
         if (ledger.localReady) {
           this.#forward(data, from, at);
           from = at;
-          // The server has flushed what is behind them.
+          // The server has flushed the answers behind them.
           while (ledger.localReady) this.#host.toClient(ledger.takeLocal());
         }
         if (word < 4 || word > BACKEND_LIMIT) return this.#break(data, from, at);
@@ -152,13 +152,13 @@ export class FromServer {
     return settled;
   }
 
-  /** Sends the answers of ours whose turn has come; only at a border. */
+  /** Sends the gateway's own answers that are due; only at a message boundary. */
   #answerLocally(): void {
     const { ledger } = this.#host;
     while (ledger.localDue) this.#host.toClient(ledger.takeLocal());
   }
 
-  /** How many bytes of the message must be there before it can be judged. */
+  /** How many bytes of the message must have arrived before it can be processed. */
   #lookAt(type: number, length: number): number {
     const looked = this.#host.completed !== undefined || !isPlain(this.#host.ledger.head);
     const observed = looked && type === Backend.commandComplete;
@@ -167,7 +167,7 @@ export class FromServer {
   }
 
   #forward(data: Buffer, from: number, to: number): void {
-    // Copied: the chunk lies in the buffer that the next socket reads into.
+    // Copied: the chunk is part of the buffer that the next socket reads into.
     if (to > from) this.#host.toClient(Buffer.from(data.subarray(from, to)));
   }
 
@@ -210,7 +210,7 @@ export class FromServer {
     if (!this.#replacement) return;
     const { code, error } = this.#replacement;
     this.#replacement = undefined;
-    // The server's own objection in our words is nothing to tell.
+    // The server refused for the same reason: no need to log it.
     if (code !== error.sqlstate) this.#host.masked(code, error);
     this.#host.toClient(refusal('ERROR', error));
   }

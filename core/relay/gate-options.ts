@@ -1,11 +1,11 @@
-/** What a gate is made of. */
+/** The options of a gate. */
 import type { GatewayError } from '../errors.ts';
 import type { HookCallOptions } from './hook-call.ts';
 import type { Ledger } from './ledger.ts';
 import type { SharedStatements } from './shared-statements.ts';
 import type { StatementLog } from './statement-log.ts';
 
-/** What the gate works with. */
+/** What the gate needs of the relay. */
 export interface GateOptions extends HookCallOptions {
   readonly ledger: Ledger;
   /** A run-time parameter as the server has reported it last. */
@@ -16,14 +16,14 @@ export interface GateOptions extends HookCallOptions {
   /** Present where server connections change between transactions. */
   readonly shared?: SharedStatements | undefined;
   readonly betweenTransactions: () => boolean;
-  /** Absent when nobody observes statements. */
+  /** Absent where no plugin observes statements. */
   readonly log?: StatementLog | undefined;
-  /** Nobody does so before the first text that contains this. Default: from the start. */
+  /** Statements are observed from the first text on that contains this one. Default: from the start. */
   readonly statementsFrom?: string | undefined;
-  /** Turns whatever a hook threw into what the client may read. */
+  /** Makes an error that the client may read of any value that a hook threw. */
   readonly fault: (thrown: unknown) => GatewayError;
-  /** Has the server answer what it owes without more ado. */
+  /** Makes the server send its buffered answers at once. */
   readonly flush: () => void;
-  /** The refusal has no place in the order of answers: the session must end with it. */
+  /** The refusal cannot be placed in the order of answers: the session ends with it. */
   readonly unplaceable: (error: GatewayError) => void;
 }

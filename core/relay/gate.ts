@@ -1,4 +1,4 @@
-/** Decides about messages that carry statements: shows them to `onQuery`, rewrites, refuses, answers what is for us. */
+/** Decides about messages that carry statements: shows them to `onQuery`, rewrites, refuses, answers commands for the gateway. */
 import { GatewayError } from '../errors.ts';
 import type { Statement } from '../statement.ts';
 import { Attention } from './attention.ts';
@@ -30,7 +30,7 @@ export class Gate {
   readonly #encoding: ClientEncoding | undefined;
   /** See {@link Attention.wants}. */
   readonly wants: Uint8Array;
-  /** Where a message waits for answers. */
+  /** Holds a message back until answers have arrived. */
   readonly calm: Calm;
   #discarding = false;
 
@@ -49,7 +49,7 @@ export class Gate {
     this.wants = this.#attention.wants;
   }
 
-  /** We refused a message in the extended protocol: what follows is dropped up to the Sync, as PostgreSQL does. */
+  /** A message of the extended protocol was refused here: messages up to the Sync are dropped, as PostgreSQL does. */
   get discarding(): boolean {
     return this.#discarding;
   }
@@ -59,7 +59,7 @@ export class Gate {
     return isTooLong(type, frame, bytes, this.#options.maxStatementBytes);
   }
 
-  /** True when {@link message} must see it; `frame` has its first 64 KiB at least. */
+  /** True when {@link message} must decide about it; `frame` has its first 64 KiB at least. */
   concerns(type: number, frame: Buffer): boolean {
     if (this.#attention.wakes(type, frame)) this.#update();
     const { looks } = this.#attention;
@@ -71,14 +71,14 @@ export class Gate {
     if (type === Frontend.query || type === Frontend.parse) {
       const { query, shared, maxStatementBytes: limit } = this.#options;
       const tapped = query !== undefined && this.#book.needsText;
-      // A longer one is not kept.
+      // A longer Parse is not remembered.
       const kept = type === Frontend.parse && shared !== undefined && bytes <= limit;
       return tapped || kept || isForUs(type, frame);
     }
     return type !== Frontend.bind ? type !== Frontend.functionCall : this.#options.reads === 'parameters';
   }
 
-  /** Decides about one message. Synchronous when every hook is, and nothing has to be known first. */
+  /** Decides about one message. Synchronous when every hook is, and no answer has to be awaited first. */
   message(type: number, frame: Buffer): Decision | Promise<Decision> {
     if (!this.calm.isNeeded(type, frame)) return this.#decide(type, frame);
     return this.calm.wait(type, frame).then(() => this.#decide(type, frame));
@@ -88,7 +88,7 @@ export class Gate {
     const { ledger } = this.#options;
     const op = OP_OF[type] ?? 0;
     const forUs = isForUs(type, frame);
-    // The server discards it.
+    // The server discards the message.
     if (ledger.skipping && op !== Op.sync) return forUs ? undefined : frame;
     if (forUs) return this.#answerOwn(type, op, frame);
     let statement: Statement | undefined;
@@ -117,7 +117,7 @@ export class Gate {
     this.#local(Op.sync, { answer: () => readyForQuery('I') });
   }
 
-  /** An answer of ours has no place any more. */
+  /** The order of answers is lost: an answer of the gateway cannot be placed any more. */
   lost(): void {
     this.#options.unplaceable(new GatewayError('protocol_violation', 'the order of answers was lost'));
   }
@@ -127,12 +127,12 @@ export class Gate {
     return this.#hooks.cancel();
   }
 
-  // ---- for us ----
+  // ---- commands for the gateway ----
 
   async #answerOwn(type: number, op: number, frame: Buffer): Promise<Decision> {
     try {
       const note = await this.#hooks.race(this.#own.begin(type, frame));
-      // As a Query does for PostgreSQL: or the answers in front of ours would stay in its buffer.
+      // A Query makes PostgreSQL send its buffered answers; without the Flush they would stay in front of this one.
       const flush = op === Op.query && !this.#options.ledger.answered ? FLUSH : undefined;
       this.#local(op, note);
       return flush;
@@ -154,7 +154,7 @@ export class Gate {
     this.#attention.update(this.#discarding, this.#own.any);
   }
 
-  // ---- for the server ----
+  // ---- statements for the server ----
 
   #ask(type: number, op: number, frame: Buffer, shown: Statement): Decision | Promise<Decision> {
     const send = (approved: Statement): Decision | Promise<Decision> => {
@@ -202,7 +202,7 @@ export class Gate {
     return plan.bytes === frame || !isCutOff(frame) ? plan.bytes : new Streamed(plan.bytes);
   }
 
-  /** True for a message that needs no server connection, where none sits there. */
+  /** True for a message that needs no server connection, while the session has none. */
   answersAlone(type: number, frame: Buffer): boolean {
     return this.#options.shared?.answersAlone(type, frame) === true || isForUs(type, frame);
   }
@@ -236,7 +236,7 @@ export class Gate {
     return poison(op, frame);
   }
 
-  /** The server is idle and need not know: we answer, and drop what belongs to the refused message. */
+  /** The server is idle and never sees the message: the gateway answers, and drops the rest of its batch. */
   #refuseHere(op: number, error: GatewayError, note: Partial<Note> | undefined): undefined {
     const text = refusal('ERROR', error);
     const whole = op === Op.query || op === Op.functionCall;

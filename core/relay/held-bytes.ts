@@ -1,4 +1,4 @@
-/** The unfinished message at the end of what arrived: grows by doubling, looked at again only when enough is there. */
+/** The unfinished message at the end of the received bytes: grows by doubling, and is read again only when enough has arrived. */
 
 /** Appends chunks in amortised constant time per byte, whatever their size. */
 export class HeldBytes {
@@ -10,7 +10,7 @@ export class HeldBytes {
     return this.#length;
   }
 
-  /** Starts anew with a copy of `bytes`; `needed` bytes in all are worth another look. */
+  /** Starts anew with a copy of `bytes`; {@link add} returns them when `needed` bytes in all have arrived. */
   hold(bytes: Buffer, needed: number): void {
     this.#length = 0;
     this.#buffer = undefined;
@@ -18,18 +18,18 @@ export class HeldBytes {
     if (bytes.length > 0) this.#append(bytes);
   }
 
-  /** Adds a chunk. Returns all that is held once that is enough, and holds nothing then. */
+  /** Adds a chunk. Returns all held bytes once there are enough, and holds nothing then. */
   add(chunk: Buffer): Buffer | undefined {
     this.#append(chunk);
     return this.#length < this.#needed ? undefined : this.take();
   }
 
-  /** All that is held, to look at. */
+  /** All held bytes; they stay held. */
   get bytes(): Buffer | undefined {
     return this.#buffer?.subarray(0, this.#length);
   }
 
-  /** All that is held, enough or not; undefined if nothing is. */
+  /** Takes all held bytes, enough or not; undefined if there are none. */
   take(): Buffer | undefined {
     const all = this.bytes;
     this.#length = 0;

@@ -1,10 +1,10 @@
-/** Asks `onQuery` about a statement, and makes sure that what it answers is one. */
+/** Calls `onQuery` with a statement, and checks that its result is one. */
 import type { Statement } from '../statement.ts';
 import { Patience } from './patience.ts';
 import type { Reads } from './statement-book.ts';
 import { ParseStatement, QueryStatement } from './statements.ts';
 
-/** What is asked, and how. */
+/** The hook, and what it reads of a statement. */
 export interface HookCallOptions {
   /** Absent when no plugin has `onQuery`. */
   readonly query?: ((statement: Statement) => Statement | Promise<Statement>) | undefined;
@@ -20,7 +20,7 @@ export class HookCall {
     this.#options = options;
   }
 
-  /** True when a plugin wants to see it. */
+  /** True when a plugin reads this kind of statement. */
   wants(statement: Statement | undefined): statement is Statement {
     if (!statement || !this.#options.query) return false;
     return statement.kind !== 'bind' || this.#options.reads === 'parameters';
@@ -32,7 +32,7 @@ export class HookCall {
     return answer instanceof Promise ? this.race(answer) : answer;
   }
 
-  /** The frame of what a hook answered. @throws TypeError if that is no rewrite */
+  /** The message of the statement that a hook returned. @throws TypeError if that is no rewrite */
   frameOf(frame: Buffer, shown: Statement, approved: Statement): Buffer {
     if (approved === shown) return frame;
     const rewritten = approved instanceof QueryStatement || approved instanceof ParseStatement;
@@ -43,12 +43,12 @@ export class HookCall {
     return approved.frame;
   }
 
-  /** Waits for work unless {@link cancel} comes first. */
+  /** Waits for `work`, or until {@link cancel}. */
   race<T>(work: Promise<T>): Promise<T> {
     return this.#patience.with(work);
   }
 
-  /** The client wants no answer any more: a hook that is still thinking is not waited for. True if there was one. */
+  /** The client cancels: a running hook is not awaited any more. True if there was one. */
   cancel(): boolean {
     return this.#patience.cancel();
   }

@@ -1,4 +1,4 @@
-/** Statements on the server connection that sits here: under names of ours, as many as are kept, the oldest closed first. */
+/** Prepared statements on the present server connection, under random names of the gateway; the least recently used is closed first. */
 import { randomBytes } from 'node:crypto';
 import { encodeClose } from '../wire/to-server.ts';
 import { Kind, Op } from './entries.ts';
@@ -9,30 +9,30 @@ import type { ServerLink } from './server-link.ts';
 import type { ServerSource } from './server-source.ts';
 import { isAlone } from './statement-key.ts';
 
-/** Statements kept on one server connection; the one not used for longest goes first. */
+/** Most statements on one server connection. */
 const MOST_KEPT = 200;
-/** Under this key is the name under which a Parse is tried of which nothing shall be kept. */
+/** The key of the name under which a Parse is tried whose statement is not needed. */
 const TRIAL = 'trial';
 
-/** A statement that is about to be prepared: its name, what goes up first, and what the ledger keeps. */
+/** A statement that is about to be prepared: its name, the bytes to send first, and its note for the ledger. */
 export interface Addition {
   readonly own: string;
   readonly before: Buffer;
   readonly note: Change;
 }
 
-/** A name of ours. Random: a client that could guess it could prepare another statement under it by SQL. */
+/** A name of the gateway. Random: a client that could guess it could prepare another statement under it by SQL. */
 export const newName = (): string => `postern_${randomBytes(12).toString('hex')}`;
 
-/** One per session; what it knows of a connection is kept with the connection. */
+/** One per session; the names on a connection are stored with the connection. */
 export class KeptStatements {
   readonly #link: Pick<ServerLink, 'server'>;
   readonly #ledger: Ledger;
   readonly #known: ServerSource['known'];
-  /** Keys of statements whose ParseComplete is still owed: they may yet fail. */
+  /** Keys of statements whose ParseComplete is outstanding: they may yet fail. */
   readonly owed: OwedChanges;
 
-  /** `known` is told what has been prepared without an error. */
+  /** `known` gets the keys of statements that were prepared without an error. */
   constructor(link: Pick<ServerLink, 'server'>, ledger: Ledger, known: ServerSource['known']) {
     this.#link = link;
     this.#ledger = ledger;
@@ -40,7 +40,7 @@ export class KeptStatements {
     this.owed = new OwedChanges(ledger);
   }
 
-  /** The name under which it is prepared, or will be when the server gets there. */
+  /** The name under which the statement is prepared, or will be once the server has read the messages in front. */
   find(key: string): string | undefined {
     const { prepared } = this;
     const own = prepared.get(key);
@@ -50,7 +50,7 @@ export class KeptStatements {
     return own;
   }
 
-  /** Gives it a name, under which it has to be prepared now. It must not be kept yet. */
+  /** Makes a name for a statement that is not on the connection; the caller prepares it. */
   add(key: string): Addition {
     const { prepared } = this;
     const before = this.#room(prepared);
@@ -65,7 +65,7 @@ export class KeptStatements {
     return { own, before, note: this.owed.add(key, closed, dropped) };
   }
 
-  /** A name that is free when the server gets there: `before` makes it so. What is tried under it is in nobody's way. */
+  /** A name for a trial. `before` closes the last trial, so that the name is free. */
   trial(): { readonly own: string; readonly before: Buffer } {
     const before = this.prepared.has(TRIAL) ? undefined : this.#room(this.prepared);
     const own = this.find(TRIAL) ?? newName();
@@ -75,7 +75,7 @@ export class KeptStatements {
     return { own, before: before ? Buffer.concat([before, close]) : close };
   }
 
-  /** It is gone, or cannot be used any more; should the server still have it, its name is closed in time. */
+  /** The statement cannot be used any more; should the server still have it, its name is closed when it is the oldest. */
   forget(key: string): void {
     const { prepared } = this;
     const own = prepared.get(key);
@@ -89,7 +89,7 @@ export class KeptStatements {
     this.prepared.clear();
   }
 
-  /** Names on the connection, by what stands behind them, the one not used for longest first. */
+  /** Names on the connection by the key of their statement, the least recently used first. */
   get prepared(): Map<string, string> {
     return this.#link.server?.prepared ?? new Map<string, string>();
   }
@@ -99,7 +99,7 @@ export class KeptStatements {
     if (!oldest || prepared.size < MOST_KEPT) return Buffer.alloc(0);
     const [key, own] = oldest;
     prepared.delete(key);
-    // If the server skips the Close, the name is there still.
+    // If the server skips the Close, the name still exists.
     const dropped = (): void => void (prepared.has(own) || prepared.set(own, own));
     this.#ledger.sent(Op.close, Kind.swallow, { dropped });
     return encodeClose('S', own);

@@ -1,6 +1,7 @@
 /**
- * What the server still owes the client. Everything else is derived from it: whether the session is idle, where an
- * answer of ours goes, what an error swallows. The rules, each tried against a server, are in README.md beside this file.
+ * The requests that the server has not answered yet. Everything else is derived from them: whether the session is idle, where an
+ * answer of the gateway belongs, which requests an error discards. The rules, each tried against a server, are in README.md
+ * beside this file.
  */
 import { Backend } from '../wire/frames.ts';
 import { ASIDE, Answer, answerTo, verdictOfError } from './answers.ts';
@@ -13,7 +14,7 @@ import type { Unfinished } from './transaction-boundary.ts';
 import { BLIND, Uncertainty } from './uncertainty.ts';
 import { Verdict } from './verdict.ts';
 
-/** Operations that end in ReadyForQuery: it comes without another word of the client. */
+/** Operations that end in ReadyForQuery, without another message of the client. */
 const ENDS_READY = (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.sync);
 /** Operations that may set parameters, end or break a transaction, or begin a COPY. */
 const CHANGES = ENDS_READY | (1 << Op.execute);
@@ -23,7 +24,7 @@ const SETS = CHANGES | (1 << Op.bind);
 /** One per session; no sockets, no buffers. */
 export class Ledger {
   readonly #entries = new Entries();
-  /** What is being sent now; whether it has tainted the connection. */
+  /** The batch that is being sent; whether it has made the connection unsafe. */
   readonly batch = new Batch();
   readonly #tally: Tally;
   #status: number = Status.idle;
@@ -35,7 +36,7 @@ export class Ledger {
   #uncertain: Uncertainty | undefined;
   #answerLost = false;
 
-  /** `tally` counts what passes. Default: nobody asks for it. */
+  /** `tally` counts messages. Default: a tally that is never read. */
   constructor(tally: Tally = new Tally()) {
     this.#tally = tally;
   }
@@ -51,19 +52,19 @@ export class Ledger {
   get headNote(): Note | undefined {
     return this.#entries.headNote;
   }
-  /** A FATAL error passed: the server says no more. */
+  /** A FATAL error passed: the server sends no more messages. */
   get fatal(): boolean {
     return this.#fatal;
   }
-  /** The server answered out of order once: this connection must not be used by anybody else. */
+  /** The server answered out of order once: no other session may use this connection. */
   get spoilt(): boolean {
     return this.#spoilt || this.#uncertain !== undefined;
   }
-  /** An answer of ours, or a name, stood inside a COPY, or behind one that failed uncertainly: nobody knows whether it is due. */
+  /** An answer or a name of the gateway stood inside a COPY, or behind one that failed uncertainly: it is not known whether it is due. */
   get answerLost(): boolean {
     return this.#answerLost;
   }
-  /** Another server connection sits here now, and nothing is known against it. */
+  /** The session has another server connection, whose answers are in order. */
   changed(): void {
     this.batch.reset();
     this.#spoilt = false;
@@ -71,7 +72,7 @@ export class Ledger {
   get skipping(): boolean {
     return this.#skipping;
   }
-  /** What is owed, or was begun and only a Sync or the end of a COPY would end it; undefined if nothing. */
+  /** Why the server is not at rest; undefined if it is. */
   get unfinished(): Unfinished | undefined {
     if (this.#uncertain) return 'uncertain';
     if (this.#entries.length > 0) return 'answers';
@@ -79,54 +80,54 @@ export class Ledger {
     if (this.#skipping) return 'skipping';
     return this.#unsynced ? 'unsynced' : undefined;
   }
-  /** Nothing is owed, though a Sync may be missing: what X or the end of the session finds. */
+  /** No answer is outstanding, though a Sync may be missing. */
   get answered(): boolean {
     return this.#entries.length === 0 && this.#uncertain === undefined;
   }
-  /** ReadyForQuery will come by itself. Answers to extended messages alone may stay in the server's buffer for ever. */
+  /** ReadyForQuery will come by itself. Answers to extended messages alone may stay in the server's buffer forever. */
   get endsReady(): boolean {
     const eaten = this.#copyIn && isExtended(opOf(this.#entries.head)) ? 1 + this.#entries.syncsAhead : 0;
     return !this.stuck && this.#entries.has(ENDS_READY, eaten);
   }
-  /** What is owed will not come whatever we wait: COPY wants data, replication goes on, or the order of answers is lost. */
+  /** The outstanding answers will not come by themselves: COPY needs data, replication goes on, or the order of answers is lost. */
   get stuck(): boolean {
     return this.spoilt || (this.#copyIn && !this.#entries.has(1 << Op.copyEnd));
   }
-  /** Something under way may change run-time parameters, the transaction's state, or begin a COPY. */
+  /** An outstanding request may change run-time parameters, the transaction's state, or begin a COPY. */
   get changing(): boolean {
     return this.#entries.has(CHANGES);
   }
-  /** Nothing can have changed run-time parameters since ReadyForQuery told of them. */
+  /** Run-time parameters cannot have changed since the last ReadyForQuery. */
   get settingsKnown(): boolean {
     return !this.#unsynced && !this.#entries.has(SETS);
   }
-  /** The next answer is ours to give, at the latest in front of the server's next word: call {@link takeLocal}. */
+  /** The next answer comes from the gateway, at the latest in front of the server's next message: call {@link takeLocal}. */
   get localReady(): boolean {
     return kindOf(this.#entries.head) === Kind.local;
   }
-  /** It is, and the client waits for it: PostgreSQL keeps its answers in a buffer until then. */
+  /** The same, and the client waits for it: PostgreSQL keeps its answers in a buffer until then. */
   get localDue(): boolean {
     return this.localReady && this.#entries.due;
   }
-  /** The client's Flush, or an error of ours: what is owed shall come without more ado. */
+  /** The client sent Flush, or the gateway refused a message: answers are due at once. */
   flush(): void {
     this.#entries.flush();
   }
 
-  /** The client's (or our) message went to the server, or in kind `local` will be answered by us. */
+  /** A message of the client or the gateway was sent to the server; with kind `local`, the gateway will answer it. */
   sent(op: number, kind: number = Kind.forward, note?: Note): void {
     this.#tally.sent(op, kind);
     if (this.#uncertain) return this.#uncertain.sent(op, note);
     if (this.#skipping && op !== Op.sync) return note?.dropped?.();
     this.#skipping = false;
-    // Ahead of everything else a marker marks nothing.
+    // With nothing in front of it a mark has no meaning.
     if (op === Op.copyEnd && this.#entries.length === 0) return;
     if (kind !== Kind.local) this.batch.sent(op);
     this.#entries.push(op, kind, note);
     if (((ENDS_READY >> op) & 1) === 1) this.#entries.flush();
   }
 
-  /** Takes the answer of the local entry whose turn it is. */
+  /** Takes the answer of the oldest entry, which is local. */
   takeLocal(): Buffer {
     const note = this.#entries.shift();
     note?.closed?.();
@@ -142,7 +143,7 @@ export class Ledger {
     const entry = this.#entries.head;
     const kind = kindOf(entry);
     const answer = answerTo(opOf(entry), type);
-    // What we had the server refuse cannot succeed.
+    // A message that the server has to refuse cannot succeed.
     const succeeds = kind === Kind.mask && type !== Backend.readyForQuery;
     if (answer === Answer.none || succeeds) return Verdict.broken;
     if (type === Backend.copyInResponse || type === Backend.copyBothResponse) this.#copyIn = true;

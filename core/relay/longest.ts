@@ -1,16 +1,16 @@
-/** How long a statement may be that is assembled, because a plugin or the gateway has to read it. */
+/** The longest statement that is assembled, because a plugin or the gateway has to read it. */
 import { GatewayError } from '../errors.ts';
 import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
 import { isForUs } from './own-statements.ts';
 
 /** Behind a text in a Parse: its zero byte, a number of types, and types of four bytes each. */
 const [TAIL_BYTES, MOST_TYPES_BYTES] = [3, 4 * 65_535];
-/** A setting of the gateway may hold a token of 64 KiB, however short the statements of others have to be. */
+/** A command for the gateway may hold a token of 64 KiB, whatever the limit for statements is. */
 const OWN_BYTES = 131_072;
 
 /**
  * Whether the text in a message, or the body of a Bind, has more than `limit` bytes. `frame` has the first 64 KiB of the
- * message at least, which is `bytes` long: a Parse whose text does not end there is told when all of it has come, at the latest.
+ * message at least, which is `bytes` long: for a Parse whose text does not end there, the answer is final once all of it has arrived.
  */
 export function isTooLong(type: number, frame: Buffer, bytes: number, configured: number): boolean {
   const limit = isForUs(type, frame) ? Math.max(configured, OWN_BYTES) : configured;

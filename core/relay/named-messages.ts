@@ -1,5 +1,5 @@
 /**
- * Names of statements in Parse, Bind, Describe and Close as bytes: read, and replaced by names of ours. Nothing is decoded,
+ * Names of statements in Parse, Bind, Describe and Close as bytes: read, and replaced by names of the gateway. Nothing is decoded,
  * because texts and names are in the client's encoding. A name is a string of the characters with its bytes' numbers.
  */
 import { HEADER_BYTES } from '../wire/frames.ts';
@@ -12,10 +12,10 @@ export interface ParseParts {
   readonly body: Buffer;
 }
 
-/** True where the end of the message is not there. */
+/** True where the end of the message has not arrived. */
 export const isCutOff = (frame: Buffer): boolean => frame.length <= frame.readUInt32BE(1);
 
-/** A whole Parse; undefined where the server will not be able to read it either. */
+/** A whole Parse; undefined where it is malformed. */
 export function parseParts(frame: Buffer): ParseParts | undefined {
   const end = frame.indexOf(0, HEADER_BYTES);
   const textEnd = end < 0 ? end : frame.indexOf(0, end + 1);
@@ -38,7 +38,7 @@ export function statementIn(frame: Buffer): string | undefined {
   return end === frame.length - 1 ? frame.toString('latin1', HEADER_BYTES + 1, end) : undefined;
 }
 
-/** A Parse under a name of ours. @throws GatewayError `program_limit_exceeded` for one that became too long */
+/** A Parse under a name of the gateway. @throws GatewayError `program_limit_exceeded` for one that became too long */
 export const renamedParse = (own: string, body: Buffer): Buffer =>
   message('P', [Buffer.from(`${own}\0`), body]);
 

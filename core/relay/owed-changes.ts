@@ -1,17 +1,17 @@
-/** Changes of what statements are, made when a message is sent and confirmed, or taken back, by what becomes of it. */
+/** Changes of prepared statements that are made when a message is sent, and confirmed or undone by its answer. */
 import type { Note } from './entries.ts';
 import type { Ledger } from './ledger.ts';
 
-/** One change as the ledger keeps it. */
+/** One change, as a note for the ledger. */
 export type Change = Required<Pick<Note, 'closed' | 'dropped'>>;
 
-/** How many are owed for one name, and the batch that made the newest. */
+/** The number of unconfirmed changes of one name, and the batch that made the newest. */
 interface Owed {
   count: number;
   batch: number;
 }
 
-/** One per session; the names are whatever its user calls things. */
+/** Unconfirmed changes by a name that the owner chooses. */
 export class OwedChanges {
   readonly #ledger: Ledger;
   readonly #byName = new Map<string, Owed>();
@@ -20,17 +20,17 @@ export class OwedChanges {
     this.#ledger = ledger;
   }
 
-  /** Nothing is owed. */
+  /** Every change is confirmed or undone. */
   get none(): boolean {
     return this.#byName.size === 0;
   }
 
-  /** True while it may yet turn out that an earlier batch has not made the newest change: an error there drops it. */
+  /** True while an error in an earlier batch may still undo the newest change of the name. */
   has(name: string): boolean {
     return (this.#byName.get(name)?.batch ?? Infinity) < this.#ledger.batch.syncs;
   }
 
-  /** A change begins; `dropped` takes it back. */
+  /** A change is made; `dropped` undoes it. */
   add(name: string, closed: () => void, dropped: () => void): Change {
     const owed = this.#byName.get(name) ?? { count: 0, batch: 0 };
     owed.count += 1;

@@ -1,5 +1,5 @@
 /**
- * Statements that are for the gateway, over both protocols: `SET postern.x = '…'` as a Query is answered like any SET;
+ * Statements for the gateway itself, over both protocols: `SET postern.x = '…'` as a Query is answered like any SET;
  * as a Parse it becomes a prepared statement that lives here, and its Bind, Describe, Execute, Close end here too.
  */
 import { Frontend } from '../wire/frames.ts';
@@ -42,7 +42,7 @@ export class OwnStatements {
     this.#set = set;
   }
 
-  /** Bind, Describe, Execute and Close may be for us. */
+  /** Bind, Describe, Execute and Close may be about a statement of the gateway. */
   get any(): boolean {
     return this.#statements.size + this.#portals.size > 0;
   }
@@ -61,7 +61,7 @@ export class OwnStatements {
     return answer(PARSE_COMPLETE, { dropped: () => this.#statements.delete(parsed.name) });
   }
 
-  /** The answer to a message about a statement or portal of ours; undefined if it is about another one. */
+  /** The answer to a message about a statement or portal that lives here; undefined if it is about another one. */
   about(type: number, frame: Buffer): Note | undefined {
     const body = bodyOf(frame);
     switch (type) {
