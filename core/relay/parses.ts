@@ -1,4 +1,4 @@
-/** What becomes of a Parse where server connections change between transactions. */
+/** The action for a Parse where server connections change between transactions. */
 import { GatewayError } from '../errors.ts';
 import { shown } from '../wire/text.ts';
 import { PARSE_COMPLETE } from '../wire/to-client.ts';
@@ -25,18 +25,18 @@ import type { UnnamedStatement } from './unnamed-statement.ts';
 /** An empty statement without parameters: prepared in any transaction, even in a failed one. */
 const EMPTY = Buffer.from([0, 0, 0]);
 
-/** What a session's statements need of the relay. */
+/** The interface between a session's prepared statements and the relay. */
 export interface SharedStatementsHost {
   readonly link: Pick<ServerLink, 'server' | 'checkOuts'>;
   readonly ledger: Ledger;
   readonly source: Pick<ServerSource, 'parameters' | 'known'>;
   /** The connection has to stay with the session. */
   pin(why: string): void;
-  /** A statement is executed whose traces no tag shows. */
+  /** A statement is executed that may leave state which no tag shows. */
   leavesState(): void;
 }
 
-/** Where statements are remembered. */
+/** The session's statements, by their names and keys. */
 export interface ParsesParts {
   readonly names: SessionStatements;
   readonly kept: KeptStatements;
@@ -56,13 +56,13 @@ export class Parses {
     this.#parts = parts;
   }
 
-  /** What a DEALLOCATE by name is about. */
+  /** What a DEALLOCATE by name refers to. */
   get places(): NamePlaces {
     const { ledger, link } = this.#host;
     return { names: this.#parts.names, ledger, prepared: link.server?.prepared };
   }
 
-  /** Looks what a text will do to its connection that no tag shows. */
+  /** Reads from a text the effects on its connection that no tag shows. */
   read(text: string): void {
     if (!isTelling(text)) return;
     const why = pinningWord(text);
@@ -70,19 +70,19 @@ export class Parses {
     this.#choseSchemas ||= mayChooseSchemas(text);
   }
 
-  /** The same of a Query, which is carried out at once; of a long one the end is not known. */
+  /** The same for a Query, which is executed at once; the end of a long one is not known. */
   readQuery(text: string, isCut: boolean): void {
     this.read(text);
     this.#choseSchemas ||= isCut;
     if (isCut || (isTelling(text) && leavesSettings(text))) this.#host.leavesState();
   }
 
-  /** The session may have chosen schemas, and the server does not report which: its names may mean other tables than those of others. */
+  /** The session may have set search_path, and the server does not report it: its table names may mean other tables than in other sessions. */
   get hidesSchemas(): boolean {
     return this.#choseSchemas && !this.#host.source.parameters.has('search_path');
   }
 
-  /** Prepared now it may mean something else than under the settings of its Parse: it shall be taken for no other. */
+  /** Prepared now, the statement may differ in meaning from its Parse: it is not shared with other sessions. */
   isApart({ settings, path }: Statement): boolean {
     const { settingsKnown } = this.#host.ledger;
     const now = this.#parameters;
@@ -91,7 +91,7 @@ export class Parses {
     return settings !== '' && (!settingsKnown || settingsOf(now) !== settings);
   }
 
-  /** True for a whole Parse of what the connection has prepared already. */
+  /** True for a whole Parse of a statement that the connection has prepared already. */
   isKept(frame: Buffer): boolean {
     const parts = isCutOff(frame) ? undefined : parseParts(frame);
     return (
@@ -99,7 +99,7 @@ export class Parses {
     );
   }
 
-  /** Those in force on the connection, or on the next one. */
+  /** The parameters in force on the connection, or on the next one. */
   get #parameters(): ReadonlyMap<string, string> {
     const { link, source } = this.#host;
     return link.server?.parameters ?? source.parameters;
@@ -146,13 +146,13 @@ export class Parses {
     return { ...change, names: true };
   }
 
-  /** The server says whether this can be prepared now; what it says of it is all that is wanted. */
+  /** The server decides whether the statement can be prepared now; only its answer is needed. */
   #try(body: Buffer, note: Note): Plan {
     const { own, before } = this.#parts.kept.trial();
     return { kind: 'send', bytes: Buffer.concat([before, renamedParse(own, body)]), note };
   }
 
-  /** The server refuses it as it would: after its other objections, and a taken name is what it sees. */
+  /** The server refuses it as it would without the gateway: after its other checks, for a name that is in use. */
   #parseTaken(frame: Buffer, name: string, renamed: (own: string) => Buffer): Plan {
     const { ledger } = this.#host;
     if (this.#parts.names.get(name) === FOREIGN) return { kind: 'send', bytes: frame };
@@ -168,7 +168,7 @@ export class Parses {
     return { kind: 'send', bytes, note: { error, replaces: [error.sqlstate] } };
   }
 
-  /** Too long to be kept and prepared again elsewhere. */
+  /** Too long to be stored and prepared again on another connection. */
   #parseLong(frame: Buffer): Plan {
     this.#host.pin('a long statement was prepared');
     const name = nameIn(frame, false);
@@ -193,7 +193,7 @@ export class Parses {
       const text = body.toString('latin1', 0, body.indexOf(0));
       const left = { discards: mayDiscard(text), leavesSettings: leavesSettings(text) };
       const note = this.#parts.unnamed.prepare({ frame: Buffer.from(parse), ...left }, link.checkOuts);
-      // Where nobody can tell what will be answered, it is taken for prepared: else it is prepared again.
+      // Where the order of answers is lost, the statement counts as prepared: else it would be prepared again.
       if (!ledger.spoilt) return note;
       note.closed?.();
       return undefined;
@@ -202,7 +202,7 @@ export class Parses {
   }
 }
 
-/** Nothing of ours may be sent while nobody knows which answers are owed: the session ends. */
+/** While it is not known which answers are outstanding, the gateway may send no messages of its own: the session ends. */
 export const lost = (): Plan => ({
   kind: 'refuse',
   error: new GatewayError('protocol_violation', 'the order of answers was lost'),

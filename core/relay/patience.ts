@@ -1,4 +1,4 @@
-/** The wait for a hook, which ends early if the client does not want its answer any more. */
+/** The wait for a hook, which ends early if the client cancels. */
 import { GatewayError } from '../errors.ts';
 
 /** One per session, for one hook at a time. */

@@ -1,15 +1,15 @@
-/** Why a client is not read at present: it is read again when no reason is left. */
+/** The reasons for not reading from a client: reading goes on when no reason is left. */
 import type { Channel } from '../net/channel.ts';
 
 /** Reasons, as bits. */
 export const Pause = {
-  /** The server takes no more. */
+  /** The server connection's send buffer is full. */
   full: 1,
-  /** A hook decides, and enough has piled up behind it. */
+  /** A message waits, and enough bytes are held behind it. */
   held: 2,
   /** The probe of an uncertain COPY is under way. */
   probe: 4,
-  /** The client does not read our own answers. */
+  /** The client does not read the gateway's own answers. */
   unread: 8,
 } as const;
 
@@ -26,7 +26,7 @@ export class Pauses {
     return (this.#reasons & reason) !== 0;
   }
 
-  /** The server has not taken all that was written. */
+  /** Bytes for the server are still queued. */
   get full(): boolean {
     return this.has(Pause.full);
   }
@@ -36,7 +36,7 @@ export class Pauses {
     this.#client.halt();
   }
 
-  /** Takes a reason away; `over` when the client is not to be read any more at all. */
+  /** Removes a reason; `over`: the client is not read again in any case. */
   remove(reason: number, over: boolean): void {
     if (this.#reasons === 0) return;
     this.#reasons &= ~reason;

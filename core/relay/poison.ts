@@ -1,6 +1,6 @@
 /**
- * Refuses a message in its place: the server gets one it must refuse there. It keeps the order, aborts the
- * transaction, skips to Sync and answers the right status; only the text of its error is replaced.
+ * Refuses a message in order: the server gets a message in its place that it must refuse. So the server itself keeps the order of
+ * answers, aborts the transaction, skips to the Sync and reports the right status; only the text of its error is replaced.
  */
 import { randomBytes } from 'node:crypto';
 import {
@@ -13,10 +13,10 @@ import {
 import { HEADER_BYTES } from '../wire/frames.ts';
 import { Op } from './entries.ts';
 
-/** A syntax error whatever the settings; it appears in the server's log and says there what happened. */
+/** A syntax error under all settings. The text appears in the server's log and explains the error there. */
 const TEXT = 'postern refused this statement, the client got the reason';
 
-/** A guessable name was executed when the client owned it. */
+/** Random: a client could prepare a statement under a name that it can guess. */
 const unknownName = (): string => `postern_${randomBytes(16).toString('hex')}`;
 
 /** The message to send instead of the refused one in `frame` with operation `op`; its beginning is enough. */
@@ -25,7 +25,7 @@ export function poison(op: number, frame: Buffer): Buffer {
     case Op.query:
       return encodeQuery(TEXT);
     case Op.parse:
-      // One without a name drops the unnamed statement even if it fails, one with a name does not.
+      // A failed Parse without a name drops the unnamed statement, a failed Parse with a name does not.
       return encodeParse(frame[HEADER_BYTES] === 0 ? '' : unknownName(), TEXT);
     case Op.execute:
       return encodeExecute(unknownName());

@@ -1,7 +1,7 @@
-/** Which SQL stands behind a prepared statement or portal; kept only where a plugin looks at statements. */
+/** The SQL behind each prepared statement and portal; stored only where a plugin reads statements. */
 import { GatewayError } from '../errors.ts';
 
-/** Takes a change back, because the server discarded the message that made it. */
+/** Undoes a change, because the server discarded the message that made it. */
 export type Undo = () => void;
 
 /** The SQL of a statement, as far as the gateway has it. */
@@ -11,7 +11,7 @@ export interface Text {
   readonly cut: boolean;
 }
 
-/** The gateway did not see it: PREPARE in SQL, or a cursor. */
+/** The gateway did not see the text: PREPARE in SQL, or a cursor. */
 const UNSEEN: Text = { sql: '', cut: false };
 
 /** Names in use at once, by one session. */
@@ -49,7 +49,7 @@ class Names {
   }
 }
 
-/** Follows Parse, Bind and Close as they are sent; what the server then discards is undone by its entry. */
+/** Updated by Parse, Bind and Close when they are sent; the entry of a message that the server discards undoes its change. */
 export class Prepared {
   readonly #statements = new Names();
   readonly #portals = new Names();

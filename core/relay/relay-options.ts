@@ -1,4 +1,4 @@
-/** What a relay is made of. */
+/** The options of a relay. */
 import type { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Logger, SessionState } from '../session.ts';
@@ -9,30 +9,30 @@ import type { Reads } from './statement-book.ts';
 import type { StatementEnd } from './statement-log.ts';
 import type { Tally } from './tally.ts';
 
-/** What a relay connects, and whom it asks. */
+/** The two connections of a relay, and the hooks and observers of its session. */
 export interface RelayOptions {
   readonly client: Channel;
   readonly server: ServerConnection;
   /** Present: server connections are given back between transactions. */
   readonly source?: ServerSource | undefined;
-  /** Sets on an idle connection again what policies rely on. Absent: they rely on nothing there. */
+  /** Sets the settings of policies again on an idle connection. Absent: policies have no settings. */
   readonly refresh?: ((server: ServerConnection) => Promise<void>) | undefined;
-  /** Hears of a connection whose server took no write (25006). Absent: nobody needs to know. */
+  /** Called for a connection whose server refused a write (25006). Default: nothing. */
   readonly refusedWrite?: ((server: ServerConnection) => void) | undefined;
   readonly log: Logger;
-  /** Counts what passes. Default: nobody asks for it. */
+  /** Counts messages. Default: they are not counted. */
   readonly tally?: Tally | undefined;
-  /** `onQuery`, bound to the session; absent when nobody taps, and then no statement is ever decoded. */
+  /** `onQuery`, bound to the session; absent where no plugin has it, and then no statement is decoded. */
   readonly query?: ((statement: Statement) => Statement | Promise<Statement>) | undefined;
   readonly reads: Reads;
   /** `SET postern.x = '…'`: rejects to refuse. */
   readonly inBand: (name: string, value: string) => Promise<void>;
   readonly maxStatementBytes: number;
-  /** Absent when nobody observes statements. */
+  /** Absent where no plugin observes statements. */
   readonly statement?: ((ended: StatementEnd) => void) | undefined;
-  /** `statement` is told only from the first text on that contains this one. Default: of all. */
+  /** `statement` is called only from the first text on that contains this one. Default: for all. */
   readonly statementsFrom?: string | undefined;
-  /** Turns whatever a hook threw into what the client may read. */
+  /** Makes an error that the client may read of any value that a hook threw. */
   readonly fault: (thrown: unknown) => GatewayError;
   readonly stateChanged: (state: SessionState) => void;
 }

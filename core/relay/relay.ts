@@ -1,4 +1,4 @@
-/** Moves bytes between one client and one server connection after login, and knows at any time who owes what to whom. */
+/** Moves bytes between one client and one server connection after login, and knows at any time which requests are outstanding. */
 import { GatewayError } from '../errors.ts';
 import type { SessionState } from '../session.ts';
 import { readParameterStatus } from '../wire/backend.ts';
@@ -133,7 +133,7 @@ export class Relay {
     this.#settled();
   }
 
-  /** What policies rely on wants other values: they are set before the client's next message. */
+  /** Settings of policies have other values now: they are set before the client's next message. */
   refresh(): void {
     this.#link.outdateSettings();
   }
@@ -142,12 +142,12 @@ export class Relay {
     return this.#state;
   }
 
-  /** A COPY failed in a way that hides which answers are still owed: the session goes on, its connection ends with it. */
+  /** A COPY failed in a way that hides which answers are outstanding: the session goes on, its connection ends with it. */
   get uncertain(): boolean {
     return this.#ledger.spoilt;
   }
 
-  /** Ends the session with FATAL `error` at the next message border, or at once; what runs is cancelled. */
+  /** Ends the session with FATAL `error` at the next message boundary, or at once; a running statement is cancelled. */
   end(error: GatewayError, atOnce = false): void {
     this.#ending.speak(error, atOnce ? 'now' : 'border', 'ended');
   }
@@ -157,15 +157,15 @@ export class Relay {
     this.#ending.speak(error, 'idle', 'drained');
   }
 
-  /** Sends a NoticeResponse at the next message border. */
+  /** Sends a NoticeResponse at the next message boundary. */
   notice(message: string, hint?: string): void {
     this.#notices.push(noticeResponse({ severity: 'NOTICE', code: '00000', message, hint }));
     this.#settled();
   }
 
   /**
-   * The client's CancelRequest: cancels what runs, if anything, else the wait for a hook; resolves when it can no
-   * longer hit something else.
+   * The client's CancelRequest: cancels the running statement, or else the wait for a hook; resolves when it can no
+   * longer hit another statement.
    */
   async cancel(): Promise<void> {
     const canceled = new GatewayError('query_canceled', 'canceling statement due to user request');
@@ -224,12 +224,12 @@ export class Relay {
     for (const notice of this.#notices.splice(0)) this.#say(notice);
   }
 
-  /** A client that does not read our answers is not asked for more questions. */
+  /** Writes to the client. While it does not read the gateway's answers, no more of its messages are read. */
   #say(bytes: Buffer): void {
     if (!this.#options.client.write(bytes)) this.#pauses.add(Pause.unread);
   }
 
-  /** See the ledger's `uncertain`: a Close of a name nobody has, whose answer tells where the client's answers end. */
+  /** See the ledger's `uncertain`: closes a name that no statement has; the answer shows where the client's answers end. */
   #probe(): void {
     const { uncertain } = this.#ledger;
     if (uncertain?.wantsProbe && this.#fromClient.position === 'boundary' && !this.#ending.cancelling) {

@@ -11,7 +11,7 @@ const DEAF: ChannelListener = { bytes() {}, drained() {}, closed() {} };
 export class ServerLink implements ServerWaiter {
   /** A command of this transaction may have left state of the session. */
   dirty: boolean;
-  /** What policies rely on is not in force, or not what they want now. */
+  /** The settings of policies are not in force, or have other values now. */
   settingsOutdated = false;
   readonly #options: LinkOptions;
   #state: LinkState = 'linked';
@@ -26,7 +26,7 @@ export class ServerLink implements ServerWaiter {
   constructor(options: LinkOptions) {
     this.#options = options;
     this.#server = options.first;
-    // Where connections do not change, nobody reads the tags of commands.
+    // Where connections do not change, the tags of commands are not read.
     this.dirty = options.source === undefined;
   }
 
@@ -37,7 +37,7 @@ export class ServerLink implements ServerWaiter {
   get server(): ServerConnection | undefined {
     return this.#server;
   }
-  /** Counts them, those of the same connection as well. */
+  /** The number of check-outs, those of the same connection included. */
   get checkOuts(): number {
     return this.#checkOuts;
   }
@@ -65,18 +65,18 @@ export class ServerLink implements ServerWaiter {
     this.#server?.channel.resume();
   }
 
-  /** The server has said what is in force now. */
+  /** The server has reported a parameter. */
   reported({ name, value }: { readonly name: string; readonly value: string }): void {
     this.#server?.parameters.set(name, value);
     this.#options.source?.parameters.set(name, value);
   }
 
-  /** Policies want other values from here on, or what they have set has been taken off. */
+  /** Settings of policies have other values from here on, or the client has reset them. */
   outdateSettings(): void {
     if (this.#options.refresh) this.settingsOutdated = true;
   }
 
-  /** A command has ended; `transactionLocal` where its text says that it leaves nothing. */
+  /** A command has ended; `transactionLocal`: by its text it leaves no state. */
   completed(tag: string, transactionLocal: boolean): void {
     if (this.#options.source && !transactionLocal && leavesState(tag)) {
       this.dirty = true;
@@ -126,7 +126,7 @@ export class ServerLink implements ServerWaiter {
 
   #checkOut(): void {
     this.#state = 'waiting';
-    // What policies want from here on may come too late for this connection.
+    // A later change of policies' settings may come too late for this connection.
     this.settingsOutdated = false;
     this.#asking = true;
     const server = this.#options.source?.checkOut(this);
@@ -159,7 +159,7 @@ export class ServerLink implements ServerWaiter {
   }
 
   // ---- a transaction is over ----
-  /** Another session may get the connection: it is checked in, unless a probe finds what ties this one to it. */
+  /** Another session may get the connection: it is checked in, unless a probe finds state that ties this session to it. */
   checkIn(how: ServerFitness): void {
     const [server, source] = [this.#server, this.#options.source];
     if (!server || !source || this.#state !== 'linked') return;
@@ -191,7 +191,7 @@ export class ServerLink implements ServerWaiter {
     );
   }
 
-  /** Nothing ties the session to it. */
+  /** No state ties the session to the connection. */
   #probed(checkIn: () => void): void {
     const wanted = this.#takeWanted();
     this.#state = 'unlinked';
@@ -215,14 +215,14 @@ export class ServerLink implements ServerWaiter {
   }
 
   // ---- the session is over ----
-  /** Nobody listens any more, nothing is waited for; {@link close} says what becomes of the connection. */
+  /** Stops listening and waiting; {@link close} says what happens to the connection. */
   leave(): void {
     if (this.waiting) this.#stopWaiting();
     this.#detach();
     this.#state = 'closed';
   }
 
-  /** Checks the connection in; without a source it stays with whoever gave the first one. */
+  /** Checks the connection in; without a source it stays with the caller that gave the first one. */
   close(how: ServerFitness): void {
     this.leave();
     const [server, source] = [this.#server, this.#options.source];

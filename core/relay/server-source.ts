@@ -1,13 +1,13 @@
-/** Where the link of a session gets server connections, and whom it tells. */
+/** Where the link of a session gets server connections, and what it reports. */
 import type { ServerConnection } from '../upstream/connection.ts';
 import { parameterStatus } from '../wire/to-client.ts';
 import type { ServerFitness } from './transaction-boundary.ts';
 
-/** Hears once how a wait for a server connection ended, in the stack of whoever made that so. */
+/** Called once when a wait for a server connection ends, in the stack of the caller that ends it. */
 export interface ServerWaiter {
-  /** The connection has all settings of the session in force. */
+  /** All settings of the session are in force on the connection. */
   granted(server: ServerConnection): void;
-  /** `error` is what the client shall read. */
+  /** `error` is for the client. */
   refused(error: unknown): void;
 }
 
@@ -15,46 +15,46 @@ export interface ServerWaiter {
 export interface ServerSource {
   /** The run-time parameters that the client believes to be in force, kept up to date by the relay. */
   readonly parameters: Map<string, string>;
-  /** Statements that some connection has prepared without an error: for a Parse of one of them no connection is needed. */
+  /** Keys of statements that a connection of the pool has prepared without an error: their Parse needs no connection. */
   readonly known: { has(key: string): boolean; add(key: string): unknown };
-  /** A connection with all settings of the session in force; undefined: `waiter` hears, unless it cancels. */
+  /** A connection with all settings of the session in force; undefined: `waiter` is called later, unless it cancels. */
   checkOut(waiter: ServerWaiter): ServerConnection | undefined;
-  /** The session waits no more: the waiter hears nothing after this. Default reason: the session has ended. */
+  /** Ends the session's wait: the waiter is not called after this. Default reason: the session has ended. */
   cancel(reason?: Error): void;
   checkIn(server: ServerConnection, how: ServerFitness): void;
-  /** Told once when the connection has to stay with the session. */
+  /** Called once when the connection has to stay with the session. */
   readonly pinned?: ((server: ServerConnection | undefined, why: string) => void) | undefined;
   /**
-   * What ties the session to an idle connection, for the log; undefined if nothing does. Rejects if the connection is lost.
-   * Absent: nobody looks.
+   * The state that ties the session to an idle connection, for the log; undefined if there is none. Rejects if the connection is
+   * lost. Absent: it is not checked.
    */
   readonly probe?: ((server: ServerConnection) => Promise<string | undefined>) | undefined;
 }
 
-/** What the link tells the relay. */
+/** What the link reports to the relay. */
 export interface LinkHost {
   /** Another connection is linked. */
   linked(server: ServerConnection): void;
-  /** What {@link ServerLink.need} has waited for is over; with an error, there is no connection. */
+  /** The wait that {@link ServerLink.need} began is over; `error`: no connection was granted. */
   resumed(error?: unknown): void;
   /** The connection stays until the session ends. */
   pinned(why: string): void;
-  /** The connection was lost while nobody listened to it. */
+  /** The connection was lost during a probe. */
   lost(): void;
 }
 
-/** What a link is made of. */
+/** The options of a link. */
 export interface LinkOptions {
   readonly host: LinkHost;
   /** The connection that the login used. */
   readonly first: ServerConnection;
   /** Absent: the session keeps its first connection. */
   readonly source?: ServerSource | undefined;
-  /** Sets on an idle connection again what policies rely on. Absent: they rely on nothing there. */
+  /** Sets the settings of policies again on an idle connection. Absent: policies have no settings. */
   readonly refresh?: ((server: ServerConnection) => Promise<void>) | undefined;
 }
 
-/** A connection may report other run-time parameters than the last one did, and the client cannot know. */
+/** Reports to the client the run-time parameters in which a connection differs from the last one. */
 export function tellDifferences(
   known: Map<string, string>,
   { parameters }: ServerConnection,

@@ -2,11 +2,11 @@
 import { GatewayError } from '../errors.ts';
 import type { Statement } from './statement-key.ts';
 
-/** Names in use at once, and bytes of all their texts: a server's memory has an owner, ours is everybody's. */
+/** Most names at once, and bytes of all their texts: the gateway's memory is shared by all sessions. */
 const MOST_NAMES = 10_000;
 const MOST_BYTES = 33_554_432;
 
-/** Prepared under the client's own name, too long to be kept here: the connection stays with the session. */
+/** Stands for a statement that is prepared under the client's own name, as it is too long to be stored: the connection stays with the session. */
 export const FOREIGN: Statement = {
   key: '',
   alone: '',
@@ -39,7 +39,7 @@ export class SessionStatements {
     this.restore(name, statement);
   }
 
-  /** Gives a name back that was taken away; not where it has another statement by now. */
+  /** Restores a removed name, unless it has another statement by now. */
   restore(name: string, statement: Statement): void {
     if (this.#byName.has(name)) return;
     this.#byName.set(name, statement);

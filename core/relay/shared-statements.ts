@@ -1,6 +1,6 @@
 /**
- * Prepared statements of a session whose server connections change: the client's names are its own, on a server
- * connection a statement has a name of ours, and is prepared there when it is first used.
+ * Prepared statements of a session whose server connections change: the client uses its own names; on a server connection
+ * a statement has a name of the gateway, and is prepared there when it is first used.
  */
 import { GatewayError } from '../errors.ts';
 import { errorFields } from '../wire/backend.ts';
@@ -21,7 +21,7 @@ import { mayDiscard, statementOf } from './statement-key.ts';
 import { leavesNothing } from './telling-words.ts';
 import { UnnamedStatement } from './unnamed-statement.ts';
 
-/** SQLSTATEs after which a statement must be prepared anew: it is gone (26000), or its result changed (0A000). */
+/** SQLSTATEs after which a statement must be prepared again: it does not exist (26000), or its result changed (0A000). */
 const STALE = new Set(['26000', '0A000']);
 const NOTHING = Buffer.alloc(0);
 
@@ -30,11 +30,11 @@ export class SharedStatements {
   readonly #host: SharedStatementsHost;
   readonly #names = new SessionStatements();
   readonly #kept: KeptStatements;
-  /** By the client's names. */
+  /** Unconfirmed changes by the client's names. */
   readonly #owed: OwedChanges;
   readonly #unnamed: UnnamedStatement;
   readonly #parses: Parses;
-  /** Something under way may drop every prepared statement. */
+  /** An unfinished statement may drop every prepared statement. */
   #discards = false;
 
   constructor(host: SharedStatementsHost) {
@@ -50,18 +50,18 @@ export class SharedStatements {
     });
   }
 
-  /** DEALLOCATE ALL or DISCARD ALL: all named statements are gone, the client's and the connection's. */
+  /** DEALLOCATE ALL or DISCARD ALL: the client and the connection have no named statements any more. */
   forgetAll(): void {
     this.#names.clear();
     this.#kept.clear();
   }
 
-  /** A refused Query or unnamed Parse, of which no server has heard, drops the unnamed statement as any other does. */
+  /** A refused Query or unnamed Parse drops the unnamed statement, even if no server got it. */
   forgetUnnamed(): void {
     this.#unnamed.forget();
   }
 
-  /** True for a message that can be answered without a server: a Parse of what others have prepared, or its Close. */
+  /** True for a message that the gateway answers without a server: a Parse of a statement that was prepared before, or its Close. */
   answersAlone(type: number, frame: Buffer): boolean {
     if (isCutOff(frame)) return false;
     if (type === Frontend.close) return this.#names.has(statementIn(frame) ?? '');
@@ -71,7 +71,7 @@ export class SharedStatements {
     return !this.#parses.hidesSchemas && source.known.has(statementOf(parts.body, source.parameters).key);
   }
 
-  /** True where what to do depends on an answer that is still owed. */
+  /** True where the action depends on an outstanding answer. */
   mustWait(type: number, frame: Buffer): boolean {
     const { ledger } = this.#host;
     if (ledger.answered) this.#discards = false;
@@ -82,20 +82,20 @@ export class SharedStatements {
     const name = nameFor(type, frame);
     if (name === undefined || this.#discards) return name !== undefined;
     if (changing && this.#addsOurs(type, name, frame)) return true;
-    // Whatever it was before, an unnamed Parse or Close makes it another.
+    // An unnamed Parse or Close replaces the unnamed statement in any case.
     if (name === '' && (type === Frontend.parse || type === Frontend.close)) return false;
     const { key, alone } = this.#names.get(name) ?? FOREIGN;
     return this.#owed.has(name) || this.#kept.owed.has(key) || this.#kept.owed.has(alone);
   }
 
-  /** True for a Bind or Describe in front of which a Parse of ours goes up. */
+  /** True for a Bind or Describe in front of which the gateway sends a Parse. */
   prepares(type: number, frame: Buffer): boolean {
     if (type !== Frontend.bind && type !== Frontend.describe) return false;
     const name = nameFor(type, frame);
     return name !== undefined && this.#addsOurs(type, name, frame);
   }
 
-  /** What we put in front of a message, or answer in its place, would be lost in a COPY that fails. */
+  /** True if the gateway sends a message in front, or answers in its place: either would be lost in a COPY that fails. */
   #addsOurs(type: number, name: string, frame: Buffer): boolean {
     const { prepared } = this.#kept;
     if (type === Frontend.close) return false;
@@ -168,7 +168,7 @@ export class SharedStatements {
     return { kind: 'send', bytes: Buffer.concat([before, renamed(own)]), note };
   }
 
-  /** Has the statement prepared on the connection that sits here, in front of the message that uses it. */
+  /** Prepares the statement on the present connection, in front of the message that uses it. */
   #prepare(key: string, body: Buffer): { readonly own: string; readonly before: Buffer } {
     const { own, before, note } = this.#kept.add(key);
     this.#host.ledger.sent(Op.parse, Kind.swallow, { showsError: true, ...note });
@@ -203,7 +203,7 @@ export class SharedStatements {
     if (statement === FOREIGN) return { kind: 'send', bytes: frame, note: change };
     if (!this.#host.ledger.changing)
       return { kind: 'local', note: { answer: () => CLOSE_COMPLETE, ...change } };
-    // Of no statement at all: the server knows whether it answers, a COPY may be under way.
+    // The Close of a name that no statement has: a COPY may be running, and only the server knows whether it answers.
     return { kind: 'send', bytes: encodeClose('S', newName()), note: change };
   }
 }

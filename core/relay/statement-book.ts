@@ -1,4 +1,4 @@
-/** Makes statements of messages, remembers which text stands behind which name, and has them observed. */
+/** Makes statements of messages, remembers the text behind each name, and reports statements to observers. */
 import type { GatewayError } from '../errors.ts';
 import type { Statement } from '../statement.ts';
 import { Frontend } from '../wire/frames.ts';
@@ -17,19 +17,19 @@ import {
   textStart,
 } from './statements.ts';
 
-/** What of a statement is looked at. */
+/** The part of a statement that plugins read. */
 export type Reads = 'none' | 'kind' | 'sql' | 'parameters';
 
 const functionOf = (statement: Statement): number | undefined =>
   statement.kind === 'function-call' ? statement.function : undefined;
 const textOf = (statement: Statement): string => ('sql' in statement ? statement.sql : '');
 
-/** One per session, used only where somebody looks at statements. */
+/** One per session, used only where statements are inspected. */
 export class StatementBook {
   readonly #reads: Reads;
   readonly #log: StatementLog | undefined;
   readonly #prepared = new Prepared();
-  /** The last Execute since the last Sync that was answered: inside of a COPY a Sync is nothing. */
+  /** The last Execute since the last answered Sync: a Sync inside of a COPY does not count. */
   #executed: Pick<StatementBegin, 'id' | 'sql' | 'truncated'> | undefined;
   #count = 0;
 
@@ -43,7 +43,7 @@ export class StatementBook {
     return this.#reads === 'sql' || this.#reads === 'parameters';
   }
 
-  /** The statement in a message; undefined for messages that carry none, or none that is looked at. */
+  /** The statement in a message; undefined for messages without one, and where it is not inspected. */
   open(type: number, frame: Buffer): Statement | undefined {
     switch (type) {
       case Frontend.query:
@@ -61,17 +61,17 @@ export class StatementBook {
     }
   }
 
-  /** True when the server has something that it would drop on seeing even a statement that fails. */
+  /** True when the server has an unnamed statement, which even a failing statement would drop. */
   get leavesUnnamed(): boolean {
     return this.#prepared.unnamed;
   }
 
-  /** No transaction is open: no portal has survived. */
+  /** No transaction is open: all portals are closed. */
   transactionEnded(): void {
     this.#prepared.transactionEnded();
   }
 
-  /** What the ledger keeps for a message that is sent. @throws GatewayError `program_limit_exceeded` for too many names */
+  /** The note for a message that is sent. @throws GatewayError `program_limit_exceeded` for too many names */
   sent(type: number, frame: Buffer, statement: Statement | undefined): Note | undefined {
     if (type === Frontend.sync) return this.#synced(frame);
     const undo = this.#remember(type, frame, statement);
@@ -96,7 +96,7 @@ export class StatementBook {
     };
   }
 
-  /** What the ledger keeps for a statement that is refused. */
+  /** The note for a statement that is refused. */
   refused(frame: Buffer, statement: Statement | undefined, error: GatewayError): Note | undefined {
     if (!statement || !this.#log) return undefined;
     const { id, kind } = statement;
@@ -105,7 +105,7 @@ export class StatementBook {
     return this.#log.follow({ id, kind, ...more }, error);
   }
 
-  /** A Sync commits what was executed in front of it, and that may fail: a deferred constraint, a serialization failure. */
+  /** A Sync commits the statements in front of it, and that may fail: a deferred constraint, a serialization failure. */
   #synced(frame: Buffer): Note | undefined {
     const executed = this.#executed;
     if (!executed || !this.#log) return undefined;
@@ -119,14 +119,14 @@ export class StatementBook {
     };
   }
 
-  /** Undefined where all of the text is there, to be decoded when somebody looks; else what an observer may be shown. */
+  /** Undefined where the text is complete, and decoded when it is read; else the beginning of it, for observers. */
   #textSoFar(type: number, frame: Buffer): string | undefined {
     if (frame.length > frame.readUInt32BE(1)) return undefined;
     const from = textStart(type, frame);
     return this.#log && from > 0 ? frame.toString('utf8', from) : '';
   }
 
-  /** Without its parameters, of which there may be megabytes, where only its failure is told. */
+  /** Without its parameters, of which there may be megabytes, where only its failure is reported. */
   #bind(frame: Buffer): Statement | undefined {
     const sqlOf = (name: string): string => this.#prepared.ofStatement(name).sql;
     if (this.#reads === 'parameters' && !isCutOff(frame)) return bindStatement(this.#nextId(), frame, sqlOf);

@@ -2,13 +2,13 @@
 import { createHash } from 'node:crypto';
 import { leavesSettings } from './telling-words.ts';
 
-/** What a session knows of a statement that it has prepared. */
+/** A statement that a session has prepared. */
 export interface Statement {
-  /** Equal for statements that mean the same: text, parameter types, and the settings that their literals depend on. */
+  /** Equal for statements of the same meaning: text, parameter types, and the settings that their literals depend on. */
   readonly key: string;
   /** A key that no other statement has. */
   readonly alone: string;
-  /** Text and parameter types as they stand in a Parse behind its name: in the client's encoding, never decoded. */
+  /** Text and parameter types as in the Parse, behind its name: in the client's encoding, never decoded. */
   readonly body: Buffer;
   /** The settings under which it was prepared; empty where nothing in it depends on them. */
   readonly settings: string;
@@ -20,7 +20,7 @@ export interface Statement {
   readonly leavesSettings: boolean;
 }
 
-/** What a literal in a statement may depend on when it is prepared: `'01/02/2020'::date` is another day under DMY. */
+/** Settings that a literal may depend on when the statement is prepared: `'01/02/2020'::date` is another day under DMY. */
 const SETTINGS = ['DateStyle', 'TimeZone', 'IntervalStyle', 'standard_conforming_strings', 'client_encoding'];
 /** A quote, a dollar quote, or what is not ASCII: without any of them it has no literal that a setting could change. */
 const HAS_LITERALS = /'|\$\D|[^\0-\x7f]/;
@@ -62,7 +62,7 @@ export function statementOf(body: Buffer, parameters: ReadonlyMap<string, string
   };
 }
 
-/** The same statement where nobody can tell which settings its Parse has met: no other is taken for it. */
+/** The same statement where the settings at its Parse are not known: it is not shared. */
 export const unlike = (statement: Statement): Statement => ({
   ...statement,
   key: statement.alone,

@@ -1,4 +1,4 @@
-/** Tells `on.statement` observers of each statement once, when its last answer has passed. */
+/** Reports each statement once to `on.statement` observers, when its last answer has passed. */
 import type { Events } from '../events.ts';
 import type { GatewayError } from '../errors.ts';
 import { errorFields, readCommandComplete } from '../wire/backend.ts';
@@ -8,7 +8,7 @@ import type { Note } from './entries.ts';
 /** A finished statement; the connection adds its session. */
 export type StatementEnd = Omit<Events['statement'], 'session'>;
 
-/** What is known of a statement when it is sent. */
+/** The facts of a statement when it is sent. */
 export interface StatementBegin {
   readonly id: number;
   readonly kind: StatementEnd['kind'];
@@ -19,13 +19,13 @@ export interface StatementBegin {
   readonly bytesIn: number;
 }
 
-/** Longest text told, in UTF-16 code units. */
+/** Longest text that is reported, in UTF-16 code units. */
 const LONGEST_TEXT = 65_536;
-/** Most tags told: a Query of megabytes has millions of statements in it. */
+/** Most tags that are reported: a Query of megabytes has millions of statements in it. */
 const MOST_TAGS = 1_000;
 
 class Running {
-  /** A Parse or Bind that went well is not a statement that ran, and a Sync none at all. */
+  /** A successful Parse, Bind or Sync is not reported. */
   readonly silent: boolean;
   readonly #begin: StatementBegin;
   readonly #wall = Date.now();
@@ -88,7 +88,7 @@ class Running {
   }
 }
 
-/** One per session, only where somebody observes statements. */
+/** One per session, only where a plugin observes statements. */
 export class StatementLog {
   readonly #tell: (ended: StatementEnd) => void;
   readonly #running = new Set<Running>();
@@ -97,7 +97,7 @@ export class StatementLog {
     this.#tell = tell;
   }
 
-  /** The note that follows a statement which was sent; `error` if something was sent in its stead. */
+  /** The note for a statement that was sent; `error` if it was refused and another message sent in its place. */
   follow(
     begin: StatementBegin,
     error?: GatewayError,
@@ -124,7 +124,7 @@ export class StatementLog {
       dropped: () => {
         end(running.sqlstate !== undefined || running.error !== undefined);
       },
-      // Better one too many than one that ran and was never told: transaction_resolution_unknown (manual, Appendix A).
+      // Rather report one too many than none that ran: transaction_resolution_unknown (manual, Appendix A).
       lost: () => {
         running.sqlstate ??= '08007';
         end(!running.silent);
@@ -132,7 +132,7 @@ export class StatementLog {
     };
   }
 
-  /** The connection is over: whether what was under way took effect is not known (08006, manual Appendix A). */
+  /** The connection is closed: whether unfinished statements took effect is not known (08006, manual Appendix A). */
   abandon(): void {
     let told = false;
     for (const running of this.#running) {

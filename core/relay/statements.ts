@@ -1,4 +1,4 @@
-/** Statements as `onQuery` sees them: made from a message, decoded when looked at. */
+/** Statements as `onQuery` sees them: made of a message, decoded when they are read. */
 import type { Row, Statement } from '../statement.ts';
 import {
   parseName,
@@ -92,7 +92,7 @@ export function executeStatement(id: number, frame: Buffer, sqlOf: (portal: stri
   return { kind: 'execute', id, sql: sqlOf(portal), portal };
 }
 
-/** FunctionCall; its arguments stay where they are. */
+/** FunctionCall; its arguments are not decoded. */
 export function functionCallStatement(id: number, frame: Buffer): Statement {
   return { kind: 'function-call', id, function: readFunctionCall(bodyOf(frame)).oid };
 }

@@ -1,11 +1,11 @@
-/** What has passed through one session, in plain numbers: added up by whoever asks, and by nobody else. */
+/** Counts the messages of one session; the caller adds sessions up. */
 import { Kind, Op } from './entries.ts';
 
 /** One per session. */
 export class Tally {
-  /** ReadyForQuery the client was given. */
+  /** ReadyForQuery messages that the client got. */
   queries = 0;
-  /** Those that said that no transaction is open. */
+  /** Those of them without an open transaction. */
   transactions = 0;
   /** Parse messages of the client. */
   clientParses = 0;
@@ -14,7 +14,7 @@ export class Tally {
   /** Bind messages of the client. */
   binds = 0;
 
-  /** A message went up, or is answered here. */
+  /** A message was sent to the server, or will be answered by the gateway. */
   sent(op: number, kind: number): void {
     if (op === Op.bind) this.binds += 1;
     if (op !== Op.parse) return;

@@ -1,4 +1,4 @@
-/** What the text of a statement tells about its connection, where the tag of its command will not. */
+/** Effects of a statement on its connection that its text shows and the tag of its command does not. */
 import { withoutLiterals } from '../sql-text.ts';
 
 /** Temporary objects, however they are made (`CREATE TABLE AS` and `SELECT INTO` have the tag of a SELECT). */
@@ -14,9 +14,9 @@ const LOCAL = /^\s*set\s+(?:local|transaction|constraints)\s[^;]*(?:;\s*)?$/i;
  */
 const SET_CONFIG = /\b(?:set_config|pg_settings)\b|u&"/gi;
 const CALL = /\bset_config\b"?\s*\(/gi;
-/** Parts of what is looked for in a text besides LOCAL: most texts have none of them. */
+/** Parts of all patterns here besides LOCAL: most texts have none of them. */
 const TELLING = /temp|advisory_lock|set_config|pg_settings|search_path|schema|u&"/i;
-/** More calls than these are not looked at one by one. */
+/** More calls than these are not read one by one. */
 const MOST_CALLS = 20;
 /** Ways to choose schemas by a text (manual, 5.10.3; SET SCHEMA is a form of SET). */
 const SEARCH_PATH = /search_path|\bset\s+(?:(?:local|session)\s+)?schema\b|u&"/i;
@@ -27,10 +27,10 @@ export function pinningWord(text: string): string | undefined {
   return ADVISORY.test(text) ? 'advisory lock' : undefined;
 }
 
-/** True for a `SET LOCAL` and its like, alone: nothing of it is left when its transaction is over. */
+/** True for a single `SET LOCAL` or the like: its effect ends with its transaction. */
 export const leavesNothing = (text: string): boolean => LOCAL.test(text);
 
-/** False for a text to which the answer to every other question here but {@link leavesNothing} is no. */
+/** False for a text to which every other check here but {@link leavesNothing} does not apply. */
 export const isTelling = (text: string): boolean => TELLING.test(text);
 
 /** True for a text that may leave a setting on its connection although no tag says so. */
@@ -57,7 +57,7 @@ function callsIn(text: string): readonly (readonly string[])[] | undefined {
   return calls.length === named ? calls : undefined;
 }
 
-/** What stands between commas up to the parenthesis that ends a call; `from` is behind the one that begins it. */
+/** The arguments of a call, up to its closing parenthesis; `from` is behind the opening one. */
 function argumentsAt(sql: string, from: number): readonly string[] {
   const found: string[] = [];
   let begin = from;

@@ -25,7 +25,7 @@ export type Unfinished =
   /** After an error the server discards what comes up to the next Sync. */
   | 'skipping'
   | 'copy'
-  /** A COPY failed in a way that hides which answers are still owed. */
+  /** A COPY failed in a way that hides which answers are outstanding. */
   | 'uncertain';
 
 /** Where the client's stream stands. */
@@ -52,7 +52,7 @@ export type ServerPosition =
  */
 export type LinkState = 'unlinked' | 'waiting' | 'applying' | 'linked' | 'probing' | 'closed';
 
-/** What the decision depends on. */
+/** The state that the decision depends on. */
 export interface BoundaryState {
   readonly ledger: {
     readonly unfinished: Unfinished | undefined;
@@ -77,7 +77,7 @@ export interface BoundaryState {
     /** A CancelRequest did not end in time, and may still hit the server connection. */
     readonly lateCancelPossible: boolean;
   };
-  /** The server has not taken all that was written. */
+  /** Bytes for the server are still queued. */
   readonly pauses: { readonly full: boolean };
   readonly link: {
     /** Why the server connection stays with the session. */
@@ -89,7 +89,7 @@ export interface BoundaryState {
   };
 }
 
-/** `clean`: the same identity may have the connection as it is. `dirty`: after a reset. `close`: nobody. */
+/** `clean`: the same identity may have the connection as it is. `dirty`: it needs a reset. `close`: no session may have it. */
 export type ServerFitness = 'clean' | 'dirty' | 'close';
 
 /** Why a session is not between two transactions. */
@@ -105,7 +105,7 @@ export type Obstacle =
   | 'end'
   | 'fatal';
 
-/** Who asks: each has obstacles of its own, see {@link OBSTACLE}. */
+/** The purpose of the question: each has obstacles of its own, see {@link OBSTACLE}. */
 export type Reader = 'check-in' | 'drain' | 'end' | 'cancel' | 'next message';
 
 /** The answer; `server` says which reset the server connection needs before another session gets it. */
@@ -135,14 +135,14 @@ const OBSTACLE: Readonly<Record<Reader, (state: BoundaryState) => Obstacle | und
   drain: (state) => inTransaction(state) ?? refusedBatch(state) ?? messageUnderWay(state),
   /** The session is over, and its server connection is not. */
   end: (state) => inTransaction(state) ?? tornMessage(state),
-  /** There is nothing that a CancelRequest would stop. */
+  /** No statement runs that a CancelRequest would stop. */
   cancel: ({ ledger }) =>
     ledger.unfinished === 'answers' || ledger.unfinished === 'uncertain' ? ledger.unfinished : undefined,
   /** The client's next message begins a transaction: settings may change, and a refusal needs no server. */
   'next message': inTransaction,
 };
 
-/** Nothing is owed or begun, and ReadyForQuery said that no transaction is open. */
+/** No answer is outstanding, no batch or COPY is open, and ReadyForQuery said that no transaction is open. */
 function inTransaction({ ledger }: BoundaryState): Obstacle | undefined {
   return ledger.unfinished ?? (ledger.status === Status.idle ? undefined : 'open transaction');
 }
@@ -151,7 +151,7 @@ function refusedBatch({ gate }: BoundaryState): Obstacle | undefined {
   return gate.discarding ? 'refused batch' : undefined;
 }
 
-/** The session keeps its server connection, or its end says what becomes of it. */
+/** The session keeps its server connection, or its end decides about it. */
 function heldBy({ link, ending }: BoundaryState): Obstacle | undefined {
   if (link.pinned !== undefined) return 'pinned';
   return ending.decided ? 'end' : undefined;
@@ -167,7 +167,7 @@ function ownedBy({ ledger, ending }: BoundaryState): Obstacle | undefined {
 function streamOf({ fromClient, fromServer, pauses }: BoundaryState): Obstacle | undefined {
   if (fromClient.position === 'deciding' || fromClient.position === 'midMessage') return 'client message';
   if (fromServer.position !== 'boundary') return 'server message';
-  // Only this session hears that the server takes more.
+  // Only this session is notified when the server can take more bytes.
   return pauses.full ? 'server full' : undefined;
 }
 

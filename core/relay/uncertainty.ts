@@ -10,10 +10,10 @@ import { Op, lose } from './entries.ts';
 import type { Note } from './entries.ts';
 import { Verdict } from './verdict.ts';
 
-/** What to do with a message of the server meanwhile; `settled` is the end of it. */
+/** What to do with a message of the server meanwhile; `settled`: the uncertainty is over. */
 export type BlindVerdict = 'pass' | 'hide' | 'settled' | 'broken';
 
-/** What that is to the relay. */
+/** The same as a verdict for the relay. */
 export const BLIND: Readonly<Record<BlindVerdict, Verdict>> = {
   pass: Verdict.pass,
   hide: Verdict.hide,
@@ -23,7 +23,7 @@ export const BLIND: Readonly<Record<BlindVerdict, Verdict>> = {
 
 /** From the error of the COPY to the probe's answer, or to the end of the session. */
 export class Uncertainty {
-  /** The client's last message is a Sync: one of ours changes nothing then. At first so if the COPY was a Query. */
+  /** The client's last message is a Sync, so that another Sync changes nothing. True at first if the COPY was a Query. */
   #synced: boolean;
   /** Another COPY may have begun, which would take the probe for its data, or a Close has the probe's own answer. */
   #risky = false;
@@ -37,12 +37,12 @@ export class Uncertainty {
     this.#synced = !skips;
   }
 
-  /** True when a probe would tell: hold the client, and send what {@link probe} makes. */
+  /** True when a probe would end the uncertainty: pause the client, and send {@link probe}. */
   get wantsProbe(): boolean {
     return this.#probe === 'no' && !this.#risky && this.#synced;
   }
 
-  /** The server has prepared a statement, and nobody knows which: the client may have a name for it that is taken back here. */
+  /** The server has prepared a statement, and it is not known which: the client may use a name that was removed here. */
   get prepared(): boolean {
     return this.#prepared;
   }
@@ -51,13 +51,13 @@ export class Uncertainty {
     return this.#probe !== 'no';
   }
 
-  /** The probe to send now: it closes a name nobody has, and its answer tells where the client's answers end. */
+  /** The probe to send now: it closes a name that no statement has, and its answer shows where the client's answers end. */
   probe(): Buffer {
     this.#probe = 'close';
     return Buffer.concat([encodeClose('S', `postern_${randomBytes(16).toString('hex')}`), SYNC]);
   }
 
-  /** The client's next message. Only what comes behind the failed COPY's end is told here: its Syncs are certain. */
+  /** The client's next message. Only messages behind the end of the failed COPY are given here: their Syncs are answered. */
   sent(op: number, note?: Note): void {
     lose(note);
     this.#named ||= note?.names === true;

@@ -1,4 +1,4 @@
-/** What a client's message means between two transactions: most need a server connection, some mean nothing, some the gateway answers. */
+/** Decides about a client's message between two transactions: most need a server connection, some are dropped, some are answered here. */
 import type { GatewayError } from '../errors.ts';
 import { Frontend } from '../wire/frames.ts';
 import type { Gate } from './gate.ts';
@@ -6,14 +6,14 @@ import type { Ledger } from './ledger.ts';
 import { isForUs } from './own-statements.ts';
 import type { LinkState } from './transaction-boundary.ts';
 
-/** What is asked of the relay. */
+/** The interface between these decisions and the relay. */
 export interface UnlinkedMessagesHost {
   readonly ledger: Ledger;
   readonly gate: Gate;
   readonly link: { readonly state: LinkState; need(): 'go' | 'wait' };
 }
 
-/** `go`: to the server, or past it; `drop`: it is dealt with; `wait`: for a connection; a number: for so many bytes of it. */
+/** `go`: the message is processed as usual; `drop`: it is done; `wait`: for a connection; a number: for so many of its bytes. */
 export type Meaning = 'go' | 'drop' | 'wait' | number;
 
 /** Outside of a COPY PostgreSQL ignores them. */
@@ -32,12 +32,12 @@ export class UnlinkedMessages {
     this.#host = host;
   }
 
-  /** No connection could be had for the message that waits: it is refused when it is read again. */
+  /** No connection was granted for the message that waits: it is refused when it is read again. */
   refused(error: GatewayError | undefined): void {
     this.#refusal = error;
   }
 
-  /** `there` is what has arrived of a message of `bytes` bytes; as many as `enough` suffice to ask for a connection. */
+  /** `there` is the received part of a message of `bytes` bytes; a connection is requested once `enough` of them have arrived. */
   meaning(type: number, there: Buffer, bytes: number, enough: number): Meaning {
     const { gate, ledger, link } = this.#host;
     if (type === Frontend.terminate || gate.discarding) return 'go';
@@ -57,7 +57,7 @@ export class UnlinkedMessages {
       gate.refuseVacant(type, Buffer.from(there), refusal);
       return 'drop';
     }
-    // A connection whose settings are outdated is brought up to date first: behind a message that is under way it is too late.
+    // Outdated settings of a connection are set first: behind a message that was sent it is too late.
     if (link.state === 'linked' ? isForUs(type, there) : gate.answersAlone(type, there)) return 'go';
     const needed = Math.min(bytes, enough);
     return there.length < needed ? needed : link.need();

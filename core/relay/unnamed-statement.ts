@@ -1,11 +1,11 @@
-/** The unnamed prepared statement: it belongs to the session, and follows it from connection to connection. */
+/** The unnamed prepared statement: it belongs to the session, and is prepared again on each connection that uses it. */
 import { Backend } from '../wire/frames.ts';
 import type { Note } from './entries.ts';
 import type { OwedChanges } from './owed-changes.ts';
 
 /** A Parse of it. */
 export interface UnnamedParse {
-  /** The whole message; undefined if it was too long to be kept: the connection stays with the session then. */
+  /** The whole message; undefined if it was too long to be stored: the connection stays with the session then. */
   readonly frame: Buffer | undefined;
   /** Executing it drops prepared statements. */
   readonly discards: boolean;
@@ -13,7 +13,7 @@ export interface UnnamedParse {
   readonly leavesSettings: boolean;
 }
 
-/** What the statement is after a message; what it was before counts again if the server discards the message. */
+/** The unnamed statement after a message; the version before it is restored if the server discards the message. */
 interface Version {
   /** Undefined if there is no unnamed statement. */
   parse: UnnamedParse | undefined;
@@ -59,7 +59,7 @@ export class UnnamedStatement {
     return { ...note, answered: (type) => (refused ||= type === Backend.errorResponse) };
   }
 
-  /** It is prepared again in `turn`, as it was. */
+  /** The same statement is prepared again in `turn`. */
   again(turn: number): Note {
     const now = this.#now;
     now.turn = turn;
@@ -81,7 +81,7 @@ export class UnnamedStatement {
     );
   }
 
-  /** It is gone: DISCARD ALL, or a refusal of ours where PostgreSQL's would have dropped it. */
+  /** Drops it: DISCARD ALL, or a refusal by the gateway where PostgreSQL's would have dropped it. */
   forget(): void {
     this.#now = none();
   }

@@ -1,13 +1,13 @@
 /** What to do with a message of the server, as the ledger sees it. */
 
-/** The relay's four ways with an answer. */
+/** The four ways to treat an answer. */
 export const Verdict = {
   pass: 0,
-  /** It answers a message of ours. */
+  /** It answers a message of the gateway. */
   hide: 1,
-  /** An error whose text is ours: the entry's note has it. */
+  /** An error whose text the gateway replaces: the entry's note has the text. */
   mask: 2,
-  /** It fits nothing that was sent: the connection cannot be trusted any more. */
+  /** It answers no request: the connection cannot be used any more. */
   broken: 3,
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
