@@ -1,4 +1,4 @@
-/** The server connections of one database entry: kept open, lent to one session at a time, reset between any two identities. */
+/** The server connections of one database entry: kept open, lent to one session at a time, reset between two identities. */
 import { setMaxListeners } from 'node:events';
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
@@ -18,7 +18,7 @@ import { PoolParts } from './pool/pool-parts.ts';
 import { waiterOf } from './pool/wanted.ts';
 import type { AcquireRequest, CheckOutListener, Waiter } from './pool/wanted.ts';
 
-/** What a pool is made for. */
+/** The options of a pool. */
 export interface PoolSetup {
   /** The key of `databases`. */
   readonly entry: string;
@@ -44,7 +44,7 @@ export class Pool {
   constructor(setup: PoolSetup) {
     const { database, timeouts = {}, clock = machineClock } = setup;
     const closing = this.#closing.signal;
-    // Each connection that is being opened, reset or prepared listens: many at a time, and no leak.
+    // Each connection that is being opened, reset or prepared listens: many listeners are no leak.
     setMaxListeners(0, closing);
     this.#database = database;
     this.#limits = { ...limitsOf(database.pool), ...timeouts };
@@ -62,7 +62,7 @@ export class Pool {
     return this.#limits.size;
   }
 
-  /** Connections that exist now: in all states below, and those that the server has not closed yet. */
+  /** Connections in all states below, and those that the server has not closed yet. */
   get size(): number {
     return this.#parts.state.members.size;
   }
@@ -97,17 +97,17 @@ export class Pool {
     return this.#parts.hosts;
   }
 
-  /** Its connections that have to go. */
+  /** Its connections that have to be closed. */
   get departures(): Departures {
     return this.#parts.departures;
   }
 
-  /** Nothing would be lost if it were made anew. */
+  /** It has no state that a new pool would lack. */
   get unused(): boolean {
     return this.size === 0 && this.waiting === 0 && !this.#parts.openings.guarded;
   }
 
-  /** Its connections, for operators, and for sessions that come again and again. */
+  /** Its connections, for operators and for sessions in transaction mode. */
   get members(): Members {
     return this.#parts.state.members;
   }
@@ -117,34 +117,34 @@ export class Pool {
     return this.#parts.hosts.absence(target);
   }
 
-  /** Whether `min` counts: not where the entry has changed and nobody will come for what is kept. Default true. */
+  /** Whether `min` applies: not where the entry has changed and no session will use the connections. Default true. */
   keepWarm(is: boolean): void {
     this.#parts.upkeep.keepsWarm = is;
   }
 
   // ---- sessions ----
 
-  /** What a session asks with, transaction by transaction. @throws GatewayError without a role */
+  /** The request that a session uses for each of its transactions. @throws GatewayError without a role */
   waiter(request: AcquireRequest, listener: CheckOutListener): Waiter {
     return waiterOf(request, listener, { database: this.#database, target: this.hosts.target });
   }
 
   /**
-   * A verified connection that carries nobody else's state and all settings of the session; undefined: the listener hears,
-   * identities taking turns, what {@link Pool.acquire} says.
+   * A verified connection without state of another session and with all settings of this one; undefined: the listener is called
+   * later, with the errors of {@link Pool.acquire}. Identities are served in rotation.
    */
   checkOut(waiter: Waiter): ServerConnection | undefined {
     return this.#parts.checkOuts.checkOut(waiter);
   }
 
-  /** A request that is under way is not wanted any more: its listener hears nothing. */
+  /** Ends a request: its listener is not called. */
   cancel(waiter: Waiter, reason?: unknown): void {
     this.#parts.checkOuts.cancel(waiter, reason);
   }
 
   /**
-   * Lends a connection that `holder` has given back, as it was left, if nobody has had it since: nothing is sent and nothing
-   * awaited. False: {@link Pool.checkOut} finds another.
+   * Lends a connection that `holder` has checked in, unchanged, if no other session has had it since: without a message or a
+   * wait. False: use {@link Pool.checkOut}.
    */
   retake(connection: ServerConnection, holder: Holder): boolean {
     const member = this.#members.get(connection);
@@ -181,7 +181,7 @@ export class Pool {
     });
   }
 
-  /** A lent connection's server took no write (25006): it may be a replica by now. */
+  /** The server of a lent connection refused a write (25006): it may be a replica by now. */
   refusedWrite(connection: ServerConnection): void {
     const member = this.#members.get(connection);
     if (member) this.hosts.refusedWrite(member);
@@ -195,7 +195,7 @@ export class Pool {
 
   // ---- operators ----
 
-  /** Closes what is idle, and what is lent when it comes back; resolves when no connection is left. Who comes is served. */
+  /** Closes idle connections, and lent ones at check-in; resolves when no connection is left. New requests are still served. */
   async retire(): Promise<void> {
     this.#parts.state.idle.retired = true;
     this.#parts.upkeep.keepsWarm = false;
@@ -204,26 +204,26 @@ export class Pool {
     this.#parts.hosts.rest();
   }
 
-  /** Lends nothing until {@link resume}: who wants one waits. Resolves when nothing is left, which a resume may prevent. */
+  /** Lends no connection until {@link resume}: requests wait. Resolves when no connection is left, which a resume may prevent. */
   async pause(): Promise<void> {
     this.#parts.state.idle.paused = this.#parts.openings.paused = true;
     this.#parts.state.idle.closeAll();
     await this.departures.all();
   }
 
-  /** Serves whoever waits. */
+  /** Serves waiting requests again. */
   resume(): void {
     this.#parts.state.idle.paused = this.#parts.openings.paused = false;
     this.#parts.state.serve();
   }
 
-  /** Replaces every connection: the idle ones now, the others when they come back. */
+  /** Replaces every connection: the idle ones now, the others at check-in. */
   reconnect(): void {
     for (const member of this.members.all()) member.outdated = true;
     this.#parts.state.idle.closeAll();
   }
 
-  /** Refuses whoever waits or comes, closes every connection, and resolves when none is left. */
+  /** Refuses waiting and new requests, closes every connection, and resolves when none is left. */
   async close(): Promise<void> {
     const reason = new GatewayError('cannot_connect_now', 'the gateway is shutting down');
     this.#closing.abort(reason);
@@ -232,7 +232,7 @@ export class Pool {
     this.#parts.upkeep.stop();
     this.#parts.openings.stop(reason);
     this.#parts.hosts.rest();
-    // A conversation that has been stopped closes its connection itself: two who use one channel would hang it.
+    // A stopped conversation closes its connection itself: two users of one channel would block it.
     for (const member of this.members.all()) if (!member.busy) this.#parts.state.idle.close(member);
     await this.departures.all();
   }

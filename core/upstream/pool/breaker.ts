@@ -1,4 +1,4 @@
-/** Stops logging in as a role that the server refuses: one try at a time, and long pauses for what it has refused already. */
+/** Stops logging in as a role that the server refuses: one attempt at a time, and long pauses for credentials that it has refused. */
 import type { Logger } from '../../session.ts';
 import {
   credentialsMissing,
@@ -9,12 +9,12 @@ import {
 } from '../refusals.ts';
 import type { Clock } from './clock.ts';
 
-/** How long the server is not shown again what it has refused, in milliseconds. */
+/** How long refused credentials are not sent to the server again, in milliseconds. */
 export const PAUSE_MS = 30_000;
-/** How long a role's credentials are not asked for again, in milliseconds; with each that are new and refused, twice as long. */
+/** How long the source of a role's credentials is not asked again, in milliseconds; doubled by each new ones that are refused. */
 const ASK_MS = 1_000;
 
-/** What a breaker knows besides the roles. */
+/** The options of a breaker. */
 export interface BreakerParts {
   /** The key of `databases`, for the operator. */
   readonly entry: string;
@@ -22,7 +22,7 @@ export interface BreakerParts {
   readonly log?: Pick<Logger, 'error' | 'info'> | undefined;
 }
 
-/** One login of a role, of which the breaker hears. */
+/** One login attempt of a role, which reports to the breaker. */
 export interface Trial {
   /**
    * Credentials, by their fingerprint, are about to be shown to the server.
@@ -30,21 +30,21 @@ export interface Trial {
    */
   readonly shows: (fingerprint: string) => void;
   succeeded(): void;
-  /** An error that says nothing of the role's login permits another try at once. */
+  /** An error that does not concern the role's login permits another attempt at once. */
   failed(error: unknown): void;
 }
 
-/** A role that nobody can log in as. Times are by the clock. */
+/** A role whose login fails. Times are by the clock. */
 interface Guarded {
   trying: boolean;
-  /** When it is looked whether there are other credentials. */
+  /** When the source of credentials is asked again. */
   nextAsk: number;
-  /** When the server is shown the same ones again. */
+  /** When the same credentials are sent again. */
   nextTry: number;
-  /** What it refused last, and how many different ones: a source may give others each time. */
+  /** The fingerprint of the credentials that the server refused last, and the number of different ones: a source may give new ones each time. */
   refused: string | undefined;
   different: number;
-  /** Why there is nothing to show, in the operator's words. */
+  /** Why there are no credentials, for the operator. */
   missing: string | undefined;
 }
 
@@ -66,20 +66,20 @@ export class Breaker {
     this.#parts = parts;
   }
 
-  /** Some role has to pause. */
+  /** A role's login is paused. */
   get open(): boolean {
     const now = this.#parts.clock.now();
     return [...this.#guarded.values()].some(({ nextAsk, nextTry }) => now < Math.max(nextAsk, nextTry));
   }
 
-  /** Why no connection may be opened for a role now; undefined: one may. */
+  /** Why no connection may be opened for a role now; undefined if one may. */
   refusal(role: string): Error | undefined {
     const guarded = this.#guarded.get(role);
     if (!guarded || (!guarded.trying && this.#parts.clock.now() >= guarded.nextAsk)) return undefined;
     return guarded.missing === undefined ? refusedBefore(role) : credentialsMissing(guarded.missing);
   }
 
-  /** A login of the role begins: say how it ended. */
+  /** A login of the role begins: the caller reports its end. */
   begin(role: string): Trial {
     const guarded = this.#guarded.get(role);
     if (guarded) guarded.trying = true;

@@ -1,4 +1,4 @@
-/** Requests for connections: served at once, or in the queue until their time is over; and made ready for their session. */
+/** Requests for connections: served at once, or queued until their time is over; prepares each connection for its session. */
 import { GatewayError } from '../../errors.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Hosts } from '../hosts/hosts.ts';
@@ -10,20 +10,20 @@ import { prepare } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
 import type { Waiter } from './wanted.ts';
 
-/** What check-outs need. */
+/** The parts of the pool that check-outs use. */
 export interface CheckOutParts {
   readonly limits: Pick<Limits, 'queueMs'>;
   readonly clock: Pick<Clock, 'now'>;
   readonly state: PoolState;
   readonly hosts: Pick<Hosts, 'absence'>;
-  /** Aborted with what is said then when the pool ends. */
+  /** Aborted when the pool closes; its reason is the error for requests. */
   readonly closing: AbortSignal;
 }
 
 /** One per pool. */
 export class CheckOuts {
   readonly #parts: CheckOutParts;
-  /** One for the whole queue: until the first request's time is over. */
+  /** One timer for the whole queue: fires when the time of the first request is over. */
   #timer: NodeJS.Timeout | undefined;
   /** When it fires, by `performance.now()`. */
   #firesAt = Infinity;
@@ -32,7 +32,7 @@ export class CheckOuts {
     this.#parts = parts;
   }
 
-  /** A connection that is ready for the session; undefined: its listener hears. */
+  /** A connection that is ready for the session; undefined: its listener is called later. */
   checkOut(waiter: Waiter): ServerConnection | undefined {
     const { state, closing } = this.#parts;
     if (closing.aborted) return this.refused(waiter, closing.reason);
@@ -40,7 +40,7 @@ export class CheckOuts {
     return member ? this.#prepare(waiter, member) : this.#queue(waiter);
   }
 
-  /** Nothing is wanted any more, and the listener hears nothing. */
+  /** Ends the request; its listener is not called. */
   cancel(waiter: Waiter, reason?: unknown): void {
     if (waiter.queued) this.#parts.state.leave(waiter);
     waiter.preparing = undefined;
@@ -48,7 +48,7 @@ export class CheckOuts {
     dequeue(waiter, reason);
   }
 
-  /** The state of the pool lends a connection to a request that was in the queue. */
+  /** The pool state lends a connection to a request that was queued. */
   granted(waiter: Waiter, member: Member): void {
     dequeue(waiter);
     const connection = this.#prepare(waiter, member);
@@ -64,7 +64,7 @@ export class CheckOuts {
     waiter.listener.refused(said);
   }
 
-  /** No time is kept any more. */
+  /** Stops the timer. */
   stop(): void {
     clearTimeout(this.#timer);
     this.#firesAt = Infinity;
@@ -80,7 +80,7 @@ export class CheckOuts {
     if (waiter.queued) this.#keepTime(waiter.until);
   }
 
-  /** Whoever comes back to the queue, because its connection was dead, has less time than those in front of it. */
+  /** A request that returns to the queue, because its connection was dead, has less time than those in front of it. */
   #keepTime(until: number): void {
     if (until >= this.#firesAt) return;
     clearTimeout(this.#timer);
@@ -106,7 +106,7 @@ export class CheckOuts {
     }
   }
 
-  /** Why a request waits in vain: there is no server for it, nor a connection that could come back. */
+  /** Why a request cannot be served: there is no server for it, and no connection that could be checked in. */
   #absence({ key }: Waiter): Error | undefined {
     const { state, hosts } = this.#parts;
     const { idle, lent, resetting } = state.members.ofKey(key);
@@ -115,7 +115,7 @@ export class CheckOuts {
 
   // ---- made ready ----
 
-  /** At once where the server need not be asked. */
+  /** Returns at once where no message to the server is needed. */
   #prepare(waiter: Waiter, member: Member): ServerConnection | undefined {
     const prepared = prepare(member, waiter.request, waiter.owner, this.#parts.closing);
     if (!(prepared instanceof Promise)) return this.#prepared(waiter, member, prepared);
@@ -123,7 +123,7 @@ export class CheckOuts {
     member.busy = true;
     void prepared.then((outcome) => {
       member.busy = false;
-      // Half a message exchange would have been left: it went on when the session ended.
+      // The session has ended meanwhile; stopping then would have left half a message exchange.
       if (waiter.preparing !== member) return this.#parts.state.checkIn(member, fitness(outcome));
       waiter.preparing = undefined;
       const connection = this.#prepared(waiter, member, outcome);
@@ -139,7 +139,7 @@ export class CheckOuts {
     }
     const { state } = this.#parts;
     state.checkIn(member, fitness(outcome));
-    // A connection made just now is no leftover: another one would end in the same way.
+    // The connection is new: another one would fail in the same way.
     if (outcome.kind === 'refused' || member.uses === 1) return this.refused(waiter, outcome.error);
     return this.checkOut(waiter);
   }

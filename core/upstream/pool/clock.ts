@@ -1,8 +1,8 @@
-/** Time as a pool sees it, so that tests can turn it. */
+/** The time of a pool: tests replace it. */
 
 /** Tells the time and calls back regularly. */
 export interface Clock {
-  /** Milliseconds since some moment; never goes back. */
+  /** Milliseconds since an arbitrary time; monotonic. */
   now(): number;
   /** Calls `run` every `ms` milliseconds until what is returned is called. */
   every(ms: number, run: () => void): () => void;

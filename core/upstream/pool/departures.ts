@@ -1,11 +1,11 @@
-/** Connections that have to go, and who waits until they are gone. */
+/** Connections that have to be closed, and the callers that wait until they are. */
 import type { Member } from './member.ts';
 import type { Members } from './members.ts';
 
-/** Whose departures. */
+/** The connections to watch. */
 export interface DeparturesParts {
   readonly members: Members;
-  /** Whether nothing is kept now. */
+  /** Whether connections are closed at check-in. */
   readonly idle: { readonly paused: boolean; readonly retired: boolean };
 }
 
@@ -34,7 +34,7 @@ export class Departures {
     return this.#until(() => !this.#parts.members.all().some((one) => this.condemned(one)), signal);
   }
 
-  /** Something has changed: tells whoever has waited for that. */
+  /** A connection was closed or its state changed: resolves the waits that are over. */
   look(): void {
     for (const [told, gone] of this.#waiting) if (gone() && this.#waiting.delete(told)) told();
   }

@@ -1,4 +1,4 @@
-/** What becomes of a connection between two sessions: kept and watched, lent again, reset, closed. */
+/** Decides about a connection between two sessions: keep and watch it, lend it again, reset it, or close it. */
 import { SessionSettings } from '../session-settings.ts';
 import type { Limits } from './limits.ts';
 import type { Member, Owner } from './member.ts';
@@ -6,7 +6,7 @@ import type { Members } from './members.ts';
 import type { PoolOutside } from './pool-outside.ts';
 import type { Sharing } from './sharing.ts';
 
-/** What it depends on. */
+/** The parts of the pool that the decision uses. */
 export interface IdleConnectionsParts {
   readonly limits: Pick<Limits, 'size'>;
   readonly members: Members;
@@ -18,9 +18,9 @@ export interface IdleConnectionsParts {
 
 /** One per pool. */
 export class IdleConnections {
-  /** True: nothing is kept but as many as there are sessions that come for one again and again. */
+  /** True: the pool keeps at most as many connections as it has sessions in transaction mode. */
   retired = false;
-  /** True: nothing is lent or kept until an operator lets the pool go on. */
+  /** True: no connection is lent or kept until an operator resumes the pool. */
   paused = false;
   readonly #parts: IdleConnectionsParts;
 
@@ -29,31 +29,31 @@ export class IdleConnections {
     parts.members.abandoned = () => this.retired && this.closeAll();
   }
 
-  /** What comes back is closed. */
+  /** Connections are closed at check-in. */
   get keepsNothing(): boolean {
     return this.paused || (this.retired && this.#spare >= 0);
   }
 
-  /** How many more are idle than there are sessions that come again and again. */
+  /** How many more connections are idle than there are sessions in transaction mode. */
   get #spare(): number {
     const { counts, patrons } = this.#parts.members;
     return counts.idle + counts.resetting - patrons;
   }
 
-  /** Whether it may be kept: it is connected, not too old, and there may be a session for it. */
+  /** Whether it may be kept: it is connected, not too old, and a session may still use it. */
   usable(member: Member): boolean {
     const connected = member.connection?.channel.closed === false;
     return connected && !this.#old(member) && !this.#parts.sharing.spent(member);
   }
 
-  /** Every connection serves once, however short the lifetime; but none whose server has become another. */
+  /** Every connection serves once, however short the lifetime; but not if its server has changed. */
   #old(member: Member): boolean {
     const { outdated, uses, expiresAt } = member;
     const { outside } = this.#parts;
     return outdated || (uses > 0 && outside.now() >= expiresAt) || !outside.fits(member);
   }
 
-  /** It is idle and carries the state of its owner, or none: for whichever session comes next. */
+  /** It is idle, with the state of its owner or without any: the next session may get it. */
   keep(member: Member): void {
     const { limits, members, outside } = this.#parts;
     if (!this.usable(member)) return this.close(member);
@@ -61,13 +61,13 @@ export class IdleConnections {
     member.idleSince = outside.now();
     outside.watch(member);
     this.#parts.changed();
-    // The one it was for has left, or it was the reserve's, or nothing is kept now.
+    // Its session has ended, or it belonged to the reserve, or the pool keeps no connections now.
     const needless =
       !member.key.pooled || members.size > limits.size || this.paused || (this.retired && this.#spare > 0);
     if (member.state === 'idle' && needless) this.close(member);
   }
 
-  /** Ends the watch over an idle one; false if it is spoilt or too old, and then it is being closed. */
+  /** Stops watching an idle one; false if it cannot be used or is too old: then it is being closed. */
   take(member: Member): boolean {
     member.spoilt ||= !this.#parts.outside.unwatch(member);
     const good = !member.spoilt && !this.#old(member);
@@ -75,7 +75,7 @@ export class IdleConnections {
     return good;
   }
 
-  /** From now on it is `owner`'s; false as {@link take} says. */
+  /** Lends it to `owner`; false as of {@link take}. */
   lend(member: Member, owner: Owner): boolean {
     if (!this.take(member)) return false;
     this.#parts.members.become(member, 'lent');
@@ -83,20 +83,20 @@ export class IdleConnections {
     return true;
   }
 
-  /** As {@link lend}, of one that was lent to another session until now. */
+  /** As {@link lend}, for one that was lent to another session until now. */
   lent(member: Member, owner: Owner): void {
     this.#parts.sharing.lent(member, owner);
     member.uses += 1;
     member.stays = undefined;
   }
 
-  /** An idle one said what must not come, or its end. */
+  /** An idle one sent an unexpected message, or was closed. */
   spoilt(member: Member): void {
     member.spoilt = true;
     this.close(member);
   }
 
-  /** Resets one that no request waits for: then it is kept, or closed. */
+  /** Resets one; afterwards it is kept, or closed. */
   reset(member: Member): void {
     this.#parts.members.become(member, 'resetting');
     this.#parts.outside.reset(member);
@@ -111,14 +111,14 @@ export class IdleConnections {
     this.keep(member);
   }
 
-  /** Closes one; until the server has closed it, it counts. */
+  /** Closes one; it counts until the server has closed it. */
   close(member: Member): void {
     if (!member.connection || member.state === 'closing') return;
     this.#parts.members.become(member, 'closing');
     this.#parts.outside.close(member);
   }
 
-  /** Closes what is idle. */
+  /** Closes all idle ones. */
   closeAll(): void {
     for (const member of this.#parts.members.all('idle')) this.close(member);
   }

@@ -1,10 +1,10 @@
-/** What two sessions must have in common to be served by one connection, one after the other. */
+/** The properties that two sessions must share to use one connection, one after the other. */
 import { GatewayError } from '../../errors.ts';
 import type { DatabaseName, RoleName } from '../../names.ts';
 import type { Upstream } from '../../session.ts';
 import type { Target } from '../../target.ts';
 
-/** Everything that a connection's login and startup packet fix for good. */
+/** The properties that a connection's login and startup packet fix. */
 export interface PoolKey {
   /** Equal for equal keys, different for different ones. */
   readonly text: string;
@@ -20,8 +20,8 @@ const known = new WeakMap<Upstream, PoolKey>();
 let single = 0;
 
 /**
- * The key of a session: role, database, what is pinned, and which servers it may be on. Hosts, TLS, kind of login and
- * credentials are those of the pool's entry. A replication connection takes no reset, so it has a key of its own.
+ * The key of a session: role, database, pinned settings, and the servers that it may use. Hosts, TLS, kind of login and
+ * credentials belong to the pool's entry. A replication connection cannot be reset, so each has a key of its own.
  * @param otherwise the target of a session that has none
  * @throws GatewayError `invalid_authorization_specification` without a role
  */

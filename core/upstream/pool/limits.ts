@@ -1,11 +1,11 @@
-/** How large a pool may be and how long things in it may last: the config's words as numbers. */
+/** The size of a pool and its time limits: the options of the config as numbers. */
 import type { PoolOptions } from '../../database.ts';
 import { milliseconds } from '../../durations.ts';
 
 /** Options without a fixed default. */
 type Own = 'perRole' | 'share' | 'detect';
 
-/** What a pool is where its entry says nothing; `perRole` is not limited then, and the database decides on `share`. */
+/** The defaults of an entry; without `perRole` there is no such limit, and without `share` the database decides. */
 export const POOL_DEFAULTS: Required<Omit<PoolOptions, Own>> & Pick<PoolOptions, Own> = {
   mode: 'session',
   size: 20,
@@ -20,7 +20,7 @@ export const POOL_DEFAULTS: Required<Omit<PoolOptions, Own>> & Pick<PoolOptions,
   maxLifetime: '1h',
 };
 
-/** Milliseconds and numbers of connections, and how far these travel. */
+/** Milliseconds, numbers of connections, and which sessions share them. */
 export interface Limits extends Pick<PoolOptions, 'share'>, Required<Pick<PoolOptions, 'reset'>> {
   readonly size: number;
   readonly reserve: number;

@@ -1,4 +1,4 @@
-/** One place of a pool: a connection with what is known of it, from the decision to open it until its socket is gone. */
+/** One connection of a pool, from the decision to open it until its socket is closed. */
 import type { ServerConnection } from '../connection.ts';
 import type { Place } from '../hosts/place.ts';
 import { SessionSettings } from '../session-settings.ts';
@@ -6,7 +6,7 @@ import type { Setting } from '../session-settings.ts';
 import type { IdleWatch } from './watch.ts';
 import type { PoolKey } from './key.ts';
 
-/** What a place is used for; `closing` ends when the server has closed the connection. */
+/** The state of a connection; `closing` ends when the server has closed it. */
 export type MemberState = 'opening' | 'idle' | 'resetting' | 'lent' | 'closing';
 
 /** How many there are in each state. */
@@ -18,14 +18,14 @@ export interface Holder {
   readonly signal?: AbortSignal;
 }
 
-/** The circles a session belongs to, from the smallest to the largest: equal texts are the same circle. */
+/** The groups a session belongs to, from the smallest to the largest: equal texts are the same group. */
 export interface Circles {
   readonly session: string;
   readonly subject: string;
   readonly tenant: string;
 }
 
-/** Whose state a connection carries. */
+/** The session whose state a connection carries. */
 export interface Owner {
   readonly fingerprint: string;
   readonly circles: Circles;
@@ -35,11 +35,11 @@ export interface Owner {
 
 let made = 0;
 
-/** A setting made in advance for whoever comes next. */
+/** A setting that is applied in advance for the next session. */
 export interface Preset {
   readonly name: string;
   readonly value: Setting['value'];
-  /** What those have who do not choose; null where the server does not report it. */
+  /** The value without the setting; null where the server does not report it. */
   readonly before: string | null;
 }
 
@@ -52,39 +52,39 @@ export class Member {
   readonly serial = (made += 1);
   /** Milliseconds since the epoch. */
   readonly madeAt = Date.now();
-  /** When it is too old to be handed out, by the pool's clock. */
+  /** When it is too old to be lent, by the pool's clock. */
   readonly expiresAt: number;
   state: MemberState = 'opening';
   connection: ServerConnection | undefined;
-  /** Where it is. */
+  /** The address of its server. */
   place: Place | undefined;
-  /** Undefined: it is as after its login. */
+  /** Undefined: it has the state of a new login. */
   owner: Owner | undefined;
-  /** What was set for its owner when that got it. */
+  /** The settings that were applied for its owner. */
   applied = SessionSettings.none;
-  /** Policies have wanted something else of a later turn of its owner: what is left may be of either. */
+  /** Policies had other settings in a later transaction of its owner: both may have left some. */
   mixed = false;
-  /** What was set in advance for whoever comes next. */
+  /** The settings that were applied in advance for the next session. */
   preset: readonly Preset[] = [];
-  /** The gateway itself talks to the server: whoever does will say how it ended. */
+  /** The gateway itself sends messages on it, and will report the result. */
   busy = false;
-  /** It said what nobody asked for, or closed, while nobody used it. */
+  /** It sent an unexpected message, or was closed, while no session had it. */
   spoilt = false;
-  /** An operator wants another one in its place: it is not handed out again. */
+  /** An operator has it replaced: it is not lent again. */
   outdated = false;
-  /** Whom it has served since its login: one of a kind, several (null), or nobody. */
+  /** The session, subject and tenant that it has served since its login; null if several, undefined if none. */
   readonly served: { -readonly [Circle in keyof Circles]?: string | null } = {};
-  /** Who had it last. */
+  /** The session that had it last. */
   lastHolder: Holder | undefined;
-  /** Why it stays with its session until that ends; undefined: it may leave after a transaction. */
+  /** Why it stays with its session until that ends; undefined: another session may get it after a transaction. */
   stays: string | undefined;
-  /** How often it has been handed out. */
+  /** How often it has been lent. */
   uses = 0;
   /** By the pool's clock. */
   idleSince = 0;
-  /** Runs while it is idle. */
+  /** Active while it is idle. */
   watch: IdleWatch | undefined;
-  /** Resolves when the server has closed it; undefined before anybody has asked it to. */
+  /** Resolves when the server has closed it; undefined before it is being closed. */
   ended: Promise<void> | undefined;
 
   constructor(key: PoolKey, expiresAt: number, counts: readonly Counts[]) {

@@ -1,4 +1,4 @@
-/** All places of a pool, counted by state, role and key. */
+/** All connections of a pool, counted by state, role and key. */
 import type { ServerConnection } from '../connection.ts';
 import { Member } from './member.ts';
 import type { Counts, MemberState, Owner } from './member.ts';
@@ -11,9 +11,9 @@ const none = (): Counts => ({ opening: 0, idle: 0, resetting: 0, lent: 0, closin
 export const total = (counts: Readonly<Counts>): number =>
   counts.opening + counts.idle + counts.resetting + counts.lent + counts.closing;
 
-/** The only one who changes a member's state, so that no count can drift. */
+/** The only place that changes a member's state, so that the counts stay right. */
 export class Members {
-  /** Called when nobody will come again and again any more, see {@link attend}. */
+  /** Called when the last session in transaction mode has ended, see {@link attend}. */
   abandoned: () => void = () => {};
   #patrons = 0;
   /** How many have had to stay with their session so far. */
@@ -80,7 +80,7 @@ export class Members {
     else this.#idle.set(member.key.text, [member]);
   }
 
-  /** A session comes for one again and again, transaction by transaction, until `signal` is aborted. */
+  /** A session in transaction mode uses the pool until `signal` is aborted. */
   attend(signal: AbortSignal): void {
     if (signal.aborted) return;
     this.#patrons += 1;
@@ -91,7 +91,7 @@ export class Members {
     signal.addEventListener('abort', leave, { once: true });
   }
 
-  /** Sessions that come again and again. */
+  /** The number of sessions in transaction mode. */
   get patrons(): number {
     return this.#patrons;
   }
@@ -116,12 +116,12 @@ export class Members {
     );
   }
 
-  /** The idle one of a key that carries somebody's state for the longest time, and would serve `next` after a reset. */
+  /** The idle one of a key that has carried another session's state for longest, and may serve `next` after a reset. */
   usedLongestAgo(key: PoolKey, next: Owner, sharing: Sharing): Member | undefined {
     return this.#idle.get(key.text)?.find((member) => member.owner && sharing.fits(member, next));
   }
 
-  /** The idle one that nobody has used for the longest time, of a role or of all. */
+  /** The idle one that has been unused for longest, of a role or of all. */
   idleLongest(role?: string): Member | undefined {
     let oldest: Member | undefined;
     for (const [first] of this.#idle.values()) {

@@ -1,4 +1,4 @@
-/** Opens connections: few at a time, and not again and again where the server refuses who the gateway is. */
+/** Opens connections: a few at a time, with pauses where the server refuses the login. */
 import type { Logger } from '../../session.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { Place } from '../hosts/place.ts';
@@ -13,21 +13,21 @@ import type { Members } from './members.ts';
 import { Pace } from './pace.ts';
 import type { Waiter, Wanted } from './wanted.ts';
 
-/** For whom a connection was begun, and when by the clock. */
+/** The request for which a connection is being opened, and its start by the clock. */
 export interface Attempt {
   readonly wanted: Wanted;
   readonly startedAt: number;
 }
 
-/** A failure that took so long, in milliseconds, would take as long again for who has come meanwhile. */
+/** A failure that took so long, in milliseconds, would take as long again for requests that came meanwhile. */
 const SLOW_MS = 1_000;
 
-/** Whether the failure of an attempt is that of somebody in the queue too: who came before it began, or while it dragged on. */
+/** Whether the failure of an attempt applies to a queued request too: one that came before its start, or during a slow failure. */
 export function speaksFor({ wanted, startedAt }: Attempt, waiter: Waiter, now: number): boolean {
   return wanted.key.text === waiter.key.text && (waiter.since <= startedAt || now - startedAt >= SLOW_MS);
 }
 
-/** What openings need, and who hears how they end. */
+/** The parts of the pool that openings use, and the callbacks for their results. */
 export interface OpeningParts {
   readonly entry: string;
   readonly limits: Limits;
@@ -38,11 +38,11 @@ export interface OpeningParts {
   readonly hosts: Hosts;
   /** The member has its connection. */
   opened(member: Member, attempt: Attempt): void;
-  /** One may be begun again: too many had been, or the server was not there. */
+  /** Another opening may begin: there were too many, or the server was down. */
   ready(): void;
-  /** The member is forgotten. */
+  /** The member has been removed. */
   failed(attempt: Attempt, error: unknown): void;
-  /** It is forgotten, and who waits for it may wait for another server. */
+  /** The member has been removed, and its request may be served by another server. */
   postponed(): void;
 }
 
@@ -51,7 +51,7 @@ const JITTER = 0.1;
 
 /** One per pool. */
 export class Openings {
-  /** True: none is begun until an operator lets the pool go on. */
+  /** True: no opening begins until an operator resumes the pool. */
   paused = false;
   readonly #parts: OpeningParts;
   readonly #breaker: Breaker;
@@ -64,12 +64,12 @@ export class Openings {
     this.#pace = new Pace({ ...parts, rate: parts.limits.connectRate, ready: () => parts.ready() });
   }
 
-  /** No more may be opened now. */
+  /** No other opening may begin now. */
   get busy(): boolean {
     return this.paused || this.#stops.size >= this.#parts.limits.connecting || !this.#pace.open;
   }
 
-  /** Some role's login is not tried for a while. */
+  /** The login of a role is paused. */
   get guarded(): boolean {
     return this.#breaker.open;
   }
@@ -80,8 +80,8 @@ export class Openings {
   }
 
   /**
-   * Begins one, unless no server suits: false then. It goes on when the session it is for leaves, for the next one; but not
-   * where it serves only that one.
+   * Begins an opening; false if there is no suitable server. It continues when its session ends, for the next session, unless
+   * the connection can serve only that one.
    */
   begin(wanted: Wanted): boolean {
     const place = this.#parts.hosts.choose(wanted);
@@ -123,7 +123,7 @@ export class Openings {
           ended();
           members.remove(member);
           trial.failed(error);
-          // Another server may be there, and this one is left alone for a while.
+          // Another server may serve the request; this one is not tried for a while.
           if (hosts.failed(place, error, wanted)) return this.#parts.postponed();
           if (!stop.signal.aborted) this.#pace.failed(error);
           this.#parts.failed({ wanted, startedAt }, error);
@@ -131,7 +131,7 @@ export class Openings {
       );
   }
 
-  /** Gives up those whose server does not suit any more. */
+  /** Stops openings whose server does not suit any more. */
   review(): void {
     for (const [stop, member] of this.#stops) {
       if (!this.#parts.hosts.fits(member))

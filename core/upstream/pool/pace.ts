@@ -1,9 +1,9 @@
-/** How fast connections are opened: so many per second, and after pauses of random length where the server is not there. */
+/** Limits how fast connections are opened: a number per second, and pauses of random length while the server is down. */
 import { GatewayError } from '../../errors.ts';
 import type { Condition } from '../../errors.ts';
 import type { Clock } from './clock.ts';
 
-/** What a pace is set by. */
+/** The options of a pace. */
 export interface PaceParts {
   /** Most openings that begin within any second. */
   readonly rate: number;
@@ -12,13 +12,13 @@ export interface PaceParts {
   ready(): void;
 }
 
-/** The first pause after a failure and the longest, in milliseconds; each is half as long to half as long again. */
+/** The first and the longest pause after a failure, in milliseconds; each is multiplied by a random factor from 0.5 to 1.5. */
 const [FIRST_MS, LONGEST_MS] = [20, 500];
 const SECOND_MS = 1_000;
-/** How often it is looked whether a wait is over, in milliseconds. */
+/** How often the end of a wait is checked, in milliseconds. */
 const LOOK_MS = 20;
 
-/** What a server that is down, starting, stopping or full makes of a login. */
+/** Errors of a login at a server that is down, starting, stopping or full. */
 const UNAVAILABLE: ReadonlySet<Condition> = new Set<Condition>([
   'sqlclient_unable_to_establish_sqlconnection',
   'cannot_connect_now',
@@ -33,7 +33,7 @@ export class Pace {
   /** When the openings of the last second began, the oldest first. */
   #begun: number[] = [];
   #failures = 0;
-  /** By the clock: when there is room in the second, and when the pause is over. */
+  /** By the clock: when the rate permits another opening, and when the pause is over. */
   #roomAt = 0;
   #restedAt = 0;
   #stop: (() => void) | undefined;
@@ -62,20 +62,20 @@ export class Pace {
     this.#restedAt = 0;
   }
 
-  /** An opening ended with `error`: one that says nothing of the server costs no pause. */
+  /** An opening ended with `error`: one that does not concern the server causes no pause. */
   failed(error: unknown): void {
     if (!(error instanceof GatewayError) || !UNAVAILABLE.has(error.code)) return;
     this.#failures += 1;
     this.#rest();
   }
 
-  /** Calls nobody any more. */
+  /** Stops its timer. */
   stop(): void {
     this.#stop?.();
     this.#stop = undefined;
   }
 
-  /** Many gateways and pools must not come back in one moment to a server that has just started. */
+  /** Many gateways and pools must not connect at the same moment to a server that has just started. */
   #rest(): void {
     const { clock } = this.#parts;
     const ms = Math.min(FIRST_MS * 2 ** (this.#failures - 1), LONGEST_MS) * (0.5 + Math.random());

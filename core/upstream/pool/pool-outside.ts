@@ -1,14 +1,14 @@
-/** The world as the state of a pool knows it: what it asks, and what it has done there. */
+/** The effects of a pool's state: sockets, timers and the clock behind an interface. */
 import type { Member } from './member.ts';
 import type { Waiter } from './wanted.ts';
 
 /**
- * What a connection is like when it comes back. `clean`: idle, owes nothing, and no tag showed that state was left, so that
- * the same identity may have it as it is. `dirty`: idle and owes nothing. `close`: anything else.
+ * The condition of a connection at check-in. `clean`: idle, no answer outstanding, and no tag showed that state was left, so that
+ * the same identity may have it as it is. `dirty`: idle and no answer outstanding. `close`: any other.
  */
 export type Condition = 'clean' | 'dirty' | 'close';
 
-/** What the state knows of the world, and has done there. */
+/** Questions and effects of the state. */
 export interface PoolOutside {
   /** By the pool's clock. */
   now(): number;
@@ -16,21 +16,21 @@ export interface PoolOutside {
   readonly connecting: boolean;
   /** Why none may be opened for a role now. */
   refusal(role: string): Error | undefined;
-  /** Begins to open one, where a server suits; it ends in `opened` or `failed`. */
+  /** Begins to open one, where a server suits; ends with a call of `opened` or `failed`. */
   open(waiter: Waiter): void;
-  /** The connection is there, and its server suits still. */
+  /** Whether the connection's server still suits. */
   fits(member: Member): boolean;
-  /** Watches an idle connection; `spoilt` says that it cannot be used. */
+  /** Watches an idle connection; calls `spoilt` when it cannot be used. */
   watch(member: Member): void;
-  /** Ends that; false: it must not be used. */
+  /** Stops watching; false: the connection must not be used. */
   unwatch(member: Member): boolean;
-  /** Ends in `wasReset`. */
+  /** Ends with a call of `wasReset`. */
   reset(member: Member): void;
-  /** Ends in `closed`. */
+  /** Ends with a call of `closed`. */
   close(member: Member): void;
   /** The request has left the queue, and the connection is lent to it. */
   granted(waiter: Waiter, member: Member): void;
-  /** The request has left the queue, and gets none. */
+  /** The request has left the queue without a connection. */
   refused(waiter: Waiter, error: unknown): void;
   /** The queue was gone through, or a connection is gone. */
   served(): void;

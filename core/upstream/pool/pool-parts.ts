@@ -1,4 +1,4 @@
-/** A pool put together: its state, and the world that it decides about. */
+/** Puts a pool together: its state, and the sockets, servers and timers that the state decides about. */
 import type { DatabaseOptions } from '../../database.ts';
 import type { Logger } from '../../session.ts';
 import type { Hosts } from '../hosts/hosts.ts';
@@ -19,7 +19,7 @@ import { dropStrays, hostsFor } from './strays.ts';
 import { Upkeep } from './upkeep.ts';
 import type { Waiter } from './wanted.ts';
 
-/** What a pool is made of. */
+/** The options of these parts. */
 export interface PoolPartsOptions {
   /** The key of `databases`. */
   readonly entry: string;
@@ -28,7 +28,7 @@ export interface PoolPartsOptions {
   readonly clock: Clock;
   readonly timeouts?: Timeouts | undefined;
   readonly log?: Logger | undefined;
-  /** Aborted with what is said then when the pool ends. */
+  /** Aborted when the pool closes; its reason is the error for requests. */
   readonly closing: AbortSignal;
   /** A connection has come to be. */
   readonly opened: (member: Member) => void;
@@ -75,7 +75,7 @@ export class PoolParts implements PoolOutside {
     });
   }
 
-  // ---- what the state asks, and has done ----
+  // ---- questions and effects of the state ----
 
   now(): number {
     return this.#options.clock.now();
@@ -115,7 +115,7 @@ export class PoolParts implements PoolOutside {
     this.departures.look();
   }
 
-  /** A new connection. One that cannot be used is a failure, or it would be opened again and again. */
+  /** A new connection. One that cannot be used counts as a failure, or it would be opened again and again. */
   #opened(member: Member, attempt: Attempt): void {
     const { connection, key } = member;
     this.#options.opened(member);
@@ -125,7 +125,7 @@ export class PoolParts implements PoolOutside {
     this.state.failed(attempt, unreachable(why));
   }
 
-  /** Some server has become another. */
+  /** A server has changed its status. */
   #review(): void {
     this.openings.review();
     dropStrays(this.state.members, this.hosts);

@@ -1,6 +1,6 @@
 /**
- * The connections of a pool and the queue in front of them: which request gets which connection, and what is done so that
- * there is one. It decides only: sockets, timers and the clock are its {@link PoolOutside}.
+ * The connections of a pool and the queue in front of them: which request gets which connection, and which action makes one
+ * available. It only decides: sockets, timers and the clock are its {@link PoolOutside}.
  */
 import type { PoolKey } from './key.ts';
 import type { Limits } from './limits.ts';
@@ -15,7 +15,7 @@ import { UnderWay } from './under-way.ts';
 import { WaitingClients } from './waiting-clients.ts';
 import type { Waiter } from './wanted.ts';
 
-/** What a state is made of. */
+/** The options of a state. */
 export interface PoolStateParts {
   readonly limits: Pick<Limits, 'size' | 'perRole' | 'reserve' | 'reserveAfterMs'>;
   readonly sharing: Sharing;
@@ -38,7 +38,7 @@ export class PoolState {
 
   // ---- check-out ----
 
-  /** The idle connection that suits best, from now on lent. */
+  /** Lends the idle connection that suits best. */
   pick(key: PoolKey, owner: Owner): Member | undefined {
     for (;;) {
       const member = this.idle.paused ? undefined : this.members.suiting(key, owner, this.#parts.sharing);
@@ -46,30 +46,30 @@ export class PoolState {
     }
   }
 
-  /** Lends one again to the session that had it last; false if it is not idle, has had another one since, or must not be. */
+  /** Lends one again to the session that had it last; false if it is not idle, another session had it since, or it may not be lent. */
   retake(member: Member, holder: Holder): boolean {
     const { owner, state } = member;
     if (state !== 'idle' || owner?.holder !== holder || this.idle.paused) return false;
     return this.#parts.sharing.fits(member, owner) && this.idle.lend(member, owner);
   }
 
-  /** Puts a request into the queue, and does what helps. */
+  /** Puts a request into the queue and serves the queue. */
   queue(waiter: Waiter): void {
     this.waiting.add(waiter);
     this.serve();
   }
 
-  /** Takes one out that is not wanted any more. */
+  /** Removes a cancelled request. */
   leave(waiter: Waiter): void {
     this.waiting.remove(waiter, false);
   }
 
   // ---- check-in ----
 
-  /** Takes back what was lent; the next in turn has it before this returns, where it is as that one needs it. */
+  /** Takes a lent connection back; the next request in turn gets it before this returns, if it suits as it is. */
   checkIn(member: Member, how: Condition): void {
     const { idle } = this;
-    // Closed with the pool.
+    // Closed together with the pool.
     if (member.state !== 'lent') return;
     const kept = how !== 'close' && member.key.pooled && !idle.keepsNothing && idle.usable(member);
     if (!kept) idle.close(member);
@@ -77,12 +77,12 @@ export class PoolState {
     else if (!this.#passOn(member)) idle.keep(member);
   }
 
-  /** Straight to the next in turn, of the same identity: neither watched nor listed meanwhile. Else the queue is gone through. */
+  /** Lends it directly to the next request in turn, of the same identity, without listing it as idle. Else the whole queue is served. */
   #passOn(member: Member): boolean {
     const { next } = this.waiting;
     const { sharing, outside } = this.#parts;
     if (!next || this.#serving || this.members.counts.idle > 0) return false;
-    // What it said meanwhile is read by whoever watches it.
+    // Bytes that arrived meanwhile have to be read by the idle watch.
     if (member.connection?.channel.kept !== 0) return false;
     if (member.key.text !== next.key.text || !sharing.passes(member, next.owner)) return false;
     this.waiting.remove(next, true);
@@ -105,13 +105,13 @@ export class PoolState {
 
   // ---- openings ----
 
-  /** A new connection; false if it cannot be used, which is a failure, or it would be opened again and again. */
+  /** A new connection; false if it cannot be used. */
   opened(member: Member): boolean {
     this.idle.keep(member);
     return !member.spoilt;
   }
 
-  /** The request that waited for it is refused, and so are others for which there is no other connection either. */
+  /** Refuses the request that waited for it, and others that have no other connection to wait for. */
   failed(attempt: Attempt, error: unknown): void {
     const { idle, lent, resetting } = this.members.ofKey(attempt.wanted.key);
     const hopeless = idle + lent + resetting === 0;
@@ -130,7 +130,7 @@ export class PoolState {
 
   // ---- the queue ----
 
-  /** Serves the queue as far as there is something to serve it with. Within a grant: when that is over. */
+  /** Serves the queue as far as connections permit. A call within a grant takes effect after it. */
   serve(): void {
     this.#again = true;
     if (this.#serving) return;
@@ -167,7 +167,7 @@ export class PoolState {
     return false;
   }
 
-  /** Begins what gives a request a connection: a reset, an opening, or the end of a connection that is in the way. */
+  /** Begins the action that makes a connection available: a reset, an opening, or closing an idle connection to make room. */
   #help(waiter: Waiter, underWay: UnderWay): Error | undefined {
     const { key, owner } = waiter;
     const { limits, outside, sharing } = this.#parts;
@@ -192,7 +192,7 @@ export class PoolState {
     this.#parts.outside.refused(waiter, error);
   }
 
-  /** Nothing is idle, and nothing can be opened. */
+  /** No connection is idle, and none can be opened. */
   get #exhausted(): boolean {
     return this.members.counts.idle === 0 && (this.#parts.outside.connecting || this.#room <= 0);
   }

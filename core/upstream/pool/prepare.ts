@@ -1,4 +1,4 @@
-/** Makes a connection that was idle a moment ago the connection of one session: nobody else's state, all of its own settings. */
+/** Prepares an idle connection for one session: no state of another session, all settings of this one. */
 import { GatewayError } from '../../errors.ts';
 import type { ServerConnection } from '../connection.ts';
 import { within } from '../deadline.ts';
@@ -13,7 +13,7 @@ import { reset } from './reset.ts';
 /** How long a reset may take, and how long settings may, in milliseconds. */
 export const STEP_MS = 2_000;
 
-/** How it went, and what the connection is good for if it did not. */
+/** The result, and the condition of the connection if it failed. */
 export type Prepared =
   | { readonly kind: 'ready' }
   /** Another connection would be refused as well. */
@@ -64,14 +64,14 @@ export function prepare(
   );
 }
 
-/** What the session wants, and what it believes to be in force where the connection reports something else. */
+/** The settings of the session, and those that it believes in force where the connection reports other values. */
 function wantedOn(connection: ServerConnection, request: SettingsRequest): SessionSettings {
   const { follows, upstream } = request;
   const settings = settingsFor(request, connection);
   return follows ? settings.withFollowing(follows, connection.parameters, upstream.settings) : settings;
 }
 
-/** Nothing has been changed since: what most sessions find, and what costs nothing. */
+/** No setting has changed since the last use: the common case, which costs nothing. */
 function isAsWanted({ connection, mixed, preset }: Member, settings: SessionSettings): boolean {
   if (!connection || mixed || preset.length > 0) return false;
   for (const { name, value } of settings.all) {
@@ -104,7 +104,7 @@ function take({ member, connection, settings, next, closing }: Taken): Prepared 
   });
 }
 
-/** Hears how it went, at once where that is known. */
+/** Calls `hear` with the result, at once where it is known. */
 function settled(
   applied: Prepared | Promise<Prepared>,
   hear: (ready: boolean) => void,
@@ -116,7 +116,7 @@ function settled(
   return applied instanceof Promise ? applied.then(over) : over(applied);
 }
 
-/** What a client chooses and no ParameterStatus shows is in force if it was set last, and nothing has been left since. */
+/** A client's setting that no ParameterStatus shows is in force if it was applied last and no state was left since. */
 function inForce(
   { name, value, from }: Setting,
   known: readonly Pick<Setting, 'name' | 'value'>[],
@@ -126,7 +126,7 @@ function inForce(
   return known.some((one) => one.name.toLowerCase() === name.toLowerCase() && one.value === value);
 }
 
-/** Takes back what was set in advance for somebody who would choose it. */
+/** Adds the previous values of settings that were applied in advance and that this session does not have. */
 function withoutPreset(settings: readonly Setting[], preset: Member['preset']): readonly Setting[] {
   const names = new Set(settings.map(({ name }) => name.toLowerCase()));
   const unwanted = preset.filter(({ name }) => !names.has(name.toLowerCase()));
@@ -160,7 +160,7 @@ async function ask(
   }
 }
 
-/** What a healthy server says no to, as against what {@link unreachable} and the wire's decoders make. */
+/** True for a refusal by a working server, false for errors of {@link unreachable} and of the wire's decoders. */
 function isRefusal(error: unknown): boolean {
   if (!(error instanceof GatewayError)) return false;
   return !['sqlclient_unable_to_establish_sqlconnection', 'protocol_violation'].includes(error.code);

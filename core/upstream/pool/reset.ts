@@ -1,4 +1,4 @@
-/** Takes everything off a connection that a session may have left there, and makes sure that it is off. */
+/** Removes all state of a session from its connection, and verifies that each step succeeded. */
 import { readCommandComplete, readReadyForQuery } from '../../wire/backend.ts';
 import { Backend } from '../../wire/frames.ts';
 import { encodeQuery } from '../../wire/to-server.ts';
@@ -27,24 +27,24 @@ const QUERIES = Buffer.concat(STEPS.map(([text]) => encodeQuery(text)));
 /** Known by its identity, and made once: a stack costs more than the reset. */
 const LATE = new Error('the reset took too long');
 
-/** What a reset is told. */
+/** The options of a reset. */
 export interface ResetOptions {
   readonly ms: number;
   /** Aborted when the pool ends. */
   readonly closing: AbortSignal;
   /** Default: nothing. */
   readonly wanted?: readonly Setting[];
-  /** Whether to ask what the database has that no reset undoes. Default false. */
+  /** Whether to ask if the database has state that no reset undoes. Default false. */
   readonly asks?: boolean;
 }
 
-/** How a connection came out of its reset. */
+/** The result of a reset. */
 export interface ResetOutcome {
   /** False: it must be closed. */
   readonly done: boolean;
-  /** What was set in advance. */
+  /** The settings that were applied in advance. */
   readonly preset: readonly Preset[];
-  /** The answer, where it was asked for and given. */
+  /** The answer to `asks`, if there is one. */
   readonly lasting?: boolean | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** What the gateway itself does with server connections that no session has: watches them, resets them, closes them. */
+/** Watches, resets and closes the server connections that no session has. */
 import { whenClosed } from '../closing.ts';
 import { IdleWatch } from './watch.ts';
 import type { Member } from './member.ts';
@@ -6,7 +6,7 @@ import { STEP_MS } from './prepare.ts';
 import { reset } from './reset.ts';
 import type { Sharing } from './sharing.ts';
 
-/** What they need, and who hears how it went. */
+/** The options, and the callbacks for results. */
 export interface ServerSocketsParts {
   readonly sharing: Sharing;
   /** Aborted when the pool ends. */
@@ -19,7 +19,7 @@ export interface ServerSocketsParts {
 }
 
 /**
- * What most clients of an application choose alike. Not client_encoding: names and values of other settings are sent in UTF-8.
+ * Settings that most clients of an application choose alike. Not client_encoding: names and values of other settings are sent in UTF-8.
  */
 const PRESET = new Set(['application_name', 'DateStyle', 'IntervalStyle', 'TimeZone', 'extra_float_digits']);
 
@@ -43,7 +43,7 @@ export class ServerSockets {
     return member.watch?.stop() === true;
   }
 
-  /** Takes everything off that its session may have left. */
+  /** Removes all state that its session may have left. */
   reset(member: Member): void {
     const { connection } = member;
     if (!connection) return;

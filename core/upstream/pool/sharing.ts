@@ -1,13 +1,13 @@
-/** How far server connections travel: whom one may serve that has served somebody, and who may have it as it was left. */
+/** Which sessions may use a server connection that has served another session, and which of them without a reset. */
 import type { PoolOptions } from '../../database.ts';
 import type { Logger } from '../../session.ts';
 import type { Clock } from './clock.ts';
 import type { Holder, Member, Owner } from './member.ts';
 
-/** How far, by the smallest circle of sessions that a connection never leaves. */
+/** The smallest group of sessions that a connection never leaves. */
 export type Share = NonNullable<PoolOptions['share']>;
 
-/** What sharing depends on. */
+/** The options of sharing. */
 export interface SharingParts {
   /** The key of `databases`, for the operator. */
   readonly entry: string;
@@ -16,15 +16,15 @@ export interface SharingParts {
   readonly log?: Pick<Logger, 'info'> | undefined;
 }
 
-/** How long what a server said of a database is believed, in milliseconds: extensions come and go. */
+/** How long a server's answer about a database is used, in milliseconds: extensions are created and dropped. */
 export const BELIEVED_MS = 10_000;
 
 /** One per pool. */
 export class Sharing {
-  /** Reset between any two sessions, those of one identity included. */
+  /** Connections are reset between any two sessions, those of one identity included. */
   readonly resetsAlways: boolean;
   readonly #parts: SharingParts;
-  /** By the name on the server: whether it has what no reset undoes, and since when that is known. */
+  /** By the database's name on the server: whether it has state that no reset undoes, and the time of that answer. */
   readonly #lasting = new Map<string, { readonly is: boolean; readonly at: number }>();
 
   constructor(parts: SharingParts) {
@@ -32,18 +32,18 @@ export class Sharing {
     this.resetsAlways = parts.limits.reset === 'always';
   }
 
-  /** As configured; else `'subject'` where the database has what no reset undoes, and `'role'` where it has not. */
+  /** As configured; else `'subject'` where the database has state that no reset undoes, and `'role'` where it has not. */
   of(database: string): Share {
     return this.#parts.limits.share ?? (this.#lasting.get(database)?.is ? 'subject' : 'role');
   }
 
-  /** It matters what the server says of a database, and it has not been asked for a while. */
+  /** The server's answer about a database is needed, and the last one is too old. */
   asks(database: string): boolean {
     const at = this.#lasting.get(database)?.at ?? -Infinity;
     return this.#parts.limits.share === undefined && this.#parts.clock.now() - at >= BELIEVED_MS;
   }
 
-  /** What a server said of a database. */
+  /** A server's answer about a database. */
   learn(database: string, lasting: boolean): void {
     const { limits, clock, entry, log } = this.#parts;
     if (limits.share !== undefined) return;
@@ -59,7 +59,7 @@ export class Sharing {
     );
   }
 
-  /** A session gets it: from now on it belongs to that session's circles. */
+  /** A session gets the connection, which from now on belongs to the groups of that session. */
   lent(member: Member, { circles, holder }: Owner): void {
     const { served } = member;
     for (const circle of ['session', 'subject', 'tenant'] as const)
@@ -68,13 +68,13 @@ export class Sharing {
     member.lastHolder = holder;
   }
 
-  /** Whether it has served nobody whose traces a session must not meet. */
+  /** Whether the session may use the connection, after all sessions that it has served. */
   fits({ key, served }: Member, { circles }: Owner): boolean {
     const share = this.of(key.database);
     return share === 'role' || served[share] === undefined || served[share] === circles[share];
   }
 
-  /** Whether `next` may have it as its owner has left it. */
+  /** Whether `next` may use it as its owner left it. */
   passes(member: Member, next: Owner): boolean {
     const { owner } = member;
     if (!owner) return false;
@@ -83,7 +83,7 @@ export class Sharing {
     return suits && this.fits(member, next);
   }
 
-  /** Nobody may ever have it again. */
+  /** No session may ever use it again. */
   spent({ key, served, lastHolder }: Member): boolean {
     const share = this.of(key.database);
     if (share === 'role' || served[share] === undefined) return false;
@@ -91,7 +91,7 @@ export class Sharing {
   }
 }
 
-/** A session nobody knows cannot come back. */
+/** A session without a holder cannot come back. */
 function isOver(holder: Holder | undefined): boolean {
   return holder === undefined || holder.signal?.aborted === true;
 }

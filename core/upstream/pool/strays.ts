@@ -1,9 +1,9 @@
-/** Connections of a pool, and the servers that they are on. */
+/** The connections of a pool and their servers. */
 import { Hosts } from '../hosts/hosts.ts';
 import type { HostsParts } from '../hosts/hosts.ts';
 import type { Members } from './members.ts';
 
-/** Whose connections they are. */
+/** The connections, and the options of their servers. */
 export interface HostedParts extends Omit<HostsParts, 'inUse' | 'load'> {
   readonly members: Members;
 }
@@ -18,8 +18,8 @@ export function hostsFor({ members, ...parts }: HostedParts): Hosts {
 }
 
 /**
- * Ends connections whose server is not what they are for any more: those that nobody uses, and the others where even their
- * sessions must not go on, which read that the connection is lost. A server that is gone would not take our leave.
+ * Closes connections whose server does not suit any more: idle ones, and those in use where even their sessions must not go
+ * on, which then read that the connection is lost. Without a Terminate, as the server may be down.
  */
 export function dropStrays(members: Members, hosts: Pick<Hosts, 'fits' | 'wrong'>): void {
   for (const member of members.all()) {

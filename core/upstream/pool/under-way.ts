@@ -17,7 +17,7 @@ export class UnderWay {
     this.#room = members.counts.closing;
   }
 
-  /** Whether a connection of the key, opening or being reset, is left for one more of the same circle. */
+  /** Whether a connection of the key, opening or being reset, is left for one more of the same group. */
   connection({ key, owner }: Pick<Wanted, 'key' | 'owner'>): boolean {
     const { opening, resetting } = this.#members.ofKey(key);
     const share = this.#sharing.of(key.database);
@@ -27,7 +27,7 @@ export class UnderWay {
     return this.#take(`${key.text} ${owner.circles[share]}`, ofKey) || this.#take(key.text, opening);
   }
 
-  /** Whether a place, of a connection that is being closed, is left for one more: any place, or one of a role. */
+  /** Whether a connection that is being closed leaves room for one more: in all, or of a role. */
   room(role: string | undefined): boolean {
     const left = role === undefined ? this.#room : (this.#roles.get(role) ?? this.#closingOf(role));
     if (role === undefined) this.#room -= 1;

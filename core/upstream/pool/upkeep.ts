@@ -1,4 +1,4 @@
-/** What a pool does when nobody asks: ends what is old or unused, and opens what is to be kept warm. */
+/** Periodic work of a pool: closes connections that are old or unused, and keeps the configured minimum open. */
 import type { Clock } from './clock.ts';
 import type { Limits } from './limits.ts';
 import type { Member } from './member.ts';
@@ -8,7 +8,7 @@ import type { Openings } from './openings.ts';
 import type { Sharing } from './sharing.ts';
 import type { Wanted } from './wanted.ts';
 
-/** What upkeep looks after. */
+/** The parts of the pool that upkeep uses. */
 export interface UpkeepParts {
   readonly limits: Limits;
   readonly clock: Clock;
@@ -16,21 +16,21 @@ export interface UpkeepParts {
   readonly sharing: Sharing;
   readonly openings: Openings;
   close(member: Member): void;
-  /** Somebody is in the queue. */
+  /** A request is queued. */
   readonly waiting: () => boolean;
-  /** Called at each look, for what depends on time alone. */
+  /** Called at each run, for work that depends on time alone. */
   looked(): void;
 }
 
-/** Times between two looks, in milliseconds. */
+/** Times between two runs, in milliseconds. */
 const [SHORTEST, LONGEST] = [10, 1_000];
 
-/** One per pool. Its timer runs while there is something to look at. */
+/** One per pool. Its timer runs while there are connections. */
 export class Upkeep {
-  /** False: {@link Limits.min} does not count. */
+  /** False: {@link Limits.min} does not apply. */
   keepsWarm = true;
   readonly #parts: UpkeepParts;
-  /** By key, the latest used last. */
+  /** Keys with connections to keep open, the latest used last. */
   readonly #warm = new Map<string, Wanted>();
   #stop: (() => void) | undefined;
 
@@ -38,7 +38,7 @@ export class Upkeep {
     this.#parts = parts;
   }
 
-  /** A connection is opened for a session: its key will be kept warm, and the timer runs. */
+  /** A connection is opened for a session: from now on connections of its key are kept open, and the timer runs. */
   used(wanted: Wanted): void {
     const { min, size, idleMs, lifetimeMs } = this.#parts.limits;
     const ms = Math.min(Math.max(Math.min(idleMs, lifetimeMs) / 4, SHORTEST), LONGEST);
@@ -50,7 +50,7 @@ export class Upkeep {
     for (const text of this.#warm.keys()) if (this.#warm.size > most) this.#warm.delete(text);
   }
 
-  /** Looks after everything once. */
+  /** One run. */
   look(): void {
     const { limits, clock, members, sharing, waiting } = this.#parts;
     const now = clock.now();
@@ -96,7 +96,7 @@ export class Upkeep {
   }
 }
 
-/** A session that is over must not be held for the sake of a connection. */
+/** Without references to the session, which may end before the connection. */
 function withoutSession({ key, owner, request }: Wanted): Wanted {
   const { database, upstream } = request;
   const nobody = { user: '', database: '', parameters: {} };

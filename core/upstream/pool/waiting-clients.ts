@@ -1,8 +1,8 @@
 /** The queue of a pool: identities are served in rotation, within one identity first come, first served. */
 
-/** A place in the queue. */
+/** An entry of the queue. */
 export interface Queued {
-  /** Whose turn is counted. */
+  /** The identity whose turn is counted. */
   readonly owner: { readonly fingerprint: string };
   /** When it came, by the pool's clock. */
   readonly since: number;
@@ -32,7 +32,7 @@ export class WaitingClients<W extends Queued> {
     return undefined;
   }
 
-  /** One that has been in the queue before keeps the age that `since` says. */
+  /** A request that returns to the queue keeps its age, which `since` says. */
   add(waiter: W): void {
     this.#all.add(waiter);
     if (waiter.since < this.#newest)
@@ -43,7 +43,7 @@ export class WaitingClients<W extends Queued> {
     else this.#lines.set(waiter.owner.fingerprint, [waiter]);
   }
 
-  /** Takes one out. `served`: the identity has had its turn, and the next one is behind all others'. */
+  /** Removes one. `served`: the identity has had its turn, and its next one comes after all others'. */
   remove(waiter: W, served: boolean): void {
     if (!this.#all.delete(waiter)) return;
     const { fingerprint } = waiter.owner;

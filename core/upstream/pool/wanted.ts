@@ -1,4 +1,4 @@
-/** What a session wants of a pool, and the session as it waits for it. */
+/** A session's request for a connection, and its state while it waits. */
 import type { DatabaseOptions } from '../../database.ts';
 import type { Startup, Upstream } from '../../session.ts';
 import type { ServerConnection } from '../connection.ts';
@@ -8,29 +8,29 @@ import { keyOf } from './key.ts';
 import type { PoolKey } from './key.ts';
 import type { Circles, Holder, Member, Owner } from './member.ts';
 
-/** Hears that a request has come into the queue; what it returns hears that it has left it, with an error if in vain. */
+/** Called when a request enters the queue; the returned function is called when it leaves, with an error if it was refused. */
 export type Queued = () => (error?: unknown) => void;
 
-/** Who wants a connection. */
+/** The session that requests a connection. */
 export interface AcquireRequest {
-  /** The entry as it is now, where a function has made it anew. Default: the one the pool was made for. */
+  /** The current entry, where a function made a new one. Default: that of the pool. */
   readonly database?: DatabaseOptions;
   readonly upstream: Upstream;
   readonly startup: Startup;
   /** The client's `replication` parameter as it was given. */
   readonly replication?: string | undefined;
-  /** Who it is for: equal for sessions that may see what the other left, which is never so for two people. */
+  /** Equal for sessions that may see each other's state, which two people never may. */
   readonly fingerprint: string;
-  /** The session itself, where it gives connections back between its transactions and may get them as it left them. */
+  /** The session itself in transaction mode, where it may get a connection again as it left it. */
   readonly holder?: Holder;
-  /** Whose traces it may meet. Default: only those of its fingerprint. */
+  /** The groups with which it shares connections. Default: only its fingerprint. */
   readonly circles?: Circles;
-  /** Aborted when the session ends; what waits for it then stops at once. */
+  /** Aborted when the session ends; waits for the connection then stop at once. */
   readonly signal: AbortSignal;
   readonly queued?: Queued | undefined;
 }
 
-/** What a connection is opened and lent for. */
+/** The purpose of a connection. */
 export interface Wanted {
   readonly key: PoolKey;
   readonly owner: Owner;
@@ -45,7 +45,7 @@ export interface Wanted {
   };
 }
 
-/** Hears once, unless it cancels before: in the stack of whatever made that so, the check-out itself included. */
+/** Called once, unless the request is cancelled before: in the stack of the caller that decides, which may be the check-out itself. */
 export interface CheckOutListener {
   granted(connection: ServerConnection): void;
   refused(error: unknown): void;
@@ -55,7 +55,7 @@ export interface CheckOutListener {
 export interface Waiter extends Wanted {
   request: Wanted['request'];
   readonly listener: CheckOutListener;
-  /** When it came into the queue, by the pool's clock. */
+  /** When it entered the queue, by the pool's clock. */
   since: number;
   /** When it is refused, by `performance.now()`; 0 between two requests. */
   until: number;

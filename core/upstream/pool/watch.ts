@@ -1,10 +1,10 @@
-/** Watches a connection that nobody uses: whatever it says but what a server may say at any time spoils it. */
+/** Watches an idle connection: any message but those that a server may send at any time makes it unusable. */
 import { readParameterStatus } from '../../wire/backend.ts';
 import { Backend, HEADER_BYTES } from '../../wire/frames.ts';
 import type { ChannelListener } from '../../net/channel.ts';
 import type { ServerConnection } from '../connection.ts';
 
-/** Longest length word that is waited for: notices and parameters are far below. */
+/** Longest length word that is accepted: notices and parameters are far below. */
 const LONGEST = 65_536;
 
 const NOTHING = Buffer.alloc(0);
@@ -79,7 +79,7 @@ export function watch(connection: ServerConnection, spoilt: () => void): () => b
   return () => watching.stop();
 }
 
-/** A body that cannot be read is as bad as a message that must not come. */
+/** A body that cannot be read counts as an unexpected message. */
 function readable(read: () => boolean): boolean {
   try {
     return read();
