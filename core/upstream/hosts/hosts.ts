@@ -7,9 +7,9 @@ import type { Target } from '../../target.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Timeouts } from '../open.ts';
 import type { Clock } from '../pool/clock.ts';
-import type { Wanted } from '../pool/wanted.ts';
 import { innermost, unreachable } from '../refusals.ts';
 import { Lookouts } from './lookouts.ts';
+import type { Asker } from './lookouts.ts';
 import { OnlyHost } from './only-host.ts';
 import { describePlace } from './place.ts';
 import type { Place } from './place.ts';
@@ -33,6 +33,12 @@ export interface HostsParts {
   readonly load: (place: Place) => number;
   /** Something may be possible now that was not, or not any more. */
   readonly changed: () => void;
+}
+
+/** A request for a connection, as far as the choice of its server depends on it. */
+export interface HostRequest {
+  readonly key: { readonly target: Target };
+  readonly request: Asker;
 }
 
 /** A connection, as far as it matters whether its server suits. */
@@ -84,7 +90,7 @@ export class Hosts {
   }
 
   /** Where to open a connection now; undefined: nowhere, and `changed` is called when that may be different. */
-  choose({ key, request }: Wanted): Place | undefined {
+  choose({ key, request }: HostRequest): Place | undefined {
     if (this.#trivial(key.target)) return this.#only?.place;
     this.#usedAt = this.#parts.clock.now();
     this.#lookouts.start(request);
@@ -134,7 +140,7 @@ export class Hosts {
    * Takes in what was seen at an opening; gives the connection back.
    * @throws GatewayError `cannot_connect_now`, and closes it, where its server is not what it was taken for
    */
-  opened(place: Place, connection: ServerConnection, { key, request }: Wanted): ServerConnection {
+  opened(place: Place, connection: ServerConnection, { key, request }: HostRequest): ServerConnection {
     const entry = this.#roster.of(place);
     if (!entry) this.#only?.opened(connection);
     if (!entry) return connection;
@@ -163,7 +169,7 @@ export class Hosts {
   }
 
   /** An opening failed. True: that was the server and not the request, which may wait for another server, or for this one. */
-  failed(place: Place, error: unknown, { key }: Pick<Wanted, 'key'>): boolean {
+  failed(place: Place, error: unknown, { key }: Pick<HostRequest, 'key'>): boolean {
     const entry = this.#roster.of(place);
     if (!entry || !(error instanceof GatewayError) || !ELSEWHERE.includes(error.code)) return false;
     // One that was given up because its server has become another says nothing of that.

@@ -1,7 +1,7 @@
 /** Those who look: a sentinel for each place that the hosts of an entry lead to, while somebody uses the entry. */
-import type { HostAddress } from '../../database.ts';
+import type { DatabaseOptions, HostAddress } from '../../database.ts';
+import type { Upstream } from '../../session.ts';
 import type { Clock } from '../pool/clock.ts';
-import type { Wanted } from '../pool/wanted.ts';
 import { open } from '../open.ts';
 import type { Timeouts } from '../open.ts';
 import type { ServerConnection } from '../connection.ts';
@@ -11,8 +11,11 @@ import type { Entry, Finding, Roster } from './roster.ts';
 import { LOOK_MS, Sentinel } from './sentinel.ts';
 import type { NextLook } from './sentinel.ts';
 
-/** Whose login is used for looking. */
-export type Asker = Wanted['request'];
+/** The login that is used for looking: that of a session. */
+export interface Asker {
+  readonly database: DatabaseOptions;
+  readonly upstream: Upstream;
+}
 
 /** What lookouts need, and who hears them. */
 export interface LookoutParts {
