@@ -6,15 +6,15 @@ import type { Standing } from './hosts/look.ts';
 /** A server connection between its ReadyForQuery at login and its end. */
 export interface ServerConnection extends Backend {
   readonly port?: number | undefined;
-  /** What its server was at the login; undefined where nobody asked. */
+  /** The status of its server at the login; undefined where it was not asked. */
   readonly standing?: Standing | undefined;
-  /** Paused; whatever the server sent after ReadyForQuery is kept in it. */
+  /** Paused; bytes that the server sent after ReadyForQuery are kept in it. */
   readonly channel: Channel;
   /** The newest ParameterStatus values by name; the relay keeps them up to date. */
   readonly parameters: Map<string, string>;
-  /** Names of ours by what is prepared under them; a reset of the connection clears it. */
+  /** Names of the gateway by the key of the statement behind them; a reset of the connection clears it. */
   readonly prepared: Map<string, string>;
-  /** The database has what no reset undoes, as of the login. Default false. */
+  /** The database has state that no reset undoes, as of the login. Default false. */
   readonly lasting?: boolean;
   /**
    * Sends a CancelRequest (manual, 55.2.8) on a connection of its own, with the same TLS, and resolves when the
@@ -22,11 +22,11 @@ export interface ServerConnection extends Backend {
    * Resolves after 10 s at the latest: `false` then, and the connection must not be used again. Never rejects.
    */
   cancel(): Promise<boolean>;
-  /** Says Terminate and closes. */
+  /** Sends Terminate and closes. */
   close(): void;
 }
 
-/** Where its server is. */
+/** The address of its server. */
 export function addressOf({ host, port }: ServerConnection): {
   readonly host: string;
   readonly port?: number;

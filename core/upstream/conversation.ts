@@ -1,4 +1,4 @@
-/** Talks to a server while the gateway itself is its client: whole messages, one at a time, within limits. */
+/** Exchanges whole messages with a server while the gateway itself is its client, one at a time, within limits. */
 import type { Channel } from '../net/channel.ts';
 import { errorFields, readParameterStatus } from '../wire/backend.ts';
 import type { ServerError } from '../wire/backend.ts';
@@ -15,7 +15,7 @@ export interface ServerMessage {
 
 /** Longest length word accepted: an ErrorResponse at login is below 30 000 bytes for libpq, a key 260. */
 const MESSAGE_LIMIT = 65_536;
-/** Bytes a server may send until it is handed out; PostgreSQL sends about 1 KiB, notices of triggers come on top. */
+/** Bytes a server may send during one conversation; PostgreSQL sends about 1 KiB at a login, and notices of triggers. */
 const TOTAL_LIMIT = 1_048_576;
 
 interface Waiter {
@@ -23,7 +23,7 @@ interface Waiter {
   reject(error: unknown): void;
 }
 
-/** Reads a server's messages from a channel it borrows: {@link Conversation.end} leaves that as the next owner wants it. */
+/** Reads a server's messages from a channel; {@link Conversation.end} prepares that for its next owner. */
 export class Conversation {
   /** The newest ParameterStatus values by name. */
   readonly parameters: Map<string, string>;
@@ -36,7 +36,7 @@ export class Conversation {
   #waiter: Waiter | undefined;
   #patience: NodeJS.Timeout | undefined;
 
-  /** Every wait ends with the signal. `parameters` are those known before, and are kept up to date. Default: none. */
+  /** The signal ends every wait. `parameters` are the known ones, and are kept up to date. Default: none. */
   constructor(channel: Channel, signal: AbortSignal, parameters = new Map<string, string>()) {
     this.#channel = channel;
     this.#signal = signal;
@@ -53,7 +53,7 @@ export class Conversation {
     this.#channel.write(bytes);
   }
 
-  /** Ends every wait with what `late` makes, unless the server says something within `ms` milliseconds. */
+  /** Ends every wait with the error of `late`, unless the server sends bytes within `ms` milliseconds. */
   hearWithin(ms: number, late: () => Error): void {
     this.#patience = setTimeout(() => this.#break(late()), ms);
   }
@@ -71,7 +71,7 @@ export class Conversation {
     });
   }
 
-  /** The next message that answers something: notices are dropped, ParameterStatus is kept in `parameters`. */
+  /** The next message that is an answer: notices are dropped, ParameterStatus is stored in `parameters`. */
   async reply(): Promise<ServerMessage> {
     for (;;) {
       const message = await this.next();
@@ -80,7 +80,7 @@ export class Conversation {
     }
   }
 
-  /** Gives the channel back, paused; what was read too far is kept in it. */
+  /** Gives the channel back, paused; bytes that were not consumed stay in it. */
   end(): void {
     clearTimeout(this.#patience);
     this.#signal.removeEventListener('abort', this.#abort);

@@ -1,4 +1,4 @@
-/** Finds what the gateway logs in with: a password, a certificate made for the role, or nothing. */
+/** Finds the credentials of a login: a password, a certificate made for the role, or none. */
 import { createHmac, randomBytes } from 'node:crypto';
 import type { DatabaseOptions, Login } from '../database.ts';
 import { milliseconds } from '../durations.ts';
@@ -10,7 +10,7 @@ import { loginRoleOf } from './login-role.ts';
 import { passwordOf } from './passwords.ts';
 import { credentialsMissing } from './refusals.ts';
 
-/** As whom the gateway logs in, and with what. */
+/** The user and the secret of a login. */
 export interface Credentials {
   readonly kind: Login['kind'];
   /** The user of the startup packet. */
@@ -19,11 +19,11 @@ export interface Credentials {
   readonly password?: string;
   /** Present for `certificate`: shown in the TLS handshake. */
   readonly certificate?: ClientCertificate;
-  /** Equal for those that a server judges alike: by a password, by the authority of a certificate. Tells nothing of a secret. */
+  /** Equal for credentials that a server treats alike: by password, or by the authority of the certificate. Reveals no secret. */
   readonly fingerprint: string;
 }
 
-/** Whose credentials are wanted. */
+/** The login for which credentials are needed. */
 export interface CredentialsRequest {
   /** The key of `databases`, for the operator's message. */
   readonly entry: string;

@@ -1,12 +1,12 @@
 /** Limits of time: work that ends at its deadline or when its caller gives up, with no timer left behind. */
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 
-/** How often a deadline that may be moved is looked at, in milliseconds. */
+/** How often a deadline that may be moved is checked, in milliseconds. */
 const LOOK_MS = 10;
 
 /**
  * Runs `work` with a signal that is aborted when `signal` is, or after `ms` milliseconds with the error `late` makes.
- * `work` must heed its signal; whatever it throws after the abort is replaced by the reason of the abort.
+ * `work` must end when its signal is aborted; an error that it throws after that is replaced by the reason of the abort.
  */
 export async function within<T>(
   ms: number,
@@ -29,7 +29,7 @@ export async function within<T>(
   }
 }
 
-/** Waits for a promise that knows nothing of the signal; rejects with the signal's reason when that comes first. */
+/** Waits for a promise that does not use the signal; rejects with the signal's reason when that comes first. */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   let stop = (): void => {};
   const aborted = new Promise<never>((_resolve, reject) => {

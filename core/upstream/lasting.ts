@@ -1,4 +1,4 @@
-/** What in a database outlives a reset: extensions and languages that keep state of which DISCARD ALL knows nothing. */
+/** Finds extensions and languages in a database whose state survives a reset, because DISCARD ALL does not know it. */
 import type { Conversation } from './conversation.ts';
 import { execute } from './query.ts';
 import type { TextRow } from './query.ts';
@@ -15,10 +15,10 @@ export const LASTING = `(exists (select from pg_catalog.pg_language as l
   or exists (select from pg_catalog.pg_extension as e where e.extname operator(pg_catalog.=) any
     ('{dblink,pg_variables,session_variable,pgtt,orafce,http,set_user,pg_session_jwt}'::pg_catalog.name[])))`;
 
-/** Whether a row's column that holds {@link LASTING} says so. */
+/** The value of {@link LASTING} in a column of a row. */
 export const isLasting = (row: TextRow | undefined, column: number): boolean => row?.[column] === 't';
 
-/** Asks an idle server; undefined if it does not say. Rejects as {@link Conversation.next} does. */
+/** Asks an idle server; undefined if it refuses. Rejects as {@link Conversation.next} does. */
 export async function askLasting(talk: Conversation): Promise<boolean | undefined> {
   const { rows, error } = await execute(
     talk,

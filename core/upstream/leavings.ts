@@ -1,10 +1,10 @@
-/** Looks what a session has left on an idle connection and will want again: what ties it to the connection. */
+/** Asks an idle connection for state of its session that ties the session to it. */
 import type { ServerConnection } from './connection.ts';
 import { within } from './deadline.ts';
 import { encodeExecutions, executeBetween, ownName } from './query.ts';
 import { unreachable } from './refusals.ts';
 
-/** How long the look may take, in milliseconds. */
+/** How long the query may take, in milliseconds. */
 const LOOK_MS = 2_000;
 
 /**
@@ -23,8 +23,8 @@ const QUERY = `/* the gateway looks what its session has left */ select case
       and l.pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()) then 'advisory lock' end`;
 
 /**
- * What ties a session to the connection, in one round trip: a word for the log; undefined if nothing does. A statement of a
- * name of its own, so that the session's unnamed one stays. Notifications that arrive meanwhile stay in the channel.
+ * The state that ties a session to the connection, as a word for the log; undefined if there is none. One round trip. The query has
+ * a name of its own, so that the session's unnamed statement stays. Notifications that arrive meanwhile stay in the channel.
  * @throws GatewayError `sqlclient_unable_to_establish_sqlconnection` if the server did not answer in time or the connection
  * is lost: a cancel is over then, and the connection must be closed
  */
@@ -48,6 +48,6 @@ const NEVER = new AbortController().signal;
 async function look(connection: ServerConnection, signal: AbortSignal): Promise<string | undefined> {
   const batch = encodeExecutions({ sql: QUERY, values: [[]], name: ownName() });
   const { rows, error } = await executeBetween(connection, batch, signal);
-  // A time-out of the session's own, for example: better kept than lost.
+  // For example a time-out that the session has set: the connection then stays with it.
   return error ? 'what it left is not known' : (rows[0]?.[0] ?? undefined);
 }

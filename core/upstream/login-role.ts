@@ -1,4 +1,4 @@
-/** As which role the gateway logs in for a mapped role: as that role, except where the config knowingly says otherwise. */
+/** The role that the gateway logs in as for a mapped role: that role itself, unless the config says otherwise. */
 import type { Login } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { RoleName } from '../names.ts';

@@ -15,7 +15,7 @@ export interface BackendKey {
   readonly secret: Buffer;
 }
 
-/** What a login needs. */
+/** The parameters of a login. */
 export interface LoginRequest {
   readonly startup: readonly (readonly [string, string])[];
   readonly credentials: Shown;

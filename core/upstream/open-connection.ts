@@ -1,4 +1,4 @@
-/** A server connection that has been opened: what is known of it, and how to cancel and to close it. */
+/** An open server connection: the facts of its login, and how to cancel and to close it. */
 import type { RoleName } from '../names.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Backend } from '../session.ts';
@@ -8,7 +8,7 @@ import type { CancelRequest } from './cancel.ts';
 import type { ServerConnection } from './connection.ts';
 import type { Standing } from './hosts/look.ts';
 
-/** What its login has shown. */
+/** The facts of its login. */
 export interface ConnectionParts {
   readonly backend: Backend;
   readonly port: number | undefined;

@@ -1,4 +1,4 @@
-/** The servers of one entry: watched while somebody uses it, so that each connection goes to one that suits. */
+/** The servers of one entry: checked while the entry is in use, so that each connection goes to a suitable server. */
 import { hostsOf, targetOf } from '../../database.ts';
 import type { DatabaseOptions } from '../../database.ts';
 import { GatewayError } from '../../errors.ts';
@@ -17,7 +17,7 @@ import { differs, Roster } from './roster.ts';
 import type { Entry, Finding, ServerState } from './roster.ts';
 import type { NextLook } from './sentinel.ts';
 
-/** What hosts are watched for, and who hears of it. */
+/** The options of hosts, and the callbacks for changes. */
 export interface HostsParts {
   /** The key of `databases`. */
   readonly entry: string;
@@ -25,13 +25,13 @@ export interface HostsParts {
   readonly clock: Clock;
   readonly log?: Logger | undefined;
   readonly timeouts?: Timeouts | undefined;
-  /** Somebody has or wants a connection. */
+  /** A session has or requests a connection. */
   readonly inUse: () => boolean;
-  /** Somebody wants one and has to wait. */
+  /** A request is queued. */
   readonly waiting: () => boolean;
-  /** How many connections there are at a place. */
+  /** The number of connections to a place. */
   readonly load: (place: Place) => number;
-  /** Something may be possible now that was not, or not any more. */
+  /** The result of {@link Hosts.choose} or {@link Hosts.fits} may be another now. */
   readonly changed: () => void;
 }
 
@@ -48,12 +48,12 @@ export interface Placed {
   readonly connection: Pick<ServerConnection, 'parameters' | 'standing'> | undefined;
 }
 
-/** Between two looks, while somebody waits for a server, and after a refusal of the role that looks, in milliseconds. */
+/** Between two checks, the same while a request waits for a server, and after a refusal of the role that checks, in milliseconds. */
 const [CALM_MS, URGENT_MS, REFUSED_MS] = [1_000, 250, 30_000];
-/** How long servers are watched that nobody uses, in milliseconds. */
+/** How long servers are still checked after the last use, in milliseconds. */
 const LINGER_MS = 60_000;
 
-/** Conditions of an opening that say: not this server, not now. */
+/** Errors of an opening after which another server may be tried. */
 const ELSEWHERE = [
   'sqlclient_unable_to_establish_sqlconnection',
   'cannot_connect_now',
@@ -61,9 +61,9 @@ const ELSEWHERE = [
   'crash_shutdown',
 ];
 
-/** One per pool. Watches nothing where there is nothing to choose: one host, whatever it is. */
+/** One per pool. Checks nothing where there is no choice: one host, and target `any`. */
 export class Hosts {
-  /** For sessions that do not say. */
+  /** The target of sessions without one of their own. */
   readonly target: Target;
   readonly #parts: HostsParts;
   readonly #only: OnlyHost | undefined;
@@ -84,12 +84,12 @@ export class Hosts {
     this.#lookouts = new Lookouts({ ...parts, hosts, roster: this.#roster, told });
   }
 
-  /** Each server that was watched, and what it is taken for. */
+  /** Each server that is checked, and its state. */
   get states(): readonly { readonly place: Place; readonly state: ServerState }[] {
     return this.#roster.all.map((entry) => ({ place: entry.place, state: this.#roster.stateOf(entry) }));
   }
 
-  /** Where to open a connection now; undefined: nowhere, and `changed` is called when that may be different. */
+  /** The server for a new connection; undefined if there is none now: `changed` is called when that may be different. */
   choose({ key, request }: HostRequest): Place | undefined {
     if (this.#trivial(key.target)) return this.#only?.place;
     this.#usedAt = this.#parts.clock.now();
@@ -126,7 +126,7 @@ export class Hosts {
     return this.#roster.fits(entry, key.target, connection?.standing);
   }
 
-  /** Whether even whoever uses a connection must not go on: its server is what it must not meet, or has a successor. */
+  /** Whether even a session must not go on using a connection: its server has the wrong status, or was superseded. */
   wrong(placed: Placed): boolean {
     const entry = placed.place && this.#roster.of(placed.place);
     if (!entry) return false;
@@ -137,8 +137,8 @@ export class Hosts {
   }
 
   /**
-   * Takes in what was seen at an opening; gives the connection back.
-   * @throws GatewayError `cannot_connect_now`, and closes it, where its server is not what it was taken for
+   * Stores the server's status at an opening; returns the connection.
+   * @throws GatewayError `cannot_connect_now`, and closes it, where its server's status is another than expected
    */
   opened(place: Place, connection: ServerConnection, { key, request }: HostRequest): ServerConnection {
     const entry = this.#roster.of(place);
@@ -147,7 +147,7 @@ export class Hosts {
     this.#roster.succeeded(entry);
     if (entry.finding?.kind === 'refused') this.#lookouts.continueAs(request);
     const { standing } = connection;
-    // The one that is watched is another one, and with it those that were connected before.
+    // The server that is checked is another one, and so are the servers of older connections.
     if (standing && differs(standing, entry.standing)) this.#lookouts.renew(entry);
     if (standing) this.#take(entry, { kind: 'standing', standing });
     if (this.fits({ key, place, connection })) return connection;
@@ -157,7 +157,7 @@ export class Hosts {
     );
   }
 
-  /** A connection's server took no write (25006). */
+  /** A connection's server refused a write (25006). */
   refusedWrite({ key, place, connection }: Placed): void {
     if (!connection || !this.#only || !this.#trivial(key.target)) return;
     const known = this.#only.readOnly;
@@ -168,17 +168,17 @@ export class Hosts {
     changed();
   }
 
-  /** An opening failed. True: that was the server and not the request, which may wait for another server, or for this one. */
+  /** An opening failed. True: because of the server and not of the request, which may wait for another server, or for this one. */
   failed(place: Place, error: unknown, { key }: Pick<HostRequest, 'key'>): boolean {
     const entry = this.#roster.of(place);
     if (!entry || !(error instanceof GatewayError) || !ELSEWHERE.includes(error.code)) return false;
-    // One that was given up because its server has become another says nothing of that.
+    // An opening that was stopped because its server changed says nothing about it.
     if (this.#roster.fits(entry, key.target)) this.#roster.failed(entry);
     this.#lookouts.renew(entry);
     return true;
   }
 
-  /** Watches nothing until somebody comes again. */
+  /** Checks nothing until the next request. */
   rest(): void {
     this.#lookouts.rest();
   }
@@ -198,7 +198,7 @@ export class Hosts {
     return { ms: (anew ? URGENT_MS : CALM_MS) * (0.8 + 0.4 * Math.random()), anew };
   }
 
-  /** One line for each server that has become another, be it by what another one says. */
+  /** Logs one line for each server whose state has changed, also where another server's status changed it. */
   #take(entry: Entry, finding: Finding): void {
     this.#roster.found(entry, finding);
     for (const one of this.#roster.all) {

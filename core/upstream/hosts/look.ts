@@ -1,12 +1,12 @@
-/** Asks a server what it is: the only way to know, whatever a config or a name says. */
+/** Asks a server whether it is a primary or a replica: neither a config nor a name tells. */
 import type { Conversation } from '../conversation.ts';
 import { execute } from '../query.ts';
 import type { TextRow } from '../query.ts';
 import { describeRefusal, unreachable } from '../refusals.ts';
 
-/** What a server said of itself. */
+/** The status of a server as of its own answer. */
 export interface Standing {
-  /** A replica is in recovery, and takes no write whatever a client sets. */
+  /** A replica is in recovery, and accepts no write whatever a client sets. */
   readonly kind: 'primary' | 'replica';
   /** Of a primary: each promotion makes a higher one. 0 of a replica, and where it is not known. */
   readonly timeline: number;
@@ -32,7 +32,7 @@ const WAL = `case when ${RECOVERY} then null else pg_catalog.substr(
     pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) end,
   (select c.system_identifier::pg_catalog.text from pg_catalog.pg_control_system() as c)`;
 
-/** The next one for servers that have no WAL files to name, or that keep this from the role; the last for what is no PostgreSQL. */
+/** The second for servers without WAL files, or whose role may not read these functions; the last for servers that only resemble PostgreSQL. */
 const QUERIES = [
   `${ASKED}, ${WAL}, ${STARTED}`,
   `${ASKED}, null, null, ${STARTED}`,
@@ -40,8 +40,8 @@ const QUERIES = [
 ];
 
 /**
- * Looks at an idle connection's server.
- * @throws GatewayError `sqlclient_unable_to_establish_sqlconnection` where the answer is none, or the signal's reason
+ * Asks the server of an idle connection.
+ * @throws GatewayError `sqlclient_unable_to_establish_sqlconnection` where the answer has no meaning, or the signal's reason
  */
 export async function look(talk: Conversation): Promise<Standing> {
   let why = '';

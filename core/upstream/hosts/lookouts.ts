@@ -1,4 +1,4 @@
-/** Those who look: a sentinel for each place that the hosts of an entry lead to, while somebody uses the entry. */
+/** A sentinel for each address of an entry's hosts, while the entry is in use. */
 import type { DatabaseOptions, HostAddress } from '../../database.ts';
 import type { Upstream } from '../../session.ts';
 import type { Clock } from '../pool/clock.ts';
@@ -17,7 +17,7 @@ export interface Asker {
   readonly upstream: Upstream;
 }
 
-/** What lookouts need, and who hears them. */
+/** The options of lookouts, and the callback for findings. */
 export interface LookoutParts {
   /** The key of `databases`. */
   readonly entry: string;
@@ -25,13 +25,13 @@ export interface LookoutParts {
   readonly roster: Roster;
   readonly clock: Pick<Clock, 'now'>;
   readonly timeouts?: Timeouts | undefined;
-  /** Hears each finding; says when to look next at that place. */
+  /** Gets each finding; returns when to check that place again. */
   readonly told: (entry: Entry, finding: Finding) => NextLook;
-  /** How many connections there are at a place: one that has some is not forgotten. */
+  /** The number of connections to a place: one that has any is not removed. */
   readonly load: (place: Place) => number;
 }
 
-/** How long a place is watched that its name does not lead to any more, in milliseconds. */
+/** How long a place is still checked after its name has stopped resolving to it, in milliseconds. */
 const LINGER_MS = 60_000;
 const OVER: NextLook = { ms: 0 };
 const NOBODY = { user: '', database: '', parameters: {} };
@@ -54,35 +54,35 @@ export class Lookouts {
     });
   }
 
-  /** Why names lead nowhere, of those that do not. */
+  /** The errors of names that do not resolve. */
   get lost(): readonly unknown[] {
     return [...this.#lost.values()];
   }
 
-  /** Looks from now on, as a role that is wanted; where that goes on already, nothing happens. */
+  /** Starts the checks, with the login of a request; without effect where they run already. */
   start(asker: Asker): void {
     this.#asker ??= asker;
     for (const entry of this.#parts.roster.all) this.#send(entry);
     this.#names.start();
   }
 
-  /** Looks by a role that has just been let in. */
+  /** Continues with a login that has just been accepted. */
   continueAs(asker: Asker): void {
     this.#asker = asker;
     this.hurry(0);
   }
 
-  /** Looks again, but where somebody has within the last `ms` milliseconds. */
+  /** Checks again, except places that were checked within the last `ms` milliseconds. */
   hurry(ms: number): void {
     for (const sentinel of this.#sentinels.values()) sentinel.hurry(ms);
   }
 
-  /** Looks now at a place, as whoever connects there sees it. */
+  /** Checks a place now, over a new connection. */
   renew(entry: Entry): void {
     this.#sentinels.get(entry)?.renew();
   }
 
-  /** Looks no more, until the next start. */
+  /** Stops the checks until the next start. */
   rest(): void {
     this.#names.stop();
     for (const sentinel of this.#sentinels.values()) sentinel.stop();
@@ -113,13 +113,13 @@ export class Lookouts {
     if (this.#sentinels.has(entry)) return;
     const sentinel: Sentinel = new Sentinel({
       open: (signal) => this.#logIn(entry.place, signal),
-      // What one that was called back has found is old.
+      // The finding of a stopped sentinel is outdated.
       told: (finding) => (this.#sentinels.get(entry) === sentinel ? this.#parts.told(entry, finding) : OVER),
     });
     this.#sentinels.set(entry, sentinel);
   }
 
-  /** As the role of a session, and with nothing of what plugins make of one. */
+  /** With the role of a session, and without the settings of plugins. */
   #logIn(place: Place, signal: AbortSignal): Promise<ServerConnection> {
     if (!this.#asker) return Promise.reject(new Error('nobody has asked'));
     const { database, upstream } = this.#asker;

@@ -1,4 +1,4 @@
-/** Where the hosts of an entry are, asked again and again: a name may lead elsewhere after a failover. */
+/** Resolves the hosts of an entry again and again: a name may have another address after a failover. */
 import type { HostAddress } from '../../database.ts';
 import { fixedAddress, placesOf } from './place.ts';
 import type { Place } from './place.ts';
@@ -8,12 +8,12 @@ const EVERY_MS = 1_000;
 
 type Host = Required<HostAddress>;
 
-/** Who hears where hosts are. */
+/** The hosts, and the callbacks for results. */
 export interface NamesParts {
   readonly hosts: readonly Host[];
-  /** Every place that a host has now. */
+  /** All addresses that a host has now. */
   found(host: Host, places: readonly Place[]): void;
-  /** A name leads nowhere, or the resolver does not answer. */
+  /** A name has no address, or the resolver does not answer. */
   lost(host: Host, error: unknown): void;
 }
 
@@ -27,7 +27,7 @@ export class Names {
     this.#parts = parts;
   }
 
-  /** Asks for every host at once, then for those that are names. */
+  /** Resolves every host at once, then again those that are names. */
   start(): void {
     if (this.#timer) return;
     const { hosts } = this.#parts;
@@ -42,7 +42,7 @@ export class Names {
     this.#timer = undefined;
   }
 
-  /** One question per name at a time: each one holds a thread of the process until the resolver answers. */
+  /** One query per name at a time: each one blocks a thread of the process until the resolver answers. */
   async #ask(host: Host): Promise<void> {
     if (this.#asking.has(host)) return;
     this.#asking.add(host);

@@ -1,4 +1,4 @@
-/** One host of which it does not matter what it is: nobody looks, but a demoted server that a proxy keeps connections to shows. */
+/** A single host with target `any`: it is not checked, but a demoted server behind a proxy is noticed by its refused writes. */
 import type { HostAddress } from '../../database.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Clock } from '../pool/clock.ts';
@@ -6,7 +6,7 @@ import type { Place } from './place.ts';
 
 type Said = Pick<ServerConnection, 'parameters'>;
 
-/** How long connections are used at least before others are tried in their stead, in milliseconds. */
+/** The shortest time between two replacements of all connections, in milliseconds. */
 const TRIED_MS = 1_000;
 
 /** One per pool that has a single host. */
@@ -15,7 +15,7 @@ export class OnlyHost {
   #place: Place;
   #since = -Infinity;
   #readOnly = false;
-  /** Those that were on a primary at first: a pooler in between may have exchanged the server. */
+  /** Connections whose server was a primary at first: a pooler in between may have replaced it. */
   readonly #primaries = new WeakSet<Said>();
 
   constructor(host: Required<HostAddress>, clock: Pick<Clock, 'now'>) {
@@ -23,12 +23,12 @@ export class OnlyHost {
     this.#clock = clock;
   }
 
-  /** Where to connect. The same object means: as far as is known, the same server. */
+  /** The address to connect to. A new object means that the server may be another one. */
   get place(): Place {
     return this.#place;
   }
 
-  /** It has refused writes, and no primary has been met since. */
+  /** The server has refused writes, and no primary has answered since. */
   get readOnly(): boolean {
     return this.#readOnly;
   }
@@ -40,7 +40,7 @@ export class OnlyHost {
     this.#readOnly = false;
   }
 
-  /** Whether a connection may go on being used; one that is being opened may. */
+  /** Whether a connection may still be used; one that is being opened may. */
   fits(place: Place | undefined, connection: Said | undefined): boolean {
     if (!connection) return true;
     // Version 14 and newer report it with the answer to a statement.
@@ -50,7 +50,7 @@ export class OnlyHost {
   }
 
   /**
-   * A server took no write of a connection (25006). True: it may be a replica, and there may be another server behind the
+   * A server refused a write of a connection (25006). True: it may be a replica, and there may be another server behind the
    * address, so that what was connected before does not fit any more. From version 14 on a primary tells that it is one: then
    * it was the client's own choice.
    */

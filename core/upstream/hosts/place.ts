@@ -1,10 +1,10 @@
-/** Where a server is: one host of an entry, and one address that its name leads to. */
+/** The address of a server: one host of an entry, and one address of its name. */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import type { DatabaseOptions, HostAddress } from '../../database.ts';
 
-/** Where exactly a connection goes or ended up: a name may lead elsewhere the next time. */
+/** The exact address of a connection: a name may have another one the next time. */
 export type Address = { readonly path: string } | { readonly host: string; readonly port: number };
 
 /** A database entry with one of its hosts. */
@@ -12,9 +12,9 @@ export interface Server extends DatabaseOptions {
   readonly host: string;
 }
 
-/** One server, as far as the network tells. */
+/** One server, by its network address. */
 export interface Place extends Required<HostAddress> {
-  /** Undefined: wherever the name leads when it is dialled. */
+  /** Undefined: the address that the name has at the time of the connection. */
   readonly address?: Address;
 }
 
@@ -23,7 +23,7 @@ export function serverAt(database: DatabaseOptions, { host, port }: Place): Serv
   return { ...database, host, port };
 }
 
-/** Where a host without a name to resolve is; undefined for a name. */
+/** The address of a host that needs no resolver; undefined for a name. */
 export function fixedAddress({ host, port }: Required<HostAddress>): Address | undefined {
   if (host.startsWith('/')) return { path: join(host, `.s.PGSQL.${port}`) };
   return isIP(host) === 0 ? undefined : { host, port };
@@ -36,7 +36,7 @@ export function describePlace({ host, port, address }: Place): string {
 }
 
 /**
- * Every address that a host leads to now, in the order of the resolver.
+ * All addresses of a host now, in the order of the resolver.
  * @throws Error of the system, such as ENOTFOUND
  */
 export async function placesOf(at: Required<HostAddress>): Promise<readonly Place[]> {

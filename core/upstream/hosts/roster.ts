@@ -1,21 +1,21 @@
-/** What is known of the servers of an entry, and which of them suit whom. */
+/** The known status of an entry's servers, and which of them suit a target. */
 import type { Target } from '../../target.ts';
 import type { Clock } from '../pool/clock.ts';
 import type { Standing } from './look.ts';
 import type { Place } from './place.ts';
 
 /**
- * What a server is taken for. `pending`: nobody has looked yet. `unknown`: it answers, and does not let the gateway look.
+ * The state of a server. `pending`: not checked yet. `unknown`: it answers, and refuses the check.
  * `superseded`: it calls itself primary, but another one has been promoted since. `down`: it cannot be reached.
  */
 export type ServerState = 'pending' | 'unknown' | 'primary' | 'replica' | 'superseded' | 'down';
 
-/** How a look at a server ended. */
+/** The result of a check. */
 export type Finding =
   | { readonly kind: 'standing'; readonly standing: Standing }
-  /** It answers, and has no room for one more connection: it is what it was. */
+  /** It answers, and has no room for one more connection: its state stays. */
   | { readonly kind: 'crowded' }
-  /** It answers, and refuses the role that looks. */
+  /** It answers, and refuses the role that checks. */
   | { readonly kind: 'refused'; readonly error: unknown }
   | { readonly kind: 'down'; readonly error: unknown };
 
@@ -24,13 +24,13 @@ export interface Entry {
   readonly place: Place;
   /** The last finding but `crowded`; undefined before the first. */
   finding: Exclude<Finding, { kind: 'crowded' }> | undefined;
-  /** What it said last, also while it is down. */
+  /** Its last status, also while it is down. */
   standing: Standing | undefined;
-  /** By system the newest timeline that was seen there: an address may lead back to an older server. */
+  /** By system the newest timeline at this address, which may belong to an older server again later. */
   readonly timelines: Map<string, number>;
-  /** Openings there that failed since the last that did not. */
+  /** Failed openings since the last successful one. */
   failures: number;
-  /** No connection is opened there before; by the clock. */
+  /** The earliest time of the next opening there, by the clock. */
   retryAt: number;
 }
 
@@ -49,12 +49,12 @@ export class Roster {
     this.#clock = clock;
   }
 
-  /** In the order in which they were met. */
+  /** In the order in which they were added. */
   get all(): readonly Entry[] {
     return [...this.#entries.values()];
   }
 
-  /** The entry of a place, made where there is none. */
+  /** The entry of a place; added if there is none. */
   meet(place: Place): Entry {
     const text = textOf(place);
     const known = this.#entries.get(text);
@@ -66,7 +66,7 @@ export class Roster {
     return entry;
   }
 
-  /** The entry that a place was chosen from; undefined for one that is forgotten. */
+  /** The entry of a place; undefined for one that was removed. */
   of(place: Place): Entry | undefined {
     return this.#byPlace.get(place);
   }
@@ -77,7 +77,7 @@ export class Roster {
     this.#compare();
   }
 
-  /** Takes a finding in. */
+  /** Stores a finding. */
   found(entry: Entry, finding: Finding): void {
     if (finding.kind === 'crowded') {
       entry.finding ??= { kind: 'refused', error: undefined };
@@ -91,7 +91,7 @@ export class Roster {
     this.#compare();
   }
 
-  /** Nobody looks any more: what was reachable has to be looked at again before anybody relies on it. */
+  /** Checks have stopped: servers that were reachable have to be checked again before they are used. */
   expire(): void {
     for (const entry of this.all) if (entry.finding?.kind !== 'down') entry.finding = undefined;
   }
@@ -112,7 +112,7 @@ export class Roster {
     entry.retryAt = 0;
   }
 
-  /** Of the server that the place leads to; or of the one that said `own` at a login there, if that is another. */
+  /** The state of the server at the place; or of the one that reported `own` at a login there, if that is another. */
   stateOf({ finding, standing }: Entry, own?: Standing): ServerState {
     if (own && differs(own, standing)) return this.#stateBy(own);
     if (!finding) return 'pending';
@@ -125,14 +125,14 @@ export class Roster {
     const states = this.all.map((entry) => ({ entry, state: this.stateOf(entry) }));
     const of = (...wanted: readonly ServerState[]): readonly Entry[] =>
       states.filter(({ state }) => wanted.includes(state)).map(({ entry }) => entry);
-    // A second look may show a newer primary, or a replica that is preferred.
+    // A check that is still running may find a newer primary, or a replica that is preferred.
     const hasty = target === 'primary' || target === 'prefer-replica';
     if (hasty && of('pending').length > 0) return [];
     const suiting = PREFERENCES[target].map((wanted) => of(...wanted)).find(({ length }) => length > 0);
     return suiting ?? of('unknown');
   }
 
-  /** Where to open a connection now: where the fewest are, or for a primary the first. */
+  /** The server for a new connection: the one with the fewest, or for a primary the first. */
   choose(target: Target, load: (place: Place) => number): Entry | undefined {
     const now = this.#clock.now();
     const open = this.suiting(target).filter(({ retryAt }) => now >= retryAt);
@@ -143,8 +143,8 @@ export class Roster {
   }
 
   /**
-   * Whether a connection there, whose server said `own` at its login, may serve a target. What is not known yet speaks for it:
-   * it was looked at when it was opened.
+   * Whether a connection there, whose server reported `own` at its login, may serve a target. While the state is not known, it
+   * may: it was checked when it was opened.
    */
   fits(entry: Entry, target: Target, own?: Standing): boolean {
     const state = this.stateOf(entry, own);
@@ -170,7 +170,7 @@ function keepNewest(newest: Map<string, number>, system: string, timeline: numbe
   newest.set(system, Math.max(timeline, newest.get(system) ?? 0));
 }
 
-/** Whether two answers are of two servers, behind one address. */
+/** Whether two answers came from two servers behind one address. */
 export function differs(one: Standing, other: Standing | undefined): boolean {
   return Boolean(other && one.instance && other.instance && one.instance !== other.instance);
 }
@@ -183,7 +183,7 @@ const PREFERENCES: Readonly<Record<Target, readonly (readonly ServerState[])[]>>
   any: [['primary', 'replica']],
 };
 
-/** Between three and five quarters, so that gateways do not come at the same time. */
+/** Times a random factor from 0.75 to 1.25, so that gateways do not connect at the same time. */
 function pauseAfter(failures: number): number {
   const ms = Math.min(SHORTEST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE);
   return ms * (0.75 + Math.random() / 2);

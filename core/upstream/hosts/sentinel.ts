@@ -1,4 +1,4 @@
-/** Watches one address: a connection of its own, on which it asks again and again what the server is. */
+/** Checks one address: asks again and again, on a connection of its own, whether the server is a primary or a replica. */
 import type { ServerConnection } from '../connection.ts';
 import { Conversation } from '../conversation.ts';
 import { within } from '../deadline.ts';
@@ -11,28 +11,28 @@ import type { Finding } from './roster.ts';
 /** How long an answer, and each step of a login, may take, in milliseconds. */
 export const LOOK_MS = 2_000;
 /**
- * How long the same connection is asked, in milliseconds: the address may lead a new one to another server. Longer where the
- * role is refused by now: too many such logins may lock it.
+ * How long the same connection is used, in milliseconds: a new one to the address may reach another server. Longer where the
+ * role is refused meanwhile: too many such logins may lock it.
  */
 const [RENEW_MS, RENEW_REFUSED_MS] = [10_000, 30_000];
 
-/** What a sentinel needs, and who hears it. */
+/** The options of a sentinel, and the callback for findings. */
 export interface SentinelParts {
-  /** Logs in there, which includes a look. */
+  /** Logs in there, which includes a check. */
   open(signal: AbortSignal): Promise<ServerConnection>;
-  /** Hears every finding; says when to look next. */
+  /** Gets every finding; returns when to check next. */
   told(finding: Finding): NextLook;
 }
 
-/** When to look, and how. */
+/** When to check next, and how. */
 export interface NextLook {
   /** In milliseconds. */
   readonly ms: number;
-  /** Over a new connection: such a server is not wanted, and there may be another one behind the address. Default false. */
+  /** Over a new connection: this server does not suit, and another one may be behind the address. Default false. */
   readonly anew?: boolean;
 }
 
-/** A server that can be reached and has a reason not to serve now is as good as down. */
+/** Errors of a server that can be reached but does not serve now: it counts as down. */
 const DOWN = [
   'sqlclient_unable_to_establish_sqlconnection',
   'cannot_connect_now',
@@ -41,8 +41,8 @@ const DOWN = [
 ];
 
 /**
- * Looks at once, then at the pace that {@link SentinelParts.told} gives, until it is stopped; at once where its connection ends.
- * Connects anew where it is told to, and now and then anyway.
+ * Checks at once, then when {@link SentinelParts.told} says, until it is stopped; at once where its connection ends.
+ * Opens a new connection where it is told to, and regularly.
  */
 export class Sentinel {
   readonly #parts: SentinelParts;
@@ -59,12 +59,12 @@ export class Sentinel {
     void this.#run();
   }
 
-  /** Looks now, unless it does so anyway or has within the last `ms` milliseconds. */
+  /** Checks now, unless a check is running or one ended within the last `ms` milliseconds. */
   hurry(ms = 0): void {
     if (performance.now() - this.#lookedAt >= ms) this.#wake?.();
   }
 
-  /** Looks now, over a new connection. */
+  /** Checks now, over a new connection. */
   renew(): void {
     this.#renewAt = 0;
     this.hurry();
@@ -89,7 +89,7 @@ export class Sentinel {
     this.#connection?.close();
   }
 
-  /** A login tells more than a connection that does not answer, and less than one that does where it fails. */
+  /** A new login replaces a connection that does not answer; where the login fails, the answer of the old connection counts. */
   async #look(): Promise<Finding> {
     const held = await this.#askHeld();
     if (held && performance.now() < this.#renewAt) return held;
@@ -100,13 +100,13 @@ export class Sentinel {
     return held && found.kind !== 'standing' ? held : found;
   }
 
-  /** Undefined where there is no connection any more. */
+  /** Undefined where the connection is lost. */
   async #askHeld(): Promise<Finding | undefined> {
     const held = this.#connection;
     try {
       if (held && this.#unwatch?.() === true) return await this.#ask(held);
     } catch {
-      // Its server may have ended just this one.
+      // The server may have closed only this connection.
     }
     held?.channel.destroy();
     this.#connection = undefined;
@@ -138,7 +138,7 @@ export class Sentinel {
     }
   }
 
-  /** Its connection is watched meanwhile: where it ends, the pause does. */
+  /** The connection is watched meanwhile: its end ends the pause. */
   async #pause(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms).unref();
