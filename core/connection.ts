@@ -22,18 +22,18 @@ import { acceptParameters } from './wire/startup-parameters.ts';
 import { shown } from './wire/text.ts';
 import { negotiateVersion } from './wire/version.ts';
 
-/** Somebody who is not a session yet. */
+/** A client that is not a session yet. */
 interface Visitor {
   readonly channel: Channel;
   readonly client: Client;
-  /** It speaks a protocol whose errors look otherwise. */
+  /** It uses protocol 1 or 2, whose errors have another format. */
   readonly old?: boolean | undefined;
 }
 
-/** Serves an accepted connection until everything about it is over. Never rejects. */
+/** Serves an accepted connection until its session has ended and its hooks have settled. Never rejects. */
 export async function serve(accepted: Channel, door: Door, house: House): Promise<void> {
   let visitor: Visitor = { channel: accepted, client: { ...peerOf(accepted.socket), listener: door.name } };
-  // From accept to ReadyForQuery. Before the startup packet a client is not told, as PostgreSQL does not.
+  // From accept to ReadyForQuery. Before the startup packet a client gets no error, as with PostgreSQL.
   const deadline = new Deadline(house.config.loginTimeoutMs, () => accepted.destroy());
   try {
     const arrival = await arrive(accepted, door.proxies);
@@ -56,7 +56,7 @@ export async function serve(accepted: Channel, door: Door, house: House): Promis
   }
 }
 
-/** How long a login may take in all, and what happens then. */
+/** The time limit of a login, and the action at its end. */
 class Deadline {
   readonly #timer: NodeJS.Timeout;
   missed: () => void;
@@ -101,7 +101,7 @@ async function attend(visit: Visit, deadline: Deadline, house: House): Promise<v
       visit.missing?.() ?? new GatewayError('query_canceled', 'canceling authentication due to timeout'),
     );
   concludeWhenGone(visit);
-  // In the moment it ends: a hook that hangs does not keep the client waiting.
+  // When the session ends: the client does not wait for a hook that hangs.
   void session.ended.then((why) => sayWhy(visit, why));
   const stay = await (asksForConsole(visit, house) ? comeToConsole : comeIn)(visit, house).catch(
     (error: unknown) => {
@@ -121,7 +121,7 @@ async function attend(visit: Visit, deadline: Deadline, house: House): Promise<v
   tellClose(session, hooks, reason, used);
 }
 
-/** Logs in, and gives what comes after that. */
+/** Logs in; resolves with the function that serves the session. */
 async function comeIn(visit: Visit, house: House): Promise<() => Promise<void>> {
   if (house.suspension.on) await standStill(visit, house);
   const login = await logIn(visit, house);
@@ -131,7 +131,7 @@ async function comeIn(visit: Visit, house: House): Promise<() => Promise<void>> 
   };
 }
 
-/** Waits until the gateway goes on, or the session is over. Whoever has waited too long is told to come again. */
+/** Waits until the gateway resumes, or the session is over. A client that waits too long reads that it may try again. */
 async function standStill(visit: Visit, { suspension }: House): Promise<void> {
   const hint = 'An operator has suspended it. Try again later.';
   visit.missing = () => new GatewayError('cannot_connect_now', 'the gateway is suspended', { hint });
@@ -150,7 +150,7 @@ function concludeWhenGone({ session, reader }: Visit): void {
   reader.whenGone(() => session.conclude({ kind: 'lost' }));
 }
 
-/** What a client is told when its session ends before the relay, which says the last word afterwards. */
+/** Sends the client its error when its session ends before the relay has started, which does so afterwards. */
 function sayWhy({ session, reader, hooks }: Visit, why: CloseReason): void {
   if (why.kind !== 'refused') return;
   const error = uniform(why.error, session.startup.user);
@@ -158,7 +158,7 @@ function sayWhy({ session, reader, hooks }: Visit, why: CloseReason): void {
   tellRefusal(session, hooks, error);
 }
 
-/** A client that never became a session. */
+/** Refuses a client that never became a session. */
 function turnAway(error: unknown, { channel, client, old }: Visitor, house: House): void {
   if (error instanceof ClientGone) channel.destroy();
   else refuse(channel, asGatewayError(error, house.strangersLog), old);

@@ -1,9 +1,9 @@
-/** A session's log: each line says which session it is, and whose as soon as that is known. */
+/** A session's log: each line has the session's id, and its identity as soon as that is known. */
 import type { Identity } from '../facts.ts';
 import { strangersLog } from '../gateway/log.ts';
 import type { PinoLogger } from '../gateway/log.ts';
 
-/** One per session, and free until something is logged. Until somebody is logged in, its lines are those of a stranger. */
+/** One per session; costs nothing until a line is logged. Lines before the end of the login are limited like those of unknown clients. */
 export class BoundLog {
   readonly #root: PinoLogger;
   readonly #session: string;
@@ -16,7 +16,7 @@ export class BoundLog {
     this.#session = session;
   }
 
-  /** The log as of now; `known` once the client is logged in. */
+  /** The log with the present bindings; `known` once the client is logged in. */
   of(identity: Identity | undefined, known: boolean): PinoLogger {
     const { issuer, subject } = identity ?? {};
     if (this.#log && subject === this.#subject && known === this.#known) return this.#log;

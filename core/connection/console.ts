@@ -1,4 +1,4 @@
-/** A session of the console: who may, and what happens from its login to its end. It never gets a server connection. */
+/** A session of the console, from the check of its operator to its end. It never gets a server connection. */
 import { askPassword } from '../client/password.ts';
 import { asGatewayError } from '../client/refuse.ts';
 import { GatewayError } from '../errors.ts';
@@ -22,8 +22,8 @@ export function asksForConsole({ session }: Visit, { config }: House): boolean {
 }
 
 /**
- * Lets an operator in, after the `onStartup` of plugins and their checks of the identity. Whether a token is good, and then
- * whether it is an operator's, is asked as the HTTP interface does.
+ * Logs an operator in, after the `onStartup` of plugins and their checks of the identity. The token, and then the operator, are
+ * checked as by the HTTP interface.
  * @throws GatewayError to refuse; what hooks throw; ClientGone
  */
 export async function logInToConsole(visit: Visit, house: House): Promise<Identity> {
@@ -118,7 +118,7 @@ export async function serveConsole(visit: Visit, identity: Identity, house: Hous
   session.conclude(reason);
 }
 
-/** The command that runs now, which a cancel ends. */
+/** The running command, which a cancel ends. */
 class Running {
   readonly #left: AbortSignal;
   readonly #desk: Omit<Desk, 'signal' | 'left'>;

@@ -1,4 +1,4 @@
-/** What plugins have asked to be undone when a session is over. */
+/** The functions that plugins have deferred to the end of a session. */
 import { pluginAtWork } from '../hooks/plugin-calls.ts';
 import type { Disposer } from '../session.ts';
 
@@ -8,12 +8,12 @@ export class Deferred {
   readonly #releases: Disposer[] = [];
   #over = false;
 
-  /** `failed` hears of each release that throws; must not throw. */
+  /** `failed` is called for each release that throws; it must not throw. */
   constructor(failed: (error: unknown) => void) {
     this.#failed = failed;
   }
 
-  /** Runs `release` once, when the session is over; at once if that has been. */
+  /** Runs `release` once, when the session is over; at once if it is. */
   add(release: Disposer): void {
     const by = pluginAtWork()?.as('defer');
     const own = by ? () => by.run(release) : release;
@@ -21,7 +21,7 @@ export class Deferred {
     else this.#releases.push(own);
   }
 
-  /** The session is over: the latest first. Never rejects. */
+  /** Runs all of them when the session is over, the latest first. Never rejects. */
   async run(): Promise<void> {
     this.#over = true;
     for (const release of this.#releases.splice(0).toReversed()) await this.#run(release);

@@ -1,9 +1,9 @@
-/** When a session has to end: any number of appointments, each with its notice, the earliest of which counts. */
+/** The times at which a session has to end: any number, each with its notice; the earliest applies. */
 import type { GatewayError } from '../errors.ts';
 import { outsidePlugins } from '../hooks/plugin-calls.ts';
 import type { EndAtOptions } from '../session.ts';
 
-/** What happens when an appointment is near or there. */
+/** The actions at an appointment, and at its notice. */
 export interface EndTimesHost {
   /** A running transaction may take `graceMs` longer. */
   end(error: GatewayError, graceMs: number): void;
@@ -38,7 +38,7 @@ export class EndTimes {
     return { move };
   }
 
-  /** Forgets all of them. */
+  /** Cancels all of them. */
   clear(): void {
     this.#over = true;
     for (const appointment of this.#appointments) appointment.cancel();

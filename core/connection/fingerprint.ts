@@ -1,13 +1,13 @@
-/** Who a session is for a pool: whom a server connection may go to without a reset. */
+/** The identity of a session for a pool, which decides about the use of a server connection without a reset. */
 import { hash } from 'node:crypto';
 import type { Facts } from '../facts.ts';
 import type { Upstream } from '../session.ts';
 import type { Circles } from '../upstream/pool/member.ts';
 
 /**
- * Equal only for sessions of one person who comes as the same role with the same settings; two people with one role are
- * two. Unknown people are nobody's equal: `sessionId` stands for them. The values of `onCheckout` are not in it, because
- * they may differ by server connection: the pool compares them at the hand-over.
+ * Equal only for sessions of one person with the same role and the same settings; two people with one role have two
+ * fingerprints. Every session without an identity has its own, by `sessionId`. The values of `onCheckout` are not part of it,
+ * because they may differ by server connection: the pool compares them when it prepares a connection.
  */
 export function fingerprintOf(facts: Partial<Facts>, upstream: Upstream, sessionId: string): string {
   const { identity, tenant } = facts;
@@ -18,8 +18,8 @@ export function fingerprintOf(facts: Partial<Facts>, upstream: Upstream, session
 }
 
 /**
- * The circles that a server connection may be kept in. Unknown people are alone; so is, among the tenants, whoever has none:
- * "no tenant" is nobody's company.
+ * The groups of sessions that may share a server connection. A session without an identity is alone in its group; a session
+ * without a tenant shares with its own subject only.
  */
 export function circlesOf({ identity, tenant }: Partial<Facts>, sessionId: string): Circles {
   const session = JSON.stringify(['session', sessionId]);

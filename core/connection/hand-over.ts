@@ -1,4 +1,4 @@
-/** The moment between login and relay: what a client is told, and who takes the two connections from here on. */
+/** Starts a session after its login: sends the client the end of the login, and connects client and server by a relay. */
 import type { CancelKey } from '../gateway/cancel-keys.ts';
 import type { Reader } from '../client/reader.ts';
 import { asGatewayError } from '../client/refuse.ts';
@@ -17,7 +17,7 @@ import { applyPolicies } from '../upstream/settings.ts';
 import type { Usage } from './usage.ts';
 import { AUTHENTICATION_OK, backendKeyData, parameterStatus, readyForQuery } from '../wire/to-client.ts';
 
-/** A client that is about to be logged in. */
+/** A client during its login. */
 export interface Visit {
   readonly session: OpenSession;
   readonly reader: Reader;
@@ -30,11 +30,11 @@ export interface Visit {
   missing?: (() => GatewayError | undefined) | undefined;
 }
 
-/** Tells the client that it is in, relays until the session is over, and gives the server connection back. */
+/** Sends AuthenticationOk, relays until the session is over, and releases the server connection. */
 export async function handOver(visit: Visit, login: Login, house: House): Promise<void> {
   const { session, reader, minor } = visit;
   const { server, pool, source, usage } = login;
-  // Before the relay is given the session's log: that of somebody who is in.
+  // Before the relay gets the session's log, whose lines are not limited from now on.
   session.changed('idle');
   const thinking = new Set<Promise<unknown>>();
   const told = policies(visit, usage, house, thinking);
@@ -45,7 +45,7 @@ export async function handOver(visit: Visit, login: Login, house: House): Promis
     ...told,
     ...counted(session, usage),
   });
-  // In transaction mode the server process changes: its id would be somebody else's later.
+  // In transaction mode the server process changes: its id would later belong to another session.
   const processId = source || server.pid <= 0 ? undefined : server.pid;
   const key = house.cancelKeys.issue(minor, () => usage.canceling(() => relay.cancel()), processId);
   reader.release();
@@ -59,7 +59,7 @@ export async function handOver(visit: Visit, login: Login, house: House): Promis
   session.conclude(reasonFor(end.reason, house));
   // The pool counts the connection until the server has closed it; the session need not wait for that.
   if (!source) void pool.release(server, end.server);
-  // The client did not wait for the rest of a hook; onClose does.
+  // The client does not wait for running hooks; onClose does.
   await Promise.allSettled(thinking);
 }
 
@@ -73,7 +73,7 @@ function counted(session: OpenSession, usage: Usage): Pick<RelayOptions, 'tally'
   };
 }
 
-/** The newest message of each parameter: nearly all sessions are told the same. */
+/** The newest message of each parameter: nearly all sessions get the same. */
 const newest = new Map<string, { readonly value: string; readonly message: Buffer }>();
 /** PostgreSQL 18 reports fifteen. */
 const MOST_PARAMETERS = 100;
@@ -86,7 +86,7 @@ function told(name: string, value: string): Buffer {
   return message;
 }
 
-/** What follows AuthenticationRequests in a login that went well (manual, 55.2.1). */
+/** The messages at the end of a successful login (manual, 55.2.1). */
 export function welcome(parameters: ReadonlyMap<string, string>, key: CancelKey): Buffer {
   return Buffer.concat([
     AUTHENTICATION_OK,
@@ -146,7 +146,7 @@ async function answerInBand(session: OpenSession, hooks: Hooks, name: string, va
   }
 }
 
-/** A drain of the whole gateway is `drained`, whether the session went by itself or was ended at the deadline. */
+/** While the whole gateway drains the reason is `drained`, whether the session ended by itself or at the deadline. */
 function reasonFor(reason: CloseReason, house: House): CloseReason {
   if (reason.kind !== 'ended' && reason.kind !== 'drained') return reason;
   return { kind: house.draining ? 'drained' : 'ended', error: reason.error };

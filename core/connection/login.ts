@@ -22,29 +22,29 @@ import type { Pool } from '../upstream/pool.ts';
 import { asksForReplication } from '../upstream/startup.ts';
 import { Usage } from './usage.ts';
 
-/** Who logs in, and by what. */
+/** The client that logs in. */
 export interface LoginRequest {
   readonly session: OpenSession;
   readonly reader: Reader;
   readonly hooks: Hooks;
   /** The client's `replication` parameter. */
   readonly replication: string | undefined;
-  /** What a login waits for that there is not, if its time is over; present while it waits. */
+  /** The error of a login whose time ends during a wait; present while it waits. */
   missing?: (() => GatewayError | undefined) | undefined;
 }
 
-/** A server connection, and the pool that wants it back. */
+/** A server connection, and its pool. */
 export interface Login {
   readonly server: ServerConnection;
   readonly pool: Pool;
-  /** Present where connections are given back between transactions. */
+  /** Present where connections are checked in between transactions. */
   readonly source?: ServerSource;
   readonly usage: Usage;
 }
 
 /**
- * Runs `onStartup` and `onAuth`, then connects. Nothing is sent to PostgreSQL before every `onAuth` has passed, and no
- * database is looked up before somebody is known: not even the time it takes tells whether one exists.
+ * Runs `onStartup` and `onAuth`, then connects. PostgreSQL gets no byte before every `onAuth` has passed, and no database is
+ * looked up before the client is authenticated: not even the time of a refusal shows whether one exists.
  * @throws GatewayError to refuse; what hooks throw; ClientGone
  */
 export async function logIn(request: LoginRequest, house: House): Promise<Login> {
@@ -93,7 +93,7 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   return { pool, server, usage, ...(lends && { source: serversFor(loan, server) }) };
 }
 
-/** The database on the server while it is not known: nobody ever connects to it. */
+/** Stands for the database's name on the server while that is not known: no connection ever uses it. */
 const NOWHERE = parseDatabase('nowhere');
 
 async function authenticate(
@@ -103,7 +103,7 @@ async function authenticate(
   const asked = session.startup.database;
   let found: Upstream | undefined;
   const locate = async (upstream: Upstream): Promise<Upstream> => {
-    // Another entry has another name for it, unless whoever chose the entry chose that as well.
+    // Another entry has another name for it, unless the plugin that chose the entry chose the name as well.
     const moved = found && upstream.entry !== found.entry && upstream.database === found.database;
     if (upstream.database !== NOWHERE && !moved) return upstream;
     const database = nameOnServer(asked, (await entryOf(upstream.entry)).database);
@@ -120,8 +120,8 @@ async function authenticate(
 }
 
 /**
- * A client may write any name of a database where a plugin chooses the entry, and must not choose by it which plugins it
- * meets, or what they go by.
+ * Where a plugin chooses the entry, a client may write any database name; that name must not decide which plugins apply to it,
+ * or what they decide by.
  */
 function refuseMoved({ entry, decidedFor = [] }: Upstream, { session }: LoginRequest, house: House): void {
   const { client, startup } = session;
@@ -143,7 +143,7 @@ function refuseMoved({ entry, decidedFor = [] }: Upstream, { session }: LoginReq
 interface Entry {
   /** Undefined if there is none of this name. */
   readonly database?: DatabaseOptions | undefined;
-  /** Why it cannot be told: a plugin may still lead to another one. */
+  /** Why the lookup failed: a plugin may still choose another entry. */
   readonly error?: unknown;
 }
 
@@ -164,7 +164,7 @@ function entries(house: House): (name: string) => Promise<Entry> {
   };
 }
 
-/** Undefined where there is no entry, or no name that can be passed on. */
+/** Undefined where there is no entry, or no valid name. */
 function nameOnServer(name: string, database: DatabaseOptions | undefined): DatabaseName | undefined {
   try {
     return database && parseDatabase(database.database ?? name);
@@ -173,7 +173,7 @@ function nameOnServer(name: string, database: DatabaseOptions | undefined): Data
   }
 }
 
-/** Tells drivers to come again, which a time-out does not. */
+/** An error after which drivers try again, unlike after a time-out. */
 function paused(entry: string): GatewayError {
   const hint = 'An operator has paused it. Try again later.';
   return new GatewayError('cannot_connect_now', `database "${entry}" is paused`, { hint });

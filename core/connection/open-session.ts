@@ -26,17 +26,17 @@ import type {
 /** Made once: the stack of an error costs more than the rest of a session's end. */
 const OVER = new Error('the session has ended');
 
-/** What carries out a session's commands once bytes are relayed. */
+/** Executes a session's commands once the relay has started. */
 export interface Controls {
   /** `atOnce`: even in the middle of a message to the client. */
   end(error: GatewayError, atOnce?: boolean): void;
   drain(error: GatewayError): void;
-  /** What policies rely on may want other values. */
+  /** Settings of policies may have other values now. */
   refresh(): void;
   notice(message: string, hint?: string): void;
 }
 
-/** What a session is made of. */
+/** The options of a session. */
 export interface SessionOptions {
   readonly client: Client;
   readonly startup: Startup;
@@ -46,7 +46,7 @@ export interface SessionOptions {
   readonly log: PinoLogger;
 }
 
-/** See `Session` in session.ts for what hooks may do; the rest belongs to connection.ts. */
+/** Hooks use the members of `Session` in session.ts; the others are for connection.ts. */
 export class OpenSession implements LoginSession<FactName, FactName> {
   readonly id = randomUUID();
   readonly client: Client;
@@ -56,9 +56,9 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   /** The facts as hooks.ts fills them. */
   readonly book: FactBook;
   hooks: SessionOptions['hooks'];
-  /** Resolves with the reason in the moment the session ends. */
+  /** Resolves with the reason when the session ends. */
   readonly ended: Promise<CloseReason>;
-  /** How the token is asked for; present during `onAuth` only. */
+  /** Asks the client for its token; present during `onAuth` only. */
   askToken: (() => Promise<string>) | undefined;
   upstream: Upstream | undefined;
 
@@ -122,12 +122,12 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     if (!this.askToken) return Promise.reject(new Error('session.token() is for onAuth'));
     if (this.#token) return this.#token;
     this.#token = this.askToken();
-    // Whoever awaits it later would be too late: a rejection that nobody has heard by then ends the process.
+    // It may be awaited later: an unhandled rejection would end the process before.
     this.#token.catch(() => {});
     return this.#token;
   }
 
-  /** The token is not needed any more, and not kept. */
+  /** Drops the token, which is not needed any more. */
   forgetToken(): void {
     this.askToken = undefined;
     this.#token = undefined;
@@ -139,9 +139,9 @@ export class OpenSession implements LoginSession<FactName, FactName> {
 
   /** One at a time, in the order of the calls. */
   renew(facts: MaybePromise<Partial<Facts>>): Promise<void> {
-    // Of its own: what is checked is what comes into force.
+    // A copy: the facts that are checked are those that come into force.
     const stated = facts instanceof Promise ? facts : { ...facts };
-    // Another renewal may come first, and a rejection that nobody has heard by then ends the process.
+    // Another renewal may run first: an unhandled rejection would end the process before.
     if (stated instanceof Promise) stated.catch(() => {});
     const renewal = this.#renewal.then(() => this.#renew(stated));
     this.#renewal = renewal.catch(() => {});
@@ -154,7 +154,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
 
   end(error: GatewayError): void {
     if (this.#reason) return;
-    // Code that no compiler has seen may give anything, and an end must not fail.
+    // Plugins in plain JavaScript may pass any value, and an end must not fail.
     const said = asGatewayError(error, this.log);
     if (this.#controls) this.#controls.end(said);
     else this.conclude({ kind: 'refused', error: said });
@@ -167,7 +167,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     else this.end(new GatewayError('cannot_connect_now', error.message));
   }
 
-  /** Ends with `error`, as `end` does, and does not wait for a client that takes nothing. */
+  /** Ends with `error`, as `end` does, without waiting for a client that reads nothing. */
   cutOff(error: GatewayError): void {
     if (this.#controls && !this.#reason) this.#controls.end(error, true);
   }
@@ -182,7 +182,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     this.#deferred.add(release);
   }
 
-  /** From here on `controls` carry out what is asked for. */
+  /** From here on `controls` execute the session's commands. */
   attach(controls: Controls): void {
     this.#controls = controls;
     for (const [message, hint] of this.#notices.splice(0)) controls.notice(message, hint);
@@ -194,7 +194,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     this.#stateSince = Date.now();
   }
 
-  /** The session is over: whatever waits for it is aborted, its appointments are cancelled. The first reason counts. */
+  /** The session is over: aborts waits, cancels its appointments. The first reason counts. */
   conclude(reason: CloseReason): void {
     if (this.#reason) return;
     this.#reason = reason;
@@ -205,7 +205,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     this.#abort.abort('error' in reason ? reason.error : OVER);
   }
 
-  /** The last hook has settled: runs what was deferred, the latest first. Never rejects. */
+  /** After the last hook: runs the deferred functions, the latest first. Never rejects. */
   async settle(): Promise<void> {
     await this.#renewal;
     await this.#deferred.run();

@@ -1,4 +1,4 @@
-/** What operators and observers are told of a session: one line and one event at its login, refusal and close. */
+/** Reports a session to operators and observers: one line and one event at its login, refusal and close. */
 import { reasonOf } from '../client/refuse.ts';
 import { GatewayError } from '../errors.ts';
 import type { Ended, SessionCounts } from '../events.ts';
@@ -41,7 +41,7 @@ export function tellRefusal(session: OpenSession, { observed }: Observed, error:
   observed.login?.(event);
 }
 
-/** Everything about the session is over. */
+/** The session has ended, and its hooks have settled. */
 export function tellClose(
   session: OpenSession,
   { observed }: Observed,
@@ -58,7 +58,7 @@ export function tellClose(
   observed.close?.({ ...event, reason, ...(used && { used: { ...used } }) });
 }
 
-/** Tells how long a wait for a server connection took; undefined where nobody listens. */
+/** Reports the length of a wait for a server connection; undefined where no plugin observes it. */
 export function tellQueue(session: OpenSession, { observed }: Observed): Queued | undefined {
   const { queue } = observed;
   if (!queue) return undefined;

@@ -12,7 +12,7 @@ import type { Usage } from './usage.ts';
 import type { Circles, Holder } from '../upstream/pool/member.ts';
 import type { CheckOutListener, Queued, Waiter } from '../upstream/pool/wanted.ts';
 
-/** What a session keeps asking its pool for. */
+/** A session's use of its pool. */
 export interface Loan {
   readonly pool: Pool;
   readonly database: DatabaseOptions;
@@ -22,15 +22,15 @@ export interface Loan {
   /** The session: it may get a connection back as it left it. */
   readonly holder: Holder;
   readonly circles?: Circles;
-  /** What counts it. Default: nobody does. */
+  /** Counts it. Default: it is not counted. */
   readonly usage?: Usage;
   /** Aborted when the session ends. */
   readonly signal: AbortSignal;
-  /** Default: nobody hears of waits. */
+  /** Called when a wait begins. Default: not called. */
   readonly queued?: Queued | undefined;
 }
 
-/** Gives a session connections as `loan` says, beginning with `first`, which the login got. */
+/** The source of connections for a session, after `first`, which its login got. */
 export function serversFor(loan: Loan, first: ServerConnection): ServerSource {
   return new SessionServers(loan, first);
 }
@@ -41,7 +41,7 @@ class SessionServers implements ServerSource, CheckOutListener {
   readonly probe: ServerSource['probe'];
   readonly #loan: Loan;
   readonly #request: Waiter;
-  /** The one that the session had last. */
+  /** The connection that the session had last. */
   #latest: ServerConnection;
   #waiter: ServerWaiter | undefined;
 
@@ -110,15 +110,15 @@ class SessionServers implements ServerSource, CheckOutListener {
   /** The connection that the session had last, if it is as the session needs it now. */
   #retakes(): boolean {
     const { pool, upstream, holder } = this.#loan;
-    // What onCheckout asks for is asked each time.
+    // The values of onCheckout are set at each check-out.
     if (upstream.onCheckout.length > 0 || !pool.retake(this.#latest, holder)) return false;
-    // The server may have said something of its own meanwhile.
+    // The server may have reported a parameter meanwhile.
     if (agrees(this.#latest.parameters, this.parameters)) return true;
     pool.checkIn(this.#latest, 'clean');
     return false;
   }
 
-  /** What the client has set since its login follows it. */
+  /** Takes the settings that the client has made since its login to the next connection. */
   #follow(): void {
     const { request } = this.#request;
     const { startup } = request;
@@ -128,7 +128,7 @@ class SessionServers implements ServerSource, CheckOutListener {
   }
 }
 
-/** What observers of the queue are told where the session ended. */
+/** The error for observers of the queue where the session ended. */
 const OVER = new GatewayError('query_canceled', 'the session has ended');
 
 /** Command tags show most of what ties a session to its connection, and cost nothing. */
@@ -140,7 +140,7 @@ function looks({ pool }: DatabaseOptions): boolean {
 const MOST_KNOWN = 10_000;
 const known = new WeakMap<Pool, Set<string>>();
 
-/** The statements that connections of a pool have prepared for a kind of session. */
+/** The statements that connections of a pool have prepared for sessions with the same role, database and settings. */
 function knownTo(pool: Pool, kind: string): ServerSource['known'] {
   const all = known.get(pool) ?? new Set<string>();
   known.set(pool, all);

@@ -1,4 +1,4 @@
-/** What one session uses: its server connection now, and what it has used so far. Added up only when somebody asks. */
+/** The use of one session: its present server connection, and its counters. Added up only on request. */
 import type { Channel } from '../net/channel.ts';
 import { Tally } from '../relay/tally.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
@@ -6,7 +6,7 @@ import type { Pool } from '../upstream/pool.ts';
 import type { OpenSession } from './open-session.ts';
 import type { SessionState } from '../session.ts';
 
-/** What has been used, times in milliseconds. */
+/** The counters; times in milliseconds. */
 export interface Counts {
   transactions: number;
   queries: number;
@@ -15,7 +15,7 @@ export interface Counts {
   sent: number;
   /** In a transaction, be it idle. */
   transactionMs: number;
-  /** At work for a statement. */
+  /** Running a statement. */
   queryMs: number;
   /** In the queue, until there was a server connection. */
   waitMs: number;
@@ -33,18 +33,18 @@ export class Usage {
   readonly entry: string;
   readonly role: string;
   readonly channel: Channel;
-  /** Where its server connections are from. Undefined: it gets none. */
+  /** The pool of its server connections. Undefined: it gets none. */
   readonly pool: Pool | undefined;
   readonly tally = new Tally();
-  /** What the client believes to be in force. */
+  /** The parameters that the client believes to be in force. */
   parameters: ReadonlyMap<string, string> = new Map();
-  /** The connection that it has now. */
+  /** Its present connection. */
   server: ServerConnection | undefined;
   /** Since when it waits for one, in milliseconds since the epoch. */
   waitingSince: number | undefined;
   /** When its last request came, in milliseconds since the epoch. */
   requestedAt: number;
-  /** What it streams, in PgBouncer's words. */
+  /** The kind of replication, in PgBouncer's words. */
   replication: 'none' | 'logical' | 'physical' = 'none';
   /** Cancels of its own that are under way. */
   cancels = 0;
