@@ -19,28 +19,41 @@ const ENDS = [Frontend.sync];
 const SHARED = [Frontend.bind, Frontend.describe, Frontend.close, Frontend.functionCall];
 const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close];
 
-function mark(table: Uint8Array, types: readonly number[]): void {
-  for (const type of types) table[type] = 1;
-}
+/** Reasons to look at messages, as bits, and the types that each is about. */
+const Reason = { looks: 1, ends: 2, shared: 4, own: 8, all: 16 } as const;
+const TYPES: readonly (readonly [reason: number, types: readonly number[]])[] = [
+  [Reason.looks, LOOKED_AT],
+  [Reason.ends, ENDS],
+  [Reason.shared, SHARED],
+  [Reason.own, OWN],
+];
+
+/** One per combination of reasons, for all sessions: a table of its own would cost each of them 400 bytes. */
+const TABLES: readonly Uint8Array[] = Array.from({ length: 32 }, (_, reasons) => {
+  const table = new Uint8Array(256).fill((reasons & Reason.all) === 0 ? 0 : 1);
+  for (const type of ALWAYS) table[type] = 1;
+  for (const [reason, types] of TYPES)
+    if ((reasons & reason) !== 0) for (const type of types) table[type] = 1;
+  return table;
+});
 
 /** One per session. */
 export class Attention {
   /** Statements are inspected. */
   looks: boolean;
-  /** By type byte: 1 where a message needs more than an entry in the ledger. */
-  readonly wants = new Uint8Array(256);
-  readonly #base = new Uint8Array(256);
-  readonly #watched: readonly number[];
+  /** By type byte: 1 where a message needs more than a place in the ledger. Not to be changed: it is that of others, too. */
+  wants: Uint8Array;
+  /** Reasons that stay. */
+  #base: number;
+  readonly #ends: boolean;
   #from: string | undefined;
 
   constructor({ statements, ends, statementsFrom, shared }: AttentionOptions) {
     this.looks = statements;
-    this.#watched = ends ? [...LOOKED_AT, ...ENDS] : LOOKED_AT;
+    this.#ends = ends;
     this.#from = statements ? undefined : statementsFrom;
-    mark(this.#base, ALWAYS);
-    if (statements) mark(this.#base, this.#watched);
-    if (shared) mark(this.#base, SHARED);
-    this.wants.set(this.#base);
+    this.#base = (shared ? Reason.shared : 0) | (statements ? this.#looking : 0);
+    this.wants = tableOf(this.#base);
   }
 
   /** True for the message from which on statements are inspected; `frame` is its beginning. */
@@ -49,14 +62,18 @@ export class Attention {
     if (!frame.includes(this.#from)) return false;
     this.#from = undefined;
     this.looks = true;
-    mark(this.#base, this.#watched);
+    this.#base |= this.#looking;
     return true;
   }
 
   /** `all`: every message is inspected; `own`: the gateway has statements or portals of its own that messages may name. */
   update(all: boolean, own: boolean): void {
-    this.wants.set(this.#base);
-    if (all) this.wants.fill(1);
-    else if (own) mark(this.wants, OWN);
+    this.wants = tableOf(this.#base | (all ? Reason.all : 0) | (own ? Reason.own : 0));
+  }
+
+  get #looking(): number {
+    return Reason.looks | (this.#ends ? Reason.ends : 0);
   }
 }
+
+const tableOf = (reasons: number): Uint8Array => TABLES[reasons] ?? new Uint8Array(256).fill(1);

@@ -103,7 +103,7 @@ export class FromClient {
       if (dropped) {
         this.#forward(data, from, at);
         from = Math.min(end, length);
-      } else if (gate.wants[type] !== 0) {
+      } else if (gate.attention.wants[type] !== 0) {
         const step = this.#special(type, data, at, end);
         if (step.next === 'hold') {
           needed = step.bytes;

@@ -17,36 +17,32 @@ import { isTooLong, tooLong } from './longest.ts';
 import { isCutOff } from './named-messages.ts';
 import { OwnStatements, isForUs } from './own-statements.ts';
 import { poison } from './poison.ts';
-import { StatementBook } from './statement-book.ts';
+import { StatementBook, needsText } from './statement-book.ts';
 
 /** One per session. */
 export class Gate {
   readonly #options: GateOptions;
-  readonly #own: OwnStatements;
   readonly #hooks: HookCall;
-  readonly #book: StatementBook;
-  readonly #attention: Attention;
+  /** Each is made for the first statement that needs it: one for us, one that is looked at. */
+  #own: OwnStatements | undefined;
+  #book: StatementBook | undefined;
+  readonly attention: Attention;
   /** Present where a plugin reads statements. */
   readonly #encoding: ClientEncoding | undefined;
-  /** See {@link Attention.wants}. */
-  readonly wants: Uint8Array;
-  /** Holds a message back until answers have arrived. */
+  /** Where a message waits for answers. */
   readonly calm: Calm;
   #discarding = false;
 
   constructor(options: GateOptions) {
     this.#options = options;
-    this.#own = new OwnStatements(options.inBand);
     this.#hooks = new HookCall(options);
-    this.#book = new StatementBook(options.reads, options.log);
     const { query, log, shared, statementsFrom } = options;
-    this.#encoding = query && this.#book.needsText ? new ClientEncoding(options) : undefined;
+    this.#encoding = query && needsText(options.reads) ? new ClientEncoding(options) : undefined;
     const statements = query !== undefined || (log !== undefined && statementsFrom === undefined);
     const dependents = [shared, this.#encoding].filter((one) => one !== undefined);
     this.calm = new Calm({ ...options, dependents });
     const more = { ends: log !== undefined, shared: shared !== undefined };
-    this.#attention = new Attention({ statements, statementsFrom, ...more });
-    this.wants = this.#attention.wants;
+    this.attention = new Attention({ statements, statementsFrom, ...more });
   }
 
   /** A message of the extended protocol was refused here: messages up to the Sync are dropped, as PostgreSQL does. */
@@ -61,17 +57,17 @@ export class Gate {
 
   /** True when {@link message} must decide about it; `frame` has its first 64 KiB at least. */
   concerns(type: number, frame: Buffer): boolean {
-    if (this.#attention.wakes(type, frame)) this.#update();
-    const { looks } = this.#attention;
-    return looks || this.#own.any || this.#options.shared !== undefined || isForUs(type, frame);
+    if (this.attention.wakes(type, frame)) this.#update();
+    if (this.attention.looks || this.#own?.any) return true;
+    return this.#options.shared !== undefined || isForUs(type, frame);
   }
 
   /** True when {@link message} must see all of it, `bytes` long. */
   needsWhole(type: number, frame: Buffer, bytes: number): boolean {
     if (type === Frontend.query || type === Frontend.parse) {
-      const { query, shared, maxStatementBytes: limit } = this.#options;
-      const tapped = query !== undefined && this.#book.needsText;
-      // A longer Parse is not remembered.
+      const { query, reads, shared, maxStatementBytes: limit } = this.#options;
+      const tapped = query !== undefined && needsText(reads);
+      // A longer one is not kept.
       const kept = type === Frontend.parse && shared !== undefined && bytes <= limit;
       return tapped || kept || isForUs(type, frame);
     }
@@ -93,9 +89,9 @@ export class Gate {
     if (forUs) return this.#answerOwn(type, op, frame);
     let statement: Statement | undefined;
     try {
-      const own = this.#own.any ? this.#own.about(type, frame) : undefined;
+      const own = this.#own?.any ? this.#own.about(type, frame) : undefined;
       if (own) return this.#local(op, own);
-      statement = this.#attention.looks ? this.#book.open(type, frame) : undefined;
+      statement = this.#open(type, frame);
       this.#encoding?.check(type, frame, statement);
       if (!this.#hooks.wants(statement)) return this.#send(type, op, frame, statement);
       return this.#ask(type, op, frame, statement);
@@ -106,7 +102,7 @@ export class Gate {
 
   /** Refuses a message that is longer than may be assembled; `frame` is its beginning. */
   tooLong(type: number, frame: Buffer): Decision {
-    const statement = this.#attention.looks ? this.#book.open(type, frame) : undefined;
+    const statement = this.#open(type, frame);
     return this.#refuse(OP_OF[type] ?? 0, frame, tooLong(this.#options.maxStatementBytes), statement);
   }
 
@@ -130,6 +126,7 @@ export class Gate {
   // ---- commands for the gateway ----
 
   async #answerOwn(type: number, op: number, frame: Buffer): Promise<Decision> {
+    this.#own ??= new OwnStatements(this.#options.inBand);
     try {
       const note = await this.#hooks.race(this.#own.begin(type, frame));
       // A Query makes PostgreSQL send its buffered answers; without the Flush they would stay in front of this one.
@@ -151,7 +148,7 @@ export class Gate {
   }
 
   #update(): void {
-    this.#attention.update(this.#discarding, this.#own.any);
+    this.attention.update(this.#discarding, this.#own?.any === true);
   }
 
   // ---- statements for the server ----
@@ -183,8 +180,8 @@ export class Gate {
   }
 
   #pass(type: number, op: number, frame: Buffer, statement: Statement | undefined): Decision {
-    if (this.#attention.looks && this.#idle) this.#book.transactionEnded();
-    const note = this.#attention.looks ? this.#book.sent(type, frame, statement) : undefined;
+    if (this.#book && this.#options.betweenTransactions()) this.#book.transactionEnded();
+    const note = this.#book?.sent(type, frame, statement);
     this.#encoding?.sent(type, statement);
     const plan = this.#options.shared?.plan(type, frame);
     if (plan) return this.#carryOut(plan, op, frame, note);
@@ -209,13 +206,16 @@ export class Gate {
 
   /** Refuses a message for which there is no server connection; `frame` has its first 64 KiB at least. */
   refuseVacant(type: number, frame: Buffer, error: GatewayError): void {
-    if (this.#attention.wakes(type, frame)) this.#update();
-    const statement = this.#attention.looks ? this.#book.open(type, frame) : undefined;
-    this.#refuseHere(OP_OF[type] ?? 0, error, this.#book.refused(frame, statement, error));
+    if (this.attention.wakes(type, frame)) this.#update();
+    const statement = this.#open(type, frame);
+    this.#refuseHere(OP_OF[type] ?? 0, error, this.#book?.refused(frame, statement, error));
   }
 
-  get #idle(): boolean {
-    return this.#options.betweenTransactions();
+  /** The statement in a message; undefined where nobody looks. */
+  #open(type: number, frame: Buffer): Statement | undefined {
+    if (!this.attention.looks) return undefined;
+    this.#book ??= new StatementBook(this.#options.reads, this.#options.log);
+    return this.#book.open(type, frame);
   }
 
   // ---- refusals ----
@@ -223,7 +223,7 @@ export class Gate {
   #refuse(op: number, frame: Buffer, thrown: unknown, statement?: Statement): Decision {
     const { ledger } = this.#options;
     const error = this.#options.fault(thrown);
-    const followed = this.#book.refused(frame, statement, error);
+    const followed = this.#book?.refused(frame, statement, error);
     if (ledger.spoilt) {
       this.#options.unplaceable(error);
       return undefined;
@@ -231,7 +231,8 @@ export class Gate {
     const { shared } = this.#options;
     // Where connections change, the unnamed statement is the session's and drops without the server.
     if (op === Op.query || (op === Op.parse && frame[HEADER_BYTES] === 0)) shared?.forgetUnnamed();
-    if (this.#idle && (shared || !this.#book.leavesUnnamed)) return this.#refuseHere(op, error, followed);
+    const alone = shared !== undefined || !this.#book?.leavesUnnamed;
+    if (alone && this.#options.betweenTransactions()) return this.#refuseHere(op, error, followed);
     ledger.sent(op, Kind.mask, { ...followed, error });
     return poison(op, frame);
   }

@@ -20,6 +20,9 @@ import {
 /** The part of a statement that plugins read. */
 export type Reads = 'none' | 'kind' | 'sql' | 'parameters';
 
+/** True when a plugin decides by the SQL text of Query and Parse, and so needs the whole message. */
+export const needsText = (reads: Reads): boolean => reads === 'sql' || reads === 'parameters';
+
 const functionOf = (statement: Statement): number | undefined =>
   statement.kind === 'function-call' ? statement.function : undefined;
 const textOf = (statement: Statement): string => ('sql' in statement ? statement.sql : '');
@@ -38,12 +41,7 @@ export class StatementBook {
     this.#log = log;
   }
 
-  /** True when a plugin decides by the SQL text of Query and Parse, and so needs the whole message. */
-  get needsText(): boolean {
-    return this.#reads === 'sql' || this.#reads === 'parameters';
-  }
-
-  /** The statement in a message; undefined for messages without one, and where it is not inspected. */
+  /** The statement in a message; undefined for messages that carry none, or none that is looked at. */
   open(type: number, frame: Buffer): Statement | undefined {
     switch (type) {
       case Frontend.query:
