@@ -3,11 +3,11 @@ import { Frontend } from '../wire/frames.ts';
 
 /** The reasons to inspect messages. */
 export interface AttentionOptions {
-  /** A plugin or an observer sees every statement. */
-  readonly statements: boolean;
-  /** An observer learns how statements ended, and so whether their Sync failed. */
-  readonly ends: boolean;
-  /** Statements are inspected from the first text on that contains this one. Default: they are not. */
+  /** Somebody is asked about every statement. */
+  readonly asked: boolean;
+  /** Somebody is told how statements ended, and so whether their Sync failed. */
+  readonly observed: boolean;
+  /** That begins with the first text that contains this one. Default: with the first. */
   readonly statementsFrom: string | undefined;
   /** Server connections change between transactions. */
   readonly shared: boolean;
@@ -48,11 +48,11 @@ export class Attention {
   readonly #ends: boolean;
   #from: string | undefined;
 
-  constructor({ statements, ends, statementsFrom, shared }: AttentionOptions) {
-    this.looks = statements;
-    this.#ends = ends;
-    this.#from = statements ? undefined : statementsFrom;
-    this.#base = (shared ? Reason.shared : 0) | (statements ? this.#looking : 0);
+  constructor({ asked, observed, statementsFrom, shared }: AttentionOptions) {
+    this.looks = asked || (observed && statementsFrom === undefined);
+    this.#ends = observed;
+    this.#from = this.looks ? undefined : statementsFrom;
+    this.#base = (shared ? Reason.shared : 0) | (this.looks ? this.#looking : 0);
     this.wants = tableOf(this.#base);
   }
 

@@ -6,12 +6,11 @@ export interface Dependent {
   mustWait(type: number, frame: Buffer): boolean;
 }
 
-/** What the wait needs. */
-export interface CalmOptions {
-  readonly ledger: Ledger;
-  /** Makes the server send its buffered answers at once. */
-  readonly flush: () => void;
-  readonly dependents: readonly Dependent[];
+/** What a calm works with. */
+export interface CalmHost {
+  readonly ledger: Pick<Ledger, 'endsReady'>;
+  /** Has the server answer what it owes without more ado. */
+  flush(): void;
 }
 
 /** The message that waits, and the callback that ends its wait. */
@@ -24,17 +23,20 @@ interface Wait {
 
 /** One per session. */
 export class Calm {
-  readonly #options: CalmOptions;
+  readonly #host: CalmHost;
+  readonly #one: Dependent | undefined;
+  readonly #other: Dependent | undefined;
   #wait: Wait | undefined;
 
-  constructor(options: CalmOptions) {
-    this.#options = options;
+  constructor(host: CalmHost, one: Dependent | undefined, other: Dependent | undefined) {
+    this.#host = host;
+    this.#one = one;
+    this.#other = other;
   }
 
   /** A message has to {@link wait}. */
   isNeeded(type: number, frame: Buffer): boolean {
-    for (const one of this.#options.dependents) if (one.mustWait(type, frame)) return true;
-    return false;
+    return this.#one?.mustWait(type, frame) === true || this.#other?.mustWait(type, frame) === true;
   }
 
   /** Resolves when the wait is not needed any more; every answer of the server asks that again. */
@@ -51,10 +53,10 @@ export class Calm {
     if (!this.isNeeded(wait.type, wait.frame)) {
       this.#wait = undefined;
       wait.end();
-    } else if (!wait.flushed && !this.#options.ledger.endsReady) {
+    } else if (!wait.flushed && !this.#host.ledger.endsReady) {
       // Answers to a batch without its Sync would stay in the server's buffer.
       wait.flushed = true;
-      this.#options.flush();
+      this.#host.flush();
     }
   }
 }

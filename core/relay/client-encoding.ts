@@ -45,9 +45,8 @@ const NO_CHARACTERS = ['22021', '22P05'];
 /** What the encoding depends on. */
 export interface ClientEncodingHost {
   readonly ledger: Ledger;
-  readonly reads: Reads;
   /** A run-time parameter as the server has reported it last. */
-  readonly parameter: (name: string) => string | undefined;
+  parameter(name: string): string | undefined;
   /** Present where connections change, and an earlier Parse may have to be sent again. */
   readonly shared?: { prepares(type: number, frame: Buffer): boolean } | undefined;
 }
@@ -55,13 +54,15 @@ export interface ClientEncodingHost {
 /** One per session, only where a plugin reads statements. */
 export class ClientEncoding {
   readonly #host: ClientEncodingHost;
-  /** The text of an unfinished statement may change the encoding. */
+  readonly #reads: Reads;
+  /** A text under way says that it may change the encoding. */
   #said = false;
   /** No statement has been executed since the last probe. */
   #probed = false;
 
-  constructor(host: ClientEncodingHost) {
+  constructor(host: ClientEncodingHost, reads: Reads) {
     this.#host = host;
+    this.#reads = reads;
   }
 
   /**
@@ -76,9 +77,9 @@ export class ClientEncoding {
 
   /** The probe to send in front of a message in a batch, where the server reports nothing before the Sync; it is in the ledger then. */
   probe(type: number, frame: Buffer): Buffer | undefined {
-    const { ledger, parameter, shared } = this.#host;
+    const { ledger, shared } = this.#host;
     if (!ledger.batch.begun || this.#known || this.#probed || ledger.skipping) return undefined;
-    if (!CONVERTED_TO.has(parameter('server_encoding') ?? '')) return undefined;
+    if (!CONVERTED_TO.has(this.#host.parameter('server_encoding') ?? '')) return undefined;
     if (!this.#isDoubtful(type, frame) && shared?.prepares(type, frame) !== true) return undefined;
     this.#probed = true;
     const error = cannotBeChecked('another encoding');
@@ -128,7 +129,7 @@ export class ClientEncoding {
   #isDoubtful(type: number, frame: Buffer): boolean {
     if (!CARRY.has(type)) return false;
     if (this.#said) return true;
-    const parameters = type === Frontend.bind && this.#host.reads === 'parameters';
+    const parameters = type === Frontend.bind && this.#reads === 'parameters';
     return !isAscii(parameters ? frame.subarray(HEADER_BYTES) : textOf(type, frame));
   }
 

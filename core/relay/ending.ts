@@ -17,18 +17,16 @@ export interface RelayEnd {
   readonly server: 'dirty' | 'close';
 }
 
-/** The objects that an end reads and stops. */
-export interface EndingParts {
+/** What an ending looks at and stops. */
+export interface EndingParts extends BoundaryState {
   readonly client: Channel;
   readonly link: ServerLink;
   readonly log: Logger;
   readonly ledger: Ledger;
-  readonly gate: BoundaryState['gate'];
-  readonly pauses: BoundaryState['pauses'];
   readonly fromClient: FromClient;
   readonly fromServer: FromServer;
-  /** Called once, when the session is over and no cancel can hit its server connection any more. */
-  readonly ended: (end: RelayEnd) => void;
+  /** Called once, when the session is over and nothing can hit its server connection any more. */
+  ended(end: RelayEnd): void;
 }
 
 /** How long statements in front of a Terminate may run, in milliseconds. */
@@ -46,8 +44,6 @@ interface LastWord {
 
 /** One per relay. */
 export class Ending {
-  /** The state that every decision at a transaction boundary reads. */
-  readonly state: BoundaryState;
   readonly #parts: EndingParts;
   #last: LastWord | undefined;
   /** The client sent Terminate: outstanding requests are completed, and their answers dropped. */
@@ -63,7 +59,6 @@ export class Ending {
 
   constructor(parts: EndingParts) {
     this.#parts = parts;
-    this.state = { ...parts, ending: this };
   }
 
   get decided(): boolean {
@@ -179,7 +174,7 @@ export class Ending {
     const { ledger, fromServer } = this.#parts;
     if (!fromServer.atBorder) return;
     if (when === 'answered' && !ledger.answered && !ledger.stuck) return;
-    if (when === 'idle' && !boundary(this.state, 'drain').free) return;
+    if (when === 'idle' && !boundary(this.#parts, 'drain').free) return;
     this.#speakNow(error, kind);
   }
 
@@ -194,12 +189,12 @@ export class Ending {
   }
 
   #endOrCancel(reason: CloseReason): void {
-    if (boundary(this.state, 'cancel').free) this.#end(reason, this.#serverAfter());
+    if (boundary(this.#parts, 'cancel').free) this.#end(reason, this.#serverAfter());
     else this.#cancelThenEnd(reason);
   }
 
   #serverAfter(): 'dirty' | 'close' {
-    const at = boundary(this.state, 'end');
+    const at = boundary(this.#parts, 'end');
     return at.free && at.server !== 'close' ? 'dirty' : 'close';
   }
 
@@ -224,7 +219,7 @@ export class Ending {
     this.#over = true;
     this.#reason = reason;
     this.#stop();
-    const { client, link, ended, fromClient } = this.#parts;
+    const { client, link, fromClient } = this.#parts;
     if (!client.closed) client.finish();
     // A Terminate would be read as the rest of the message, and the server would run it.
     if (fromClient.position === 'midMessage') link.server?.channel.destroy();
@@ -232,7 +227,7 @@ export class Ending {
     void (this.#cancelling ?? Promise.resolve(true)).then((over) => {
       const afterwards = over && !link.server?.channel.closed ? server : 'close';
       link.close(afterwards === 'close' ? 'close' : 'dirty');
-      ended({ reason, server: afterwards });
+      this.#parts.ended({ reason, server: afterwards });
     });
   }
 

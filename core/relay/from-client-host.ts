@@ -4,7 +4,7 @@ import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
 import type { UnlinkedMessages } from './unlinked-messages.ts';
 
-/** Implemented by the relay, called by the stream. */
+/** The relay, as the walker sees it. */
 export interface FromClientHost {
   readonly ledger: Ledger;
   readonly gate: Gate;
@@ -22,6 +22,9 @@ export interface FromClientHost {
   unlinked(): boolean;
   /** Decides about messages while that is so. */
   readonly unlinkedMessages: UnlinkedMessages;
-  /** A chunk has been processed: answers of the gateway may be due. */
-  walked(): void;
+  /** A chunk has been walked: local answers may be due. */
+  settled(): void;
+  /** The client has taken what was queued for it. */
+  clientDrained(): void;
+  clientLost(): void;
 }

@@ -1,5 +1,6 @@
 /** The stream from the client: finds message boundaries, forwards whole chunks, stops at messages that need a decision. */
 import { GatewayError } from '../errors.ts';
+import type { ChannelListener } from '../net/channel.ts';
 import { FLUSH } from '../wire/to-server.ts';
 import { FRONTEND_LIMIT, Frontend, HEADER_BYTES, frontendViolation, lastType } from '../wire/frames.ts';
 import { OP_OF, isPlain } from './entries.ts';
@@ -13,8 +14,8 @@ import type { Meaning } from './unlinked-messages.ts';
 /** A message is forwarded when it is whole or has so many bytes: a slow client then occupies no server connection. */
 const HOLD_BYTES = 65_536;
 
-/** One per session. */
-export class FromClient {
+/** One per session. Listens to the client's channel. */
+export class FromClient implements ChannelListener {
   readonly #host: FromClientHost;
   readonly #held = new HeldBytes();
   /** Missing bytes of a long message's body, and whether they are dropped. */
@@ -51,7 +52,15 @@ export class FromClient {
     this.#stopped = true;
   }
 
-  receive(chunk: Buffer): void {
+  drained(): void {
+    this.#host.clientDrained();
+  }
+
+  closed(): void {
+    this.#host.clientLost();
+  }
+
+  bytes(chunk: Buffer): void {
     if (this.#stopped) return;
     const fresh = this.#held.length === 0 && !this.#waiting;
     const data = fresh ? chunk : this.#held.add(chunk);
@@ -70,7 +79,7 @@ export class FromClient {
       this.#host.failed(asFailure(error));
     }
     this.#walking = false;
-    this.#host.walked();
+    this.#host.settled();
   }
 
   #walk(data: Buffer): void {
@@ -222,7 +231,7 @@ export class FromClient {
     this.#send(bytes);
     const rest = this.#held.take();
     if (rest) this.#walkSafely(rest);
-    else this.#host.walked();
+    else this.#host.settled();
     if (!this.#waiting) this.#host.held(false);
   }
 

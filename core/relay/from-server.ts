@@ -1,5 +1,6 @@
 /** The stream from the server: finds message boundaries, forwards whole chunks, inspects messages that change the state. */
 import { GatewayError, SQLSTATES } from '../errors.ts';
+import type { ChannelListener } from '../net/channel.ts';
 import { errorFields, readCommandComplete } from '../wire/backend.ts';
 import { BACKEND_LIMIT, Backend, HEADER_BYTES } from '../wire/frames.ts';
 import { refusal } from '../wire/to-client.ts';
@@ -21,18 +22,23 @@ export interface FromServerHost {
   readonly ledger: Ledger;
   /** The receiver may keep the bytes. */
   toClient(bytes: Buffer): void;
-  /** Gets the tag of each CommandComplete. Absent where tags are not needed. */
-  readonly completed?: ((tag: string) => void) | undefined;
-  /** The server refused a write: it is a replica, or the client chose read-only transactions. */
-  refusedWrite?(): void;
+  /** Somebody needs the tags of CommandComplete. */
+  readonly readsTags: boolean;
+  /** CommandComplete has passed. */
+  completed(tag: string): void;
+  /** The server takes no write: it is a replica, or the client wanted no writes itself. */
+  refusedWrite(): void;
   /** ParameterStatus, body only. */
-  parameter(body: Buffer): void;
-  /** The gateway's refusal replaced the server's error, whose code tells a time-out from the refusal. */
+  reported(body: Buffer): void;
+  /** An error of the server's stands behind a refusal of ours: its code tells a time-out from the refusal. */
   masked(code: string, error: GatewayError): void;
   /** The server sent a message that answers nothing. */
   broken(why: string): void;
   /** ReadyForQuery passed, an error passed, or a local answer may be due. */
   settled(): void;
+  /** The server has taken what was queued for it. */
+  serverDrained(): void;
+  serverLost(): void;
 }
 
 const STATUSES: ReadonlySet<number | undefined> = new Set(Object.values(Status));
@@ -42,8 +48,8 @@ const NEEDS_BODY = new Uint8Array(256);
 for (const type of [Backend.readyForQuery, Backend.errorResponse, Backend.parameterStatus])
   NEEDS_BODY[type] = 1;
 
-/** One per session. */
-export class FromServer {
+/** One per session. Listens to the channel of its server connection. */
+export class FromServer implements ChannelListener {
   readonly #host: FromServerHost;
   readonly #held = new HeldBytes();
   /** Missing bytes of a long message's body, and whether they are hidden from the client. */
@@ -78,7 +84,15 @@ export class FromServer {
     this.#stopped = true;
   }
 
-  receive(chunk: Buffer): void {
+  drained(): void {
+    this.#host.serverDrained();
+  }
+
+  closed(): void {
+    this.#host.serverLost();
+  }
+
+  bytes(chunk: Buffer): void {
     if (this.#stopped) return;
     const data = this.#held.length === 0 ? chunk : this.#held.add(chunk);
     if (!data) return;
@@ -160,7 +174,7 @@ export class FromServer {
 
   /** How many bytes of the message must have arrived before it can be processed. */
   #lookAt(type: number, length: number): number {
-    const looked = this.#host.completed !== undefined || !isPlain(this.#host.ledger.head);
+    const looked = this.#host.readsTags || !isPlain(this.#host.ledger.head);
     const observed = looked && type === Backend.commandComplete;
     if (type === Backend.parameterStatus) return Math.min(length, LONGEST_PARAMETER);
     return NEEDS_BODY[type] === 1 || observed ? Math.min(length, LOOK_BYTES) : HEADER_BYTES;
@@ -180,11 +194,12 @@ export class FromServer {
       const known = bytes === HEADER_BYTES + 1 && STATUSES.has(body[0]);
       return known ? ledger.reply(type, body[0]) : Verdict.broken;
     }
-    if (type === Backend.parameterStatus) this.#host.parameter(body);
-    if (type === Backend.commandComplete) this.#host.completed?.(readCommandComplete(body));
+    if (type === Backend.parameterStatus) this.#host.reported(body);
+    if (type === Backend.commandComplete && this.#host.readsTags)
+      this.#host.completed(readCommandComplete(body));
     if (type !== Backend.errorResponse) return ledger.reply(type);
     const { severity, code } = errorFields(body);
-    if (code === SQLSTATES.read_only_sql_transaction) this.#host.refusedWrite?.();
+    if (code === SQLSTATES.read_only_sql_transaction) this.#host.refusedWrite();
     const { verdict, note: answered } = ledger.error(severity === 'FATAL' || severity === 'PANIC');
     const isOurs = verdict === Verdict.pass && answered?.replaces?.includes(code) === true;
     const replaced = verdict === Verdict.mask || isOurs;

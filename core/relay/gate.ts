@@ -11,7 +11,7 @@ import { Streamed, preceded } from './decision.ts';
 import type { Decision, Plan } from './decision.ts';
 import { Kind, OP_OF, Op, joined } from './entries.ts';
 import type { Note } from './entries.ts';
-import type { GateOptions } from './gate-options.ts';
+import type { GateHost, GateOptions } from './gate-options.ts';
 import { HookCall } from './hook-call.ts';
 import { isTooLong, tooLong } from './longest.ts';
 import { isCutOff } from './named-messages.ts';
@@ -21,6 +21,7 @@ import { StatementBook, needsText } from './statement-book.ts';
 
 /** One per session. */
 export class Gate {
+  readonly #host: GateHost;
   readonly #options: GateOptions;
   readonly #hooks: HookCall;
   /** Each is made for the first statement that needs it: one for us, one that is looked at. */
@@ -33,16 +34,16 @@ export class Gate {
   readonly calm: Calm;
   #discarding = false;
 
-  constructor(options: GateOptions) {
+  constructor(host: GateHost, options: GateOptions) {
+    this.#host = host;
     this.#options = options;
     this.#hooks = new HookCall(options);
-    const { query, log, shared, statementsFrom } = options;
-    this.#encoding = query && needsText(options.reads) ? new ClientEncoding(options) : undefined;
-    const statements = query !== undefined || (log !== undefined && statementsFrom === undefined);
-    const dependents = [shared, this.#encoding].filter((one) => one !== undefined);
-    this.calm = new Calm({ ...options, dependents });
-    const more = { ends: log !== undefined, shared: shared !== undefined };
-    this.attention = new Attention({ statements, statementsFrom, ...more });
+    const { query, reads, statementsFrom } = options;
+    const { shared, statements } = host;
+    this.#encoding = query && needsText(reads) ? new ClientEncoding(host, reads) : undefined;
+    this.calm = new Calm(host, shared, this.#encoding);
+    const [observed, moves] = [statements !== undefined, shared !== undefined];
+    this.attention = new Attention({ asked: query !== undefined, observed, statementsFrom, shared: moves });
   }
 
   /** A message of the extended protocol was refused here: messages up to the Sync are dropped, as PostgreSQL does. */
@@ -59,16 +60,16 @@ export class Gate {
   concerns(type: number, frame: Buffer): boolean {
     if (this.attention.wakes(type, frame)) this.#update();
     if (this.attention.looks || this.#own?.any) return true;
-    return this.#options.shared !== undefined || isForUs(type, frame);
+    return this.#host.shared !== undefined || isForUs(type, frame);
   }
 
   /** True when {@link message} must see all of it, `bytes` long. */
   needsWhole(type: number, frame: Buffer, bytes: number): boolean {
     if (type === Frontend.query || type === Frontend.parse) {
-      const { query, reads, shared, maxStatementBytes: limit } = this.#options;
+      const { query, reads, maxStatementBytes: limit } = this.#options;
       const tapped = query !== undefined && needsText(reads);
       // A longer one is not kept.
-      const kept = type === Frontend.parse && shared !== undefined && bytes <= limit;
+      const kept = type === Frontend.parse && this.#host.shared !== undefined && bytes <= limit;
       return tapped || kept || isForUs(type, frame);
     }
     return type !== Frontend.bind ? type !== Frontend.functionCall : this.#options.reads === 'parameters';
@@ -81,11 +82,10 @@ export class Gate {
   }
 
   #decide(type: number, frame: Buffer): Decision | Promise<Decision> {
-    const { ledger } = this.#options;
     const op = OP_OF[type] ?? 0;
     const forUs = isForUs(type, frame);
-    // The server discards the message.
-    if (ledger.skipping && op !== Op.sync) return forUs ? undefined : frame;
+    // The server discards it.
+    if (this.#host.ledger.skipping && op !== Op.sync) return forUs ? undefined : frame;
     if (forUs) return this.#answerOwn(type, op, frame);
     let statement: Statement | undefined;
     try {
@@ -115,7 +115,7 @@ export class Gate {
 
   /** The order of answers is lost: an answer of the gateway cannot be placed any more. */
   lost(): void {
-    this.#options.unplaceable(new GatewayError('protocol_violation', 'the order of answers was lost'));
+    this.#host.unplaceable(new GatewayError('protocol_violation', 'the order of answers was lost'));
   }
 
   /** See {@link HookCall.cancel}. */
@@ -129,8 +129,8 @@ export class Gate {
     this.#own ??= new OwnStatements(this.#options.inBand);
     try {
       const note = await this.#hooks.race(this.#own.begin(type, frame));
-      // A Query makes PostgreSQL send its buffered answers; without the Flush they would stay in front of this one.
-      const flush = op === Op.query && !this.#options.ledger.answered ? FLUSH : undefined;
+      // As a Query does for PostgreSQL: or the answers in front of ours would stay in its buffer.
+      const flush = op === Op.query && !this.#host.ledger.answered ? FLUSH : undefined;
       this.#local(op, note);
       return flush;
     } catch (thrown) {
@@ -139,11 +139,11 @@ export class Gate {
   }
 
   #local(op: number, note: Note): undefined {
-    if (this.#options.ledger.spoilt) {
+    if (this.#host.ledger.spoilt) {
       this.lost();
       return;
     }
-    this.#options.ledger.sent(op, Kind.local, note);
+    this.#host.ledger.sent(op, Kind.local, note);
     this.#update();
   }
 
@@ -180,12 +180,12 @@ export class Gate {
   }
 
   #pass(type: number, op: number, frame: Buffer, statement: Statement | undefined): Decision {
-    if (this.#book && this.#options.betweenTransactions()) this.#book.transactionEnded();
+    if (this.#book && this.#host.betweenTransactions()) this.#book.transactionEnded();
     const note = this.#book?.sent(type, frame, statement);
     this.#encoding?.sent(type, statement);
-    const plan = this.#options.shared?.plan(type, frame);
+    const plan = this.#host.shared?.plan(type, frame);
     if (plan) return this.#carryOut(plan, op, frame, note);
-    this.#options.ledger.sent(op, Kind.forward, note);
+    this.#host.ledger.sent(op, Kind.forward, note);
     return frame;
   }
 
@@ -195,13 +195,13 @@ export class Gate {
       return this.#refuse(op, frame, plan.error);
     }
     if (plan.kind === 'local') return this.#local(op, { ...plan.note, ...joined(plan.note, note) });
-    this.#options.ledger.sent(op, Kind.forward, joined(plan.note, note));
+    this.#host.ledger.sent(op, Kind.forward, joined(plan.note, note));
     return plan.bytes === frame || !isCutOff(frame) ? plan.bytes : new Streamed(plan.bytes);
   }
 
   /** True for a message that needs no server connection, while the session has none. */
   answersAlone(type: number, frame: Buffer): boolean {
-    return this.#options.shared?.answersAlone(type, frame) === true || isForUs(type, frame);
+    return this.#host.shared?.answersAlone(type, frame) === true || isForUs(type, frame);
   }
 
   /** Refuses a message for which there is no server connection; `frame` has its first 64 KiB at least. */
@@ -214,25 +214,25 @@ export class Gate {
   /** The statement in a message; undefined where nobody looks. */
   #open(type: number, frame: Buffer): Statement | undefined {
     if (!this.attention.looks) return undefined;
-    this.#book ??= new StatementBook(this.#options.reads, this.#options.log);
+    this.#book ??= new StatementBook(this.#options.reads, this.#host.statements);
     return this.#book.open(type, frame);
   }
 
   // ---- refusals ----
 
   #refuse(op: number, frame: Buffer, thrown: unknown, statement?: Statement): Decision {
-    const { ledger } = this.#options;
+    const { ledger } = this.#host;
     const error = this.#options.fault(thrown);
     const followed = this.#book?.refused(frame, statement, error);
     if (ledger.spoilt) {
-      this.#options.unplaceable(error);
+      this.#host.unplaceable(error);
       return undefined;
     }
-    const { shared } = this.#options;
+    const { shared } = this.#host;
     // Where connections change, the unnamed statement is the session's and drops without the server.
     if (op === Op.query || (op === Op.parse && frame[HEADER_BYTES] === 0)) shared?.forgetUnnamed();
     const alone = shared !== undefined || !this.#book?.leavesUnnamed;
-    if (alone && this.#options.betweenTransactions()) return this.#refuseHere(op, error, followed);
+    if (alone && this.#host.betweenTransactions()) return this.#refuseHere(op, error, followed);
     ledger.sent(op, Kind.mask, { ...followed, error });
     return poison(op, frame);
   }
@@ -240,11 +240,10 @@ export class Gate {
   /** The server is idle and never sees the message: the gateway answers, and drops the rest of its batch. */
   #refuseHere(op: number, error: GatewayError, note: Partial<Note> | undefined): undefined {
     const text = refusal('ERROR', error);
-    const whole = op === Op.query || op === Op.functionCall;
-    const bytes = whole ? Buffer.concat([text, readyForQuery('I')]) : text;
-    this.#discarding = !whole;
+    this.#discarding = op !== Op.query && op !== Op.functionCall;
+    const bytes = this.#discarding ? text : Buffer.concat([text, readyForQuery('I')]);
     this.#local(op, { ...note, answer: () => bytes });
     // PostgreSQL does not keep an error in its buffer.
-    this.#options.ledger.flush();
+    this.#host.ledger.flush();
   }
 }

@@ -186,7 +186,7 @@ export class ServerLink implements ServerWaiter {
       },
       () => {
         source.checkIn(server, 'close');
-        if (this.#state === 'probing') this.#options.host.lost();
+        if (this.#state === 'probing') this.#options.host.serverLost();
       },
     );
   }

@@ -39,8 +39,8 @@ export interface LinkHost {
   resumed(error?: unknown): void;
   /** The connection stays until the session ends. */
   pinned(why: string): void;
-  /** The connection was lost during a probe. */
-  lost(): void;
+  /** The connection was lost while nobody listened to it. */
+  serverLost(): void;
 }
 
 /** The options of a link. */

@@ -60,7 +60,7 @@ class Stage implements ServerSource {
           this.error = error;
         },
         pinned() {},
-        lost: () => (this.lost += 1),
+        serverLost: () => (this.lost += 1),
       },
     });
   }

@@ -57,18 +57,20 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
   };
   // Nobody answers here: what waits for answers is tried with servers, in encodings.test.ts.
   Object.defineProperty(ledger, 'settingsKnown', { value: true });
-  const gate = new Gate({
+  const host = {
     ledger,
+    parameter: () => 'UTF8',
+    betweenTransactions: () => ledger.unfinished === undefined,
+    flush() {},
+    unplaceable() {},
+  };
+  const gate = new Gate(host, {
     reads: tapped ? 'parameters' : 'none',
     ...(tapped && { query: (statement) => statement }),
     inBand: () => Promise.resolve(),
     maxStatementBytes: 1_048_576,
-    parameter: () => 'UTF8',
-    betweenTransactions: () => ledger.unfinished === undefined,
-    flush() {},
     fault: (thrown) =>
       thrown instanceof GatewayError ? thrown : new GatewayError('internal_error', String(thrown)),
-    unplaceable() {},
   });
   const stream = new FromClient({
     ledger,
@@ -78,7 +80,9 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     unlinked: () => false,
     unlinkedMessages: new UnlinkedMessages({ ledger, gate, link: { state: 'unlinked', need: () => 'go' } }),
     terminated() {},
-    walked() {},
+    settled() {},
+    clientDrained() {},
+    clientLost() {},
     violated: (error) => (violation = error.message),
     failed: (error) => (violation = error.message),
   });
@@ -86,7 +90,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
   const shared = Buffer.alloc(65_536);
   for (const chunk of chunks) {
     chunk.copy(shared);
-    stream.receive(shared.subarray(0, chunk.length));
+    stream.bytes(shared.subarray(0, chunk.length));
     shared.fill(0xee);
   }
   return { bytes: Buffer.concat(out), owed, violation };
@@ -184,15 +188,20 @@ function fromServer(chunks: readonly Buffer[], ops: readonly number[]): Heard {
   const stream = new FromServer({
     ledger,
     toClient: (bytes) => out.push(bytes),
-    parameter: (body) => parameters.push(readParameterStatus(body).name),
+    readsTags: false,
+    completed() {},
+    refusedWrite() {},
+    reported: (body) => parameters.push(readParameterStatus(body).name),
     masked() {},
     broken: () => (broken = true),
     settled() {},
+    serverDrained() {},
+    serverLost() {},
   });
   const shared = Buffer.alloc(65_536);
   for (const chunk of chunks) {
     chunk.copy(shared);
-    stream.receive(shared.subarray(0, chunk.length));
+    stream.bytes(shared.subarray(0, chunk.length));
     shared.fill(0xee);
   }
   return {

@@ -1,0 +1,191 @@
+/** The two streams of a relay and what stands between them: one object is the host of all its parts. */
+import type { GatewayError } from '../errors.ts';
+import type { Channel } from '../net/channel.ts';
+import type { Logger } from '../session.ts';
+import type { ServerConnection } from '../upstream/connection.ts';
+import { readParameterStatus } from '../wire/backend.ts';
+import { FLUSH } from '../wire/to-server.ts';
+import { dropsStatements } from './command-tags.ts';
+import { Ending } from './ending.ts';
+import type { EndingParts, RelayEnd } from './ending.ts';
+import type { FromClientHost } from './from-client-host.ts';
+import { FromClient } from './from-client.ts';
+import { FromServer } from './from-server.ts';
+import type { FromServerHost } from './from-server.ts';
+import type { GateHost } from './gate-options.ts';
+import { Gate } from './gate.ts';
+import { Ledger } from './ledger.ts';
+import { Pause, Pauses } from './pauses.ts';
+import type { RelayOptions } from './relay-options.ts';
+import { ServerLink } from './server-link.ts';
+import { tellDifferences } from './server-source.ts';
+import type { LinkHost, ServerSource } from './server-source.ts';
+import { SharedStatements } from './shared-statements.ts';
+import { StatementLog } from './statement-log.ts';
+import { boundary } from './transaction-boundary.ts';
+import { UnlinkedMessages } from './unlinked-messages.ts';
+
+/** A session that is idle keeps all of this: no closures, no objects that only hold others. */
+export abstract class RelayStreams
+  implements FromClientHost, FromServerHost, GateHost, LinkHost, EndingParts
+{
+  readonly client: Channel;
+  readonly source: ServerSource | undefined;
+  readonly ledger: Ledger;
+  readonly link: ServerLink;
+  readonly pauses: Pauses;
+  readonly statements: StatementLog | undefined;
+  readonly shared: SharedStatements | undefined;
+  readonly gate: Gate;
+  readonly fromClient: FromClient;
+  readonly fromServer: FromServer;
+  readonly unlinkedMessages: UnlinkedMessages;
+  readonly ending: Ending;
+  protected readonly options: RelayOptions;
+
+  constructor(options: RelayOptions) {
+    const { client, server, source, refresh, statement } = options;
+    this.options = options;
+    this.client = client;
+    this.source = source;
+    this.ledger = new Ledger(options.tally);
+    this.pauses = new Pauses(client);
+    this.statements = statement && new StatementLog(statement);
+    this.link = new ServerLink({ host: this, first: server, source, refresh });
+    this.shared = source && this.#sharedStatements(source);
+    this.gate = new Gate(this, options);
+    this.fromClient = new FromClient(this);
+    this.fromServer = new FromServer(this);
+    this.unlinkedMessages = new UnlinkedMessages(this);
+    this.ending = new Ending(this);
+  }
+
+  /** Something has happened: looks what follows. */
+  abstract settled(): void;
+  /** Ends the session with FATAL `error` at the next message border. */
+  abstract end(error: GatewayError): void;
+  abstract ended(end: RelayEnd): void;
+
+  get log(): Logger {
+    return this.options.log;
+  }
+
+  #sharedStatements(source: ServerSource): SharedStatements {
+    const { link, ledger } = this;
+    const pin = (why: string): void => link.pin(why);
+    return new SharedStatements({ link, ledger, source, pin, leavesState: () => void (link.dirty = true) });
+  }
+
+  // ---- what the link tells ----
+
+  linked(next: ServerConnection): void {
+    this.ledger.changed();
+    if (this.source) tellDifferences(this.source.parameters, next, (bytes) => this.client.write(bytes));
+  }
+
+  resumed(error?: unknown): void {
+    this.fromClient.resumed(error === undefined ? undefined : this.options.fault(error));
+  }
+
+  pinned(why: string): void {
+    this.log.info({ why }, 'the server connection stays with the session');
+  }
+
+  // ---- what the stream from the client tells, and asks ----
+
+  /** A message that goes to the server now has to wait for a connection, or for settings on it. */
+  unlinked(): boolean {
+    return this.link.state !== 'linked' || (this.link.settingsOutdated && this.betweenTransactions());
+  }
+
+  toServer(bytes: Buffer): void {
+    if (!this.link.write(bytes)) this.pauses.add(Pause.full);
+  }
+
+  held(waiting: boolean): void {
+    if (waiting) this.pauses.add(Pause.held);
+    else this.pauses.remove(Pause.held, this.ending.decided);
+    this.settled();
+  }
+
+  terminated(): void {
+    this.ending.terminated();
+  }
+
+  violated(error: GatewayError): void {
+    this.ending.speak(error, 'answered', 'ended');
+  }
+
+  failed(error: GatewayError): void {
+    this.end(error);
+  }
+
+  clientDrained(): void {
+    this.link.resume();
+    this.pauses.remove(Pause.unread, this.ending.decided);
+  }
+
+  clientLost(): void {
+    this.ending.clientLost();
+  }
+
+  // ---- what the stream from the server tells ----
+
+  get readsTags(): boolean {
+    return this.source !== undefined || this.options.refresh !== undefined;
+  }
+
+  completed(tag: string): void {
+    if (dropsStatements(tag)) this.shared?.forgetAll();
+    this.link.completed(tag, this.ledger.headNote?.harmless === true);
+  }
+
+  toClient(bytes: Buffer): void {
+    if (!this.client.write(bytes)) this.link.halt();
+  }
+
+  refusedWrite(): void {
+    if (this.link.server) this.options.refusedWrite?.(this.link.server);
+  }
+
+  reported(body: Buffer): void {
+    this.link.reported(readParameterStatus(body));
+  }
+
+  masked(server_sqlstate: string, { sqlstate }: GatewayError): void {
+    this.log.info({ sqlstate, server_sqlstate }, 'statement refused');
+  }
+
+  broken(why: string): void {
+    this.ending.serverBroke(why);
+  }
+
+  serverDrained(): void {
+    this.pauses.remove(Pause.full, this.ending.decided);
+    this.settled();
+  }
+
+  serverLost(): void {
+    this.ending.serverLost();
+  }
+
+  // ---- what the gate asks ----
+
+  betweenTransactions(): boolean {
+    return boundary(this, 'next message').free;
+  }
+
+  parameter(name: string): string | undefined {
+    return (this.link.server ?? this.source)?.parameters.get(name);
+  }
+
+  flush(): void {
+    this.ledger.flush();
+    this.link.write(FLUSH);
+  }
+
+  unplaceable(error: GatewayError): void {
+    this.fromClient.stop();
+    this.end(error);
+  }
+}
