@@ -63,8 +63,7 @@ export class Listener {
   }
 
   #serve(channel: Channel): void {
-    this.#channels.add(channel);
-    channel.socket.once('close', () => this.#channels.delete(channel));
+    channel.join(this.#channels);
     const generation = this.#inForce();
     const door = generation.door(this.name) ?? { name: this.name, plaintext: 'never' };
     const leave = generation.enter();

@@ -1,12 +1,16 @@
 /** A socket as the gateway uses it: bytes in through one shared buffer, bytes out with backpressure, one end. */
 import type { Socket } from 'node:net';
 import { bytesTaken, rawWrite, whenTaken } from './raw-write.ts';
+import { attend } from './socket-events.ts';
+import type { SocketOwner } from './socket-events.ts';
 
 /** Bytes per read, and of the one buffer the whole process reads into. */
 export const READ_BYTES = 65_536;
 
 /** How long `finish` waits for a peer to take the last bytes before the socket is destroyed, in milliseconds. */
 const FINISH_MS = 5_000;
+/** How long its input is read and thrown away after that, in milliseconds. */
+const LINGER_MS = 1_000;
 /** A client that takes no byte for this long, although some wait for it, is cut off, in milliseconds. */
 const STALLED_MS = 60_000;
 
@@ -23,7 +27,7 @@ export interface ChannelListener {
 const DEAF: ChannelListener = { bytes() {}, drained() {}, closed() {} };
 
 /** Wraps one connected socket, plain or TLS. Attach a listener before the first byte is wanted: it starts paused. */
-export class Channel {
+export class Channel implements SocketOwner {
   readonly socket: Socket;
   #listener: ChannelListener = DEAF;
   #error: Error | undefined;
@@ -39,29 +43,22 @@ export class Channel {
   #raw = 0;
   #watched = false;
   #watchdog: NodeJS.Timeout | undefined;
+  /** Where it is counted until it is closed. */
+  #among: Set<Channel> | undefined;
 
   constructor(socket: Socket, reads: 'events' | 'onread' = 'events') {
     this.socket = socket;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 30_000);
-    if (reads === 'events') {
-      socket.on('data', (chunk: Buffer) => {
-        this.receive(chunk);
-      });
-      socket.pause();
-    }
-    socket.on('drain', () => {
-      this.#listener.drained();
-    });
-    socket.on('error', (error) => {
-      this.#error ??= error;
-    });
-    // A half-closed peer is a gone peer: nobody is left to read an answer (allowHalfOpen is false).
-    socket.on('end', () => socket.destroy());
-    socket.on('close', () => {
-      this.#ended();
-    });
-    if (socket.destroyed) queueMicrotask(() => this.#ended());
+    attend(this, reads);
+    if (socket.destroyed) queueMicrotask(() => this.ended());
+  }
+
+  /** Is in `channels` until the socket is gone. */
+  join(channels: Set<Channel>): void {
+    if (this.#closed) return;
+    this.#among = channels;
+    channels.add(this);
   }
 
   get closed(): boolean {
@@ -193,12 +190,9 @@ export class Channel {
       if (last) this.socket.end(last);
       else this.socket.end();
     }
-    const timer = setTimeout(() => this.socket.destroy(), FINISH_MS);
-    this.socket.once('close', () => {
-      clearTimeout(timer);
-    });
-    this.socket.once('finish', () => this.#lingerForReset());
+    this.#destroyIn(FINISH_MS);
     // Unread input would turn the close into a reset that can overtake the last message.
+    this.socket.once('finish', () => this.#destroyIn(LINGER_MS));
     this.#listener = { ...DEAF, closed: this.#listener.closed.bind(this.#listener) };
     this.#kept = undefined;
     this.#paused = true;
@@ -210,11 +204,9 @@ export class Channel {
     this.socket.destroy();
   }
 
-  #lingerForReset(): void {
-    const timer = setTimeout(() => this.socket.destroy(), 1_000);
-    this.socket.once('close', () => {
-      clearTimeout(timer);
-    });
+  #destroyIn(ms: number): void {
+    const timer = setTimeout(() => this.socket.destroy(), ms);
+    this.socket.once('close', () => clearTimeout(timer));
   }
 
   #keep(chunk: Buffer): void {
@@ -238,11 +230,20 @@ export class Channel {
     this.#watchdog = undefined;
   }
 
-  #ended(): void {
+  drained(): void {
+    this.#listener.drained();
+  }
+
+  failed(error: Error): void {
+    this.#error ??= error;
+  }
+
+  ended(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#unwatch();
     this.#kept = undefined;
+    this.#among?.delete(this);
     this.#listener.closed(this.#error);
   }
 }

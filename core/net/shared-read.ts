@@ -1,23 +1,23 @@
 /** Reads through net's `onread` into one buffer for the whole process: no allocation per read, none per idle socket. */
 import net from 'node:net';
-import type { ListenOptions, NetConnectOpts, OnReadOpts, Server } from 'node:net';
+import type { ListenOptions, NetConnectOpts, OnReadOpts, Server, Socket } from 'node:net';
 import { Channel, READ_BYTES } from './channel.ts';
+import { ownerOf } from './socket-events.ts';
 
 const shared = Buffer.allocUnsafeSlow(READ_BYTES);
 
-function onread(channel: () => Channel | undefined): OnReadOpts {
-  return {
-    buffer: shared,
-    callback: (length, buffer) => channel()?.receive((buffer as Buffer).subarray(0, length)) ?? false,
-  };
-}
+/** Node calls it as a method of the socket, so that one function serves all of them. */
+const onread: OnReadOpts = {
+  buffer: shared,
+  callback(this: Socket | undefined, length: number, buffer: Uint8Array): boolean {
+    const owner = this && ownerOf(this);
+    return owner?.receive((buffer as Buffer).subarray(0, length)) ?? false;
+  },
+};
 
 /** Opens a connection; the channel exists at once, the socket connects later. */
 export function connectShared(options: NetConnectOpts): Channel {
-  let channel: Channel | undefined;
-  const socket = net.connect({ ...options, onread: onread(() => channel) } as NetConnectOpts);
-  channel = new Channel(socket, 'onread');
-  return channel;
+  return new Channel(net.connect({ ...options, onread } as NetConnectOpts), 'onread');
 }
 
 const HANDLE = '_handle';
@@ -30,11 +30,8 @@ interface WithHandle {
 type Connected = (this: unknown, error: number, handle: unknown) => void;
 
 function channelOn(handle: unknown): Channel {
-  let channel: Channel | undefined;
-  const options = { handle, onread: onread(() => channel), pauseOnCreate: true };
-  const socket = new net.Socket(options as ConstructorParameters<typeof net.Socket>[0]);
-  channel = new Channel(socket, 'onread');
-  return channel;
+  const options = { handle, onread, pauseOnCreate: true };
+  return new Channel(new net.Socket(options as ConstructorParameters<typeof net.Socket>[0]), 'onread');
 }
 
 /** net would build a socket on each accepted handle, a third of the cost of an accept, for us to build another one. */

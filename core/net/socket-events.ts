@@ -1,0 +1,51 @@
+/** What becomes of a socket, told to its owner: all sockets share the same listeners, where closures would cost each a KiB. */
+import type { Socket } from 'node:net';
+
+/** Hears of one socket. */
+export interface SocketOwner {
+  readonly socket: Socket;
+  receive(chunk: Buffer): boolean;
+  drained(): void;
+  failed(error: Error): void;
+  /** The socket is gone. */
+  ended(): void;
+}
+
+const OWNER = Symbol('owner');
+
+interface Owned extends Socket {
+  [OWNER]?: SocketOwner;
+}
+
+const onData = function (this: Owned, chunk: Buffer): void {
+  this[OWNER]?.receive(chunk);
+};
+const onDrain = function (this: Owned): void {
+  this[OWNER]?.drained();
+};
+const onError = function (this: Owned, error: Error): void {
+  this[OWNER]?.failed(error);
+};
+// A half-closed peer is a gone peer: nobody is left to read an answer (allowHalfOpen is false).
+const onEnd = function (this: Owned): void {
+  this.destroy();
+};
+const onClose = function (this: Owned): void {
+  this[OWNER]?.ended();
+};
+
+/** From here on `owner` hears of its socket; of bytes by `data` events, or through {@link ownerOf}. */
+export function attend(owner: SocketOwner, reads: 'events' | 'onread'): void {
+  const socket: Owned = owner.socket;
+  socket[OWNER] = owner;
+  if (reads === 'events') {
+    socket.on('data', onData);
+    socket.pause();
+  }
+  socket.on('drain', onDrain).on('error', onError).on('end', onEnd).on('close', onClose);
+}
+
+/** Who hears of a socket. */
+export function ownerOf(socket: Socket): SocketOwner | undefined {
+  return (socket as Owned)[OWNER];
+}
