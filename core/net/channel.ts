@@ -9,7 +9,7 @@ export const READ_BYTES = 65_536;
 
 /** How long `finish` waits for a peer to take the last bytes before the socket is destroyed, in milliseconds. */
 const FINISH_MS = 5_000;
-/** How long its input is read and thrown away after that, in milliseconds. */
+/** How long input is read and thrown away after the last byte was taken, in milliseconds. */
 const LINGER_MS = 1_000;
 /** A client that takes no byte for this long, although some wait for it, is cut off, in milliseconds. */
 const STALLED_MS = 60_000;
@@ -43,7 +43,7 @@ export class Channel implements SocketOwner {
   #raw = 0;
   #watched = false;
   #watchdog: NodeJS.Timeout | undefined;
-  /** Where it is counted until it is closed. */
+  /** Contains this channel until it is closed. */
   #among: Set<Channel> | undefined;
 
   constructor(socket: Socket, reads: 'events' | 'onread' = 'events') {
@@ -54,7 +54,7 @@ export class Channel implements SocketOwner {
     if (socket.destroyed) queueMicrotask(() => this.ended());
   }
 
-  /** Is in `channels` until the socket is gone. */
+  /** Adds itself to `channels`, and leaves it when the socket is gone. */
   join(channels: Set<Channel>): void {
     if (this.#closed) return;
     this.#among = channels;

@@ -6,7 +6,7 @@ import { ownerOf } from './socket-events.ts';
 
 const shared = Buffer.allocUnsafeSlow(READ_BYTES);
 
-/** Node calls it as a method of the socket, so that one function serves all of them. */
+/** Node calls `callback` as a method of the socket, so that one function serves all sockets. */
 const onread: OnReadOpts = {
   buffer: shared,
   callback(this: Socket | undefined, length: number, buffer: Uint8Array): boolean {

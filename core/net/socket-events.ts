@@ -1,7 +1,7 @@
-/** What becomes of a socket, told to its owner: all sockets share the same listeners, where closures would cost each a KiB. */
+/** Tells the owner of a socket of its events. All sockets share the same listeners: closures would cost each of them memory. */
 import type { Socket } from 'node:net';
 
-/** Hears of one socket. */
+/** Gets the events of one socket. */
 export interface SocketOwner {
   readonly socket: Socket;
   receive(chunk: Buffer): boolean;
@@ -34,7 +34,7 @@ const onClose = function (this: Owned): void {
   this[OWNER]?.ended();
 };
 
-/** From here on `owner` hears of its socket; of bytes by `data` events, or through {@link ownerOf}. */
+/** Attaches the listeners. With `onread` the bytes come through {@link ownerOf} instead of `data` events. */
 export function attend(owner: SocketOwner, reads: 'events' | 'onread'): void {
   const socket: Owned = owner.socket;
   socket[OWNER] = owner;
@@ -45,7 +45,7 @@ export function attend(owner: SocketOwner, reads: 'events' | 'onread'): void {
   socket.on('drain', onDrain).on('error', onError).on('end', onEnd).on('close', onClose);
 }
 
-/** Who hears of a socket. */
+/** The owner of a socket. */
 export function ownerOf(socket: Socket): SocketOwner | undefined {
   return (socket as Owned)[OWNER];
 }

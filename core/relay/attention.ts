@@ -3,11 +3,11 @@ import { Frontend } from '../wire/frames.ts';
 
 /** The reasons to inspect messages. */
 export interface AttentionOptions {
-  /** Somebody is asked about every statement. */
+  /** A plugin decides about every statement. */
   readonly asked: boolean;
-  /** Somebody is told how statements ended, and so whether their Sync failed. */
+  /** An observer learns how statements ended, and so whether their Sync failed. */
   readonly observed: boolean;
-  /** That begins with the first text that contains this one. Default: with the first. */
+  /** Statements are observed from the first text on that contains this one. Default: all of them. */
   readonly statementsFrom: string | undefined;
   /** Server connections change between transactions. */
   readonly shared: boolean;
@@ -19,7 +19,7 @@ const ENDS = [Frontend.sync];
 const SHARED = [Frontend.bind, Frontend.describe, Frontend.close, Frontend.functionCall];
 const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close];
 
-/** Reasons to look at messages, as bits, and the types that each is about. */
+/** Reasons to inspect messages, as bits, and the message types of each. */
 const Reason = { looks: 1, ends: 2, shared: 4, own: 8, all: 16 } as const;
 const TYPES: readonly (readonly [reason: number, types: readonly number[]])[] = [
   [Reason.looks, LOOKED_AT],
@@ -28,7 +28,7 @@ const TYPES: readonly (readonly [reason: number, types: readonly number[]])[] = 
   [Reason.own, OWN],
 ];
 
-/** One per combination of reasons, for all sessions: a table of its own would cost each of them 400 bytes. */
+/** One table per combination of reasons, shared by all sessions: a table of its own would cost each session 400 bytes. */
 const TABLES: readonly Uint8Array[] = Array.from({ length: 32 }, (_, reasons) => {
   const table = new Uint8Array(256).fill((reasons & Reason.all) === 0 ? 0 : 1);
   for (const type of ALWAYS) table[type] = 1;
@@ -41,9 +41,9 @@ const TABLES: readonly Uint8Array[] = Array.from({ length: 32 }, (_, reasons) =>
 export class Attention {
   /** Statements are inspected. */
   looks: boolean;
-  /** By type byte: 1 where a message needs more than a place in the ledger. Not to be changed: it is that of others, too. */
+  /** By type byte: 1 where a message needs more than an entry in the ledger. Shared with other sessions: never write to it. */
   wants: Uint8Array;
-  /** Reasons that stay. */
+  /** The reasons that last for the rest of the session. */
   #base: number;
   readonly #ends: boolean;
   #from: string | undefined;

@@ -6,10 +6,10 @@ export interface Dependent {
   mustWait(type: number, frame: Buffer): boolean;
 }
 
-/** What a calm works with. */
+/** What the wait needs. */
 export interface CalmHost {
   readonly ledger: Pick<Ledger, 'endsReady'>;
-  /** Has the server answer what it owes without more ado. */
+  /** Makes the server send its buffered answers at once. */
   flush(): void;
 }
 

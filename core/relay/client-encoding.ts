@@ -55,7 +55,7 @@ export interface ClientEncodingHost {
 export class ClientEncoding {
   readonly #host: ClientEncodingHost;
   readonly #reads: Reads;
-  /** A text under way says that it may change the encoding. */
+  /** The text of an unfinished statement may change the encoding. */
   #said = false;
   /** No statement has been executed since the last probe. */
   #probed = false;

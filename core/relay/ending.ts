@@ -17,7 +17,7 @@ export interface RelayEnd {
   readonly server: 'dirty' | 'close';
 }
 
-/** What an ending looks at and stops. */
+/** The objects that an end reads and stops. */
 export interface EndingParts extends BoundaryState {
   readonly client: Channel;
   readonly link: ServerLink;
@@ -25,7 +25,7 @@ export interface EndingParts extends BoundaryState {
   readonly ledger: Ledger;
   readonly fromClient: FromClient;
   readonly fromServer: FromServer;
-  /** Called once, when the session is over and nothing can hit its server connection any more. */
+  /** Called once, when the session is over and no cancel can hit its server connection any more. */
   ended(end: RelayEnd): void;
 }
 

@@ -4,7 +4,7 @@ import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
 import type { UnlinkedMessages } from './unlinked-messages.ts';
 
-/** The relay, as the walker sees it. */
+/** Implemented by the relay, called by the stream. */
 export interface FromClientHost {
   readonly ledger: Ledger;
   readonly gate: Gate;
@@ -22,9 +22,9 @@ export interface FromClientHost {
   unlinked(): boolean;
   /** Decides about messages while that is so. */
   readonly unlinkedMessages: UnlinkedMessages;
-  /** A chunk has been walked: local answers may be due. */
+  /** A chunk has been processed: answers of the gateway may be due. */
   settled(): void;
-  /** The client has taken what was queued for it. */
+  /** The client has taken all bytes that were queued for it. */
   clientDrained(): void;
   clientLost(): void;
 }

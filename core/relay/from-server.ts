@@ -22,21 +22,21 @@ export interface FromServerHost {
   readonly ledger: Ledger;
   /** The receiver may keep the bytes. */
   toClient(bytes: Buffer): void;
-  /** Somebody needs the tags of CommandComplete. */
+  /** The tags of CommandComplete are needed. */
   readonly readsTags: boolean;
-  /** CommandComplete has passed. */
+  /** Gets the tag of each CommandComplete. */
   completed(tag: string): void;
-  /** The server takes no write: it is a replica, or the client wanted no writes itself. */
+  /** The server refused a write: it is a replica, or the client chose read-only transactions. */
   refusedWrite(): void;
   /** ParameterStatus, body only. */
   reported(body: Buffer): void;
-  /** An error of the server's stands behind a refusal of ours: its code tells a time-out from the refusal. */
+  /** The gateway's refusal replaced the server's error, whose code tells a time-out from the refusal. */
   masked(code: string, error: GatewayError): void;
   /** The server sent a message that answers nothing. */
   broken(why: string): void;
   /** ReadyForQuery passed, an error passed, or a local answer may be due. */
   settled(): void;
-  /** The server has taken what was queued for it. */
+  /** The server has taken all bytes that were queued for it. */
   serverDrained(): void;
   serverLost(): void;
 }

@@ -5,28 +5,28 @@ import type { Ledger } from './ledger.ts';
 import type { SharedStatements } from './shared-statements.ts';
 import type { StatementLog } from './statement-log.ts';
 
-/** The relay, as the gate sees it. */
+/** What the gate needs of the relay. */
 export interface GateHost {
   readonly ledger: Ledger;
   /** Present where server connections change between transactions. */
   readonly shared?: SharedStatements | undefined;
-  /** Absent when nobody observes statements. */
+  /** Absent where no plugin observes statements. */
   readonly statements?: StatementLog | undefined;
   /** A run-time parameter as the server has reported it last. */
   parameter(name: string): string | undefined;
   betweenTransactions(): boolean;
-  /** Has the server answer what it owes without more ado. */
+  /** Makes the server send its buffered answers at once. */
   flush(): void;
-  /** The refusal has no place in the order of answers: the session must end with it. */
+  /** The refusal cannot be placed in the order of answers: the session ends with it. */
   unplaceable(error: GatewayError): void;
 }
 
-/** What the gate decides by. */
+/** What the gate's decisions depend on. */
 export interface GateOptions extends HookCallOptions {
   readonly inBand: (name: string, value: string) => Promise<void>;
   /** Longest message that is assembled, in bytes. */
   readonly maxStatementBytes: number;
-  /** Nobody observes statements before the first text that contains this. Default: from the start. */
+  /** Statements are observed from the first text on that contains this one. Default: from the start. */
   readonly statementsFrom?: string | undefined;
   /** Makes an error that the client may read of any value that a hook threw. */
   readonly fault: (thrown: unknown) => GatewayError;

@@ -24,13 +24,13 @@ export class Gate {
   readonly #host: GateHost;
   readonly #options: GateOptions;
   readonly #hooks: HookCall;
-  /** Each is made for the first statement that needs it: one for us, one that is looked at. */
+  /** Made for the first statement for the gateway, and for the first that is inspected: most sessions need neither. */
   #own: OwnStatements | undefined;
   #book: StatementBook | undefined;
   readonly attention: Attention;
   /** Present where a plugin reads statements. */
   readonly #encoding: ClientEncoding | undefined;
-  /** Where a message waits for answers. */
+  /** Holds a message back until answers have arrived. */
   readonly calm: Calm;
   #discarding = false;
 
@@ -68,7 +68,7 @@ export class Gate {
     if (type === Frontend.query || type === Frontend.parse) {
       const { query, reads, maxStatementBytes: limit } = this.#options;
       const tapped = query !== undefined && needsText(reads);
-      // A longer one is not kept.
+      // A longer Parse is not remembered.
       const kept = type === Frontend.parse && this.#host.shared !== undefined && bytes <= limit;
       return tapped || kept || isForUs(type, frame);
     }
@@ -84,7 +84,7 @@ export class Gate {
   #decide(type: number, frame: Buffer): Decision | Promise<Decision> {
     const op = OP_OF[type] ?? 0;
     const forUs = isForUs(type, frame);
-    // The server discards it.
+    // The server discards the message.
     if (this.#host.ledger.skipping && op !== Op.sync) return forUs ? undefined : frame;
     if (forUs) return this.#answerOwn(type, op, frame);
     let statement: Statement | undefined;
@@ -129,7 +129,7 @@ export class Gate {
     this.#own ??= new OwnStatements(this.#options.inBand);
     try {
       const note = await this.#hooks.race(this.#own.begin(type, frame));
-      // As a Query does for PostgreSQL: or the answers in front of ours would stay in its buffer.
+      // A Query makes PostgreSQL send its buffered answers; without the Flush they would stay in front of this one.
       const flush = op === Op.query && !this.#host.ledger.answered ? FLUSH : undefined;
       this.#local(op, note);
       return flush;
@@ -211,7 +211,7 @@ export class Gate {
     this.#refuseHere(OP_OF[type] ?? 0, error, this.#book?.refused(frame, statement, error));
   }
 
-  /** The statement in a message; undefined where nobody looks. */
+  /** The statement in a message; undefined where statements are not inspected. */
   #open(type: number, frame: Buffer): Statement | undefined {
     if (!this.attention.looks) return undefined;
     this.#book ??= new StatementBook(this.#options.reads, this.#host.statements);

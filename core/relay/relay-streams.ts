@@ -1,4 +1,4 @@
-/** The two streams of a relay and what stands between them: one object is the host of all its parts. */
+/** The two streams of a relay and the parts between them. One object is the host of all parts. */
 import type { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Logger } from '../session.ts';
@@ -25,7 +25,7 @@ import { StatementLog } from './statement-log.ts';
 import { boundary } from './transaction-boundary.ts';
 import { UnlinkedMessages } from './unlinked-messages.ts';
 
-/** A session that is idle keeps all of this: no closures, no objects that only hold others. */
+/** An idle session keeps all of this in memory: a part must have no closures and no objects that it does not need at rest. */
 export abstract class RelayStreams
   implements FromClientHost, FromServerHost, GateHost, LinkHost, EndingParts
 {
@@ -60,9 +60,9 @@ export abstract class RelayStreams
     this.ending = new Ending(this);
   }
 
-  /** Something has happened: looks what follows. */
+  /** Called after every step: does whatever has become possible. */
   abstract settled(): void;
-  /** Ends the session with FATAL `error` at the next message border. */
+  /** Ends the session with FATAL `error` at the next message boundary. */
   abstract end(error: GatewayError): void;
   abstract ended(end: RelayEnd): void;
 
@@ -76,7 +76,7 @@ export abstract class RelayStreams
     return new SharedStatements({ link, ledger, source, pin, leavesState: () => void (link.dirty = true) });
   }
 
-  // ---- what the link tells ----
+  // ---- called by the link ----
 
   linked(next: ServerConnection): void {
     this.ledger.changed();
@@ -91,9 +91,8 @@ export abstract class RelayStreams
     this.log.info({ why }, 'the server connection stays with the session');
   }
 
-  // ---- what the stream from the client tells, and asks ----
+  // ---- called by the stream from the client ----
 
-  /** A message that goes to the server now has to wait for a connection, or for settings on it. */
   unlinked(): boolean {
     return this.link.state !== 'linked' || (this.link.settingsOutdated && this.betweenTransactions());
   }
@@ -129,7 +128,7 @@ export abstract class RelayStreams
     this.ending.clientLost();
   }
 
-  // ---- what the stream from the server tells ----
+  // ---- called by the stream from the server ----
 
   get readsTags(): boolean {
     return this.source !== undefined || this.options.refresh !== undefined;
@@ -169,7 +168,7 @@ export abstract class RelayStreams
     this.ending.serverLost();
   }
 
-  // ---- what the gate asks ----
+  // ---- called by the gate ----
 
   betweenTransactions(): boolean {
     return boundary(this, 'next message').free;

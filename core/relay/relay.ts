@@ -43,7 +43,7 @@ export class Relay extends RelayStreams {
     return this.ledger.spoilt;
   }
 
-  /** Ends the session with FATAL `error` at the next message border, or at once; what runs is cancelled. */
+  /** Ends the session with FATAL `error` at the next message boundary, or at once; a running statement is cancelled. */
   override end(error: GatewayError, atOnce = false): void {
     this.ending.speak(error, atOnce ? 'now' : 'border', 'ended');
   }

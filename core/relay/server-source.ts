@@ -39,7 +39,7 @@ export interface LinkHost {
   resumed(error?: unknown): void;
   /** The connection stays until the session ends. */
   pinned(why: string): void;
-  /** The connection was lost while nobody listened to it. */
+  /** The connection was lost during a probe. */
   serverLost(): void;
 }
 

@@ -41,7 +41,7 @@ export class StatementBook {
     this.#log = log;
   }
 
-  /** The statement in a message; undefined for messages that carry none, or none that is looked at. */
+  /** The statement in a message; undefined for messages without one, and where it is not inspected. */
   open(type: number, frame: Buffer): Statement | undefined {
     switch (type) {
       case Frontend.query:
