@@ -40,6 +40,21 @@ export { parseDatabase, parseRole, parseSchema, parseTenant } from './names.ts';
 export type { DatabaseName, RoleName, SchemaName, TenantName } from './names.ts';
 export { Networks, parseNetwork } from './networks.ts';
 export type { Network } from './networks.ts';
+export {
+  badOption,
+  readChoice,
+  readDuration,
+  readFlag,
+  readHttpUrl,
+  readInteger,
+  readList,
+  readObject,
+  readParsed,
+  readSecret,
+  readText,
+  readTexts,
+} from './option-readers.ts';
+export type { DurationLimits, IntegerLimits } from './option-readers.ts';
 export { Outbound } from './outbound.ts';
 export type { OutboundOptions, OutboundRequest, OutboundResponse } from './outbound.ts';
 export type {

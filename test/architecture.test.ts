@@ -44,6 +44,8 @@ const ANY = /(?:[:<|&,([=]|\bas|\bextends)\s*any\b(?!['`\w])/;
 const DEFAULT_EXPORT = /^\s*export\s+(?:default\b|\{[^}]*\bas default\b)/;
 /** Members of a token taken by hand: one that is elsewhere would look absent. */
 const BY_HAND = /\bclaims\??\.?\[|\bidentity\.claims\.\w|\}\s*=\s*(?:\w+\.)*claims\b/;
+/** An error of the config that is put together with a path by hand. */
+const OWN_READER = /new ConfigError\(`\$\{(?:path|at|where)\}: /;
 const SENTENCE = /^["`'A-Z*{[\d].*\w.*[.?!:)`](\s|$)/s;
 const EXPORT = /^export (?:declare |abstract |async )*(?:function\*?|const|let|class|interface|type) (\w+)/;
 
@@ -134,6 +136,10 @@ describe('code', () => {
   test('claims are read by core/claim.ts, but for those that jwt itself looks at', () => {
     const others = all.filter(({ path }) => path !== 'core/claim.ts' && !path.startsWith('plugins/jwt/'));
     expect(linesWith(BY_HAND, others)).toEqual([]);
+  });
+
+  test('plugins read their options by core/option-readers.ts', () => {
+    expect(plugins.filter(({ code }) => OWN_READER.test(code)).map(({ path }) => path)).toEqual([]);
   });
 
   test('only configs have a default export', () => {
@@ -253,6 +259,10 @@ describe('these tests can fail', () => {
     'const { groups } = facts.identity.claims;',
   ])('a claim that is read by hand is found: %s', (text) => {
     expect(linesWith(BY_HAND, [source('x.ts', text)])).toHaveLength(1);
+  });
+
+  test('an option that is read by hand is found', () => {
+    expect(OWN_READER.test('throw new ConfigError(`${path}: ${why}`);')).toBe(true);
   });
 
   test('a default export is found', () => {

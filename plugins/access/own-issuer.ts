@@ -1,11 +1,10 @@
 /** The gateway's own issuer: `jwt` trusts it as any other, and `access` signs with its keys. */
 import path from 'node:path';
 import { SignJWT } from 'jose';
-import { ConfigError } from '../../core/index.ts';
+import { ConfigError, badOption, readDuration, readObject, readText } from '../../core/index.ts';
 import type { Disposer, Duration, GatewayHandle } from '../../core/index.ts';
 import { ALGORITHM } from './key-ring.ts';
 import { OwnKeys } from './own-keys.ts';
-import { bad, duration, objectOf, text } from './readers.ts';
 
 /** Options of {@link ownIssuer}. */
 export interface OwnIssuerOptions {
@@ -26,6 +25,9 @@ export interface OwnIssuerOptions {
   readonly keys?: string;
 }
 
+/** Tokens and keys count in seconds. */
+const SECOND = { leastMs: 1_000 };
+
 /** An entry of `issuers` of `jwt`: the members it is told, and more that `access` uses. */
 export class OwnIssuer {
   readonly issuer: string;
@@ -43,16 +45,16 @@ export class OwnIssuer {
   /** @throws ConfigError that names the option, such as `ownIssuer.rotate` */
   constructor(options: OwnIssuerOptions) {
     const known = ['issuer', 'audience', 'rotate', 'publishAhead', 'maxLifetime', 'keys'] as const;
-    const given = objectOf<OwnIssuerOptions>('ownIssuer', options, known);
-    this.issuer = text('ownIssuer.issuer', given.issuer);
-    this.audience = text('ownIssuer.audience', given.audience ?? 'postern');
-    const rotateMs = duration('ownIssuer.rotate', given.rotate, '30d');
-    const aheadMs = duration('ownIssuer.publishAhead', given.publishAhead, '15m');
-    const lifetimeMs = duration('ownIssuer.maxLifetime', given.maxLifetime, '12h');
-    if (aheadMs >= rotateMs) bad('ownIssuer.publishAhead', 'less than rotate is needed');
+    const given = readObject<OwnIssuerOptions>('ownIssuer', options, known);
+    this.issuer = readText('ownIssuer.issuer', given.issuer);
+    this.audience = readText('ownIssuer.audience', given.audience ?? 'postern');
+    const rotateMs = readDuration('ownIssuer.rotate', given.rotate ?? '30d', SECOND);
+    const aheadMs = readDuration('ownIssuer.publishAhead', given.publishAhead ?? '15m', SECOND);
+    const lifetimeMs = readDuration('ownIssuer.maxLifetime', given.maxLifetime ?? '12h', SECOND);
+    if (aheadMs >= rotateMs) badOption('ownIssuer.publishAhead', 'less than rotate is needed');
     this.#schedule = { rotateMs, aheadMs, lifetimeMs };
     this.maxLifetime = given.maxLifetime ?? '12h';
-    this.#file = given.keys === undefined ? undefined : text('ownIssuer.keys', given.keys);
+    this.#file = given.keys === undefined ? undefined : readText('ownIssuer.keys', given.keys);
     this.#opened = new Promise((resolve) => {
       this.#open = resolve;
     });

@@ -1,6 +1,17 @@
 /** The options, checked: who may ask, and for what. */
 import { isIPv6 } from 'node:net';
-import { GatewayError, parseRole, rate as parseRate } from '../../core/index.ts';
+import {
+  badOption,
+  parseRole,
+  rate as parseRate,
+  readChoice,
+  readDuration,
+  readInteger,
+  readList,
+  readObject,
+  readParsed,
+  readText,
+} from '../../core/index.ts';
 import { claimedRules } from './grant-rules.ts';
 import type { ClaimedRules } from './grant-rules.ts';
 import type {
@@ -12,7 +23,6 @@ import type {
   Who,
 } from './options.ts';
 import { OwnIssuer } from './own-issuer.ts';
-import { bad, duration, listOf, objectOf, oneOf, text, whole } from './readers.ts';
 
 /** A key that may ask. */
 export interface ApiKey {
@@ -46,126 +56,130 @@ export interface Policy {
   readonly rate: { readonly requests: number; readonly perMs: number };
 }
 
+/** Tokens count in seconds. */
+const SECOND = { leastMs: 1_000 };
 const SSL_MODES = ['disable', 'require', 'verify-ca', 'verify-full'] as const;
 
 function apiKey(path: string, given: unknown): ApiKey {
-  const key = objectOf<ApiKeyOptions>(path, given, ['name', 'sha256', 'expires']);
-  const name = text(`${path}.name`, key.name);
-  if (!/^[\w.-]{1,63}$/.test(name)) bad(`${path}.name`, 'letters, digits, dots, - and _ are needed');
+  const key = readObject<ApiKeyOptions>(path, given, ['name', 'sha256', 'expires']);
+  const name = readText(`${path}.name`, key.name);
+  if (!/^[\w.-]{1,63}$/.test(name)) badOption(`${path}.name`, 'letters, digits, dots, - and _ are needed');
   if (typeof key.sha256 !== 'string' || !/^[0-9a-f]{64}$/i.test(key.sha256)) {
-    bad(`${path}.sha256`, 'the SHA-256 of a key is needed, 64 hex digits: `postern access key` makes one');
+    badOption(
+      `${path}.sha256`,
+      'the SHA-256 of a key is needed, 64 hex digits: `postern access key` makes one',
+    );
   }
-  const expiresAt = key.expires === undefined ? Infinity : Date.parse(text(`${path}.expires`, key.expires));
-  if (Number.isNaN(expiresAt)) bad(`${path}.expires`, "a date such as '2027-01-31' is needed");
+  const expiresAt =
+    key.expires === undefined ? Infinity : Date.parse(readText(`${path}.expires`, key.expires));
+  if (Number.isNaN(expiresAt)) badOption(`${path}.expires`, "a date such as '2027-01-31' is needed");
   return { name, sha256: Buffer.from(key.sha256, 'hex'), expiresAt };
 }
 
 function callersOf(given: unknown, own: string): Pick<Policy, 'issuers' | 'apiKeys'> {
   const path = 'access.callers';
-  const { issuers, apiKeys } = objectOf<CallersOptions>(path, given, ['issuers', 'apiKeys']);
-  if (issuers === undefined && apiKeys === undefined) bad(path, 'issuers or apiKeys are needed');
-  const keys = apiKeys === undefined ? [] : listOf(`${path}.apiKeys`, apiKeys, apiKey);
+  const { issuers, apiKeys } = readObject<CallersOptions>(path, given, ['issuers', 'apiKeys']);
+  if (issuers === undefined && apiKeys === undefined) badOption(path, 'issuers or apiKeys are needed');
+  const keys = apiKeys === undefined ? [] : readList(`${path}.apiKeys`, apiKeys, apiKey);
   const twice = keys.find(({ name }, index) => keys.findIndex((one) => one.name === name) < index);
-  if (twice) bad(`${path}.apiKeys`, `'${twice.name}' comes twice`);
-  const others = issuers === undefined ? [] : listOf(`${path}.issuers`, issuers, text);
-  if (others.includes(own)) bad(`${path}.issuers`, 'what the gateway has granted cannot ask for more');
+  if (twice) badOption(`${path}.apiKeys`, `'${twice.name}' comes twice`);
+  const others = issuers === undefined ? [] : readList(`${path}.issuers`, issuers, readText);
+  if (others.includes(own)) badOption(`${path}.issuers`, 'what the gateway has granted cannot ask for more');
   return { issuers: others, apiKeys: keys };
 }
 
 function whoOf(path: string, given: unknown, { issuers, apiKeys }: Pick<Policy, 'issuers' | 'apiKeys'>): Who {
-  const who = objectOf<Record<string, unknown>>(path, given, ['claim', 'value', 'issuer', 'apiKey']);
+  const who = readObject<Record<string, unknown>>(path, given, ['claim', 'value', 'issuer', 'apiKey']);
   if (who['apiKey'] === undefined) {
-    const claim = text(`${path}.claim`, who['claim']);
-    const value = text(`${path}.value`, who['value']);
+    const claim = readText(`${path}.claim`, who['claim']);
+    const value = readText(`${path}.value`, who['value']);
     const { issuer } = who;
     if (issuer === undefined) return { claim, value };
-    return { claim, value, issuer: oneOf(`${path}.issuer`, issuer, issuers) };
+    return { claim, value, issuer: known(`${path}.issuer`, issuer, issuers) };
   }
-  if (Object.keys(who).length > 1) bad(path, 'apiKey and claim exclude each other');
+  if (Object.keys(who).length > 1) badOption(path, 'apiKey and claim exclude each other');
   const names = apiKeys.map(({ name }) => name);
-  return { apiKey: oneOf(`${path}.apiKey`, who['apiKey'], names) };
+  return { apiKey: known(`${path}.apiKey`, who['apiKey'], names) };
 }
 
 function roleOf(path: string, given: unknown): string {
-  try {
-    return parseRole(text(path, given));
-  } catch (error) {
-    if (!(error instanceof GatewayError)) throw error;
-    return bad(path, error.message);
-  }
+  return readParsed(path, given, parseRole);
+}
+
+/** One of those that stand elsewhere in the options. */
+function known(path: string, value: unknown, names: readonly string[]): string {
+  return names.find((one) => one === value) ?? badOption(path, `expected one of ${names.join(', ')}`);
 }
 
 type Known = Pick<Policy, 'issuers' | 'apiKeys' | 'issuer'>;
 
-function ruleOf(path: string, given: unknown, known: Known): PolicyRule {
+function ruleOf(path: string, given: unknown, { issuer, ...callers }: Known): PolicyRule {
   const names = ['who', 'databases', 'roles', 'maxDuration', 'duration', 'reason', 'rules'] as const;
-  const { who, databases, roles, ...more } = objectOf<PolicyOptions>(path, given, names);
-  const longestMs = duration(`${path}.maxDuration`, more.maxDuration, '1h');
-  if (longestMs > known.issuer.maxLifetimeMs) {
-    bad(`${path}.maxDuration`, `at most maxLifetime of the issuer, ${known.issuer.maxLifetime}`);
+  const { who, databases, roles, ...more } = readObject<PolicyOptions>(path, given, names);
+  const longestMs = readDuration(`${path}.maxDuration`, more.maxDuration ?? '1h', SECOND);
+  if (longestMs > issuer.maxLifetimeMs) {
+    badOption(`${path}.maxDuration`, `at most maxLifetime of the issuer, ${issuer.maxLifetime}`);
   }
-  const usualMs = Math.min(longestMs, duration(`${path}.duration`, more.duration, '15m'));
+  const usualMs = Math.min(longestMs, readDuration(`${path}.duration`, more.duration ?? '15m', SECOND));
   const list: readonly unknown[] = Array.isArray(who) ? who : [who];
   return {
-    who: listOf(`${path}.who`, list, (at, one) => whoOf(at, one, known)),
-    databases: listOf(`${path}.databases`, databases, text),
-    roles: listOf(`${path}.roles`, roles, roleOf),
+    who: readList(`${path}.who`, list, (at, one) => whoOf(at, one, callers)),
+    databases: readList(`${path}.databases`, databases, readText),
+    roles: readList(`${path}.roles`, roles, roleOf),
     longestMs,
     usualMs,
-    needsReason: oneOf(`${path}.reason`, more.reason ?? 'required', ['required', 'optional']) === 'required',
+    needsReason:
+      readChoice(`${path}.reason`, more.reason ?? 'required', ['required', 'optional']) === 'required',
     rules: claimedRules(`${path}.rules`, more.rules),
   };
 }
 
 function connectOf(given: unknown): Required<ConnectOptions> {
   const path = 'access.connect';
-  const { host, port, sslmode } = objectOf<ConnectOptions>(path, given, ['host', 'port', 'sslmode']);
-  if (!/^[\w.:-]+$/.test(text(`${path}.host`, host)))
-    bad(`${path}.host`, 'the name or address of a host is needed');
-  if (host.includes(':') && !isIPv6(host)) bad(`${path}.host`, 'no address of IPv6: a port goes into port');
+  const { host, port, sslmode } = readObject<ConnectOptions>(path, given, ['host', 'port', 'sslmode']);
+  if (!/^[\w.:-]+$/.test(readText(`${path}.host`, host)))
+    badOption(`${path}.host`, 'the name or address of a host is needed');
+  if (host.includes(':') && !isIPv6(host))
+    badOption(`${path}.host`, 'no address of IPv6: a port goes into port');
   return {
     host,
-    port: whole(`${path}.port`, port ?? 6432, 65_535),
-    sslmode: oneOf(`${path}.sslmode`, sslmode ?? 'verify-full', SSL_MODES),
+    port: readInteger(`${path}.port`, port ?? 6432, { most: 65_535 }),
+    sslmode: readChoice(`${path}.sslmode`, sslmode ?? 'verify-full', SSL_MODES),
   };
 }
 
 function rateOf(given: unknown): Policy['rate'] {
   const path = 'access.rate';
-  try {
-    const { events, perMs } = parseRate(given === undefined ? '30/min' : text(path, given));
-    return Number.isInteger(events)
-      ? { requests: events, perMs }
-      : bad(path, 'a whole number of requests is needed');
-  } catch (error) {
-    return bad(path, (error as Error).message.replace(`${path}: `, ''));
-  }
+  const { events, perMs } = readParsed(path, given ?? '30/min', parseRate);
+  return Number.isInteger(events)
+    ? { requests: events, perMs }
+    : badOption(path, 'a whole number of requests is needed');
 }
 
 const TAKEN = ['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti', 'cnf', 'caller'];
 
 function claimsOf({ roleClaim, rulesClaim }: AccessOptions): Pick<Policy, 'roleClaim' | 'rulesClaim'> {
   const claims = {
-    roleClaim: text('access.roleClaim', roleClaim ?? 'role'),
-    rulesClaim: text('access.rulesClaim', rulesClaim ?? 'postern'),
+    roleClaim: readText('access.roleClaim', roleClaim ?? 'role'),
+    rulesClaim: readText('access.rulesClaim', rulesClaim ?? 'postern'),
   };
   const taken = Object.entries(claims).find(([, name]) => TAKEN.includes(name));
-  if (taken) bad(`access.${taken[0]}`, `the claim ${taken[1]} says something else`);
-  if (claims.roleClaim === claims.rulesClaim) bad('access.rulesClaim', 'roleClaim has this name');
+  if (taken) badOption(`access.${taken[0]}`, `the claim ${taken[1]} says something else`);
+  if (claims.roleClaim === claims.rulesClaim) badOption('access.rulesClaim', 'roleClaim has this name');
   return claims;
 }
 
 /** Checks the options. @throws ConfigError that names the option, such as `access.policy[0].roles[1]` */
 export function policyOf(given: unknown): Policy {
   const known = ['issuer', 'callers', 'policy', 'connect', 'roleClaim', 'rulesClaim', 'rate'] as const;
-  const options = objectOf<AccessOptions>('access', given, known);
+  const options = readObject<AccessOptions>('access', given, known);
   const { issuer } = options;
-  if (!(issuer instanceof OwnIssuer)) bad('access.issuer', 'what ownIssuer({ … }) makes is needed');
+  if (!(issuer instanceof OwnIssuer)) badOption('access.issuer', 'what ownIssuer({ … }) makes is needed');
   const callers = callersOf(options.callers, issuer.issuer);
   return {
     issuer,
     ...callers,
-    rules: listOf('access.policy', options.policy, (at, one) => ruleOf(at, one, { ...callers, issuer })),
+    rules: readList('access.policy', options.policy, (at, one) => ruleOf(at, one, { ...callers, issuer })),
     connect: connectOf(options.connect),
     ...claimsOf(options),
     rate: rateOf(options.rate),

@@ -1,5 +1,14 @@
 /** What `audit()` may be told. */
-import { ConfigError, milliseconds } from '../../core/index.ts';
+import {
+  badOption,
+  readChoice,
+  readDuration,
+  readFlag,
+  readHttpUrl,
+  readInteger,
+  readObject,
+  readSecret,
+} from '../../core/index.ts';
 import type { Duration } from '../../core/index.ts';
 import type { Texts } from './record.ts';
 import type { SyncPolicy } from './syncing.ts';
@@ -81,36 +90,11 @@ export interface Checked {
 /** NIST SP 800-107 §5.3.4: a key shorter than the hash's output weakens it. */
 const SHORTEST_KEY_BYTES = 32;
 
-function bad(path: string, why: string): never {
-  throw new ConfigError(`${path}: ${why}`);
-}
-
-function objectOf<T extends object>(path: string, value: unknown, known: readonly (keyof T & string)[]): T {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) bad(path, 'an object is needed');
-  const stranger = Object.keys(value).find((name) => !(known as readonly string[]).includes(name));
-  if (stranger !== undefined) bad(`${path}.${stranger}`, `no such option; there are ${known.join(', ')}`);
-  return value as T;
-}
-
-function oneOf<T extends string>(path: string, value: unknown, known: readonly T[]): T {
-  if (value === undefined && known[0] !== undefined) return known[0];
-  const found = known.find((one) => one === value);
-  return found ?? bad(path, `one of ${known.map((one) => `'${one}'`).join(', ')} is needed`);
-}
-
-function count(path: string, value: unknown, least: number): number {
-  if (Number.isSafeInteger(value) && (value as number) >= least) return value as number;
-  return bad(path, `a whole number from ${least} is needed`);
-}
+/** A timer of Node takes no longer one. */
+const LONGEST_MS = 24 * 86_400_000;
 
 function duration(path: string, value: unknown): number {
-  try {
-    const ms = milliseconds(value as Duration);
-    if (ms >= 1 && ms < 2 ** 31) return Math.ceil(ms);
-  } catch {
-    // Said below.
-  }
-  return bad(path, "a duration such as '1d' is needed, of at most 24 days");
+  return readDuration(path, value, { mostMs: LONGEST_MS });
 }
 
 function fileOf(given: unknown): FileOptions {
@@ -119,72 +103,56 @@ function fileOf(given: unknown): FileOptions {
     file,
     fsync = '1s',
     rotate = {},
-  } = objectOf<FileSinkOptions>(path, given, ['file', 'fsync', 'rotate']);
-  if (typeof file !== 'string' || file === '') bad(`${path}.file`, 'the path of a file is needed');
-  const own = objectOf<RotateOptions>(`${path}.rotate`, rotate, ['size', 'age', 'keep']);
+  } = readObject<FileSinkOptions>(path, given, ['file', 'fsync', 'rotate']);
+  if (typeof file !== 'string' || file === '') badOption(`${path}.file`, 'the path of a file is needed');
+  const own = readObject<RotateOptions>(`${path}.rotate`, rotate, ['size', 'age', 'keep']);
   const { size = 104_857_600, age, keep } = own;
   return {
     file,
     fsync: fsync === 'always' || fsync === 'never' ? fsync : duration(`${path}.fsync`, fsync),
     rotate: {
-      size: count(`${path}.rotate.size`, size, 1),
+      size: readInteger(`${path}.rotate.size`, size, { of: 'bytes' }),
       ageMs: age === undefined ? undefined : duration(`${path}.rotate.age`, age),
-      keep: keep === undefined ? undefined : count(`${path}.rotate.keep`, keep, 0),
+      keep: keep === undefined ? undefined : readInteger(`${path}.rotate.keep`, keep, { least: 0 }),
     },
   };
 }
 
 function otlpOf(given: unknown): OtlpOptions {
   const path = 'audit.sink';
-  const { otlp, headers = {} } = objectOf<OtlpSinkOptions>(path, given, ['otlp', 'headers']);
-  if (typeof otlp !== 'string' || !URL.canParse(otlp) || !/^https?:$/.test(new URL(otlp).protocol)) {
-    bad(`${path}.otlp`, "an address such as 'https://collector.example/v1/logs' is needed");
-  }
-  const { username, password } = new URL(otlp);
-  if (username !== '' || password !== '') bad(`${path}.otlp`, 'no user and password: put them into headers');
+  const { otlp, headers = {} } = readObject<OtlpSinkOptions>(path, given, ['otlp', 'headers']);
+  const { href: url } = readHttpUrl(`${path}.otlp`, otlp, 'https://collector.example/v1/logs');
   const own = Object.entries(
-    objectOf<Record<string, unknown>>(`${path}.headers`, headers, Object.keys(headers)),
+    readObject<Record<string, unknown>>(`${path}.headers`, headers, Object.keys(headers)),
   );
   for (const [name, value] of own) {
     if (typeof value !== 'string' && typeof value !== 'function')
-      bad(`${path}.headers.${name}`, 'a text is needed');
+      badOption(`${path}.headers.${name}`, 'a text is needed');
   }
   const valueOf = (value: unknown): string => String(typeof value === 'function' ? value() : value);
-  return { url: otlp, headers: () => Object.fromEntries(own.map(([name, value]) => [name, valueOf(value)])) };
+  return { url, headers: () => Object.fromEntries(own.map(([name, value]) => [name, valueOf(value)])) };
 }
 
 function sinkOf(given: unknown): Checked['sink'] {
   if (given === 'stdout') return given;
   if (typeof given !== 'object' || given === null) {
-    return bad('audit.sink', "'stdout', { file } or { otlp } is needed");
+    return badOption('audit.sink', "'stdout', { file } or { otlp } is needed");
   }
   return 'otlp' in given ? otlpOf(given) : fileOf(given);
-}
-
-function longEnough(key: unknown): string {
-  if (typeof key === 'string' && Buffer.byteLength(key) >= SHORTEST_KEY_BYTES) return key;
-  return bad('audit.key', `a secret of at least ${SHORTEST_KEY_BYTES} bytes is needed: openssl rand -hex 32`);
-}
-
-function keyOf(key: AuditOptions['key']): Checked['key'] {
-  if (key === undefined) return undefined;
-  if (typeof key === 'function') return () => longEnough(key());
-  longEnough(key);
-  return () => key;
 }
 
 /** Checks the options. @throws ConfigError that names the option, such as `audit.sink.rotate.size` */
 export function optionsOf(given: unknown): Checked {
   const known = ['sink', 'statements', 'parameters', 'onFailure', 'bufferBytes', 'key'] as const;
-  const options = objectOf<AuditOptions>('audit', given, known);
-  const { parameters = false, bufferBytes = 16_777_216 } = options;
-  if (typeof parameters !== 'boolean') bad('audit.parameters', 'true or false is needed');
+  const options = readObject<AuditOptions>('audit', given, known);
+  const { parameters = false, bufferBytes = 16_777_216, key } = options;
+  const { statements = 'sanitised', onFailure = 'failClosed' } = options;
   return {
     sink: sinkOf(options.sink),
-    statements: oneOf('audit.statements', options.statements, ['sanitised', 'whole', 'none']),
-    parameters,
-    failClosed: oneOf('audit.onFailure', options.onFailure, ['failClosed', 'buffer']) === 'failClosed',
-    bufferBytes: count('audit.bufferBytes', bufferBytes, 65_536),
-    key: keyOf(options.key),
+    statements: readChoice('audit.statements', statements, ['sanitised', 'whole', 'none']),
+    parameters: readFlag('audit.parameters', parameters),
+    failClosed: readChoice('audit.onFailure', onFailure, ['failClosed', 'buffer']) === 'failClosed',
+    bufferBytes: readInteger('audit.bufferBytes', bufferBytes, { least: 65_536, of: 'bytes' }),
+    key: key === undefined ? undefined : readSecret('audit.key', key, SHORTEST_KEY_BYTES),
   };
 }

@@ -1,5 +1,5 @@
 /** What `claims()` may be told. A reload applies it to new sessions. */
-import { ConfigError } from '../../core/index.ts';
+import { badOption, readList, readObject, readSecret, readText } from '../../core/index.ts';
 
 /** Options of the `claims` plugin. */
 export interface ClaimsOptions {
@@ -31,58 +31,37 @@ export interface Checked {
   readonly setting: string | undefined;
 }
 
-const KNOWN = ['key', 'select', 'setting'];
+const KNOWN = ['key', 'select', 'setting'] as const;
 /** NIST SP 800-107 §5.3.4: a key shorter than the hash's output weakens it. */
 const SHORTEST_KEY_BYTES = 32;
 /** Of the token itself, and of no use to SQL; the last may hold an access token (OpenID Connect Core 1.0 §5.6.2). */
 const LEFT_OUT = new Set(['aud', 'iat', 'nbf', 'jti', 'cnf', 'postern', '_claim_sources']);
 
-function bad(path: string, why: string): never {
-  throw new ConfigError(`${path}: ${why}`);
-}
-
-function longEnough(key: unknown): string {
-  if (typeof key === 'string' && Buffer.byteLength(key) >= SHORTEST_KEY_BYTES) return key;
-  return bad(
-    'claims.key',
-    `a secret of at least ${SHORTEST_KEY_BYTES} bytes is needed: openssl rand -hex 32`,
-  );
-}
-
-function keyOf(key: ClaimsOptions['key']): Checked['key'] {
-  if (key === undefined) return undefined;
-  if (typeof key === 'function') return () => longEnough(key());
-  longEnough(key);
-  return () => key;
-}
-
 function selectOf(select: unknown): Pick<Checked, 'named' | 'selects'> {
   if (select === undefined) return { named: [], selects: (name) => !LEFT_OUT.has(name) };
-  if (!Array.isArray(select) || select.length === 0) bad('claims.select', 'a list of claims is needed');
-  const names = select as readonly unknown[];
-  const wrong = names.findIndex((name) => typeof name !== 'string' || name === '');
-  if (wrong >= 0) bad(`claims.select[${wrong}]`, 'the name of a claim is needed');
-  return { named: names as readonly string[], selects: (name) => names.includes(name) };
+  const named = readList('claims.select', select, readText, 'claims');
+  return { named, selects: (name) => named.includes(name) };
 }
 
 function settingOf(setting: unknown): string | undefined {
   if (setting === false) return undefined;
   if (setting === undefined) return 'request.jwt.claims';
   if (typeof setting !== 'string' || !/^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+$/i.test(setting)) {
-    bad('claims.setting', "a name with a dot is needed, such as 'request.jwt.claims'");
+    badOption('claims.setting', "a name with a dot is needed, such as 'request.jwt.claims'");
   }
   // The gateway's own name space: SQL that reads it expects what is signed.
-  return /^postern\./i.test(setting) ? bad('claims.setting', 'postern.… is for signed claims') : setting;
+  return /^postern\./i.test(setting)
+    ? badOption('claims.setting', 'postern.… is for signed claims')
+    : setting;
 }
 
 /** Checks the options. @throws ConfigError that names the option, such as `claims.key` */
 export function optionsOf(given: unknown): Checked {
-  const options = (given ?? {}) as ClaimsOptions;
-  if (typeof options !== 'object' || Array.isArray(options)) bad('claims', 'an object is needed');
-  const stranger = Object.keys(options).find((name) => !KNOWN.includes(name));
-  if (stranger !== undefined) bad(`claims.${stranger}`, `no such option; there are ${KNOWN.join(', ')}`);
-  const [key, setting] = [keyOf(options.key), settingOf(options.setting)];
+  const options = readObject<ClaimsOptions>('claims', given ?? {}, KNOWN);
+  const setting = settingOf(options.setting);
+  const key =
+    options.key === undefined ? undefined : readSecret('claims.key', options.key, SHORTEST_KEY_BYTES);
   if (!key && setting === undefined)
-    bad('claims.setting', 'without a key and a setting there is nothing to do');
+    badOption('claims.setting', 'without a key and a setting there is nothing to do');
   return { key, setting, ...selectOf(options.select) };
 }

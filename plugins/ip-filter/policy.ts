@@ -1,5 +1,14 @@
 /** The options of `ipFilter()`, checked once at boot and turned into sets. */
-import { ConfigError, Networks, parseNetwork } from '../../core/index.ts';
+import {
+  Networks,
+  badOption,
+  parseNetwork,
+  readChoice,
+  readList,
+  readObject,
+  readParsed,
+} from '../../core/index.ts';
+import type { Network } from '../../core/index.ts';
 import type { AsnOptions, CountryOptions, IpFilterOptions, Unknown } from './options.ts';
 
 /** What a database is asked. */
@@ -26,36 +35,19 @@ export interface Policy {
   readonly geo: readonly GeoRule[];
 }
 
-function bad(path: string, why: string): never {
-  throw new ConfigError(`${path}: ${why}`);
-}
-
-function checkNames(path: string, value: unknown, known: readonly string[]): void {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) bad(path, 'an object is needed');
-  const stranger = Object.keys(value).find((name) => !known.includes(name));
-  if (stranger !== undefined) bad(`${path}.${stranger}`, `no such option; there are ${known.join(', ')}`);
-}
-
+/** An option that is left out, and an empty list, has nothing in it. */
 function list<T>(
   path: string,
   value: unknown,
   what: string,
   item: (path: string, one: unknown) => T,
 ): readonly T[] {
-  if (value === undefined) return [];
-  if (!Array.isArray(value)) return bad(path, `a list of ${what} is needed`);
-  return value.map((one: unknown, index) => item(`${path}[${index}]`, one));
+  if (value === undefined || (Array.isArray(value) && value.length === 0)) return [];
+  return readList(path, value, item, what);
 }
 
-function networks(path: string, value: unknown): readonly ReturnType<typeof parseNetwork>[] {
-  return list(path, value, 'networks', (at, one) => {
-    try {
-      return parseNetwork(typeof one === 'string' ? one : bad(at, 'a text is needed'));
-    } catch (error) {
-      if (error instanceof ConfigError && !error.message.startsWith(at)) return bad(at, error.message);
-      throw error;
-    }
-  });
+function networks(path: string, value: unknown): readonly Network[] {
+  return list(path, value, 'networks', (at, one) => readParsed(at, one, parseNetwork));
 }
 
 const regions = new Intl.DisplayNames('en', { type: 'region', fallback: 'none' });
@@ -63,11 +55,11 @@ const regions = new Intl.DisplayNames('en', { type: 'region', fallback: 'none' }
 /** The databases have ISO's codes only, and a code that they never have would silently match nobody. */
 function country(path: string, value: unknown): string {
   if (typeof value !== 'string' || !/^[A-Z]{2}$/.test(value)) {
-    return bad(path, "a code of two capital letters such as 'DE' is needed (ISO 3166-1)");
+    return badOption(path, "a code of two capital letters such as 'DE' is needed (ISO 3166-1)");
   }
   const { region } = new Intl.Locale('und', { region: value });
-  if (region !== value) bad(path, `'${value}' is not the code of ISO 3166-1: say '${region}'`);
-  return regions.of(value) === undefined ? bad(path, `'${value}' is no country`) : value;
+  if (region !== value) badOption(path, `'${value}' is not the code of ISO 3166-1: say '${region}'`);
+  return regions.of(value) === undefined ? badOption(path, `'${value}' is no country`) : value;
 }
 
 function asn(path: string, value: unknown): string {
@@ -75,25 +67,24 @@ function asn(path: string, value: unknown): string {
   const number = Number(digits);
   if (digits !== undefined && Number.isInteger(number) && number > 0 && number <= 0xffffffff)
     return `AS${number}`;
-  return bad(path, "a number such as 64496 or 'AS64496' is needed");
+  return badOption(path, "a number such as 64496 or 'AS64496' is needed");
 }
 
 const READERS = { country, asn };
 const WORDS = { country: 'countries', asn: 'numbers' };
 
-function geoRule(path: string, kind: GeoKind, options: CountryOptions | AsnOptions): GeoRule {
-  checkNames(path, options, ['database', 'allow', 'deny', 'unknown']);
+function geoRule(path: string, kind: GeoKind, given: CountryOptions | AsnOptions): GeoRule {
+  const known = ['database', 'allow', 'deny', 'unknown'] as const;
+  const options = readObject<CountryOptions | AsnOptions>(path, given, known);
   const { database, unknown } = options;
   if (typeof database !== 'string' || database === '')
-    bad(`${path}.database`, 'the path of an .mmdb file is needed');
+    badOption(`${path}.database`, 'the path of an .mmdb file is needed');
   const allow = list(`${path}.allow`, options.allow, WORDS[kind], READERS[kind]);
   refuseEmpty(`${path}.allow`, options.allow, 'all');
   const deny = list(`${path}.deny`, options.deny, WORDS[kind], READERS[kind]);
-  if (unknown !== undefined && unknown !== 'allow' && unknown !== 'deny') {
-    bad(`${path}.unknown`, "'allow' or 'deny' is needed");
-  }
+  if (unknown !== undefined) readChoice(`${path}.unknown`, unknown, ['allow', 'deny']);
   if (allow.length + deny.length === 0 && unknown !== 'deny') {
-    bad(path, "refuses nobody: say whom to allow or deny, or unknown: 'deny'");
+    badOption(path, "refuses nobody: say whom to allow or deny, or unknown: 'deny'");
   }
   return {
     path,
@@ -107,12 +98,13 @@ function geoRule(path: string, kind: GeoKind, options: CountryOptions | AsnOptio
 
 /** Whoever makes a list of nobody hardly means everybody, and a list that came out empty by a mistake must not mean it. */
 function refuseEmpty(path: string, allow: readonly unknown[] | undefined, whom: string): void {
-  if (allow?.length === 0) bad(path, `the list is empty: leave it out to allow ${whom}`);
+  if (allow?.length === 0) badOption(path, `the list is empty: leave it out to allow ${whom}`);
 }
 
 /** Checks the options. @throws ConfigError that names the option's path, such as `ipFilter.allow[3]` */
-export function parsePolicy(options: IpFilterOptions): Policy {
-  checkNames('ipFilter', options, ['allow', 'deny', 'countries', 'asns']);
+export function parsePolicy(given: IpFilterOptions): Policy {
+  const known = ['allow', 'deny', 'countries', 'asns'] as const;
+  const options = readObject<IpFilterOptions>('ipFilter', given, known);
   const { countries, asns } = options;
   const allow = networks('ipFilter.allow', options.allow);
   refuseEmpty('ipFilter.allow', options.allow, 'everybody');

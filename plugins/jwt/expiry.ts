@@ -1,7 +1,6 @@
 /** What happens when a session's token expires: a notice before, then an end, at once or with its transaction. */
-import { GatewayError } from '../../core/index.ts';
+import { GatewayError, badOption, readChoice, readDuration, readText } from '../../core/index.ts';
 import type { EndAtOptions } from '../../core/index.ts';
-import { bad, duration, text } from './option-readers.ts';
 import type { JwtOptions } from './options.ts';
 
 /** The options about it, checked. */
@@ -22,14 +21,14 @@ const GO_ON =
   "Connect again with a fresh token as the password; before the end, SET postern.token = '…' presents one.";
 
 /** Reads `onExpiry`, `grace`, `notice` and `hint`. @throws ConfigError */
-export function parseExpiry({ onExpiry = 'end', grace, notice, hint }: JwtOptions): ExpiryPolicy {
-  if (onExpiry !== 'end' && onExpiry !== 'finish-transaction') {
-    bad('jwt.onExpiry', "'end' or 'finish-transaction' is needed");
-  }
-  if (onExpiry === 'end' && grace !== undefined) bad('jwt.grace', "goes with onExpiry: 'finish-transaction'");
-  const graceMs = duration('jwt.grace', grace, '30s', LONGEST_GRACE_MS);
-  const noticeMs = duration('jwt.notice', notice, '60s');
-  const own = hint === undefined ? '' : `${text('jwt.hint', hint)} `;
+export function parseExpiry(options: JwtOptions): ExpiryPolicy {
+  const { grace, notice = '60s', hint } = options;
+  const onExpiry = readChoice('jwt.onExpiry', options.onExpiry ?? 'end', ['end', 'finish-transaction']);
+  if (onExpiry === 'end' && grace !== undefined)
+    badOption('jwt.grace', "goes with onExpiry: 'finish-transaction'");
+  const graceMs = readDuration('jwt.grace', grace ?? '30s', { leastMs: 0, mostMs: LONGEST_GRACE_MS });
+  const noticeMs = readDuration('jwt.notice', notice, { leastMs: 0 });
+  const own = hint === undefined ? '' : `${readText('jwt.hint', hint)} `;
   const end = (message: string, how: string): GatewayError =>
     new GatewayError('admin_shutdown', message, { hint: own + how });
   return {

@@ -1,9 +1,18 @@
 /** The options of `jwt()`, checked once at boot and turned into what verification needs. */
+import {
+  badOption,
+  readDuration,
+  readFlag,
+  readInteger,
+  readList,
+  readObject,
+  readText,
+  readTexts,
+} from '../../core/index.ts';
 import { parseExpiry } from './expiry.ts';
 import type { ExpiryPolicy } from './expiry.ts';
 import { parseKeySet } from './key-set.ts';
 import { unfit } from './key-url.ts';
-import { bad, checkNames, duration, flag, text, textOrTexts, texts, whole } from './option-readers.ts';
 import { ALGORITHMS, ED25519 } from './options.ts';
 import type { Algorithm, IssuerOptions, JwtOptions, KeysFrom } from './options.ts';
 import { parseRequired } from './required-claims.ts';
@@ -51,9 +60,9 @@ export interface Policy {
 }
 
 /** No signed token is shorter than the least; the most is what a client can send (core/client/password.ts). */
-const TOKEN_BYTES = [128, 65_536] as const;
+const TOKEN_BYTES = { least: 128, most: 65_536, of: 'bytes' } as const;
 
-const ISSUER_OPTIONS = [
+const ISSUER_OPTIONS: readonly (keyof IssuerOptions)[] = [
   'issuer',
   'tenants',
   'audience',
@@ -73,12 +82,15 @@ const ISSUER_OPTIONS = [
   'maxStale',
 ];
 
+function algorithm(path: string, value: unknown): Algorithm {
+  const name = readText(path, value);
+  const known = ALGORITHMS.find((one) => one === name);
+  return known ?? badOption(path, `"${name}" is not one of ${ALGORITHMS.join(', ')}`);
+}
+
 function algorithms(path: string, value: unknown): readonly Algorithm[] {
   if (value === undefined) return ALGORITHMS;
-  const named = texts(path, value).map((name, index) => {
-    const known = ALGORITHMS.find((algorithm) => algorithm === name);
-    return known ?? bad(`${path}[${index}]`, `"${name}" is not one of ${ALGORITHMS.join(', ')}`);
-  });
+  const named = readList(path, value, algorithm, 'texts');
   // One algorithm with two names: what a signer calls it is no choice of anybody's (RFC 9864 §2.2).
   const ed25519 = named.some((name) => ED25519.includes(name)) ? ED25519 : [];
   return [...new Set([...named, ...ed25519])];
@@ -86,34 +98,34 @@ function algorithms(path: string, value: unknown): readonly Algorithm[] {
 
 function checkUrl(path: string, address: string): void {
   const why = unfit(address);
-  if (why !== undefined) bad(path, why);
+  if (why !== undefined) badOption(path, why);
 }
 
 /** Without `jwks` the issuer itself has to say where its keys are. */
 function checkDiscovery(path: string, { issuer, jwks, discovery }: IssuerOptions): void {
   if (jwks !== undefined) {
-    if (flag(`${path}.discovery`, discovery))
-      bad(`${path}.discovery`, 'jwks and discovery exclude each other');
+    if (discovery !== undefined && readFlag(`${path}.discovery`, discovery))
+      badOption(`${path}.discovery`, 'jwks and discovery exclude each other');
     return;
   }
-  if (discovery !== undefined && !flag(`${path}.discovery`, discovery))
-    bad(`${path}.jwks`, 'is needed without discovery');
+  if (discovery !== undefined && !readFlag(`${path}.discovery`, discovery))
+    badOption(`${path}.jwks`, 'is needed without discovery');
   const why = issuer.startsWith('spiffe://') ? 'it is a trust domain' : unfit(issuer);
-  if (why !== undefined) bad(`${path}.jwks`, `is needed, because the issuer cannot be asked: ${why}`);
-  if (/[?#]/.test(issuer)) bad(`${path}.jwks`, 'is needed, because the issuer has a query or fragment');
+  if (why !== undefined) badOption(`${path}.jwks`, `is needed, because the issuer cannot be asked: ${why}`);
+  if (/[?#]/.test(issuer)) badOption(`${path}.jwks`, 'is needed, because the issuer has a query or fragment');
 }
 
 function keysFrom(path: string, value: KeysFrom): KeysFrom {
   if (typeof value === 'function') return value;
   if (typeof value === 'string') {
     if (/^[a-z][a-z0-9+.-]*:\/\//i.test(value)) checkUrl(path, value);
-    else if (value === '') bad(path, 'a URL, a file, a key set or a function is needed');
+    else if (value === '') badOption(path, 'a URL, a file, a key set or a function is needed');
     return value;
   }
   try {
     parseKeySet(value);
   } catch (error) {
-    bad(path, error instanceof Error ? error.message : 'not a key set');
+    badOption(path, error instanceof Error ? error.message : 'not a key set');
   }
   return value;
 }
@@ -122,35 +134,39 @@ function keysFrom(path: string, value: KeysFrom): KeysFrom {
 function bearerFileOf(path: string, { jwks, bearerFile }: IssuerOptions): { bearerFile?: string } {
   if (bearerFile === undefined) return {};
   const fetched = jwks === undefined || (typeof jwks === 'string' && /^https?:\/\//i.test(jwks));
-  if (!fetched) bad(`${path}.bearerFile`, 'only for keys that are fetched');
-  return { bearerFile: text(`${path}.bearerFile`, bearerFile) };
+  if (!fetched) badOption(`${path}.bearerFile`, 'only for keys that are fetched');
+  return { bearerFile: readText(`${path}.bearerFile`, bearerFile) };
 }
 
-function issuerPolicy(path: string, options: IssuerOptions): IssuerPolicy {
-  checkNames(path, options, ISSUER_OPTIONS);
+function issuerPolicy(path: string, given: IssuerOptions): IssuerPolicy {
+  const options = readObject<IssuerOptions>(path, given, ISSUER_OPTIONS);
   const { audience, audienceClaim, jwks, ca, azp, typ, requiredClaims } = options;
-  const issuer = text(`${path}.issuer`, options.issuer);
+  const { clockTolerance = '5s', maxLifetime = '24h', maxStale = '24h' } = options;
+  const issuer = readText(`${path}.issuer`, options.issuer);
   checkDiscovery(path, options);
   return {
     issuer,
     keysOf: issuer,
-    audience: textOrTexts(`${path}.audience`, audience),
-    ...(audienceClaim === undefined ? {} : { audienceClaim: text(`${path}.audienceClaim`, audienceClaim) }),
+    audience: readTexts(`${path}.audience`, audience),
+    ...(audienceClaim === undefined
+      ? {}
+      : { audienceClaim: readText(`${path}.audienceClaim`, audienceClaim) }),
     ...bearerFileOf(path, options),
     ...(jwks === undefined ? {} : { jwks: keysFrom(`${path}.jwks`, jwks) }),
-    ...(azp === undefined ? {} : { azp: textOrTexts(`${path}.azp`, azp) }),
-    ...(ca === undefined ? {} : { ca: text(`${path}.ca`, ca) }),
+    ...(azp === undefined ? {} : { azp: readTexts(`${path}.azp`, azp) }),
+    ...(ca === undefined ? {} : { ca: readText(`${path}.ca`, ca) }),
     algorithms: algorithms(`${path}.algorithms`, options.algorithms),
-    clockTolerance: duration(`${path}.clockTolerance`, options.clockTolerance, '5s', 60_000) / 1_000,
-    maxLifetime: duration(`${path}.maxLifetime`, options.maxLifetime, '24h') / 1_000,
-    ...(typ === undefined ? {} : { typ: textOrTexts(`${path}.typ`, typ) }),
+    clockTolerance:
+      readDuration(`${path}.clockTolerance`, clockTolerance, { leastMs: 0, mostMs: 60_000 }) / 1_000,
+    maxLifetime: readDuration(`${path}.maxLifetime`, maxLifetime, { leastMs: 0 }) / 1_000,
+    ...(typ === undefined ? {} : { typ: readTexts(`${path}.typ`, typ) }),
     requiredClaims: parseRequired(`${path}.requiredClaims`, requiredClaims),
     ...parseSessions(path, options),
-    maxStaleMs: duration(`${path}.maxStale`, options.maxStale, '24h'),
+    maxStaleMs: readDuration(`${path}.maxStale`, maxStale, { leastMs: 0 }),
   };
 }
 
-const OPTIONS = [
+const OPTIONS: readonly (keyof JwtOptions)[] = [
   'issuers',
   'rulesClaim',
   'maxTokenBytes',
@@ -180,26 +196,27 @@ function issuersOf(given: readonly IssuerOptions[]): ReadonlyMap<string, IssuerP
   for (const [index, item] of given.entries()) {
     const path = `jwt.issuers[${index}]`;
     for (const policy of issuerPolicies(path, item)) {
-      if (issuers.has(policy.issuer)) bad(`${path}.issuer`, `"${policy.issuer}" comes twice`);
+      if (issuers.has(policy.issuer)) badOption(`${path}.issuer`, `"${policy.issuer}" comes twice`);
       issuers.set(policy.issuer, policy);
     }
-    if (keysOf.has(item.issuer)) bad(`${path}.issuer`, `"${item.issuer}" comes twice`);
+    if (keysOf.has(item.issuer)) badOption(`${path}.issuer`, `"${item.issuer}" comes twice`);
     keysOf.add(item.issuer);
   }
   return issuers;
 }
 
 /** Checks the options. @throws ConfigError that names the option's path, such as `jwt.issuers[0].jwks` */
-export function parsePolicy(options: JwtOptions): Policy {
-  checkNames('jwt', options, OPTIONS);
+export function parsePolicy(given: JwtOptions): Policy {
+  const options = readObject<JwtOptions>('jwt', given, OPTIONS);
+  const { rulesClaim = 'postern', maxTokenBytes = 16_384 } = options;
   if (!Array.isArray(options.issuers) || options.issuers.length === 0) {
-    bad('jwt.issuers', 'a list with at least one issuer is needed');
+    badOption('jwt.issuers', 'a list with at least one issuer is needed');
   }
   return {
     issuers: issuersOf(options.issuers),
-    rulesClaim: options.rulesClaim === undefined ? 'postern' : text('jwt.rulesClaim', options.rulesClaim),
-    maxTokenBytes: whole('jwt.maxTokenBytes', options.maxTokenBytes, 16_384, TOKEN_BYTES, 'bytes'),
-    ...(options.cache === undefined ? {} : { cache: text('jwt.cache', options.cache) }),
+    rulesClaim: readText('jwt.rulesClaim', rulesClaim),
+    maxTokenBytes: readInteger('jwt.maxTokenBytes', maxTokenBytes, TOKEN_BYTES),
+    ...(options.cache === undefined ? {} : { cache: readText('jwt.cache', options.cache) }),
     expiry: parseExpiry(options),
     revocations: parseRevocations(options.revocations),
   };

@@ -1,6 +1,5 @@
 /** Claims that a token must have, present or with certain values: read from the options at boot, and looked at in each token. */
-import { claimAt, hasClaim, shown, whyElsewhere } from '../../core/index.ts';
-import { bad, text } from './option-readers.ts';
+import { badOption, claimAt, hasClaim, readList, readText, shown, whyElsewhere } from '../../core/index.ts';
 import type { ClaimValue, IssuerOptions } from './options.ts';
 import { TokenRefused } from './refusal.ts';
 
@@ -18,27 +17,25 @@ function valueOf(path: string, value: unknown): ClaimValue {
   if (typeof value === 'boolean' || Number.isFinite(value)) return value as ClaimValue;
   return typeof value === 'string' && value !== ''
     ? value
-    : bad(path, 'a text, a number, true or false is needed');
+    : badOption(path, 'a text, a number, true or false is needed');
 }
 
 function valuesOf(path: string, given: unknown): readonly ClaimValue[] {
-  if (!Array.isArray(given)) return [valueOf(path, given)];
-  if (given.length === 0) bad(path, 'a list with at least one value is needed');
-  return given.map((value: unknown, index) => valueOf(`${path}[${index}]`, value));
+  return Array.isArray(given) ? readList(path, given, valueOf) : [valueOf(path, given)];
 }
 
 function withValues(path: string, given: object): readonly RequiredClaim[] {
   const entries = Object.entries(given);
-  if (entries.length === 0) bad(path, 'at least one claim is needed');
+  if (entries.length === 0) badOption(path, 'at least one claim is needed');
   return entries.map(([claim, values]) => ({
-    claim: text(path, claim),
+    claim: readText(path, claim),
     values: valuesOf(`${path}.${claim}`, values),
   }));
 }
 
 function requiredClaim(path: string, given: unknown): readonly RequiredClaim[] {
   if (typeof given === 'object' && given !== null && !Array.isArray(given)) return withValues(path, given);
-  return [{ claim: text(path, given) }];
+  return [{ claim: readText(path, given) }];
 }
 
 /** Reads `requiredClaims`. @throws ConfigError */
@@ -47,12 +44,9 @@ export function parseRequired(
   given: IssuerOptions['requiredClaims'],
 ): readonly RequiredClaim[] {
   if (given === undefined) return [];
-  if (Array.isArray(given)) {
-    if (given.length === 0) bad(path, 'a list with at least one claim is needed');
-    return given.flatMap((item: unknown, index) => requiredClaim(`${path}[${index}]`, item));
-  }
+  if (Array.isArray(given)) return readList(path, given, requiredClaim, 'claims').flat();
   if (typeof given !== 'object' || given === null)
-    bad(path, 'a list of claims, or an object with their values, is needed');
+    badOption(path, 'a list of claims, or an object with their values, is needed');
   return withValues(path, given);
 }
 

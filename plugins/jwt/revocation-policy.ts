@@ -1,5 +1,5 @@
 /** The options of `jwt({ revocations })`, checked once at boot. */
-import { bad, checkNames, flag, text, whole } from './option-readers.ts';
+import { badOption, readFlag, readInteger, readObject, readText } from '../../core/index.ts';
 import type { RevocationsOptions } from './options.ts';
 import type { RevocationStore } from './revocation-store.ts';
 
@@ -15,17 +15,18 @@ export interface RevocationPolicy {
 const PATH = 'jwt.revocations';
 
 /** Reads the options. @throws ConfigError */
-export function parseRevocations(options: RevocationsOptions = {}): RevocationPolicy {
-  checkNames(PATH, options, ['file', 'store', 'failOpen', 'limit']);
-  const { file, store } = options;
-  if (file !== undefined && store !== undefined) bad(`${PATH}.store`, 'file and store exclude each other');
+export function parseRevocations(given: RevocationsOptions = {}): RevocationPolicy {
+  const options = readObject<RevocationsOptions>(PATH, given, ['file', 'store', 'failOpen', 'limit']);
+  const { file, store, failOpen = false, limit = 100_000 } = options;
+  if (file !== undefined && store !== undefined)
+    badOption(`${PATH}.store`, 'file and store exclude each other');
   if (store !== undefined && typeof (store as Partial<RevocationStore> | null)?.load !== 'function') {
-    bad(`${PATH}.store`, 'an object with load, add and remove is needed');
+    badOption(`${PATH}.store`, 'an object with load, add and remove is needed');
   }
   return {
-    ...(file === undefined ? {} : { file: text(`${PATH}.file`, file) }),
+    ...(file === undefined ? {} : { file: readText(`${PATH}.file`, file) }),
     ...(store === undefined ? {} : { store }),
-    failOpen: flag(`${PATH}.failOpen`, options.failOpen),
-    limit: whole(`${PATH}.limit`, options.limit, 100_000, [1, 1_000_000], 'revocations'),
+    failOpen: readFlag(`${PATH}.failOpen`, failOpen),
+    limit: readInteger(`${PATH}.limit`, limit, { most: 1_000_000, of: 'revocations' }),
   };
 }

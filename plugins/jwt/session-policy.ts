@@ -1,5 +1,5 @@
 /** How long sessions last by their tokens: to `exp`, or for a time of their own where tokens are short-lived. */
-import { bad, duration } from './option-readers.ts';
+import { badOption, readChoice, readDuration } from '../../core/index.ts';
 import type { IssuerOptions } from './options.ts';
 
 /** What is asked of the sessions of one issuer. */
@@ -11,16 +11,14 @@ export interface SessionPolicy {
 /** Reads `sessions` and `maxSession`. @throws ConfigError */
 export function parseSessions(
   path: string,
-  { sessions, maxSession }: Pick<IssuerOptions, 'sessions' | 'maxSession'>,
+  { sessions = 'until-exp', maxSession }: Pick<IssuerOptions, 'sessions' | 'maxSession'>,
 ): SessionPolicy {
-  if (![undefined, 'until-exp', 'check-at-login'].includes(sessions))
-    bad(`${path}.sessions`, "'until-exp' or 'check-at-login' is needed");
-  if (sessions !== 'check-at-login') {
-    if (maxSession !== undefined) bad(`${path}.maxSession`, "goes with sessions: 'check-at-login'");
+  if (readChoice(`${path}.sessions`, sessions, ['until-exp', 'check-at-login']) === 'until-exp') {
+    if (maxSession !== undefined) badOption(`${path}.maxSession`, "goes with sessions: 'check-at-login'");
     return {};
   }
   // Nobody should find out by chance how long a token of five minutes is good for.
-  if (maxSession === undefined) bad(`${path}.maxSession`, "is needed with sessions: 'check-at-login'");
-  const maxSessionMs = duration(`${path}.maxSession`, maxSession, '');
-  return maxSessionMs > 0 ? { maxSessionMs } : bad(`${path}.maxSession`, 'no time is no session');
+  if (maxSession === undefined) badOption(`${path}.maxSession`, "is needed with sessions: 'check-at-login'");
+  const maxSessionMs = readDuration(`${path}.maxSession`, maxSession, { leastMs: 0 });
+  return maxSessionMs > 0 ? { maxSessionMs } : badOption(`${path}.maxSession`, 'no time is no session');
 }

@@ -1,5 +1,5 @@
 /** Issuers of Microsoft Entra ID for many tenants: an exact issuer per tenant on a list, and one key set for all of them. */
-import { bad, texts } from './option-readers.ts';
+import { badOption, readList, readText } from '../../core/index.ts';
 import type { IssuerOptions } from './options.ts';
 
 /** Where a tenant's id stands in the issuer, as Entra ID writes it in its discovery document and in its keys. */
@@ -12,16 +12,17 @@ const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
 export function tenantsOf(path: string, { issuer, tenants }: IssuerOptions): readonly string[] | undefined {
   const places = issuer.split(PLACE).length - 1;
   if (tenants === undefined) {
-    if (places > 0) bad(`${path}.tenants`, `is needed with ${PLACE} in the issuer: which tenants may come`);
+    if (places > 0)
+      badOption(`${path}.tenants`, `is needed with ${PLACE} in the issuer: which tenants may come`);
     return undefined;
   }
-  if (places !== 1) bad(`${path}.tenants`, `goes with ${PLACE} in the issuer, once`);
-  const ids = texts(`${path}.tenants`, tenants);
+  if (places !== 1) badOption(`${path}.tenants`, `goes with ${PLACE} in the issuer, once`);
+  const ids = readList(`${path}.tenants`, tenants, readText, 'texts');
   for (const [index, id] of ids.entries()) {
     const place = `${path}.tenants[${index}]`;
     // A domain name is in no token, and a word such as `common` would let in whoever has an account.
-    if (UUID.exec(id)?.[0] !== id) bad(place, 'the id of a tenant is needed, a UUID in lower case');
-    if (ids.indexOf(id) < index) bad(place, `"${id}" comes twice`);
+    if (UUID.exec(id)?.[0] !== id) badOption(place, 'the id of a tenant is needed, a UUID in lower case');
+    if (ids.indexOf(id) < index) badOption(place, `"${id}" comes twice`);
   }
   return ids;
 }

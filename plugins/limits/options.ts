@@ -1,5 +1,5 @@
 /** What `limits()` may be told. A reload applies it to new sessions. */
-import { ConfigError, milliseconds } from '../../core/index.ts';
+import { badOption, readChoice, readDuration, readInteger, readList, readObject } from '../../core/index.ts';
 import type { AccessWindow, Duration } from '../../core/index.ts';
 import { isTime, isZone } from './windows.ts';
 
@@ -50,66 +50,35 @@ export interface Limits {
   readonly settings: Readonly<Record<string, string>>;
 }
 
-const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
+const DAYS: AccessWindow['days'] = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
 /** PostgreSQL counts its time-outs in 32-bit milliseconds (manual, 19.11.1). */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 
-function bad(path: string, why: string): never {
-  throw new ConfigError(`${path}: ${why}`);
-}
-
-function objectOf<T extends object>(path: string, value: unknown, known: readonly (keyof T & string)[]): T {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) bad(path, 'an object is needed');
-  const stranger = Object.keys(value).find((name) => !(known as readonly string[]).includes(name));
-  if (stranger !== undefined) bad(`${path}.${stranger}`, `no such option; there are ${known.join(', ')}`);
-  return value as T;
-}
-
 function duration(path: string, value: unknown): number | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value !== 'string') bad(path, "a duration such as '10m' is needed");
-  let ms: number;
-  try {
-    ms = milliseconds(value);
-  } catch (error) {
-    return bad(path, error instanceof Error ? error.message : 'no duration');
-  }
-  return ms >= 1 ? Math.ceil(ms) : bad(path, 'at least a millisecond is needed; leave it out for no limit');
+  return value === undefined ? undefined : readDuration(path, value);
 }
 
-function count(path: string, value: unknown): number | undefined {
-  if (value === undefined) return undefined;
-  return Number.isSafeInteger(value) && (value as number) > 0
-    ? (value as number)
-    : bad(path, 'a whole number from 1 is needed; leave it out for no limit');
-}
-
-function maxConnectionsOf(given: unknown): MaxConnectionsOptions {
+function maxConnectionsOf(value: unknown): MaxConnectionsOptions {
   const path = 'limits.maxConnections';
   const names = ['subject', 'tenant', 'role', 'database'] as const;
-  const options = objectOf<MaxConnectionsOptions>(path, given ?? {}, names);
-  const entries = names.map((name) => [name, count(`${path}.${name}`, options[name])] as const);
-  return Object.fromEntries(entries.filter(([, limit]) => limit !== undefined));
+  const options = readObject<MaxConnectionsOptions>(path, value ?? {}, names);
+  const given = names.filter((name) => options[name] !== undefined);
+  return Object.fromEntries(given.map((name) => [name, readInteger(`${path}.${name}`, options[name])]));
 }
 
 function windowOf(path: string, given: unknown): AccessWindow {
-  const { days, from, to, tz } = objectOf<AccessWindow>(path, given, ['days', 'from', 'to', 'tz']);
-  if (!Array.isArray(days) || days.length === 0) bad(`${path}.days`, 'a list of days is needed');
-  const wrong = (days as readonly unknown[]).findIndex(
-    (day) => typeof day !== 'string' || !DAYS.includes(day),
-  );
-  if (wrong >= 0) bad(`${path}.days[${wrong}]`, `expected one of ${DAYS.join(', ')}`);
-  if (!isTime(from) || from === '24:00') bad(`${path}.from`, 'a time HH:MM is needed');
-  if (!isTime(to)) bad(`${path}.to`, 'a time HH:MM is needed, at most 24:00');
-  if (from === to) bad(`${path}.to`, `from and to are the same; a whole day is from '00:00' to '24:00'`);
-  if (!isZone(tz)) bad(`${path}.tz`, "an IANA time zone such as 'Europe/Berlin' is needed");
+  const { from, to, tz, ...more } = readObject<AccessWindow>(path, given, ['days', 'from', 'to', 'tz']);
+  const days = readList(`${path}.days`, more.days, (at, day) => readChoice(at, day, DAYS), 'days');
+  if (!isTime(from) || from === '24:00') badOption(`${path}.from`, 'a time HH:MM is needed');
+  if (!isTime(to)) badOption(`${path}.to`, 'a time HH:MM is needed, at most 24:00');
+  if (from === to)
+    badOption(`${path}.to`, `from and to are the same; a whole day is from '00:00' to '24:00'`);
+  if (!isZone(tz)) badOption(`${path}.tz`, "an IANA time zone such as 'Europe/Berlin' is needed");
   return { days, from, to, tz };
 }
 
 function windowsOf(given: unknown): readonly AccessWindow[] | undefined {
-  if (given === undefined) return undefined;
-  if (!Array.isArray(given) || given.length === 0) bad('limits.windows', 'a list of windows is needed');
-  return (given as readonly unknown[]).map((item, index) => windowOf(`limits.windows[${index}]`, item));
+  return given === undefined ? undefined : readList('limits.windows', given, windowOf, 'windows');
 }
 
 function settingsOf(given: unknown): Pick<Limits, 'settings' | 'idleInTransactionMs'> {
@@ -120,12 +89,13 @@ function settingsOf(given: unknown): Pick<Limits, 'settings' | 'idleInTransactio
     idleInTransaction: 'idle_in_transaction_session_timeout',
   } as const;
   const keys = Object.keys(names) as (keyof TimeoutsOptions)[];
-  const options = objectOf<TimeoutsOptions>(path, given ?? {}, keys);
+  const options = readObject<TimeoutsOptions>(path, given ?? {}, keys);
   const settings: Record<string, string> = {};
   for (const key of keys) {
     const ms = duration(`${path}.${key}`, options[key]);
     if (ms === undefined) continue;
-    if (ms > LONGEST_TIMEOUT_MS) bad(`${path}.${key}`, 'at most 24 days: PostgreSQL takes no longer one');
+    if (ms > LONGEST_TIMEOUT_MS)
+      badOption(`${path}.${key}`, 'at most 24 days: PostgreSQL takes no longer one');
     settings[names[key]] = String(ms);
   }
   const idleInTransactionMs = duration(`${path}.idleInTransaction`, options.idleInTransaction);
@@ -135,7 +105,7 @@ function settingsOf(given: unknown): Pick<Limits, 'settings' | 'idleInTransactio
 /** Checks the options. @throws ConfigError that names the option, such as `limits.windows[0].tz` */
 export function limitsOf(given: unknown): Limits {
   const known = ['maxConnections', 'windows', 'maxSession', 'idle', 'timeouts'] as const;
-  const options = objectOf<LimitsOptions>('limits', given ?? {}, known);
+  const options = readObject<LimitsOptions>('limits', given ?? {}, known);
   return {
     maxConnections: maxConnectionsOf(options.maxConnections),
     windows: windowsOf(options.windows),

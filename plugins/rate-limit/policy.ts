@@ -1,9 +1,20 @@
 /** The options of `rateLimit()`, checked once at boot and turned into limits. */
-import { milliseconds } from '../../core/index.ts';
-import type { Networks } from '../../core/index.ts';
+import {
+  Networks,
+  badOption,
+  milliseconds,
+  parseNetwork,
+  readChoice,
+  readDuration,
+  readFlag,
+  readInteger,
+  readList,
+  readObject,
+  readParsed,
+} from '../../core/index.ts';
 import type { Bucket } from './bucket.ts';
 import type { Per, RateLimitOptions } from './options.ts';
-import { bad, bucketOf, byteBucketOf, count, duration, flag, networks, objectOf, wordOf } from './readers.ts';
+import { bucketOf, byteBucketOf } from './bucket-options.ts';
 import type { What } from './refusal.ts';
 import { storeOf } from './store-policy.ts';
 import type { StorePolicy } from './store-policy.ts';
@@ -67,15 +78,23 @@ interface Given {
 }
 
 function delayOf(path: string, { mode, maxDelay }: Given): number {
-  const delays = mode !== undefined && wordOf(`${path}.mode`, mode, ['refuse', 'delay']) === 'delay';
-  if (delays) return duration(`${path}.maxDelay`, maxDelay ?? DEFAULT_DELAY, LONGEST_DELAY_MS);
-  return maxDelay === undefined ? 0 : bad(`${path}.maxDelay`, "is for mode: 'delay'");
+  const delays = mode !== undefined && readChoice(`${path}.mode`, mode, ['refuse', 'delay']) === 'delay';
+  if (delays)
+    return readDuration(`${path}.maxDelay`, maxDelay ?? DEFAULT_DELAY, { mostMs: LONGEST_DELAY_MS });
+  return maxDelay === undefined ? 0 : badOption(`${path}.maxDelay`, "is for mode: 'delay'");
+}
+
+function exceptOf(path: string, value: unknown): Networks | undefined {
+  // An empty list excepts nobody.
+  if (value === undefined || (Array.isArray(value) && value.length === 0)) return undefined;
+  const network = (at: string, one: unknown) => readParsed(at, one, parseNetwork);
+  return new Networks(readList(path, value, network, 'networks'));
 }
 
 function limitOf(what: What, path: string, value: unknown): LimitPolicy {
-  const given = objectOf<Given>(path, value, ['per', 'limit', 'burst', 'shared', ...MORE[what]]);
-  const per = wordOf(`${path}.per`, given.per, PER[what]);
-  if (given.except !== undefined && per !== 'address') bad(`${path}.except`, "is for per: 'address'");
+  const given = readObject<Given>(path, value, ['per', 'limit', 'burst', 'shared', ...MORE[what]]);
+  const per = readChoice(`${path}.per`, given.per, PER[what]);
+  if (given.except !== undefined && per !== 'address') badOption(`${path}.except`, "is for per: 'address'");
   const bucket = (what === 'bytes' ? byteBucketOf : bucketOf)(path, given.limit, given.burst);
   const { block, shared } = given;
   const text = String(given.limit);
@@ -86,9 +105,9 @@ function limitOf(what: What, path: string, value: unknown): LimitPolicy {
     text,
     bucket,
     maxDelayMs: delayOf(path, given),
-    blockMs: block === undefined ? 0 : duration(`${path}.block`, block, LONGEST_BLOCK_MS),
-    except: networks(`${path}.except`, given.except),
-    shared: shared === undefined || flag(`${path}.shared`, shared),
+    blockMs: block === undefined ? 0 : readDuration(`${path}.block`, block, { mostMs: LONGEST_BLOCK_MS }),
+    except: exceptOf(`${path}.except`, given.except),
+    shared: shared === undefined || readFlag(`${path}.shared`, shared),
   };
 }
 
@@ -131,22 +150,22 @@ const KNOWN: readonly (keyof RateLimitOptions)[] = [
 
 /** Checks the options. @throws ConfigError that names the option's path, such as `rateLimit.statements[1].limit` */
 export function parsePolicy(given: unknown): Policy {
-  const options = objectOf<RateLimitOptions>('rateLimit', given, KNOWN);
+  const options = readObject<RateLimitOptions>('rateLimit', given, KNOWN);
   const { store, failOpen, tokenRates, maxKeys } = options;
   if (store === undefined && failOpen !== undefined)
-    bad('rateLimit.failOpen', 'is for a store, and there is none');
+    badOption('rateLimit.failOpen', 'is for a store, and there is none');
   const limits = {
     connections: limitsOf('connections', options.connections),
     failedLogins: limitsOf('failedLogins', options.failedLogins),
     statements: limitsOf('statements', options.statements),
     bytes: limitsOf('bytes', options.bytes),
   };
-  const failsOpen = store === undefined || flag('rateLimit.failOpen', failOpen);
+  const failsOpen = store === undefined || readFlag('rateLimit.failOpen', failOpen);
   return {
     limits,
-    tokenRates: tokenRates === undefined || flag('rateLimit.tokenRates', tokenRates),
+    tokenRates: tokenRates === undefined || readFlag('rateLimit.tokenRates', tokenRates),
     store: store === undefined ? undefined : storeOf(store, failsOpen),
     failOpen: failsOpen,
-    maxKeys: maxKeys === undefined ? DEFAULT_KEYS : count('rateLimit.maxKeys', maxKeys),
+    maxKeys: maxKeys === undefined ? DEFAULT_KEYS : readInteger('rateLimit.maxKeys', maxKeys),
   };
 }

@@ -1,8 +1,7 @@
 /** The options of the shared store, checked. */
-import { milliseconds } from '../../core/index.ts';
+import { badOption, milliseconds, readChoice, readDuration, readObject, readText } from '../../core/index.ts';
 import type { Secret } from '../../core/index.ts';
 import type { RedisOptions } from './options.ts';
-import { bad, duration, objectOf, wordOf } from './readers.ts';
 
 /** How to reach the store. */
 export interface StorePolicy {
@@ -23,7 +22,7 @@ function urlOf(path: string, value: unknown): string {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
   const good = url && ['redis:', 'rediss:'].includes(url.protocol) && url.hostname !== '';
   if (!good || !/^(\/\d{0,5})?$/.test(url.pathname) || url.search !== '' || url.hash !== '')
-    return bad(path, "a URL such as 'redis://127.0.0.1:6379/0', or rediss:// with TLS, is needed");
+    return badOption(path, "a URL such as 'redis://127.0.0.1:6379/0', or rediss:// with TLS, is needed");
   return String(value);
 }
 
@@ -36,19 +35,17 @@ export function storeOf(given: unknown, failOpen: boolean): StorePolicy {
     password,
     timeout,
     prefix = 'postern:rate',
-  } = objectOf<RedisOptions>(path, given, KNOWN);
-  wordOf(`${path}.kind`, kind, ['redis']);
-  if (password !== undefined && typeof password !== 'string' && typeof password !== 'function')
-    bad(`${path}.password`, "a text, env('NAME') or file('path') is needed");
-  if (typeof prefix !== 'string' || prefix === '') bad(`${path}.prefix`, 'a text is needed');
+  } = readObject<RedisOptions>(path, given, KNOWN);
+  readChoice(`${path}.kind`, kind, ['redis']);
+  // A function may fetch it and is asked for each connection.
+  if (password !== undefined && typeof password !== 'function')
+    readText(`${path}.password`, password, "a text, env('NAME') or file('path')");
   return {
     url: urlOf(`${path}.url`, url),
     password,
-    timeoutMs: duration(
-      `${path}.timeout`,
-      timeout ?? DEFAULT_TIMEOUT[failOpen ? 'open' : 'closed'],
-      LONGEST_TIMEOUT_MS,
-    ),
-    prefix,
+    timeoutMs: readDuration(`${path}.timeout`, timeout ?? DEFAULT_TIMEOUT[failOpen ? 'open' : 'closed'], {
+      mostMs: LONGEST_TIMEOUT_MS,
+    }),
+    prefix: readText(`${path}.prefix`, prefix),
   };
 }

@@ -1,7 +1,14 @@
 /** The options of `roles()`, checked once at boot. */
-import { TARGETS, parseRole } from '../../core/index.ts';
+import {
+  TARGETS,
+  badOption,
+  parseRole,
+  readList,
+  readObject,
+  readParsed,
+  readText,
+} from '../../core/index.ts';
 import type { RoleName, Target } from '../../core/index.ts';
-import { bad, role, text } from './option-readers.ts';
 import { matcherOf } from './pattern.ts';
 import { valuesOf } from './values.ts';
 import type { ClaimOption, Shape, Values } from './values.ts';
@@ -56,15 +63,27 @@ export interface RoleMap {
   readonly targets: ReadonlyMap<RoleName, Target>;
 }
 
-const KNOWN = ['claim', 'as', 'issuer', 'allow', 'map', 'template', 'databases', 'default', 'targets'];
+const KNOWN: readonly (keyof RolesOptions)[] = [
+  'claim',
+  'as',
+  'issuer',
+  'allow',
+  'map',
+  'template',
+  'databases',
+  'default',
+  'targets',
+];
 const PLACE = '{value}';
+
+const roleAt = (path: string, value: unknown): RoleName => readParsed(path, value, parseRole);
 
 /** What a template makes of a value: undefined where it is none that may stand in a role. */
 function makerOf(path: string, template: string): RoleMap['roleOf'] {
-  const [before = '', after = '', ...more] = text(path, template).split(PLACE);
-  if (!template.includes(PLACE) || more.length > 0) bad(path, `${PLACE} has to be in it once`);
-  if (before === '') bad(path, `something has to stand before ${PLACE}`);
-  role(path, `${before}x${after}`);
+  const [before = '', after = '', ...more] = readText(path, template).split(PLACE);
+  if (!template.includes(PLACE) || more.length > 0) badOption(path, `${PLACE} has to be in it once`);
+  if (before === '') badOption(path, `something has to stand before ${PLACE}`);
+  roleAt(path, `${before}x${after}`);
   return (value) => {
     const name = `${before}${value}${after}`;
     // 63: PostgreSQL would cut it (manual, 4.1.1), and two values could meet.
@@ -73,29 +92,27 @@ function makerOf(path: string, template: string): RoleMap['roleOf'] {
 }
 
 function databasesOf(path: string, given: RolesOptions['databases']): readonly string[] | undefined {
-  if (given === undefined) return undefined;
-  if (!Array.isArray(given) || given.length === 0) bad(path, 'a list of databases is needed');
-  return (given as readonly unknown[]).map((name, index) => text(`${path}[${index}]`, name));
+  return given === undefined ? undefined : readList(path, given, readText, 'databases');
 }
 
 type Meaning = Pick<RoleMap, 'roleOf' | 'possible'>;
 
 function allowed(path: string, allow: readonly string[] | undefined): Meaning {
-  if (allow !== undefined && !Array.isArray(allow)) bad(path, 'a list of roles is needed');
-  const roles = (allow ?? []).map((name, index) => role(`${path}[${index}]`, name));
-  if (roles.length === 0) bad(path, 'at least one role is needed, in allow or in map');
+  if (allow !== undefined && !Array.isArray(allow)) badOption(path, 'a list of roles is needed');
+  const roles = (allow ?? []).map((name, index) => roleAt(`${path}[${index}]`, name));
+  if (roles.length === 0) badOption(path, 'at least one role is needed, in allow or in map');
   const twice = roles.find((name, index) => roles.indexOf(name) < index);
-  if (twice !== undefined) bad(path, `"${twice}" comes twice`);
+  if (twice !== undefined) badOption(path, `"${twice}" comes twice`);
   const known: ReadonlyMap<string, RoleName> = new Map(roles.map((name) => [name, name]));
   return { roleOf: (value) => known.get(value), possible: roles };
 }
 
 function mapped(path: string, map: Readonly<Record<string, string>>): Meaning {
-  if (typeof map !== 'object' || map === null || Array.isArray(map)) bad(path, 'an object is needed');
+  if (typeof map !== 'object' || map === null || Array.isArray(map)) badOption(path, 'an object is needed');
   const entries = Object.entries(map).map(
-    ([value, name]) => [value, role(`${path}["${value}"]`, name)] as const,
+    ([value, name]) => [value, roleAt(`${path}["${value}"]`, name)] as const,
   );
-  if (entries.length === 0) bad(path, 'at least one role is needed, in allow or in map');
+  if (entries.length === 0) badOption(path, 'at least one role is needed, in allow or in map');
   const exact = new Map(entries.filter(([value]) => !value.includes('*')));
   const patterns = entries
     .filter(([value]) => value.includes('*'))
@@ -108,7 +125,7 @@ function mapped(path: string, map: Readonly<Record<string, string>>): Meaning {
 
 function meaningOf(path: string, { allow, map, template }: RolesOptions): Meaning {
   const given = Object.entries({ allow, map, template }).filter(([, value]) => value !== undefined);
-  if (given.length > 1) bad(path, `${given.map(([name]) => name).join(' and ')} exclude each other`);
+  if (given.length > 1) badOption(path, `${given.map(([name]) => name).join(' and ')} exclude each other`);
   if (template !== undefined) {
     return { roleOf: makerOf(`${path}.template`, template), possible: undefined };
   }
@@ -121,26 +138,25 @@ function targetsOf(
   possible: (role: RoleName) => boolean,
 ): ReadonlyMap<RoleName, Target> {
   if (given === undefined) return new Map();
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) bad(path, 'an object is needed');
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    badOption(path, 'an object is needed');
   const targets = Object.entries(given).map(([name, value]) => {
-    const known = role(`${path}.${name}`, name);
-    if (!possible(known)) return bad(`${path}.${name}`, 'no token can get this role');
+    const known = roleAt(`${path}.${name}`, name);
+    if (!possible(known)) return badOption(`${path}.${name}`, 'no token can get this role');
     const target = TARGETS.find((one) => one === value);
-    return [known, target ?? bad(`${path}.${name}`, `one of ${TARGETS.join(', ')} is needed`)] as const;
+    return [known, target ?? badOption(`${path}.${name}`, `one of ${TARGETS.join(', ')} is needed`)] as const;
   });
   return new Map(targets);
 }
 
-function roleMap(path: string, options: RolesOptions): RoleMap {
-  if (typeof options !== 'object' || options === null) bad(path, 'an object is needed');
-  const stranger = Object.keys(options).find((name) => !KNOWN.includes(name));
-  if (stranger !== undefined) bad(`${path}.${stranger}`, `no such option; there are ${KNOWN.join(', ')}`);
+function roleMap(path: string, given: unknown): RoleMap {
+  const options = readObject<RolesOptions>(path, given, KNOWN);
   const { roleOf, possible } = meaningOf(path, options);
-  const fallback = options.default === undefined ? undefined : role(`${path}.default`, options.default);
+  const fallback = options.default === undefined ? undefined : roleAt(`${path}.default`, options.default);
   const all = possible && [...possible, ...(fallback === undefined ? [] : [fallback])];
   return {
     values: valuesOf(path, options),
-    issuer: options.issuer === undefined ? undefined : text(`${path}.issuer`, options.issuer),
+    issuer: options.issuer === undefined ? undefined : readText(`${path}.issuer`, options.issuer),
     databases: databasesOf(`${path}.databases`, options.databases),
     roleOf,
     possible: all,
@@ -167,14 +183,17 @@ export function mapFor(maps: readonly RoleMap[], issuer: string, database: strin
 
 /** Checks the options. @throws ConfigError that names the option, such as `roles[1].issuer` */
 export function roleMaps(options: RolesOptions | readonly RolesOptions[]): readonly RoleMap[] {
-  if (!Array.isArray(options)) return [roleMap('roles', options as RolesOptions)];
-  if (options.length === 0) bad('roles', 'at least one entry is needed');
-  const maps = (options as readonly RolesOptions[]).map((item, index) => roleMap(`roles[${index}]`, item));
+  if (!Array.isArray(options)) return [roleMap('roles', options)];
+  const maps = readList('roles', options, roleMap, 'entries');
   for (const [index, map] of maps.entries()) {
     if (map.issuer === undefined && map.databases === undefined)
-      bad(`roles[${index}].issuer`, 'needed in a list, so that each issuer has its own roles; or databases');
+      badOption(
+        `roles[${index}].issuer`,
+        'needed in a list, so that each issuer has its own roles; or databases',
+      );
     const twin = maps.findIndex((other) => meet(map, other));
-    if (twin < index) bad(`roles[${index}]`, `it is for tokens and databases that roles[${twin}] is for`);
+    if (twin < index)
+      badOption(`roles[${index}]`, `it is for tokens and databases that roles[${twin}] is for`);
   }
   return maps;
 }

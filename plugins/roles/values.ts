@@ -1,6 +1,5 @@
 /** The values by which a token's claims name roles, in whatever shape its issuer writes them. */
-import { claimAt } from '../../core/index.ts';
-import { bad, text } from './option-readers.ts';
+import { badOption, claimAt, readChoice, readTexts } from '../../core/index.ts';
 
 type Claims = Readonly<Record<string, unknown>>;
 
@@ -29,7 +28,7 @@ export interface Unfit {
   readonly unfit: unknown;
 }
 
-const SHAPES: readonly unknown[] = ['words', 'keys'];
+const SHAPES: readonly Shape[] = ['words', 'keys'];
 
 function textsIn(value: unknown, shape: Shape | undefined): readonly string[] | null {
   // RFC 6749 §3.3: scopes are delimited by single blanks.
@@ -48,9 +47,8 @@ function together(found: readonly unknown[], shape: Shape | undefined): ReturnTy
 }
 
 function namesOf(path: string, claim: unknown): readonly string[] {
-  if (!Array.isArray(claim)) return [text(path, claim)];
-  if (claim.length === 0) bad(path, 'a list with at least one claim is needed');
-  return claim.map((name: unknown, index) => text(`${path}[${index}]`, name));
+  if (Array.isArray(claim) && claim.length === 0) badOption(path, 'a list with at least one claim is needed');
+  return readTexts(path, claim);
 }
 
 /** Checks `claim` and `as`. @throws ConfigError */
@@ -58,7 +56,7 @@ export function valuesOf(
   path: string,
   { claim, as: shape }: { readonly claim: ClaimOption; readonly as?: Shape },
 ): Values {
-  if (shape !== undefined && !SHAPES.includes(shape)) bad(`${path}.as`, "'words' or 'keys' is needed");
+  if (shape !== undefined) readChoice(`${path}.as`, shape, SHAPES);
   if (typeof claim === 'function') {
     const read: Values['read'] = (claims) => together([claim((name) => claimAt(claims, name))], shape);
     return { name: 'what claim makes of the token', read };

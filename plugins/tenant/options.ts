@@ -1,11 +1,14 @@
 /** What `tenant()` may be told. A reload applies it to new sessions. */
 import {
-  ConfigError,
-  GatewayError,
+  badOption,
   parseDatabase,
   parseRole,
   parseSchema,
   parseTenant,
+  readList,
+  readObject,
+  readParsed,
+  readText,
 } from '../../core/index.ts';
 import type { DatabaseName, RoleName, SchemaName, TenantName } from '../../core/index.ts';
 
@@ -38,23 +41,16 @@ export interface Templates {
   readonly entry: ((tenant: TenantName) => string) | undefined;
 }
 
-const KNOWN = ['claim', 'default', 'role', 'schema', 'shared', 'database', 'entry'];
+const KNOWN: readonly (keyof TenantOptions)[] = [
+  'claim',
+  'default',
+  'role',
+  'schema',
+  'shared',
+  'database',
+  'entry',
+];
 const PLACE = '{tenant}';
-
-function bad(path: string, why: string): never {
-  throw new ConfigError(`${path}: ${why}`);
-}
-
-/** What a parser makes of a text. @throws ConfigError with its sentence */
-function parsed<T>(path: string, value: unknown, parse: (text: string) => T): T {
-  if (typeof value !== 'string' || value === '') return bad(path, 'a text is needed');
-  try {
-    return parse(value);
-  } catch (error) {
-    if (error instanceof GatewayError) bad(path, [error.message, error.hint].filter(Boolean).join(': '));
-    throw error;
-  }
-}
 
 /** Undefined where the option is. The fixed part is checked here, the whole at each login. */
 function template<T>(
@@ -63,35 +59,30 @@ function template<T>(
   parse: (text: string) => T,
 ): ((tenant: TenantName) => T) | undefined {
   if (value === undefined) return undefined;
-  const text = parsed(path, value, String);
-  if (text.split(PLACE).length !== 2) bad(path, `${PLACE} has to be in it once`);
+  const text = readText(path, value);
+  if (text.split(PLACE).length !== 2) badOption(path, `${PLACE} has to be in it once`);
   const [before = '', after = ''] = text.split(PLACE);
-  parsed(path, `${before}x${after}`, parse);
+  readParsed(path, `${before}x${after}`, parse);
   return (tenant) => parse(`${before}${tenant}${after}`);
 }
 
 function sharedOf({ shared, schema }: TenantOptions): readonly SchemaName[] {
   if (shared === undefined) return [];
-  if (schema === undefined) bad('tenant.shared', 'only with schema');
-  if (!Array.isArray(shared)) bad('tenant.shared', 'a list of schemas is needed');
-  return (shared as readonly unknown[]).map((name, index) =>
-    parsed(`tenant.shared[${index}]`, name, parseSchema),
-  );
+  if (schema === undefined) badOption('tenant.shared', 'only with schema');
+  if (Array.isArray(shared) && shared.length === 0) return [];
+  return readList('tenant.shared', shared, (path, name) => readParsed(path, name, parseSchema), 'schemas');
 }
 
 /** Checks the options. @throws ConfigError that names the option, such as `tenant.schema` */
-export function templatesOf(options: TenantOptions): Templates {
-  if (typeof options !== 'object' || options === null || Array.isArray(options))
-    bad('tenant', 'an object is needed');
-  const stranger = Object.keys(options).find((name) => !KNOWN.includes(name));
-  if (stranger !== undefined) bad(`tenant.${stranger}`, `no such option; there are ${KNOWN.join(', ')}`);
+export function templatesOf(given: TenantOptions): Templates {
+  const options = readObject<TenantOptions>('tenant', given, KNOWN);
   const { claim, role, schema, database, entry } = options;
   // A role made of nothing but the claim would let whoever writes tokens be any role there is.
-  if (role === PLACE) bad('tenant.role', `something has to stand before or behind ${PLACE}`);
+  if (role === PLACE) badOption('tenant.role', `something has to stand before or behind ${PLACE}`);
   return {
-    claim: parsed('tenant.claim', claim, String),
+    claim: readText('tenant.claim', claim),
     fallback:
-      options.default === undefined ? undefined : parsed('tenant.default', options.default, parseTenant),
+      options.default === undefined ? undefined : readParsed('tenant.default', options.default, parseTenant),
     role: template('tenant.role', role, parseRole),
     schema: template('tenant.schema', schema, parseSchema),
     shared: sharedOf(options),

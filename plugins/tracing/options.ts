@@ -1,5 +1,5 @@
 /** What `tracing()` may be told. A reload applies it to new sessions. */
-import { ConfigError, milliseconds } from '../../core/index.ts';
+import { badOption, readDuration, readFlag, readHttpUrl, readObject, readText } from '../../core/index.ts';
 import type { Duration } from '../../core/index.ts';
 
 /** Where OpenTelemetry data goes: OTLP over HTTP, as JSON (OpenTelemetry Protocol 1.x). */
@@ -73,40 +73,16 @@ export interface PushTarget {
   readonly intervalMs: number;
 }
 
-function bad(path: string, why: string): never {
-  throw new ConfigError(`${path}: ${why}`);
-}
-
-function objectOf<T extends object>(path: string, value: unknown, known: readonly (keyof T & string)[]): T {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) bad(path, 'an object is needed');
-  const stranger = Object.keys(value).find((name) => !(known as readonly string[]).includes(name));
-  if (stranger !== undefined) bad(`${path}.${stranger}`, `no such option; there are ${known.join(', ')}`);
-  return value as T;
-}
-
-function flag(path: string, value: unknown, standard: boolean): boolean {
-  if (value === undefined) return standard;
-  return typeof value === 'boolean' ? value : bad(path, 'true or false is needed');
-}
-
-function text(path: string, value: unknown): string {
-  return typeof value === 'string' && value !== '' ? value : bad(path, 'a text is needed');
-}
-
 function urlOf(path: string, value: unknown, signal: string): string {
-  const base = value === undefined ? 'http://localhost:4318' : text(path, value);
-  if (!URL.canParse(base) || !/^https?:\/\//.test(base))
-    bad(path, 'an address such as http://collector:4318 is needed');
-  const url = new URL(base);
-  if (url.username !== '' || url.password !== '') bad(path, 'no user and password: put them into headers');
+  const url = readHttpUrl(path, value ?? 'http://localhost:4318', 'http://collector:4318');
   if (!url.pathname.endsWith(signal)) url.pathname = url.pathname.replace(/\/$/, '') + signal;
   return url.href;
 }
 
 function headersOf(path: string, value: unknown): Readonly<Record<string, string>> {
   if (value === undefined) return {};
-  const headers = objectOf<Record<string, unknown>>(path, value, Object.keys(value ?? {}));
-  for (const [name, is] of Object.entries(headers)) text(`${path}.${name}`, is);
+  const headers = readObject<Record<string, unknown>>(path, value, Object.keys(value ?? {}));
+  for (const [name, is] of Object.entries(headers)) readText(`${path}.${name}`, is);
   return { ...headers } as Record<string, string>;
 }
 
@@ -114,30 +90,21 @@ function ratioOf(path: string, value: unknown): number {
   if (value === undefined) return 1;
   return typeof value === 'number' && value >= 0 && value <= 1
     ? value
-    : bad(path, 'a number from 0 to 1 is needed');
-}
-
-function intervalOf(path: string, value: unknown): number {
-  try {
-    const ms = milliseconds((value ?? '1m') as Duration);
-    return ms >= 1_000 && ms <= 86_400_000 ? ms : bad(path, 'from 1s to 1d');
-  } catch (error) {
-    return bad(path, error instanceof Error ? error.message.replace(`${path}: `, '') : 'no duration');
-  }
+    : badOption(path, 'a number from 0 to 1 is needed');
 }
 
 function tracesOf(given: unknown): Tracing['traces'] {
   if (given === undefined || given === false) return undefined;
   const path = 'tracing.traces';
   const names = ['endpoint', 'headers', 'ratio', 'parents'] as const;
-  const { endpoint, headers, ratio, parents } = objectOf<TracesOptions>(path, given, names);
+  const { endpoint, headers, ratio, parents } = readObject<TracesOptions>(path, given, names);
   const traces = {
     url: urlOf(`${path}.endpoint`, endpoint, '/v1/traces'),
     headers: headersOf(`${path}.headers`, headers),
     ratio: ratioOf(`${path}.ratio`, ratio),
-    parents: flag(`${path}.parents`, parents, true),
+    parents: readFlag(`${path}.parents`, parents ?? true),
   };
-  if (traces.ratio === 0 && !traces.parents) bad(path, 'traces nothing; leave it out');
+  if (traces.ratio === 0 && !traces.parents) badOption(path, 'traces nothing; leave it out');
   return traces;
 }
 
@@ -145,11 +112,11 @@ function pushOf(given: unknown): PushTarget | undefined {
   if (given === undefined) return undefined;
   const path = 'tracing.metrics.otlp';
   const names = ['endpoint', 'headers', 'interval'] as const;
-  const { endpoint, headers, interval } = objectOf<MetricsOtlpOptions>(path, given, names);
+  const { endpoint, headers, interval } = readObject<MetricsOtlpOptions>(path, given, names);
   return {
     url: urlOf(`${path}.endpoint`, endpoint, '/v1/metrics'),
     headers: headersOf(`${path}.headers`, headers),
-    intervalMs: intervalOf(`${path}.interval`, interval),
+    intervalMs: readDuration(`${path}.interval`, interval ?? '1m', { leastMs: 1_000, mostMs: 86_400_000 }),
   };
 }
 
@@ -159,8 +126,10 @@ function metricsOf(given: unknown): Tracing['metrics'] {
   const flags = { prometheus: true, public: false, roles: false, hooks: false, statements: false };
   const names = Object.keys(flags) as (keyof typeof flags)[];
   const chosen = given === undefined || given === true ? {} : given;
-  const options = objectOf<MetricsOptions>(path, chosen, [...names, 'otlp']);
-  const checked = names.map((name) => [name, flag(`${path}.${name}`, options[name], flags[name])] as const);
+  const options = readObject<MetricsOptions>(path, chosen, [...names, 'otlp']);
+  const checked = names.map(
+    (name) => [name, readFlag(`${path}.${name}`, options[name] ?? flags[name])] as const,
+  );
   const otlp = pushOf(options.otlp);
   return { ...(Object.fromEntries(checked) as Record<keyof typeof flags, boolean>), ...(otlp && { otlp }) };
 }
@@ -168,20 +137,21 @@ function metricsOf(given: unknown): Tracing['metrics'] {
 function accessLogOf(given: unknown): Tracing['accessLog'] {
   if (given === undefined || given === false) return undefined;
   if (given === true) return {};
-  const { file } = objectOf<{ readonly file: string }>('tracing.accessLog', given, ['file']);
-  return { file: text('tracing.accessLog.file', file) };
+  const { file } = readObject<{ readonly file: string }>('tracing.accessLog', given, ['file']);
+  return { file: readText('tracing.accessLog.file', file) };
 }
 
 /** Checks the options. @throws ConfigError that names the option, such as `tracing.traces.ratio` */
 export function tracingOf(given: unknown): Tracing {
   const names = ['serviceName', 'traces', 'metrics', 'accessLog', 'identity'] as const;
-  const options = objectOf<TracingOptions>('tracing', given, names);
+  const options = readObject<TracingOptions>('tracing', given, names);
   const [traces, metrics] = [tracesOf(options.traces), metricsOf(options.metrics)];
   const accessLog = accessLogOf(options.accessLog);
-  if (!traces && !metrics && !accessLog) bad('tracing', 'does nothing: turn on traces, metrics or accessLog');
+  if (!traces && !metrics && !accessLog)
+    badOption('tracing', 'does nothing: turn on traces, metrics or accessLog');
   return {
-    serviceName: text('tracing.serviceName', options.serviceName ?? 'postern'),
-    identity: flag('tracing.identity', options.identity, false),
+    serviceName: readText('tracing.serviceName', options.serviceName ?? 'postern'),
+    identity: readFlag('tracing.identity', options.identity ?? false),
     ...(traces && { traces }),
     ...(metrics && { metrics }),
     ...(accessLog && { accessLog }),
