@@ -126,8 +126,9 @@ async function comeIn(visit: Visit, house: House): Promise<() => Promise<void>> 
   if (house.suspension.on) await standStill(visit, house);
   const login = await logIn(visit, house);
   return async () => {
-    if (visit.session.reason) await login.pool.release(login.server, 'dirty');
-    else await handOver(visit, login, house);
+    const { server, pool } = login;
+    if (!visit.session.reason) await handOver(visit, login, house);
+    else if (server) await pool.release(server, 'dirty');
   };
 }
 

@@ -38,7 +38,7 @@ export interface SessionCounts {
 export interface Events {
   /** From StartupMessage to the first ReadyForQuery or the refusal. */
   login: Ended;
-  /** The server connection for a session was opened, or failed. */
+  /** A session has got its first server connection, or none: during its login, or with its first statement where the login needed none. */
   connect: Ended & { readonly host: string; readonly port?: number };
   /** The session had to wait for a server connection, as none was free at once, and has got it or has given up. */
   queue: Ended;

@@ -33,7 +33,7 @@ export interface Visit {
 /** Sends AuthenticationOk, relays until the session is over, and releases the server connection. */
 export async function handOver(visit: Visit, login: Login, house: House): Promise<void> {
   const { session, reader, minor } = visit;
-  const { server, pool, source, usage } = login;
+  const { server, pool, source, usage, parameters } = login;
   // Before the relay gets the session's log, whose lines are not limited from now on.
   session.changed('idle');
   const thinking = new Set<Promise<unknown>>();
@@ -46,11 +46,11 @@ export async function handOver(visit: Visit, login: Login, house: House): Promis
     ...counted(session, usage),
   });
   // In transaction mode the server process changes: its id would later belong to another session.
-  const processId = source || server.pid <= 0 ? undefined : server.pid;
+  const processId = source || !server || server.pid <= 0 ? undefined : server.pid;
   const key = house.cancelKeys.issue(minor, () => usage.canceling(() => relay.cancel()), processId);
   reader.release();
   reader.channel.cutOffWhenStalled();
-  reader.channel.write(welcome(server.parameters, key));
+  reader.channel.write(welcome(parameters, key));
   session.attach(relay);
   relay.start();
   tellLogin(session, visit.hooks);
@@ -58,7 +58,7 @@ export async function handOver(visit: Visit, login: Login, house: House): Promis
   house.cancelKeys.revoke(key);
   session.conclude(reasonFor(end.reason, house));
   // The pool counts the connection until the server has closed it; the session need not wait for that.
-  if (!source) void pool.release(server, end.server);
+  if (server && !source) void pool.release(server, end.server);
   // The client does not wait for running hooks; onClose does.
   await Promise.allSettled(thinking);
 }

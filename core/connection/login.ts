@@ -1,22 +1,19 @@
 /** From an accepted startup packet to a server connection: the hooks, the database entry, the pool. */
 import { askPassword } from '../client/password.ts';
 import type { Reader } from '../client/reader.ts';
-import { reasonOf } from '../client/refuse.ts';
-import { hostsOf } from '../database.ts';
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { House } from '../gateway/house.ts';
 import { circlesOf, fingerprintOf } from './fingerprint.ts';
-import { serversFor } from './session-servers.ts';
-import type { Loan } from './session-servers.ts';
+import { serversFor, serversLater } from './session-servers.ts';
+import type { ConnectTold, Loan } from './session-servers.ts';
 import type { Hooks } from '../hooks.ts';
 import { parseDatabase } from '../names.ts';
 import type { DatabaseName } from '../names.ts';
 import type { OpenSession } from './open-session.ts';
-import { tellQueue } from './session-log.ts';
+import { tellConnect, tellQueue } from './session-log.ts';
 import type { ServerSource } from '../relay/server-source.ts';
 import type { Upstream } from '../session.ts';
-import { addressOf } from '../upstream/connection.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { Pool } from '../upstream/pool.ts';
 import { asksForReplication } from '../upstream/startup.ts';
@@ -33,18 +30,22 @@ export interface LoginRequest {
   missing?: (() => GatewayError | undefined) | undefined;
 }
 
-/** A server connection, and its pool. */
+/** What a session is served by: a server connection, or where it gets one for each transaction. */
 export interface Login {
-  readonly server: ServerConnection;
+  /** Absent where the pool knew what PostgreSQL says to such a login: the first transaction gets one. */
+  readonly server?: ServerConnection;
   readonly pool: Pool;
+  /** The run-time parameters that the client is told. */
+  readonly parameters: ReadonlyMap<string, string>;
   /** Present where connections are checked in between transactions. */
-  readonly source?: ServerSource;
+  readonly source?: ServerSource | undefined;
   readonly usage: Usage;
 }
 
 /**
- * Runs `onStartup` and `onAuth`, then connects. PostgreSQL gets no byte before every `onAuth` has passed, and no database is
- * looked up before the client is authenticated: not even the time of a refusal shows whether one exists.
+ * Runs `onStartup` and `onAuth`, then connects, or leaves that to the first transaction. PostgreSQL gets no byte before every
+ * `onAuth` has passed, and no database is looked up before the client is authenticated: not even the time of a refusal shows
+ * whether one exists.
  * @throws GatewayError to refuse; what hooks throw; ClientGone
  */
 export async function logIn(request: LoginRequest, house: House): Promise<Login> {
@@ -88,9 +89,15 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   }
   const queued = tellQueue(session, hooks);
   const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal, queued };
-  const server = await connect(request, loan, house);
   const lends = database.pool?.mode === 'transaction' && replication === undefined;
-  return { pool, server, usage, ...(lends && { source: serversFor(loan, server) }) };
+  const parameters = lends ? pool.reported.of(loan) : undefined;
+  if (parameters) {
+    const connects = (): ConnectTold => tellConnect(session, hooks, database);
+    return { pool, usage, parameters, source: serversLater({ ...loan, connects }, parameters) };
+  }
+  const server = await connect(request, loan, house);
+  const source = lends ? serversFor(loan, server) : undefined;
+  return { pool, usage, parameters: server.parameters, server, source };
 }
 
 /** Stands for the database's name on the server while that is not known: no connection ever uses it. */
@@ -179,34 +186,20 @@ function paused(entry: string): GatewayError {
   return new GatewayError('cannot_connect_now', `database "${entry}" is paused`, { hint });
 }
 
-async function connect(
-  request: LoginRequest,
-  { pool, ...wanted }: Loan,
-  { pools }: House,
-): Promise<ServerConnection> {
+async function connect(request: LoginRequest, loan: Loan, { pools }: House): Promise<ServerConnection> {
   const { session, hooks, replication } = request;
-  const { database, upstream, usage } = wanted;
-  const startedAt = Date.now();
-  const told = {
-    session,
-    startedAt,
-    host: hostsOf(database)
-      .map(({ host }) => host)
-      .join(','),
-  };
+  const { pool, database, upstream, usage } = loan;
+  const tell = tellConnect(session, hooks, database);
   const { entry } = upstream;
   request.missing = () => (pools.isPaused(entry) ? paused(entry) : pool.absence(upstream));
   usage?.waits();
   try {
-    const server = await pool.acquire({ ...wanted, replication });
+    const server = await pool.acquire({ ...loan, replication });
     usage?.waited(server);
-    hooks.observed.connect?.({ ...told, ...addressOf(server), durationMs: Date.now() - startedAt });
+    tell(server);
     return server;
   } catch (error) {
-    if (!(error instanceof GatewayError)) throw error;
-    const { sqlstate } = error;
-    hooks.observed.connect?.({ ...told, durationMs: Date.now() - startedAt, sqlstate, error });
-    session.log.warn({ database: upstream.entry, sqlstate, reason: reasonOf(error) }, 'no server connection');
+    tell(undefined, error);
     throw error;
   } finally {
     usage?.waited();

@@ -1,10 +1,14 @@
 /** Reports a session to operators and observers: one line and one event at its login, refusal and close. */
 import { reasonOf } from '../client/refuse.ts';
+import { hostsOf } from '../database.ts';
+import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { Ended, SessionCounts } from '../events.ts';
 import type { Hooks } from '../hooks.ts';
 import type { OpenSession } from './open-session.ts';
 import type { CloseReason } from '../session.ts';
+import type { ConnectTold } from './session-servers.ts';
+import { addressOf } from '../upstream/connection.ts';
 import type { Queued } from '../upstream/pool/wanted.ts';
 
 type Observed = Pick<Hooks, 'observed'>;
@@ -56,6 +60,30 @@ export function tellClose(
     session.log.info({ ...who(session), durationMs: event.durationMs, reason: reason.kind, ...why }, 'close');
   }
   observed.close?.({ ...event, reason, ...(used && { used: { ...used } }) });
+}
+
+/** Reports how the wait for the first server connection of a session ends, which begins now. */
+export function tellConnect(
+  session: OpenSession,
+  { observed }: Observed,
+  database: DatabaseOptions,
+): ConnectTold {
+  const startedAt = Date.now();
+  return (server, error) => {
+    if (!server && !(error instanceof GatewayError)) return;
+    const refused = error instanceof GatewayError ? { error, sqlstate: error.sqlstate } : {};
+    const place = server
+      ? addressOf(server)
+      : {
+          host: hostsOf(database)
+            .map(({ host }) => host)
+            .join(','),
+        };
+    observed.connect?.({ session, startedAt, durationMs: Date.now() - startedAt, ...place, ...refused });
+    if (!(error instanceof GatewayError)) return;
+    const line = { database: session.upstream?.entry, sqlstate: error.sqlstate, reason: reasonOf(error) };
+    session.log.warn(line, 'no server connection');
+  };
 }
 
 /** Reports the length of a wait for a server connection; undefined where no plugin observes it. */

@@ -28,11 +28,21 @@ export interface Loan {
   readonly signal: AbortSignal;
   /** Called when a wait begins. Default: not called. */
   readonly queued?: Queued | undefined;
+  /** Called when the first connection is asked for, where the login needed none. Default: not called. */
+  readonly connects?: (() => ConnectTold) | undefined;
 }
+
+/** Called with the connection that the session has got, or why there is none. */
+export type ConnectTold = (server?: ServerConnection, error?: unknown) => void;
 
 /** The source of connections for a session, after `first`, which its login got. */
 export function serversFor(loan: Loan, first: ServerConnection): ServerSource {
-  return new SessionServers(loan, first);
+  return new SessionServers(loan, first.parameters, first);
+}
+
+/** As {@link serversFor}, for a login that needed no connection: it was told `parameters`. */
+export function serversLater(loan: Loan, parameters: ReadonlyMap<string, string>): ServerSource {
+  return new SessionServers(loan, parameters);
 }
 
 class SessionServers implements ServerSource, CheckOutListener {
@@ -41,17 +51,17 @@ class SessionServers implements ServerSource, CheckOutListener {
   readonly probe: ServerSource['probe'];
   readonly #loan: Loan;
   readonly #request: Waiter;
-  /** The connection that the session had last. */
-  #latest: ServerConnection;
+  /** The connection that the session had last. Undefined: its login needed none, and it has had none since. */
+  #latest: ServerConnection | undefined;
   #waiter: ServerWaiter | undefined;
+  #connecting: ConnectTold | undefined;
 
-  constructor(loan: Loan, first: ServerConnection) {
+  constructor(loan: Loan, parameters: ReadonlyMap<string, string>, first?: ServerConnection) {
     const { role, database, settings, schemas } = loan.upstream;
     this.#loan = loan;
     this.#request = loan.pool.waiter(loan, this);
-    this.#latest = first;
-    this.parameters = new Map(first.parameters);
-    this.#request.request = { ...this.#request.request, follows: this.parameters };
+    this.parameters = new Map(parameters);
+    if (first) this.#begin(first);
     this.known = knownTo(loan.pool, JSON.stringify([role, database, settings, schemas]));
     this.probe = looks(loan.database) ? leavingsOn : undefined;
     if (loan.usage) loan.usage.parameters = this.parameters;
@@ -59,16 +69,18 @@ class SessionServers implements ServerSource, CheckOutListener {
   }
 
   pinned(_server: ServerConnection | undefined, why: string): void {
-    this.#loan.pool.members.stays(this.#latest, why);
+    if (this.#latest) this.#loan.pool.members.stays(this.#latest, why);
   }
 
   checkOut(waiter: ServerWaiter): ServerConnection | undefined {
-    const { pool, usage } = this.#loan;
-    if (this.#retakes()) {
-      usage?.took(this.#latest);
-      return this.#latest;
+    const { pool, usage, connects } = this.#loan;
+    const latest = this.#retaken();
+    if (latest) {
+      usage?.took(latest);
+      return latest;
     }
-    this.#follow();
+    if (this.#latest) this.#follow();
+    else this.#connecting ??= connects?.();
     this.#waiter = waiter;
     usage?.waits();
     const server = pool.checkOut(this.#request);
@@ -86,11 +98,13 @@ class SessionServers implements ServerSource, CheckOutListener {
     const waiter = this.#waiter;
     this.#waiter = undefined;
     this.#loan.usage?.waited();
+    this.#tellConnect(undefined, error);
     waiter?.refused(error);
   }
 
   cancel(reason: Error = OVER): void {
     this.#waiter = undefined;
+    this.#connecting = undefined;
     this.#loan.usage?.waited();
     this.#loan.pool.cancel(this.#request, reason);
   }
@@ -103,19 +117,34 @@ class SessionServers implements ServerSource, CheckOutListener {
 
   #got(server: ServerConnection): void {
     this.#waiter = undefined;
-    this.#latest = server;
     this.#loan.usage?.waited(server);
+    this.#tellConnect(server);
+    if (this.#latest) this.#latest = server;
+    else this.#begin(server);
+  }
+
+  /** The session's first connection: from here on what the client believes to be in force follows it. */
+  #begin(server: ServerConnection): void {
+    this.#latest = server;
+    this.#request.request = { ...this.#request.request, follows: this.parameters };
+  }
+
+  #tellConnect(server?: ServerConnection, error?: unknown): void {
+    const told = this.#connecting;
+    this.#connecting = undefined;
+    told?.(server, error);
   }
 
   /** The connection that the session had last, if it is as the session needs it now. */
-  #retakes(): boolean {
+  #retaken(): ServerConnection | undefined {
     const { pool, upstream, holder } = this.#loan;
+    const latest = this.#latest;
     // The values of onCheckout are set at each check-out.
-    if (upstream.onCheckout.length > 0 || !pool.retake(this.#latest, holder)) return false;
+    if (!latest || upstream.onCheckout.length > 0 || !pool.retake(latest, holder)) return undefined;
     // The server may have reported a parameter meanwhile.
-    if (agrees(this.#latest.parameters, this.parameters)) return true;
-    pool.checkIn(this.#latest, 'clean');
-    return false;
+    if (agrees(latest.parameters, this.parameters)) return latest;
+    pool.checkIn(latest, 'clean');
+    return undefined;
   }
 
   /** Takes the settings that the client has made since its login to the next connection. */

@@ -12,7 +12,8 @@ import type { Tally } from './tally.ts';
 /** The two connections of a relay, and the hooks and observers of its session. */
 export interface RelayOptions {
   readonly client: Channel;
-  readonly server: ServerConnection;
+  /** Absent: the first transaction gets one from `source`. */
+  readonly server?: ServerConnection | undefined;
   /** Present: server connections are given back between transactions. */
   readonly source?: ServerSource | undefined;
   /** Sets the settings of policies again on an idle connection. Absent: policies have no settings. */

@@ -6,7 +6,6 @@ import type { LinkOptions, ServerSource, ServerWaiter } from './server-source.ts
 import type { LinkState, ServerFitness } from './transaction-boundary.ts';
 
 const DEAF: ChannelListener = { bytes() {}, drained() {}, closed() {} };
-
 /** One per session. */
 export class ServerLink implements ServerWaiter {
   /** A command of this transaction may have left state of the session. */
@@ -14,10 +13,10 @@ export class ServerLink implements ServerWaiter {
   /** The settings of policies are not in force, or have other values now. */
   settingsOutdated = false;
   readonly #options: LinkOptions;
-  #state: LinkState = 'linked';
   #server: ServerConnection | undefined;
+  #state: LinkState;
+  #checkOuts: number;
   #listener: ChannelListener = DEAF;
-  #checkOuts = 0;
   #asking = false;
   /** While probing: a message waits for the end of it. */
   #wanted = false;
@@ -26,6 +25,7 @@ export class ServerLink implements ServerWaiter {
   constructor(options: LinkOptions) {
     this.#options = options;
     this.#server = options.first;
+    [this.#state, this.#checkOuts] = options.first ? ['linked', 1] : ['unlinked', 0];
     // Where connections do not change, the tags of commands are not read.
     this.dirty = options.source === undefined;
   }
@@ -37,7 +37,7 @@ export class ServerLink implements ServerWaiter {
   get server(): ServerConnection | undefined {
     return this.#server;
   }
-  /** The number of check-outs, those of the same connection included. */
+  /** The number of check-outs, that of the login included: 0 where the session has never had a connection. */
   get checkOuts(): number {
     return this.#checkOuts;
   }

@@ -46,8 +46,8 @@ export interface LinkHost {
 /** The options of a link. */
 export interface LinkOptions {
   readonly host: LinkHost;
-  /** The connection that the login used. */
-  readonly first: ServerConnection;
+  /** The connection that the login used. Absent: it needed none, and the first transaction gets one. */
+  readonly first?: ServerConnection | undefined;
   /** Absent: the session keeps its first connection. */
   readonly source?: ServerSource | undefined;
   /** Sets the settings of policies again on an idle connection. Absent: policies have no settings. */

@@ -1,5 +1,5 @@
 /** Decides about a client's message between two transactions: most need a server connection, some are dropped, some are answered here. */
-import type { GatewayError } from '../errors.ts';
+import type { Condition, GatewayError } from '../errors.ts';
 import { Frontend } from '../wire/frames.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
@@ -10,7 +10,9 @@ import type { LinkState } from './transaction-boundary.ts';
 export interface UnlinkedMessagesHost {
   readonly ledger: Ledger;
   readonly gate: Gate;
-  readonly link: { readonly state: LinkState; need(): 'go' | 'wait' };
+  readonly link: { readonly state: LinkState; readonly checkOuts: number; need(): 'go' | 'wait' };
+  /** Ends the session with FATAL. */
+  end(error: GatewayError): void;
 }
 
 /** `go`: the message is processed as usual; `drop`: it is done; `wait`: for a connection; a number: for so many of its bytes. */
@@ -22,6 +24,9 @@ const COPY_LEFTOVERS: ReadonlySet<number> = new Set([
   Frontend.copyDone,
   Frontend.copyFail,
 ]);
+
+/** The next statement may get a connection. Everything else is what a login would have been refused with, and ends the session. */
+const RETRYABLE: ReadonlySet<Condition> = new Set(['too_many_connections', 'query_canceled']);
 
 /** One per session. */
 export class UnlinkedMessages {
@@ -54,6 +59,10 @@ export class UnlinkedMessages {
     if (this.#refusal) {
       const refusal = this.#refusal;
       this.#refusal = undefined;
+      if (link.checkOuts === 0 && !RETRYABLE.has(refusal.code)) {
+        this.#host.end(refusal);
+        return 'wait';
+      }
       gate.refuseVacant(type, Buffer.from(there), refusal);
       return 'drop';
     }

@@ -15,6 +15,7 @@ import type { Holder, Member } from './pool/member.ts';
 import type { Members } from './pool/members.ts';
 import type { Condition } from './pool/pool-outside.ts';
 import { PoolParts } from './pool/pool-parts.ts';
+import type { ReportedParameters } from './pool/reported-parameters.ts';
 import { waiterOf } from './pool/wanted.ts';
 import type { AcquireRequest, CheckOutListener, Waiter } from './pool/wanted.ts';
 
@@ -100,6 +101,11 @@ export class Pool {
   /** Its connections that have to be closed. */
   get departures(): Departures {
     return this.#parts.departures;
+  }
+
+  /** The logins that need no connection. */
+  get reported(): ReportedParameters {
+    return this.#parts.reported;
   }
 
   /** It has no state that a new pool would lack. */
@@ -219,6 +225,7 @@ export class Pool {
 
   /** Replaces every connection: the idle ones now, the others at check-in. */
   reconnect(): void {
+    this.#parts.reported.forget();
     for (const member of this.members.all()) member.outdated = true;
     this.#parts.state.idle.closeAll();
   }

@@ -18,6 +18,8 @@ export interface CheckOutParts {
   readonly hosts: Pick<Hosts, 'absence'>;
   /** Aborted when the pool closes; its reason is the error for requests. */
   readonly closing: AbortSignal;
+  /** Hears of the first connection of each session, which is as a login leaves it. */
+  readonly first: (member: Member, waiter: Waiter) => void;
 }
 
 /** One per pool. */
@@ -135,6 +137,7 @@ export class CheckOuts {
   #prepared(waiter: Waiter, member: Member, outcome: Prepared): ServerConnection | undefined {
     if (outcome.kind === 'ready') {
       waiter.until = 0;
+      if (waiter.request.follows === undefined) this.#parts.first(member, waiter);
       return member.connection;
     }
     const { state } = this.#parts;

@@ -34,6 +34,7 @@ export interface Owner {
 }
 
 let made = 0;
+const NOTHING: ReadonlyMap<string, string> = new Map();
 
 /** A setting that is applied in advance for the next session. */
 export interface Preset {
@@ -56,6 +57,8 @@ export class Member {
   readonly expiresAt: number;
   state: MemberState = 'opening';
   connection: ServerConnection | undefined;
+  /** The run-time parameters that the server reported at the login. */
+  reported: ReadonlyMap<string, string> = NOTHING;
   /** The address of its server. */
   place: Place | undefined;
   /** Undefined: it has the state of a new login. */

@@ -115,6 +115,7 @@ export class Openings {
         (connection) => {
           ended();
           member.connection = connection;
+          member.reported = new Map(connection.parameters);
           trial.succeeded();
           this.#pace.succeeded();
           this.#parts.opened(member, { wanted, startedAt });

@@ -1,5 +1,6 @@
 /** Puts a pool together: its state, and the sockets, servers and timers that the state decides about. */
 import type { DatabaseOptions } from '../../database.ts';
+import { GatewayError } from '../../errors.ts';
 import type { Logger } from '../../session.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { Timeouts } from '../open.ts';
@@ -13,6 +14,7 @@ import { Openings } from './openings.ts';
 import type { Attempt } from './openings.ts';
 import type { PoolOutside } from './pool-outside.ts';
 import { PoolState } from './pool-state.ts';
+import { ReportedParameters } from './reported-parameters.ts';
 import { ServerSockets } from './server-sockets.ts';
 import { Sharing } from './sharing.ts';
 import { dropStrays, hostsFor } from './strays.ts';
@@ -42,6 +44,7 @@ export class PoolParts implements PoolOutside {
   readonly checkOuts: CheckOuts;
   readonly openings: Openings;
   readonly upkeep: Upkeep;
+  readonly reported: ReportedParameters;
   readonly #options: PoolPartsOptions;
   readonly #sharing: Sharing;
   readonly #sockets: ServerSockets;
@@ -57,13 +60,17 @@ export class PoolParts implements PoolOutside {
     const isWaiting = (): boolean => waiting.size > 0;
     this.hosts = hostsFor({ ...options, members, waiting: isWaiting, changed: () => this.#review() });
     const parts = { ...options, members, sharing, state: this.state, hosts: this.hosts };
-    this.checkOuts = new CheckOuts(parts);
     this.openings = new Openings({
       ...parts,
       postponed: serve,
       ready: serve,
       opened: (member, attempt) => this.#opened(member, attempt),
-      failed: (attempt, error) => this.state.failed(attempt, error),
+      failed: (attempt, error) => this.#failed(attempt, error),
+    });
+    this.reported = new ReportedParameters({ ...parts, openings: this.openings });
+    this.checkOuts = new CheckOuts({
+      ...parts,
+      first: (member, waiter) => this.reported.learn(member, waiter),
     });
     const close = (member: Member): void => this.state.idle.close(member);
     this.upkeep = new Upkeep({ ...parts, openings: this.openings, close, waiting: isWaiting, looked: serve });
@@ -120,9 +127,17 @@ export class PoolParts implements PoolOutside {
     const { connection, key } = member;
     this.#options.opened(member);
     if (key.pooled) this.#sharing.learn(key.database, connection?.lasting === true);
+    this.reported.opened(member);
     if (this.state.opened(member)) return;
     const why = new Error('the server said what nobody asked for, or closed');
     this.state.failed(attempt, unreachable(why));
+  }
+
+  /** A login without a connection must not hide that PostgreSQL refuses it. A server that is full does not refuse it. */
+  #failed(attempt: Attempt, error: unknown): void {
+    const full = error instanceof GatewayError && error.code === 'too_many_connections';
+    if (!full) this.reported.forget(attempt.wanted.key);
+    this.state.failed(attempt, error);
   }
 
   /** A server has changed its status. */

@@ -78,7 +78,12 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     toServer: (bytes) => out.push(bytes),
     held() {},
     unlinked: () => false,
-    unlinkedMessages: new UnlinkedMessages({ ledger, gate, link: { state: 'unlinked', need: () => 'go' } }),
+    unlinkedMessages: new UnlinkedMessages({
+      ledger,
+      gate,
+      link: { checkOuts: 1, state: 'unlinked', need: () => 'go' },
+      end() {},
+    }),
     terminated() {},
     settled() {},
     clientDrained() {},

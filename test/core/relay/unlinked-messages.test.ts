@@ -11,8 +11,8 @@ const PARSE = 'P'.charCodeAt(0);
 const answering = { discarding: false, answersAlone: () => true } as unknown as Gate;
 
 function meaning(state: LinkState, bytes: Buffer): unknown {
-  const link = { state, need: () => 'wait' as const };
-  const messages = new UnlinkedMessages({ ledger: new Ledger(), gate: answering, link });
+  const link = { state, checkOuts: 1, need: () => 'wait' as const };
+  const messages = new UnlinkedMessages({ ledger: new Ledger(), gate: answering, link, end: () => {} });
   return messages.meaning(PARSE, bytes, bytes.length, 65_536);
 }
 

@@ -19,7 +19,14 @@ function pool(queueMs: number) {
     sharing,
     outside: outside as unknown as ConstructorParameters<typeof PoolState>[0]['outside'],
   });
-  const parts = { limits: { queueMs }, clock, state, hosts: { absence: () => undefined }, closing };
+  const parts = {
+    limits: { queueMs },
+    clock,
+    state,
+    hosts: { absence: () => undefined },
+    closing,
+    first() {},
+  };
   checkOuts = new CheckOuts(parts);
   return { state, checkOuts };
 }

@@ -1,0 +1,125 @@
+/** The ParameterStatus of earlier logins, by which the next login of the same kind needs no server connection. */
+import type { ServerConnection } from '../connection.ts';
+import type { DatabaseOptions } from '../../database.ts';
+import type { Startup } from '../../session.ts';
+import type { Hosts, Placed } from '../hosts/hosts.ts';
+import type { SessionSettings } from '../session-settings.ts';
+import type { Clock } from './clock.ts';
+import { keyOf } from './key.ts';
+import type { PoolKey } from './key.ts';
+import type { Member } from './member.ts';
+import type { Openings } from './openings.ts';
+import type { AcquireRequest, Wanted } from './wanted.ts';
+
+/** What reports depend on. */
+export interface ReportedParametersParts {
+  readonly database: DatabaseOptions;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly hosts: Pick<Hosts, 'target' | 'absence' | 'fits'>;
+  readonly openings: Pick<Openings, 'refusal'>;
+  /** Aborted when the pool ends. */
+  readonly closing: AbortSignal;
+}
+
+type Parameters = ReadonlyMap<string, string>;
+
+/** What is known of one kind of login: the parameters of the server connection that such a session got. */
+interface Report extends Placed {
+  readonly key: PoolKey;
+  readonly connection: Pick<ServerConnection, 'parameters' | 'standing'>;
+  /** See {@link Member.reported}. */
+  readonly base: Parameters;
+  /** When that connection is too old to be handed out, by the pool's clock. */
+  readonly until: number;
+}
+
+/** Clients choose `application_name` freely. Without its report a login takes the way by a connection. */
+const MOST = 1_000;
+
+/**
+ * One per pool. PostgreSQL has accepted a login as the role, to the database, with exactly these startup parameters, and has
+ * reported these values; the login is as recent as that of a pooled connection. What has changed since then shows with the
+ * first connection that the session gets: see `tellDifferences`.
+ */
+export class ReportedParameters {
+  readonly #parts: ReportedParametersParts;
+  readonly #reports = new Map<string, Report>();
+  /** Keys in which policies set a parameter that the server reports: its value depends on the session. */
+  readonly #policies = new Set<string>();
+
+  constructor(parts: ReportedParametersParts) {
+    this.#parts = parts;
+  }
+
+  /** What a login would be told; undefined where only a server connection can say. Not a copy. */
+  of({ upstream, startup }: Pick<AcquireRequest, 'upstream' | 'startup'>): Parameters | undefined {
+    const { clock, hosts, openings, closing } = this.#parts;
+    const key = keyOf(upstream, false, hosts.target);
+    const text = textOf(key, startup);
+    const report = this.#reports.get(text);
+    if (!report || (upstream.onCheckout.length > 0 && this.#policies.has(key.text))) return undefined;
+    if (closing.aborted || openings.refusal(key.role) || hosts.absence(key.target)) return undefined;
+    if (clock.now() < report.until && hosts.fits(report)) return report.connection.parameters;
+    this.#reports.delete(text);
+    return undefined;
+  }
+
+  /** A session has got its first connection, and nothing of the session's own has run on it. */
+  learn(member: Member, { request }: Wanted): void {
+    if (this.#parts.database.pool?.mode !== 'transaction') return;
+    const { key, connection, place, applied, reported: base, expiresAt: until } = member;
+    if (!connection || !key.pooled) return;
+    const { parameters, standing } = connection;
+    const names = setBy(applied, 'policy');
+    if (names.size > 0 && anyOf(parameters, names)) return keepNewest(this.#policies.add(key.text));
+    // Something has been changed behind the gateway's back: by the server, or by a function that hid it from the tags.
+    if (differences(parameters, base, setBy(applied, 'client'))) return this.forget(key);
+    const text = textOf(key, request.startup);
+    const known = this.#reports.get(text);
+    const same = known && known.place === place && !differences(known.base, base, NONE);
+    if (same && known.until >= until) return;
+    this.#reports.delete(text);
+    const kept = { parameters: new Map(parameters), standing };
+    keepNewest(this.#reports.set(text, { key, place, connection: kept, base, until }));
+  }
+
+  /** PostgreSQL has accepted a login again. What it reported before is not kept where it reports something else now. */
+  opened({ key, place, reported }: Member): void {
+    for (const [text, one] of this.#reports) {
+      const same = one.key.text !== key.text || one.place !== place || !differences(one.base, reported, NONE);
+      if (!same) this.#reports.delete(text);
+    }
+  }
+
+  /** Nothing of the key is known any more; without one, nothing at all. */
+  forget(key?: Pick<PoolKey, 'text'>): void {
+    for (const [text, one] of this.#reports)
+      if (key === undefined || one.key.text === key.text) this.#reports.delete(text);
+  }
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+const textOf = ({ text }: PoolKey, { parameters }: Startup): string => `${text}${JSON.stringify(parameters)}`;
+
+function keepNewest(all: Map<string, unknown> | Set<string>): void {
+  const [oldest] = all.keys();
+  if (all.size > MOST && oldest !== undefined) all.delete(oldest);
+}
+
+/** Names in lower case. */
+function setBy({ all, policies }: SessionSettings, whose: 'client' | 'policy'): ReadonlySet<string> {
+  if (all.length === 0 || (whose === 'policy' && policies === '')) return NONE;
+  return new Set(all.filter(({ from }) => from === whose).map(({ name }) => name.toLowerCase()));
+}
+
+function anyOf(parameters: Parameters, names: ReadonlySet<string>): boolean {
+  return [...parameters.keys()].some((name) => names.has(name.toLowerCase()));
+}
+
+/** Whether parameters that are not among `except` have other values. */
+function differences(now: Parameters, before: Parameters, except: ReadonlySet<string>): boolean {
+  for (const [name, value] of now)
+    if (before.get(name) !== value && !except.has(name.toLowerCase())) return true;
+  return now.size !== before.size;
+}
