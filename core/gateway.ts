@@ -35,7 +35,7 @@ export class Gateway {
   readonly #listeners: readonly Listener[];
   #failedAt: Date | undefined;
   #source: (() => Promise<ResolvedConfig>) | undefined;
-  /** Whatever start or reload is under way: the next one waits. Undefined: not started. */
+  /** The running start or reload, for which the next one waits. Undefined: not started. */
   #turn: Promise<unknown> | undefined;
 
   /** @throws ConfigError when a certificate cannot be used */
@@ -99,7 +99,7 @@ export class Gateway {
     return this.#shutdown.drain();
   }
 
-  /** Resolves when it has stopped, whoever has had it do so. */
+  /** Resolves when it has stopped, for whatever reason. */
   get stopped(): Promise<void> {
     return this.#shutdown.over;
   }
@@ -121,7 +121,7 @@ export class Gateway {
       return { listeners, ...(admin && { admin }) };
     } catch (error) {
       await this.stop();
-      // What came up while that took down the rest.
+      // Listeners that opened while the others were being closed.
       await this.#shutdown.takeDownAgain();
       throw error;
     }

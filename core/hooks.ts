@@ -24,7 +24,7 @@ type Open = Session<FactName, FactName>;
 type Locate = (upstream: Upstream) => Promise<Upstream>;
 type CloseFailed = (plugin: string, error: unknown) => void;
 
-/** What `onQuery` as a whole looks at: the most any of its plugins declared. */
+/** The parts of a statement that `onQuery` reads: the most that one of its plugins declared. */
 export type Reads = 'none' | 'kind' | 'sql' | 'parameters';
 
 /** The hooks of one set of plugins. What a plugin throws comes out as it is; the caller tells GatewayErrors apart. */
@@ -56,7 +56,7 @@ export interface Hooks {
   readonly inBand: ReadonlyMap<string, (session: Open, value: string) => Promise<void>>;
   /** Parameters `postern.…` that clients may send in their startup packet. */
   readonly startupParameters: ReadonlySet<string>;
-  /** One function per event that somebody observes; they never throw. */
+  /** One function per observed event; they never throw. */
   readonly observed: Observed;
   /** As in `SessionObservers`. Default: observers of statements are told of all. */
   readonly statementsFrom?: string | undefined;
@@ -192,7 +192,7 @@ function compileInBand(plugins: readonly AnyPlugin[]): Hooks['inBand'] {
 
 /**
  * Compiles the hooks of one set of plugins: once per config and scope, never per session.
- * `observerFailed` hears once of each observer that throws. Default: nobody does.
+ * `observerFailed` is called once for each observer that throws. Default: it is not called.
  */
 export function compileHooks(
   plugins: readonly AnyPlugin[],
@@ -220,7 +220,7 @@ export class HookSets {
   readonly #compiled = new Map<string, Hooks>();
   #observed: Observed | undefined;
 
-  /** `observerFailed` hears once of each observer that throws. Default: nobody does. */
+  /** `observerFailed` is called once for each observer that throws. Default: it is not called. */
   constructor(plugins: readonly AnyPlugin[], observerFailed: ObserverFailed = () => {}) {
     this.plugins = plugins;
     this.observerFailed = observerFailed;

@@ -1,13 +1,13 @@
-/** Who is there before anything is said: the peer of a connection, or whom a trusted proxy speaks for. */
+/** The origin of a new connection: its peer, or the client that a trusted proxy names. */
 import type { Channel } from '../net/channel.ts';
 import type { Networks } from '../networks.ts';
 import { peerOf } from './address.ts';
 import { readProxyHeader } from './proxy-protocol.ts';
 import { Reader } from './reader.ts';
 
-/** A connection and where it comes from. */
+/** A connection and its origin. */
 export interface Arrival {
-  /** Has not given a byte of what the client itself says. */
+  /** No byte of the client itself has been read. */
   readonly reader: Reader;
   /** As in `Client`. */
   readonly address: string;

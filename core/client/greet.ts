@@ -1,4 +1,4 @@
-/** What a client says before it is somebody: encryption requests in any order, then a startup packet or a cancel. */
+/** The first messages of a client: encryption requests in any order, then a startup packet or a cancel request. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ListenOptions } from '../listen.ts';
 import { GatewayError } from '../errors.ts';
@@ -12,26 +12,26 @@ import { looksProxied } from './proxy-protocol.ts';
 import { Reader } from './reader.ts';
 import type { Secured, TlsGate } from './tls.ts';
 
-/** The listener as greeting needs it. */
+/** The options of the listener that greeting reads. */
 export interface Door {
   readonly name: string;
   readonly plaintext: NonNullable<ListenOptions['plaintext']>;
   /** Absent: this listener speaks no TLS. */
   readonly tls?: TlsGate | undefined;
-  /** Who has to send a PROXY header before all else. Absent: nobody may. */
+  /** Networks whose connections must begin with a PROXY header. Absent: no connection may. */
   readonly proxies?: Networks | undefined;
 }
 
-/** How a greeting ended when no packet of interest came. */
+/** The end of a greeting without a startup packet or a cancel request. */
 type Dismissed =
-  /** Told why, by an ErrorResponse; `old` is that of protocols 1 and 2. */
+  /** The client gets an ErrorResponse; `old`: in the format of protocols 1 and 2. */
   | { readonly kind: 'refused'; readonly error: GatewayError; readonly old: boolean }
   /** Not a PostgreSQL client: closed without a word, as PostgreSQL does. */
   | { readonly kind: 'dropped'; readonly why: string };
 
 type Spoken = Extract<Greeting, { kind: 'startup' | 'cancel' }>;
 
-/** How a client introduced itself. */
+/** The result of a greeting. */
 export interface Introduction {
   /** Reads the channel the client goes on with: TLS or plain. */
   readonly reader: Reader;
@@ -47,13 +47,13 @@ interface Place {
 
 /** First byte of a TLS record that carries a handshake (RFC 8446 §5.1). */
 const TLS_HANDSHAKE = 0x16;
-/** Second halves of the request codes: a second request is a protocol version nobody knows, as in PostgreSQL. */
+/** Second halves of the request codes: a second request is an unsupported protocol version, as in PostgreSQL. */
 const REQUEST_MINOR = { ssl: 5679, gssenc: 5680 };
 const YES = Buffer.from('S');
 const NO = Buffer.from('N');
 
 /**
- * Listens to a fresh connection until it has said who it is (manual, 55.2.10 to 55.2.12).
+ * Reads a new connection up to its startup packet (manual, 55.2.10 to 55.2.12).
  * Has no deadline of its own: destroying the channel ends it.
  * @throws ClientGone
  */
@@ -71,7 +71,7 @@ export async function greet(arrival: Arrival, door: Door): Promise<Introduction>
     if (said.kind !== 'ssl' && said.kind !== 'gssenc') return { ...place, said };
     if (asked[said.kind])
       return { ...place, said: refused(unsupportedProtocol(1234, REQUEST_MINOR[said.kind])) };
-    // What stands behind the request was not encrypted and may be anybody's (CVE-2021-23214).
+    // Bytes behind the request were not encrypted and may come from an attacker (CVE-2021-23214).
     if (place.reader.buffered > 0) return { ...place, said: dropped('data behind an encryption request') };
     asked[said.kind] = true;
     if (said.kind === 'ssl' && door.tls) place = await startTls(place.reader, door.tls);

@@ -1,10 +1,10 @@
 /** The client's bytes before the relay takes over: exact amounts, awaited, never more than a bounded amount ahead. */
 import type { Channel, ChannelListener } from '../net/channel.ts';
 
-/** Bytes kept while nobody asks for them. Beyond this the socket is paused and the rest waits in the kernel. */
+/** Bytes that are kept before they are requested. Beyond this the socket is paused and the rest waits in the kernel. */
 const AHEAD = 16_384;
 
-/** The client's connection ended while something was expected of it. There is nobody left to tell. */
+/** The client's connection ended while bytes were expected. No error can be sent any more. */
 export class ClientGone extends Error {
   override readonly name = 'ClientGone';
 }

@@ -1,4 +1,4 @@
-/** How a client learns that it is refused, and what it does not learn. */
+/** The errors that a refused client reads, and the reasons that only the operator reads. */
 import { randomBytes } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
@@ -24,7 +24,7 @@ export function uniform(error: GatewayError, user: string): GatewayError {
   });
 }
 
-/** Anything thrown, as a client may read it: what is not a GatewayError becomes XX000 with an id that is in the log. */
+/** The error that a client may read for any thrown value: a value that is no GatewayError becomes XX000 with an id that is in the log. */
 export function asGatewayError(thrown: unknown, log: Logger): GatewayError {
   if (thrown instanceof GatewayError) return thrown;
   const errorId = randomBytes(4).toString('hex');

@@ -44,7 +44,7 @@ function contextOptions(
       cert: readFileSync(where.cert),
       key: readFileSync(where.key),
       minVersion: 'TLSv1.2',
-      // Who it is was settled in one full handshake: a resumed session carries a certificate that nobody verified this
+      // The client is identified by one full handshake: a resumed session carries a certificate that was not verified this
       // time, a renegotiated one another. PostgreSQL has neither.
       secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     };

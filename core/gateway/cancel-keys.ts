@@ -17,7 +17,7 @@ interface Holder {
 const LARGEST_ID = 0x7fffffff;
 /**
  * Above the process ids of every server, the largest of Linux being 2^22: where a client is told an id of ours, its
- * `pg_terminate_backend` of it hits nobody.
+ * `pg_terminate_backend` of it hits no process.
  */
 const LEAST_ID = 2 ** 22 + 1;
 
@@ -26,7 +26,7 @@ class Randomness {
   readonly #page = Buffer.alloc(4_096);
   #used = this.#page.length;
 
-  /** Bytes that nobody else gets, and of which no copy stays here. */
+  /** Bytes that are given once, and of which no copy stays here. */
   take(length: number): Buffer {
     if (this.#used + length > this.#page.length) {
       randomFillSync(this.#page);

@@ -1,4 +1,4 @@
-/** One config in force, with all that a reload replaces: who came under it meets it to the end. */
+/** One config with all objects that a reload replaces: a connection uses that of its accept to the end. */
 import { AdminRoutes } from './admin-routes.ts';
 import type { Check } from './admin-routes.ts';
 import type { Door } from '../client/greet.ts';
@@ -15,19 +15,19 @@ import { operationRoutes } from './operation-routes.ts';
 import { Operators } from './operators.ts';
 import { PluginSetup } from './plugin-setup.ts';
 
-/** What a generation is made of. */
+/** The options of a generation. */
 export interface GenerationOptions {
   readonly config: ResolvedConfig;
   readonly shared: Shared;
   readonly kept: Kept;
   readonly log: PinoLogger;
-  /** What the gateway itself says about being ready. */
+  /** The gateway's own readiness checks. */
   readonly checks: () => readonly Check[];
-  /** The one in force now; what did not change is taken over. Default: there is none. */
+  /** The one in force now, whose unchanged parts are reused. Default: there is none. */
   readonly before?: Generation | undefined;
 }
 
-/** Stays until it has been replaced and everybody who came under it has left. */
+/** Lives until it has been replaced and its last connection has ended. */
 export class Generation implements House {
   readonly config: ResolvedConfig;
   readonly hooks: HookSets;
@@ -133,7 +133,7 @@ export class Generation implements House {
     return this.#plugins.setUp(this.hooks.plugins);
   }
 
-  /** Somebody came, and the generation stays until the function is called. */
+  /** A connection or request begins to use it, until the function is called. */
   enter(): () => void {
     this.#guests += 1;
     return () => {
@@ -152,7 +152,7 @@ export class Generation implements House {
     }
   }
 
-  /** Call it once nobody comes any more: resolves when the last one has left. */
+  /** Call it when no new connection gets this one: resolves when the last one has ended. */
   emptied(): Promise<void> {
     return new Promise((resolve) => {
       this.#emptied = resolve;

@@ -1,4 +1,4 @@
-/** The config in force and its predecessors that somebody still uses: how one follows the other. */
+/** The config in force and its predecessors that are still in use, and the change from one to the next. */
 import type { Check } from './admin-routes.ts';
 import { changesBetween } from './changes.ts';
 import type { Changes } from './changes.ts';
@@ -11,17 +11,17 @@ import { refuseIfStopped } from './plugin-setup.ts';
 import { refuseRestart } from './restart.ts';
 import { abortable } from '../upstream/deadline.ts';
 
-/** What all generations have in common. */
+/** The options of all generations. */
 export interface GenerationsOptions {
   readonly shared: Shared;
   readonly log: PinoLogger;
-  /** What the gateway itself says about being ready. */
+  /** The gateway's own readiness checks. */
   readonly checks: () => readonly Check[];
 }
 
 const OVER = new Error('the config is not in force any more');
 
-/** Every config that somebody may still meet. */
+/** Every config that is in force or still in use. */
 export class Generations {
   readonly #options: GenerationsOptions;
   readonly #kept = new Kept();
@@ -35,7 +35,7 @@ export class Generations {
     this.#inForce = this.#add(config, options.log);
   }
 
-  /** Whoever comes now comes under this one. */
+  /** The config for new connections. */
   get inForce(): Generation {
     return this.#inForce;
   }
@@ -54,7 +54,7 @@ export class Generations {
     const { log, shared } = this.#options;
     const before = this.#inForce;
     refuseRestart(before.config, config);
-    // Whoever made the log may have given it a level of its own.
+    // The log may have been made with a level of its own.
     const level = config.logLevel === before.config.logLevel ? log.level : config.logLevel;
     const after = this.#add(config, log.child({}, { level }), before);
     const changes = await changesBetween(before, after);
@@ -64,7 +64,7 @@ export class Generations {
       refuseIfStopped(shared);
     } catch (error) {
       await this.#end(after);
-      // What a plugin that was too slow set up after all.
+      // A plugin that was too slow may finish its setup later.
       void settingUp.catch(() => after.end(OVER));
       throw error;
     }
@@ -75,7 +75,7 @@ export class Generations {
     return changes;
   }
 
-  /** Ends every one of them now, whoever is there, `until` a moment by `performance.now()`. Can be called again. Never rejects. */
+  /** Ends all of them now, in use or not, `until` a time by `performance.now()`. Can be called again. Never rejects. */
   async end(why: Error, until?: () => number): Promise<void> {
     for (const generation of this.#all) await generation.end(why, until);
   }
@@ -91,11 +91,11 @@ export class Generations {
     await this.#closePools();
     await generation.emptied();
     await this.#end(generation);
-    // A login that was under way may have asked for one of them once more.
+    // A login that had begun before may have used one of them once more.
     await this.#closePools();
   }
 
-  /** Those of entries that are no more or have changed, once nobody uses them. */
+  /** Closes pools of entries that were removed or have changed, once they are unused. */
   #closePools(): Promise<void> {
     return this.#options.shared.pools.retain((entry) => this.#inForce.config.database(entry));
   }

@@ -1,4 +1,4 @@
-/** What a connection finds in the gateway: the config it came under, and what all connections share. */
+/** The parts of the gateway that a connection uses: the config at its accept, and the state that all connections share. */
 import type { CancelKeys } from './cancel-keys.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import type { HookSets } from '../hooks.ts';
@@ -12,19 +12,19 @@ import type { Pools } from './pools.ts';
 import type { Statistics } from './statistics.ts';
 import type { Suspension } from './suspension.ts';
 
-/** What outlives a reload. Made by gateway.ts. */
+/** The state that outlives a reload. Made by gateway.ts. */
 export interface Shared {
   readonly pools: Pools;
   readonly cancelKeys: CancelKeys;
-  /** From their first hook to their last, whatever config they came under. */
+  /** All sessions from their first hook to their last, of any config. */
   readonly sessions: Set<OpenSession>;
   /** For lines about clients that never became a session. */
   readonly strangersLog: PinoLogger;
   readonly statistics: Statistics;
   readonly suspension: Suspension;
-  /** What plugins have been asked for. */
+  /** The calls of plugins. */
   readonly calls: PluginCalls;
-  /** For operators: what they see, and what they do. */
+  /** The state that operators see, and their operations. */
   readonly overview: Overview;
   readonly operations: Operations;
   /** True once the gateway takes no new logins. */

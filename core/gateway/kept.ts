@@ -1,4 +1,4 @@
-/** What plugins keep over reloads: key sets, counters. */
+/** Values of plugins that outlive a reload: key sets, counters. */
 
 /** Kept values by plugin and key. */
 export class Kept {

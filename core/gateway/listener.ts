@@ -47,12 +47,12 @@ export class Listener {
     return { name, ...address };
   }
 
-  /** Stops listening. Who is connected stays. */
+  /** Stops listening. Open connections stay. */
   close(): void {
     this.#server?.close();
   }
 
-  /** Nobody is connected. */
+  /** No connection is open. */
   get empty(): boolean {
     return this.#channels.size === 0;
   }

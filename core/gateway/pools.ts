@@ -19,7 +19,7 @@ export class Pools {
   readonly #byEntry = new Map<string, Map<string, Pool>>();
   /** What an entry says: those of a config are the same objects at each login. */
   readonly #texts = new WeakMap<DatabaseOptions, string>();
-  /** Of entries that are no more: they empty themselves, and stay while a session may come for a connection. */
+  /** Pools of removed entries: they close their connections, and stay while a session may request one. */
   readonly #retired = new Map<Pool, string>();
   /** Entries that an operator has paused, pools or not. */
   readonly #paused = new Set<string>();
@@ -112,9 +112,9 @@ export class Pools {
   }
 
   /**
-   * Lets go of the pools whose entry `find` does not know any more, or knows as another one: what is idle is closed, what
-   * is lent when it comes back. An entry that has changed stays paused or disabled, one that is no more does not. Resolves when they
-   * have been told. Never rejects.
+   * Retires the pools whose entry `find` does not know any more, or knows as another one: idle connections are closed now, lent
+   * ones at check-in. A changed entry stays paused or disabled, a removed one does not. Resolves when the pools have been
+   * retired. Never rejects.
    */
   async retain(find: (entry: string) => Promise<DatabaseOptions | undefined>): Promise<void> {
     for (const held of [this.#paused, this.#disabled]) {
@@ -123,7 +123,7 @@ export class Pools {
     for (const { entry, text, pool } of this.#each()) {
       const now = await find(entry).catch(() => undefined);
       if (now && this.#textOf(now) === text) continue;
-      // It may have been given up meanwhile, and another one stand in its place.
+      // It may have been removed meanwhile, and replaced by another one.
       if (this.#byEntry.get(entry)?.get(text) !== pool) continue;
       this.#forget(entry, text);
       this.#retired.set(pool, entry);
@@ -152,7 +152,7 @@ export class Pools {
 
   #make(entry: string, database: DatabaseOptions, text: string): Pool {
     const pools = this.#byEntry.get(entry) ?? new Map<string, Pool>();
-    // Nobody may come for what they keep: a function gives another entry now.
+    // No session may use their idle connections any more: a function gives another entry now.
     for (const former of pools.values()) former.keepWarm(false);
     const pool = new Pool({ entry, database, log: this.#log });
     this.#byEntry.set(entry, pools.set(text, pool));

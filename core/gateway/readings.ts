@@ -1,4 +1,4 @@
-/** Puts the numbers together that plugins may read: what operators see in the console, as plain values. */
+/** The metrics that plugins may read: the numbers of the console as plain values. */
 import type { Readings, RoleReading } from '../readings.ts';
 import { poolGroups } from './console/show-pools.ts';
 import type { Shared } from './house.ts';

@@ -1,4 +1,4 @@
-/** What is known of the servers behind database entries, for whoever asks whether the gateway is ready. */
+/** The known status of the servers behind database entries, for readiness checks. */
 import { describePlace } from '../upstream/hosts/place.ts';
 import type { Check } from './admin-routes.ts';
 import type { Pools } from './pools.ts';

@@ -1,4 +1,4 @@
-/** The end of a gateway: who gets how much of the time that is left, and what is cut off when it is over. */
+/** The end of a gateway: the time limits of its parts, and what is cut off at their end. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayError } from '../errors.ts';
 import { overBy } from '../upstream/deadline.ts';
@@ -21,7 +21,7 @@ export interface ShutdownParts {
 
 /** From the drain timeout to the moment when all is over, in milliseconds. */
 const EXIT_MS = 450;
-/** The same from a stop that nobody has hurried. */
+/** The same for a stop without a time limit of its own. */
 const STOP_MS = 10_000;
 /** How long a client may take to read why it has to go, at most, in milliseconds. */
 const LAST_WORDS_MS = 500;
@@ -42,7 +42,7 @@ export class Shutdown {
   #draining: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
   #toldOver: () => void = () => {};
-  /** Resolves when the end has come, whoever has asked for it. */
+  /** Resolves at the end, for whatever reason it was begun. */
   readonly over = new Promise<void>((resolve) => (this.#toldOver = resolve));
 
   constructor(parts: ShutdownParts) {

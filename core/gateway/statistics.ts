@@ -1,4 +1,4 @@
-/** What all sessions of each entry have used: those that are over in one sum, the others asked when somebody wants to know. */
+/** The counters of all sessions by entry: of ended ones as one sum, of the others read on request. */
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Counts, Usage } from '../connection/usage.ts';
 import type { Pool } from '../upstream/pool.ts';
@@ -54,7 +54,7 @@ export class Statistics {
     return this.#live;
   }
 
-  /** Pools that sessions may come to for a connection, whatever there is in them now. */
+  /** Pools that open sessions may request a connection from, with connections or without. */
   poolsInUse(): ReadonlySet<Pool> {
     const pools = [...this.#live.values()].map(({ pool }) => pool);
     return new Set(pools.filter((pool) => pool !== undefined));

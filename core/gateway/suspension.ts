@@ -1,4 +1,4 @@
-/** Whether the gateway reads anything: an operator may have it stand still, transactions and all. */
+/** Suspends the gateway on an operator's order: it reads from no connection, even within transactions. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
@@ -13,18 +13,18 @@ export class Suspension {
   #over: Promise<void> = Promise.resolve();
   #end: () => void = () => {};
 
-  /** Whether it stands still. */
+  /** Whether the gateway is suspended. */
   get on(): boolean {
     return this.#timer !== undefined;
   }
 
-  /** Resolves when it goes on; at once where it does. */
+  /** Resolves when it resumes; at once if it is not suspended. */
   get over(): Promise<void> {
     return this.#over;
   }
 
   /**
-   * Nothing is read from `channels` any more, those that come later included. What it gives ends this standstill, and none
+   * Stops reading from `channels`, new ones included. The returned function ends this suspension, and none
    * that comes later. @throws GatewayError `object_not_in_prerequisite_state` if it stands still already
    */
   begin(channels: () => Iterable<Channel>): () => void {
@@ -46,7 +46,7 @@ export class Suspension {
     };
   }
 
-  /** Resolves when everything that was to be written is, or it goes on. Rejects with the signal's reason. */
+  /** Resolves when all queued bytes are written, or the gateway resumes. Rejects with the signal's reason. */
   async flushed(signal: AbortSignal): Promise<void> {
     while (this.on && [...this.#frozen].some(({ closed, queued }) => !closed && queued > 0)) {
       signal.throwIfAborted();

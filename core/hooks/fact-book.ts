@@ -1,4 +1,4 @@
-/** The facts of one session: stated once each, and handed to the checks before anybody relies on them. */
+/** The facts of one session: each is stated once, and checked before a plugin relies on it. */
 import type { FactName, Facts } from '../facts.ts';
 
 /** Facts of one session by name. Not shared between sessions. */

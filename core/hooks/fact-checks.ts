@@ -1,4 +1,4 @@
-/** What stands between a fact and those who rely on it: checks, promises, and rules that somebody must enforce. */
+/** Checks of facts before plugins rely on them: the plugins' checks, their promises, and rules that a plugin must enforce. */
 import { GatewayError } from '../errors.ts';
 import type { FactBook } from './fact-book.ts';
 import type { FactName, Facts, RuleName, TokenRules } from '../facts.ts';
@@ -70,7 +70,7 @@ export function refuseBrokenPromises(plugin: AnyPlugin, known: Readonly<Partial<
 }
 
 /**
- * Refuses a token rule that no plugin of the set enforces: a limit nobody keeps is worse than none.
+ * Refuses a token rule that no plugin of the set enforces: a limit that is not enforced is worse than none.
  * @throws GatewayError `invalid_authorization_specification`; its cause names the rule
  */
 export function requireEnforced(plugins: readonly AnyPlugin[], rules: TokenRules | undefined): void {

@@ -5,7 +5,7 @@ import type { AnyPlugin } from '../plugin.ts';
 /** Hears once of each observer that fails; must not throw. */
 export type ObserverFailed = (plugin: string, event: EventName | 'observe', error: unknown) => void;
 
-/** One function per event that somebody observes; the key is absent where nobody does. */
+/** One function per observed event; the key of an event without observers is absent. */
 export type Observed = { readonly [E in EventName]?: (event: Events[E]) => void };
 
 /** A plugin, or what one observes of a session. */

@@ -80,7 +80,7 @@ export class PluginCalls {
   readonly blocked: Blocked;
   readonly #waiting = new Map<string, number>();
 
-  /** `blocked` hears of every call that took longer than {@link BLOCKED_MS}. Default: nobody does. */
+  /** `blocked` is called for every call that took longer than {@link BLOCKED_MS}. Default: it is not called. */
   constructor(blocked: Blocked = () => {}) {
     this.blocked = blocked;
   }

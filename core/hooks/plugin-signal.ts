@@ -1,4 +1,4 @@
-/** An abort signal that plugins may listen to. What a listener throws nobody can catch: it is told as theirs. */
+/** An abort signal that plugins may listen to. An error that a listener throws cannot be caught: it is reported as the plugin's. */
 import { pluginAtWork } from './plugin-calls.ts';
 import type { PluginCall } from './plugin-calls.ts';
 

@@ -4,7 +4,7 @@ import type { MaybePromise } from '../session.ts';
 /** Called once: with an error, which is never falsy, or with null and the result. */
 export type Tell<R> = (error: Error | null, result?: R) => void;
 
-/** Whoever asks `if (error)` must not take `throw undefined` for success. */
+/** A check by `if (error)` must not take `throw undefined` for success. */
 function thrown(error: unknown): Error {
   return (error || new Error(`thrown: ${String(error)}`)) as Error;
 }

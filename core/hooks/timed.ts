@@ -1,4 +1,4 @@
-/** A plugin whose hooks are timed, for sessions in which somebody wants to know how long they take. */
+/** A plugin whose hooks are timed, for sessions with an observer of hooks. */
 import { GatewayError, SQLSTATES } from '../errors.ts';
 import type { Events, HookName } from '../events.ts';
 import type { AnyPlugin } from '../plugin.ts';

@@ -92,7 +92,7 @@ function learn(handle: Handle, socket: Socket, bytes: Buffer): void {
   const own = handle as { writeBuffer?: Handle['writeBuffer'] };
   const plain = handle.writeBuffer.bind(handle);
   own.writeBuffer = (made, written) => {
-    // Without it nobody could tell whether a request is free.
+    // Without it a request that is in use cannot be recognised.
     if (made && typeof made.getAsyncId !== 'function') KNOWN_KINDS.clear();
     Made ??= made && (made.constructor as new () => Request);
     return plain(made, written);

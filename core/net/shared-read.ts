@@ -26,7 +26,7 @@ interface WithHandle {
   [HANDLE]: { onconnection?: unknown } | null;
 }
 
-/** What the system calls when somebody has connected: an error code, or 0 and the handle. */
+/** The callback for a new connection: an error code, or 0 and the handle. */
 type Connected = (this: unknown, error: number, handle: unknown) => void;
 
 function channelOn(handle: unknown): Channel {

@@ -13,10 +13,10 @@ import type { Credentials } from './credentials.ts';
 import type { Dialed } from './dial.ts';
 import { loginRefused, refusedByServer } from './refusals.ts';
 
-/** What is known of the server before it asks. */
+/** The facts about the server before the authentication. */
 export type Peer = Pick<Dialed, 'proven' | 'certificate'>;
 
-/** What a server sees, or may ask for. */
+/** The credentials that a server may ask for. */
 export type Shown = Omit<Credentials, 'fingerprint'>;
 
 /**
@@ -29,7 +29,7 @@ export async function authenticate(talk: Conversation, credentials: Shown, peer:
   const { kind, user, password } = credentials;
   if (request.kind === 'ok') {
     if (password === undefined || peer.proven) return;
-    // Whoever answers to that name would get the sessions: only SCRAM or TLS show that it is the right one.
+    // Any server at that name would get the sessions: only SCRAM or TLS proves that it is the right one.
     throw refuse(
       "it asks for no password and has not proven who it is: use TLS, or login: { kind: 'trust' }",
     );
@@ -83,7 +83,7 @@ async function saslData(talk: Conversation, wanted: 'sasl-continue' | 'sasl-fina
   throw refuse(`it sent ${request.kind} where SCRAM demands ${wanted}`);
 }
 
-/** Methods that give the password, or what is as good as it, to whoever listens. */
+/** Methods that reveal the password, or an equivalent of it, to anyone on the network. */
 async function disclose(talk: Conversation, method: string, peer: Peer, answer: string): Promise<void> {
   if (!peer.certificate)
     throw refuse(`it asks for ${method} authentication, which the gateway answers inside TLS only`);

@@ -7,10 +7,10 @@ import type { DialOptions } from './dial.ts';
 import type { Address, Server } from './hosts/place.ts';
 import type { BackendKey } from './login.ts';
 
-/** What a cancel needs. */
+/** The options of a cancel. */
 export interface CancelRequest {
   readonly database: Server;
-  /** Where the connection to be cancelled really is. */
+  /** The address of the connection to be cancelled. */
   readonly address: Address;
   readonly key: BackendKey;
   /** Milliseconds until the server must have closed. Default 10000. */

@@ -1,4 +1,4 @@
-/** Connects to a server: socket, SSLRequest, TLS; no word of the gateway before that is done. */
+/** Connects to a server: socket, SSLRequest, TLS; the startup packet is sent only after that. */
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -13,7 +13,7 @@ import { unreachable } from './refusals.ts';
 import { isLocal, secure, tlsDemand } from './secure.ts';
 import type { TlsDemand } from './secure.ts';
 
-/** A connection without a word spoken on it but those for TLS. */
+/** A connection on which only TLS has been negotiated. */
 export interface Dialed {
   /** Paused, nothing read. */
   readonly channel: Channel;
@@ -24,7 +24,7 @@ export interface Dialed {
   readonly certificate?: Buffer;
 }
 
-/** How {@link dial} goes about it. */
+/** The options of {@link dial}. */
 export interface DialOptions {
   /** Milliseconds for name resolution, connection and TLS together. Default 5000. */
   readonly connectMs?: number;

@@ -30,30 +30,30 @@ import { tooMighty, verify } from './verify.ts';
 
 /** How long the steps may take, in milliseconds. */
 export interface Timeouts {
-  /** Name resolution, connection and TLS; as long again for the server's first word after that. Default 5000. */
+  /** Name resolution, connection and TLS; as long again for the server's first message after that. Default 5000. */
   readonly connectMs?: number;
-  /** From the startup packet to the hand-over. Default 10000. The password's source has as long before, but 5000 at most. */
+  /** From the startup packet to the end of the login. Default 10000. The password's source has as long before, but 5000 at most. */
   readonly loginMs?: number;
   /** A CancelRequest, until the server closed its connection. Default 10000. */
   readonly cancelMs?: number;
 }
 
-/** What kind of connection is wanted, and for whom. */
+/** The connection to open, and its session. */
 export interface OpenRequest {
   /** The key of `databases`, for operators' messages. */
   readonly entry: string;
   readonly database: DatabaseOptions;
   readonly upstream: Upstream;
   readonly startup: Startup;
-  /** Where. Default: the entry's only host. */
+  /** The server. Default: the entry's only host. */
   readonly place?: Place | undefined;
-  /** Ask the server what it is. Default false. A replication connection is never asked: it takes no query. */
+  /** Ask whether the server is a primary or a replica. Default false. Never asked on a replication connection, which takes no query. */
   readonly looks?: boolean;
   /** As in {@link startupParameters}. */
   readonly readOnly?: boolean;
   /** The client's `replication` parameter as it was given. */
   readonly replication?: string | undefined;
-  /** Told, before they are shown, which credentials the server will see; throws to say that it has refused these. */
+  /** Called with the fingerprint of the credentials before they are sent; throws if the server has refused these before. */
   readonly shows?: ((fingerprint: string) => void) | undefined;
   readonly signal: AbortSignal;
   readonly timeouts?: Timeouts | undefined;
@@ -145,7 +145,7 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
   const { credentials, database, dialed, role, startup, upstream, timeouts } = step;
   const talk = new Conversation(dialed.channel, step.signal);
   const { connectMs = 5000 } = timeouts ?? {};
-  // Well before the client's own time is over, which would be told that it was slow.
+  // Well before the client's login time is over: the client would read that it was too slow.
   talk.hearWithin(connectMs, () =>
     unreachable(new Error(`${step.entry}: not a word within ${connectMs} ms`)),
   );
@@ -179,7 +179,7 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
   }
 }
 
-/** A replication connection takes no extended query, so nothing can be looked up or set on it: by the config alone. */
+/** A replication connection takes no extended query, so it can neither be verified nor get settings: only the config decides. */
 function checkReplication({ database, role, upstream }: Preparation): void {
   if (!database.privilegedRoles?.includes(role)) throw tooMighty(role, role);
   if (upstream.onCheckout.length === 0) return;
@@ -191,7 +191,7 @@ function checkReplication({ database, role, upstream }: Preparation): void {
 
 /** The wire's decoders say `protocol_violation`: right for a client's bytes, but here the server is to blame. */
 function asRefusal(error: unknown): unknown {
-  // In TLS 1.3 the server's word on a certificate comes after the handshake (RFC 8446 §4.4.2.4).
+  // In TLS 1.3 the server's alert about a certificate comes after the handshake (RFC 8446 §4.4.2.4).
   if (certificateRefused(error)) {
     const what = "the server does not take the gateway's certificate: is its authority in ssl_ca_file?";
     return loginRefused(new Error(what, { cause: error }));

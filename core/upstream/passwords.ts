@@ -6,7 +6,7 @@ import { credentialsMissing } from './refusals.ts';
 
 type PasswordLogin = Extract<Login, { kind: 'password' | 'set-role' }>;
 
-/** Whose password is wanted. */
+/** The role whose password is needed. */
 export interface PasswordRequest {
   /** The key of `databases`, for the operator's message. */
   readonly entry: string;

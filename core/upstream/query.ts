@@ -1,4 +1,4 @@
-/** The gateway's own statements on a connection that no client has yet. */
+/** The gateway's own statements on a connection. */
 import { randomBytes } from 'node:crypto';
 import { serialize } from 'pg-protocol';
 import type { Channel } from '../net/channel.ts';
@@ -94,7 +94,7 @@ export async function executeBetween(
   }
 }
 
-/** A name that no client can know: a guessable one it could have taken. */
+/** A random name: a client could have prepared a statement under one that it can guess. */
 export function ownName(): string {
   return `postern_${randomBytes(16).toString('hex')}`;
 }

@@ -1,15 +1,15 @@
-/** What a client is told when there is no server connection for it; what really happened goes into `cause`. */
+/** The errors of a client that gets no server connection; the real reason is their `cause`. */
 import { GatewayError, SQLSTATES } from '../errors.ts';
 import type { Condition } from '../errors.ts';
 
-/** The fields of a server's ErrorResponse that are looked at (manual, 55.8). */
+/** The fields of a server's ErrorResponse that are read (manual, 55.8). */
 export interface ServerRefusal {
   /** SQLSTATE, if the server sent one. */
   readonly code?: string | undefined;
   readonly message?: string | undefined;
 }
 
-/** Refusals that say something about the request or the moment, not about the gateway's secrets: passed on. */
+/** Refusals that concern the request or a temporary condition, and not the gateway's secrets: the client reads them. */
 const PASSED: ReadonlySet<Condition> = new Set<Condition>([
   'too_many_connections',
   'cannot_connect_now',
@@ -45,7 +45,7 @@ export function loginRefused(cause: unknown): GatewayError {
 
 class NoCredentials extends Error {}
 
-/** Whatever gives the gateway its password or certificate failed, or gave none: 08004 too, but nobody has refused anything. */
+/** The source of the password or certificate failed, or gave none: 08004 too, but no server has refused anything. */
 export function credentialsMissing(why: string, cause?: unknown): GatewayError {
   return new GatewayError(
     'sqlserver_rejected_establishment_of_sqlconnection',
@@ -86,7 +86,7 @@ class ServerSaid extends Error {
   }
 }
 
-/** Says whether the server refused who the gateway is: class 28 or a certificate, nothing that time alone could cure. */
+/** Says whether the server refused the gateway's login: class 28 or a certificate, errors that do not end by themselves. */
 export function identityRefused(error: unknown): boolean {
   if (error instanceof ServerSaid) return error.sqlstate.startsWith('28');
   return error instanceof Error && (certificateRefused(error) || identityRefused(error.cause));
@@ -104,7 +104,7 @@ export function refusedByServer(error: ServerRefusal): GatewayError {
   );
 }
 
-/** What happened first, in the operator's words. */
+/** The message of the innermost cause, for the operator. */
 export function innermost(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
   return error.cause === undefined ? error.message : innermost(error.cause);

@@ -1,12 +1,12 @@
-/** The run-time settings of a session as one immutable value: equal ones are the same object, so that a look tells. */
+/** The run-time settings of a session as one immutable value: equal ones are the same object, so that `===` compares them. */
 import type { SetByFunction } from '../session.ts';
 
 /** One setting of a session. */
 export interface Setting {
   readonly name: string;
-  /** Null: what the server has for those who do not choose. */
+  /** Null: the server's own value. */
   readonly value: string | SetByFunction | null;
-  /** The client's own choice, or what policies rely on. */
+  /** Set by the client, or by a policy. */
   readonly from: 'client' | 'policy';
 }
 
@@ -20,7 +20,7 @@ const FOLLOWING = [
   'TimeZone',
 ];
 
-/** Values that are kept as one object each; one that is forgotten only costs a comparison of texts. */
+/** Most interned values; for a dropped one, texts are compared. */
 const MOST_KNOWN = 1_000;
 const known = new Map<string, SessionSettings>();
 
@@ -28,11 +28,11 @@ const byNameAsWritten = (a: Setting, b: Setting): number => (a.name < b.name ? -
 
 /** Each name once, in any case: the client's, then those of policies; client_encoding is the last, because names and values are sent in UTF-8. */
 export class SessionSettings {
-  /** Those of a session that chooses nothing. */
+  /** No settings at all. */
   static readonly none = SessionSettings.of([]);
 
   readonly all: readonly Setting[];
-  /** Equal for settings in which policies want the same; empty where they want nothing. */
+  /** Equal where the settings of policies are equal; empty where there are none. */
   readonly policies: string;
   readonly #text: string;
 
@@ -43,7 +43,7 @@ export class SessionSettings {
     this.policies = policies.length === 0 ? '' : JSON.stringify(policies);
   }
 
-  /** Of several of one name the last counts. */
+  /** Of several settings of one name the last counts. */
   static of(settings: readonly Setting[]): SessionSettings {
     const byName = new Map<string, Setting>();
     for (const setting of settings) {
@@ -60,17 +60,17 @@ export class SessionSettings {
     return known.get(text) ?? remembered(new SessionSettings(all, text), text);
   }
 
-  /** Those that the client chose. */
+  /** The client's settings. */
   get chosen(): readonly Setting[] {
     return this.all.filter(({ from }) => from === 'client');
   }
 
-  /** With these on top: the same object if that changes nothing. */
+  /** Adds these; the same object if nothing changes. */
   with(changes: readonly Setting[]): SessionSettings {
     return changes.length === 0 ? this : SessionSettings.of([...this.all, ...changes]);
   }
 
-  /** With what the client believes to be in force where a connection reports something else, and nothing pins it. */
+  /** Adds the values that the client believes in force where a connection reports others, and no plugin pins them. */
   withFollowing(
     believed: ReadonlyMap<string, string>,
     reported: ReadonlyMap<string, string>,
@@ -87,8 +87,8 @@ export class SessionSettings {
   }
 
   /**
-   * Whether these, put on top of others, leave nothing of them: none may stay behind, and what policies rely on must be the
-   * same, because it may have got into what the last session left.
+   * Whether these settings, applied on top of `other`, replace all of them. Those of policies must be equal, because the state that
+   * the last session left may depend on them.
    */
   replaces(last: SessionSettings): boolean {
     if (this === last || this.#text === last.#text) return true;
@@ -101,7 +101,7 @@ export class SessionSettings {
   }
 }
 
-/** What policies want may be of one person, and is not kept. */
+/** Settings of policies may be personal, and are not interned. */
 function remembered(settings: SessionSettings, text: string): SessionSettings {
   if (settings.policies !== '') return settings;
   known.set(text, settings);
@@ -110,12 +110,12 @@ function remembered(settings: SessionSettings, text: string): SessionSettings {
   return settings;
 }
 
-/** The name as it is written there, in whatever case; undefined if it is not there. */
+/** The name as the map has it, in any case; undefined if it is absent. */
 function nameIn(names: readonly string[], name: string): string | undefined {
   return names.find((one) => one.toLowerCase() === name.toLowerCase());
 }
 
-/** What a client chose at its login, with what it has set of it since; the same object if it has set nothing of it. */
+/** The parameters of a client's login with their present values; the same object if none has changed. */
 export function chosenNow(
   chosen: Readonly<Record<string, string>>,
   believed: ReadonlyMap<string, string>,
@@ -129,7 +129,7 @@ export function chosenNow(
   return now;
 }
 
-/** Whether all that follows a session is in force on a connection as it is. */
+/** Whether all settings that follow a session are in force on a connection. */
 export function agrees(
   reported: ReadonlyMap<string, string>,
   believed: ReadonlyMap<string, string>,

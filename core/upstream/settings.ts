@@ -1,4 +1,4 @@
-/** What is set on a server connection when a session gets it: in force before the client's first byte goes up, or no hand-over. */
+/** Applies a session's settings to its server connection: they are in force before the client's first byte, or the check-out fails. */
 import { GatewayError } from '../errors.ts';
 import type { Backend, SetByFunction, Startup, Upstream } from '../session.ts';
 import type { ServerError } from '../wire/backend.ts';
@@ -12,17 +12,17 @@ import { SessionSettings } from './session-settings.ts';
 import type { Setting } from './session-settings.ts';
 import { RESERVED } from './startup.ts';
 
-/** Whose settings are wanted. */
+/** The session whose settings are needed. */
 export interface SettingsRequest {
   readonly upstream: Upstream;
   readonly startup: Startup;
-  /** What the client believes to be in force. Default: it has only chosen what its startup packet says. */
+  /** The parameters that the client believes in force. Default: those of its startup packet. */
   readonly follows?: ReadonlyMap<string, string> | undefined;
 }
 
 /**
- * Everything that a session wants set on this connection, each name once: the client's parameters that nothing pins, then
- * what each `onCheckout` asks for, which wins. client_encoding comes last, because names and values are sent in UTF-8.
+ * All settings of a session for this connection, each name once: the client's parameters that no plugin pins, then those of
+ * each `onCheckout`, which win. client_encoding comes last, because names and values are sent in UTF-8.
  * @throws Error for a reserved name: a plugin's mistake; what an `onCheckout` throws passes
  */
 export function settingsFor(request: SettingsRequest, backend: Backend): SessionSettings {
@@ -35,7 +35,7 @@ export function settingsFor(request: SettingsRequest, backend: Backend): Session
   return settings;
 }
 
-/** Those of sessions without policies are the same on every connection. */
+/** Cached for sessions without policies, whose settings are the same on every connection. */
 const chosen = new WeakMap<Startup, { readonly upstream: Upstream; readonly settings: SessionSettings }>();
 
 function settingsOn({ upstream, startup }: SettingsRequest, backend: Backend): SessionSettings {
@@ -56,13 +56,13 @@ function settingsOn({ upstream, startup }: SettingsRequest, backend: Backend): S
   return SessionSettings.of(all);
 }
 
-/** What policies last wanted of the session that a connection serves: names by themselves in lower case. */
+/** The names of the policies' last settings on a connection, by their lower case. */
 const lastWanted = new WeakMap<object, ReadonlyMap<string, string>>();
 const NOTHING: ReadonlyMap<string, string> = new Map();
 
 /**
- * The settings for the next turn of the same session on a connection, with those that policies wanted there and do not want
- * any more: these go back to what the client chose, or to what the server has for those who do not choose.
+ * The settings for the next transaction of the same session on a connection. Settings that policies had there and have no longer
+ * return to the client's value, or to the server's.
  */
 export function withTakenBack(connection: object, settings: SessionSettings): SessionSettings {
   const before = lastWanted.get(connection) ?? NOTHING;
@@ -89,7 +89,7 @@ export function noteWanted(connection: object, { all, policies }: SessionSetting
 const SET = `/* the gateway sets what its policies rely on */
 select pg_catalog.set_config($1, pg_catalog.convert_from($2, 'UTF8'), false)`;
 
-/** Nothing else ends up in the text of a call. */
+/** The only text that becomes part of a call. */
 const FUNCTION = /^([a-z_][a-z0-9_]{0,62})\.([a-z_][a-z0-9_]{0,62})$/;
 
 /** @throws Error for a name that is none: a plugin's mistake */
@@ -106,7 +106,7 @@ function executionsOf({ name, value }: Pick<Setting, 'name' | 'value'>): Executi
   return { sql: SET, values: [[name, value === null ? null : Buffer.from(value)]] };
 }
 
-/** Before anything is looked up, or it would be too late: a function may write where the role's transactions may not. */
+/** Has to come first: a function may write although the role's transactions are read-only. */
 const WRITABLE: Executions = { sql: 'set transaction_read_only = off', values: [[]] };
 
 /** The batch that sets them, in one transaction: {@link readOutcome} reads its answers, a row for each. @throws Error as onCheckout's mistakes */
@@ -126,7 +126,7 @@ export function encodeSettings(
   return encodeExecutions(...batch.map((one, index) => ({ ...one, name: `${statement}_${index}` })));
 }
 
-/** Those that have to be sent: not what the client wants and ParameterStatus shows to be so already. */
+/** The settings that have to be sent: all but the client's that ParameterStatus shows in force already. */
 export function missingOn(
   { parameters }: Pick<ServerConnection, 'parameters'>,
   settings: readonly Setting[],
@@ -161,7 +161,7 @@ const BETWEEN_MS = 2_000;
 const NEVER = new AbortController().signal;
 
 /**
- * Sets again what policies rely on, on the idle connection of a session. Where the server does not answer in time, the
+ * Sets the settings of policies again on the idle connection of a session. Where the server does not answer in time, the
  * connection is cut.
  * @throws as {@link applySettings}
  */
@@ -190,7 +190,7 @@ function check(settings: readonly Setting[], { rows, error }: Outcome): void {
   if (!error && rows.length === settings.length) return;
   const culprit = settings[rows.length];
   if (error && culprit?.from === 'client') throw unacceptable(error);
-  // Names and SQLSTATE only: the server's text may repeat a value, and claims are nobody's business in a log.
+  // Names and SQLSTATE only: the server's text may repeat a value, and claims must not appear in a log.
   const why = error ? error.code : 'too few rows';
   const cause = new Error(`setting ${settings.map(({ name }) => name).join(', ')} failed: ${why}`);
   throw new GatewayError('internal_error', 'the session could not be prepared', { cause });

@@ -1,9 +1,9 @@
-/** What goes into the upstream startup packet: rebuilt field by field, never a copy of the client's. */
+/** The startup packet for the server: built field by field, never a copy of the client's. */
 import { GatewayError } from '../errors.ts';
 import type { RoleName, SchemaName } from '../names.ts';
 import type { Startup, Upstream } from '../session.ts';
 
-/** What the startup packet is made of. */
+/** The contents of the startup packet. */
 export interface StartupRequest {
   readonly role: RoleName;
   /** The user who logs in: the role itself, or the one that becomes it by `set-role`. */
@@ -18,7 +18,7 @@ export interface StartupRequest {
   readonly readOnly?: boolean | undefined;
 }
 
-/** Names that say who connects and how: nobody sets them as a run-time parameter. */
+/** Names of connection parameters, which no plugin or client sets as a run-time parameter. */
 export const RESERVED = /^(user|database|options|replication|role|session_authorization|_pq_\..*)$/i;
 
 /**
@@ -73,8 +73,8 @@ const PINNED = { default_transaction_deferrable: 'off', standard_conforming_stri
  * `ALTER ROLE … SET` and are what RESET and DISCARD return to; `role` is pinned, to `none` where the user is the role,
  * because every role may poison its own default of it. Time-outs and search_path are pinned where a plugin does so: else
  * what the administrator set for the role or the database stays in force. What the client may choose is not here but
- * set at each hand-over, because its connection serves others afterwards; except for replication, which takes no
- * hand-over.
+ * set at each check-out, because its connection serves other sessions afterwards; except for replication, which has no
+ * check-out.
  * @throws GatewayError `feature_not_supported` for replication where the entry does not allow it
  * @throws Error for a reserved or malformed parameter: a plugin's mistake
  */

@@ -1,4 +1,4 @@
-/** Looks at a fresh login before anybody may use it: is it the mapped role, is that role harmless, are its schemas there. */
+/** Verifies a new login before a session may use it: it is the mapped role, the role is not privileged, its schemas exist. */
 import { GatewayError } from '../errors.ts';
 import type { SchemaName } from '../names.ts';
 import type { Conversation } from './conversation.ts';
@@ -7,11 +7,11 @@ import { execute } from './query.ts';
 import type { TextRow } from './query.ts';
 import { describeRefusal, unreachable } from './refusals.ts';
 
-/** What has to be true of a login. */
+/** The conditions that a login has to meet. */
 export interface Expectation {
-  /** The mapped role: what the client is. */
+  /** The mapped role: the role of the client. */
   readonly role: string;
-  /** Who logged in: the role itself, or the one that becomes it by `set-role`. */
+  /** The user that logged in: the role itself, or the one that becomes it by `set-role`. */
   readonly user: string;
   readonly schemas: readonly SchemaName[];
   /** Roles that may be privileged. */
@@ -36,14 +36,14 @@ select session_user::pg_catalog.text, current_user::pg_catalog.text,
       where n.nspname operator(pg_catalog.=) wanted.name::pg_catalog.name) limit 1),
   ${LASTING}`;
 
-/** What the query found besides. */
+/** Other results of the query. */
 export interface Verified {
-  /** The database has what no reset undoes: {@link LASTING}. */
+  /** The database has state that no reset undoes: {@link LASTING}. */
   readonly lasting: boolean;
 }
 
 /**
- * Verifies a login by one query, once for the role and once more for who logged in where that is another.
+ * Verifies a login by one query, once for the role and once more for the user that logged in, if that is another.
  * @throws GatewayError `invalid_authorization_specification` if it is not the mapped role; `insufficient_privilege` if
  * either is superuser, REPLICATION, BYPASSRLS or CREATEROLE, or a member of such a role; `invalid_schema_name`
  */
