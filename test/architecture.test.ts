@@ -76,6 +76,10 @@ describe('imports', () => {
     ).toEqual([]);
   });
 
+  test('the console shows what there is: nothing but its own connection imports it', () => {
+    expect(consoleUsers(all)).toEqual(['core/connection/console.ts']);
+  });
+
   test('there is no cycle, types included', () => {
     expect(cycleIn([...core, ...plugins])).toBeUndefined();
   });
@@ -88,6 +92,14 @@ describe('imports', () => {
     expect(missing.filter((name) => name !== undefined && !optional.includes(name))).toEqual([]);
   });
 });
+
+/** Files outside of the console that import one of its files. */
+function consoleUsers(sources: readonly Source[]): readonly string[] {
+  const folder = 'core/gateway/console/';
+  return sources
+    .filter(({ path, imports }) => !path.startsWith(folder) && imports.some((one) => one.startsWith(folder)))
+    .map(({ path }) => path);
+}
 
 function layered(one: Source): readonly string[] {
   // vitest's config is the test runner's, not a gateway's.
@@ -220,6 +232,11 @@ describe('these tests can fail', () => {
       source('core/x.ts', `// import './a.ts'\n/* from './b.ts' */ import './c.ts'; const u = 'http://x';`)
         .imports,
     ).toEqual(['core/c.ts']);
+  });
+
+  test('a screen of the console that is used elsewhere is found', () => {
+    const text = `import { showPools } from './console/show-pools.ts';`;
+    expect(consoleUsers([source('core/gateway/readings.ts', text)])).toEqual(['core/gateway/readings.ts']);
   });
 
   test('a cycle of types is found', () => {

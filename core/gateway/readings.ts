@@ -1,22 +1,21 @@
 /** The metrics that plugins may read: the numbers of the console as plain values. */
 import type { Readings, RoleReading } from '../readings.ts';
-import { poolGroups } from './console/show-pools.ts';
 import type { Shared } from './house.ts';
 import { ownVersion } from './own-version.ts';
+import { longestWaitMs, poolGroups, waitingIn } from './pool-groups.ts';
+import type { PoolGroup } from './pool-groups.ts';
 
-type Group = ReturnType<typeof poolGroups>[number];
-
-function roleReading({ database, user, usages, backings }: Group): RoleReading {
+function roleReading({ entry, role, usages, backings }: PoolGroup): RoleReading {
   const servers = { opening: 0, idle: 0, resetting: 0, lent: 0, closing: 0 };
   for (const { member } of backings) servers[member.state] += 1;
-  const waiting = usages.flatMap(({ waitingSince }) => (waitingSince === undefined ? [] : [waitingSince]));
+  const waiting = waitingIn(usages);
   const idle = usages.filter(({ session }) => session.state === 'idle').length;
   return {
-    entry: database,
-    role: user,
+    entry,
+    role,
     clients: { idle, waiting: waiting.length, active: Math.max(0, usages.length - idle - waiting.length) },
     servers,
-    longestWaitMs: waiting.length === 0 ? 0 : Math.max(0, Date.now() - Math.min(...waiting)),
+    longestWaitMs: longestWaitMs(waiting),
   };
 }
 

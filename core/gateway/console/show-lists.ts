@@ -1,6 +1,6 @@
 /** `SHOW LISTS` and `SHOW STATE`: how many there are of everything, and whether anything is paused. */
 import type { Overview } from '../overview.ts';
-import { poolGroups } from './show-pools.ts';
+import { poolGroups } from '../pool-groups.ts';
 import { table } from './table.ts';
 import type { Columns, Table } from './table.ts';
 
@@ -14,7 +14,7 @@ export async function showLists(overview: Overview): Promise<Table> {
   const groups = poolGroups(overview);
   const counts = {
     databases: (await overview.entries()).length,
-    users: new Set(groups.map(({ user }) => user)).size,
+    users: new Set(groups.map(({ role }) => role)).size,
     peers: 0,
     pools: groups.length,
     peer_pools: 0,

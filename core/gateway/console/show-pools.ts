@@ -1,7 +1,8 @@
 /** `SHOW POOLS`: clients and server connections of each entry and role, counted by state. */
-import type { Usage } from '../../connection/usage.ts';
 import { hostsOf } from '../../database.ts';
-import type { Backing, Overview } from '../overview.ts';
+import type { Overview } from '../overview.ts';
+import { longestWaitMs, poolGroups, waitingIn } from '../pool-groups.ts';
+import type { PoolGroup } from '../pool-groups.ts';
 import { loadBalance } from './show-databases.ts';
 import { table } from './table.ts';
 import type { Columns, Row, Table } from './table.ts';
@@ -27,34 +28,12 @@ export const POOL_COLUMNS = {
   load_balance_hosts: 'text',
 } as const satisfies Columns;
 
-/** What belongs to one row. */
-interface Group {
-  readonly database: string;
-  readonly user: string;
-  readonly usages: Usage[];
-  readonly backings: Backing[];
-}
-
-/** Pools in PgBouncer's sense: an entry and a role that somebody uses. */
-export function poolGroups(overview: Overview): readonly Group[] {
-  const groups = new Map<string, Group>();
-  const group = (database: string, user: string): Group => {
-    const key = JSON.stringify([database, user]);
-    const known = groups.get(key) ?? { database, user, usages: [], backings: [] };
-    groups.set(key, known);
-    return known;
-  };
-  for (const usage of overview.usages) group(usage.entry, usage.role).usages.push(usage);
-  for (const one of overview.backings()) group(one.entry, one.member.key.role).backings.push(one);
-  return [...groups.values()];
-}
-
 async function row(
-  { database, user, usages, backings }: Group,
+  { entry: database, role: user, usages, backings }: PoolGroup,
   overview: Overview,
 ): Promise<Row<typeof POOL_COLUMNS>> {
-  const waiting = usages.flatMap(({ waitingSince }) => (waitingSince === undefined ? [] : [waitingSince]));
-  const longest = waiting.length === 0 ? 0 : Math.max(0, Date.now() - Math.min(...waiting));
+  const waiting = waitingIn(usages);
+  const longest = longestWaitMs(waiting);
   const cancels = usages.reduce((sum, one) => sum + one.cancels, 0);
   const inState = (state: string): number => backings.filter(({ member }) => member.state === state).length;
   const console = database === overview.config.admin?.console;

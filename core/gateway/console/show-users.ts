@@ -1,6 +1,7 @@
 /** `SHOW USERS`: the roles that somebody uses. */
 import type { Overview } from '../overview.ts';
-import { poolGroups } from './show-pools.ts';
+import { poolGroups } from '../pool-groups.ts';
+import type { PoolGroup } from '../pool-groups.ts';
 import { table } from './table.ts';
 import type { Columns, Row, Table } from './table.ts';
 
@@ -16,11 +17,11 @@ export const USER_COLUMNS = {
   current_client_connections: 'int4',
 } as const satisfies Columns;
 
-type Groups = ReturnType<typeof poolGroups>;
+type Groups = readonly PoolGroup[];
 
 /** What `pool.perRole` of its databases allows in all; 0 where one of them does not limit it. */
 async function limitOf(groups: Groups, overview: Overview): Promise<number> {
-  const entries = await Promise.all(groups.map(({ database }) => overview.entry(database)));
+  const entries = await Promise.all(groups.map(({ entry }) => overview.entry(entry)));
   const limits = entries.map(({ database }) => database?.pool.perRole);
   if (limits.some((limit) => limit === undefined)) return 0;
   return limits.reduce<number>((sum, limit) => sum + (limit ?? 0), 0);
@@ -43,12 +44,12 @@ async function row(name: string, overview: Overview, groups: Groups): Promise<Ro
 /** One row for each. */
 export async function showUsers(overview: Overview): Promise<Table> {
   const groups = poolGroups(overview);
-  const names = [...new Set(groups.map(({ user }) => user))];
+  const names = [...new Set(groups.map(({ role }) => role))];
   const rows = names.map((name) =>
     row(
       name,
       overview,
-      groups.filter(({ user }) => user === name),
+      groups.filter(({ role }) => role === name),
     ),
   );
   return table(USER_COLUMNS, await Promise.all(rows));
