@@ -21,6 +21,21 @@ export const Answer = {
 } as const;
 export type Answer = (typeof Answer)[keyof typeof Answer];
 
+const ENDS_READY = (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.sync);
+const CHANGES = ENDS_READY | (1 << Op.execute);
+
+/** Sets of operations, with the bit `1 << op` of each. */
+export const Ops = {
+  /** ReadyForQuery comes without another word of the client. */
+  endReady: ENDS_READY,
+  /** They may set parameters, end or break a transaction, or begin a COPY. */
+  change: CHANGES,
+  /** A Bind may set parameters too: types and functions of users run in it, such as the check of a domain. */
+  set: CHANGES | (1 << Op.bind),
+  /** A probe would not tell what is behind them: a COPY may have begun, or the client's own Close has its answer. */
+  hideProbe: (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.execute) | (1 << Op.close),
+} as const;
+
 /** Messages that end a Query or FunctionCall never end it alone: ReadyForQuery does. */
 const RESULT = [
   Backend.dataRow,

@@ -99,7 +99,8 @@ export class ClientEncoding {
   /** @throws GatewayError `feature_not_supported` for what cannot be read as the server reads it */
   check(type: number, frame: Buffer, statement: Statement | undefined): void {
     // Where the order of answers is lost, the gateway may send no probe, and no wait would end.
-    if (this.#host.ledger.spoilt && !this.#known && this.#isDoubtful(type, frame))
+    const { spoilt, uncertain } = this.#host.ledger;
+    if ((spoilt || uncertain) && !this.#known && this.#isDoubtful(type, frame))
       throw cannotBeChecked('another encoding');
     const encoding = this.#inForce.toUpperCase();
     if (!UNSAFE.has(encoding) || !CARRY.has(type)) return;

@@ -141,6 +141,16 @@ export class Entries {
     return this.#ring[(this.#first + index) & (this.#ring.length - 1)] ?? 0;
   }
 
+  /** The note of the entry `index` places behind the oldest. */
+  noteAt(index: number): Note | undefined {
+    return this.#notes?.get(this.#first + index);
+  }
+
+  /** Some are never sent to the server. */
+  get hasLocal(): boolean {
+    return this.#local > 0;
+  }
+
   /** True if one of the operations was sent to the server, not counting the oldest `from`; `ops` has the bit `1 << op` of each. */
   has(ops: number, from = 0): boolean {
     for (let i = from; i < this.length; i += 1) {

@@ -4,8 +4,8 @@ import type { ChannelListener } from '../net/channel.ts';
 import { errorFields, readCommandComplete } from '../wire/backend.ts';
 import { BACKEND_LIMIT, Backend, HEADER_BYTES } from '../wire/frames.ts';
 import { refusal } from '../wire/to-client.ts';
+import { ASIDE } from './answers.ts';
 import { isPlain, streamsData } from './entries.ts';
-import type { Note } from './entries.ts';
 import { HeldBytes } from './held-bytes.ts';
 import type { Ledger } from './ledger.ts';
 import { Status } from './transaction-boundary.ts';
@@ -188,8 +188,7 @@ export class FromServer implements ChannelListener {
   #message(type: number, data: Buffer, at: number, end: number, bytes: number): Verdict {
     const { ledger } = this.#host;
     const body = data.subarray(at + HEADER_BYTES, end);
-    const note = ledger.headNote;
-    if (note?.answered && !isPlain(ledger.head)) this.#observe(note, type, bytes, body);
+    this.#observe(type, bytes, body);
     if (type === Backend.readyForQuery) {
       const known = bytes === HEADER_BYTES + 1 && STATUSES.has(body[0]);
       return known ? ledger.reply(type, body[0]) : Verdict.broken;
@@ -208,17 +207,13 @@ export class FromServer implements ChannelListener {
     return Verdict.mask;
   }
 
-  #observe(note: Note, type: number, bytes: number, body: Buffer): void {
-    const aside =
-      type === Backend.noticeResponse ||
-      type === Backend.parameterStatus ||
-      type === Backend.notificationResponse;
-    if (!aside)
-      note.answered?.(
-        type,
-        bytes,
-        NEEDS_BODY[type] === 1 || type === Backend.commandComplete ? body : undefined,
-      );
+  #observe(type: number, bytes: number, body: Buffer): void {
+    const { ledger } = this.#host;
+    // While it is uncertain what is owed, the ledger itself has no entries.
+    const observed = isPlain(ledger.head) ? ledger.uncertain : ledger.headNote;
+    if (!observed?.answered || ASIDE.has(type)) return;
+    const kept = NEEDS_BODY[type] === 1 || type === Backend.commandComplete;
+    observed.answered(type, bytes, kept ? body : undefined);
   }
 
   #mask(): void {

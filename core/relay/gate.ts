@@ -139,7 +139,7 @@ export class Gate {
   }
 
   #local(op: number, note: Note): undefined {
-    if (this.#host.ledger.spoilt) {
+    if (this.#host.ledger.spoilt || this.#host.ledger.uncertain) {
       this.lost();
       return;
     }

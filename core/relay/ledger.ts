@@ -4,26 +4,20 @@
  * beside this file.
  */
 import { Backend } from '../wire/frames.ts';
-import { ASIDE, Answer, answerTo, verdictOfError } from './answers.ts';
+import { ASIDE, Answer, Ops, answerTo, verdictOfError } from './answers.ts';
 import { Batch } from './batch.ts';
-import { Entries, Kind, Op, isExtended, kindOf, lose, opOf } from './entries.ts';
+import { Entries, Kind, Op, isExtended, kindOf, opOf } from './entries.ts';
 import type { Note } from './entries.ts';
 import { Tally } from './tally.ts';
 import { Status } from './transaction-boundary.ts';
 import type { Unfinished } from './transaction-boundary.ts';
-import { BLIND, Uncertainty } from './uncertainty.ts';
+import { Uncertainty } from './uncertainty.ts';
+import type { ErrorVerdict, Possibility } from './uncertainty.ts';
 import { Verdict } from './verdict.ts';
 
-/** Operations that end in ReadyForQuery, without another message of the client. */
-const ENDS_READY = (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.sync);
-/** Operations that may set parameters, end or break a transaction, or begin a COPY. */
-const CHANGES = ENDS_READY | (1 << Op.execute);
-/** A Bind may set parameters too: types and functions of users run in it, such as the check of a domain. */
-const SETS = CHANGES | (1 << Op.bind);
-
-/** One per session; no sockets, no buffers. */
-export class Ledger {
-  readonly #entries = new Entries();
+/** One per session, and one per possibility while what is owed is uncertain; no sockets, no buffers. */
+export class Ledger implements Possibility {
+  #entries = new Entries();
   /** The batch that is being sent; whether it has made the connection unsafe. */
   readonly batch = new Batch();
   readonly #tally: Tally;
@@ -33,8 +27,10 @@ export class Ledger {
   #copyIn = false;
   #fatal = false;
   #spoilt = false;
-  #uncertain: Uncertainty | undefined;
+  #uncertain: Uncertainty<Ledger> | undefined;
   #answerLost = false;
+  /** It stands for a possibility: one within a possibility is not followed. */
+  #supposed = false;
 
   /** `tally` counts messages. Default: a tally that is never read. */
   constructor(tally: Tally = new Tally()) {
@@ -58,11 +54,11 @@ export class Ledger {
   }
   /** The server answered out of order once: no other session may use this connection. */
   get spoilt(): boolean {
-    return this.#spoilt || this.#uncertain !== undefined;
+    return this.#spoilt;
   }
-  /** An answer or a name of the gateway stood inside a COPY, or behind one that failed uncertainly: it is not known whether it is due. */
+  /** An answer of the gateway stood inside a COPY, or behind one that failed uncertainly: it is not known whether it is due. */
   get answerLost(): boolean {
-    return this.#answerLost;
+    return this.#answerLost || this.#uncertain?.lost === true;
   }
   /** The session has another server connection, whose answers are in order. */
   changed(): void {
@@ -71,6 +67,10 @@ export class Ledger {
   }
   get skipping(): boolean {
     return this.#skipping;
+  }
+  /** What is owed is one of several possibilities; while there are some, the ledger's own entries are none. */
+  get uncertain(): Uncertainty<Ledger> | undefined {
+    return this.#uncertain;
   }
   /** Why the server is not at rest; undefined if it is. */
   get unfinished(): Unfinished | undefined {
@@ -86,20 +86,26 @@ export class Ledger {
   }
   /** ReadyForQuery will come by itself. Answers to extended messages alone may stay in the server's buffer forever. */
   get endsReady(): boolean {
+    if (this.#uncertain) return this.#uncertain.resolves;
     const eaten = this.#copyIn && isExtended(opOf(this.#entries.head)) ? 1 + this.#entries.syncsAhead : 0;
-    return !this.stuck && this.#entries.has(ENDS_READY, eaten);
+    return !this.stuck && this.#entries.has(Ops.endReady, eaten);
   }
   /** The outstanding answers will not come by themselves: COPY needs data, replication goes on, or the order of answers is lost. */
   get stuck(): boolean {
-    return this.spoilt || (this.#copyIn && !this.#entries.has(1 << Op.copyEnd));
+    if (this.#uncertain) return !this.#uncertain.resolves;
+    return this.#spoilt || (this.#copyIn && !this.#entries.has(1 << Op.copyEnd));
+  }
+  /** See {@link Possibility.takesProbe}. */
+  get takesProbe(): boolean {
+    return !this.#copyIn && !this.#skipping && !this.#entries.has(Ops.hideProbe);
   }
   /** An outstanding request may change run-time parameters, the transaction's state, or begin a COPY. */
   get changing(): boolean {
-    return this.#entries.has(CHANGES);
+    return this.#uncertain !== undefined || this.#entries.has(Ops.change);
   }
   /** Run-time parameters cannot have changed since the last ReadyForQuery. */
   get settingsKnown(): boolean {
-    return !this.#unsynced && !this.#entries.has(SETS);
+    return !this.#unsynced && !this.#uncertain && !this.#entries.has(Ops.set);
   }
   /** The next answer comes from the gateway, at the latest in front of the server's next message: call {@link takeLocal}. */
   get localReady(): boolean {
@@ -117,14 +123,14 @@ export class Ledger {
   /** A message of the client or the gateway was sent to the server; with kind `local`, the gateway will answer it. */
   sent(op: number, kind: number = Kind.forward, note?: Note): void {
     this.#tally.sent(op, kind);
-    if (this.#uncertain) return this.#uncertain.sent(op, note);
     if (this.#skipping && op !== Op.sync) return note?.dropped?.();
     this.#skipping = false;
     // With nothing in front of it a mark has no meaning.
-    if (op === Op.copyEnd && this.#entries.length === 0) return;
+    if (op === Op.copyEnd && this.answered) return;
     if (kind !== Kind.local) this.batch.sent(op);
+    if (this.#uncertain) return this.#uncertain.sent(op, kind, note);
     this.#entries.push(op, kind, note);
-    if (((ENDS_READY >> op) & 1) === 1) this.#entries.flush();
+    if (((Ops.endReady >> op) & 1) === 1) this.#entries.flush();
   }
 
   /** Takes the answer of the oldest entry, which is local. */
@@ -139,7 +145,11 @@ export class Ledger {
   reply(type: number, status = 0): Verdict {
     const ours = kindOf(this.#entries.head) === Kind.swallow;
     if (ASIDE.has(type)) return ours && type !== Backend.notificationResponse ? Verdict.hide : Verdict.pass;
-    if (this.#uncertain) return this.#replyBlindly(this.#uncertain, type, status);
+    if (type === Backend.readyForQuery) {
+      this.#status = status;
+      if (!ours) this.#tally.ready(status === Status.idle);
+    }
+    if (this.#uncertain) return this.#uncertain.reply(type, status);
     const entry = this.#entries.head;
     const kind = kindOf(entry);
     const answer = answerTo(opOf(entry), type);
@@ -148,26 +158,25 @@ export class Ledger {
     if (answer === Answer.none || succeeds) return Verdict.broken;
     if (type === Backend.copyInResponse || type === Backend.copyBothResponse) this.#copyIn = true;
     else if (type === Backend.commandComplete && this.#copyIn) this.#copySucceeded();
-    else if (type === Backend.readyForQuery) this.#status = status;
-    if (type === Backend.readyForQuery && !ours) this.#tally.ready(status === Status.idle);
     if (answer === Answer.last) this.#close(type);
     return ours ? Verdict.hide : Verdict.pass;
   }
 
   /** An ErrorResponse. For verdict `mask` the note's error replaces it. */
-  error(fatal: boolean): { verdict: Verdict; note?: Note | undefined } {
+  error(fatal: boolean): ErrorVerdict {
     if (fatal) {
       this.#fatal = true;
       return { verdict: Verdict.pass };
     }
-    if (this.#uncertain) return { verdict: BLIND[this.#uncertain.error()] };
+    this.#uncertain?.excludeFaultless();
+    if (this.#uncertain) return this.#uncertain.error();
     const entry = this.#entries.head;
     if (entry === 0) return { verdict: this.#errorOutOfTheBlue() };
     const note = this.#entries.headNote;
     const verdict = note?.showsError ? Verdict.pass : verdictOfError(kindOf(entry));
     const eaten = this.#copyIn ? this.#entries.syncsAhead : 0;
     this.#copyIn = false;
-    if (eaten > 0) this.#becomeUncertain(isExtended(opOf(entry)));
+    if (eaten > 0) this.#becomeUncertain();
     else if (isExtended(opOf(entry))) this.#dropToSync();
     return { verdict, note };
   }
@@ -215,35 +224,27 @@ export class Ledger {
     else this.#answerLost = true;
   }
 
-  // ---- uncertain ----
-
-  /** See {@link Uncertainty}; while there is one, nothing of ours may be sent but its probe. */
-  get uncertain(): Uncertainty | undefined {
-    return this.#uncertain;
+  #becomeUncertain(): void {
+    if (this.#supposed) return void (this.#answerLost = true);
+    const entries = this.#entries;
+    this.#entries = new Entries();
+    const suppose = (status: number, skips: boolean): Ledger => {
+      const ledger = new Ledger();
+      ledger.#supposed = true;
+      ledger.#status = status;
+      ledger.#skipping = skips;
+      return ledger;
+    };
+    this.#uncertain = new Uncertainty(entries, suppose, (truth) => this.#adopt(truth));
   }
 
-  #becomeUncertain(skips: boolean): void {
-    this.#uncertain = new Uncertainty(skips);
-    this.#entries.shift()?.dropped?.();
-    let certain = false;
-    while (this.#entries.length > 0) {
-      const { head } = this.#entries;
-      const op = opOf(head);
-      this.#answerLost ||= kindOf(head) === Kind.local || kindOf(head) === Kind.swallow;
-      const note = this.#entries.shift();
-      certain ||= op !== Op.sync;
-      if (certain) this.#uncertain.sent(op, note);
-      else lose(note);
-    }
-  }
-
-  #replyBlindly(uncertain: Uncertainty, type: number, status: number): Verdict {
-    const verdict = uncertain.reply(type);
-    this.#answerLost ||= uncertain.prepared;
-    if (type === Backend.readyForQuery) this.#status = status;
-    if (verdict !== 'settled') return BLIND[verdict];
+  #adopt(truth: Ledger): void {
     this.#uncertain = undefined;
-    this.#unsynced = false;
-    return Verdict.hide;
+    this.#entries = truth.#entries;
+    this.#skipping = truth.#skipping;
+    this.#unsynced = truth.#unsynced;
+    this.#copyIn = truth.#copyIn;
+    this.#spoilt ||= truth.#spoilt;
+    this.#answerLost ||= truth.#answerLost;
   }
 }

@@ -40,7 +40,7 @@ export class Relay extends RelayStreams {
 
   /** A COPY failed in a way that hides which answers are outstanding: the session goes on, its connection ends with it. */
   get uncertain(): boolean {
-    return this.ledger.spoilt;
+    return this.ledger.spoilt || this.ledger.uncertain !== undefined;
   }
 
   /** Ends the session with FATAL `error` at the next message boundary, or at once; a running statement is cancelled. */
@@ -116,12 +116,17 @@ export class Relay extends RelayStreams {
   /** See the ledger's `uncertain`: closes a name that no statement has; the answer shows where the client's answers end. */
   #probe(): void {
     const { uncertain } = this.ledger;
-    if (uncertain?.wantsProbe && this.fromClient.position === 'boundary' && !this.ending.cancelling) {
+    if (uncertain?.wantsProbe && this.#serverHasWholeMessages && !this.ending.cancelling) {
       this.pauses.add(Pause.probe);
       this.link.write(uncertain.probe());
     } else if (this.pauses.has(Pause.probe) && !uncertain?.probing) {
       this.pauses.remove(Pause.probe, this.ending.decided);
     }
+  }
+
+  get #serverHasWholeMessages(): boolean {
+    const { position, waiting } = this.fromClient;
+    return position === 'boundary' || position === 'partial' || waiting;
   }
 
   #showState(): void {

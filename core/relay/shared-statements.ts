@@ -75,7 +75,8 @@ export class SharedStatements {
   mustWait(type: number, frame: Buffer): boolean {
     const { ledger } = this.#host;
     if (ledger.answered) this.#discards = false;
-    else if (type === Frontend.query) return this.#names.has(deallocated(frame, HEADER_BYTES) ?? '');
+    else if (type === Frontend.query)
+      return !ledger.stuck && this.#names.has(deallocated(frame, HEADER_BYTES) ?? '');
     const { changing } = ledger;
     const sure = !changing && !this.#discards && this.#kept.owed.none && this.#owed.none;
     if (ledger.answered || sure || ledger.skipping || ledger.stuck) return false;

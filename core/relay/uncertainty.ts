@@ -1,83 +1,213 @@
 /**
- * A COPY FROM STDIN failed with Syncs in flight before its end. Whether it ate them (a bad row comes after them) or the
+ * A COPY FROM STDIN failed with Syncs in flight before its end. Whether it read them (a bad row comes after them) or the
  * server answers them (a view fails before anything is read) cannot be told from the bytes: of k such Syncs, 0 to k are
- * answered. Until a probe tells, messages only pass.
+ * answered. Each number is a possibility. What the server says next excludes those that it does not fit; the last one left is
+ * the truth. Where nothing is under way that would tell, a probe does.
  */
 import { randomBytes } from 'node:crypto';
 import { Backend } from '../wire/frames.ts';
 import { SYNC, encodeClose } from '../wire/to-server.ts';
-import { Op, lose } from './entries.ts';
-import type { Note } from './entries.ts';
+import { Ops } from './answers.ts';
+import { DeferredNotes } from './deferred-notes.ts';
+import { Kind, Op, kindOf, lose, opOf } from './entries.ts';
+import type { Entries, Note } from './entries.ts';
 import { Verdict } from './verdict.ts';
 
-/** What to do with a message of the server meanwhile; `settled`: the uncertainty is over. */
-export type BlindVerdict = 'pass' | 'hide' | 'settled' | 'broken';
+/** What an error of the server means. */
+export interface ErrorVerdict {
+  readonly verdict: Verdict;
+  readonly note?: Note | undefined;
+}
 
-/** The same as a verdict for the relay. */
-export const BLIND: Readonly<Record<BlindVerdict, Verdict>> = {
-  pass: Verdict.pass,
-  hide: Verdict.hide,
-  settled: Verdict.hide,
-  broken: Verdict.broken,
-};
+/** What is owed if so many Syncs were answered: a ledger of its own. */
+export interface Possibility {
+  readonly head: number;
+  readonly headNote: Note | undefined;
+  /** ReadyForQuery will come by itself. */
+  readonly endsReady: boolean;
+  /** A Close and a Sync of ours would be answered, and nothing else with a CloseComplete. */
+  readonly takesProbe: boolean;
+  readonly answerLost: boolean;
+  sent(op: number, kind: number, note?: Note): void;
+  reply(type: number, status: number): Verdict;
+  error(fatal: boolean): ErrorVerdict;
+}
 
-/** From the error of the COPY to the probe's answer, or to the end of the session. */
-export class Uncertainty {
-  /** The client's last message is a Sync, so that another Sync changes nothing. True at first if the COPY was a Query. */
+/** Makes a possibility in which nothing is owed yet; `skips`: the server discards everything up to a Sync. */
+type Suppose<P extends Possibility> = (status: number, skips: boolean) => P;
+
+/** Possibilities at once: more are only left where a client sends dozens of Syncs behind dozens of Syncs within a COPY. */
+const MOST_ALIVE = 32;
+
+interface Branch<P extends Possibility> {
+  readonly ledger: P;
+  readonly notes: DeferredNotes;
+}
+
+/** From the error of the COPY until one possibility is left, or the session ends. */
+export class Uncertainty<P extends Possibility> {
+  readonly #suppose: Suppose<P>;
+  readonly #decided: (truth: P) => void;
+  /** What was sent behind the Syncs; what is still to come as long as there may be more possibilities. */
+  readonly #behind: Entries;
+  #alive: Branch<P>[];
+  /** So many of the Syncs may still be answered in front of everything behind them. */
+  #more: number;
+  /** The COPY's own ReadyForQuery comes first: it was a Query. */
+  #ownReady: boolean;
+  /** The client's last message is a Sync: one of ours changes nothing then. At first so if the COPY was a Query. */
   #synced: boolean;
-  /** Another COPY may have begun, which would take the probe for its data, or a Close has the probe's own answer. */
-  #risky = false;
-  #probe: 'no' | 'close' | 'sync' = 'no';
-  /** Statements were named whose Parse may have come too late. */
-  #named = false;
-  #prepared = false;
+  /** Nothing but ReadyForQuery has come since: what was answered were Syncs with nothing in front that could fail. */
+  #onlyReady = true;
+  #probing = false;
+  #lost = false;
 
-  /** `skips`: the server discards everything up to a Sync, as the COPY was an Execute. */
-  constructor(skips: boolean) {
-    this.#synced = !skips;
+  /** `entries` are the COPY and what was sent behind it; they are taken over. `decided` is told the truth, once. */
+  constructor(entries: Entries, suppose: Suppose<P>, decided: (truth: P) => void) {
+    const op = opOf(entries.head);
+    this.#more = entries.syncsAhead;
+    this.#ownReady = op === Op.query;
+    this.#synced = this.#ownReady;
+    this.#suppose = suppose;
+    this.#decided = decided;
+    const note = entries.shift();
+    if (this.#ownReady) note?.closed?.();
+    else note?.dropped?.();
+    for (let i = 0; i < this.#more; i += 1) lose(entries.shift());
+    this.#behind = entries;
+    const first = this.#begin(0, !this.#ownReady, this.#ownReady);
+    this.#alive = [first];
+    for (let i = 0; i < entries.length; i += 1) this.#follows(opOf(entries.at(i)));
+    this.#lost = entries.hasLocal;
   }
 
-  /** True when a probe would end the uncertainty: pause the client, and send {@link probe}. */
+  /** An answer of the gateway's has no place any more, or there are too many possibilities. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  /** True when a probe would tell: send what {@link probe} makes. */
   get wantsProbe(): boolean {
-    return this.#probe === 'no' && !this.#risky && this.#synced;
-  }
-
-  /** The server has prepared a statement, and it is not known which: the client may use a name that was removed here. */
-  get prepared(): boolean {
-    return this.#prepared;
+    if (this.#probing || !this.#synced) return false;
+    // Where one more of the Syncs is answered, all behind them is owed.
+    const clear = this.#more === 0 || !this.#behind.has(Ops.hideProbe);
+    return clear && this.#alive.every(({ ledger }) => ledger.takesProbe);
   }
 
   get probing(): boolean {
-    return this.#probe !== 'no';
+    return this.#probing;
   }
 
-  /** The probe to send now: it closes a name that no statement has, and its answer shows where the client's answers end. */
+  /** The server will say something more without another word of the client. */
+  get resolves(): boolean {
+    return this.#probing || this.wantsProbe || this.#alive.every(({ ledger }) => ledger.endsReady);
+  }
+
+  /** The probe to send now: it closes a name nobody has, and its answer tells where the client's answers end. */
   probe(): Buffer {
-    this.#probe = 'close';
+    this.#probing = true;
+    this.sent(Op.close, Kind.swallow);
+    this.sent(Op.sync, Kind.swallow);
     return Buffer.concat([encodeClose('S', `postern_${randomBytes(16).toString('hex')}`), SYNC]);
   }
 
-  /** The client's next message. Only messages behind the end of the failed COPY are given here: their Syncs are answered. */
-  sent(op: number, note?: Note): void {
-    lose(note);
-    this.#named ||= note?.names === true;
-    this.#synced = op === Op.sync || (this.#synced && op === Op.copyEnd);
-    this.#risky ||= op === Op.query || op === Op.execute || op === Op.functionCall || op === Op.close;
+  /** The next message: the client's, or the gateway's. */
+  sent(op: number, kind: number, note?: Note): void {
+    this.#follows(op);
+    if (this.#more > 0) this.#behind.push(op, kind, note);
+    for (const { ledger, notes } of this.#alive) ledger.sent(op, kind, note && notes.of(note));
   }
 
-  /** A message of the server other than an error: every ReadyForQuery before the probe's CloseComplete is the client's. */
-  reply(type: number): BlindVerdict {
-    if (this.#probe === 'close' && type === Backend.closeComplete) {
-      this.#probe = 'sync';
-      return 'hide';
+  /** The server answers: whoever looks at its answers sees it, in each possibility what it would be there. */
+  answered(type: number, bytes: number, body: Buffer | undefined): void {
+    for (const { ledger } of this.#alive) ledger.headNote?.answered?.(type, bytes, body);
+  }
+
+  /** A message of the server other than an error. */
+  reply(type: number, status: number): Verdict {
+    const ready = type === Backend.readyForQuery;
+    const verdicts = this.#exclude((ledger) => ledger.reply(type, status));
+    this.#onlyReady &&= ready;
+    if (!ready) this.#more = 0;
+    else if (this.#ownReady) this.#ownReady = false;
+    else if (this.#more > 0) {
+      this.#more -= 1;
+      verdicts.add(Verdict.pass);
+      this.#alive.push(this.#begin(status, false, false));
     }
-    this.#prepared ||= this.#named && type === Backend.parseComplete;
-    if (this.#probe !== 'sync') return 'pass';
-    return type === Backend.readyForQuery ? 'settled' : 'broken';
+    this.#lost ||= this.#alive.length > MOST_ALIVE || this.#probedInVain;
+    if (this.#lost) this.#more = 0;
+    return this.#agreed(verdicts);
   }
 
-  /** An error that is not FATAL: hidden if it is the probe's. */
-  error(): BlindVerdict {
-    return this.#probe === 'sync' ? 'hide' : 'pass';
+  /** An error has come that is not FATAL: nothing but a message that is owed and can fail explains it. */
+  excludeFaultless(): void {
+    this.#more = 0;
+    const faulty = this.#alive.filter(({ ledger: { head } }) =>
+      this.#onlyReady ? head !== 0 && opOf(head) !== Op.sync : head !== 0,
+    );
+    this.#onlyReady = false;
+    if (faulty.length > 0) this.#alive = faulty;
+    this.#decide();
+  }
+
+  /** What that error means, where more than one possibility is left. */
+  error(): ErrorVerdict {
+    const means: ErrorVerdict[] = [];
+    const verdicts = this.#exclude((ledger) => {
+      const meaning = ledger.error(false);
+      if (meaning.verdict !== Verdict.broken) means.push(meaning);
+      return meaning.verdict;
+    });
+    const [first] = means;
+    const same = means.every(({ note }) => note?.error === first?.note?.error);
+    this.#lost ||= !same || this.#alive.some(({ ledger }) => ledger.answerLost);
+    return { verdict: this.#agreed(verdicts), note: first?.note };
+  }
+
+  /** The probe was answered, and two possibilities explain all that was said. */
+  get #probedInVain(): boolean {
+    return this.#probing && this.#alive.length > 1 && this.#alive.every(({ ledger }) => ledger.head === 0);
+  }
+
+  #follows(op: number): void {
+    this.#synced = op === Op.sync || (this.#synced && op === Op.copyEnd);
+  }
+
+  /** A possibility in which what was sent behind the Syncs is owed now, `own`: behind the COPY's ReadyForQuery. */
+  #begin(status: number, skips: boolean, own: boolean): Branch<P> {
+    const branch = { ledger: this.#suppose(status, skips), notes: new DeferredNotes() };
+    if (own) branch.ledger.sent(Op.query, Kind.forward);
+    for (let i = 0; i < this.#behind.length; i += 1) {
+      const [entry, note] = [this.#behind.at(i), this.#behind.noteAt(i)];
+      branch.ledger.sent(opOf(entry), kindOf(entry), note && branch.notes.of(note));
+    }
+    return branch;
+  }
+
+  #exclude(verdictOf: (ledger: P) => Verdict): Set<Verdict> {
+    const verdicts = new Set<Verdict>();
+    this.#alive = this.#alive.filter(({ ledger }) => {
+      const verdict = verdictOf(ledger);
+      if (verdict !== Verdict.broken) verdicts.add(verdict);
+      return verdict !== Verdict.broken;
+    });
+    return verdicts;
+  }
+
+  /** What all possibilities say. */
+  #agreed(verdicts: ReadonlySet<Verdict>): Verdict {
+    const [verdict = Verdict.broken] = verdicts;
+    this.#lost ||= verdicts.size > 1;
+    this.#decide();
+    return verdict;
+  }
+
+  /** The last possibility is the truth: what it has supposed comes to pass. */
+  #decide(): void {
+    const [first, second] = this.#alive;
+    if (!first || second || this.#more > 0 || this.#lost) return;
+    this.#decided(first.ledger);
+    first.notes.release();
   }
 }

@@ -16,7 +16,10 @@ import type { RawClient } from '../../support/raw.ts';
 import { REFUSED, generator, random, shown, typesOf } from '../../support/sequences.ts';
 
 const SEQUENCES = Number(process.env['POSTERN_SEQUENCES'] ?? 300);
+/** Another one in each run; the name of each test has it. */
 const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+/** Sequences that once differed: a probe while a hook's refusal was owed. */
+const KEPT = process.env['POSTERN_SEED'] === undefined ? [519_806_756, 1_387_710_669] : [];
 
 /** A hook reads them when their encoding is known. */
 const BEYOND_ASCII = ["select 'größe'", "insert into t values (length('ü')) returning 'ö'"];
@@ -170,34 +173,38 @@ async function agree(
 
 describe.each(Object.entries(TAPS))('with %s', (name, options) => {
   const refusals = name !== 'nobody looking';
-  const sequences = refusals ? Math.ceil(SEQUENCES / 3) : SEQUENCES;
+  const hooked = name.endsWith('hook');
+  const sequences = hooked ? Math.ceil(SEQUENCES / 3) : SEQUENCES;
 
   test(`${sequences} random sequences give equal transcripts and equal states (POSTERN_SEED=${SEED})`, async () => {
-    let uncertain = 0;
-    let messages = 0;
+    const seeds = [...KEPT, ...Array.from({ length: sequences }, (_, i) => SEED + i)];
+    const counts = { messages: 0, uncertain: 0, unplaced: 0 };
     const ended: number[] = [];
-    for (let i = 0; i < sequences; i += 1) {
-      const outcome = await compare(SEED + i, refusals, options).catch(async (error: unknown) => {
+    for (const seed of seeds) {
+      const outcome = await compare(seed, refusals, hooked, options).catch(async (error: unknown) => {
         if (!(await crashed())) throw error;
-        ended.push(SEED + i);
-        return { messages: 0, uncertain: false };
+        ended.push(seed);
+        return { messages: 0, uncertain: false, unplaced: false };
       });
-      messages += outcome.messages;
-      if (outcome.uncertain) uncertain += 1;
+      counts.messages += outcome.messages;
+      if (outcome.uncertain) counts.uncertain += 1;
+      if (outcome.unplaced) counts.unplaced += 1;
     }
-    console.log(`${name}: ${sequences} sequences, ${messages} messages, ${uncertain} left uncertain`);
+    console.log(`${name}: ${seeds.length} sequences from POSTERN_SEED=${SEED}`, counts);
     if (ended.length > 0) console.log(`${name}: PostgreSQL itself crashed on ${ended.join(', ')}`);
     expect(ended.length).toBeLessThan(3 + sequences / 50);
-    expect(uncertain).toBeLessThan(sequences / 4);
+    expect(counts.uncertain).toBeLessThan(3 + sequences / 10);
+    expect(counts.unplaced).toBeLessThan(3 + sequences / 100);
   }, 600_000);
 });
 
-async function compare(seed: number, refusals: boolean, options: Options) {
+async function compare(seed: number, refusals: boolean, hooked: boolean, options: Options) {
   const make = generator(random(seed), refusals, typeof options === 'function', BEYOND_ASCII);
   const dice = random(seed ^ 0x5bd1e995);
   await reset();
   const said: string[] = [];
   let sent = '';
+  let unplaced = false;
   const steps = Array.from({ length: 1 + Math.floor(dice() * 4) }, () =>
     Array.from({ length: 1 + Math.floor(dice() * 8) }, make),
   );
@@ -211,18 +218,18 @@ async function compare(seed: number, refusals: boolean, options: Options) {
     plain.send(bytes);
     await sendInPieces(through, bytes, dice);
     await quiet(plain, through);
-    // Answers of ours to a Parse or Close do not wait for a Flush or Sync, as the server's do in its buffer.
-    if (typeof options === 'function' && /[PC][^QFSH]*$/.test(sent)) continue;
     const context = `seed ${seed}: ${said.join('  |  ')}`;
-    // A refusal that has no place in the order of answers ends the session instead.
-    if (refusals && through.relay.uncertain) break;
     const expected = shown(plain.messages, refusals);
     const got = shown(through.messages, refusals);
+    // Of two errors that may come next one is a refusal of ours, and nobody can tell which one came: it ends the session.
+    unplaced = hooked && got.at(-1)?.includes('the order of answers was lost') === true;
+    if (unplaced) break;
     // A write to a server that has just closed breaks the socket, and with it what was not read yet.
     const lost = plain.closed && got.at(-1)?.includes('C08006');
     expect(got, context).toEqual(lost ? [...expected.slice(0, got.length - 1), got.at(-1)] : expected);
     expect(through.closed, context).toBe(plain.closed);
-    if (plain.closed || through.relay.uncertain) break;
+    if (plain.closed) break;
+    if (through.relay.uncertain) continue;
     const [server, relay] = await agree(plain, sent, () => through.relay.state);
     expect(relay, context).toBe(server);
   }
@@ -231,7 +238,7 @@ async function compare(seed: number, refusals: boolean, options: Options) {
   through.close();
   await through.relay.done;
   for (const server of (more.source as TestSource | undefined)?.free ?? []) server.close();
-  return { uncertain, messages: sent.length };
+  return { uncertain, unplaced, messages: sent.length };
 }
 
 /** Any split of the bytes is the same to the relay. */

@@ -1,0 +1,164 @@
+/** A COPY that failed, against a model of a server that has read some of the Syncs in its stream, and answers the others. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { Kind, Op } from '../../../core/relay/entries.ts';
+import { Ledger } from '../../../core/relay/ledger.ts';
+import { Verdict } from '../../../core/relay/verdict.ts';
+import { Backend } from '../../../core/wire/frames.ts';
+
+const IDLE = 0x49;
+/** What answers each operation if all goes well. */
+const ANSWERS: Readonly<Record<number, readonly number[]>> = {
+  [Op.query]: [Backend.commandComplete, Backend.readyForQuery],
+  [Op.parse]: [Backend.parseComplete],
+  [Op.bind]: [Backend.bindComplete],
+  [Op.describe]: [Backend.noData],
+  [Op.execute]: [Backend.commandComplete],
+  [Op.close]: [Backend.closeComplete],
+  [Op.sync]: [Backend.readyForQuery],
+  [Op.copyEnd]: [],
+};
+const OPS = Object.keys(ANSWERS).map(Number);
+
+interface Sent {
+  readonly op: number;
+  readonly fails: boolean;
+  fate: string;
+}
+
+/** The server's side: what it owes for what it has got. */
+class Model {
+  readonly answers: { readonly type: number; readonly ours: boolean }[] = [];
+  /** What should become of each message. */
+  readonly fates: string[] = [];
+  #skipping: boolean;
+
+  constructor(skipping: boolean) {
+    this.#skipping = skipping;
+  }
+
+  gets({ op, fails }: Pick<Sent, 'op' | 'fails'>, ours = false): void {
+    if (op === Op.sync) this.#skipping = false;
+    if (op === Op.copyEnd) return void this.fates.push('');
+    if (this.#skipping) return void this.fates.push('dropped');
+    const failed = fails && op !== Op.sync;
+    this.#skipping = failed && op !== Op.query;
+    this.fates.push(this.#skipping ? 'dropped' : 'closed');
+    const types = ANSWERS[op] ?? [];
+    const said = failed
+      ? [Backend.errorResponse, ...(op === Op.query ? [Backend.readyForQuery] : [])]
+      : types;
+    this.answers.push(...said.map((type) => ({ type, ours })));
+  }
+}
+
+const message = fc.record({ op: fc.constantFrom(...OPS), fails: fc.boolean() });
+const scene = fc.record({
+  extended: fc.boolean(),
+  syncs: fc.integer({ min: 1, max: 4 }),
+  read: fc.nat(4),
+  behind: fc.array(message, { maxLength: 10 }),
+  /** How many were sent when the COPY's error arrives, and how many answers come between two messages then. */
+  early: fc.nat(10),
+  pace: fc.array(fc.nat(3), { minLength: 1, maxLength: 5 }),
+});
+
+type Scene = typeof scene extends fc.Arbitrary<infer T> ? T : never;
+
+/** Plays it; what is wrong, and whether the truth was found. */
+function play({ extended, syncs, read, behind, early, pace }: Scene): { wrong: string[]; found: boolean } {
+  const ledger = new Ledger();
+  const wrong: string[] = [];
+  const list: Sent[] = behind.map((one) => ({ ...one, fate: '' }));
+  const answered = Math.max(0, syncs - read);
+  const model = new Model(extended && answered === 0);
+  const send = (sent: Sent): void => {
+    ledger.sent(sent.op, Kind.forward, {
+      closed: () => (sent.fate += 'closed'),
+      dropped: () => (sent.fate += 'dropped'),
+      lost: () => (sent.fate += 'lost'),
+    });
+    model.gets(sent);
+  };
+  ledger.sent(extended ? Op.execute : Op.query);
+  ledger.reply(Backend.copyInResponse);
+  for (let i = 0; i < syncs; i += 1) ledger.sent(Op.sync);
+  if (!extended) model.answers.push({ type: Backend.readyForQuery, ours: false });
+  for (let i = 0; i < answered; i += 1) model.answers.push({ type: Backend.readyForQuery, ours: false });
+  let at = 0;
+  while (at < Math.min(early, list.length)) send(list[at++]!);
+  ledger.error(false);
+  const hear = (most: number): void => {
+    for (const { type, ours } of model.answers.splice(0, most)) {
+      const failed = type === Backend.errorResponse;
+      const verdict = failed ? ledger.error(false).verdict : ledger.reply(type, IDLE);
+      if (!ledger.answerLost && verdict !== (ours ? Verdict.hide : Verdict.pass))
+        wrong.push(`${type}: ${verdict}`);
+    }
+  };
+  for (let turn = 0; at < list.length; turn += 1) {
+    hear(pace[turn % pace.length] ?? 0);
+    send(list[at++]!);
+  }
+  // With a chance to ask, and some time to answer.
+  if (ledger.uncertain?.wantsProbe) {
+    ledger.uncertain.probe();
+    for (const op of [Op.close, Op.sync]) model.gets({ op, fails: false }, true);
+  }
+  hear(Infinity);
+  const found = ledger.uncertain === undefined && !ledger.answerLost;
+  const owed = ledger.unfinished === 'answers';
+  if (found && owed) wrong.push('something is owed');
+  list.forEach(({ op, fate }, i) => {
+    // The mark of an end is answered by nothing; a Sync right behind those of the COPY may be one of them.
+    const known = op !== Op.copyEnd && !(op === Op.sync && fate === 'lost');
+    if (found && known && fate !== model.fates[i])
+      wrong.push(`${i} of ${op}: ${fate}, not ${model.fates[i]}`);
+    if (fate.length > 'dropped'.length) wrong.push(`${i}: ${fate}`);
+  });
+  return { wrong, found };
+}
+
+test('however many Syncs a failed COPY has read, each message behind it gets what becomes of it, as soon as the answers tell', () => {
+  let [all, found] = [0, 0];
+  fc.assert(
+    fc.property(scene, (one) => {
+      const outcome = play(one);
+      all += 1;
+      if (outcome.found) found += 1;
+      expect(outcome.wrong).toEqual([]);
+    }),
+    { numRuns: 20_000 },
+  );
+  // The rest is what no answer tells apart.
+  expect(found / all).toBeGreaterThan(0.5);
+});
+
+test('a hundred thousand Syncs in a COPY that fails, and as many behind it, cost no more than others', () => {
+  const ledger = new Ledger();
+  ledger.sent(Op.execute);
+  ledger.reply(Backend.copyInResponse);
+  for (let i = 0; i < 100_000; i += 1) ledger.sent(Op.sync);
+  ledger.sent(Op.copyEnd);
+  ledger.sent(Op.sync);
+  ledger.error(false);
+  // It has read half of them.
+  for (let i = 0; i < 50_001; i += 1) expect(ledger.reply(Backend.readyForQuery, IDLE)).toBe(Verdict.pass);
+  ledger.sent(Op.query);
+  expect(ledger.reply(Backend.commandComplete)).toBe(Verdict.pass);
+  expect(ledger.uncertain).toBeUndefined();
+  expect(ledger.reply(Backend.readyForQuery, IDLE)).toBe(Verdict.pass);
+  expect(ledger.unfinished).toBeUndefined();
+});
+
+test('where too many possibilities are left, the session ends', () => {
+  const ledger = new Ledger();
+  ledger.sent(Op.execute);
+  ledger.reply(Backend.copyInResponse);
+  for (let i = 0; i < 100; i += 1) ledger.sent(Op.sync);
+  ledger.sent(Op.copyEnd);
+  for (let i = 0; i < 100; i += 1) ledger.sent(Op.sync);
+  ledger.error(false);
+  for (let i = 0; i < 100 && !ledger.answerLost; i += 1) ledger.reply(Backend.readyForQuery, IDLE);
+  expect(ledger.answerLost).toBe(true);
+});
