@@ -20,8 +20,13 @@ interface Load {
 function selects(protocol: string, clients: number): Load {
   const threads = clients > 1 ? 2 : 1;
   const by = (how: string): readonly string[] => [
-    ...['-S', '-M', how],
-    ...['-c', String(clients), '-j', String(threads)],
+    '-S',
+    '-M',
+    how,
+    '-c',
+    String(clients),
+    '-j',
+    String(threads),
   ];
   return {
     name: `select, ${protocol}, ${clients} client${clients > 1 ? 's' : ''}`,
