@@ -4,6 +4,8 @@ import type { Channel, ChannelListener } from '../net/channel.ts';
 /** Bytes that are kept before they are requested. Beyond this the socket is paused and the rest waits in the kernel. */
 const AHEAD = 16_384;
 
+const NOTHING = Buffer.alloc(0);
+
 /** The client's connection ended while bytes were expected. No error can be sent any more. */
 export class ClientGone extends Error {
   override readonly name = 'ClientGone';
@@ -20,7 +22,7 @@ export class Reader implements ChannelListener {
   readonly channel: Channel;
   #gone: ClientGone | undefined;
   #whenGone: (() => void) | undefined;
-  #store: Buffer = Buffer.alloc(0);
+  #store: Buffer = NOTHING;
   #length = 0;
   #wanted: Wanted | undefined;
 
@@ -62,7 +64,7 @@ export class Reader implements ChannelListener {
     this.channel.pause();
     this.channel.unshift(this.#store.subarray(0, this.#length));
     // A session keeps its reader, and a token may have made this large.
-    this.#store = Buffer.alloc(0);
+    this.#store = NOTHING;
     this.#length = 0;
   }
 

@@ -1,12 +1,12 @@
-/** The times at which a session has to end: any number, each with its notice; the earliest applies. */
+/** When a session has to end: any number of appointments, each with its notice, the earliest of which counts. */
 import type { GatewayError } from '../errors.ts';
 import { outsidePlugins } from '../hooks/plugin-calls.ts';
 import type { EndAtOptions } from '../session.ts';
 
-/** The actions at an appointment, and at its notice. */
+/** What happens when an appointment is near or there. */
 export interface EndTimesHost {
   /** A running transaction may take `graceMs` longer. */
-  end(error: GatewayError, graceMs: number): void;
+  endWithin(graceMs: number, error: GatewayError): void;
   notice(message: string, hint?: string): void;
 }
 
@@ -16,10 +16,19 @@ export interface EndTimesHost {
  */
 const LONGEST_NAP = 60_000;
 
+/** Appointments that are farther away, of all sessions, share one timer: one of its own would cost each session 300 bytes. */
+const distant = new Set<Appointment>();
+let round: NodeJS.Timeout | undefined;
+
+function goRound(): void {
+  round = undefined;
+  for (const appointment of distant) appointment.look();
+}
+
 /** The appointments of one session. Their timers do not keep the process alive. */
 export class EndTimes {
   readonly #host: EndTimesHost;
-  readonly #appointments = new Set<Appointment>();
+  #appointments: readonly Appointment[] = [];
   #over = false;
 
   constructor(host: EndTimesHost) {
@@ -29,20 +38,17 @@ export class EndTimes {
   /** Times in the past end at once, before this returns. @throws RangeError if `at` is no date */
   add(at: Date, error: GatewayError, how: EndAtOptions): { move(at: Date): void } {
     const appointment = new Appointment(this.#host, error, how);
-    this.#appointments.add(appointment);
-    const move = (to: Date): void => {
-      if (Number.isNaN(to.getTime())) throw new RangeError('endAt: not a valid date');
-      if (!this.#over) appointment.move(to.getTime());
-    };
-    move(at);
-    return { move };
+    if (this.#over) appointment.cancel();
+    else this.#appointments = [...this.#appointments, appointment];
+    appointment.move(at);
+    return appointment;
   }
 
-  /** Cancels all of them. */
+  /** Forgets all of them. */
   clear(): void {
     this.#over = true;
     for (const appointment of this.#appointments) appointment.cancel();
-    this.#appointments.clear();
+    this.#appointments = [];
   }
 }
 
@@ -50,8 +56,9 @@ class Appointment {
   readonly #host: EndTimesHost;
   readonly #error: GatewayError;
   readonly #how: EndAtOptions;
-  #at = 0;
-  #noticeAt = Infinity;
+  #at: number | undefined;
+  #noticed = false;
+  #over = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(host: EndTimesHost, error: GatewayError, how: EndAtOptions) {
@@ -60,31 +67,51 @@ class Appointment {
     this.#how = how;
   }
 
-  move(at: number): void {
-    this.#at = at;
-    this.#noticeAt = this.#how.noticeMs === undefined ? Infinity : at - this.#how.noticeMs;
-    this.#look();
+  /** @throws RangeError if `at` is no date */
+  move(at: Date): void {
+    if (Number.isNaN(at.getTime())) throw new RangeError('endAt: not a valid date');
+    if (this.#over) return;
+    this.#at = at.getTime();
+    this.#noticed = false;
+    this.look();
   }
 
   cancel(): void {
-    clearTimeout(this.#timer);
+    this.#over = true;
+    this.#wait(undefined);
   }
 
-  #look(): void {
-    clearTimeout(this.#timer);
+  /** Ends the session if it is time, gives notice if it is time for that, and waits for the next of both. */
+  look(): void {
     const now = Date.now();
-    if (now >= this.#at) {
-      this.#host.end(this.#error, this.#how.graceMs ?? 0);
+    const at = this.#at ?? now;
+    if (now >= at) {
+      this.#wait(undefined);
+      this.#host.endWithin(this.#how.graceMs ?? 0, this.#error);
       return;
     }
-    if (now >= this.#noticeAt) this.#warn();
-    const next = Math.min(this.#at, this.#noticeAt) - now;
-    this.#timer = outsidePlugins(() => setTimeout(() => this.#look(), Math.min(next, LONGEST_NAP)).unref());
+    const { noticeMs } = this.#how;
+    const noticeAt = this.#noticed || noticeMs === undefined ? at : at - noticeMs;
+    if (now >= noticeAt && !this.#noticed) this.#warn(at);
+    this.#wait((this.#noticed ? at : noticeAt) - now);
   }
 
-  #warn(): void {
-    this.#noticeAt = Infinity;
-    const when = new Date(this.#at).toISOString();
+  #wait(ms: number | undefined): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#over || ms === undefined || ms <= LONGEST_NAP) distant.delete(this);
+    else distant.add(this);
+    if (distant.size === 0) {
+      clearTimeout(round);
+      round = undefined;
+    } else round ??= outsidePlugins(() => setTimeout(goRound, LONGEST_NAP).unref());
+    if (this.#over || ms === undefined || ms > LONGEST_NAP) return;
+    this.#timer = outsidePlugins(() => setTimeout(() => this.look(), ms).unref());
+  }
+
+  #warn(at: number): void {
+    this.#noticed = true;
+    const when = new Date(at).toISOString();
     this.#host.notice(`this connection ends at ${when}: ${this.#error.message}`, this.#error.hint);
   }
 }

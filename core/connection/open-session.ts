@@ -64,7 +64,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
 
   readonly #log: BoundLog;
   readonly #abort = new PluginSignal();
-  readonly #endTimes: EndTimes;
+  #endTimes: EndTimes | undefined;
   readonly #deferred = new Deferred((error) => {
     this.log.error({ error: describe(error) }, 'a deferred release failed');
   });
@@ -84,10 +84,6 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     this.book = options.facts;
     this.hooks = options.hooks;
     this.#log = new BoundLog(options.log, this.id);
-    this.#endTimes = new EndTimes({
-      end: (error, graceMs) => this.#endWithin(graceMs, error),
-      notice: (message, hint) => this.notice(message, hint),
-    });
     this.ended = new Promise((resolve) => {
       this.#toldEnded = resolve;
     });
@@ -149,6 +145,8 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   }
 
   endAt(at: Date, error: GatewayError, how: EndAtOptions = {}): { move(at: Date): void } {
+    this.#endTimes ??= new EndTimes(this);
+    if (this.#reason) this.#endTimes.clear();
     return this.#endTimes.add(at, asGatewayError(error, this.log), how);
   }
 
@@ -198,7 +196,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   conclude(reason: CloseReason): void {
     if (this.#reason) return;
     this.#reason = reason;
-    this.#endTimes.clear();
+    this.#endTimes?.clear();
     clearTimeout(this.#grace);
     this.forgetToken();
     this.#toldEnded(reason);
@@ -211,7 +209,8 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     await this.#deferred.run();
   }
 
-  #endWithin(graceMs: number, error: GatewayError): void {
+  /** Ends with `error`; a running transaction may take `graceMs` longer. */
+  endWithin(graceMs: number, error: GatewayError): void {
     if (!this.#controls || graceMs <= 0 || this.#state === 'idle') {
       this.end(error);
       return;

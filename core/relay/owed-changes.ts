@@ -14,7 +14,8 @@ interface Owed {
 /** Unconfirmed changes by a name that the owner chooses. */
 export class OwedChanges {
   readonly #ledger: Ledger;
-  readonly #byName = new Map<string, Owed>();
+  /** Made for the first change: most sessions prepare nothing. */
+  #byName: Map<string, Owed> | undefined;
 
   constructor(ledger: Ledger) {
     this.#ledger = ledger;
@@ -22,23 +23,24 @@ export class OwedChanges {
 
   /** Every change is confirmed or undone. */
   get none(): boolean {
-    return this.#byName.size === 0;
+    return this.#byName === undefined || this.#byName.size === 0;
   }
 
   /** True while an error in an earlier batch may still undo the newest change of the name. */
   has(name: string): boolean {
-    return (this.#byName.get(name)?.batch ?? Infinity) < this.#ledger.batch.syncs;
+    return (this.#byName?.get(name)?.batch ?? Infinity) < this.#ledger.batch.syncs;
   }
 
   /** A change is made; `dropped` undoes it. */
   add(name: string, closed: () => void, dropped: () => void): Change {
-    const owed = this.#byName.get(name) ?? { count: 0, batch: 0 };
+    const byName = (this.#byName ??= new Map());
+    const owed = byName.get(name) ?? { count: 0, batch: 0 };
     owed.count += 1;
     owed.batch = this.#ledger.batch.syncs;
-    this.#byName.set(name, owed);
+    byName.set(name, owed);
     const settle = (then: () => void) => (): void => {
       owed.count -= 1;
-      if (owed.count === 0) this.#byName.delete(name);
+      if (owed.count === 0) byName.delete(name);
       then();
     };
     return { closed: settle(closed), dropped: settle(dropped) };

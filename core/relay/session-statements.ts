@@ -17,9 +17,12 @@ export const FOREIGN: Statement = {
   leavesSettings: true,
 };
 
+/** Shared by the sessions that have prepared nothing: never written to. */
+const NONE = new Map<string, Statement>();
+
 /** One per session. Names are bytes, each as the character with its number. */
 export class SessionStatements {
-  readonly #byName = new Map<string, Statement>();
+  #byName = NONE;
   #bytes = 0;
 
   get(name: string): Statement | undefined {
@@ -42,6 +45,7 @@ export class SessionStatements {
   /** Restores a removed name, unless it has another statement by now. */
   restore(name: string, statement: Statement): void {
     if (this.#byName.has(name)) return;
+    if (this.#byName === NONE) this.#byName = new Map();
     this.#byName.set(name, statement);
     this.#bytes += statement.body.length;
   }
@@ -55,7 +59,7 @@ export class SessionStatements {
   }
 
   clear(): void {
-    this.#byName.clear();
+    this.#byName = NONE;
     this.#bytes = 0;
   }
 }

@@ -60,7 +60,8 @@ export function acceptParameters(pairs: ParameterPairs): AcceptedStartup {
     accept(accepted, seen, name, value, ' in options');
   }
   return {
-    ...accepted,
+    parameters: orNone(accepted.parameters),
+    gatewayOptions: orNone(accepted.gatewayOptions),
     ...identity(reserved),
     replication: replication(reserved.get('replication')),
     protocolOptions,
@@ -69,6 +70,13 @@ export function acceptParameters(pairs: ParameterPairs): AcceptedStartup {
 
 function bare(): Record<string, string> {
   return Object.create(null) as Record<string, string>;
+}
+
+/** Most clients send none: their sessions share one empty record. */
+const NONE: Readonly<Record<string, string>> = Object.freeze(bare());
+
+function orNone(record: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.keys(record).length === 0 ? NONE : record;
 }
 
 function once(seen: Set<string>, name: string): string {

@@ -12,7 +12,10 @@ import type { AnyPlugin } from '../../core/plugin.ts';
 const EXPIRED = new GatewayError('admin_shutdown', 'the token has expired', { hint: 'reconnect' });
 const HOUR_MS = 3_600_000;
 
+const opened: OpenSession[] = [];
+
 afterEach(() => {
+  for (const session of opened.splice(0)) session.conclude({ kind: 'lost' });
   vi.useRealTimers();
 });
 
@@ -40,6 +43,7 @@ function openSession(plugins: readonly AnyPlugin[] = []): Opened {
     facts: new FactBook(),
     log: createLogger('info', sink),
   });
+  opened.push(session);
   return { session, log: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>) };
 }
 
@@ -114,6 +118,30 @@ test('a clock that was set forward is noticed within a minute', () => {
   vi.setSystemTime(Date.now() + 25 * HOUR_MS);
   vi.advanceTimersByTime(60_000);
   expect(relay.calls).toEqual(['end the token has expired']);
+});
+
+test('ends that are far away share one timer, and each comes at its time', () => {
+  vi.useFakeTimers();
+  const ended = [3, 1, 2].map((hours) => {
+    const { session } = openSession();
+    const relay = controls();
+    session.attach(relay);
+    session.endAt(new Date(Date.now() + hours * HOUR_MS), EXPIRED);
+    return relay.calls;
+  });
+  expect(vi.getTimerCount()).toBe(1);
+  const counts = [1, 2, 3].map(() => {
+    vi.advanceTimersByTime(HOUR_MS - 1);
+    const before = ended.flat().length;
+    vi.advanceTimersByTime(1);
+    return [before, ended.flat().length];
+  });
+  expect(counts).toEqual([
+    [0, 1],
+    [1, 2],
+    [2, 3],
+  ]);
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 test('no date at all is a mistake of the plugin', () => {

@@ -17,6 +17,9 @@ export interface PoolKey {
 }
 
 const known = new WeakMap<Upstream, PoolKey>();
+/** Sessions with equal keys share one object; one that is forgotten only costs memory. */
+const interned = new Map<string, PoolKey>();
+const MOST_INTERNED = 1_000;
 let single = 0;
 
 /**
@@ -33,7 +36,14 @@ export function keyOf(upstream: Upstream, replicating: boolean, otherwise: Targe
   if (found) return found;
   const pins = Object.entries(settings).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const text = JSON.stringify([role, database, pins, schemas, target]);
-  const key = { text, role, database, target, pooled: true };
+  const key = interned.get(text) ?? remembered({ text, role, database, target, pooled: true });
   known.set(upstream, key);
+  return key;
+}
+
+function remembered(key: PoolKey): PoolKey {
+  interned.set(key.text, key);
+  const [oldest] = interned.keys();
+  if (interned.size > MOST_INTERNED && oldest !== undefined) interned.delete(oldest);
   return key;
 }
