@@ -30,7 +30,7 @@ export interface LoginRequest {
   missing?: (() => GatewayError | undefined) | undefined;
 }
 
-/** What a session is served by: a server connection, or where it gets one for each transaction. */
+/** The server connection of a session, or the source of one for each transaction. */
 export interface Login {
   /** Absent where the pool knew what PostgreSQL says to such a login: the first transaction gets one. */
   readonly server?: ServerConnection;

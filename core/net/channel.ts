@@ -14,7 +14,7 @@ const LINGER_MS = 1_000;
 /** A client that takes no byte for this long, although some wait for it, is cut off, in milliseconds. */
 const STALLED_MS = 60_000;
 
-/** What the owner of a channel hears. Replaced as the connection moves from greeting to login to relay. */
+/** The callbacks of a channel's owner. Replaced as the connection moves from greeting to login to relay. */
 export interface ChannelListener {
   /** The bytes are valid during the call only: copy what is kept or written. */
   bytes(chunk: Buffer): void;
@@ -112,7 +112,7 @@ export class Channel implements SocketOwner {
     this.#paused = true;
   }
 
-  /** Pauses, and reads nothing more from the socket: bytes are on their way, or somebody else takes it over. */
+  /** Pauses, and stops reading the socket: more bytes are expected, or another owner takes the socket over. */
   halt(): void {
     this.#paused = true;
     this.#stopReading();

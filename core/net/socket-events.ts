@@ -26,7 +26,7 @@ const onDrain = function (this: Owned): void {
 const onError = function (this: Owned, error: Error): void {
   this[OWNER]?.failed(error);
 };
-// A half-closed peer is a gone peer: nobody is left to read an answer (allowHalfOpen is false).
+// A half-closed connection counts as closed: the peer reads no answer any more (allowHalfOpen is false).
 const onEnd = function (this: Owned): void {
   this.destroy();
 };

@@ -1,16 +1,16 @@
-/** Notes of entries whose fate is only supposed: their calls are kept until it is known that they are due. */
+/** Holds the calls of notes back while their requests are outstanding in one possibility only, until that one turns out true. */
 import { Backend } from '../wire/frames.ts';
 import { lose } from './entries.ts';
 import type { Note } from './entries.ts';
 
-/** So many calls are kept; beyond them only errors are, as observers may count fewer rows, but miss no error. */
+/** Most calls that are held; beyond them only errors are, because observers may count fewer rows but must not miss an error. */
 const MOST_CALLS = 1_000;
 
-/** One per supposition. */
+/** One per possibility. */
 export class DeferredNotes {
   #calls: (() => void)[] | undefined = [];
 
-  /** The same note for an entry of the supposition. */
+  /** The same note for an entry of the possibility. */
   of(note: Note): Note {
     const { answered } = note;
     const deferred: Note = {
@@ -23,7 +23,7 @@ export class DeferredNotes {
     return { ...deferred, answered: (type, bytes, body) => this.#answered(note, type, bytes, body) };
   }
 
-  /** The supposition is true: calls are made from here on, those that were kept first. */
+  /** The possibility is true: makes the held calls, and all further ones at once. */
   release(): void {
     const calls = this.#calls ?? [];
     this.#calls = undefined;
@@ -33,7 +33,7 @@ export class DeferredNotes {
   #answered(note: Note, type: number, bytes: number, body: Buffer | undefined): void {
     if (!this.#calls) return note.answered?.(type, bytes, body);
     if (this.#calls.length >= MOST_CALLS && type !== Backend.errorResponse) return;
-    // The bytes lie in the buffer that the next socket reads into.
+    // The bytes are part of the buffer that the next socket reads into.
     const kept = body && Buffer.from(body);
     this.#calls.push(() => note.answered?.(type, bytes, kept));
   }

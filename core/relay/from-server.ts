@@ -209,7 +209,7 @@ export class FromServer implements ChannelListener {
 
   #observe(type: number, bytes: number, body: Buffer): void {
     const { ledger } = this.#host;
-    // While it is uncertain what is owed, the ledger itself has no entries.
+    // While several possibilities exist, the ledger itself has no entries.
     const observed = isPlain(ledger.head) ? ledger.uncertain : ledger.headNote;
     if (!observed?.answered || ASIDE.has(type)) return;
     const kept = NEEDS_BODY[type] === 1 || type === Backend.commandComplete;

@@ -15,7 +15,7 @@ import { Uncertainty } from './uncertainty.ts';
 import type { ErrorVerdict, Possibility } from './uncertainty.ts';
 import { Verdict } from './verdict.ts';
 
-/** One per session, and one per possibility while what is owed is uncertain; no sockets, no buffers. */
+/** One per session, and one per possibility after a failed COPY; no sockets, no buffers. */
 export class Ledger implements Possibility {
   #entries = new Entries();
   /** The batch that is being sent; whether it has made the connection unsafe. */
@@ -68,7 +68,7 @@ export class Ledger implements Possibility {
   get skipping(): boolean {
     return this.#skipping;
   }
-  /** What is owed is one of several possibilities; while there are some, the ledger's own entries are none. */
+  /** The possibilities after a failed COPY; while there are any, the ledger has no entries of its own. */
   get uncertain(): Uncertainty<Ledger> | undefined {
     return this.#uncertain;
   }

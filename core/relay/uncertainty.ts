@@ -13,19 +13,19 @@ import { Kind, Op, kindOf, lose, opOf } from './entries.ts';
 import type { Entries, Note } from './entries.ts';
 import { Verdict } from './verdict.ts';
 
-/** What an error of the server means. */
+/** What an error of the server is to the client. */
 export interface ErrorVerdict {
   readonly verdict: Verdict;
   readonly note?: Note | undefined;
 }
 
-/** What is owed if so many Syncs were answered: a ledger of its own. */
+/** The outstanding requests if a certain number of Syncs is answered. */
 export interface Possibility {
   readonly head: number;
   readonly headNote: Note | undefined;
   /** ReadyForQuery will come by itself. */
   readonly endsReady: boolean;
-  /** A Close and a Sync of ours would be answered, and nothing else with a CloseComplete. */
+  /** A Close and a Sync of the gateway would be answered, and no other message with a CloseComplete. */
   readonly takesProbe: boolean;
   readonly answerLost: boolean;
   sent(op: number, kind: number, note?: Note): void;
@@ -33,7 +33,7 @@ export interface Possibility {
   error(fatal: boolean): ErrorVerdict;
 }
 
-/** Makes a possibility in which nothing is owed yet; `skips`: the server discards everything up to a Sync. */
+/** Makes a possibility without outstanding requests; `skips`: the server discards everything up to a Sync. */
 type Suppose<P extends Possibility> = (status: number, skips: boolean) => P;
 
 /** Possibilities at once: more are only left where a client sends dozens of Syncs behind dozens of Syncs within a COPY. */
@@ -48,14 +48,14 @@ interface Branch<P extends Possibility> {
 export class Uncertainty<P extends Possibility> {
   readonly #suppose: Suppose<P>;
   readonly #decided: (truth: P) => void;
-  /** What was sent behind the Syncs; what is still to come as long as there may be more possibilities. */
+  /** Requests behind the Syncs, and further ones while there may be more possibilities. */
   readonly #behind: Entries;
   #alive: Branch<P>[];
   /** So many of the Syncs may still be answered in front of everything behind them. */
   #more: number;
   /** The COPY's own ReadyForQuery comes first: it was a Query. */
   #ownReady: boolean;
-  /** The client's last message is a Sync: one of ours changes nothing then. At first so if the COPY was a Query. */
+  /** The client's last message is a Sync, so that another Sync changes nothing. True at first if the COPY was a Query. */
   #synced: boolean;
   /** Nothing but ReadyForQuery has come since: what was answered were Syncs with nothing in front that could fail. */
   #onlyReady = true;
@@ -81,15 +81,15 @@ export class Uncertainty<P extends Possibility> {
     this.#lost = entries.hasLocal;
   }
 
-  /** An answer of the gateway's has no place any more, or there are too many possibilities. */
+  /** An answer of the gateway cannot be placed any more, or there are too many possibilities. */
   get lost(): boolean {
     return this.#lost;
   }
 
-  /** True when a probe would tell: send what {@link probe} makes. */
+  /** True when a probe would decide between the possibilities: send {@link probe}. */
   get wantsProbe(): boolean {
     if (this.#probing || !this.#synced) return false;
-    // Where one more of the Syncs is answered, all behind them is owed.
+    // If one more of the Syncs is answered, all requests behind them are outstanding.
     const clear = this.#more === 0 || !this.#behind.has(Ops.hideProbe);
     return clear && this.#alive.every(({ ledger }) => ledger.takesProbe);
   }
@@ -98,12 +98,12 @@ export class Uncertainty<P extends Possibility> {
     return this.#probing;
   }
 
-  /** The server will say something more without another word of the client. */
+  /** The server will send more messages without another one of the client. */
   get resolves(): boolean {
     return this.#probing || this.wantsProbe || this.#alive.every(({ ledger }) => ledger.endsReady);
   }
 
-  /** The probe to send now: it closes a name nobody has, and its answer tells where the client's answers end. */
+  /** The probe to send now: it closes a name that no statement has, and its answer shows where the client's answers end. */
   probe(): Buffer {
     this.#probing = true;
     this.sent(Op.close, Kind.swallow);
@@ -118,7 +118,7 @@ export class Uncertainty<P extends Possibility> {
     for (const { ledger, notes } of this.#alive) ledger.sent(op, kind, note && notes.of(note));
   }
 
-  /** The server answers: whoever looks at its answers sees it, in each possibility what it would be there. */
+  /** The server has answered: in each possibility the observer of the oldest request gets the answer. */
   answered(type: number, bytes: number, body: Buffer | undefined): void {
     for (const { ledger } of this.#alive) ledger.headNote?.answered?.(type, bytes, body);
   }
@@ -140,7 +140,7 @@ export class Uncertainty<P extends Possibility> {
     return this.#agreed(verdicts);
   }
 
-  /** An error has come that is not FATAL: nothing but a message that is owed and can fail explains it. */
+  /** An error that is not FATAL has come: it excludes possibilities without an outstanding request that can fail. */
   excludeFaultless(): void {
     this.#more = 0;
     const faulty = this.#alive.filter(({ ledger: { head } }) =>
@@ -151,7 +151,7 @@ export class Uncertainty<P extends Possibility> {
     this.#decide();
   }
 
-  /** What that error means, where more than one possibility is left. */
+  /** What that error is to the client, where more than one possibility is left. */
   error(): ErrorVerdict {
     const means: ErrorVerdict[] = [];
     const verdicts = this.#exclude((ledger) => {
@@ -174,7 +174,7 @@ export class Uncertainty<P extends Possibility> {
     this.#synced = op === Op.sync || (this.#synced && op === Op.copyEnd);
   }
 
-  /** A possibility in which what was sent behind the Syncs is owed now, `own`: behind the COPY's ReadyForQuery. */
+  /** A possibility in which the requests behind the Syncs are outstanding now; `own`: behind the COPY's ReadyForQuery. */
   #begin(status: number, skips: boolean, own: boolean): Branch<P> {
     const branch = { ledger: this.#suppose(status, skips), notes: new DeferredNotes() };
     if (own) branch.ledger.sent(Op.query, Kind.forward);
@@ -195,7 +195,7 @@ export class Uncertainty<P extends Possibility> {
     return verdicts;
   }
 
-  /** What all possibilities say. */
+  /** The verdict of all possibilities. */
   #agreed(verdicts: ReadonlySet<Verdict>): Verdict {
     const [verdict = Verdict.broken] = verdicts;
     this.#lost ||= verdicts.size > 1;
@@ -203,7 +203,7 @@ export class Uncertainty<P extends Possibility> {
     return verdict;
   }
 
-  /** The last possibility is the truth: what it has supposed comes to pass. */
+  /** The last possibility is true: its requests are the outstanding ones. */
   #decide(): void {
     const [first, second] = this.#alive;
     if (!first || second || this.#more > 0 || this.#lost) return;

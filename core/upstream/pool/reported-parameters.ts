@@ -11,7 +11,7 @@ import type { Member } from './member.ts';
 import type { Openings } from './openings.ts';
 import type { AcquireRequest, Wanted } from './wanted.ts';
 
-/** What reports depend on. */
+/** The parts of the pool that reports depend on. */
 export interface ReportedParametersParts {
   readonly database: DatabaseOptions;
   readonly clock: Pick<Clock, 'now'>;
@@ -23,7 +23,7 @@ export interface ReportedParametersParts {
 
 type Parameters = ReadonlyMap<string, string>;
 
-/** What is known of one kind of login: the parameters of the server connection that such a session got. */
+/** The parameters of the server connection that a session with this kind of login got. */
 interface Report extends Placed {
   readonly key: PoolKey;
   readonly connection: Pick<ServerConnection, 'parameters' | 'standing'>;
@@ -33,12 +33,12 @@ interface Report extends Placed {
   readonly until: number;
 }
 
-/** Clients choose `application_name` freely. Without its report a login takes the way by a connection. */
+/** Most reports: clients choose `application_name` freely. A login without a report needs a connection. */
 const MOST = 1_000;
 
 /**
  * One per pool. PostgreSQL has accepted a login as the role, to the database, with exactly these startup parameters, and has
- * reported these values; the login is as recent as that of a pooled connection. What has changed since then shows with the
+ * reported these values; the login is as recent as that of a pooled connection. Later changes are reported with the
  * first connection that the session gets: see `tellDifferences`.
  */
 export class ReportedParameters {
@@ -51,7 +51,7 @@ export class ReportedParameters {
     this.#parts = parts;
   }
 
-  /** What a login would be told; undefined where only a server connection can say. Not a copy. */
+  /** The parameters for a login; undefined where a server connection is needed to know them. Not a copy. */
   of({ upstream, startup }: Pick<AcquireRequest, 'upstream' | 'startup'>): Parameters | undefined {
     const { clock, hosts, openings, closing } = this.#parts;
     const key = keyOf(upstream, false, hosts.target);
@@ -64,7 +64,7 @@ export class ReportedParameters {
     return undefined;
   }
 
-  /** A session has got its first connection, and nothing of the session's own has run on it. */
+  /** A session has got its first connection, on which none of its statements has run. */
   learn(member: Member, { request }: Wanted): void {
     if (this.#parts.database.pool?.mode !== 'transaction') return;
     const { key, connection, place, applied, reported: base, expiresAt: until } = member;
@@ -72,7 +72,7 @@ export class ReportedParameters {
     const { parameters, standing } = connection;
     const names = setBy(applied, 'policy');
     if (names.size > 0 && anyOf(parameters, names)) return keepNewest(this.#policies.add(key.text));
-    // Something has been changed behind the gateway's back: by the server, or by a function that hid it from the tags.
+    // A parameter has changed without a tag that shows it: by the server, or by a function.
     if (differences(parameters, base, setBy(applied, 'client'))) return this.forget(key);
     const text = textOf(key, request.startup);
     const known = this.#reports.get(text);
@@ -83,7 +83,7 @@ export class ReportedParameters {
     keepNewest(this.#reports.set(text, { key, place, connection: kept, base, until }));
   }
 
-  /** PostgreSQL has accepted a login again. What it reported before is not kept where it reports something else now. */
+  /** PostgreSQL has accepted a login again: drops earlier reports with other values. */
   opened({ key, place, reported }: Member): void {
     for (const [text, one] of this.#reports) {
       const same = one.key.text !== key.text || one.place !== place || !differences(one.base, reported, NONE);
@@ -91,7 +91,7 @@ export class ReportedParameters {
     }
   }
 
-  /** Nothing of the key is known any more; without one, nothing at all. */
+  /** Drops the reports of a key; without one, all. */
   forget(key?: Pick<PoolKey, 'text'>): void {
     for (const [text, one] of this.#reports)
       if (key === undefined || one.key.text === key.text) this.#reports.delete(text);

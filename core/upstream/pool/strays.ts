@@ -8,7 +8,7 @@ export interface HostedParts extends Omit<HostsParts, 'inUse' | 'load'> {
   readonly members: Members;
 }
 
-/** The servers of a pool's connections: in use while there is one, or somebody waits for one. */
+/** The servers of a pool's connections: in use while there is one, or a request waits for one. */
 export function hostsFor({ members, ...parts }: HostedParts): Hosts {
   return new Hosts({
     ...parts,

@@ -1,4 +1,4 @@
-/** What is on its way already while the queue is gone through, so that nothing is begun twice for the same waiter. */
+/** Capacity that is on its way: connections that are being opened, reset or closed, each counted for one waiting request only. */
 import type { Members } from './members.ts';
 import type { Sharing } from './sharing.ts';
 import type { Wanted } from './wanted.ts';
