@@ -14,7 +14,6 @@ import type { CloseReason } from '../session.ts';
 import type { Statement } from '../statement.ts';
 import { addressOf } from '../upstream/connection.ts';
 import { applyPolicies } from '../upstream/settings.ts';
-import type { Usage } from './usage.ts';
 import { AUTHENTICATION_OK, backendKeyData, parameterStatus, readyForQuery } from '../wire/to-client.ts';
 
 /** A client during its login. */
@@ -37,14 +36,7 @@ export async function handOver(visit: Visit, login: Login, house: House): Promis
   // Before the relay gets the session's log, whose lines are not limited from now on.
   session.changed('idle');
   const thinking = new Set<Promise<unknown>>();
-  const told = policies(visit, usage, house, thinking);
-  const between = { client: reader.channel, server, source };
-  const relay = new Relay({
-    ...between,
-    refusedWrite: (one) => pool.refusedWrite(one),
-    ...told,
-    ...counted(session, usage),
-  });
+  const relay = new Relay(relayOptions(visit, login, house, thinking));
   // In transaction mode the server process changes: its id would later belong to another session.
   const processId = source || !server || server.pid <= 0 ? undefined : server.pid;
   const key = house.cancelKeys.issue(minor, () => usage.canceling(() => relay.cancel()), processId);
@@ -61,16 +53,6 @@ export async function handOver(visit: Visit, login: Login, house: House): Promis
   if (server && !source) void pool.release(server, end.server);
   // The client does not wait for running hooks; onClose does.
   await Promise.allSettled(thinking);
-}
-
-function counted(session: OpenSession, usage: Usage): Pick<RelayOptions, 'tally' | 'stateChanged'> {
-  return {
-    tally: usage.tally,
-    stateChanged: (state) => {
-      session.changed(state);
-      usage.changed(state, session.stateSince);
-    },
-  };
 }
 
 /** The newest message of each parameter: nearly all sessions get the same. */
@@ -96,20 +78,16 @@ export function welcome(parameters: ReadonlyMap<string, string>, key: CancelKey)
   ]);
 }
 
-type Policies = Omit<
-  RelayOptions,
-  'client' | 'server' | 'source' | 'refusedWrite' | 'tally' | 'stateChanged'
->;
-
-function policies(
-  { session, hooks }: Visit,
-  usage: Usage,
+/** One literal without spreads: what every step reads has the same shape in all sessions. */
+function relayOptions(
+  { session, hooks, reader }: Visit,
+  { server, pool, source, usage }: Login,
   house: House,
   thinking: Set<Promise<unknown>>,
-): Policies {
+): RelayOptions {
   const { query, statementsFrom } = hooks;
   const { statement } = hooks.observed;
-  const server = (): object => (usage.server ? addressOf(usage.server) : {});
+  const address = (): object => (usage.server ? addressOf(usage.server) : {});
   const noted = <T>(work: T): T => {
     if (!(work instanceof Promise)) return work;
     const over = (): void => void thinking.delete(work);
@@ -118,19 +96,26 @@ function policies(
     return work;
   };
   const { upstream, startup } = session;
+  const refresh = upstream !== undefined && upstream.onCheckout.length > 0;
   return {
-    ...(upstream &&
-      upstream.onCheckout.length > 0 && {
-        refresh: (server) => applyPolicies(server, { upstream, startup }),
-      }),
-    ...(query && { query: (message: Statement) => noted(query(session, message)) }),
-    ...(statement && { statement: (end) => statement({ ...end, ...server(), session }) }),
-    statementsFrom,
+    client: reader.channel,
+    server,
+    source,
+    refresh: refresh ? (one) => applyPolicies(one, { upstream, startup }) : undefined,
+    refusedWrite: (one) => pool.refusedWrite(one),
     log: session.log,
+    tally: usage.tally,
+    query: query && ((message: Statement) => noted(query(session, message))),
     reads: hooks.reads,
     inBand: (name, value) => noted(answerInBand(session, hooks, name, value)),
     maxStatementBytes: house.config.maxStatementBytes,
+    statement: statement && ((end) => statement({ ...end, ...address(), session })),
+    statementsFrom,
     fault: (thrown) => asGatewayError(thrown, session.log),
+    stateChanged: (state) => {
+      session.changed(state);
+      usage.changed(state, session.stateSince);
+    },
   };
 }
 

@@ -10,7 +10,9 @@ import { agrees, chosenNow } from '../upstream/session-settings.ts';
 import type { Pool } from '../upstream/pool.ts';
 import type { Usage } from './usage.ts';
 import type { Circles, Holder } from '../upstream/pool/member.ts';
+import { changedRequest } from '../upstream/pool/wanted.ts';
 import type { CheckOutListener, Queued, Waiter } from '../upstream/pool/wanted.ts';
+import { ParameterMap } from '../upstream/parameter-map.ts';
 
 /** A session's use of its pool. */
 export interface Loan {
@@ -46,11 +48,18 @@ export function serversLater(loan: Loan, parameters: ReadonlyMap<string, string>
 }
 
 class SessionServers implements ServerSource, CheckOutListener {
-  readonly parameters: Map<string, string>;
+  readonly parameters: ParameterMap;
   readonly known: ServerSource['known'];
   readonly probe: ServerSource['probe'];
-  readonly #loan: Loan;
+  readonly #pool: Pool;
+  readonly #usage: Usage | undefined;
+  readonly #holder: Holder;
+  /** Policies have settings, whose values are asked for at each check-out. */
+  readonly #asks: boolean;
   readonly #request: Waiter;
+  readonly #connects: Loan['connects'];
+  /** The content of {@link SessionServers.parameters} that the request is made for. */
+  #followed = 0;
   /** The connection that the session had last. Undefined: its login needed none, and it has had none since. */
   #latest: ServerConnection | undefined;
   #waiter: ServerWaiter | undefined;
@@ -58,9 +67,13 @@ class SessionServers implements ServerSource, CheckOutListener {
 
   constructor(loan: Loan, parameters: ReadonlyMap<string, string>, first?: ServerConnection) {
     const { role, database, settings, schemas } = loan.upstream;
-    this.#loan = loan;
+    this.#pool = loan.pool;
+    this.#usage = loan.usage;
+    this.#holder = loan.holder;
+    this.#asks = loan.upstream.onCheckout.length > 0;
     this.#request = loan.pool.waiter(loan, this);
-    this.parameters = new Map(parameters);
+    this.#connects = loan.connects;
+    this.parameters = new ParameterMap(parameters);
     if (first) this.#begin(first);
     this.known = knownTo(loan.pool, JSON.stringify([role, database, settings, schemas]));
     this.probe = looks(loan.database) ? leavingsOn : undefined;
@@ -69,21 +82,20 @@ class SessionServers implements ServerSource, CheckOutListener {
   }
 
   pinned(_server: ServerConnection | undefined, why: string): void {
-    if (this.#latest) this.#loan.pool.members.stays(this.#latest, why);
+    if (this.#latest) this.#pool.members.stays(this.#latest, why);
   }
 
   checkOut(waiter: ServerWaiter): ServerConnection | undefined {
-    const { pool, usage, connects } = this.#loan;
     const latest = this.#retaken();
     if (latest) {
-      usage?.took(latest);
+      this.#usage?.took(latest);
       return latest;
     }
     if (this.#latest) this.#follow();
-    else this.#connecting ??= connects?.();
+    else this.#connecting ??= this.#connects?.();
     this.#waiter = waiter;
-    usage?.waits();
-    const server = pool.checkOut(this.#request);
+    this.#usage?.waits();
+    const server = this.#pool.checkOut(this.#request);
     if (server) this.#got(server);
     return server;
   }
@@ -97,7 +109,7 @@ class SessionServers implements ServerSource, CheckOutListener {
   refused(error: unknown): void {
     const waiter = this.#waiter;
     this.#waiter = undefined;
-    this.#loan.usage?.waited();
+    this.#usage?.waited();
     this.#tellConnect(undefined, error);
     waiter?.refused(error);
   }
@@ -105,20 +117,19 @@ class SessionServers implements ServerSource, CheckOutListener {
   cancel(reason: Error = OVER): void {
     this.#waiter = undefined;
     this.#connecting = undefined;
-    this.#loan.usage?.waited();
-    this.#loan.pool.cancel(this.#request, reason);
+    this.#usage?.waited();
+    this.#pool.cancel(this.#request, reason);
   }
 
   checkIn(server: ServerConnection, how: ServerFitness): void {
-    const { pool, usage } = this.#loan;
-    if (usage) usage.server = undefined;
-    pool.checkIn(server, how);
+    if (this.#usage) this.#usage.server = undefined;
+    this.#pool.checkIn(server, how);
   }
 
   #got(server: ServerConnection): void {
     this.#waiter = undefined;
-    this.#loan.usage?.waited(server);
-    this.#tellConnect(server);
+    this.#usage?.waited(server);
+    if (this.#connecting) this.#tellConnect(server);
     if (this.#latest) this.#latest = server;
     else this.#begin(server);
   }
@@ -126,7 +137,8 @@ class SessionServers implements ServerSource, CheckOutListener {
   /** The session's first connection: from here on what the client believes to be in force follows it. */
   #begin(server: ServerConnection): void {
     this.#latest = server;
-    this.#request.request = { ...this.#request.request, follows: this.parameters };
+    const { request } = this.#request;
+    this.#request.request = changedRequest(request, request.startup, this.parameters);
   }
 
   #tellConnect(server?: ServerConnection, error?: unknown): void {
@@ -137,23 +149,24 @@ class SessionServers implements ServerSource, CheckOutListener {
 
   /** The connection that the session had last, if it is as the session needs it now. */
   #retaken(): ServerConnection | undefined {
-    const { pool, upstream, holder } = this.#loan;
     const latest = this.#latest;
     // The values of onCheckout are set at each check-out.
-    if (!latest || upstream.onCheckout.length > 0 || !pool.retake(latest, holder)) return undefined;
+    if (!latest || this.#asks || !this.#pool.retake(latest, this.#holder)) return undefined;
     // The server may have reported a parameter meanwhile.
     if (agrees(latest.parameters, this.parameters)) return latest;
-    pool.checkIn(latest, 'clean');
+    this.#pool.checkIn(latest, 'clean');
     return undefined;
   }
 
   /** Takes the settings that the client has made since its login to the next connection. */
   #follow(): void {
+    if (this.#followed === this.parameters.content) return;
+    this.#followed = this.parameters.content;
     const { request } = this.#request;
     const { startup } = request;
     const parameters = chosenNow(startup.parameters, this.parameters);
     if (parameters !== startup.parameters)
-      this.#request.request = { ...request, startup: { ...startup, parameters } };
+      this.#request.request = changedRequest(request, { ...startup, parameters }, this.parameters);
   }
 }
 

@@ -40,7 +40,7 @@ export class HeldBytes {
   #append(chunk: Buffer): void {
     const length = this.#length + chunk.length;
     if (!this.#buffer || this.#buffer.length < length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(length, 2 * (this.#buffer?.length ?? 0), 256));
+      const larger = Buffer.allocUnsafe(Math.max(length, 2 * (this.#buffer?.length ?? 0), 256));
       this.#buffer?.copy(larger, 0, 0, this.#length);
       this.#buffer = larger;
     }

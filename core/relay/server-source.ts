@@ -1,5 +1,7 @@
 /** Where the link of a session gets server connections, and what it reports. */
 import type { ServerConnection } from '../upstream/connection.ts';
+import { areEqual } from '../upstream/parameter-map.ts';
+import type { Parameters } from '../upstream/parameter-map.ts';
 import { parameterStatus } from '../wire/to-client.ts';
 import type { ServerFitness } from './transaction-boundary.ts';
 
@@ -14,7 +16,7 @@ export interface ServerWaiter {
 /** Gives server connections to one session, transaction by transaction. */
 export interface ServerSource {
   /** The run-time parameters that the client believes to be in force, kept up to date by the relay. */
-  readonly parameters: Map<string, string>;
+  readonly parameters: Parameters;
   /** Keys of statements that a connection of the pool has prepared without an error: their Parse needs no connection. */
   readonly known: { has(key: string): boolean; add(key: string): unknown };
   /** A connection with all settings of the session in force; undefined: `waiter` is called later, unless it cancels. */
@@ -56,10 +58,11 @@ export interface LinkOptions {
 
 /** Reports to the client the run-time parameters in which a connection differs from the last one. */
 export function tellDifferences(
-  known: Map<string, string>,
+  known: Parameters,
   { parameters }: ServerConnection,
   tell: (message: Buffer) => void,
 ): void {
+  if (areEqual(known, parameters)) return;
   for (const [name, value] of parameters) {
     if (known.get(name) === value) continue;
     known.set(name, value);

@@ -190,7 +190,9 @@ function fitness({ ledger, ending, link }: BoundaryState): ServerFitness {
 }
 
 function notFree(why: Obstacle): Boundary {
-  const known = NOT_FREE.get(why) ?? { free: false, why };
-  NOT_FREE.set(why, known);
-  return known;
+  const known = NOT_FREE.get(why);
+  if (known) return known;
+  const made = { free: false, why } as const;
+  NOT_FREE.set(why, made);
+  return made;
 }

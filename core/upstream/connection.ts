@@ -2,6 +2,7 @@
 import type { Channel } from '../net/channel.ts';
 import type { Backend } from '../session.ts';
 import type { Standing } from './hosts/look.ts';
+import type { Parameters } from './parameter-map.ts';
 
 /** A server connection between its ReadyForQuery at login and its end. */
 export interface ServerConnection extends Backend {
@@ -11,7 +12,7 @@ export interface ServerConnection extends Backend {
   /** Paused; bytes that the server sent after ReadyForQuery are kept in it. */
   readonly channel: Channel;
   /** The newest ParameterStatus values by name; the relay keeps them up to date. */
-  readonly parameters: Map<string, string>;
+  readonly parameters: Parameters;
   /** Names of the gateway by the key of the statement behind them; a reset of the connection clears it. */
   readonly prepared: Map<string, string>;
   /** The database has state that no reset undoes, as of the login. Default false. */

@@ -4,6 +4,8 @@ import { errorFields, readParameterStatus } from '../wire/backend.ts';
 import type { ServerError } from '../wire/backend.ts';
 import { Backend, HEADER_BYTES } from '../wire/frames.ts';
 import { unreachable } from './refusals.ts';
+import { ParameterMap } from './parameter-map.ts';
+import type { Parameters } from './parameter-map.ts';
 
 /** One message of a server. */
 export interface ServerMessage {
@@ -26,7 +28,7 @@ interface Waiter {
 /** Reads a server's messages from a channel; {@link Conversation.end} prepares that for its next owner. */
 export class Conversation {
   /** The newest ParameterStatus values by name. */
-  readonly parameters: Map<string, string>;
+  readonly parameters: Parameters;
   readonly #channel: Channel;
   readonly #signal: AbortSignal;
   #chunks: Buffer[] = [];
@@ -37,7 +39,7 @@ export class Conversation {
   #patience: NodeJS.Timeout | undefined;
 
   /** The signal ends every wait. `parameters` are the known ones, and are kept up to date. Default: none. */
-  constructor(channel: Channel, signal: AbortSignal, parameters = new Map<string, string>()) {
+  constructor(channel: Channel, signal: AbortSignal, parameters: Parameters = new ParameterMap()) {
     this.#channel = channel;
     this.#signal = signal;
     this.parameters = parameters;

@@ -7,13 +7,14 @@ import { cancel } from './cancel.ts';
 import type { CancelRequest } from './cancel.ts';
 import type { ServerConnection } from './connection.ts';
 import type { Standing } from './hosts/look.ts';
+import type { Parameters } from './parameter-map.ts';
 
 /** The facts of its login. */
 export interface ConnectionParts {
   readonly backend: Backend;
   readonly port: number | undefined;
   readonly channel: Channel;
-  readonly parameters: Map<string, string>;
+  readonly parameters: Parameters;
   readonly canceling: CancelRequest;
   readonly lasting: boolean;
   readonly standing: Standing | undefined;
@@ -27,7 +28,7 @@ export class OpenConnection implements ServerConnection {
   readonly role: RoleName;
   readonly channel: Channel;
   readonly prepared = new Map<string, string>();
-  readonly parameters: Map<string, string>;
+  readonly parameters: Parameters;
   readonly lasting: boolean;
   readonly standing: Standing | undefined;
   readonly #canceling: CancelRequest;

@@ -1,5 +1,7 @@
 /** The run-time settings of a session as one immutable value: equal ones are the same object, so that `===` compares them. */
 import type { SetByFunction } from '../session.ts';
+import { areEqual } from './parameter-map.ts';
+import type { Parameters } from './parameter-map.ts';
 
 /** One setting of a session. */
 export interface Setting {
@@ -72,10 +74,11 @@ export class SessionSettings {
 
   /** Adds the values that the client believes in force where a connection reports others, and no plugin pins them. */
   withFollowing(
-    believed: ReadonlyMap<string, string>,
-    reported: ReadonlyMap<string, string>,
+    believed: Parameters,
+    reported: Parameters,
     pinned: Readonly<Record<string, string>>,
   ): SessionSettings {
+    if (areEqual(believed, reported)) return this;
     const changes: Setting[] = [];
     for (const name of FOLLOWING) {
       const value = believed.get(name);
@@ -130,10 +133,8 @@ export function chosenNow(
 }
 
 /** Whether all settings that follow a session are in force on a connection. */
-export function agrees(
-  reported: ReadonlyMap<string, string>,
-  believed: ReadonlyMap<string, string>,
-): boolean {
+export function agrees(reported: Parameters, believed: Parameters): boolean {
+  if (areEqual(reported, believed)) return true;
   for (const name of FOLLOWING) if (reported.get(name) !== believed.get(name)) return false;
   return true;
 }

@@ -8,6 +8,7 @@ import { within } from './deadline.ts';
 import { encodeExecutions, executeBetween, ownName, readOutcome } from './query.ts';
 import type { Executions, Outcome } from './query.ts';
 import { refusedByServer, unreachable } from './refusals.ts';
+import type { Parameters } from './parameter-map.ts';
 import { SessionSettings } from './session-settings.ts';
 import type { Setting } from './session-settings.ts';
 import { RESERVED } from './startup.ts';
@@ -17,7 +18,9 @@ export interface SettingsRequest {
   readonly upstream: Upstream;
   readonly startup: Startup;
   /** The parameters that the client believes in force. Default: those of its startup packet. */
-  readonly follows?: ReadonlyMap<string, string> | undefined;
+  readonly follows?: Parameters | undefined;
+  /** Cached by {@link settingsFor} for sessions without policies, whose settings are the same on every connection. */
+  settings?: SessionSettings | undefined;
 }
 
 /**
@@ -26,16 +29,16 @@ export interface SettingsRequest {
  * @throws Error for a reserved name: a plugin's mistake; what an `onCheckout` throws passes
  */
 export function settingsFor(request: SettingsRequest, backend: Backend): SessionSettings {
+  if (request.settings) return request.settings;
   const { upstream, startup } = request;
   if (upstream.onCheckout.length > 0) return settingsOn(request, backend);
   const known = chosen.get(startup);
-  if (known?.upstream === upstream) return known.settings;
-  const settings = settingsOn(request, backend);
-  chosen.set(startup, { upstream, settings });
-  return settings;
+  request.settings = known?.upstream === upstream ? known.settings : settingsOn(request, backend);
+  if (request.settings !== known?.settings) chosen.set(startup, { upstream, settings: request.settings });
+  return request.settings;
 }
 
-/** Cached for sessions without policies, whose settings are the same on every connection. */
+/** Cached for a session's login and the transactions after it. */
 const chosen = new WeakMap<Startup, { readonly upstream: Upstream; readonly settings: SessionSettings }>();
 
 function settingsOn({ upstream, startup }: SettingsRequest, backend: Backend): SessionSettings {

@@ -36,6 +36,7 @@ export class Departures {
 
   /** A connection was closed or its state changed: resolves the waits that are over. */
   look(): void {
+    if (this.#waiting.size === 0) return;
     for (const [told, gone] of this.#waiting) if (gone() && this.#waiting.delete(told)) told();
   }
 

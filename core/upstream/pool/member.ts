@@ -67,6 +67,8 @@ export class Member {
   applied = SessionSettings.none;
   /** Policies had other settings in a later transaction of its owner: both may have left some. */
   mixed = false;
+  /** Settings that were in force when the server had reported parameters of this content. */
+  inForce: { readonly settings: SessionSettings; readonly content: number } | undefined;
   /** The settings that were applied in advance for the next session. */
   preset: readonly Preset[] = [];
   /** The gateway itself sends messages on it, and will report the result. */
@@ -76,7 +78,11 @@ export class Member {
   /** An operator has it replaced: it is not lent again. */
   outdated = false;
   /** The session, subject and tenant that it has served since its login; null if several, undefined if none. */
-  readonly served: { -readonly [Circle in keyof Circles]?: string | null } = {};
+  readonly served: { -readonly [Circle in keyof Circles]: string | null | undefined } = {
+    session: undefined,
+    subject: undefined,
+    tenant: undefined,
+  };
   /** The session that had it last. */
   lastHolder: Holder | undefined;
   /** Why it stays with its session until that ends; undefined: another session may get it after a transaction. */

@@ -70,8 +70,8 @@ export class Members {
   become(member: Member, state: MemberState): void {
     this.#unlist(member);
     for (const each of member.counts) {
-      each[member.state] -= 1;
-      each[state] += 1;
+      count(each, member.state, -1);
+      count(each, state, 1);
     }
     member.state = state;
     if (state !== 'idle') return;
@@ -136,6 +136,26 @@ export class Members {
     const list = this.#idle.get(member.key.text) ?? [];
     const at = list.lastIndexOf(member);
     if (at >= 0) list.splice(at, 1);
+  }
+}
+
+/** By name each: a member that is chosen by a variable is looked up in a table, and this is done four times per transaction. */
+function count(counts: Counts, state: MemberState, by: 1 | -1): void {
+  switch (state) {
+    case 'idle':
+      counts.idle += by;
+      break;
+    case 'lent':
+      counts.lent += by;
+      break;
+    case 'resetting':
+      counts.resetting += by;
+      break;
+    case 'opening':
+      counts.opening += by;
+      break;
+    default:
+      counts.closing += by;
   }
 }
 

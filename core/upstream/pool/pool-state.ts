@@ -197,12 +197,16 @@ export class PoolState {
     return this.members.counts.idle === 0 && (this.#parts.outside.connecting || this.#room <= 0);
   }
 
+  /** A request has waited for so long that the reserve is for it. */
+  get #isLate(): boolean {
+    const { oldest } = this.waiting;
+    if (oldest === undefined) return false;
+    return this.#parts.outside.now() - oldest.since >= this.#parts.limits.reserveAfterMs;
+  }
+
   /** How many more connections there may be. */
   get #room(): number {
-    const { size, reserve, reserveAfterMs } = this.#parts.limits;
-    const { oldest } = this.waiting;
-    const late =
-      reserve > 0 && oldest !== undefined && this.#parts.outside.now() - oldest.since >= reserveAfterMs;
-    return size + (late ? reserve : 0) - this.members.size;
+    const { size, reserve } = this.#parts.limits;
+    return size + (reserve > 0 && this.#isLate ? reserve : 0) - this.members.size;
   }
 }

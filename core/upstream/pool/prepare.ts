@@ -40,7 +40,7 @@ export function prepare(
   } catch (error) {
     return { kind: 'refused', error, server: owner ? 'dirty' : 'clean' };
   }
-  if (owner && settings === member.applied && settings.policies === '' && isAsWanted(member, settings)) {
+  if (owner && settings === member.applied && settings.policies === '' && inForceOn(member, settings)) {
     member.owner = next;
     return READY;
   }
@@ -71,13 +71,18 @@ function wantedOn(connection: ServerConnection, request: SettingsRequest): Sessi
   return follows ? settings.withFollowing(follows, connection.parameters, upstream.settings) : settings;
 }
 
-/** No setting has changed since the last use: the common case, which costs nothing. */
-function isAsWanted({ connection, mixed, preset }: Member, settings: SessionSettings): boolean {
+/** No setting has changed since the last use: the common case. Compared again only when the server has reported a parameter. */
+function inForceOn(member: Member, settings: SessionSettings): boolean {
+  const { connection, mixed, preset, inForce } = member;
   if (!connection || mixed || preset.length > 0) return false;
+  const { parameters } = connection;
+  const { content } = parameters;
+  if (inForce && inForce.settings === settings && inForce.content === content) return true;
   for (const { name, value } of settings.all) {
-    const reported = connection.parameters.get(name);
+    const reported = parameters.get(name);
     if (reported !== undefined && reported !== value) return false;
   }
+  member.inForce = content === undefined ? undefined : { settings, content };
   return true;
 }
 

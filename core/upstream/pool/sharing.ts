@@ -62,9 +62,9 @@ export class Sharing {
   /** A session gets the connection, which from now on belongs to the groups of that session. */
   lent(member: Member, { circles, holder }: Owner): void {
     const { served } = member;
-    for (const circle of ['session', 'subject', 'tenant'] as const)
-      served[circle] =
-        served[circle] === undefined || served[circle] === circles[circle] ? circles[circle] : null;
+    served.session = widened(served.session, circles.session);
+    served.subject = widened(served.subject, circles.subject);
+    served.tenant = widened(served.tenant, circles.tenant);
     member.lastHolder = holder;
   }
 
@@ -90,6 +90,10 @@ export class Sharing {
     return served[share] === null || (share === 'session' && isOver(lastHolder));
   }
 }
+
+/** The session, subject or tenant that a connection has served, and one more: null if there are several. */
+const widened = (served: string | null | undefined, one: string): string | null =>
+  served === undefined || served === one ? one : null;
 
 /** A session without a holder cannot come back. */
 function isOver(holder: Holder | undefined): boolean {

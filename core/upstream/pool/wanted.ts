@@ -3,6 +3,8 @@ import type { DatabaseOptions } from '../../database.ts';
 import type { Startup, Upstream } from '../../session.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Target } from '../../target.ts';
+import type { Parameters } from '../parameter-map.ts';
+import type { SessionSettings } from '../session-settings.ts';
 import { asksForReplication } from '../startup.ts';
 import { keyOf } from './key.ts';
 import type { PoolKey } from './key.ts';
@@ -38,7 +40,9 @@ export interface Wanted {
     readonly database: DatabaseOptions;
     readonly upstream: Upstream;
     readonly startup: Startup;
-    readonly follows?: ReadonlyMap<string, string> | undefined;
+    readonly follows?: Parameters | undefined;
+    /** See {@link SettingsRequest}. */
+    settings?: SessionSettings | undefined;
     readonly replication?: string | undefined;
     readonly signal: AbortSignal;
     readonly queued?: Queued | undefined;
@@ -74,8 +78,37 @@ export function waiterOf(
 ): Waiter {
   const { upstream, replication, database = defaults.database } = request;
   const key = keyOf(upstream, asksForReplication(replication), defaults.target);
-  const asked = { key, owner: ownerOf(request), request: { ...request, database }, listener };
-  return { ...asked, since: 0, until: 0, queued: false, preparing: undefined, dequeued: undefined };
+  const { startup, signal, queued } = request;
+  // No spread: objects made by one have a shape each, and reading their members is many times as dear.
+  return {
+    key,
+    owner: ownerOf(request),
+    request: {
+      database,
+      upstream,
+      startup,
+      follows: undefined,
+      settings: undefined,
+      replication,
+      signal,
+      queued,
+    },
+    listener,
+    since: 0,
+    until: 0,
+    queued: false,
+    preparing: undefined,
+    dequeued: undefined,
+  };
+}
+
+/** The same request for a session that has other settings by now. */
+export function changedRequest(
+  { database, upstream, replication, signal, queued }: Wanted['request'],
+  startup: Startup,
+  follows: Parameters,
+): Wanted['request'] {
+  return { database, upstream, startup, follows, settings: undefined, replication, signal, queued };
 }
 
 function ownerOf({ fingerprint, holder, circles }: AcquireRequest): Owner {
