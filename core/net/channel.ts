@@ -1,8 +1,9 @@
 /** A socket as the gateway uses it: bytes in through one shared buffer, bytes out with backpressure, one end. */
 import type { Socket } from 'node:net';
-import { bytesTaken, rawWrite, whenTaken } from './raw-write.ts';
+import { rawWrite, rawWriteCopy, whenTaken } from './raw-write.ts';
 import { attend } from './socket-events.ts';
 import type { SocketOwner } from './socket-events.ts';
+import { StalledPeer } from './stalled-peer.ts';
 
 /** Bytes per read, and of the one buffer the whole process reads into. */
 export const READ_BYTES = 65_536;
@@ -11,8 +12,6 @@ export const READ_BYTES = 65_536;
 const FINISH_MS = 5_000;
 /** How long input is read and thrown away after the last byte was taken, in milliseconds. */
 const LINGER_MS = 1_000;
-/** A client that takes no byte for this long, although some wait for it, is cut off, in milliseconds. */
-const STALLED_MS = 60_000;
 
 /** The callbacks of a channel's owner. Replaced as the connection moves from greeting to login to relay. */
 export interface ChannelListener {
@@ -42,7 +41,7 @@ export class Channel implements SocketOwner {
   /** Bytes of a write past the stream machinery that the system has not taken yet. */
   #raw = 0;
   #watched = false;
-  #watchdog: NodeJS.Timeout | undefined;
+  #stalled: StalledPeer | undefined;
   /** Contains this channel until it is closed. */
   #among: Set<Channel> | undefined;
 
@@ -153,21 +152,23 @@ export class Channel implements SocketOwner {
 
   /** Queues bytes, which must not change afterwards. False: wait for `drained`. */
   write(bytes: Buffer): boolean {
+    const left = this.#raw > 0 || this.#finishing ? undefined : rawWrite(this.socket, bytes);
+    if (left !== undefined) return left === 0 || this.#queuedRaw(left);
     if (this.socket.destroyed || this.socket.writableEnded) return true;
-    const taken = this.#writeRaw(bytes) ?? this.socket.write(bytes);
-    if (!taken && this.#watched) this.#watch();
-    return taken;
+    return this.socket.write(bytes) || this.#full();
   }
 
-  /** Undefined: it has to be written plainly. */
-  #writeRaw(bytes: Buffer): boolean | undefined {
-    // Behind what waits, and counted with it.
-    if (this.#raw > 0) return undefined;
-    const left = rawWrite(this.socket, bytes);
-    if (left === undefined || left === 0) return left === undefined ? undefined : true;
+  /** As {@link Channel.write}, of a part of a chunk that may change afterwards. */
+  writeCopy(chunk: Buffer, from: number, to: number): boolean {
+    const left = this.#raw > 0 || this.#finishing ? undefined : rawWriteCopy(this.socket, chunk, from, to);
+    if (left !== undefined) return left === 0 || this.#queuedRaw(left);
+    return this.write(Buffer.from(chunk.subarray(from, to)));
+  }
+
+  #queuedRaw(left: number): boolean {
     this.#raw = left;
-    whenTaken(bytes, (status) => this.#rawTaken(status));
-    return left < this.socket.writableHighWaterMark;
+    whenTaken((status) => this.#rawTaken(status));
+    return left < this.socket.writableHighWaterMark || this.#full();
   }
 
   #rawTaken(status: number): void {
@@ -213,21 +214,10 @@ export class Channel implements SocketOwner {
     this.#kept = this.#kept ? Buffer.concat([this.#kept, chunk]) : Buffer.from(chunk);
   }
 
-  #watch(): void {
-    if (this.#watchdog) return;
-    let before = bytesTaken(this.socket);
-    this.#watchdog = setInterval(() => {
-      const now = bytesTaken(this.socket);
-      if (this.queued === 0) this.#unwatch();
-      else if (now === before) this.socket.destroy(new Error('the peer takes no data'));
-      before = now;
-    }, STALLED_MS);
-    this.#watchdog.unref();
-  }
-
-  #unwatch(): void {
-    clearInterval(this.#watchdog);
-    this.#watchdog = undefined;
+  /** The peer has not taken all: if it is watched, it has to go on. */
+  #full(): false {
+    if (this.#watched) (this.#stalled ??= new StalledPeer(this)).watch();
+    return false;
   }
 
   drained(): void {
@@ -241,7 +231,7 @@ export class Channel implements SocketOwner {
   ended(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#unwatch();
+    this.#stalled?.rest();
     this.#kept = undefined;
     this.#among?.delete(this);
     this.#listener.closed(this.#error);

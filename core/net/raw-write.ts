@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
+import { COPY_BYTES, copyOf, keep } from './write-copy.ts';
 
 /** libuv's stream under a socket, as far as it is used here. */
 interface Handle {
@@ -37,30 +38,51 @@ let Made: (new () => Request) | null | undefined;
 /** Used again and again: a write that is taken at once does not keep it. */
 let request: Request | null | undefined;
 
+/** Prototypes of handles that {@link isKnown} has looked at. */
+const KNOWN = new Set<unknown>();
+
 /** The handle of a plain socket; undefined if there is none, or none that is known. */
 function handleOf(socket: Socket): Handle | undefined {
   const handle = (socket as unknown as { readonly [HANDLE]?: Partial<Handle> | null })[HANDLE];
-  if (!handle || typeof handle.writeBuffer !== 'function' || typeof handle.writeQueueSize !== 'number')
-    return undefined;
-  return KNOWN_KINDS.has(handle.constructor.name) ? (handle as Handle) : undefined;
+  if (!handle) return undefined;
+  return KNOWN.has(Object.getPrototypeOf(handle)) || isKnown(handle) ? (handle as Handle) : undefined;
 }
+
+function isKnown(handle: Partial<Handle>): boolean {
+  if (!KNOWN_KINDS.has(handle.constructor.name)) return false;
+  if (typeof handle.writeBuffer !== 'function' || typeof handle.writeQueueSize !== 'number') return false;
+  KNOWN.add(Object.getPrototypeOf(handle));
+  return true;
+}
+
+const free = (socket: Socket): Handle | undefined =>
+  socket.connecting || socket.writableLength > 0 ? undefined : handleOf(socket);
 
 /**
  * Writes at once. Undefined: nothing was done, use the plain `write`. Else the bytes that the system has not taken yet: then
  * {@link whenTaken} must be called before anything else. A broken socket is destroyed.
  */
 export function rawWrite(socket: Socket, bytes: Buffer): number | undefined {
-  const handle = socket.writableLength > 0 || socket.connecting ? undefined : handleOf(socket);
+  const handle = free(socket);
   if (!handle) return undefined;
-  if (Made === undefined) {
-    learn(handle, socket, bytes);
-    return 0;
-  }
-  request ??= Made && new Made();
+  if (Made !== undefined) return write(handle, socket, bytes);
+  learn(handle, socket, bytes);
+  return 0;
+}
+
+/** As {@link rawWrite}, of bytes that change afterwards: they are copied. */
+export function rawWriteCopy(socket: Socket, bytes: Buffer, from: number, to: number): number | undefined {
+  if (Made === undefined || to - from > COPY_BYTES) return undefined;
+  const handle = free(socket);
+  return handle && write(handle, socket, copyOf(bytes, from, to));
+}
+
+function write(handle: Handle, socket: Socket, bytes: Buffer): number {
+  request ??= Made ? new Made() : null;
   const result = handle.writeBuffer(request, bytes);
   if (typeof result !== 'number') request = result;
   else if (result < 0) socket.destroy(new Error(`write ${getSystemErrorName(result)}`));
-  return request ? queuedOf(handle, request, bytes) : 0;
+  return request && request.getAsyncId() !== FREE ? queuedOf(handle, request, bytes) : 0;
 }
 
 /**
@@ -69,7 +91,9 @@ export function rawWrite(socket: Socket, bytes: Buffer): number | undefined {
  */
 function queuedOf(handle: Handle, made: Request, bytes: Buffer): number {
   const queued = handle.writeQueueSize;
-  if (queued === 0 && made.getAsyncId() !== FREE) whenTaken(bytes, () => {});
+  made.buffer = bytes;
+  keep(bytes);
+  if (queued === 0) whenTaken(() => {});
   return queued;
 }
 
@@ -80,9 +104,8 @@ export function bytesTaken(socket: Socket): number {
 }
 
 /** Tells when the system has taken the write that was made last, with an error number below zero if it never will. */
-export function whenTaken(bytes: Buffer, taken: (status: number) => void): void {
+export function whenTaken(taken: (status: number) => void): void {
   if (!request) return;
-  request.buffer = bytes;
   request.oncomplete = taken;
   request = undefined;
 }
@@ -93,7 +116,10 @@ function learn(handle: Handle, socket: Socket, bytes: Buffer): void {
   const plain = handle.writeBuffer.bind(handle);
   own.writeBuffer = (made, written) => {
     // Without it a request that is in use cannot be recognised.
-    if (made && typeof made.getAsyncId !== 'function') KNOWN_KINDS.clear();
+    if (made && typeof made.getAsyncId !== 'function') {
+      KNOWN_KINDS.clear();
+      KNOWN.clear();
+    }
     Made ??= made && (made.constructor as new () => Request);
     return plain(made, written);
   };

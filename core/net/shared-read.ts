@@ -6,12 +6,23 @@ import { ownerOf } from './socket-events.ts';
 
 const shared = Buffer.allocUnsafeSlow(READ_BYTES);
 
+/** Lengths of which the view is kept: one that is made for each read would be garbage at once. */
+const SHORT_BYTES = 1_024;
+/** Beginnings of the buffer by length. */
+const beginnings: (Buffer | undefined)[] = [];
+
+function beginning(length: number): Buffer {
+  return length > SHORT_BYTES
+    ? shared.subarray(0, length)
+    : (beginnings[length] ??= shared.subarray(0, length));
+}
+
 /** Node calls `callback` as a method of the socket, so that one function serves all sockets. */
 const onread: OnReadOpts = {
   buffer: shared,
-  callback(this: Socket | undefined, length: number, buffer: Uint8Array): boolean {
+  callback(this: Socket | undefined, length: number): boolean {
     const owner = this && ownerOf(this);
-    return owner?.receive((buffer as Buffer).subarray(0, length)) ?? false;
+    return owner?.receive(beginning(length)) ?? false;
   },
 };
 

@@ -25,3 +25,16 @@ export const takesOffSettings = (tag: string): boolean => RESETS.has(tag);
 
 /** Whether a command has dropped every prepared statement. */
 export const dropsStatements = (tag: string): boolean => tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL';
+
+/** Tags of which no question here is answered with yes, as they begin or are: those of nearly all commands. */
+const QUIET = ['SELECT ', 'INSERT ', 'UPDATE ', 'DELETE ', 'BEGIN\0', 'COMMIT\0', 'ROLLBACK\0'].map((tag) =>
+  Buffer.from(tag),
+);
+
+/** True for a tag, which begins at `at`, that need not be read. */
+export function isQuiet(bytes: Buffer, at: number): boolean {
+  return QUIET.some((tag) => {
+    for (let i = 0; i < tag.length; i += 1) if (bytes[at + i] !== tag[i]) return false;
+    return true;
+  });
+}

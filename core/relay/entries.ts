@@ -133,7 +133,7 @@ export class Entries {
   }
 
   get headNote(): Note | undefined {
-    return this.#notes?.get(this.#first);
+    return (this.head & NOTED) === 0 ? undefined : this.#notes?.get(this.#first);
   }
 
   /** The entry `index` places behind the oldest. */

@@ -8,8 +8,8 @@ import type { UnlinkedMessages } from './unlinked-messages.ts';
 export interface FromClientHost {
   readonly ledger: Ledger;
   readonly gate: Gate;
-  /** The receiver may keep the bytes. */
-  toServer(bytes: Buffer): void;
+  /** Writes a copy of them, or of a part. */
+  toServer(bytes: Buffer, from?: number, to?: number): void;
   /** True: a decision is awaited and enough bytes are held, so that reading has to stop. False: reading may go on. */
   held(waiting: boolean): void;
   /** The client sent Terminate. */

@@ -155,8 +155,7 @@ export class FromClient implements ChannelListener {
   }
 
   #forward(data: Buffer, from: number, to: number): void {
-    // Copied: the chunk is part of the buffer that the next socket reads into.
-    if (to > from) this.#host.toServer(Buffer.from(data.subarray(from, to)));
+    if (to > from) this.#host.toServer(data, from, to);
   }
 
   #special(type: number, data: Buffer, at: number, end: number): Step {

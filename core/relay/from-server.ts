@@ -5,6 +5,7 @@ import { errorFields, readCommandComplete } from '../wire/backend.ts';
 import { BACKEND_LIMIT, Backend, HEADER_BYTES } from '../wire/frames.ts';
 import { refusal } from '../wire/to-client.ts';
 import { ASIDE } from './answers.ts';
+import { isQuiet } from './command-tags.ts';
 import { isPlain, streamsData } from './entries.ts';
 import { HeldBytes } from './held-bytes.ts';
 import type { Ledger } from './ledger.ts';
@@ -20,8 +21,8 @@ const LONGEST_PARAMETER = 1_048_576;
 /** The interface between the stream from the server and the relay. */
 export interface FromServerHost {
   readonly ledger: Ledger;
-  /** The receiver may keep the bytes. */
-  toClient(bytes: Buffer): void;
+  /** Writes a copy of them, or of a part. */
+  toClient(bytes: Buffer, from?: number, to?: number): void;
   /** The tags of CommandComplete are needed. */
   readonly readsTags: boolean;
   /** Gets the tag of each CommandComplete. */
@@ -41,7 +42,8 @@ export interface FromServerHost {
   serverLost(): void;
 }
 
-const STATUSES: ReadonlySet<number | undefined> = new Set(Object.values(Status));
+const isStatus = (byte: number): boolean =>
+  byte === Status.idle || byte === Status.transaction || byte === Status.failed;
 
 /** By type byte: 1 where the body is needed. */
 const NEEDS_BODY = new Uint8Array(256);
@@ -181,21 +183,22 @@ export class FromServer implements ChannelListener {
   }
 
   #forward(data: Buffer, from: number, to: number): void {
-    // Copied: the chunk is part of the buffer that the next socket reads into.
-    if (to > from) this.#host.toClient(Buffer.from(data.subarray(from, to)));
+    if (to > from) this.#host.toClient(data, from, to);
   }
 
   #message(type: number, data: Buffer, at: number, end: number, bytes: number): Verdict {
     const { ledger } = this.#host;
-    const body = data.subarray(at + HEADER_BYTES, end);
-    this.#observe(type, bytes, body);
+    const from = at + HEADER_BYTES;
+    this.#observe(type, data, from, end, bytes);
     if (type === Backend.readyForQuery) {
-      const known = bytes === HEADER_BYTES + 1 && STATUSES.has(body[0]);
-      return known ? ledger.reply(type, body[0]) : Verdict.broken;
+      const status = data[from] ?? 0;
+      return bytes === HEADER_BYTES + 1 && isStatus(status) ? ledger.reply(type, status) : Verdict.broken;
     }
+    const quiet = type === Backend.commandComplete && (!this.#host.readsTags || isQuiet(data, from));
+    if (NEEDS_BODY[type] === 0 && (type !== Backend.commandComplete || quiet)) return ledger.reply(type);
+    const body = data.subarray(from, end);
     if (type === Backend.parameterStatus) this.#host.reported(body);
-    if (type === Backend.commandComplete && this.#host.readsTags)
-      this.#host.completed(readCommandComplete(body));
+    if (type === Backend.commandComplete) this.#host.completed(readCommandComplete(body));
     if (type !== Backend.errorResponse) return ledger.reply(type);
     const { severity, code } = errorFields(body);
     if (code === SQLSTATES.read_only_sql_transaction) this.#host.refusedWrite();
@@ -207,13 +210,13 @@ export class FromServer implements ChannelListener {
     return Verdict.mask;
   }
 
-  #observe(type: number, bytes: number, body: Buffer): void {
+  #observe(type: number, data: Buffer, from: number, end: number, bytes: number): void {
     const { ledger } = this.#host;
     // While several possibilities exist, the ledger itself has no entries.
     const observed = isPlain(ledger.head) ? ledger.uncertain : ledger.headNote;
     if (!observed?.answered || ASIDE.has(type)) return;
     const kept = NEEDS_BODY[type] === 1 || type === Backend.commandComplete;
-    observed.answered(type, bytes, kept ? body : undefined);
+    observed.answered(type, bytes, kept ? data.subarray(from, end) : undefined);
   }
 
   #mask(): void {

@@ -8,7 +8,8 @@ export interface InBandSetting {
   readonly value: string;
 }
 
-const SPACE = new Set([0x20, 0x09, 0x0a, 0x0b, 0x0c, 0x0d]);
+const isSpace = (byte = 0): boolean => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
+const SET = [0x73, 0x65, 0x74];
 /** Longest way to write what precedes the name; a longer run of white space is not looked through. */
 const LOOK_BYTES = 512;
 const BEGINNING = /^\s*set\s+(?:session\s+|local\s+)?"?postern"?\s*\./i;
@@ -18,9 +19,10 @@ const WHOLE =
 /** Cheap: looks at a few bytes of nearly every statement. `from` is where the SQL text starts. */
 export function looksInBand(text: Buffer, from: number): boolean {
   let at = from;
-  while (SPACE.has(text[at] ?? 0)) at += 1;
-  // 's' or 'S'
-  if (((text[at] ?? 0) | 0x20) !== 0x73) return false;
+  while (isSpace(text[at])) at += 1;
+  // "set" and white space: most texts are told apart here, and a "select" too.
+  for (const letter of SET) if (((text[at++] ?? 0) | 0x20) !== letter) return false;
+  if (!isSpace(text[at])) return false;
   return BEGINNING.test(text.toString('latin1', from, Math.min(text.length, from + LOOK_BYTES)));
 }
 

@@ -97,8 +97,8 @@ export abstract class RelayStreams
     return this.link.state !== 'linked' || (this.link.settingsOutdated && this.betweenTransactions());
   }
 
-  toServer(bytes: Buffer): void {
-    if (!this.link.write(bytes)) this.pauses.add(Pause.full);
+  toServer(bytes: Buffer, from = 0, to = bytes.length): void {
+    if (!this.link.write(bytes, from, to)) this.pauses.add(Pause.full);
   }
 
   held(waiting: boolean): void {
@@ -139,8 +139,8 @@ export abstract class RelayStreams
     this.link.completed(tag, this.ledger.headNote?.harmless === true);
   }
 
-  toClient(bytes: Buffer): void {
-    if (!this.client.write(bytes)) this.link.halt();
+  toClient(bytes: Buffer, from = 0, to = bytes.length): void {
+    if (!this.client.writeCopy(bytes, from, to)) this.link.halt();
   }
 
   refusedWrite(): void {

@@ -55,8 +55,8 @@ export class ServerLink implements ServerWaiter {
     this.#listener = listener;
     this.#attach();
   }
-  write(bytes: Buffer): boolean {
-    return this.#server?.channel.write(bytes) ?? true;
+  write(bytes: Buffer, from = 0, to = bytes.length): boolean {
+    return this.#server?.channel.writeCopy(bytes, from, to) ?? true;
   }
   halt(): void {
     this.#server?.channel.halt();

@@ -43,6 +43,6 @@ test('a write that the system takes at the second try keeps its request, and the
   expect(rawWrite(one.socket, bytes)).toBe(0);
   other.handle.next = 'queued';
   expect(rawWrite(other.socket, bytes)).toBe(10);
-  whenTaken(bytes, () => {});
+  whenTaken(() => {});
   expect(rawWrite(socket().socket, bytes)).toBe(0);
 });

@@ -89,6 +89,44 @@ test('a peer that does not read: false, then drained once it has read, and every
   expect(drained()).toBeGreaterThan(0);
 });
 
+test('a part of a chunk that changes right after its write arrives as it was, read at once or not', async () => {
+  const { channel, peer } = await pair();
+  channel.write(Buffer.from('x'));
+  await expect.poll(() => channel.queued).toBe(0);
+  const hash = createHash('sha256').update('x');
+  const chunk = Buffer.alloc(65_536);
+  let length = 1;
+  // Until the system takes no more, and far beyond.
+  for (let i = 0, behind = 0; behind < 2_000; i += 1) {
+    const from = (i * 31) % 7;
+    const to = from + 1 + ((i * 7919) % [100, 2_000, 20_000, 60_000][i % 4]!);
+    randomBytes(to).copy(chunk);
+    hash.update(chunk.subarray(from, to));
+    length += to - from;
+    channel.writeCopy(chunk, from, to);
+    chunk.fill(0);
+    if (channel.queued > 0) behind += 1;
+  }
+  expect(await digest(peer, length)).toBe(hash.digest('hex'));
+  expect(channel.queued).toBe(0);
+});
+
+test('copies that are written to several sockets, of which some are not read, stay apart', async () => {
+  const pairs = await Promise.all([pair(), pair(), pair()]);
+  for (const { channel } of pairs) channel.write(Buffer.from('x'));
+  await expect.poll(() => pairs.every(({ channel }) => channel.queued === 0)).toBe(true);
+  const hashes = pairs.map(() => createHash('sha256').update('x'));
+  const chunk = Buffer.alloc(16_384);
+  for (let i = 0; i < 1_500; i += 1) {
+    const which = i % 3;
+    randomBytes(chunk.length).copy(chunk);
+    hashes[which]!.update(chunk);
+    pairs[which]!.channel.writeCopy(chunk, 0, chunk.length);
+  }
+  const digests = await Promise.all(pairs.map(({ peer }) => digest(peer, 1 + 500 * chunk.length)));
+  expect(digests).toEqual(hashes.map((hash) => hash.digest('hex')));
+});
+
 test('one write that the system does not take at once is drained too', async () => {
   const { channel, peer, drained } = await pair();
   channel.write(Buffer.from('x'));

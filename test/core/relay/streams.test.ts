@@ -75,7 +75,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
   const stream = new FromClient({
     ledger,
     gate,
-    toServer: (bytes) => out.push(bytes),
+    toServer: (bytes, from = 0, to = bytes.length) => out.push(Buffer.from(bytes.subarray(from, to))),
     held() {},
     unlinked: () => false,
     unlinkedMessages: new UnlinkedMessages({
@@ -192,7 +192,7 @@ function fromServer(chunks: readonly Buffer[], ops: readonly number[]): Heard {
   let broken = false;
   const stream = new FromServer({
     ledger,
-    toClient: (bytes) => out.push(bytes),
+    toClient: (bytes, from = 0, to = bytes.length) => out.push(Buffer.from(bytes.subarray(from, to))),
     readsTags: false,
     completed() {},
     refusedWrite() {},
