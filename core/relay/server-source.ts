@@ -1,7 +1,5 @@
 /** Where the link of a session gets server connections, and what it reports. */
-import type { ServerConnection } from '../upstream/connection.ts';
-import { areEqual } from '../upstream/parameter-map.ts';
-import type { Parameters } from '../upstream/parameter-map.ts';
+import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import { parameterStatus } from '../wire/to-client.ts';
 import type { ServerFitness } from './transaction-boundary.ts';
 
@@ -62,7 +60,7 @@ export function tellDifferences(
   { parameters }: ServerConnection,
   tell: (message: Buffer) => void,
 ): void {
-  if (areEqual(known, parameters)) return;
+  if (known.content !== undefined && known.content === parameters.content) return;
   for (const [name, value] of parameters) {
     if (known.get(name) === value) continue;
     known.set(name, value);

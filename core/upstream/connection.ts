@@ -4,6 +4,8 @@ import type { Backend } from '../session.ts';
 import type { Standing } from './hosts/look.ts';
 import type { Parameters } from './parameter-map.ts';
 
+export type { Parameters };
+
 /** A server connection between its ReadyForQuery at login and its end. */
 export interface ServerConnection extends Backend {
   readonly port?: number | undefined;
