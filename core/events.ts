@@ -1,4 +1,4 @@
-/** What observers are told: each once, at its end, never awaited. */
+/** What observers are told: each once, at its end, never awaited. Read it in the call: see `statement`. */
 import type { GatewayError } from './errors.ts';
 import type { Identity, RevocationTarget } from './facts.ts';
 import type { Client, CloseReason, Session } from './session.ts';
@@ -47,6 +47,9 @@ export interface Events {
   /**
    * A statement's last answer has been relayed. For a portal, one event per Execute. A Sync is told only if it fails, which
    * undoes what was executed since the transaction began; its id and text are those of the last Execute in front of it.
+   *
+   * The object is good for the call only: its session fills it anew for its next statement. Copy what you keep, such as
+   * `{ ...event }`; the members themselves do not change.
    */
   statement: Ended & {
     readonly id: number;

@@ -3,16 +3,17 @@ import type { CancelKey } from '../gateway/cancel-keys.ts';
 import type { Reader } from '../client/reader.ts';
 import { asGatewayError } from '../client/refuse.ts';
 import { GatewayError } from '../errors.ts';
+import type { Events } from '../events.ts';
 import type { Hooks } from '../hooks.ts';
 import type { House } from '../gateway/house.ts';
 import type { Login } from './login.ts';
 import type { OpenSession } from './open-session.ts';
 import { Relay } from '../relay/relay.ts';
 import type { RelayOptions } from '../relay/relay-options.ts';
+import type { StatementEnd } from '../relay/statement-log.ts';
 import { tellLogin } from './session-log.ts';
 import type { CloseReason } from '../session.ts';
 import type { Statement } from '../statement.ts';
-import { addressOf } from '../upstream/connection.ts';
 import { applyPolicies } from '../upstream/settings.ts';
 import { AUTHENTICATION_OK, backendKeyData, parameterStatus, readyForQuery } from '../wire/to-client.ts';
 
@@ -87,7 +88,6 @@ function relayOptions(
 ): RelayOptions {
   const { query, statementsFrom } = hooks;
   const { statement } = hooks.observed;
-  const address = (): object => (usage.server ? addressOf(usage.server) : {});
   const noted = <T>(work: T): T => {
     if (!(work instanceof Promise)) return work;
     const over = (): void => void thinking.delete(work);
@@ -109,13 +109,32 @@ function relayOptions(
     reads: hooks.reads,
     inBand: (name, value) => noted(answerInBand(session, hooks, name, value)),
     maxStatementBytes: house.config.maxStatementBytes,
-    statement: statement && ((end) => statement({ ...end, ...address(), session })),
+    statement: statement && statementTeller(session, usage, statement),
     statementsFrom,
     fault: (thrown) => asGatewayError(thrown, session.log),
     stateChanged: (state) => {
       session.changed(state);
       usage.changed(state, session.stateSince);
     },
+  };
+}
+
+type StatementEvent = { -readonly [K in keyof Events['statement']]: Events['statement'][K] };
+
+/** Puts the session and its server into the record of the relay, which is the same one for most statements. */
+function statementTeller(
+  session: OpenSession,
+  usage: Login['usage'],
+  tell: (event: Events['statement']) => void,
+): (ended: StatementEnd) => void {
+  return (ended) => {
+    const event = ended as StatementEvent;
+    event.session = session;
+    const { server } = usage;
+    if (server) event.host = server.host;
+    if (server?.port !== undefined) event.port = server.port;
+    else if ('port' in event) delete event.port;
+    tell(event);
   };
 }
 

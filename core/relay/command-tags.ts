@@ -38,3 +38,25 @@ export function isQuiet(bytes: Buffer, at: number): boolean {
     return true;
   });
 }
+
+/** Tags that are remembered: most statements end with one of a few. */
+const MOST_KNOWN = 500;
+
+/** A tag as observers are told of it. */
+export interface ReadTag {
+  /** A list that has only this one: the same for all statements that end so. */
+  readonly alone: readonly string[];
+  /** The number at its end counts rows: `INSERT 0 5`, `COPY 5` (manual, 55.7 CommandComplete). 0 if there is none. */
+  readonly rows: number;
+}
+
+const known = new Map<string, ReadTag>();
+
+/** Reads the number of rows in a tag. */
+export function readTag(tag: string): ReadTag {
+  const before = known.get(tag);
+  if (before) return before;
+  const read = { alone: Object.freeze([tag]), rows: Number(/ (\d+)$/.exec(tag)?.[1] ?? 0) };
+  if (known.size < MOST_KNOWN) known.set(tag, read);
+  return read;
+}

@@ -12,9 +12,10 @@ export class DeferredNotes {
 
   /** The same note for an entry of the possibility. */
   of(note: Note): Note {
-    const { answered } = note;
+    const { answer, error, replaces, harmless, showsError, names, answered } = note;
     const deferred: Note = {
-      ...note,
+      ...{ answer, error, replaces, harmless, showsError, names },
+      received: (bytes) => note.received?.(bytes),
       closed: () => this.#call(() => note.closed?.()),
       dropped: () => this.#call(() => note.dropped?.()),
       lost: () => this.#call(() => lose(note)),

@@ -50,17 +50,17 @@ export const streamsData = (entry: number): boolean =>
 /** Callbacks and facts of an entry besides its integer; most entries have none. */
 export interface Note {
   /** Kind `local`: makes the answer when it is due; `status` is the status byte at that time. */
-  readonly answer?: (status: number) => Buffer;
+  readonly answer?: ((status: number) => Buffer) | undefined;
   /** Kind `mask`: the error that the client reads instead. */
-  readonly error?: GatewayError;
+  readonly error?: GatewayError | undefined;
   /** Only an error with one of these SQLSTATEs is replaced by `error`. */
-  readonly replaces?: readonly string[];
+  readonly replaces?: readonly string[] | undefined;
   /** Whatever its tag says, its effect ends with its transaction. */
-  readonly harmless?: boolean;
+  readonly harmless?: boolean | undefined;
   /** Kind `swallow`: an error is sent to the client all the same. */
-  readonly showsError?: boolean;
+  readonly showsError?: boolean | undefined;
   /** A Parse that prepares a statement under a name of the client. */
-  readonly names?: true;
+  readonly names?: true | undefined;
   /** The server, or the gateway, answered it without an error. */
   closed?(): void;
   /** The server discarded or refused it. */
@@ -77,19 +77,6 @@ export interface Note {
 export function lose(note: Note | undefined): void {
   if (note?.lost) note.lost();
   else note?.dropped?.();
-}
-
-/** Both notes in one; `one` is called first, so that the latest change is undone first. */
-export function joined(one: Note | undefined, other: Note | undefined): Note | undefined {
-  if (!one || !other) return one ?? other;
-  return {
-    ...other,
-    ...one,
-    closed: () => (one.closed?.(), other.closed?.()),
-    dropped: () => (one.dropped?.(), other.dropped?.()),
-    lost: () => (lose(one), lose(other)),
-    answered: (type, bytes, body) => (one.answered?.(type, bytes, body), other.answered?.(type, bytes, body)),
-  };
 }
 
 /** By type byte of a client's message: its {@link Op}, 0 where it gets no entry. */

@@ -215,7 +215,7 @@ export class FromServer implements ChannelListener {
     // While several possibilities exist, the ledger itself has no entries.
     const observed = isPlain(ledger.head) ? ledger.uncertain : ledger.headNote;
     if (!observed?.answered || ASIDE.has(type)) return;
-    const kept = NEEDS_BODY[type] === 1 || type === Backend.commandComplete;
+    const kept = type === Backend.commandComplete || type === Backend.errorResponse;
     observed.answered(type, bytes, kept ? data.subarray(from, end) : undefined);
   }
 

@@ -9,10 +9,11 @@ import { Calm } from './calm.ts';
 import { ClientEncoding } from './client-encoding.ts';
 import { Streamed, preceded } from './decision.ts';
 import type { Decision, Plan } from './decision.ts';
-import { Kind, OP_OF, Op, joined } from './entries.ts';
+import { Kind, OP_OF, Op } from './entries.ts';
 import type { Note } from './entries.ts';
 import type { GateHost, GateOptions } from './gate-options.ts';
 import { HookCall } from './hook-call.ts';
+import { joined } from './joined-note.ts';
 import { isTooLong, tooLong } from './longest.ts';
 import { isCutOff } from './named-messages.ts';
 import { OwnStatements, isForUs } from './own-statements.ts';
@@ -194,7 +195,7 @@ export class Gate {
       note?.dropped?.();
       return this.#refuse(op, frame, plan.error);
     }
-    if (plan.kind === 'local') return this.#local(op, { ...plan.note, ...joined(plan.note, note) });
+    if (plan.kind === 'local') return this.#local(op, joined(plan.note, note));
     this.#host.ledger.sent(op, Kind.forward, joined(plan.note, note));
     return plan.bytes === frame || !isCutOff(frame) ? plan.bytes : new Streamed(plan.bytes);
   }
@@ -233,16 +234,16 @@ export class Gate {
     if (op === Op.query || (op === Op.parse && frame[HEADER_BYTES] === 0)) shared?.forgetUnnamed();
     const alone = shared !== undefined || !this.#book?.leavesUnnamed;
     if (alone && this.#host.betweenTransactions()) return this.#refuseHere(op, error, followed);
-    ledger.sent(op, Kind.mask, { ...followed, error });
+    ledger.sent(op, Kind.mask, joined({ error }, followed));
     return poison(op, frame);
   }
 
   /** The server is idle and never sees the message: the gateway answers, and drops the rest of its batch. */
-  #refuseHere(op: number, error: GatewayError, note: Partial<Note> | undefined): undefined {
+  #refuseHere(op: number, error: GatewayError, note: Note | undefined): undefined {
     const text = refusal('ERROR', error);
     this.#discarding = op !== Op.query && op !== Op.functionCall;
     const bytes = this.#discarding ? text : Buffer.concat([text, readyForQuery('I')]);
-    this.#local(op, { ...note, answer: () => bytes });
+    this.#local(op, joined({ answer: () => bytes }, note));
     // PostgreSQL does not keep an error in its buffer.
     this.#host.ledger.flush();
   }

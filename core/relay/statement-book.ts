@@ -6,7 +6,7 @@ import { bindNames, readClose } from '../wire/frontend.ts';
 import type { Note } from './entries.ts';
 import { isCutOff } from './named-messages.ts';
 import { Prepared } from './prepared.ts';
-import type { StatementBegin, StatementLog } from './statement-log.ts';
+import type { StatementLog } from './statement-log.ts';
 import {
   ParseStatement,
   QueryStatement,
@@ -23,17 +23,11 @@ export type Reads = 'none' | 'kind' | 'sql' | 'parameters';
 /** True when a plugin decides by the SQL text of Query and Parse, and so needs the whole message. */
 export const needsText = (reads: Reads): boolean => reads === 'sql' || reads === 'parameters';
 
-const functionOf = (statement: Statement): number | undefined =>
-  statement.kind === 'function-call' ? statement.function : undefined;
-const textOf = (statement: Statement): string => ('sql' in statement ? statement.sql : '');
-
 /** One per session, used only where statements are inspected. */
 export class StatementBook {
   readonly #reads: Reads;
   readonly #log: StatementLog | undefined;
   readonly #prepared = new Prepared();
-  /** The last Execute since the last answered Sync: a Sync inside of a COPY does not count. */
-  #executed: Pick<StatementBegin, 'id' | 'sql' | 'truncated'> | undefined;
   #count = 0;
 
   constructor(reads: Reads, log: StatementLog | undefined) {
@@ -71,50 +65,17 @@ export class StatementBook {
 
   /** The note for a message that is sent. @throws GatewayError `program_limit_exceeded` for too many names */
   sent(type: number, frame: Buffer, statement: Statement | undefined): Note | undefined {
-    if (type === Frontend.sync) return this.#synced(frame);
+    if (type === Frontend.sync) return this.#log?.followSync(frame.length);
     const undo = this.#remember(type, frame, statement);
     if (!statement || !this.#log) return undo && { dropped: undo };
-    const { id, kind } = statement;
-    const bytesIn = frame.readUInt32BE(1) + 1;
-    const sql = textOf(statement);
     const truncated = this.#isCut(frame, statement);
-    if (kind === 'execute') this.#executed = { id, sql, truncated };
-    const more = { function: functionOf(statement), sql, truncated, bytesIn };
-    const followed = this.#log.follow({ id, kind, ...more });
-    return {
-      ...followed,
-      dropped: () => {
-        undo?.();
-        followed.dropped();
-      },
-      lost: () => {
-        undo?.();
-        followed.lost();
-      },
-    };
+    return this.#log.follow({ statement, truncated, bytesIn: frame.readUInt32BE(1) + 1, undo });
   }
 
   /** The note for a statement that is refused. */
   refused(frame: Buffer, statement: Statement | undefined, error: GatewayError): Note | undefined {
     if (!statement || !this.#log) return undefined;
-    const { id, kind } = statement;
-    const truncated = this.#isCut(frame, statement);
-    const more = { sql: textOf(statement), function: functionOf(statement), truncated, bytesIn: 0 };
-    return this.#log.follow({ id, kind, ...more }, error);
-  }
-
-  /** A Sync commits the statements in front of it, and that may fail: a deferred constraint, a serialization failure. */
-  #synced(frame: Buffer): Note | undefined {
-    const executed = this.#executed;
-    if (!executed || !this.#log) return undefined;
-    const followed = this.#log.follow({ ...executed, kind: 'sync', bytesIn: frame.length });
-    return {
-      ...followed,
-      closed: () => {
-        if (this.#executed === executed) this.#executed = undefined;
-        followed.closed();
-      },
-    };
+    return this.#log.follow({ statement, truncated: this.#isCut(frame, statement), bytesIn: 0, error });
   }
 
   /** Undefined where the text is complete, and decoded when it is read; else the beginning of it, for observers. */
@@ -152,7 +113,7 @@ export class StatementBook {
       return this.#prepared.parse(statement.name, { sql: statement.sql, cut });
     }
     if (type === Frontend.bind) {
-      const { portal, name } = bindNames(bodyOf(frame));
+      const { portal, name } = statement?.kind === 'bind' ? statement : bindNames(bodyOf(frame));
       return this.#prepared.bind(portal, name);
     }
     if (type !== Frontend.close) return undefined;

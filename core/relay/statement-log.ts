@@ -1,22 +1,29 @@
 /** Reports each statement once to `on.statement` observers, when its last answer has passed. */
 import type { Events } from '../events.ts';
 import type { GatewayError } from '../errors.ts';
+import type { Statement } from '../statement.ts';
 import { errorFields, readCommandComplete } from '../wire/backend.ts';
 import { Backend } from '../wire/frames.ts';
+import { readTag } from './command-tags.ts';
 import type { Note } from './entries.ts';
 
-/** A finished statement; the connection adds its session. */
+/**
+ * A finished statement; the connection adds its session and its server. That of a statement without an error is the same
+ * object each time, filled anew.
+ */
 export type StatementEnd = Omit<Events['statement'], 'session'>;
 
 /** The facts of a statement when it is sent. */
 export interface StatementBegin {
-  readonly id: number;
-  readonly kind: StatementEnd['kind'];
-  readonly sql: string;
-  readonly function?: number | undefined;
-  /** `sql` is the beginning of a longer text. */
+  /** Its id and kind, its text if it has one, its function if it is a call of one. */
+  readonly statement: Statement;
+  /** The text is the beginning of a longer one. */
   readonly truncated: boolean;
   readonly bytesIn: number;
+  /** Takes back what the message has changed, should the server discard it. Default: it has changed nothing. */
+  readonly undo?: (() => void) | undefined;
+  /** The gateway's refusal, if that was sent in its stead. */
+  readonly error?: GatewayError | undefined;
 }
 
 /** Longest text that is reported, in UTF-16 code units. */
@@ -24,126 +31,198 @@ const LONGEST_TEXT = 65_536;
 /** Most tags that are reported: a Query of megabytes has millions of statements in it. */
 const MOST_TAGS = 1_000;
 
-class Running {
-  /** A successful Parse, Bind or Sync is not reported. */
-  readonly silent: boolean;
-  readonly #begin: StatementBegin;
-  readonly #wall = Date.now();
-  readonly #since = performance.now();
-  readonly #tags: string[] = [];
-  #rows = 0;
+type Kind = StatementEnd['kind'];
+
+/** A successful Parse, Bind or Sync is not reported. */
+const isSilent = (kind: Kind): boolean => kind === 'parse' || kind === 'bind' || kind === 'sync';
+
+const NO_TAGS: readonly string[] = [];
+
+/** What the ledger keeps for a statement: one small object, and no function of its own. */
+class RunningStatement implements Note {
+  readonly log: StatementLog;
+  readonly id: number;
+  readonly kind: Kind;
+  readonly sql: string;
+  readonly truncated: boolean;
+  readonly function: number | undefined;
+  readonly startedAt = Date.now();
+  readonly since = performance.now();
+  readonly undo: (() => void) | undefined;
+  readonly refusal: GatewayError | undefined;
+  /** For a Sync: the last Execute in front of it. */
+  readonly executed: RunningStatement | undefined;
+  tags: readonly string[] = NO_TAGS;
+  rows = 0;
   /** DataRows since the last CommandComplete: a portal may be suspended, a statement may fail after some. */
-  #rowsSeen = 0;
-  #bytesIn: number;
-  #bytesOut = 0;
+  rowsSeen = 0;
+  bytesIn: number;
+  bytesOut = 0;
   sqlstate: string | undefined;
-  error: GatewayError | undefined;
 
-  constructor(begin: StatementBegin) {
-    this.#begin = begin;
-    this.silent = begin.kind === 'parse' || begin.kind === 'bind' || begin.kind === 'sync';
-    this.#bytesIn = begin.bytesIn;
-  }
-
-  get kind(): StatementBegin['kind'] {
-    return this.#begin.kind;
+  constructor(log: StatementLog, begin: StatementBegin, executed?: RunningStatement) {
+    const { statement } = begin;
+    this.log = log;
+    this.id = statement.id;
+    this.kind = executed ? 'sync' : statement.kind;
+    this.sql = 'sql' in statement ? statement.sql : '';
+    this.truncated = begin.truncated;
+    this.function = statement.kind === 'function-call' ? statement.function : undefined;
+    this.undo = begin.undo;
+    this.refusal = begin.error;
+    this.executed = executed;
+    this.bytesIn = begin.bytesIn;
+    this.sqlstate = undefined;
   }
 
   received(bytes: number): void {
-    this.#bytesIn += bytes;
+    this.bytesIn += bytes;
   }
 
   answered(type: number, bytes: number, body: Buffer | undefined): void {
-    this.#bytesOut += bytes;
-    if (type === Backend.dataRow) this.#rowsSeen += 1;
-    if (!body) return;
-    if (type === Backend.errorResponse) this.sqlstate ??= errorFields(body).code;
-    if (type === Backend.commandComplete) this.#completed(readCommandComplete(body));
+    this.bytesOut += bytes;
+    if (type === Backend.dataRow) this.rowsSeen += 1;
+    else if (type === Backend.commandComplete && body) this.#completed(readCommandComplete(body));
+    else if (type === Backend.errorResponse && body) this.sqlstate ??= errorFields(body).code;
   }
 
-  end(): StatementEnd {
-    const { id, kind, sql, truncated, function: oid } = this.#begin;
-    return {
-      id,
-      kind,
-      ...(oid === undefined ? {} : { function: oid }),
-      sql: sql.slice(0, LONGEST_TEXT),
-      truncated: truncated || sql.length > LONGEST_TEXT,
-      tags: this.#tags,
-      rows: this.#rows + this.#rowsSeen,
-      bytesIn: this.#bytesIn,
-      bytesOut: this.#bytesOut,
-      startedAt: this.#wall,
-      durationMs: performance.now() - this.#since,
-      ...(this.sqlstate === undefined ? {} : { sqlstate: this.sqlstate }),
-      ...(this.error === undefined ? {} : { error: this.error }),
-    };
+  closed(): void {
+    if (this.executed) this.log.synced(this.executed);
+    this.log.over(this, !isSilent(this.kind) || this.#failed);
   }
 
-  /** `INSERT 0 5`, `COPY 5`: the last number counts rows that were not seen (manual, 55.7 CommandComplete). */
-  #completed(tag: string): void {
-    if (this.#tags.length < MOST_TAGS) this.#tags.push(tag);
-    this.#rows += this.#rowsSeen > 0 ? this.#rowsSeen : Number(/ (\d+)$/.exec(tag)?.[1] ?? 0);
-    this.#rowsSeen = 0;
+  /** Dropped without an error of its own: it stood behind one and never ran. */
+  dropped(): void {
+    this.undo?.();
+    this.log.over(this, this.#failed);
   }
+
+  /** Rather report one too many than none that ran: transaction_resolution_unknown (manual, Appendix A). */
+  lost(): void {
+    this.undo?.();
+    this.sqlstate ??= '08007';
+    this.log.over(this, !isSilent(this.kind));
+  }
+
+  get #failed(): boolean {
+    return this.sqlstate !== undefined || this.refusal !== undefined;
+  }
+
+  /** The tag's own number counts rows that were not seen. */
+  #completed(text: string): void {
+    const tag = readTag(text);
+    if (this.tags === NO_TAGS) this.tags = tag.alone;
+    else if (this.tags.length === 1) this.tags = [...this.tags, text];
+    else if (this.tags.length < MOST_TAGS) (this.tags as string[]).push(text);
+    this.rows += this.rowsSeen > 0 ? this.rowsSeen : tag.rows;
+    this.rowsSeen = 0;
+  }
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** As it is told: the members that not every statement has are put behind. */
+function endOf(running: RunningStatement): Mutable<StatementEnd> {
+  const { id, kind, sql, truncated, tags, rows, rowsSeen, bytesIn, bytesOut, startedAt, since } = running;
+  return {
+    id,
+    kind,
+    sql: sql.slice(0, LONGEST_TEXT),
+    truncated: truncated || sql.length > LONGEST_TEXT,
+    tags,
+    rows: rows + rowsSeen,
+    bytesIn,
+    bytesOut,
+    startedAt,
+    durationMs: performance.now() - since,
+  };
+}
+
+/** The same in a record that is there already. */
+function fill(record: Mutable<StatementEnd>, running: RunningStatement): void {
+  const { sql } = running;
+  record.id = running.id;
+  record.kind = running.kind;
+  record.sql = sql.length > LONGEST_TEXT ? sql.slice(0, LONGEST_TEXT) : sql;
+  record.truncated = running.truncated || sql.length > LONGEST_TEXT;
+  record.tags = running.tags;
+  record.rows = running.rows + running.rowsSeen;
+  record.bytesIn = running.bytesIn;
+  record.bytesOut = running.bytesOut;
+  record.startedAt = running.startedAt;
+  record.durationMs = performance.now() - running.since;
 }
 
 /** One per session, only where a plugin observes statements. */
 export class StatementLog {
   readonly #tell: (ended: StatementEnd) => void;
-  readonly #running = new Set<Running>();
+  readonly #running = new Set<RunningStatement>();
+  /** The last Execute since the last Sync that was answered: inside of a COPY a Sync is nothing. */
+  #executed: RunningStatement | undefined;
+  /** What is told of a statement without an error. */
+  #record: Mutable<StatementEnd> | undefined;
 
   constructor(tell: (ended: StatementEnd) => void) {
     this.#tell = tell;
   }
 
-  /** The note for a statement that was sent; `error` if it was refused and another message sent in its place. */
-  follow(
-    begin: StatementBegin,
-    error?: GatewayError,
-  ): Required<Pick<Note, 'closed' | 'dropped' | 'lost' | 'answered' | 'received'>> {
-    const running = new Running(begin);
-    running.error = error;
+  /** The note that follows a statement which was sent, or refused. */
+  follow(begin: StatementBegin): Note {
+    const running = new RunningStatement(this, begin);
     this.#running.add(running);
-    const end = (told: boolean): void => {
-      if (!this.#running.delete(running) || !told) return;
-      if (running.error) running.sqlstate = running.error.sqlstate;
-      this.#tell(running.end());
-    };
-    return {
-      answered: (type, bytes, body) => {
-        running.answered(type, bytes, body);
-      },
-      received: (bytes) => {
-        running.received(bytes);
-      },
-      closed: () => {
-        end(!running.silent || running.error !== undefined || running.sqlstate !== undefined);
-      },
-      // Dropped without an error of its own: it stood behind one and never ran.
-      dropped: () => {
-        end(running.sqlstate !== undefined || running.error !== undefined);
-      },
-      // Rather report one too many than none that ran: transaction_resolution_unknown (manual, Appendix A).
-      lost: () => {
-        running.sqlstate ??= '08007';
-        end(!running.silent);
-      },
-    };
+    if (running.kind === 'execute' && !running.refusal) this.#executed = running;
+    return running;
+  }
+
+  /**
+   * The same for a Sync: it commits what was executed in front of it, and that may fail (a deferred constraint, a
+   * serialization failure). Undefined where nothing was.
+   */
+  followSync(bytesIn: number): Note | undefined {
+    const executed = this.#executed;
+    if (!executed) return undefined;
+    const { id, sql, truncated } = executed;
+    const statement = { kind: 'execute', id, sql, portal: '' } as const;
+    const running = new RunningStatement(this, { statement, truncated, bytesIn }, executed);
+    this.#running.add(running);
+    return running;
+  }
+
+  /** For the notes: a Sync behind this Execute was answered. */
+  synced(executed: RunningStatement): void {
+    if (this.#executed === executed) this.#executed = undefined;
+  }
+
+  /** For the notes: nothing more is owed to it. */
+  over(running: RunningStatement, told: boolean): void {
+    if (this.#running.delete(running) && told) this.#end(running);
   }
 
   /** The connection is closed: whether unfinished statements took effect is not known (08006, manual Appendix A). */
   abandon(): void {
     let told = false;
     for (const running of this.#running) {
-      if (running.error) running.sqlstate = running.error.sqlstate;
       // A Sync alone: what was executed in front of it may not be committed, and was told to be well.
-      const silent = running.silent && (running.kind !== 'sync' || told);
-      if (silent && running.sqlstate === undefined) continue;
+      const silent = isSilent(running.kind) && (running.kind !== 'sync' || told);
+      if (silent && running.sqlstate === undefined && !running.refusal) continue;
       told = true;
       running.sqlstate ??= '08006';
-      this.#tell(running.end());
+      this.#end(running);
     }
     this.#running.clear();
+  }
+
+  #end(running: RunningStatement): void {
+    const { refusal, function: oid } = running;
+    const sqlstate = refusal?.sqlstate ?? running.sqlstate;
+    if (sqlstate === undefined && oid === undefined) {
+      if (this.#record) fill(this.#record, running);
+      else this.#record = endOf(running);
+      this.#tell(this.#record);
+      return;
+    }
+    // Nobody waits for these: they may be new each time.
+    const more = { ...(sqlstate !== undefined && { sqlstate }), ...(refusal && { error: refusal }) };
+    this.#tell({ ...endOf(running), ...(oid !== undefined && { function: oid }), ...more });
   }
 }

@@ -1,5 +1,5 @@
 /** Reads one message body field by field, and never past its end. */
-import { constants } from 'node:buffer';
+import { constants, isAscii } from 'node:buffer';
 import { GatewayError } from '../errors.ts';
 import { strictUtf8 } from './text.ts';
 
@@ -96,8 +96,13 @@ export class BodyReader {
    * @throws GatewayError `protocol_violation` if it is not valid UTF-8
    */
   name(): string {
+    // Most portals, and the statements of many drivers, have the empty name.
+    if (this.#body[this.#at] === 0) {
+      this.#at += 1;
+      return '';
+    }
     const bytes = this.cstringBytes();
-    return bytes.length === 0 ? '' : strictUtf8(bytes, 'name of a statement or portal');
+    return isAscii(bytes) ? bytes.toString('latin1') : strictUtf8(bytes, 'name of a statement or portal');
   }
 
   /** All that is left, as a view. */

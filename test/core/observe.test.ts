@@ -52,7 +52,7 @@ interface Heard {
 
 test('a session is observed by what was given for it, and the others are not', async () => {
   const one = observer('watched', (heard) => ({
-    statement: (event) => void heard.statements.push(event),
+    statement: (event) => void heard.statements.push({ ...event }),
     connect: (event) => void heard.connects.push(event),
     close: (event) => void heard.closes.push(event),
   }));
@@ -72,10 +72,50 @@ test('a session is observed by what was given for it, and the others are not', a
   expect(one.heard.closes[0]?.used?.received).toBeGreaterThan(20);
 });
 
+test('the event of a statement is good for its call only: kept, it becomes the next one; a copy stays as it was', async () => {
+  const kept: Events['statement'][] = [];
+  const copies: Events['statement'][] = [];
+  const keeping: AnyPlugin = {
+    name: 'keeping',
+    on: {
+      statement(event) {
+        kept.push(event);
+        copies.push({ ...event });
+      },
+    },
+  };
+  const front = await start([keeping]);
+  const client = await login(front);
+  const other = await login(front);
+  await client.query('select 1; select 2');
+  await client.query('select generate_series(1, 3)');
+  await client.query('select nonsense').catch(() => undefined);
+  await client.query('select 4');
+  const [first, second, failed, last] = kept;
+  expect(second).toBe(first);
+  expect(last).toBe(first);
+  expect(first).toEqual(copies[3]);
+  expect(copies.map(({ sql, rows, tags }) => [sql, rows, ...tags])).toEqual([
+    ['select 1; select 2', 2, 'SELECT 1', 'SELECT 1'],
+    ['select generate_series(1, 3)', 3, 'SELECT 3'],
+    ['select nonsense', 0],
+    ['select 4', 1, 'SELECT 1'],
+  ]);
+  // Members that are not there are none: nothing has an error that had none, and the record never has one.
+  expect(failed).toMatchObject({ sqlstate: '42703' });
+  expect(copies.map((event) => 'sqlstate' in event)).toEqual([false, false, true, false]);
+  expect(first).not.toHaveProperty('function');
+  // Each session has a record of its own.
+  await other.query('select 5');
+  expect(kept[4]).not.toBe(first);
+  expect(first).toMatchObject({ sql: 'select 4' });
+  await Promise.all([client.end(), other.end()]);
+});
+
 test('an observer that wants to be woken by a text is told from there on', async () => {
   const one = observer('watched', (heard) => ({
     statementsFrom: 'wake-up',
-    statement: (event) => void heard.statements.push(event),
+    statement: (event) => void heard.statements.push({ ...event }),
   }));
   const front = await start([one.plugin]);
   const client = await login(front, { application_name: 'watched' });
@@ -95,7 +135,7 @@ test('an observer that wants to be woken by a text is told from there on', async
 test('a Parse wakes as well, in transaction mode too', async () => {
   const one = observer('watched', (heard) => ({
     statementsFrom: 'wake-up',
-    statement: (event) => void heard.statements.push(event),
+    statement: (event) => void heard.statements.push({ ...event }),
   }));
   const front = await start([one.plugin], { mode: 'transaction' });
   const client = await login(front, { application_name: 'watched' });
@@ -144,7 +184,7 @@ test('hooks are told with their time and their refusal, where somebody listens',
 test('a wait for a server connection is told, and one that is free at once is not', async () => {
   const one = observer('watched', (heard) => ({
     queue: (event) => void heard.queues.push(event),
-    statement: (event) => void heard.statements.push(event),
+    statement: (event) => void heard.statements.push({ ...event }),
   }));
   const front = await start([one.plugin], { mode: 'transaction', size: 1, queueTimeout: '4s' });
   const client = await login(front, { application_name: 'watched' });

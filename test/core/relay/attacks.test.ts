@@ -340,7 +340,7 @@ test('observers hear of a statement that a synchronous hook refuses', async () =
   const ended: StatementEnd[] = [];
   const client = await connect({
     query: (statement) => (sqlOf(statement) === 'no' ? no() : statement),
-    statement: (end) => ended.push(end),
+    statement: (end) => ended.push({ ...end }),
   });
   client.send(Q('no'));
   await expect.poll(() => types(client)).toBe('EZ');

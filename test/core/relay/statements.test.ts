@@ -170,7 +170,7 @@ test('a text over the limit is told to observers, as far as there is one', async
     query: (statement) => statement,
     reads: 'parameters',
     maxStatementBytes: 100_000,
-    statement: (end) => ended.push(end),
+    statement: (end) => ended.push({ ...end }),
   });
   const long = 'x'.repeat(200_000);
   client.send(frame('Q', `select '${long}'`));
@@ -253,7 +253,7 @@ test('what is not exactly one SET of a known postern setting is refused, and not
 
 test('observers hear each statement once, with rows, bytes, tags and SQLSTATE, whatever the protocol', async () => {
   const ended: StatementEnd[] = [];
-  const client = await connect({ statement: (end) => ended.push(end) });
+  const client = await connect({ statement: (end) => ended.push({ ...end }) });
   client.send(frame('Q', 'select generate_series(1, 5); select 1/0'));
   await expect.poll(() => types(client)).toBe('TDDDDDCEZ');
   client.send(frame('P', 's', 'select generate_series(1, 3)', 0), frame('B', '', 's', 0, 0, 0));
@@ -287,7 +287,7 @@ test('observers hear each statement once, with rows, bytes, tags and SQLSTATE, w
 
 test('observers hear of function calls, and of what the server may have done where nobody can know', async () => {
   const ended: StatementEnd[] = [];
-  const client = await connect({ statement: (end) => ended.push(end) });
+  const client = await connect({ statement: (end) => ended.push({ ...end }) });
   const [pid] = await postgres.sql("select 'pg_backend_pid'::regproc::oid::int as oid");
   const oid = Number(pid?.['oid']);
   const word = Buffer.alloc(4);
@@ -322,7 +322,7 @@ test('observers hear of function calls, and of what the server may have done whe
 
 test('observers hear of a Bind that fails, though nobody looks at parameters, and of no other', async () => {
   const ended: StatementEnd[] = [];
-  const client = await connect({ statement: (end) => ended.push(end) });
+  const client = await connect({ statement: (end) => ended.push({ ...end }) });
   const zero = Buffer.from([0, 0, 0, 1, 0, 0, 0, 1, 0x30, 0, 0]);
   const run = [frame('E', '', Buffer.alloc(4)), frame('S')];
   // Planned with its parameters: the division is tried before anything is executed.
@@ -342,7 +342,7 @@ test('observers hear of a Bind that fails, though nobody looks at parameters, an
 
 test('a prepared text of which observers have only the beginning is said to be that', async () => {
   const ended: StatementEnd[] = [];
-  const client = await connect({ statement: (end) => ended.push(end) });
+  const client = await connect({ statement: (end) => ended.push({ ...end }) });
   client.send(...batch(`select 1 /* ${'x'.repeat(200_000)} */`));
   await expect.poll(() => types(client)).toBe('12TDCZ');
   expect(ended).toMatchObject([{ kind: 'execute', rows: 1, truncated: true }]);
@@ -352,7 +352,7 @@ test('a prepared text of which observers have only the beginning is said to be t
 
 test('of a text with very many statements, observers hear the first tags and all rows', async () => {
   const ended: StatementEnd[] = [];
-  const client = await connect({ statement: (end) => ended.push(end) });
+  const client = await connect({ statement: (end) => ended.push({ ...end }) });
   client.send(frame('Q', 'select 1;'.repeat(3_000)));
   await expect.poll(() => types(client).endsWith('Z'), { timeout: 30_000 }).toBe(true);
   expect(ended).toMatchObject([{ rows: 3_000, truncated: false }]);
@@ -362,7 +362,7 @@ test('of a text with very many statements, observers hear the first tags and all
 
 test('a session that ends within a batch has the statements that may have run, and no others', async () => {
   const ended: StatementEnd[] = [];
-  const client = await connect({ statement: (end) => ended.push(end) });
+  const client = await connect({ statement: (end) => ended.push({ ...end }) });
   client.send(...batch('select pg_sleep(60)'), ...batch('select 2', 'two'));
   await expect.poll(() => client.relay.state).toBe('active');
   client.close();
@@ -375,7 +375,7 @@ test('a session that ends within a batch has the statements that may have run, a
 
 test('a Sync that cannot commit what was executed is told with its SQLSTATE, and no other Sync is', async () => {
   const ended: StatementEnd[] = [];
-  const client = await connect({ statement: (end) => ended.push(end) });
+  const client = await connect({ statement: (end) => ended.push({ ...end }) });
   const insert = 'insert into d values (1), (1)';
   client.send(...batch('select 1'), ...batch(insert), ...batch('select 2'), frame('S'));
   await expect.poll(() => types(client)).toBe('12TDCZ12nCEZ12TDCZZ');
@@ -402,7 +402,7 @@ test('a Sync that cannot commit what was executed is told with its SQLSTATE, and
 
 test('a portal that is fetched in parts counts each of its rows once', async () => {
   const ended: StatementEnd[] = [];
-  const client = await connect({ statement: (end) => ended.push(end) });
+  const client = await connect({ statement: (end) => ended.push({ ...end }) });
   const part = frame('E', 'p', Buffer.from([0, 0, 0, 2]));
   const parse = frame('P', '', 'insert into t select generate_series(1, 4) returning n', 0);
   client.send(parse, frame('B', 'p', '', 0, 0, 0), part, part, part, frame('S'));
