@@ -43,6 +43,8 @@ export class Attention {
   looks: boolean;
   /** By type byte: 1 where a message needs more than an entry in the ledger. Shared with other sessions: never write to it. */
   wants: Uint8Array;
+  /** Messages about prepared statements are inspected for the names in them only. */
+  namesOnly: boolean;
   /** The reasons that last for the rest of the session. */
   #base: number;
   readonly #ends: boolean;
@@ -54,6 +56,7 @@ export class Attention {
     this.#from = this.looks ? undefined : statementsFrom;
     this.#base = (shared ? Reason.shared : 0) | (this.looks ? this.#looking : 0);
     this.wants = tableOf(this.#base);
+    this.namesOnly = this.#base === Reason.shared;
   }
 
   /** True for the message from which on statements are inspected; `frame` is its beginning. */
@@ -68,7 +71,9 @@ export class Attention {
 
   /** `all`: every message is inspected; `own`: the gateway has statements or portals of its own that messages may name. */
   update(all: boolean, own: boolean): void {
-    this.wants = tableOf(this.#base | (all ? Reason.all : 0) | (own ? Reason.own : 0));
+    const reasons = this.#base | (all ? Reason.all : 0) | (own ? Reason.own : 0);
+    this.wants = tableOf(reasons);
+    this.namesOnly = reasons === Reason.shared;
   }
 
   get #looking(): number {

@@ -30,6 +30,8 @@ export type Step =
   | { readonly next: 'hold'; readonly bytes: number }
   /** The message is not sent. */
   | { readonly next: 'drop' }
+  /** A whole Bind is sent for the prepared statement with another name. */
+  | { readonly next: 'rename'; readonly own: string }
   /** Other bytes, or none, are sent in its place, perhaps later. */
   | { readonly next: 'replace'; readonly by: Decision | Promise<Decision>; readonly frame?: Buffer }
   | { readonly next: 'stop' };

@@ -2,12 +2,15 @@
 import type { GatewayError } from '../errors.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
+import type { SharedStatements } from './shared-statements.ts';
 import type { UnlinkedMessages } from './unlinked-messages.ts';
 
 /** Implemented by the relay, called by the stream. */
 export interface FromClientHost {
   readonly ledger: Ledger;
   readonly gate: Gate;
+  /** Present where server connections change between transactions. */
+  readonly shared?: SharedStatements | undefined;
   /** Writes a copy of them, or of a part. */
   toServer(bytes: Buffer, from?: number, to?: number): void;
   /** True: a decision is awaited and enough bytes are held, so that reading has to stop. False: reading may go on. */
@@ -17,7 +20,7 @@ export interface FromClientHost {
   /** The client broke the protocol: FATAL after all outstanding answers. */
   violated(error: GatewayError): void;
   /** A defect or a limit of the gateway: FATAL at once. */
-  failed(error: GatewayError): void;
+  failed(error: unknown): void;
   /** The next message for the server has to wait for a connection, or for settings on it. */
   unlinked(): boolean;
   /** Decides about messages while that is so. */

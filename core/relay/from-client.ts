@@ -8,6 +8,8 @@ import { DROP, PASS, STOP, Streamed } from './decision.ts';
 import type { Decision, Step } from './decision.ts';
 import type { FromClientHost } from './from-client-host.ts';
 import { HeldBytes } from './held-bytes.ts';
+import { renameBind } from './named-messages.ts';
+import { PendingWrite } from './pending-write.ts';
 import type { ClientPosition } from './transaction-boundary.ts';
 import type { Meaning } from './unlinked-messages.ts';
 
@@ -18,6 +20,8 @@ const HOLD_BYTES = 65_536;
 export class FromClient implements ChannelListener {
   readonly #host: FromClientHost;
   readonly #held = new HeldBytes();
+  /** Each write costs the server a read. */
+  readonly #pending = new PendingWrite();
   /** Missing bytes of a long message's body, and whether they are dropped. */
   #rest = 0;
   #dropRest = false;
@@ -74,18 +78,21 @@ export class FromClient implements ChannelListener {
     this.#walking = true;
     try {
       this.#walk(data);
+      this.#pending.flush(this.#host);
     } catch (error) {
+      this.#pending.flush(this.#host);
       this.stop();
-      this.#host.failed(asFailure(error));
+      this.#host.failed(error);
     }
     this.#walking = false;
     this.#host.settled();
   }
 
   #walk(data: Buffer): void {
-    const { ledger, gate } = this.#host;
+    const { ledger } = this.#host;
     const length = data.length;
-    let at = this.#takeRest(length);
+    let at = Math.min(this.#rest, length);
+    this.#rest -= at;
     let from = this.#dropRest ? at : 0;
     let needed = HEADER_BYTES;
     while (length - at >= HEADER_BYTES) {
@@ -93,7 +100,7 @@ export class FromClient implements ChannelListener {
       const word = data.readUInt32BE(at + 1);
       const end = at + 1 + word;
       if (word < 4 || word > (FRONTEND_LIMIT[type] ?? 0)) {
-        this.#forward(data, from, at);
+        this.#pending.add(data, from, at);
         this.#violation(type, word);
         return;
       }
@@ -103,29 +110,27 @@ export class FromClient implements ChannelListener {
         break;
       }
       if (meaning === 'wait') {
-        this.#forward(data, from, at);
+        this.#pending.add(data, from, at);
         this.#waiting = true;
         this.#held.hold(data.subarray(at), Infinity);
         return;
       }
-      let dropped = meaning === 'drop';
-      if (dropped) {
-        this.#forward(data, from, at);
-        from = Math.min(end, length);
-      } else if (gate.attention.wants[type] !== 0) {
-        const step = this.#special(type, data, at, end);
+      let dropped = false;
+      const step = meaning === 'drop' ? DROP : this.#step(type, data, at, end);
+      if (step) {
         if (step.next === 'hold') {
           needed = step.bytes;
           break;
         }
         // A hook may have ended the session.
-        if (this.#stopped && step.next !== 'stop') return;
+        if (this.#stopped && step.next !== 'stop') return this.#pending.clear();
         if (step.next !== 'pass') {
-          this.#forward(data, from, at);
+          this.#pending.add(data, from, at);
           from = Math.min(end, length);
           if (step.next === 'stop') return;
+          if (step.next === 'rename') renameBind(this.#pending, data, at, end, step.own);
           if (step.next === 'replace' && !this.#replace(step, data, end)) return;
-          dropped = step.next === 'drop' || !(step.by instanceof Streamed);
+          dropped = step.next === 'drop' || (step.next === 'replace' && !(step.by instanceof Streamed));
         }
       } else if (end > length && type !== Frontend.copyData && length - at < HOLD_BYTES) {
         needed = Math.min(end - at, HOLD_BYTES);
@@ -144,28 +149,19 @@ export class FromClient implements ChannelListener {
       }
       at = end;
     }
-    this.#forward(data, from, at);
-    this.#held.hold(data.subarray(at), at < length ? needed : 0);
+    this.#pending.add(data, from, at);
+    if (at < length) this.#held.hold(data.subarray(at), needed);
   }
 
-  #takeRest(available: number): number {
-    const taken = Math.min(this.#rest, available);
-    this.#rest -= taken;
-    return taken;
-  }
-
-  #forward(data: Buffer, from: number, to: number): void {
-    if (to > from) this.#host.toServer(data, from, to);
-  }
-
-  #special(type: number, data: Buffer, at: number, end: number): Step {
-    const { gate } = this.#host;
+  /** Undefined for a message that only needs an entry in the ledger, once it is whole. */
+  #step(type: number, data: Buffer, at: number, end: number): Step | undefined {
+    const { gate, shared } = this.#host;
+    const { wants, namesOnly } = gate.attention;
+    if (wants[type] === 0 || (namesOnly && shared?.repeated.isPlain(type, data, at))) return undefined;
     if (type === Frontend.terminate) {
       this.#stopped = this.#terminated = true;
       // Forwarded bytes first: statements in front of a Terminate are completed.
-      queueMicrotask(() => {
-        this.#host.terminated();
-      });
+      queueMicrotask(() => this.#host.terminated());
       return STOP;
     }
     if (gate.discarding) {
@@ -175,20 +171,21 @@ export class FromClient implements ChannelListener {
     const there = Math.min(end, data.length) - at;
     const bytes = Math.min(end - at, HOLD_BYTES);
     if (there < bytes) return { next: 'hold', bytes };
+    const whole = at + there === end;
+    const own = whole && namesOnly ? shared?.repeated.nameFor(type, data, at, end) : undefined;
+    if (own !== undefined) return own === '' ? PASS : { next: 'rename', own };
     const seen = data.subarray(at, at + there);
-    if (!gate.concerns(type, seen)) return this.#plain(type);
+    if (!gate.concerns(type, seen)) {
+      this.#host.ledger.sent(OP_OF[type] ?? 0);
+      return PASS;
+    }
     if (gate.needsWhole(type, seen, end - at)) {
       if (gate.exceeds(type, seen, end - at)) return { next: 'replace', by: gate.tooLong(type, seen) };
-      if (at + there < end) return { next: 'hold', bytes: end - at };
+      if (!whole) return { next: 'hold', bytes: end - at };
     }
     const frame = Buffer.from(seen);
     const by = gate.message(type, frame);
     return by === frame ? PASS : { next: 'replace', by, frame };
-  }
-
-  #plain(type: number): Step {
-    this.#host.ledger.sent(OP_OF[type] ?? 0);
-    return PASS;
   }
 
   /** False when processing stops here: the decision is awaited, or the relay has ended. */
@@ -210,10 +207,12 @@ export class FromClient implements ChannelListener {
 
   #send(decision: Decision): void {
     const bytes = decision instanceof Streamed ? decision.head : decision;
-    if (bytes) this.#host.toServer(bytes);
+    if (bytes) this.#pending.add(bytes, 0, bytes.length);
   }
 
   #unlinked(type: number, data: Buffer, at: number, end: number): Meaning {
+    // The gateway itself may write to the server next.
+    this.#pending.flush(this.#host);
     const there = data.subarray(at, Math.min(end, data.length));
     return this.#host.unlinkedMessages.meaning(type, there, end - at, HOLD_BYTES);
   }
@@ -229,6 +228,7 @@ export class FromClient implements ChannelListener {
     if (this.#stopped) return;
     this.#send(bytes);
     const rest = this.#held.take();
+    if (!rest) this.#pending.flush(this.#host);
     if (rest) this.#walkSafely(rest);
     else this.#host.settled();
     if (!this.#waiting) this.#host.held(false);
@@ -237,12 +237,8 @@ export class FromClient implements ChannelListener {
   #violation(type: number, word: number): void {
     this.#stopped = true;
     // Answers to a batch without its Sync would stay in the server's buffer.
-    if (!this.#host.ledger.answered) this.#host.toServer(FLUSH);
+    if (!this.#host.ledger.answered) this.#pending.add(FLUSH, 0, FLUSH.length);
+    this.#pending.flush(this.#host);
     this.#host.violated(frontendViolation(type, word));
   }
-}
-
-function asFailure(error: unknown): GatewayError {
-  if (error instanceof GatewayError) return error;
-  return new GatewayError('internal_error', 'the gateway failed to read a message', { cause: error });
 }

@@ -222,14 +222,13 @@ export class Gate {
   // ---- refusals ----
 
   #refuse(op: number, frame: Buffer, thrown: unknown, statement?: Statement): Decision {
-    const { ledger } = this.#host;
+    const { ledger, shared } = this.#host;
     const error = this.#options.fault(thrown);
     const followed = this.#book?.refused(frame, statement, error);
     if (ledger.spoilt) {
       this.#host.unplaceable(error);
       return undefined;
     }
-    const { shared } = this.#host;
     // Where connections change, the unnamed statement is the session's and drops without the server.
     if (op === Op.query || (op === Op.parse && frame[HEADER_BYTES] === 0)) shared?.forgetUnnamed();
     const alone = shared !== undefined || !this.#book?.leavesUnnamed;

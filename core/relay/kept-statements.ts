@@ -1,7 +1,10 @@
 /** Prepared statements on the present server connection, under random names of the gateway; the least recently used is closed first. */
 import { randomBytes } from 'node:crypto';
+import { errorFields } from '../wire/backend.ts';
+import { Backend } from '../wire/frames.ts';
 import { encodeClose } from '../wire/to-server.ts';
 import { Kind, Op } from './entries.ts';
+import type { Note } from './entries.ts';
 import type { Ledger } from './ledger.ts';
 import { OwedChanges } from './owed-changes.ts';
 import type { Change } from './owed-changes.ts';
@@ -21,6 +24,25 @@ export interface Addition {
   readonly note: Change;
 }
 
+/** SQLSTATEs after which a statement must be prepared anew: it is gone (26000), or its result changed (0A000). */
+const STALE = new Set(['26000', '0A000']);
+
+/** A use of a statement, which may show that the server cannot use it any more. */
+class Use implements Note {
+  readonly #kept: KeptStatements;
+  readonly #key: string;
+
+  constructor(kept: KeptStatements, key: string) {
+    this.#kept = kept;
+    this.#key = key;
+  }
+
+  answered(type: number, _bytes: number, body: Buffer | undefined): void {
+    if (type !== Backend.errorResponse || !body) return;
+    if (STALE.has(errorFields(body).code)) this.#kept.forget(this.#key);
+  }
+}
+
 /** A name of the gateway. Random: a client that could guess it could prepare another statement under it by SQL. */
 export const newName = (): string => `postern_${randomBytes(12).toString('hex')}`;
 
@@ -31,6 +53,7 @@ export class KeptStatements {
   readonly #known: ServerSource['known'];
   /** Keys of statements whose ParseComplete is outstanding: they may yet fail. */
   readonly owed: OwedChanges;
+  #endangered = false;
 
   /** `known` gets the keys of statements that were prepared without an error. */
   constructor(link: Pick<ServerLink, 'server'>, ledger: Ledger, known: ServerSource['known']) {
@@ -40,11 +63,21 @@ export class KeptStatements {
     this.owed = new OwedChanges(ledger);
   }
 
+  /** An unfinished statement may drop every prepared statement. */
+  get endangered(): boolean {
+    if (this.#endangered && this.#ledger.answered) this.#endangered = false;
+    return this.#endangered;
+  }
+  set endangered(value: boolean) {
+    this.#endangered = value;
+  }
+
   /** The name under which the statement is prepared, or will be once the server has read the messages in front. */
   find(key: string): string | undefined {
     const { prepared } = this;
     const own = prepared.get(key);
-    if (own === undefined) return undefined;
+    // The order of use matters only where there are many.
+    if (own === undefined || prepared.size < MOST_KEPT / 2) return own;
     prepared.delete(key);
     prepared.set(key, own);
     return own;
@@ -73,6 +106,11 @@ export class KeptStatements {
     this.#ledger.sent(Op.close, Kind.swallow);
     const close = encodeClose('S', own);
     return { own, before: before ? Buffer.concat([before, close]) : close };
+  }
+
+  /** The note for the ledger of a message that uses the statement. */
+  use(key: string): Note {
+    return new Use(this, key);
   }
 
   /** The statement cannot be used any more; should the server still have it, its name is closed when it is the oldest. */

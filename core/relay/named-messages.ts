@@ -4,6 +4,7 @@
  */
 import { HEADER_BYTES } from '../wire/frames.ts';
 import { message } from '../wire/message.ts';
+import type { PendingWrite } from './pending-write.ts';
 
 /** Name and the rest of a whole Parse: its text with the zero byte, and its parameter types. */
 export interface ParseParts {
@@ -38,6 +39,14 @@ export function statementIn(frame: Buffer): string | undefined {
   return end === frame.length - 1 ? frame.toString('latin1', HEADER_BYTES + 1, end) : undefined;
 }
 
+/** Where the string ends that begins at `from`: the place of its zero byte; `end` where it has none before that. */
+export function stringEnd(data: Buffer, from: number, end: number): number {
+  let at = from;
+  // Most are a few bytes long: quicker than a search.
+  while (at < end && data[at] !== 0) at += 1;
+  return at;
+}
+
 /** A Parse under a name of the gateway. @throws GatewayError `program_limit_exceeded` for one that became too long */
 export const renamedParse = (own: string, body: Buffer): Buffer =>
   message('P', [Buffer.from(`${own}\0`), body]);
@@ -45,6 +54,16 @@ export const renamedParse = (own: string, body: Buffer): Buffer =>
 /** The same Bind for another prepared statement. The frame may be cut off behind its names; the length says all of it. */
 export const renamedBind = (frame: Buffer, own: string): Buffer =>
   renamed(frame, frame.indexOf(0, HEADER_BYTES) + 1, own);
+
+/** Adds the whole Bind in `data` from `at` to `end`, which names a statement, for another prepared statement. */
+export function renameBind(out: PendingWrite, data: Buffer, at: number, end: number, own: string): void {
+  const start = out.length;
+  const name = stringEnd(data, at + HEADER_BYTES, end) + 1;
+  out.add(data, at, name);
+  out.addLatin1(own);
+  out.add(data, stringEnd(data, name, end), end);
+  out.endMessage(start);
+}
 
 /** The same Parse under another name; it may be cut off behind that. */
 export const renamedLongParse = (frame: Buffer, own: string): Buffer => renamed(frame, HEADER_BYTES, own);

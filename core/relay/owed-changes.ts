@@ -6,7 +6,7 @@ import type { Ledger } from './ledger.ts';
 export type Change = Required<Pick<Note, 'closed' | 'dropped'>>;
 
 /** The number of unconfirmed changes of one name, and the batch that made the newest. */
-interface Owed {
+export interface Owed {
   count: number;
   batch: number;
 }
@@ -31,16 +31,27 @@ export class OwedChanges {
     return (this.#byName?.get(name)?.batch ?? Infinity) < this.#ledger.batch.syncs;
   }
 
-  /** A change is made; `dropped` undoes it. */
-  add(name: string, closed: () => void, dropped: () => void): Change {
+  /** A change is made; {@link end} must be called when it is confirmed or undone. */
+  begin(name: string): Owed {
     const byName = (this.#byName ??= new Map());
-    const owed = byName.get(name) ?? { count: 0, batch: 0 };
+    let owed = byName.get(name);
+    if (!owed) byName.set(name, (owed = { count: 0, batch: 0 }));
     owed.count += 1;
     owed.batch = this.#ledger.batch.syncs;
-    byName.set(name, owed);
+    return owed;
+  }
+
+  /** A change of the name is confirmed or undone. */
+  end(name: string, owed: Owed): void {
+    owed.count -= 1;
+    if (owed.count === 0) this.#byName?.delete(name);
+  }
+
+  /** A change is made; `dropped` undoes it. */
+  add(name: string, closed: () => void, dropped: () => void): Change {
+    const owed = this.begin(name);
     const settle = (then: () => void) => (): void => {
-      owed.count -= 1;
-      if (owed.count === 0) byName.delete(name);
+      this.end(name, owed);
       then();
     };
     return { closed: settle(closed), dropped: settle(dropped) };

@@ -106,6 +106,12 @@ export class Parses {
     return link.server?.parameters ?? source.parameters;
   }
 
+  /** A statement is executed: that may do more than its tag shows. */
+  executed({ discards, leavesSettings }: Pick<Statement, 'discards' | 'leavesSettings'>): void {
+    if (discards) this.#parts.kept.endangered = true;
+    if (leavesSettings) this.#host.leavesState();
+  }
+
   /** What to do with a Parse. @throws GatewayError `program_limit_exceeded` */
   plan(frame: Buffer): Plan {
     if (isCutOff(frame)) return this.#parseLong(frame);
@@ -178,7 +184,7 @@ export class Parses {
       return this.#parseTaken(frame, name, (own) => renamedLongParse(frame, own));
     if (name === '') {
       const note = this.#parts.unnamed.prepare(
-        { frame: undefined, discards: false, leavesSettings: true },
+        { frame: undefined, discards: false, leavesSettings: true, plain: false },
         this.#host.link.checkOuts,
       );
       return { kind: 'send', bytes: frame, note };
@@ -193,7 +199,8 @@ export class Parses {
     const noted = (parse: Buffer): Note | undefined => {
       const text = body.toString('latin1', 0, body.indexOf(0));
       const left = { discards: mayDiscard(text), leavesSettings: leavesSettings(text) };
-      const note = this.#parts.unnamed.prepare({ frame: Buffer.from(parse), ...left }, link.checkOuts);
+      const plain = parse === frame && !isTelling(text);
+      const note = this.#parts.unnamed.prepare({ frame: Buffer.from(parse), ...left, plain }, link.checkOuts);
       // Where the order of answers is lost, the statement counts as prepared: else it would be prepared again.
       if (!ledger.spoilt) return note;
       note.closed?.();

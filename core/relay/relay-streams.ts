@@ -1,5 +1,5 @@
 /** The two streams of a relay and the parts between them. One object is the host of all parts. */
-import type { GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Logger } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
@@ -115,8 +115,10 @@ export abstract class RelayStreams
     this.ending.speak(error, 'answered', 'ended');
   }
 
-  failed(error: GatewayError): void {
-    this.end(error);
+  failed(error: unknown): void {
+    const known = error instanceof GatewayError;
+    const text = 'the gateway failed to read a message';
+    this.end(known ? error : new GatewayError('internal_error', text, { cause: error }));
   }
 
   clientDrained(): void {

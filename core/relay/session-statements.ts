@@ -20,13 +20,37 @@ export const FOREIGN: Statement = {
 /** Shared by the sessions that have prepared nothing: never written to. */
 const NONE = new Map<string, Statement>();
 
+/** A name, and what it stands for. */
+interface Found {
+  readonly name: string;
+  readonly statement: Statement;
+}
+
+/** Compares without making another text. */
+function isText(text: string, data: Buffer, from: number, to: number): boolean {
+  if (text.length !== to - from) return false;
+  for (let i = 0; i < text.length; i += 1) if (text.charCodeAt(i) !== data[from + i]) return false;
+  return true;
+}
+
 /** One per session. Names are bytes, each as the character with its number. */
 export class SessionStatements {
   #byName = NONE;
   #bytes = 0;
+  /** Only while the name stands for it. */
+  #last: Found | undefined;
 
   get(name: string): Statement | undefined {
     return this.#byName.get(name);
+  }
+  /** The statement whose name is in `data` from `from` to `to`; mostly that of the last time. */
+  find(data: Buffer, from: number, to: number): Found | undefined {
+    const last = this.#last;
+    if (last && isText(last.name, data, from, to)) return last;
+    const name = data.toString('latin1', from, to);
+    const statement = this.#byName.get(name);
+    this.#last = statement && { name, statement };
+    return this.#last;
   }
   has(name: string): boolean {
     return this.#byName.has(name);
@@ -55,11 +79,13 @@ export class SessionStatements {
     const statement = this.#byName.get(name);
     if (!statement || (only && statement !== only)) return;
     this.#byName.delete(name);
+    this.#last = undefined;
     this.#bytes -= statement.body.length;
   }
 
   clear(): void {
     this.#byName = NONE;
+    this.#last = undefined;
     this.#bytes = 0;
   }
 }

@@ -3,14 +3,12 @@
  * a statement has a name of the gateway, and is prepared there when it is first used.
  */
 import { GatewayError } from '../errors.ts';
-import { errorFields } from '../wire/backend.ts';
-import { Backend, Frontend, HEADER_BYTES } from '../wire/frames.ts';
+import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
 import { CLOSE_COMPLETE } from '../wire/to-client.ts';
 import { encodeClose, encodeDescribe } from '../wire/to-server.ts';
 import { deallocated, planOfQuery } from './deallocate.ts';
 import type { Plan } from './decision.ts';
 import { Kind, Op } from './entries.ts';
-import type { Note } from './entries.ts';
 import { joined } from './joined-note.ts';
 import { KeptStatements, newName } from './kept-statements.ts';
 import { isCutOff, nameIn, parseParts, renamedBind, renamedParse, statementIn } from './named-messages.ts';
@@ -20,10 +18,9 @@ import type { SharedStatementsHost } from './parses.ts';
 import { FOREIGN, SessionStatements } from './session-statements.ts';
 import { mayDiscard, statementOf } from './statement-key.ts';
 import { leavesNothing } from './telling-words.ts';
+import { RepeatedMessages } from './repeated-messages.ts';
 import { UnnamedStatement } from './unnamed-statement.ts';
 
-/** SQLSTATEs after which a statement must be prepared again: it does not exist (26000), or its result changed (0A000). */
-const STALE = new Set(['26000', '0A000']);
 const NOTHING = Buffer.alloc(0);
 
 /** One per session. */
@@ -35,20 +32,17 @@ export class SharedStatements {
   readonly #owed: OwedChanges;
   readonly #unnamed: UnnamedStatement;
   readonly #parses: Parses;
-  /** An unfinished statement may drop every prepared statement. */
-  #discards = false;
+  /** See {@link RepeatedMessages}. */
+  readonly repeated: RepeatedMessages;
 
   constructor(host: SharedStatementsHost) {
     this.#host = host;
     this.#kept = new KeptStatements(host.link, host.ledger, host.source.known);
     this.#owed = new OwedChanges(host.ledger);
     this.#unnamed = new UnnamedStatement(this.#owed);
-    this.#parses = new Parses(host, {
-      names: this.#names,
-      kept: this.#kept,
-      unnamed: this.#unnamed,
-      owed: this.#owed,
-    });
+    const remembered = { names: this.#names, kept: this.#kept, unnamed: this.#unnamed, owed: this.#owed };
+    this.#parses = new Parses(host, remembered);
+    this.repeated = new RepeatedMessages(host, remembered, this.#parses);
   }
 
   /** DEALLOCATE ALL or DISCARD ALL: the client and the connection have no named statements any more. */
@@ -75,14 +69,14 @@ export class SharedStatements {
   /** True where the action depends on an outstanding answer. */
   mustWait(type: number, frame: Buffer): boolean {
     const { ledger } = this.#host;
-    if (ledger.answered) this.#discards = false;
-    else if (type === Frontend.query)
+    const { endangered } = this.#kept;
+    if (!ledger.answered && type === Frontend.query)
       return !ledger.stuck && this.#names.has(deallocated(frame, HEADER_BYTES) ?? '');
     const { changing } = ledger;
-    const sure = !changing && !this.#discards && this.#kept.owed.none && this.#owed.none;
+    const sure = !changing && !endangered && this.#kept.owed.none && this.#owed.none;
     if (ledger.answered || sure || ledger.skipping || ledger.stuck) return false;
     const name = nameFor(type, frame);
-    if (name === undefined || this.#discards) return name !== undefined;
+    if (name === undefined || endangered) return name !== undefined;
     if (changing && this.#addsOurs(type, name, frame)) return true;
     // An unnamed Parse or Close replaces the unnamed statement in any case.
     if (name === '' && (type === Frontend.parse || type === Frontend.close)) return false;
@@ -133,7 +127,7 @@ export class SharedStatements {
   #query(frame: Buffer): Plan {
     const text = frame.toString('latin1', HEADER_BYTES, frame.length - 1);
     this.#parses.readQuery(text, isCutOff(frame));
-    this.#discards ||= mayDiscard(text);
+    if (mayDiscard(text)) this.#kept.endangered = true;
     const dropped = this.#unnamed.drop();
     return planOfQuery(
       frame,
@@ -148,7 +142,7 @@ export class SharedStatements {
     if (name === '') return this.#useUnnamed(frame);
     const statement = name === undefined ? undefined : this.#names.get(name);
     if (!statement || statement === FOREIGN) return { kind: 'send', bytes: frame };
-    if (statement.leavesSettings) this.#host.leavesState();
+    this.#parses.executed(statement);
     let key = this.#parses.hidesSchemas ? statement.alone : statement.key;
     let own = this.#kept.find(key);
     let before: Buffer = NOTHING;
@@ -160,14 +154,7 @@ export class SharedStatements {
       if (this.#host.ledger.spoilt) return lost();
       ({ own, before } = this.#prepare(key, statement.body));
     }
-    this.#discards ||= statement.discards;
-    const note: Note = {
-      answered: (type, _bytes, body) => {
-        const stale = type === Backend.errorResponse && body && STALE.has(errorFields(body).code);
-        if (stale) this.#kept.forget(key);
-      },
-    };
-    return { kind: 'send', bytes: Buffer.concat([before, renamed(own)]), note };
+    return { kind: 'send', bytes: Buffer.concat([before, renamed(own)]), note: this.#kept.use(key) };
   }
 
   /** Prepares the statement on the present connection, in front of the message that uses it. */
@@ -180,13 +167,10 @@ export class SharedStatements {
   #useUnnamed(frame: Buffer): Plan {
     const { link, ledger } = this.#host;
     const { parse, turn } = this.#unnamed;
-    const text = 'unnamed prepared statement does not exist';
-    const error = new GatewayError('invalid_sql_statement_name', text);
-    if (!parse) return { kind: 'refuse', error };
-    this.#discards ||= parse.discards;
-    if (parse.leavesSettings) this.#host.leavesState();
+    if (!parse) return { kind: 'refuse', error: noUnnamed() };
+    this.#parses.executed(parse);
     if (turn === link.checkOuts) return { kind: 'send', bytes: frame };
-    if (!parse.frame) return { kind: 'refuse', error };
+    if (!parse.frame) return { kind: 'refuse', error: noUnnamed() };
     if (ledger.spoilt) return lost();
     ledger.sent(Op.parse, Kind.swallow, { showsError: true, ...this.#unnamed.again(link.checkOuts) });
     return { kind: 'send', bytes: Buffer.concat([parse.frame, frame]) };
@@ -209,6 +193,9 @@ export class SharedStatements {
     return { kind: 'send', bytes: encodeClose('S', newName()), note: change };
   }
 }
+
+const noUnnamed = (): GatewayError =>
+  new GatewayError('invalid_sql_statement_name', 'unnamed prepared statement does not exist');
 
 /** The statement that a message is about; undefined for a portal, or where it cannot be read. */
 const nameFor = (type: number, frame: Buffer): string | undefined =>

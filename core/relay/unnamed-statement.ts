@@ -1,7 +1,7 @@
 /** The unnamed prepared statement: it belongs to the session, and is prepared again on each connection that uses it. */
 import { Backend } from '../wire/frames.ts';
 import type { Note } from './entries.ts';
-import type { OwedChanges } from './owed-changes.ts';
+import type { Owed, OwedChanges } from './owed-changes.ts';
 
 /** A Parse of it. */
 export interface UnnamedParse {
@@ -11,27 +11,61 @@ export interface UnnamedParse {
   readonly discards: boolean;
   /** Executing it may leave a setting that no tag shows. */
   readonly leavesSettings: boolean;
+  /** Its text does nothing to the session that it would not do again by itself: the same bytes need not be read again. */
+  readonly plain: boolean;
 }
 
-/** The unnamed statement after a message; the version before it is restored if the server discards the message. */
-interface Version {
+/** The name by which its changes are unconfirmed. */
+const UNNAMED = '';
+
+/** The unnamed statement after a message, which has it as its note; the one before is restored if the server discards the message. */
+class Version implements Note {
   /** Undefined if there is no unnamed statement. */
   parse: UnnamedParse | undefined;
-  before: Version | undefined;
-  discarded: boolean;
   /** The turn in which it was prepared last. */
   turn: number | undefined;
-}
+  before: Version | undefined;
+  discarded = false;
+  readonly #changes: OwedChanges;
+  readonly #owed: Owed | undefined;
+  #refused = false;
 
-const none = (): Version => ({ parse: undefined, before: undefined, discarded: false, turn: undefined });
+  constructor(changes: OwedChanges, parse?: UnnamedParse, turn?: number, before?: Version) {
+    this.parse = parse;
+    this.turn = turn;
+    this.before = before;
+    this.#changes = changes;
+    this.#owed = before && changes.begin(UNNAMED);
+  }
+
+  answered(type: number): void {
+    if (type === Backend.errorResponse) this.#refused = this.parse !== undefined;
+  }
+
+  closed(): void {
+    this.#settled();
+    this.before = undefined;
+  }
+
+  dropped(): void {
+    this.#settled();
+    if (this.#refused) this.parse = this.before = undefined;
+    else this.discarded = true;
+  }
+
+  #settled(): void {
+    if (this.#owed) this.#changes.end(UNNAMED, this.#owed);
+  }
+}
 
 /** One per session whose server connections change. */
 export class UnnamedStatement {
   readonly #owed: OwedChanges;
-  #now: Version = none();
+  #newest: Version;
 
   constructor(owed: OwedChanges) {
     this.#owed = owed;
+    this.#newest = new Version(owed);
   }
 
   /** The turn in which it was prepared: in any other the connection has another one, or none. */
@@ -46,17 +80,7 @@ export class UnnamedStatement {
 
   /** A Parse is sent in `turn`. If it fails, there is no unnamed statement any more. */
   prepare(parse: UnnamedParse, turn: number): Note {
-    const now = this.#replace(parse, turn);
-    let refused = false;
-    const note = this.#owed.add(
-      '',
-      () => (now.before = undefined),
-      () => {
-        if (refused) now.parse = now.before = undefined;
-        else this.#takeBack(now);
-      },
-    );
-    return { ...note, answered: (type) => (refused ||= type === Backend.errorResponse) };
+    return (this.#newest = new Version(this.#owed, parse, turn, this.#now));
   }
 
   /** The same statement is prepared again in `turn`. */
@@ -64,7 +88,7 @@ export class UnnamedStatement {
     const now = this.#now;
     now.turn = turn;
     return this.#owed.add(
-      '',
+      UNNAMED,
       () => {},
       () => (now.turn = undefined),
     );
@@ -73,26 +97,16 @@ export class UnnamedStatement {
   /** A Query is sent, which drops it even if it fails, or a Close of it. Undefined if there is nothing to drop. */
   drop(): Note | undefined {
     if (!this.#now.parse) return undefined;
-    const now = this.#replace(undefined, undefined);
-    return this.#owed.add(
-      '',
-      () => (now.before = undefined),
-      () => this.#takeBack(now),
-    );
+    return (this.#newest = new Version(this.#owed, undefined, undefined, this.#now));
   }
 
   /** Drops it: DISCARD ALL, or a refusal by the gateway where PostgreSQL's would have dropped it. */
   forget(): void {
-    this.#now = none();
+    this.#newest = new Version(this.#owed);
   }
 
-  #replace(parse: UnnamedParse | undefined, turn: number | undefined): Version {
-    this.#now = { parse, before: this.#now, discarded: false, turn };
-    return this.#now;
-  }
-
-  #takeBack(version: Version): void {
-    version.discarded = true;
-    while (this.#now.discarded) this.#now = this.#now.before ?? none();
+  get #now(): Version {
+    while (this.#newest.discarded) this.#newest = this.#newest.before ?? new Version(this.#owed);
+    return this.#newest;
   }
 }

@@ -89,7 +89,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     clientDrained() {},
     clientLost() {},
     violated: (error) => (violation = error.message),
-    failed: (error) => (violation = error.message),
+    failed: (error) => (violation = (error as Error).message),
   });
   // As the sockets do it: every chunk lies in the same memory.
   const shared = Buffer.alloc(65_536);

@@ -1,0 +1,101 @@
+/** Messages that were decided before, in transaction mode with one connection for all sessions: they do what the first one did. */
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
+import { frame } from '../../support/raw.ts';
+import type { RawClient } from '../../support/raw.ts';
+import { sharedSessions } from '../../support/shared-sessions.ts';
+import type { SharedSessions } from '../../support/shared-sessions.ts';
+
+const postgres = sharedPostgres();
+let database: string;
+let one: SharedSessions;
+
+beforeAll(async () => (database = await freshDatabase()));
+beforeEach(() => void (one = sharedSessions(postgres, database, 1)));
+afterEach(() => one.close());
+
+const P = (sql: string, name = ''): Buffer => frame('P', name, sql, 0);
+const B = (name = '', portal = ''): Buffer => frame('B', portal, name, 0, 0, 0);
+const D = frame('D', Buffer.from('P'), '');
+const E = (portal = ''): Buffer => frame('E', portal, Buffer.alloc(4));
+const C = (name: string): Buffer => frame('C', Buffer.from('S'), name);
+const S = frame('S');
+
+/** Sends a batch in one piece, and gives its answers: rows by their first value, errors by their code, others by their type. */
+async function batch(client: RawClient, ...messages: readonly Buffer[]): Promise<string> {
+  const before = client.messages.length;
+  client.send(Buffer.concat(messages));
+  const answers = () => client.messages.slice(before);
+  await expect.poll(() => client.closed || answers().some(({ type }) => type === 'Z')).toBe(true);
+  const told = answers().map(({ type, body }) => {
+    if (type === 'D') return body.subarray(6).toString();
+    return type === 'E' ? (/\0C([^\0]{5})\0/.exec(body.toString('latin1'))?.[1] ?? 'E') : type;
+  });
+  return told.join(' ');
+}
+
+test('the same unnamed Parse again, with other sessions in between on the same connection', async () => {
+  const [a, b] = [await one.connect(), await one.connect()];
+  for (let i = 0; i < 5; i += 1) {
+    expect(await batch(a, P('select 1'), B(), D, E(), S)).toBe('1 2 T 1 C Z');
+    expect(await batch(b, P('select 2'), B(), D, E(), S)).toBe('1 2 T 2 C Z');
+    expect(await batch(a, B(), E(), S)).toBe('2 1 C Z');
+  }
+  a.close();
+  b.close();
+});
+
+test('an unnamed Parse like the last one that fails leaves no unnamed statement, one that is skipped leaves the last', async () => {
+  await postgres.sql('create table gone (n int); grant all on gone to writer', database);
+  const client = await one.connect();
+  const parse = P('select 7 from gone');
+  expect(await batch(client, parse, B(), E(), S)).toBe('1 2 C Z');
+  expect(await batch(client, E('nowhere'), parse, B(), E(), S)).toBe('34000 Z');
+  expect(await batch(client, B(), E(), S)).toBe('2 C Z');
+  expect(await batch(client, parse, parse, B(), E(), S)).toBe('1 1 2 C Z');
+  await postgres.sql('drop table gone', database);
+  expect(await batch(client, parse, B(), E(), S)).toBe('42P01 Z');
+  expect(await batch(client, B(), E(), S)).toBe('26000 Z');
+  client.close();
+});
+
+test('named statements bound again and again, by turns and in one batch, on a connection that others use', async () => {
+  const [a, b] = [await one.connect(), await one.connect()];
+  expect(await batch(a, P("select 'x'", 's1'), P("select 'y'", 's2'), S)).toBe('1 1 Z');
+  expect(await batch(b, P("select 'z'", 's1'), S)).toBe('1 Z');
+  for (let i = 0; i < 4; i += 1) {
+    expect(await batch(a, B('s1'), D, E(), S)).toBe('2 T x C Z');
+    expect(await batch(b, B('s1'), D, E(), S)).toBe('2 T z C Z');
+    expect(await batch(a, B('s2', 'p'), E('p'), B('s1'), E(), B('s2'), E(), S)).toBe('2 y C 2 x C 2 y C Z');
+  }
+  a.close();
+  b.close();
+});
+
+test('a name that stands for another statement by now, or for none', async () => {
+  const client = await one.connect();
+  expect(await batch(client, P("select 'x'", 's'), B('s'), E(), S)).toBe('1 2 x C Z');
+  expect(await batch(client, B('s'), E(), S)).toBe('2 x C Z');
+  expect(await batch(client, C('s'), P("select 'y'", 's'), B('s'), E(), S)).toBe('3 1 2 y C Z');
+  expect(await batch(client, B('s'), E(), S)).toBe('2 y C Z');
+  expect(await batch(client, C('s'), S)).toBe('3 Z');
+  expect(await batch(client, B('s'), E(), S)).toBe('26000 Z');
+  client.close();
+});
+
+test('a statement that drops all others is awaited in front of a Bind', async () => {
+  const client = await one.connect();
+  expect(await batch(client, P('deallocate all', 'all'), P("select 'x'", 's'), S)).toBe('1 1 Z');
+  expect(await batch(client, B('s'), E(), S)).toBe('2 x C Z');
+  expect(await batch(client, B('all'), E(), B('s'), E(), S)).toBe('2 C 26000 Z');
+  expect(await batch(client, B('s'), E(), S)).toBe('26000 Z');
+  client.close();
+});
+
+test('a Bind that is malformed is refused by the server', async () => {
+  const client = await one.connect();
+  expect(await batch(client, P("select 'x'", 's'), B('s'), E(), S)).toBe('1 2 x C Z');
+  expect(await batch(client, frame('B', '', Buffer.from('s')), S)).toBe('08P01 Z');
+  expect(await batch(client, B('s'), E(), S)).toBe('2 x C Z');
+  client.close();
+});
