@@ -1,8 +1,8 @@
-/** Two notes about one message: what the relay keeps for itself, and what observers are told. */
+/** Two notes of one message in one: that of the relay, and that of observers. */
 import { lose } from './entries.ts';
 import type { Note } from './entries.ts';
 
-/** Both notes in one; what was changed last is taken back first, and where both say something the first one counts. */
+/** Both notes in one; `one` is called first, so that the latest change is undone first, and its facts count before the other's. */
 export function joined(one: Note, other: Note | undefined): Note;
 export function joined(one: Note | undefined, other: Note | undefined): Note | undefined;
 export function joined(one: Note | undefined, other: Note | undefined): Note | undefined {

@@ -8,8 +8,8 @@ import { readTag } from './command-tags.ts';
 import type { Note } from './entries.ts';
 
 /**
- * A finished statement; the connection adds its session and its server. That of a statement without an error is the same
- * object each time, filled anew.
+ * A finished statement; the connection adds its session and its server. Statements without an error share one object, which is
+ * filled again.
  */
 export type StatementEnd = Omit<Events['statement'], 'session'>;
 
@@ -20,9 +20,9 @@ export interface StatementBegin {
   /** The text is the beginning of a longer one. */
   readonly truncated: boolean;
   readonly bytesIn: number;
-  /** Takes back what the message has changed, should the server discard it. Default: it has changed nothing. */
+  /** Undoes the change of the message, should the server discard it. Default: it has changed nothing. */
   readonly undo?: (() => void) | undefined;
-  /** The gateway's refusal, if that was sent in its stead. */
+  /** The gateway's refusal, if one was sent in its place. */
   readonly error?: GatewayError | undefined;
 }
 
@@ -38,7 +38,7 @@ const isSilent = (kind: Kind): boolean => kind === 'parse' || kind === 'bind' ||
 
 const NO_TAGS: readonly string[] = [];
 
-/** What the ledger keeps for a statement: one small object, and no function of its own. */
+/** The note of a statement: one small object, and no function of its own. */
 class RunningStatement implements Note {
   readonly log: StatementLog;
   readonly id: number;
@@ -121,7 +121,7 @@ class RunningStatement implements Note {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** As it is told: the members that not every statement has are put behind. */
+/** A new record: the members that not every statement has come last. */
 function endOf(running: RunningStatement): Mutable<StatementEnd> {
   const { id, kind, sql, truncated, tags, rows, rowsSeen, bytesIn, bytesOut, startedAt, since } = running;
   return {
@@ -138,7 +138,7 @@ function endOf(running: RunningStatement): Mutable<StatementEnd> {
   };
 }
 
-/** The same in a record that is there already. */
+/** The same in an existing record. */
 function fill(record: Mutable<StatementEnd>, running: RunningStatement): void {
   const { sql } = running;
   record.id = running.id;
@@ -159,7 +159,7 @@ export class StatementLog {
   readonly #running = new Set<RunningStatement>();
   /** The last Execute since the last Sync that was answered: inside of a COPY a Sync is nothing. */
   #executed: RunningStatement | undefined;
-  /** What is told of a statement without an error. */
+  /** The record of a statement without an error. */
   #record: Mutable<StatementEnd> | undefined;
 
   constructor(tell: (ended: StatementEnd) => void) {
@@ -175,8 +175,8 @@ export class StatementLog {
   }
 
   /**
-   * The same for a Sync: it commits what was executed in front of it, and that may fail (a deferred constraint, a
-   * serialization failure). Undefined where nothing was.
+   * The same for a Sync: it commits the statements in front of it, and that may fail (a deferred constraint, a
+   * serialization failure). Undefined where there are none.
    */
   followSync(bytesIn: number): Note | undefined {
     const executed = this.#executed;
@@ -193,7 +193,7 @@ export class StatementLog {
     if (this.#executed === executed) this.#executed = undefined;
   }
 
-  /** For the notes: nothing more is owed to it. */
+  /** For the notes: it has got its last answer. */
   over(running: RunningStatement, told: boolean): void {
     if (this.#running.delete(running) && told) this.#end(running);
   }
@@ -202,7 +202,7 @@ export class StatementLog {
   abandon(): void {
     let told = false;
     for (const running of this.#running) {
-      // A Sync alone: what was executed in front of it may not be committed, and was told to be well.
+      // A Sync alone: the statements in front of it may not be committed, although they were reported without an error.
       const silent = isSilent(running.kind) && (running.kind !== 'sync' || told);
       if (silent && running.sqlstate === undefined && !running.refusal) continue;
       told = true;
@@ -221,7 +221,7 @@ export class StatementLog {
       this.#tell(this.#record);
       return;
     }
-    // Nobody waits for these: they may be new each time.
+    // These are rare, and may be new objects each time.
     const more = { ...(sqlstate !== undefined && { sqlstate }), ...(refusal && { error: refusal }) };
     this.#tell({ ...endOf(running), ...(oid !== undefined && { function: oid }), ...more });
   }
