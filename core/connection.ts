@@ -5,18 +5,19 @@ import { greet } from './client/greet.ts';
 import type { Door, Introduction } from './client/greet.ts';
 import { ClientGone } from './client/reader.ts';
 import type { Reader } from './client/reader.ts';
-import { asGatewayError, describe, reasonOf, refuse, uniform } from './client/refuse.ts';
+import { asGatewayError, reasonOf, refuse, uniform } from './client/refuse.ts';
 import { GatewayError } from './errors.ts';
 import { FactBook } from './hooks/fact-book.ts';
 import { hooksFor } from './hooks/session-hooks.ts';
 import { asksForConsole, logInToConsole, serveConsole } from './connection/console.ts';
 import { handOver } from './connection/hand-over.ts';
-import type { Visit } from './connection/hand-over.ts';
 import type { House } from './gateway/house.ts';
 import { logIn } from './connection/login.ts';
+import type { Visit } from './connection/visit.ts';
+import { depart } from './connection/depart.ts';
 import type { Channel } from './net/channel.ts';
 import { OpenSession } from './connection/open-session.ts';
-import { tellClose, tellRefusal } from './connection/session-log.ts';
+import { tellRefusal } from './connection/session-log.ts';
 import type { Client, CloseReason } from './session.ts';
 import { acceptParameters } from './wire/startup-parameters.ts';
 import { shown } from './wire/text.ts';
@@ -30,8 +31,16 @@ interface Visitor {
   readonly old?: boolean | undefined;
 }
 
-/** Serves an accepted connection until its session has ended and its hooks have settled. Never rejects. */
+/** Serves an accepted connection up to its login; `house` counts it until its session has ended and its hooks have settled. Never rejects. */
 export async function serve(accepted: Channel, door: Door, house: House): Promise<void> {
+  house.enter();
+  const stays = await receive(accepted, door, house);
+  if (!stays) house.leave();
+}
+
+/** Resolves with true where a session has begun. */
+async function receive(accepted: Channel, door: Door, house: House): Promise<boolean> {
+  let stays = false;
   let visitor: Visitor = { channel: accepted, client: { ...peerOf(accepted.socket), listener: door.name } };
   // From accept to ReadyForQuery. Before the startup packet a client gets no error, as with PostgreSQL.
   const deadline = new Deadline(house.config.loginTimeoutMs, () => accepted.destroy());
@@ -46,15 +55,25 @@ export async function serve(accepted: Channel, door: Door, house: House): Promis
       visitor = { ...visitor, old: said.old };
       throw said.error;
     }
-    if (said.kind === 'cancel') await house.cancelKeys.present(said.processId, said.secret);
-    else await attend(admit(said, visitor.client, reader, house), deadline, house);
-    reader.channel.finish();
+    if (said.kind === 'startup') {
+      const stay = await attend(admit(said, visitor.client, reader, house), deadline, house);
+      stays = true;
+      // From here on nothing waits: a suspended function would cost each idle session several KiB.
+      stay();
+    } else {
+      await house.cancelKeys.present(said.processId, said.secret);
+      reader.channel.finish();
+    }
   } catch (error) {
     turnAway(error, visitor, house);
   } finally {
     deadline.clear();
   }
+  return stays;
 }
+
+/** Serves a session after its login, or ends it; returns at once. */
+type Stay = () => void;
 
 /** The time limit of a login, and the action at its end. */
 class Deadline {
@@ -92,9 +111,9 @@ function admit(said: StartupGreeting, client: Client, reader: Reader, house: Hou
   return { session, reader, hooks, minor, replication };
 }
 
-/** A session from its first hook to its last. */
-async function attend(visit: Visit, deadline: Deadline, house: House): Promise<void> {
-  const { session, hooks } = visit;
+/** A session from its first hook to the end of its login. */
+async function attend(visit: Visit, deadline: Deadline, house: House): Promise<Stay> {
+  const { session } = visit;
   house.sessions.add(session);
   deadline.missed = () =>
     session.end(
@@ -103,32 +122,22 @@ async function attend(visit: Visit, deadline: Deadline, house: House): Promise<v
   concludeWhenGone(visit);
   // When the session ends: the client does not wait for a hook that hangs.
   void session.ended.then((why) => sayWhy(visit, why));
-  const stay = await (asksForConsole(visit, house) ? comeToConsole : comeIn)(visit, house).catch(
-    (error: unknown) => {
-      if (!(error instanceof ClientGone)) session.end(asGatewayError(error, session.log));
-      return undefined;
-    },
-  );
-  deadline.clear();
-  await stay?.();
-  const reason = session.reason ?? { kind: 'lost' };
-  await hooks.close(session, reason, (plugin, error) => {
-    session.log.error({ plugin, error: describe(error) }, 'onClose failed');
-  });
-  await session.settle();
-  house.sessions.delete(session);
-  const used = house.statistics.leave(session);
-  tellClose(session, hooks, reason, used);
+  try {
+    return await (asksForConsole(visit, house) ? comeToConsole : comeIn)(visit, house);
+  } catch (error) {
+    if (!(error instanceof ClientGone)) session.end(asGatewayError(error, session.log));
+    return () => void depart(visit, house);
+  }
 }
 
-/** Logs in; resolves with the function that serves the session. */
-async function comeIn(visit: Visit, house: House): Promise<() => Promise<void>> {
+/** Logs in. */
+async function comeIn(visit: Visit, house: House): Promise<Stay> {
   if (house.suspension.on) await standStill(visit, house);
   const login = await logIn(visit, house);
-  return async () => {
-    const { server, pool } = login;
-    if (!visit.session.reason) await handOver(visit, login, house);
-    else if (server) await pool.release(server, 'dirty');
+  return () => {
+    if (!visit.session.reason) return handOver(visit, login, house);
+    const released = login.server ? login.pool.release(login.server, 'dirty') : Promise.resolve();
+    void released.finally(() => depart(visit, house));
   };
 }
 
@@ -140,10 +149,11 @@ async function standStill(visit: Visit, { suspension }: House): Promise<void> {
   visit.missing = undefined;
 }
 
-async function comeToConsole(visit: Visit, house: House): Promise<() => Promise<void>> {
+async function comeToConsole(visit: Visit, house: House): Promise<Stay> {
   const operator = await logInToConsole(visit, house);
-  return async () => {
-    if (!visit.session.reason) await serveConsole(visit, operator, house);
+  return () => {
+    const served = visit.session.reason ? Promise.resolve() : serveConsole(visit, operator, house);
+    void served.finally(() => depart(visit, house));
   };
 }
 

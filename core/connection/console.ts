@@ -10,11 +10,11 @@ import { Parameters } from '../gateway/console/parameters.ts';
 import { Transaction } from '../gateway/console/transaction.ts';
 import type { House } from '../gateway/house.ts';
 import { welcome } from './hand-over.ts';
-import type { Visit } from './hand-over.ts';
 import { tellLogin } from './session-log.ts';
 import type { CloseReason } from '../session.ts';
 import { noticeResponse, refusal } from '../wire/to-client.ts';
 import { Usage } from './usage.ts';
+import type { Visit } from './visit.ts';
 
 /** Whether a session asks for the console. */
 export function asksForConsole({ session }: Visit, { config }: House): boolean {
@@ -60,7 +60,7 @@ export async function serveConsole(visit: Visit, identity: Identity, house: Hous
   const { channel } = reader;
   const name = session.startup.database;
   const usage = house.statistics.enter(new Usage(session, name, name, channel));
-  const key = house.cancelKeys.issue(minor, () => running.cancel());
+  const key = house.cancelKeys.issue(minor, { cancel: () => running.cancel() });
   const parameters = new Parameters(session.startup.parameters, session.startup.user);
   usage.parameters = parameters.all;
   const [transaction, extended] = [new Transaction(), new Extended()];

@@ -8,9 +8,15 @@ export interface CancelKey {
   readonly secret: Buffer;
 }
 
+/** What a key cancels. */
+export interface Cancelable {
+  /** Resolves when the cancel can no longer hit anything else. */
+  cancel(): Promise<void>;
+}
+
 interface Holder {
   readonly secret: Buffer;
-  cancel(): Promise<void>;
+  readonly owner: Cancelable;
 }
 
 /** Process ids are positive 32-bit integers for every driver. */
@@ -51,17 +57,17 @@ export class CancelKeys {
   }
 
   /**
-   * Makes a key for a session; `cancel` runs when a client presents it. The secret is random: 32 bits with protocol 3.0, as
+   * Makes a key for a session; `owner` is cancelled when a client presents it. The secret is random: 32 bits with protocol 3.0, as
    * PostgreSQL's own, and 256 from 3.2 on. A key that has to lead to another process of the gateway can say so in a secret of
    * 3.2; with 3.0 only in its id, which is then not the server's.
    * @param minor the protocol's minor version
    * @param processId that of the server process, which is no secret, where the session keeps one. Default: a random one of ours
    */
-  issue(minor: number, cancel: () => Promise<void>, processId = this.#unusedId()): CancelKey {
+  issue(minor: number, owner: Cancelable, processId = this.#unusedId()): CancelKey {
     const others = this.#holders.get(processId) ?? [];
     let secret = this.#random.take(cancelKeyLength(minor));
     while (others.some((other) => other.secret.equals(secret))) secret = this.#random.take(secret.length);
-    this.#holders.set(processId, [...others, { secret, cancel }]);
+    this.#holders.set(processId, [...others, { secret, owner }]);
     return { processId, secret };
   }
 
@@ -75,7 +81,7 @@ export class CancelKeys {
   /** Does what the key's owner asks for, and resolves when that is done. Unknown and wrong keys do nothing. */
   async present(processId: number, secret: Buffer): Promise<void> {
     const holder = this.#holders.get(processId)?.find((one) => isSame(one.secret, secret));
-    await holder?.cancel();
+    await holder?.owner.cancel();
   }
 
   #unusedId(): number {

@@ -133,22 +133,23 @@ export class Generation implements House {
     return this.#plugins.setUp(this.hooks.plugins);
   }
 
-  /** A connection or request begins to use it, until the function is called. */
-  enter(): () => void {
+  /** A connection or request begins to use it, until it leaves. */
+  enter(): void {
     this.#guests += 1;
-    return () => {
-      this.#guests -= 1;
-      if (this.#guests === 0) this.#emptied?.();
-    };
+  }
+
+  leave(): void {
+    this.#guests -= 1;
+    if (this.#guests === 0) this.#emptied?.();
   }
 
   /** Answers a request of an operator. */
   async answer(request: Request): Promise<Response> {
-    const leave = this.enter();
+    this.enter();
     try {
       return await this.#routes.answer(request);
     } finally {
-      leave();
+      this.leave();
     }
   }
 

@@ -39,4 +39,7 @@ export interface House extends Readonly<Shared> {
   readonly operators: Operators;
   readonly hooks: HookSets;
   readonly log: PinoLogger;
+  /** A connection came, and the config stays for it until it has left. */
+  enter(): void;
+  leave(): void;
 }

@@ -66,7 +66,6 @@ export class Listener {
     channel.join(this.#channels);
     const generation = this.#inForce();
     const door = generation.door(this.name) ?? { name: this.name, plaintext: 'never' };
-    const leave = generation.enter();
-    void serve(channel, door, generation).finally(leave);
+    void serve(channel, door, generation);
   }
 }

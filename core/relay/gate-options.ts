@@ -23,11 +23,11 @@ export interface GateHost {
 
 /** What the gate's decisions depend on. */
 export interface GateOptions extends HookCallOptions {
-  readonly inBand: (name: string, value: string) => Promise<void>;
+  inBand(name: string, value: string): Promise<void>;
   /** Longest message that is assembled, in bytes. */
   readonly maxStatementBytes: number;
   /** Statements are observed from the first text on that contains this one. Default: from the start. */
   readonly statementsFrom?: string | undefined;
   /** Makes an error that the client may read of any value that a hook threw. */
-  readonly fault: (thrown: unknown) => GatewayError;
+  fault(thrown: unknown): GatewayError;
 }

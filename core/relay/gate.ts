@@ -127,7 +127,7 @@ export class Gate {
   // ---- commands for the gateway ----
 
   async #answerOwn(type: number, op: number, frame: Buffer): Promise<Decision> {
-    this.#own ??= new OwnStatements(this.#options.inBand);
+    this.#own ??= new OwnStatements(this.#options);
     try {
       const note = await this.#hooks.race(this.#own.begin(type, frame));
       // A Query makes PostgreSQL send its buffered answers; without the Flush they would stay in front of this one.

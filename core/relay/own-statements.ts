@@ -32,14 +32,20 @@ export function isForUs(type: number, frame: Buffer): boolean {
 
 const answer = (bytes: Buffer, more: Partial<Note> = {}): Note => ({ ...more, answer: () => bytes });
 
+/** Carries the statements out. */
+export interface OwnStatementsHost {
+  /** Rejects to refuse. */
+  inBand(name: string, value: string): Promise<void>;
+}
+
 /** One per session. */
 export class OwnStatements {
-  readonly #set: (name: string, value: string) => Promise<void>;
+  readonly #host: OwnStatementsHost;
   readonly #statements = new Set<string>();
   readonly #portals = new Set<string>();
 
-  constructor(set: (name: string, value: string) => Promise<void>) {
-    this.#set = set;
+  constructor(host: OwnStatementsHost) {
+    this.#host = host;
   }
 
   /** Bind, Describe, Execute and Close may be about a statement of the gateway. */
@@ -51,12 +57,12 @@ export class OwnStatements {
   async begin(type: number, frame: Buffer): Promise<Note> {
     if (type === Frontend.query) {
       const { name, value } = parseInBand(readQuery(bodyOf(frame)));
-      await this.#set(name, value);
+      await this.#host.inBand(name, value);
       return { answer: (status) => Buffer.concat([COMPLETE, readyForQuery(letter(status))]) };
     }
     const parsed = readParse(bodyOf(frame));
     const { name, value } = parseInBand(parsed.sql);
-    await this.#set(name, value);
+    await this.#host.inBand(name, value);
     this.#statements.add(parsed.name);
     return answer(PARSE_COMPLETE, { dropped: () => this.#statements.delete(parsed.name) });
   }

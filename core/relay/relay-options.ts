@@ -4,6 +4,7 @@ import type { Channel } from '../net/channel.ts';
 import type { Logger, SessionState } from '../session.ts';
 import type { Statement } from '../statement.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
+import type { RelayEnd } from './ending.ts';
 import type { ServerSource } from './server-source.ts';
 import type { Reads } from './statement-book.ts';
 import type { StatementEnd } from './statement-log.ts';
@@ -19,7 +20,7 @@ export interface RelayOptions {
   /** Sets the settings of policies again on an idle connection. Absent: policies have no settings. */
   readonly refresh?: ((server: ServerConnection) => Promise<void>) | undefined;
   /** Called for a connection whose server refused a write (25006). Default: nothing. */
-  readonly refusedWrite?: ((server: ServerConnection) => void) | undefined;
+  refusedWrite?(server: ServerConnection): void;
   readonly log: Logger;
   /** Counts messages. Default: they are not counted. */
   readonly tally?: Tally | undefined;
@@ -27,13 +28,15 @@ export interface RelayOptions {
   readonly query?: ((statement: Statement) => Statement | Promise<Statement>) | undefined;
   readonly reads: Reads;
   /** `SET postern.x = '…'`: rejects to refuse. */
-  readonly inBand: (name: string, value: string) => Promise<void>;
+  inBand(name: string, value: string): Promise<void>;
   readonly maxStatementBytes: number;
   /** Absent where no plugin observes statements. */
   readonly statement?: ((ended: StatementEnd) => void) | undefined;
   /** `statement` is called only from the first text on that contains this one. Default: for all. */
   readonly statementsFrom?: string | undefined;
   /** Makes an error that the client may read of any value that a hook threw. */
-  readonly fault: (thrown: unknown) => GatewayError;
-  readonly stateChanged: (state: SessionState) => void;
+  fault(thrown: unknown): GatewayError;
+  stateChanged(state: SessionState): void;
+  /** Called once, when the relay is over and nothing can hit its server connection any more. Default: see `done`. */
+  ended?(end: RelayEnd): void;
 }

@@ -4,20 +4,20 @@ import type { SessionState } from '../session.ts';
 import { noticeResponse } from '../wire/to-client.ts';
 import type { RelayEnd } from './ending.ts';
 import { Pause } from './pauses.ts';
-import type { RelayOptions } from './relay-options.ts';
 import { RelayStreams } from './relay-streams.ts';
 import { boundary, stateOf } from './transaction-boundary.ts';
 
-/** One per session; ends once, and then `done` resolves. */
+/** One per session; ends once. */
 export class Relay extends RelayStreams {
-  readonly done: Promise<RelayEnd>;
   #state: SessionState = 'idle';
   #notices: Buffer[] | undefined;
-  #ended: (end: RelayEnd) => void = () => {};
+  #end: RelayEnd | undefined;
+  #waiting: ((end: RelayEnd) => void)[] | undefined;
 
-  constructor(options: RelayOptions) {
-    super(options);
-    this.done = new Promise((resolve) => (this.#ended = resolve));
+  /** Resolves when it is over. Whoever keeps sessions in memory takes `ended` of the options: it costs them nothing. */
+  get done(): Promise<RelayEnd> {
+    if (this.#end) return Promise.resolve(this.#end);
+    return new Promise((resolve) => (this.#waiting ??= []).push(resolve));
   }
 
   /** Takes over both channels; ReadyForQuery has been sent to the client. */
@@ -75,7 +75,9 @@ export class Relay extends RelayStreams {
 
   override ended(end: RelayEnd): void {
     this.statements?.abandon();
-    this.#ended(end);
+    this.#end = end;
+    this.options.ended?.(end);
+    for (const resolve of this.#waiting ?? []) resolve(end);
   }
 
   // ---- after every step ----

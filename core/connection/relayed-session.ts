@@ -1,0 +1,157 @@
+/** A session while its bytes are relayed: what the relay asks of it, and what follows the end of the relay. */
+import { asGatewayError } from '../client/refuse.ts';
+import { GatewayError } from '../errors.ts';
+import type { Events } from '../events.ts';
+import type { CancelKey } from '../gateway/cancel-keys.ts';
+import type { House } from '../gateway/house.ts';
+import type { Channel } from '../net/channel.ts';
+import type { RelayEnd } from '../relay/ending.ts';
+import { Relay } from '../relay/relay.ts';
+import type { RelayOptions } from '../relay/relay-options.ts';
+import type { ServerSource } from '../relay/server-source.ts';
+import type { Reads } from '../relay/statement-book.ts';
+import type { StatementEnd } from '../relay/statement-log.ts';
+import type { Tally } from '../relay/tally.ts';
+import type { CloseReason, Logger, SessionState } from '../session.ts';
+import type { Statement } from '../statement.ts';
+import type { ServerConnection } from '../upstream/connection.ts';
+import { applyPolicies } from '../upstream/settings.ts';
+import { depart } from './depart.ts';
+import type { Login } from './login.ts';
+import type { Visit } from './visit.ts';
+
+type StatementEvent = { -readonly [K in keyof Events['statement']]: Events['statement'][K] };
+
+/**
+ * One per session. An idle session keeps it in memory: what it is asked for are methods, functions of its own are made only
+ * where a plugin wants to be called.
+ */
+export class RelayedSession implements RelayOptions {
+  readonly relay: Relay;
+  readonly key: CancelKey;
+  readonly query: RelayOptions['query'];
+  readonly statement: RelayOptions['statement'];
+  readonly refresh: RelayOptions['refresh'];
+  readonly #visit: Visit;
+  readonly #login: Login;
+  readonly #house: House;
+  /** Calls of hooks that have not ended. */
+  #thinking: Set<Promise<unknown>> | undefined;
+
+  constructor(visit: Visit, login: Login, house: House) {
+    this.#visit = visit;
+    this.#login = login;
+    this.#house = house;
+    const { session, hooks } = visit;
+    const { upstream, startup } = session;
+    const { query, observed } = hooks;
+    if (query) this.query = (message: Statement) => this.#noted(query(session, message));
+    if (observed.statement) this.statement = (end) => this.#ended(end);
+    if (upstream && upstream.onCheckout.length > 0)
+      this.refresh = (server) => applyPolicies(server, { upstream, startup });
+    this.relay = new Relay(this);
+    // In transaction mode the server process changes: its id would later belong to another session.
+    const { server, source } = login;
+    const processId = source || !server || server.pid <= 0 ? undefined : server.pid;
+    this.key = house.cancelKeys.issue(visit.minor, this, processId);
+  }
+
+  get client(): Channel {
+    return this.#visit.reader.channel;
+  }
+  get server(): ServerConnection | undefined {
+    return this.#login.server;
+  }
+  get source(): ServerSource | undefined {
+    return this.#login.source;
+  }
+  get tally(): Tally {
+    return this.#login.usage.tally;
+  }
+  get log(): Logger {
+    return this.#visit.session.log;
+  }
+  get reads(): Reads {
+    return this.#visit.hooks.reads;
+  }
+  get statementsFrom(): string | undefined {
+    return this.#visit.hooks.statementsFrom;
+  }
+  get maxStatementBytes(): number {
+    return this.#house.config.maxStatementBytes;
+  }
+
+  refusedWrite(server: ServerConnection): void {
+    this.#login.pool.refusedWrite(server);
+  }
+
+  inBand(name: string, value: string): Promise<void> {
+    return this.#noted(this.#answerInBand(name, value));
+  }
+
+  fault(thrown: unknown): GatewayError {
+    return asGatewayError(thrown, this.log);
+  }
+
+  stateChanged(state: SessionState): void {
+    const { session } = this.#visit;
+    session.changed(state);
+    this.#login.usage.changed(state, session.stateSince);
+  }
+
+  /** The client's CancelRequest. */
+  cancel(): Promise<void> {
+    return this.#login.usage.canceling(() => this.relay.cancel());
+  }
+
+  /** The relay is over, and nothing can hit its server connection any more. */
+  ended(end: RelayEnd): void {
+    const { server, source, pool } = this.#login;
+    this.#house.cancelKeys.revoke(this.key);
+    this.#visit.session.conclude(this.#reasonFor(end.reason));
+    // The pool counts the connection until the server has closed it; the session need not wait for that.
+    if (server && !source) void pool.release(server, end.server);
+    // The client does not wait for running hooks; onClose does.
+    void Promise.allSettled(this.#thinking ?? []).then(() => depart(this.#visit, this.#house));
+  }
+
+  /** While the whole gateway drains the reason is `drained`, whether the session ended by itself or at the deadline. */
+  #reasonFor(reason: CloseReason): CloseReason {
+    if (reason.kind !== 'ended' && reason.kind !== 'drained') return reason;
+    return { kind: this.#house.draining ? 'drained' : 'ended', error: reason.error };
+  }
+
+  /** Puts the session and its server into the record of the relay, which is the same one for most statements. */
+  #ended(end: StatementEnd): void {
+    const event = end as StatementEvent;
+    const { session, hooks } = this.#visit;
+    const { server } = this.#login.usage;
+    event.session = session;
+    if (server) event.host = server.host;
+    if (server?.port !== undefined) event.port = server.port;
+    else if ('port' in event) delete event.port;
+    hooks.observed.statement?.(event);
+  }
+
+  #noted<T>(work: T): T {
+    if (!(work instanceof Promise)) return work;
+    const thinking = (this.#thinking ??= new Set());
+    const over = (): void => void thinking.delete(work);
+    thinking.add(work);
+    work.then(over, over);
+    return work;
+  }
+
+  async #answerInBand(name: string, value: string): Promise<void> {
+    const { session, hooks } = this.#visit;
+    const answer = hooks.inBand.get(name);
+    if (!answer) {
+      throw new GatewayError('invalid_parameter_value', `unrecognized configuration parameter "${name}"`);
+    }
+    try {
+      await answer(session, value);
+    } catch (error) {
+      throw asGatewayError(error, session.log);
+    }
+  }
+}

@@ -1,0 +1,18 @@
+/** A client from its startup packet to its end, as the steps of its connection hand it on. */
+import type { Reader } from '../client/reader.ts';
+import type { GatewayError } from '../errors.ts';
+import type { Hooks } from '../hooks.ts';
+import type { OpenSession } from './open-session.ts';
+
+/** One per session. */
+export interface Visit {
+  readonly session: OpenSession;
+  readonly reader: Reader;
+  readonly hooks: Hooks;
+  /** Minor version of protocol 3. */
+  readonly minor: number;
+  /** The client's `replication` parameter. */
+  readonly replication: string | undefined;
+  /** As in {@link LoginRequest}. */
+  missing?: (() => GatewayError | undefined) | undefined;
+}
