@@ -30,6 +30,7 @@ interface Request {
 const FREE = -1;
 
 const HANDLE = '_handle';
+
 /** TLS has a handle of its own that encrypts, and is left as it is. */
 const KNOWN_KINDS = new Set(['TCP', 'Pipe']);
 
@@ -38,20 +39,20 @@ let Made: (new () => Request) | null | undefined;
 /** Used again and again: a write that is taken at once does not keep it. */
 let request: Request | null | undefined;
 
-/** Prototypes of handles that {@link isKnown} has looked at. */
+/** Constructors of handles that {@link isKnown} has looked at. */
 const KNOWN = new Set<unknown>();
 
 /** The handle of a plain socket; undefined if there is none, or none that is known. */
 function handleOf(socket: Socket): Handle | undefined {
   const handle = (socket as unknown as { readonly [HANDLE]?: Partial<Handle> | null })[HANDLE];
   if (!handle) return undefined;
-  return KNOWN.has(Object.getPrototypeOf(handle)) || isKnown(handle) ? (handle as Handle) : undefined;
+  return KNOWN.has(handle.constructor) || isKnown(handle) ? (handle as Handle) : undefined;
 }
 
 function isKnown(handle: Partial<Handle>): boolean {
   if (!KNOWN_KINDS.has(handle.constructor.name)) return false;
   if (typeof handle.writeBuffer !== 'function' || typeof handle.writeQueueSize !== 'number') return false;
-  KNOWN.add(Object.getPrototypeOf(handle));
+  KNOWN.add(handle.constructor);
   return true;
 }
 

@@ -174,7 +174,7 @@ export class FromClient implements ChannelListener {
     const whole = at + there === end;
     const own = whole && namesOnly ? shared?.repeated.nameFor(type, data, at, end) : undefined;
     if (own !== undefined) return own === '' ? PASS : { next: 'rename', own };
-    const seen = data.subarray(at, at + there);
+    const seen = partOf(data, at, at + there);
     if (!gate.concerns(type, seen)) {
       this.#host.ledger.sent(OP_OF[type] ?? 0);
       return PASS;
@@ -213,7 +213,7 @@ export class FromClient implements ChannelListener {
   #unlinked(type: number, data: Buffer, at: number, end: number): Meaning {
     // The gateway itself may write to the server next.
     this.#pending.flush(this.#host);
-    const there = data.subarray(at, Math.min(end, data.length));
+    const there = partOf(data, at, Math.min(end, data.length));
     return this.#host.unlinkedMessages.meaning(type, there, end - at, HOLD_BYTES);
   }
 
@@ -241,4 +241,9 @@ export class FromClient implements ChannelListener {
     this.#pending.flush(this.#host);
     this.#host.violated(frontendViolation(type, word));
   }
+}
+
+/** A view of a part; of all of it no view is made. */
+function partOf(data: Buffer, from: number, to: number): Buffer {
+  return from === 0 && to === data.length ? data : data.subarray(from, to);
 }

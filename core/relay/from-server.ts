@@ -164,7 +164,7 @@ export class FromServer implements ChannelListener {
       needed = HEADER_BYTES;
     }
     this.#forward(data, from, at);
-    this.#held.hold(data.subarray(at), needed);
+    if (at < length) this.#held.hold(data.subarray(at), needed);
     return settled;
   }
 

@@ -73,9 +73,10 @@ export class Parses {
 
   /** The same for a Query, which is executed at once; the end of a long one is not known. */
   readQuery(text: string, isCut: boolean): void {
-    this.read(text);
+    const tells = isTelling(text);
+    if (tells) this.read(text);
     this.#choseSchemas ||= isCut;
-    if (isCut || (isTelling(text) && leavesSettings(text))) this.#host.leavesState();
+    if (isCut || (tells && leavesSettings(text))) this.#host.leavesState();
   }
 
   /** The session may have set search_path, and the server does not report it: its table names may mean other tables than in other sessions. */

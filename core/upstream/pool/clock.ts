@@ -1,5 +1,7 @@
 /** The time of a pool: tests replace it. */
 
+import { performance } from 'node:perf_hooks';
+
 /** Tells the time and calls back regularly. */
 export interface Clock {
   /** Milliseconds since an arbitrary time; monotonic. */

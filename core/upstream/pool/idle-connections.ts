@@ -54,9 +54,9 @@ export class IdleConnections {
   }
 
   /** It is idle, with the state of its owner or without any: the next session may get it. */
-  keep(member: Member): void {
+  keep(member: Member, isKnownUsable = false): void {
     const { limits, members, outside } = this.#parts;
-    if (!this.usable(member)) return this.close(member);
+    if (!isKnownUsable && !this.usable(member)) return this.close(member);
     members.become(member, 'idle');
     member.idleSince = outside.now();
     outside.watch(member);

@@ -49,6 +49,8 @@ export class Member {
   readonly key: PoolKey;
   /** Where it is counted. */
   readonly counts: readonly Counts[];
+  /** The idle ones of its key, the longest idle first; in it while it is idle. */
+  readonly idleOnes: Member[];
   /** Tells members apart, for operators. */
   readonly serial = (made += 1);
   /** Milliseconds since the epoch. */
@@ -96,9 +98,10 @@ export class Member {
   /** Resolves when the server has closed it; undefined before it is being closed. */
   ended: Promise<void> | undefined;
 
-  constructor(key: PoolKey, expiresAt: number, counts: readonly Counts[]) {
+  constructor(key: PoolKey, expiresAt: number, counts: readonly Counts[], idleOnes: Member[] = []) {
     this.key = key;
     this.counts = counts;
+    this.idleOnes = idleOnes;
     this.expiresAt = expiresAt;
   }
 }

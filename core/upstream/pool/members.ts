@@ -50,7 +50,9 @@ export class Members {
 
   add(key: PoolKey, expiresAt: number): Member {
     const counts = [this.#counts, countsIn(this.#roles, key.role), countsIn(this.#keys, key.text)];
-    const member = new Member(key, expiresAt, counts);
+    const idle = this.#idle.get(key.text) ?? [];
+    this.#idle.set(key.text, idle);
+    const member = new Member(key, expiresAt, counts, idle);
     this.#all.add(member);
     for (const each of counts) each[member.state] += 1;
     return member;
@@ -74,10 +76,7 @@ export class Members {
       count(each, state, 1);
     }
     member.state = state;
-    if (state !== 'idle') return;
-    const list = this.#idle.get(member.key.text);
-    if (list) list.push(member);
-    else this.#idle.set(member.key.text, [member]);
+    if (state === 'idle') member.idleOnes.push(member);
   }
 
   /** A session in transaction mode uses the pool until `signal` is aborted. */
@@ -133,9 +132,9 @@ export class Members {
 
   #unlist(member: Member): void {
     if (member.state !== 'idle') return;
-    const list = this.#idle.get(member.key.text) ?? [];
-    const at = list.lastIndexOf(member);
-    if (at >= 0) list.splice(at, 1);
+    const { idleOnes } = member;
+    if (idleOnes.at(-1) === member) idleOnes.pop();
+    else idleOnes.splice(idleOnes.indexOf(member), 1);
   }
 }
 
@@ -154,7 +153,7 @@ function count(counts: Counts, state: MemberState, by: 1 | -1): void {
     case 'opening':
       counts.opening += by;
       break;
-    default:
+    case 'closing':
       counts.closing += by;
   }
 }

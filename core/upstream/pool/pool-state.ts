@@ -74,7 +74,7 @@ export class PoolState {
     const kept = how !== 'close' && member.key.pooled && !idle.keepsNothing && idle.usable(member);
     if (!kept) idle.close(member);
     else if (how === 'dirty') idle.reset(member);
-    else if (!this.#passOn(member)) idle.keep(member);
+    else if (!this.#passOn(member)) idle.keep(member, true);
   }
 
   /** Lends it directly to the next request in turn, of the same identity, without listing it as idle. Else the whole queue is served. */

@@ -26,6 +26,8 @@ export class Sharing {
   readonly #parts: SharingParts;
   /** By the database's name on the server: whether it has state that no reset undoes, and the time of that answer. */
   readonly #lasting = new Map<string, { readonly is: boolean; readonly at: number }>();
+  /** A database has had it: without any, nothing is looked up. */
+  #someLast = false;
 
   constructor(parts: SharingParts) {
     this.#parts = parts;
@@ -34,7 +36,9 @@ export class Sharing {
 
   /** As configured; else `'subject'` where the database has state that no reset undoes, and `'role'` where it has not. */
   of(database: string): Share {
-    return this.#parts.limits.share ?? (this.#lasting.get(database)?.is ? 'subject' : 'role');
+    const { share } = this.#parts.limits;
+    if (share !== undefined) return share;
+    return this.#someLast && this.#lasting.get(database)?.is ? 'subject' : 'role';
   }
 
   /** The server's answer about a database is needed, and the last one is too old. */
@@ -49,6 +53,7 @@ export class Sharing {
     if (limits.share !== undefined) return;
     const before = this.#lasting.get(database)?.is ?? false;
     this.#lasting.set(database, { is: lasting, at: clock.now() });
+    this.#someLast ||= lasting;
     if (lasting === before) return;
     const why = lasting
       ? 'the database has what no reset undoes'
