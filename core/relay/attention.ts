@@ -1,10 +1,11 @@
 /** Which message types of a client are inspected: only those that a plugin, an observer or the gateway needs. */
 import { Frontend } from '../wire/frames.ts';
+import type { Reads } from './statement-book.ts';
 
 /** The reasons to inspect messages. */
 export interface AttentionOptions {
-  /** A plugin decides about every statement. */
-  readonly asked: boolean;
+  /** Present where a plugin decides about every statement: what it reads of them. */
+  readonly asked: Reads | undefined;
   /** An observer learns how statements ended, and so whether their Sync failed. */
   readonly observed: boolean;
   /** Statements are observed from the first text on that contains this one. Default: all of them. */
@@ -15,6 +16,12 @@ export interface AttentionOptions {
 
 const ALWAYS = [Frontend.query, Frontend.parse, Frontend.terminate];
 const LOOKED_AT = [Frontend.execute, Frontend.functionCall, Frontend.bind, Frontend.close];
+const ASKED: ReadonlySet<number> = new Set([
+  Frontend.query,
+  Frontend.parse,
+  Frontend.execute,
+  Frontend.functionCall,
+]);
 const ENDS = [Frontend.sync];
 const SHARED = [Frontend.bind, Frontend.describe, Frontend.close, Frontend.functionCall];
 const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close];
@@ -48,15 +55,23 @@ export class Attention {
   /** The reasons that last for the rest of the session. */
   #base: number;
   readonly #ends: boolean;
+  readonly #asked: Reads | undefined;
   #from: string | undefined;
 
   constructor({ asked, observed, statementsFrom, shared }: AttentionOptions) {
-    this.looks = asked || (observed && statementsFrom === undefined);
+    this.#asked = asked;
+    this.looks = asked !== undefined || (observed && statementsFrom === undefined);
     this.#ends = observed;
     this.#from = this.looks ? undefined : statementsFrom;
     this.#base = (shared ? Reason.shared : 0) | (this.looks ? this.#looking : 0);
     this.wants = tableOf(this.#base);
     this.namesOnly = this.#base === Reason.shared;
+  }
+
+  /** True for types of messages with statements that a plugin decides about. */
+  asks(type: number): boolean {
+    if (this.#asked === undefined) return false;
+    return ASKED.has(type) || (type === Frontend.bind && this.#asked === 'parameters');
   }
 
   /** True for the message from which on statements are inspected; `frame` is its beginning. */

@@ -219,8 +219,7 @@ export class FromClient implements ChannelListener {
 
   /** The wait of a message for a server connection is over; `error`: no connection was granted. */
   resumed(error: GatewayError | undefined): void {
-    this.#host.unlinkedMessages.refused(error);
-    this.#decided(undefined);
+    if (!this.#host.unlinkedMessages.resumed(error)) this.#decided(undefined);
   }
 
   #decided(bytes: Decision): void {

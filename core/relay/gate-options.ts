@@ -12,6 +12,12 @@ export interface GateHost {
   readonly shared?: SharedStatements | undefined;
   /** Absent where no plugin observes statements. */
   readonly statements?: StatementLog | undefined;
+  /** Where the session's server connection is requested, if it has none. */
+  readonly unlinkedMessages: {
+    /** True for a message that may be sent now, or is answered without a server. If it is not, await `connection`. */
+    isReady(type: number, frame: Buffer): boolean;
+    connection(): Promise<void>;
+  };
   /** A run-time parameter as the server has reported it last. */
   parameter(name: string): string | undefined;
   betweenTransactions(): boolean;

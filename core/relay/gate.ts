@@ -2,7 +2,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Statement } from '../statement.ts';
 import { Attention } from './attention.ts';
-import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
+import { HEADER_BYTES } from '../wire/frames.ts';
 import { readyForQuery, refusal } from '../wire/to-client.ts';
 import { FLUSH } from '../wire/to-server.ts';
 import { Calm } from './calm.ts';
@@ -14,7 +14,7 @@ import type { Note } from './entries.ts';
 import type { GateHost, GateOptions } from './gate-options.ts';
 import { HookCall } from './hook-call.ts';
 import { joined } from './joined-note.ts';
-import { isTooLong, tooLong } from './longest.ts';
+import { isTooLong, needsWhole, tooLong } from './longest.ts';
 import { isCutOff } from './named-messages.ts';
 import { OwnStatements, isForUs } from './own-statements.ts';
 import { poison } from './poison.ts';
@@ -44,7 +44,7 @@ export class Gate {
     this.#encoding = query && needsText(reads) ? new ClientEncoding(host, reads) : undefined;
     this.calm = new Calm(host, shared, this.#encoding);
     const [observed, moves] = [statements !== undefined, shared !== undefined];
-    this.attention = new Attention({ asked: query !== undefined, observed, statementsFrom, shared: moves });
+    this.attention = new Attention({ asked: query && reads, observed, statementsFrom, shared: moves });
   }
 
   /** A message of the extended protocol was refused here: messages up to the Sync are dropped, as PostgreSQL does. */
@@ -66,14 +66,7 @@ export class Gate {
 
   /** True when {@link message} must see all of it, `bytes` long. */
   needsWhole(type: number, frame: Buffer, bytes: number): boolean {
-    if (type === Frontend.query || type === Frontend.parse) {
-      const { query, reads, maxStatementBytes: limit } = this.#options;
-      const tapped = query !== undefined && needsText(reads);
-      // A longer Parse is not remembered.
-      const kept = type === Frontend.parse && this.#host.shared !== undefined && bytes <= limit;
-      return tapped || kept || isForUs(type, frame);
-    }
-    return type !== Frontend.bind ? type !== Frontend.functionCall : this.#options.reads === 'parameters';
+    return needsWhole(type, bytes, this.#host.shared !== undefined, this.#options) || isForUs(type, frame);
   }
 
   /** Decides about one message. Synchronous when every hook is, and no answer has to be awaited first. */
@@ -140,10 +133,7 @@ export class Gate {
   }
 
   #local(op: number, note: Note): undefined {
-    if (this.#host.ledger.spoilt || this.#host.ledger.uncertain) {
-      this.lost();
-      return;
-    }
+    if (this.#host.ledger.spoilt || this.#host.ledger.uncertain) return void this.lost();
     this.#host.ledger.sent(op, Kind.local, note);
     this.#update();
   }
@@ -157,20 +147,28 @@ export class Gate {
   #ask(type: number, op: number, frame: Buffer, shown: Statement): Decision | Promise<Decision> {
     const send = (approved: Statement): Decision | Promise<Decision> => {
       const rewritten = this.#hooks.frameOf(frame, shown, approved);
-      const sent = (): Decision => {
-        if (rewritten !== frame) this.#encoding?.checkRewrite(type, frame, rewritten);
+      if (rewritten === frame) return this.#send(type, op, frame, approved);
+      const sent = (): Decision | Promise<Decision> => {
+        this.#encoding?.checkRewrite(type, frame, rewritten);
         return this.#send(type, op, rewritten, approved);
       };
-      if (rewritten === frame || !this.calm.isNeeded(type, rewritten)) return sent();
-      return this.calm.wait(type, rewritten).then(sent);
+      return this.calm.isNeeded(type, rewritten) ? this.calm.wait(type, rewritten).then(sent) : sent();
     };
     const answer = this.#hooks.ask(shown);
     const decision = answer instanceof Promise ? answer.then(send) : send(answer);
-    if (!(decision instanceof Promise)) return decision;
-    return decision.catch((thrown: unknown) => this.#refuse(op, frame, thrown, shown));
+    const refused = (thrown: unknown): Decision => this.#refuse(op, frame, thrown, shown);
+    return decision instanceof Promise ? decision.catch(refused) : decision;
   }
 
-  #send(type: number, op: number, frame: Buffer, statement: Statement | undefined): Decision {
+  /** Requests a server connection where the session has none: not before a hook has answered, which may take long. */
+  #send(type: number, op: number, frame: Buffer, statement?: Statement): Decision | Promise<Decision> {
+    const { unlinkedMessages } = this.#host;
+    if (unlinkedMessages.isReady(type, frame)) return this.#sendNow(type, op, frame, statement);
+    const sent = unlinkedMessages.connection().then(() => this.#sendNow(type, op, frame, statement));
+    return sent.catch((thrown: unknown) => this.#refuse(op, frame, thrown, statement));
+  }
+
+  #sendNow(type: number, op: number, frame: Buffer, statement?: Statement): Decision {
     const probe = this.#encoding?.probe(type, frame);
     if (!probe) return this.#pass(type, op, frame, statement);
     try {

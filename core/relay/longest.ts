@@ -1,7 +1,9 @@
 /** The longest statement that is assembled, because a plugin or the gateway has to read it. */
 import { GatewayError } from '../errors.ts';
 import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
+import type { HookCallOptions } from './hook-call.ts';
 import { isForUs } from './own-statements.ts';
+import { needsText } from './statement-book.ts';
 
 /** Behind a text in a Parse: its zero byte, a number of types, and types of four bytes each. */
 const [TAIL_BYTES, MOST_TYPES_BYTES] = [3, 4 * 65_535];
@@ -20,6 +22,22 @@ export function isTooLong(type: number, frame: Buffer, bytes: number, configured
   const end = from === 0 ? -1 : frame.indexOf(0, from);
   if (end >= 0) return end - from > limit;
   return frame.length >= bytes || bytes - from - TAIL_BYTES - MOST_TYPES_BYTES > limit;
+}
+
+/** What decides how much of a message is assembled. */
+export interface LongestOptions extends HookCallOptions {
+  readonly maxStatementBytes: number;
+}
+
+/** True for a message of `bytes` bytes that has to be assembled; `moves`: its Parse may have to be sent again elsewhere. */
+export function needsWhole(type: number, bytes: number, moves: boolean, options: LongestOptions): boolean {
+  const { query, reads, maxStatementBytes } = options;
+  if (type === Frontend.query || type === Frontend.parse) {
+    if (query !== undefined && needsText(reads)) return true;
+    // A longer Parse is not remembered.
+    return type === Frontend.parse && moves && bytes <= maxStatementBytes;
+  }
+  return type === Frontend.bind ? reads === 'parameters' : type !== Frontend.functionCall;
 }
 
 /** The refusal of what {@link isTooLong}. */

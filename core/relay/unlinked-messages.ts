@@ -32,14 +32,36 @@ const RETRYABLE: ReadonlySet<Condition> = new Set(['too_many_connections', 'quer
 export class UnlinkedMessages {
   readonly #host: UnlinkedMessagesHost;
   #refusal: GatewayError | undefined;
+  /** Ends {@link connection}. */
+  #connected: ((error: GatewayError | undefined) => void) | undefined;
 
   constructor(host: UnlinkedMessagesHost) {
     this.#host = host;
   }
 
-  /** No connection was granted for the message that waits: it is refused when it is read again. */
-  refused(error: GatewayError | undefined): void {
-    this.#refusal = error;
+  /**
+   * The wait for a connection is over. False if a message waits that is read again: without a connection, `error`, it is
+   * refused then.
+   */
+  resumed(error: GatewayError | undefined): boolean {
+    const connected = this.#connected;
+    this.#connected = undefined;
+    if (connected) connected(error);
+    else this.#refusal = error;
+    return connected !== undefined;
+  }
+
+  /** True for a message that may be sent now, or is answered without a server. If it is not, await {@link connection}. */
+  isReady(type: number, frame: Buffer): boolean {
+    const { gate, link } = this.#host;
+    return link.state === 'linked' || gate.answersAlone(type, frame) || link.need() === 'go';
+  }
+
+  /** Resolves with the requested connection; never if the session ends first. @throws GatewayError if none is granted */
+  connection(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#connected = (error) => (error ? reject(error) : resolve());
+    });
   }
 
   /** `there` is the received part of a message of `bytes` bytes; a connection is requested once `enough` of them have arrived. */
@@ -66,6 +88,8 @@ export class UnlinkedMessages {
       gate.refuseVacant(type, Buffer.from(there), refusal);
       return 'drop';
     }
+    // A plugin decides first, and then the connection is requested: see Gate.
+    if (link.state !== 'linked' && gate.attention.asks(type)) return 'go';
     // Outdated settings of a connection are set first: behind a message that was sent it is too late.
     if (link.state === 'linked' ? isForUs(type, there) : gate.answersAlone(type, there)) return 'go';
     const needed = Math.min(bytes, enough);

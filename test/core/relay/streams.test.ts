@@ -59,6 +59,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
   Object.defineProperty(ledger, 'settingsKnown', { value: true });
   const host = {
     ledger,
+    unlinkedMessages: { isReady: () => true, connection: () => Promise.resolve() },
     parameter: () => 'UTF8',
     betweenTransactions: () => ledger.unfinished === undefined,
     flush() {},

@@ -8,7 +8,11 @@ import { frame } from '../../support/raw.ts';
 
 const PARSE = 'P'.charCodeAt(0);
 /** A gate that could answer every message without a server. */
-const answering = { discarding: false, answersAlone: () => true } as unknown as Gate;
+const answering = {
+  discarding: false,
+  attention: { asks: () => false },
+  answersAlone: () => true,
+} as unknown as Gate;
 
 function meaning(state: LinkState, bytes: Buffer): unknown {
   const link = { state, checkOuts: 1, need: () => 'wait' as const };
