@@ -25,6 +25,15 @@ function timeOf(ms: number): string {
   return lastTime;
 }
 
+/** The core gives the same list to all statements that end with the same single tag. */
+const lists = new WeakMap<readonly string[], string>();
+
+function listOf(tags: readonly string[]): string {
+  let text = lists.get(tags);
+  if (text === undefined) lists.set(tags, (text = json(tags)));
+  return text;
+}
+
 /** Microseconds are all that is meant. */
 const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;
 
@@ -122,7 +131,7 @@ export class Recorder {
   statement(event: Events['statement'], parameters?: readonly (string | null)[]): string {
     const { session, startedAt, durationMs, id, kind, tags, rows, bytesIn, bytesOut, sqlstate } = event;
     return (
-      `${timeOf(startedAt)},"type":"statement",${this.#parties.of(session)},"id":${id},"kind":"${kind}","tags":${json(tags)},` +
+      `${timeOf(startedAt)},"type":"statement",${this.#parties.of(session)},"id":${id},"kind":"${kind}","tags":${listOf(tags)},` +
       `"rows":${rows},"bytesIn":${bytesIn},"bytesOut":${bytesOut},"durationMs":${rounded(durationMs)}` +
       (sqlstate === undefined ? '' : `,${members({ sqlstate, ...why(event.error) })}`) +
       (event.function === undefined ? '' : `,"function":${event.function}`) +

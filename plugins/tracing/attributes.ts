@@ -17,17 +17,33 @@ import {
 import { withoutLiterals } from '../../core/index.ts';
 import type { Events, Session } from '../../core/index.ts';
 import { summaryOf } from './query-summary.ts';
+import { attributesJson } from './span-json.ts';
 
 /** How much of a statement is told, in characters: what waits to be sent must have an end. */
 const LONGEST_TEXT = 4_096;
 /** Statements whose text is remembered without its literals. */
 const MOST_TEXTS = 500;
 
-/** A statement as it may be told. */
-interface Told {
-  readonly text: string;
-  readonly summary: string;
+/** A statement as it may be told: the name of its span, and its attributes, both as JSON. */
+export interface Told {
+  readonly name: string;
+  /** With a comma behind each. */
+  readonly attributes: string;
 }
+
+function toldOf(text: string, summary: string): Told {
+  const attributes = attributesJson({
+    ...(text !== '' && { [ATTR_DB_QUERY_TEXT]: text }),
+    ...(summary !== '' && { [ATTR_DB_QUERY_SUMMARY]: summary }),
+  });
+  return {
+    name: JSON.stringify(summary || 'postgresql'),
+    attributes: attributes === '' ? '' : `${attributes},`,
+  };
+}
+
+/** A call of a function by its protocol message, which has no text. */
+export const FUNCTION_CALL = toldOf('', 'FUNCTION CALL');
 
 /** Texts without their literals: the same statement comes again and again. */
 export class Texts {
@@ -38,7 +54,7 @@ export class Texts {
     const known = this.#known.get(part);
     if (known) return known;
     const text = withoutLiterals(part);
-    const told = { text, summary: summaryOf(text) };
+    const told = toldOf(text, summaryOf(text));
     const [oldest] = this.#known.keys();
     if (this.#known.size >= MOST_TEXTS && oldest !== undefined) this.#known.delete(oldest);
     this.#known.set(part, told);
@@ -97,23 +113,19 @@ export function serverAttributes({
   };
 }
 
-/** The name of a statement's span, and what it says. */
-export function statementAttributes(
-  event: Events['statement'],
-  texts: Texts,
-): { readonly name: string; readonly attributes: Attributes } {
-  const { session, kind, sql, sqlstate, rows, tags } = event;
-  const { text, summary } = kind === 'function-call' ? { text: '', summary: 'FUNCTION CALL' } : texts.of(sql);
-  const attributes = {
+/** What a statement's span says of its session. */
+export function placeAttributes(session: Session): Attributes {
+  return {
     [ATTR_DB_SYSTEM_NAME]: DB_SYSTEM_NAME_VALUE_POSTGRESQL,
     [ATTR_DB_NAMESPACE]: namespaceOf(session),
-    ...(text !== '' && { [ATTR_DB_QUERY_TEXT]: text }),
-    ...(summary !== '' && { [ATTR_DB_QUERY_SUMMARY]: summary }),
-    ...(tags.length > 1 && { [ATTR_DB_OPERATION_BATCH_SIZE]: tags.length }),
-    'db.response.returned_rows': rows,
     'session.id': session.id,
-    ...serverAttributes(event),
-    ...failure(sqlstate),
   };
-  return { name: summary || 'postgresql', attributes };
 }
+
+/** What it says of its result, besides its rows. */
+export function resultAttributes({ tags, sqlstate }: Events['statement']): Attributes {
+  return { ...(tags.length > 1 && { [ATTR_DB_OPERATION_BATCH_SIZE]: tags.length }), ...failure(sqlstate) };
+}
+
+/** Its rows: the only attribute that each statement has of its own. */
+export const ROWS = 'db.response.returned_rows';

@@ -41,6 +41,33 @@ function operationOf([first, ...more]: readonly string[]): string {
   return more.every((tag) => name(tag) === name(first)) ? `BATCH ${name(first)}` : 'BATCH';
 }
 
+/** Labels by the single tag of statements that went well, of one server of one upstream. */
+interface Place {
+  readonly host: string | undefined;
+  readonly port: number | undefined;
+  readonly labels: Map<string, Attributes>;
+}
+
+/** Remembers the labels of statements that went well: nothing has to be put together for those that come again. */
+function remembering(
+  labelsOf: (event: Events['statement']) => Attributes,
+): (event: Events['statement']) => Attributes {
+  const places = new WeakMap<object, Place>();
+  return (event) => {
+    const { session, host, port, tags, sqlstate } = event;
+    const [tag, second] = tags;
+    const { upstream } = session;
+    if (!upstream || tag === undefined || second !== undefined || sqlstate !== undefined)
+      return labelsOf(event);
+    let place = places.get(upstream);
+    if (!place || place.host !== host || place.port !== port || place.labels.size >= MOST_SETS)
+      places.set(upstream, (place = { host, port, labels: new Map() }));
+    let labels = place.labels.get(tag);
+    if (!labels) place.labels.set(tag, (labels = labelsOf(event)));
+    return labels;
+  };
+}
+
 /** Observes into a histogram; `database` is the name in the config, as of every other metric. */
 export function statementTimes(times: Histogram): Observers {
   const [namespaces, servers, operations, errors] = Array.from({ length: 4 }, () => new Bounded());
@@ -73,5 +100,6 @@ export function statementTimes(times: Histogram): Observers {
     if (known.size < MOST_SETS) known.set(key, made);
     return made;
   };
-  return { statement: (event) => times.record(event.durationMs / 1_000, labelsOf(event)) };
+  const labels = remembering(labelsOf);
+  return { statement: (event) => times.record(event.durationMs / 1_000, labels(event)) };
 }

@@ -1,26 +1,17 @@
 /** The spans of one session that is traced: the session, its login, what that took, and its statements. */
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, TraceFlags, trace } from '@opentelemetry/api';
-import type { Attributes, Context, Link, Span, Tracer } from '@opentelemetry/api';
+import type { Attributes, Context, Span, Tracer } from '@opentelemetry/api';
 import type { Ended, Events, Session, SessionObservers } from '../../core/index.ts';
-import {
-  clientAttributes,
-  failure,
-  identityAttributes,
-  serverAttributes,
-  statementAttributes,
-} from './attributes.ts';
-import type { Texts } from './attributes.ts';
-import { parentInComment } from './traceparent.ts';
+import { clientAttributes, failure, identityAttributes, serverAttributes } from './attributes.ts';
+import { StatementSpans } from './statement-spans.ts';
+import type { StatementTools } from './statement-spans.ts';
 import type { RemoteParent } from './traceparent.ts';
 
 /** What spans are made with. */
-export interface TraceTools {
+export interface TraceTools extends StatementTools {
   readonly tracer: Tracer;
-  readonly texts: Texts;
   /** Whether spans say who it is. */
   readonly identity: boolean;
-  /** Whether comments of clients are followed. */
-  readonly parents: boolean;
 }
 
 function under({ traceId, spanId }: RemoteParent): Context {
@@ -35,23 +26,6 @@ function finish(span: Span, { startedAt, durationMs, sqlstate }: Ended): void {
   span.end(startedAt + durationMs);
 }
 
-function statementSpan(
-  event: Events['statement'],
-  { tracer, texts }: TraceTools,
-  context: Context,
-  links: Link[],
-): void {
-  const { name, attributes } = statementAttributes(event, texts);
-  const options = { kind: SpanKind.CLIENT, startTime: event.startedAt, attributes, links };
-  finish(tracer.startSpan(name, options, context), event);
-}
-
-/** A statement of a session that is not traced, under the span its client says. Nothing where it says none. */
-export function loneStatement(event: Events['statement'], tools: TraceTools): void {
-  const parent = parentInComment(event.sql);
-  if (parent?.sampled === true) statementSpan(event, tools, under(parent), []);
-}
-
 /** Made when the session begins; everything is told to what {@link observers} gives. */
 export class SessionTrace {
   readonly #tools: TraceTools;
@@ -59,6 +33,7 @@ export class SessionTrace {
   readonly #within: Context;
   readonly #login: Span;
   readonly #loggingIn: Context;
+  readonly #statements: StatementSpans;
   #loggedIn = false;
 
   constructor(session: Session, parent: RemoteParent | undefined, tools: TraceTools) {
@@ -67,6 +42,7 @@ export class SessionTrace {
     const options = { kind: SpanKind.SERVER, attributes: clientAttributes(session) };
     this.#span = tracer.startSpan('session', options, parent ? under(parent) : ROOT_CONTEXT);
     this.#within = trace.setSpan(ROOT_CONTEXT, this.#span);
+    this.#statements = new StatementSpans(session, tools, this.#span.spanContext());
     this.#login = tracer.startSpan('login', {}, this.#within);
     this.#loggingIn = trace.setSpan(this.#within, this.#login);
   }
@@ -78,7 +54,7 @@ export class SessionTrace {
       connect: (event) => this.#step('connect', event, serverAttributes(event), SpanKind.CLIENT),
       login: (event) => this.#endLogin(event),
       renewal: (event) => this.#step('renewal', event, {}),
-      statement: (event) => this.#statement(event),
+      statement: (event) => this.#statements.tell(event),
       close: (event) => this.#close(event),
     };
   }
@@ -103,12 +79,6 @@ export class SessionTrace {
     if (this.#tools.identity) this.#span.setAttributes(identityAttributes(event.session));
     this.#login.setAttributes(failure(event.sqlstate));
     finish(this.#login, event);
-  }
-
-  #statement(event: Events['statement']): void {
-    const parent = this.#tools.parents ? parentInComment(event.sql) : undefined;
-    if (parent?.sampled !== true) return statementSpan(event, this.#tools, this.#within, []);
-    return statementSpan(event, this.#tools, under(parent), [{ context: this.#span.spanContext() }]);
   }
 
   #close(event: Events['close']): void {

@@ -16,6 +16,7 @@ import {
 import { appendFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { FileSink } from '../../plugins/audit/file-sink.ts';
 import { rotatedFiles } from '../../plugins/audit/file-names.ts';
@@ -347,3 +348,39 @@ test('a file that was renamed goes on under its new name', async () => {
   expect(await findings([other])).toEqual([]);
   expect(linesIn(other).at(-1)).toMatchObject({ type: 'closed' });
 });
+
+test('a thousand events of one tick are one write, and lines of one chain', async () => {
+  const write = vi.spyOn(FileSink.prototype, 'write');
+  try {
+    const trail = await open();
+    for (let i = 0; i < 1_000; i += 1) trail.record(event());
+    await trail.close();
+    // The first line, the thousand, and the last one.
+    expect(write.mock.calls.map(([lines]) => lines.length)).toEqual([1, 1_000, 1]);
+  } finally {
+    write.mockRestore();
+  }
+  expect(await verifyFiles([file])).toMatchObject({ findings: [], lines: 1_002, closed: true });
+});
+
+test('a process that is killed in the middle leaves whole lines that verify, and the chain goes on behind them', async () => {
+  const jiti = fileURLToPath(new URL('../../node_modules/jiti/lib/jiti-cli.mjs', import.meta.url));
+  const script = fileURLToPath(new URL('audit-writer.ts', import.meta.url));
+  const child = spawn(process.execPath, [jiti, script, file], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const exited = once(child, 'exit');
+  await vi.waitUntil(async () => (await stat(file).catch(() => ({ size: 0 }))).size > 500_000, {
+    timeout: 60_000,
+    interval: 1,
+  });
+  child.kill('SIGKILL');
+  await exited;
+  // Half a line is what a crash may leave, and no more than that.
+  const said = await findings([file]);
+  expect(said.length).toBeLessThanOrEqual(1);
+  for (const one of said) expect(one).toContain('the line is incomplete: a crash, or the end is missing');
+  const trail = await open();
+  trail.record(event());
+  await trail.close();
+  expect(await verifyFiles([file])).toMatchObject({ findings: [], closed: true });
+  expect(linesIn(file).length).toBeGreaterThan(100);
+}, 120_000);

@@ -89,7 +89,7 @@ const LIBRARIES: Readonly<Record<string, string | readonly string[]>> = {
   ioredis: 'plugins/rate-limit/',
   '@opentelemetry/api': 'plugins/tracing/',
   '@opentelemetry/exporter-metrics-otlp-http': 'plugins/tracing/',
-  '@opentelemetry/exporter-trace-otlp-http': 'plugins/tracing/',
+  '@opentelemetry/otlp-exporter-base': 'plugins/tracing/',
   '@opentelemetry/resources': 'plugins/tracing/',
   '@opentelemetry/sdk-metrics': 'plugins/tracing/',
   '@opentelemetry/sdk-trace': 'plugins/tracing/',
