@@ -4,7 +4,7 @@ import type { House } from '../gateway/house.ts';
 import { tellClose } from './session-log.ts';
 import type { Visit } from './visit.ts';
 
-/** Runs `onClose` and releases what the session holds; `house` counts it until then. Never rejects. */
+/** Runs `onClose` and releases the session's resources; `house` counts it until then. Never rejects. */
 export async function depart({ session, hooks, reader }: Visit, house: House): Promise<void> {
   const reason = session.reason ?? { kind: 'lost' };
   try {

@@ -1,4 +1,4 @@
-/** A session while its bytes are relayed: what the relay asks of it, and what follows the end of the relay. */
+/** A session while its bytes are relayed: the options of its relay, and the steps after the relay's end. */
 import { asGatewayError } from '../client/refuse.ts';
 import { GatewayError } from '../errors.ts';
 import type { Events } from '../events.ts';
@@ -23,8 +23,8 @@ import type { Visit } from './visit.ts';
 type StatementEvent = { -readonly [K in keyof Events['statement']]: Events['statement'][K] };
 
 /**
- * One per session. An idle session keeps it in memory: what it is asked for are methods, functions of its own are made only
- * where a plugin wants to be called.
+ * One per session. It stays in memory while the session is idle: therefore it has methods, and makes functions of its own only
+ * where a plugin has to be called.
  */
 export class RelayedSession implements RelayOptions {
   readonly relay: Relay;
@@ -104,7 +104,7 @@ export class RelayedSession implements RelayOptions {
     return this.#login.usage.canceling(() => this.relay.cancel());
   }
 
-  /** The relay is over, and nothing can hit its server connection any more. */
+  /** The relay has ended, and no cancel can hit its server connection any more. */
   ended(end: RelayEnd): void {
     const { server, source, pool } = this.#login;
     this.#house.cancelKeys.revoke(this.key);

@@ -1,4 +1,4 @@
-/** A client from its startup packet to its end, as the steps of its connection hand it on. */
+/** A client's session from its startup packet to its end, with its reader and hooks. */
 import type { Reader } from '../client/reader.ts';
 import type { GatewayError } from '../errors.ts';
 import type { Hooks } from '../hooks.ts';

@@ -1,11 +1,11 @@
-/** What goes to the server of one chunk of the client: parts of it and what stands in their place, put together for one write. */
+/** The bytes for the server of one chunk of the client: parts of the chunk and replacements, put together for one write. */
 
 /** Size of the buffer that is used again and again, in bytes. */
 const SPARE_BYTES = 16_384;
-/** Free unless some parts are being put together in it. */
+/** Undefined while parts are being put together in it. */
 let spare: Buffer | undefined = Buffer.allocUnsafeSlow(SPARE_BYTES);
 
-/** Where the bytes go. */
+/** The receiver of the bytes. */
 interface Target {
   /** Writes a copy of a part of them. */
   toServer(bytes: Buffer, from: number, to: number): void;
@@ -13,13 +13,13 @@ interface Target {
 
 /** One per session; between two chunks it holds nothing. */
 export class PendingWrite {
-  /** A part of the chunk where there is no other; else all parts, in a buffer with room for more. */
+  /** A part of the chunk if it is the only one; else all parts, in a buffer with room for more. */
   #bytes: Buffer | undefined;
   #from = 0;
   #to = 0;
   #isOwn = false;
 
-  /** Bytes that are there. */
+  /** The number of bytes. */
   get length(): number {
     return this.#to - this.#from;
   }
@@ -45,12 +45,12 @@ export class PendingWrite {
     this.#to += text.length;
   }
 
-  /** Says how long the message is that begins behind the first `start` bytes, and ends here. */
+  /** Writes the length of the message that begins behind the first `start` bytes and ends here. */
   endMessage(start: number): void {
     this.#room(0).writeUInt32BE(this.#to - start - 1, start + 1);
   }
 
-  /** Writes all of it, if there is something. */
+  /** Writes all bytes, if there are any. */
   flush(target: Target): void {
     if (!this.#bytes) return;
     try {
@@ -60,7 +60,7 @@ export class PendingWrite {
     }
   }
 
-  /** Holds nothing any more. */
+  /** Drops all bytes. */
   clear(): void {
     if (this.#isOwn && this.#bytes?.length === SPARE_BYTES) spare = this.#bytes;
     this.#bytes = undefined;
@@ -68,7 +68,7 @@ export class PendingWrite {
     this.#from = this.#to = 0;
   }
 
-  /** A buffer of its own with what is there and room for so many bytes behind it. */
+  /** A buffer of its own with all bytes and room for `bytes` more. */
   #room(bytes: number): Buffer {
     const { length } = this;
     if (this.#bytes && this.#isOwn && this.#bytes.length >= length + bytes) return this.#bytes;

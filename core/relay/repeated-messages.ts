@@ -1,4 +1,4 @@
-/** Messages about prepared statements that need no decision, because an earlier one holds: most of a busy session's. */
+/** Messages about prepared statements for which an earlier decision still holds: most messages of a busy session. */
 import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
 import { Kind, Op } from './entries.ts';
 import type { Ledger } from './ledger.ts';
@@ -23,14 +23,14 @@ export class RepeatedMessages {
     this.#parses = parses;
   }
 
-  /** True for a message about a portal: names of portals are the client's. */
+  /** True for a message about a portal: portals keep the client's names. */
   isPlain(type: number, data: Buffer, at: number): boolean {
     return (type === Frontend.describe || type === Frontend.close) && data[at + HEADER_BYTES] === PORTAL;
   }
 
   /**
    * For a whole message in `data` from `at` to `end`: the name under which a Bind is sent, or an empty text for a message that is
-   * sent as it is; the ledger has its entry then. Undefined: it has to be decided.
+   * sent as it is; the ledger has its entry then. Undefined: it needs a decision.
    */
   nameFor(type: number, data: Buffer, at: number, end: number): string | undefined {
     if (type !== Frontend.bind && type !== Frontend.parse) return undefined;
@@ -39,7 +39,7 @@ export class RepeatedMessages {
     return type === Frontend.bind ? this.#bind(ledger, data, at, end) : this.#parse(ledger, data, at, end);
   }
 
-  /** A Bind of a statement that the connection has. */
+  /** A Bind of a statement that is prepared on the connection. */
   #bind(ledger: Ledger, data: Buffer, at: number, end: number): string | undefined {
     const { names, kept, owed } = this.#parts;
     const start = stringEnd(data, at + HEADER_BYTES, end) + 1;
