@@ -1,0 +1,146 @@
+/** What messages and tags leave on a server connection, counted and told. */
+import { describe, expect, test } from 'vitest';
+import { Batch } from '../../../core/relay/batch.ts';
+import { dropsStatements, leavesState, pins, takesOffSettings } from '../../../core/relay/command-tags.ts';
+import { Kind, Op } from '../../../core/relay/entries.ts';
+import { Tally } from '../../../core/relay/tally.ts';
+import { Uncertainty } from '../../../core/relay/uncertainty.ts';
+import { Backend } from '../../../core/wire/frames.ts';
+
+const OPS = {
+  Q: Op.query,
+  F: Op.functionCall,
+  P: Op.parse,
+  B: Op.bind,
+  C: Op.close,
+  D: Op.describe,
+  E: Op.execute,
+  S: Op.sync,
+  c: Op.copyEnd,
+} as const;
+const opsOf = (letters: string): number[] =>
+  letters.split('').map((letter) => OPS[letter as keyof typeof OPS]);
+
+describe('a batch', () => {
+  test.each<[string, begun: boolean, tainted: boolean, syncs: number]>([
+    ['', false, false, 0],
+    ['Q', false, false, 0],
+    ['P', true, false, 0],
+    ['PBDES', false, false, 1],
+    ['PBEQ', true, true, 0],
+    ['PF', true, true, 0],
+    ['SQ', false, false, 1],
+    // The end of a COPY that a batch began.
+    ['PBEc', true, false, 0],
+    ['Qc', false, false, 0],
+    // Once tainted, no Sync makes the connection good for another session.
+    ['PQS', false, true, 1],
+    ['PSPS', false, false, 2],
+  ])('%s', (letters, begun, tainted, syncs) => {
+    const batch = new Batch();
+    for (const op of opsOf(letters)) batch.sent(op);
+    expect([batch.begun, batch.tainted, batch.syncs]).toEqual([begun, tainted, syncs]);
+  });
+
+  test('another server connection knows nothing of it, and Syncs are counted on', () => {
+    const batch = new Batch();
+    for (const op of opsOf('SPQ')) batch.sent(op);
+    batch.reset();
+    expect([batch.begun, batch.tainted, batch.syncs]).toEqual([false, false, 1]);
+  });
+});
+
+test.each<[string, leaves: boolean, pinned: boolean, settings: boolean, statements: boolean]>([
+  ['SELECT 1', false, false, false, false],
+  ['INSERT 0 1', false, false, false, false],
+  ['BEGIN', false, false, false, false],
+  ['ROLLBACK', false, false, false, false],
+  ['COPY 5', false, false, false, false],
+  ['DEALLOCATE', false, false, false, false],
+  ['DEALLOCATE ALL', false, false, false, true],
+  ['DISCARD ALL', true, false, true, true],
+  ['DISCARD SEQUENCES', true, false, true, false],
+  ['DISCARD TEMP', true, false, false, false],
+  ['SET', true, false, false, false],
+  ['RESET', true, false, true, false],
+  ['LISTEN', true, true, false, false],
+  ['UNLISTEN', true, false, false, false],
+  ['PREPARE', true, true, false, false],
+  ['PREPARE TRANSACTION', true, false, false, false],
+  ['DECLARE CURSOR', true, true, false, false],
+  ['CREATE TABLE', true, true, false, false],
+  ['CREATE INDEX', true, false, false, false],
+  ['LOAD', true, true, false, false],
+  ['DO', true, false, false, false],
+  ['CALL', true, false, false, false],
+  // A word that a newer server may send, and none.
+  ['SELECTION 1', true, false, false, false],
+  ['', true, false, false, false],
+])('the tag %j', (tag, ...wanted) => {
+  expect([leavesState(tag), pins(tag), takesOffSettings(tag), dropsStatements(tag)]).toEqual(wanted);
+});
+
+test('messages are counted for whom they are: of the client, to the server, or both', () => {
+  const tally = new Tally();
+  tally.sent(Op.parse, Kind.forward);
+  tally.sent(Op.parse, Kind.swallow);
+  tally.sent(Op.parse, Kind.local);
+  tally.sent(Op.bind, Kind.forward);
+  tally.sent(Op.query, Kind.forward);
+  tally.ready(false);
+  tally.ready(true);
+  const { clientParses, serverParses, binds, queries, transactions } = tally;
+  expect({ clientParses, serverParses, binds, queries, transactions }).toEqual({
+    clientParses: 2,
+    serverParses: 2,
+    binds: 1,
+    queries: 2,
+    transactions: 1,
+  });
+});
+
+describe('after a COPY that failed with Syncs in flight', () => {
+  test.each<[string, skips: boolean, sent: string, probes: boolean]>([
+    ['of a Query', false, '', true],
+    ['of an Execute, whose Sync has not come', true, '', false],
+    ['of an Execute, with its Sync', true, 'S', true],
+    ['with the start of a batch', false, 'P', false],
+    ['with a batch', false, 'PBDS', true],
+    // Each of these may have begun another COPY, or has an answer like the probe's.
+    ['with a Query', false, 'QS', false],
+    ['with an Execute', false, 'PBES', false],
+    ['with a FunctionCall', false, 'FS', false],
+    ['with a Close', false, 'CS', false],
+    ['with the end of the COPY behind a Sync', true, 'Sc', true],
+  ])('a probe is sent where it tells something: %s', (_, skips, sent, probes) => {
+    const uncertainty = new Uncertainty(skips);
+    for (const op of opsOf(sent)) uncertainty.sent(op);
+    expect(uncertainty.wantsProbe).toBe(probes);
+  });
+
+  test('all before the answer to the probe is the client’s, the probe’s own answers are hidden', () => {
+    const uncertainty = new Uncertainty(false);
+    expect(String(uncertainty.probe())).toMatch(/postern_[0-9a-f]{32}/);
+    expect([uncertainty.wantsProbe, uncertainty.probing]).toEqual([false, true]);
+    expect(uncertainty.reply(Backend.readyForQuery)).toBe('pass');
+    expect(uncertainty.error()).toBe('pass');
+    expect(uncertainty.reply(Backend.closeComplete)).toBe('hide');
+    expect(uncertainty.error()).toBe('hide');
+    expect(uncertainty.reply(Backend.readyForQuery)).toBe('settled');
+  });
+
+  test('anything else behind the answer to the probe is no answer', () => {
+    const uncertainty = new Uncertainty(false);
+    uncertainty.probe();
+    uncertainty.reply(Backend.closeComplete);
+    expect(uncertainty.reply(Backend.dataRow)).toBe('broken');
+  });
+
+  test('a statement may be on the server where one was named and one was prepared', () => {
+    const [named, unnamed] = [new Uncertainty(true), new Uncertainty(true)];
+    named.sent(Op.parse, { names: true });
+    unnamed.sent(Op.parse);
+    for (const one of [named, unnamed]) one.reply(Backend.parseComplete);
+    expect([named.prepared, unnamed.prepared]).toEqual([true, false]);
+  });
+});

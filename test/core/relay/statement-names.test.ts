@@ -1,0 +1,106 @@
+/** The names of prepared statements and portals that a session has: bounded, and as they were where the server discards a message. */
+import { describe, expect, test } from 'vitest';
+import { Prepared } from '../../../core/relay/prepared.ts';
+import { FOREIGN, SessionStatements } from '../../../core/relay/session-statements.ts';
+
+const text = (sql: string) => ({ sql, cut: false });
+const UNSEEN = text('');
+
+describe('texts behind names', () => {
+  test('a Parse, a Bind and a Close change them, and a portal keeps the text of its statement', () => {
+    const prepared = new Prepared();
+    prepared.parse('s', text('select 1'));
+    prepared.bind('p', 's');
+    prepared.close('S', 's');
+    expect([prepared.ofStatement('s'), prepared.ofPortal('p')]).toEqual([UNSEEN, text('select 1')]);
+    prepared.close('P', 'p');
+    expect(prepared.ofPortal('p')).toEqual(UNSEEN);
+  });
+
+  test('portals end with their transaction, statements do not', () => {
+    const prepared = new Prepared();
+    prepared.parse('', text('select 1'));
+    prepared.bind('', '');
+    prepared.transactionEnded();
+    expect([prepared.ofStatement(''), prepared.ofPortal(''), prepared.unnamed]).toEqual([
+      text('select 1'),
+      UNSEEN,
+      true,
+    ]);
+  });
+
+  test('a message that the server discards is undone, in whatever order answers come', () => {
+    const prepared = new Prepared();
+    prepared.parse('s', text('first'));
+    const undo = prepared.parse('s', text('second'));
+    undo();
+    expect(prepared.ofStatement('s')).toEqual(text('first'));
+    const close = prepared.close('S', 's');
+    close();
+    expect(prepared.ofStatement('s')).toEqual(text('first'));
+  });
+
+  test('what was changed again since is not undone', () => {
+    const prepared = new Prepared();
+    const undo = prepared.parse('s', text('first'));
+    prepared.parse('s', text('second'));
+    undo();
+    expect(prepared.ofStatement('s')).toEqual(text('second'));
+  });
+
+  test('10 000 names may be in use, and one of them may change', () => {
+    const prepared = new Prepared();
+    for (let i = 0; i < 10_000; i += 1) prepared.parse(`s${i}`, text('x'));
+    expect(() => prepared.parse('one more', text('x'))).toThrow(
+      'more than 10000 prepared statements or portals',
+    );
+    prepared.parse('s1', text('another'));
+    prepared.close('S', 's2');
+    prepared.parse('one more', text('x'));
+    expect(prepared.ofStatement('one more')).toEqual(text('x'));
+  });
+});
+
+describe('statements of a session', () => {
+  const statement = (bytes = 0) => ({ ...FOREIGN, body: Buffer.alloc(bytes) });
+
+  test('are bounded by their number', () => {
+    const statements = new SessionStatements();
+    for (let i = 0; i < 10_000; i += 1) statements.add(`s${i}`, statement());
+    expect(() => statements.add('one more', statement())).toThrow('too many prepared statements');
+    statements.remove('s1');
+    statements.add('one more', statement());
+    expect(statements.has('one more')).toBe(true);
+  });
+
+  test('are bounded by their bytes, which a removal, a restoration and a clear count', () => {
+    const statements = new SessionStatements();
+    const half = statement(16_777_216);
+    statements.add('a', half);
+    statements.add('b', half);
+    expect(() => statements.add('c', statement(1))).toThrow('too many prepared statements');
+    statements.remove('a');
+    statements.restore('a', half);
+    // It has this name already.
+    statements.restore('a', half);
+    expect(() => statements.add('c', statement(1))).toThrow('too many prepared statements');
+    statements.remove('a');
+    statements.remove('a');
+    statements.add('c', half);
+    expect(() => statements.add('d', statement(1))).toThrow('too many prepared statements');
+    statements.clear();
+    statements.add('d', half);
+    statements.add('e', half);
+  });
+
+  test('a name that stands for another statement by now is neither removed nor restored', () => {
+    const statements = new SessionStatements();
+    const [before, now] = [statement(1), statement(2)];
+    statements.add('s', now);
+    statements.remove('s', before);
+    statements.restore('s', before);
+    expect(statements.get('s')).toBe(now);
+    statements.remove('s', now);
+    expect(statements.has('s')).toBe(false);
+  });
+});
