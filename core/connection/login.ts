@@ -39,6 +39,8 @@ export interface Login {
   readonly parameters: ReadonlyMap<string, string>;
   /** Present where connections are checked in between transactions. */
   readonly source?: ServerSource | undefined;
+  /** See {@link RelayOptions.watches}. */
+  readonly watches?: boolean;
   readonly usage: Usage;
 }
 
@@ -97,7 +99,8 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   }
   const server = await connect(request, loan, house);
   const source = lends ? serversFor(loan, server) : undefined;
-  return { pool, usage, parameters: server.parameters, server, source };
+  const watches = !lends && database.pool?.reset !== 'always' && replication === undefined;
+  return { pool, usage, parameters: server.parameters, server, source, watches };
 }
 
 /** Stands for the database's name on the server while that is not known: no connection ever uses it. */

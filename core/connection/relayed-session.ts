@@ -65,6 +65,9 @@ export class RelayedSession implements RelayOptions {
   get source(): ServerSource | undefined {
     return this.#login.source;
   }
+  get watches(): boolean {
+    return this.#login.watches === true;
+  }
   get tally(): Tally {
     return this.#login.usage.tally;
   }

@@ -12,6 +12,8 @@ export interface AttentionOptions {
   readonly statementsFrom: string | undefined;
   /** Server connections change between transactions. */
   readonly shared: boolean;
+  /** It is of interest whether the session leaves state on its server connection. */
+  readonly watched: boolean;
 }
 
 const ALWAYS = [Frontend.query, Frontend.parse, Frontend.terminate];
@@ -27,16 +29,17 @@ const SHARED = [Frontend.bind, Frontend.describe, Frontend.close, Frontend.funct
 const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close];
 
 /** Reasons to inspect messages, as bits, and the message types of each. */
-const Reason = { looks: 1, ends: 2, shared: 4, own: 8, all: 16 } as const;
+const Reason = { looks: 1, ends: 2, shared: 4, own: 8, all: 16, watched: 32 } as const;
 const TYPES: readonly (readonly [reason: number, types: readonly number[]])[] = [
   [Reason.looks, LOOKED_AT],
   [Reason.ends, ENDS],
   [Reason.shared, SHARED],
   [Reason.own, OWN],
+  [Reason.watched, [Frontend.functionCall]],
 ];
 
 /** One table per combination of reasons, shared by all sessions: a table of its own would cost each session 400 bytes. */
-const TABLES: readonly Uint8Array[] = Array.from({ length: 32 }, (_, reasons) => {
+const TABLES: readonly Uint8Array[] = Array.from({ length: 64 }, (_, reasons) => {
   const table = new Uint8Array(256).fill((reasons & Reason.all) === 0 ? 0 : 1);
   for (const type of ALWAYS) table[type] = 1;
   for (const [reason, types] of TYPES)
@@ -58,12 +61,13 @@ export class Attention {
   readonly #asked: Reads | undefined;
   #from: string | undefined;
 
-  constructor({ asked, observed, statementsFrom, shared }: AttentionOptions) {
+  constructor({ asked, observed, statementsFrom, shared, watched }: AttentionOptions) {
     this.#asked = asked;
     this.looks = asked !== undefined || (observed && statementsFrom === undefined);
     this.#ends = observed;
     this.#from = this.looks ? undefined : statementsFrom;
-    this.#base = (shared ? Reason.shared : 0) | (this.looks ? this.#looking : 0);
+    this.#base =
+      (shared ? Reason.shared : 0) | (watched ? Reason.watched : 0) | (this.looks ? this.#looking : 0);
     this.wants = tableOf(this.#base);
     this.namesOnly = this.#base === Reason.shared;
   }

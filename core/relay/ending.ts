@@ -9,12 +9,12 @@ import type { FromServer } from './from-server.ts';
 import type { Ledger } from './ledger.ts';
 import type { ServerLink } from './server-link.ts';
 import { boundary } from './transaction-boundary.ts';
-import type { BoundaryState } from './transaction-boundary.ts';
+import type { BoundaryState, ServerFitness } from './transaction-boundary.ts';
 
 /** How it ended, and whether the server connection can serve another session. */
 export interface RelayEnd {
   readonly reason: CloseReason;
-  readonly server: 'dirty' | 'close';
+  readonly server: ServerFitness;
 }
 
 /** The objects that an end reads and stops. */
@@ -193,9 +193,9 @@ export class Ending {
     else this.#cancelThenEnd(reason);
   }
 
-  #serverAfter(): 'dirty' | 'close' {
+  #serverAfter(): ServerFitness {
     const at = boundary(this.#parts, 'end');
-    return at.free && at.server !== 'close' ? 'dirty' : 'close';
+    return at.free ? at.server : 'close';
   }
 
   #cancelThenEnd(reason: CloseReason): void {
@@ -214,7 +214,7 @@ export class Ending {
     this.#parts.fromServer.stop();
   }
 
-  #end(reason: CloseReason, server: 'dirty' | 'close'): void {
+  #end(reason: CloseReason, server: ServerFitness): void {
     if (this.#over) return;
     this.#over = true;
     this.#reason = reason;

@@ -13,6 +13,8 @@ export interface FromClientHost {
   readonly shared?: SharedStatements | undefined;
   /** Writes a copy of them, or of a part. */
   toServer(bytes: Buffer, from?: number, to?: number): void;
+  /** A message with a statement is about to be sent; `frame` is its beginning. */
+  sends(type: number, frame: Buffer): void;
   /** True: a decision is awaited and enough bytes are held, so that reading has to stop. False: reading may go on. */
   held(waiting: boolean): void;
   /** The client sent Terminate. */

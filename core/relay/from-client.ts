@@ -176,6 +176,7 @@ export class FromClient implements ChannelListener {
     if (own !== undefined) return own === '' ? PASS : { next: 'rename', own };
     const seen = partOf(data, at, at + there);
     if (!gate.concerns(type, seen)) {
+      this.#host.sends(type, seen);
       this.#host.ledger.sent(OP_OF[type] ?? 0);
       return PASS;
     }

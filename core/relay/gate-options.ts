@@ -19,6 +19,10 @@ export interface GateHost {
     connection(): Promise<void>;
   };
   /** A run-time parameter as the server has reported it last. */
+  /** See {@link RelayOptions.watches}. */
+  readonly watched: boolean;
+  /** A message with a statement is about to be sent to the server. */
+  sends(type: number, frame: Buffer): void;
   parameter(name: string): string | undefined;
   betweenTransactions(): boolean;
   /** Makes the server send its buffered answers at once. */

@@ -40,11 +40,10 @@ export class Gate {
     this.#options = options;
     this.#hooks = new HookCall(options);
     const { query, reads, statementsFrom } = options;
-    const { shared, statements } = host;
     this.#encoding = query && needsText(reads) ? new ClientEncoding(host, reads) : undefined;
-    this.calm = new Calm(host, shared, this.#encoding);
-    const [observed, moves] = [statements !== undefined, shared !== undefined];
-    this.attention = new Attention({ asked: query && reads, observed, statementsFrom, shared: moves });
+    this.calm = new Calm(host, host.shared, this.#encoding);
+    const made = { observed: host.statements !== undefined, shared: host.shared !== undefined };
+    this.attention = new Attention({ asked: query && reads, ...made, statementsFrom, watched: host.watched });
   }
 
   /** A message of the extended protocol was refused here: messages up to the Sync are dropped, as PostgreSQL does. */
@@ -182,6 +181,7 @@ export class Gate {
     if (this.#book && this.#host.betweenTransactions()) this.#book.transactionEnded();
     const note = this.#book?.sent(type, frame, statement);
     this.#encoding?.sent(type, statement);
+    this.#host.sends(type, frame);
     const plan = this.#host.shared?.plan(type, frame);
     if (plan) return this.#carryOut(plan, op, frame, note);
     this.#host.ledger.sent(op, Kind.forward, note);

@@ -21,6 +21,11 @@ export interface RelayOptions {
   readonly refresh?: ((server: ServerConnection) => Promise<void>) | undefined;
   /** Called for a connection whose server refused a write (25006). Default: nothing. */
   refusedWrite?(server: ServerConnection): void;
+  /**
+   * The next session of the same identity may get the server connection as it is, if this session leaves nothing on it. Without
+   * `source` only. Default false: the connection is always reset.
+   */
+  readonly watches?: boolean | undefined;
   readonly log: Logger;
   /** Counts messages. Default: they are not counted. */
   readonly tally?: Tally | undefined;

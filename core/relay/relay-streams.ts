@@ -15,6 +15,7 @@ import type { FromServerHost } from './from-server.ts';
 import type { GateHost } from './gate-options.ts';
 import { Gate } from './gate.ts';
 import { Ledger } from './ledger.ts';
+import { WATCHED_STATEMENTS, commandLeavesState, messageLeavesState } from './left-state.ts';
 import { Pause, Pauses } from './pauses.ts';
 import type { RelayOptions } from './relay-options.ts';
 import { ServerLink } from './server-link.ts';
@@ -42,6 +43,7 @@ export abstract class RelayStreams
   readonly unlinkedMessages: UnlinkedMessages;
   readonly ending: Ending;
   protected readonly options: RelayOptions;
+  #statements = 0;
 
   constructor(options: RelayOptions) {
     const { client, server, source, refresh, statement } = options;
@@ -51,7 +53,13 @@ export abstract class RelayStreams
     this.ledger = new Ledger(options.tally);
     this.pauses = new Pauses(client);
     this.statements = statement && new StatementLog(statement);
-    this.link = new ServerLink({ host: this, first: server, source, refresh });
+    this.link = new ServerLink({
+      host: this,
+      first: server,
+      source,
+      refresh,
+      watched: options.watches === true,
+    });
     this.shared = source && this.#sharedStatements(source);
     this.gate = new Gate(this, options);
     this.fromClient = new FromClient(this);
@@ -97,6 +105,17 @@ export abstract class RelayStreams
     return this.link.state !== 'linked' || (this.link.settingsOutdated && this.betweenTransactions());
   }
 
+  /** In session mode: the session may have left nothing on its connection so far. */
+  get watched(): boolean {
+    return this.source === undefined && !this.link.dirty && this.options.watches === true;
+  }
+
+  sends(type: number, frame: Buffer): void {
+    if (!this.watched) return;
+    this.#statements += 1;
+    if (this.#statements > WATCHED_STATEMENTS || messageLeavesState(type, frame)) this.link.dirty = true;
+  }
+
   toServer(bytes: Buffer, from = 0, to = bytes.length): void {
     if (!this.link.write(bytes, from, to)) this.pauses.add(Pause.full);
   }
@@ -133,11 +152,12 @@ export abstract class RelayStreams
   // ---- called by the stream from the server ----
 
   get readsTags(): boolean {
-    return this.source !== undefined || this.options.refresh !== undefined;
+    return this.source !== undefined || this.options.refresh !== undefined || this.watched;
   }
 
   completed(tag: string): void {
     if (dropsStatements(tag)) this.shared?.forgetAll();
+    if (this.watched && commandLeavesState(tag)) this.link.dirty = true;
     this.link.completed(tag, this.ledger.headNote?.harmless === true);
   }
 
@@ -150,6 +170,8 @@ export abstract class RelayStreams
   }
 
   reported(body: Buffer): void {
+    // Not always by a SET: a function may have set it.
+    if (this.watched) this.link.dirty = true;
     this.link.reported(readParameterStatus(body));
   }
 

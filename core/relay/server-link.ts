@@ -26,8 +26,7 @@ export class ServerLink implements ServerWaiter {
     this.#options = options;
     this.#server = options.first;
     [this.#state, this.#checkOuts] = options.first ? ['linked', 1] : ['unlinked', 0];
-    // Where connections do not change, the tags of commands are not read.
-    this.dirty = options.source === undefined;
+    this.dirty = options.source === undefined && !options.watched;
   }
 
   get state(): LinkState {
@@ -146,6 +145,7 @@ export class ServerLink implements ServerWaiter {
     const [server, how] = [this.#server, this.#options.refresh];
     if (!server || !how) return;
     this.#state = 'applying';
+    this.dirty ||= !this.#options.source;
     this.settingsOutdated = false;
     this.#detach();
     const over = (error?: unknown): void => {

@@ -50,6 +50,8 @@ export interface LinkOptions {
   readonly first?: ServerConnection | undefined;
   /** Absent: the session keeps its first connection. */
   readonly source?: ServerSource | undefined;
+  /** Without a source: whether {@link ServerLink.dirty} is kept up to date. Default: it is true from the start. */
+  readonly watched?: boolean;
   /** Sets the settings of policies again on an idle connection. Absent: policies have no settings. */
   readonly refresh?: ((server: ServerConnection) => Promise<void>) | undefined;
 }

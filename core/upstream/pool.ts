@@ -195,7 +195,8 @@ export class Pool {
 
   /** As {@link Pool.checkIn}. Resolves when the server has closed it, or at once where it is kept; until then it counts. */
   release(connection: ServerConnection, how: Condition): Promise<void> {
-    this.checkIn(connection, how);
+    // Where the next session is likely another identity's, it does not wait for the reset.
+    this.checkIn(connection, how === 'clean' && !this.#parts.state.idle.returning ? 'dirty' : how);
     return this.#members.get(connection)?.ended ?? GIVEN_BACK;
   }
 

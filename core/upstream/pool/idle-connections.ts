@@ -22,6 +22,8 @@ export class IdleConnections {
   retired = false;
   /** True: no connection is lent or kept until an operator resumes the pool. */
   paused = false;
+  /** The session that was last lent a connection is of the identity that had that connection before. */
+  returning = true;
   readonly #parts: IdleConnectionsParts;
 
   constructor(parts: IdleConnectionsParts) {
@@ -87,6 +89,8 @@ export class IdleConnections {
   lent(member: Member, owner: Owner): void {
     this.#parts.sharing.lent(member, owner);
     member.uses += 1;
+    this.returning = (member.lastFingerprint ?? owner.fingerprint) === owner.fingerprint;
+    member.lastFingerprint = owner.fingerprint;
     member.stays = undefined;
   }
 

@@ -87,6 +87,8 @@ export class Member {
   };
   /** The session that had it last. */
   lastHolder: Holder | undefined;
+  /** The identity that had it last. */
+  lastFingerprint: string | undefined;
   /** Why it stays with its session until that ends; undefined: another session may get it after a transaction. */
   stays: string | undefined;
   /** How often it has been lent. */

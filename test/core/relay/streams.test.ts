@@ -63,6 +63,8 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     parameter: () => 'UTF8',
     betweenTransactions: () => ledger.unfinished === undefined,
     flush() {},
+    watched: false,
+    sends() {},
     unplaceable() {},
   };
   const gate = new Gate(host, {
@@ -78,6 +80,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     gate,
     toServer: (bytes, from = 0, to = bytes.length) => out.push(Buffer.from(bytes.subarray(from, to))),
     held() {},
+    sends() {},
     unlinked: () => false,
     unlinkedMessages: new UnlinkedMessages({
       ledger,
