@@ -2,27 +2,51 @@
 import type { Identity } from '../facts.ts';
 import { strangersLog } from '../gateway/log.ts';
 import type { PinoLogger } from '../gateway/log.ts';
+import type { Logger, SessionState } from '../session.ts';
 
-/** One per session; costs nothing until a line is logged. Lines before the end of the login are limited like those of unknown clients. */
-export class BoundLog {
+/** The session, as far as its lines say who it is. */
+export interface BoundTo {
+  readonly id: string;
+  readonly state: SessionState;
+  readonly facts: { readonly identity?: Identity };
+}
+
+/**
+ * One per session; makes no logger until a line is written that its level lets pass. Lines before the end of the login are
+ * limited like those of unknown clients.
+ */
+export class BoundLog implements Logger {
   readonly #root: PinoLogger;
-  readonly #session: string;
+  readonly #session: BoundTo;
   #subject: string | undefined;
   #known = false;
   #log: PinoLogger | undefined;
 
-  constructor(root: PinoLogger, session: string) {
+  constructor(root: PinoLogger, session: BoundTo) {
     this.#root = root;
     this.#session = session;
   }
 
-  /** The log with the present bindings; `known` once the client is logged in. */
-  of(identity: Identity | undefined, known: boolean): PinoLogger {
-    const { issuer, subject } = identity ?? {};
+  info(fields: object, message: string): void {
+    if (this.#root.isLevelEnabled('info')) this.#bound().info(fields, message);
+  }
+
+  warn(fields: object, message: string): void {
+    if (this.#root.isLevelEnabled('warn')) this.#bound().warn(fields, message);
+  }
+
+  error(fields: object, message: string): void {
+    if (this.#root.isLevelEnabled('error')) this.#bound().error(fields, message);
+  }
+
+  #bound(): PinoLogger {
+    const { id: session, state, facts } = this.#session;
+    const { issuer, subject } = facts.identity ?? {};
+    const known = state !== 'starting';
     if (this.#log && subject === this.#subject && known === this.#known) return this.#log;
     this.#subject = subject;
     this.#known = known;
-    const bindings = { session: this.#session, ...(identity && { issuer, subject }) };
+    const bindings = { session, ...(facts.identity && { issuer, subject }) };
     this.#log = known ? this.#root.child(bindings) : strangersLog(this.#root, bindings);
     return this.#log;
   }

@@ -1,16 +1,17 @@
 /** The functions that plugins have deferred to the end of a session. */
+import { describe } from '../client/refuse.ts';
 import { pluginAtWork } from '../hooks/plugin-calls.ts';
-import type { Disposer } from '../session.ts';
+import type { Disposer, Logger } from '../session.ts';
 
 /** One per session. */
 export class Deferred {
-  readonly #failed: (error: unknown) => void;
+  readonly #log: Logger;
   readonly #releases: Disposer[] = [];
   #over = false;
 
-  /** `failed` is called for each release that throws; it must not throw. */
-  constructor(failed: (error: unknown) => void) {
-    this.#failed = failed;
+  /** Each release that throws is logged. */
+  constructor(log: Logger) {
+    this.#log = log;
   }
 
   /** Runs `release` once, when the session is over; at once if it is. */
@@ -31,7 +32,7 @@ export class Deferred {
     try {
       await release();
     } catch (error) {
-      this.#failed(error);
+      this.#log.error({ error: describe(error) }, 'a deferred release failed');
     }
   }
 }

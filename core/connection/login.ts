@@ -79,7 +79,7 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
   }
   session.upstream = Object.freeze({ ...upstream, database: name });
   const pool = house.pools.for(entry, database);
-  const { startup, signal } = session;
+  const { startup, over: signal } = session;
   const fingerprint = fingerprintOf(session.book.known, session.upstream, session.id);
   const circles = circlesOf(session.book.known, session.id);
   const who = { fingerprint, circles, holder: session };

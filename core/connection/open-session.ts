@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { BoundLog } from './bound-log.ts';
 import { Deferred } from './deferred.ts';
 import { EndTimes } from './end-times.ts';
-import { asGatewayError, describe, reasonOf } from '../client/refuse.ts';
+import { asGatewayError, reasonOf } from '../client/refuse.ts';
+import { SessionEnd } from './session-end.ts';
 import { GatewayError, SQLSTATES } from '../errors.ts';
 import type { FactBook } from '../hooks/fact-book.ts';
 import { PluginSignal } from '../hooks/plugin-signal.ts';
@@ -61,21 +62,21 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   /** Asks the client for its token; present during `onAuth` only. */
   askToken: (() => Promise<string>) | undefined;
   upstream: Upstream | undefined;
-
-  readonly #log: BoundLog;
+  readonly log: Logger;
+  /** For what waits inside the gateway. */
+  readonly over = new SessionEnd();
   readonly #abort = new PluginSignal();
   #endTimes: EndTimes | undefined;
-  readonly #deferred = new Deferred((error) => {
-    this.log.error({ error: describe(error) }, 'a deferred release failed');
-  });
-  readonly #notices: [message: string, hint: string | undefined][] = [];
+  /** Made for the first plugin that defers something, or at the end. */
+  #deferred: Deferred | undefined;
+  #notices: [message: string, hint: string | undefined][] | undefined;
   #token: Promise<string> | undefined;
   #state: SessionState = 'starting';
   #stateSince = this.startedAt;
   #controls: Controls | undefined;
   #grace: NodeJS.Timeout | undefined;
   #reason: CloseReason | undefined;
-  #renewal: Promise<void> = Promise.resolve();
+  #renewal: Promise<void> | undefined;
   #toldEnded: (reason: CloseReason) => void = () => {};
 
   constructor(options: SessionOptions) {
@@ -83,14 +84,10 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     this.startup = options.startup;
     this.book = options.facts;
     this.hooks = options.hooks;
-    this.#log = new BoundLog(options.log, this.id);
+    this.log = new BoundLog(options.log, this);
     this.ended = new Promise((resolve) => {
       this.#toldEnded = resolve;
     });
-  }
-
-  get log(): Logger {
-    return this.#log.of(this.book.known.identity, this.#state !== 'starting');
   }
 
   get state(): SessionState {
@@ -139,7 +136,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     const stated = facts instanceof Promise ? facts : { ...facts };
     // Another renewal may run first: an unhandled rejection would end the process before.
     if (stated instanceof Promise) stated.catch(() => {});
-    const renewal = this.#renewal.then(() => this.#renew(stated));
+    const renewal = (this.#renewal ?? Promise.resolve()).then(() => this.#renew(stated));
     this.#renewal = renewal.catch(() => {});
     return renewal;
   }
@@ -173,17 +170,18 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   notice(message: string, hint?: string): void {
     if (this.#reason) return;
     if (this.#controls) this.#controls.notice(message, hint);
-    else this.#notices.push([message, hint]);
+    else (this.#notices ??= []).push([message, hint]);
   }
 
   defer(release: Disposer): void {
-    this.#deferred.add(release);
+    this.#releases().add(release);
   }
 
   /** From here on `controls` execute the session's commands. */
   attach(controls: Controls): void {
     this.#controls = controls;
-    for (const [message, hint] of this.#notices.splice(0)) controls.notice(message, hint);
+    for (const [message, hint] of this.#notices ?? []) controls.notice(message, hint);
+    this.#notices = undefined;
   }
 
   changed(state: SessionState): void {
@@ -200,13 +198,15 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     clearTimeout(this.#grace);
     this.forgetToken();
     this.#toldEnded(reason);
-    this.#abort.abort('error' in reason ? reason.error : OVER);
+    const why = 'error' in reason ? reason.error : OVER;
+    this.over.abort(why);
+    this.#abort.abort(why);
   }
 
   /** After the last hook: runs the deferred functions, the latest first. Never rejects. */
   async settle(): Promise<void> {
     await this.#renewal;
-    await this.#deferred.run();
+    await this.#releases().run();
   }
 
   /** Ends with `error`; a running transaction may take `graceMs` longer. */
@@ -218,6 +218,10 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     this.#controls.drain(error);
     clearTimeout(this.#grace);
     this.#grace = setTimeout(() => this.end(error), Math.min(graceMs, 2 ** 31 - 1)).unref();
+  }
+
+  #releases(): Deferred {
+    return (this.#deferred ??= new Deferred(this.log));
   }
 
   async #renew(stated: MaybePromise<Partial<Facts>>): Promise<void> {

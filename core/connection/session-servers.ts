@@ -11,7 +11,7 @@ import type { Pool } from '../upstream/pool.ts';
 import type { Usage } from './usage.ts';
 import type { Circles, Holder } from '../upstream/pool/member.ts';
 import { changedRequest } from '../upstream/pool/wanted.ts';
-import type { CheckOutListener, Queued, Waiter } from '../upstream/pool/wanted.ts';
+import type { CheckOutListener, EndSignal, Queued, Waiter } from '../upstream/pool/wanted.ts';
 import { ParameterMap } from '../upstream/parameter-map.ts';
 
 /** A session's use of its pool. */
@@ -27,7 +27,7 @@ export interface Loan {
   /** Counts it. Default: it is not counted. */
   readonly usage?: Usage;
   /** Aborted when the session ends. */
-  readonly signal: AbortSignal;
+  readonly signal: EndSignal;
   /** Called when a wait begins. Default: not called. */
   readonly queued?: Queued | undefined;
   /** Called when the first connection is asked for, where the login needed none. Default: not called. */

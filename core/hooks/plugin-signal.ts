@@ -2,21 +2,26 @@
 import { pluginAtWork } from './plugin-calls.ts';
 import type { PluginCall } from './plugin-calls.ts';
 
-/** One AbortController, and who has asked for its signal. */
+/** An AbortController, made when a plugin asks for its signal, and who has asked. */
 export class PluginSignal {
-  readonly #abort = new AbortController();
+  #abort: AbortController | undefined;
+  #over: { readonly reason: unknown } | undefined;
   #asked: Map<string, PluginCall> | undefined;
 
   /** The same one for all. */
   get signal(): AbortSignal {
     const by = pluginAtWork();
     if (by) (this.#asked ??= new Map()).set(by.plugin, by);
+    this.#abort ??= new AbortController();
+    if (this.#over && !this.#abort.signal.aborted) this.#abort.abort(this.#over.reason);
     return this.#abort.signal;
   }
 
   abort(reason: unknown): void {
+    this.#over ??= { reason };
+    if (!this.#abort) return;
     const [first] = this.#asked?.values() ?? [];
-    const abort = (): void => this.#abort.abort(reason);
+    const abort = (): void => this.#abort?.abort(reason);
     if (!first) return abort();
     first.as('signal', [...(this.#asked?.keys() ?? [])].join(' or ')).run(abort);
   }

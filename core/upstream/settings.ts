@@ -33,9 +33,23 @@ export function settingsFor(request: SettingsRequest, backend: Backend): Session
   const { upstream, startup } = request;
   if (upstream.onCheckout.length > 0) return settingsOn(request, backend);
   const known = chosen.get(startup);
-  request.settings = known?.upstream === upstream ? known.settings : settingsOn(request, backend);
+  request.settings = known?.upstream === upstream ? known.settings : chosenAlike(request, backend);
   if (request.settings !== known?.settings) chosen.set(startup, { upstream, settings: request.settings });
   return request.settings;
+}
+
+/** By startup parameters and pinned names: most sessions come with those of an earlier one. */
+const alike = new Map<string, SessionSettings>();
+const MOST_ALIKE = 1_000;
+
+function chosenAlike(request: SettingsRequest, backend: Backend): SessionSettings {
+  const { upstream, startup } = request;
+  const text = JSON.stringify([startup.parameters, Object.keys(upstream.settings)]);
+  const known = alike.get(text) ?? settingsOn(request, backend);
+  alike.set(text, known);
+  const [oldest] = alike.keys();
+  if (alike.size > MOST_ALIKE && oldest !== undefined) alike.delete(oldest);
+  return known;
 }
 
 /** Cached for a session's login and the transactions after it. */

@@ -1,5 +1,5 @@
 /** Session mode: a connection is reset behind a session unless that has left nothing, and the next one is of its identity. */
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { PoolOptions } from '../../core/database.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
@@ -12,6 +12,7 @@ import type { OwnPostgres } from '../support/postgres.ts';
 
 let postgres: OwnPostgres;
 let running: Operated;
+let markers = 0;
 
 beforeAll(async () => {
   postgres = await startPostgres({ flags: { log_statement: 'all' } });
@@ -35,7 +36,13 @@ async function come(sub = 'ada', more = {}): Promise<Client> {
 }
 
 /** How often the server was told to forget a session, by its own log. */
-const resets = (): number => postgres.log().split('statement: DISCARD ALL').length - 1;
+async function resets(): Promise<number> {
+  const marker = `marker ${(markers += 1)} of this file`;
+  await postgres.sql(`select '${marker}'`);
+  // What was written before it is there as well then.
+  await expect.poll(() => postgres.log()).toContain(marker);
+  return postgres.log().split('statement: DISCARD ALL').length - 1;
+}
 
 /** A session that does this, and the process that served it. */
 async function session(use: (client: Client) => Promise<unknown>, sub?: string, more = {}): Promise<number> {
@@ -50,10 +57,10 @@ const nothing = (): Promise<void> => Promise.resolve();
 
 /** Resets between a session that does this, and the next of its identity. */
 async function resetsAfter(use: (client: Client) => Promise<unknown>): Promise<number> {
-  const before = resets();
+  const before = await resets();
   const served = [await session(use), await session(nothing)];
   expect(served[0]).toBe(served[1]);
-  return resets() - before;
+  return (await resets()) - before;
 }
 
 const asks = (sql: string) => (client: Client) => client.query(sql).catch(() => {});
@@ -113,12 +120,12 @@ test('a setting that a function has hidden is seen where the server reports it',
 
 test('another identity never gets it as it is, and the first to come waits for the reset', async () => {
   await start();
-  const before = resets();
+  const before = await resets();
   const pids = [];
   for (const sub of ['ada', 'ada', 'grace', 'ada', 'ada']) pids.push(await session(nothing, sub));
   expect(new Set(pids).size).toBe(1);
   // Behind grace, and behind the first ada after her, the connection is reset in advance.
-  await expect.poll(() => resets() - before).toBe(3);
+  await expect.poll(async () => (await resets()) - before).toBe(3);
 });
 
 test('sessions of one identity with other startup settings find their own', async () => {
@@ -137,9 +144,9 @@ test('sessions of one identity with other startup settings find their own', asyn
 
 test(`with reset: 'always' every session finds a connection that has been reset`, async () => {
   await start({ reset: 'always' });
-  const before = resets();
+  const before = await resets();
   for (let i = 0; i < 2; i += 1) await session(nothing);
-  await expect.poll(() => resets() - before).toBe(2);
+  await expect.poll(async () => (await resets()) - before).toBe(2);
 });
 
 test('a text that a plugin has put in the place of the client’s is what counts', async () => {

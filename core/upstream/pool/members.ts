@@ -2,6 +2,7 @@
 import type { ServerConnection } from '../connection.ts';
 import { Member } from './member.ts';
 import type { Counts, MemberState, Owner } from './member.ts';
+import type { EndSignal } from './wanted.ts';
 import type { PoolKey } from './key.ts';
 import type { Sharing } from './sharing.ts';
 
@@ -80,7 +81,7 @@ export class Members {
   }
 
   /** A session in transaction mode uses the pool until `signal` is aborted. */
-  attend(signal: AbortSignal): void {
+  attend(signal: EndSignal): void {
     if (signal.aborted) return;
     this.#patrons += 1;
     const leave = (): void => {

@@ -105,7 +105,7 @@ export class Openings {
     const { entry, timeouts } = this.#parts;
     const ended = (): void => {
       this.#stops.delete(stop);
-      request.signal.removeEventListener('abort', leave);
+      if (!key.pooled) request.signal.removeEventListener('abort', leave);
     };
     const how = { place, looks: place.address !== undefined, readOnly: key.target === 'replica' };
     const { shows } = trial;

@@ -10,6 +10,13 @@ import { keyOf } from './key.ts';
 import type { PoolKey } from './key.ts';
 import type { Circles, Holder, Member, Owner } from './member.ts';
 
+/** The part of an AbortSignal that pools use: they need none of its own per session. */
+export interface EndSignal extends Pick<AbortSignal, 'aborted' | 'throwIfAborted'> {
+  readonly reason: unknown;
+  addEventListener(event: 'abort', listener: () => void, options?: { readonly once: boolean }): void;
+  removeEventListener(event: 'abort', listener: () => void): void;
+}
+
 /** Called when a request enters the queue; the returned function is called when it leaves, with an error if it was refused. */
 export type Queued = () => (error?: unknown) => void;
 
@@ -28,7 +35,7 @@ export interface AcquireRequest {
   /** The groups with which it shares connections. Default: only its fingerprint. */
   readonly circles?: Circles;
   /** Aborted when the session ends; waits for the connection then stop at once. */
-  readonly signal: AbortSignal;
+  readonly signal: EndSignal;
   readonly queued?: Queued | undefined;
 }
 
@@ -44,7 +51,7 @@ export interface Wanted {
     /** See {@link SettingsRequest}. */
     settings?: SessionSettings | undefined;
     readonly replication?: string | undefined;
-    readonly signal: AbortSignal;
+    readonly signal: EndSignal;
     readonly queued?: Queued | undefined;
   };
 }
