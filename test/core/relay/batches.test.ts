@@ -4,8 +4,6 @@ import { Batch } from '../../../core/relay/batch.ts';
 import { dropsStatements, leavesState, pins, takesOffSettings } from '../../../core/relay/command-tags.ts';
 import { Kind, Op } from '../../../core/relay/entries.ts';
 import { Tally } from '../../../core/relay/tally.ts';
-import { Uncertainty } from '../../../core/relay/uncertainty.ts';
-import { Backend } from '../../../core/wire/frames.ts';
 
 const OPS = {
   Q: Op.query,
@@ -96,51 +94,5 @@ test('messages are counted for whom they are: of the client, to the server, or b
     binds: 1,
     queries: 2,
     transactions: 1,
-  });
-});
-
-describe('after a COPY that failed with Syncs in flight', () => {
-  test.each<[string, skips: boolean, sent: string, probes: boolean]>([
-    ['of a Query', false, '', true],
-    ['of an Execute, whose Sync has not come', true, '', false],
-    ['of an Execute, with its Sync', true, 'S', true],
-    ['with the start of a batch', false, 'P', false],
-    ['with a batch', false, 'PBDS', true],
-    // Each of these may have begun another COPY, or has an answer like the probe's.
-    ['with a Query', false, 'QS', false],
-    ['with an Execute', false, 'PBES', false],
-    ['with a FunctionCall', false, 'FS', false],
-    ['with a Close', false, 'CS', false],
-    ['with the end of the COPY behind a Sync', true, 'Sc', true],
-  ])('a probe is sent where it tells something: %s', (_, skips, sent, probes) => {
-    const uncertainty = new Uncertainty(skips);
-    for (const op of opsOf(sent)) uncertainty.sent(op);
-    expect(uncertainty.wantsProbe).toBe(probes);
-  });
-
-  test('all before the answer to the probe is the client’s, the probe’s own answers are hidden', () => {
-    const uncertainty = new Uncertainty(false);
-    expect(String(uncertainty.probe())).toMatch(/postern_[0-9a-f]{32}/);
-    expect([uncertainty.wantsProbe, uncertainty.probing]).toEqual([false, true]);
-    expect(uncertainty.reply(Backend.readyForQuery)).toBe('pass');
-    expect(uncertainty.error()).toBe('pass');
-    expect(uncertainty.reply(Backend.closeComplete)).toBe('hide');
-    expect(uncertainty.error()).toBe('hide');
-    expect(uncertainty.reply(Backend.readyForQuery)).toBe('settled');
-  });
-
-  test('anything else behind the answer to the probe is no answer', () => {
-    const uncertainty = new Uncertainty(false);
-    uncertainty.probe();
-    uncertainty.reply(Backend.closeComplete);
-    expect(uncertainty.reply(Backend.dataRow)).toBe('broken');
-  });
-
-  test('a statement may be on the server where one was named and one was prepared', () => {
-    const [named, unnamed] = [new Uncertainty(true), new Uncertainty(true)];
-    named.sent(Op.parse, { names: true });
-    unnamed.sent(Op.parse);
-    for (const one of [named, unnamed]) one.reply(Backend.parseComplete);
-    expect([named.prepared, unnamed.prepared]).toEqual([true, false]);
   });
 });

@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Attention } from '../../../core/relay/attention.ts';
+import type { AttentionOptions } from '../../../core/relay/attention.ts';
 import { Op } from '../../../core/relay/entries.ts';
 import { HeldBytes } from '../../../core/relay/held-bytes.ts';
 import { isTooLong } from '../../../core/relay/longest.ts';
@@ -172,20 +173,27 @@ describe('the longest statement', () => {
 });
 
 describe('what is looked at', () => {
-  const NOTHING = { asked: false, observed: false, statementsFrom: undefined, shared: false };
+  const NOTHING: AttentionOptions = {
+    asked: undefined,
+    observed: false,
+    statementsFrom: undefined,
+    shared: false,
+    watched: false,
+  };
   const letters = ({ wants }: Attention): string =>
     Object.values(Frontend)
       .filter((type) => wants[type] === 1)
       .map((type) => String.fromCharCode(type))
       .toSorted()
       .join('');
-  test.each([
+  test.each<[string, AttentionOptions, string]>([
     ['nothing is wanted', NOTHING, 'PQX'],
-    ['a plugin is asked', { ...NOTHING, asked: true }, 'BCEFPQX'],
+    ['a plugin is asked', { ...NOTHING, asked: 'sql' }, 'BCEFPQX'],
     ['an observer hears of ends', { ...NOTHING, observed: true }, 'BCEFPQSX'],
     ['an observer waits for a text', { ...NOTHING, observed: true, statementsFrom: 'x' }, 'PQX'],
     ['connections change hands', { ...NOTHING, shared: true }, 'BCDFPQX'],
-    ['all of it', { ...NOTHING, asked: true, observed: true, shared: true }, 'BCDEFPQSX'],
+    ['a session is watched for what it leaves', { ...NOTHING, watched: true }, 'FPQX'],
+    ['all of it', { ...NOTHING, asked: 'sql', observed: true, shared: true }, 'BCDEFPQSX'],
   ])('where %s', (_, options, types) => {
     expect(letters(new Attention(options))).toBe(types);
   });
