@@ -13,8 +13,7 @@ export class WaitingClients<W extends Queued> {
   /** By fingerprint, the next turn first. */
   readonly #lines = new Map<string, W[]>();
   /** In the order of arrival. */
-  #all = new Set<W>();
-  #newest = -Infinity;
+  readonly #all = new Set<W>();
 
   get size(): number {
     return this.#all.size;
@@ -32,12 +31,9 @@ export class WaitingClients<W extends Queued> {
     return undefined;
   }
 
-  /** A request that returns to the queue keeps its age, which `since` says. */
+  /** A request that returns to the queue comes after all others, and `since` is when it returned. */
   add(waiter: W): void {
     this.#all.add(waiter);
-    if (waiter.since < this.#newest)
-      this.#all = new Set([...this.#all].toSorted((a, b) => a.since - b.since));
-    else this.#newest = waiter.since;
     const line = this.#lines.get(waiter.owner.fingerprint);
     if (line) line.push(waiter);
     else this.#lines.set(waiter.owner.fingerprint, [waiter]);
