@@ -41,6 +41,15 @@ export class ParameterMap extends Map<string, string> implements Parameters {
   }
 }
 
+/** The value of a parameter, whose name may be in any case (manual, 20.1.1). */
+export function valueOf(parameters: ReadonlyMap<string, string>, name: string): string | undefined {
+  const exact = parameters.get(name);
+  if (exact !== undefined) return exact;
+  const key = name.toLowerCase();
+  for (const [one, value] of parameters) if (one.toLowerCase() === key) return value;
+  return undefined;
+}
+
 /** True only for equal ones; false where that is not known at a look. */
 export function areEqual(some: Parameters, others: Parameters): boolean {
   return some.content !== undefined && some.content === others.content;

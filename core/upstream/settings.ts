@@ -7,6 +7,7 @@ import { Conversation } from './conversation.ts';
 import { within } from './deadline.ts';
 import { encodeExecutions, executeBetween, ownName, readOutcome } from './query.ts';
 import type { Executions, Outcome } from './query.ts';
+import { valueOf } from './parameter-map.ts';
 import { refusedByServer, unreachable } from './refusals.ts';
 import type { Parameters } from './parameter-map.ts';
 import { SessionSettings } from './session-settings.ts';
@@ -148,7 +149,7 @@ export function missingOn(
   { parameters }: Pick<ServerConnection, 'parameters'>,
   settings: readonly Setting[],
 ): readonly Setting[] {
-  return settings.filter(({ name, value, from }) => from === 'policy' || parameters.get(name) !== value);
+  return settings.filter(({ name, value, from }) => from === 'policy' || valueOf(parameters, name) !== value);
 }
 
 /**

@@ -2,6 +2,7 @@
 import { GatewayError } from '../../errors.ts';
 import type { ServerConnection } from '../connection.ts';
 import { within } from '../deadline.ts';
+import { valueOf } from '../parameter-map.ts';
 import { unreachable } from '../refusals.ts';
 import { SessionSettings } from '../session-settings.ts';
 import type { Setting } from '../session-settings.ts';
@@ -49,7 +50,7 @@ export function prepare(
     member.mixed ||= settings.policies !== member.applied.policies;
     const wanted = withTakenBack(connection, settings);
     const follows = wanted.all.filter(
-      ({ name, from }) => from === 'policy' || connection.parameters.has(name),
+      ({ name, from }) => from === 'policy' || valueOf(connection.parameters, name) !== undefined,
     );
     return settled(apply(connection, follows, closing), (ready) => {
       if (!ready) return;
@@ -79,7 +80,7 @@ function inForceOn(member: Member, settings: SessionSettings): boolean {
   const { content } = parameters;
   if (inForce && inForce.settings === settings && inForce.content === content) return true;
   for (const { name, value } of settings.all) {
-    const reported = parameters.get(name);
+    const reported = valueOf(parameters, name);
     if (reported !== undefined && reported !== value) return false;
   }
   member.inForce = content === undefined ? undefined : { settings, content };
@@ -127,7 +128,7 @@ function inForce(
   known: readonly Pick<Setting, 'name' | 'value'>[],
   { parameters }: ServerConnection,
 ): boolean {
-  if (from === 'policy' || parameters.has(name)) return false;
+  if (from === 'policy' || valueOf(parameters, name) !== undefined) return false;
   return known.some((one) => one.name.toLowerCase() === name.toLowerCase() && one.value === value);
 }
 
