@@ -12,15 +12,20 @@ export class DeferredNotes {
 
   /** The same note for an entry of the possibility. */
   of(note: Note): Note {
-    const { answer, error, replaces, harmless, showsError, names, answered } = note;
+    const { answer, error, replaces, harmless, showsError, names } = note;
     const deferred: Note = {
-      ...{ answer, error, replaces, harmless, showsError, names },
+      answer,
+      error,
+      replaces,
+      harmless,
+      showsError,
+      names,
       received: (bytes) => note.received?.(bytes),
       closed: () => this.#call(() => note.closed?.()),
       dropped: () => this.#call(() => note.dropped?.()),
       lost: () => this.#call(() => lose(note)),
     };
-    if (!answered) return deferred;
+    if (!note.answered) return deferred;
     return { ...deferred, answered: (type, bytes, body) => this.#answered(note, type, bytes, body) };
   }
 

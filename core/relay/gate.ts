@@ -132,7 +132,10 @@ export class Gate {
   }
 
   #local(op: number, note: Note): undefined {
-    if (this.#host.ledger.spoilt || this.#host.ledger.uncertain) return void this.lost();
+    if (this.#host.ledger.spoilt || this.#host.ledger.uncertain) {
+      this.lost();
+      return;
+    }
     this.#host.ledger.sent(op, Kind.local, note);
     this.#update();
   }

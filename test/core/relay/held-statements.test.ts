@@ -91,10 +91,10 @@ test('fifty sessions held in onQuery starve no other on five connections, and ea
   for (const other of others) other.send(Q("begin; select 'free'"));
   for (const other of others) await expect.poll(() => types(other), PATIENT).toBe('CTDCZ');
   // All five are taken for a transaction: held ones that are let go now wait for their turn, others are not in their way.
-  approval.held.slice(0, 10).forEach(({ approve }) => approve());
+  approval.held.slice(0, 10).forEach((one) => one.approve());
   await expect.poll(() => shared.pool.waiting, PATIENT).toBe(10);
   for (const other of others) other.send(Q('commit'));
-  approval.held.slice(10).forEach(({ approve }) => approve());
+  approval.held.slice(10).forEach((one) => one.approve());
   for (const [i, session] of sessions.entries()) {
     await expect.poll(() => values(session), PATIENT).toEqual([`held ${i}`]);
     expect(types(session)).toBe(i % 2 === 0 ? 'TDCZ' : '12DCZ');
@@ -203,7 +203,7 @@ test('an answer of the hook after the client has gone, has cancelled or was drai
   drained.relay.drain(over);
   drained.relay.end(over);
   expect((await drained.relay.done).reason).toMatchObject({ error: over });
-  for (const { approve } of approval.held) approve();
+  for (const one of approval.held) one.approve();
   cancelled.send(Q("select 'goes on'"));
   await expect.poll(() => values(cancelled), PATIENT).toEqual(['goes on']);
   await atRest();
@@ -289,7 +289,7 @@ test('a pool pauses while statements are held, and they are carried out when it 
   await shared.pool.pause();
   killed.relay.end(over);
   await killed.relay.done;
-  for (const { approve } of approval.held) approve();
+  for (const one of approval.held) one.approve();
   await expect.poll(() => shared.pool.waiting, PATIENT).toBe(1);
   expect(values(one)).toEqual([]);
   shared.pool.resume();

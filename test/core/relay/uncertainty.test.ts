@@ -1,5 +1,5 @@
 /** A COPY that failed, against a model of a server that has read some of the Syncs in its stream, and answers the others. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Kind, Op } from '../../../core/relay/entries.ts';
 import { Ledger } from '../../../core/relay/ledger.ts';
