@@ -10,11 +10,12 @@ export const WATCHED_STATEMENTS = 20;
 /** Longer texts are not read. */
 const LONGEST_TEXT = 1_024;
 
-/** Commands that leave nothing. INSERT, MERGE and COPY may take a value of a sequence, which `lastval` shows afterwards. */
+/** Commands that leave nothing. */
 const NOTHING = new Set(
   'SELECT UPDATE DELETE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE SHOW LOCK'.split(' '),
 );
-const SEQUENCE = /nextval|setval/i;
+/** Words of texts that may take a value of a sequence, which `lastval` shows afterwards; a WITH has the tag of its SELECT. */
+const SEQUENCE = /nextval|setval|insert|merge|copy/i;
 
 /**
  * Whether a message may leave state that no tag shows. A Parse leaves a statement, the unnamed one included; a FunctionCall may

@@ -93,6 +93,7 @@ test.each([
   `update pg_settings set setting = '1MB' where name = 'work_mem'`,
   `select nextval('t_id_seq')`,
   'insert into t (n) values (2)',
+  'with made as (insert into t (n) values (3) returning n) select n from made',
   'do $$ begin end $$',
   `select /* ${'long '.repeat(300)} */ 1`,
 ])('the connection is reset behind %s', async (sql) => {
