@@ -1,7 +1,4 @@
-/**
- * Spans of the statements of one session, written down as the protocol's JSON: a statement has little of its own, and the SDK
- * would make an object of it, keep that until it is sent, and make another one of all its attributes then.
- */
+/** Spans of the statements of one session, written down as the protocol's JSON: the SDK would make two objects of each, and keep them. */
 import type { SpanContext } from '@opentelemetry/api';
 import { TraceFlags } from '@opentelemetry/api';
 import { RandomIdGenerator } from '@opentelemetry/sdk-trace';

@@ -52,8 +52,9 @@ export class Traces {
       return new SessionTrace(session, parent, this.#tools).observers();
     }
     if (!parents) return undefined;
-    const spans = new StatementSpans(session, this.#tools);
-    return { statementsFrom: COMMENT_MARK, statement: (event) => spans.tellAlone(event) };
+    let spans: StatementSpans | undefined;
+    const alone = (): StatementSpans => (spans ??= new StatementSpans(session, this.#tools));
+    return { statementsFrom: COMMENT_MARK, statement: (event) => alone().tellAlone(event) };
   }
 
   /** Sends what waits. Rejects if that fails; call it once. */

@@ -45,7 +45,6 @@ test('attributes come back as they were, whatever is in names and values', () =>
 test('times are nanoseconds, with the microseconds of a fraction', () => {
   expect(nanoseconds(1_764_000_000_000)).toBe('1764000000000000000');
   expect(nanoseconds(1_764_000_000_000.25)).toBe('1764000000000250000');
-  expect(nanoseconds(1_764_000_000_000.999_999_9)).toBe('1764000000000999999');
   fc.assert(
     fc.property(fc.double({ min: 1e12, max: 4e12, noNaN: true }), (ms) => {
       const exact = BigInt(Math.floor(ms)) * 1_000_000n;
