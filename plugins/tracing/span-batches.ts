@@ -130,9 +130,10 @@ export class SpanBatches implements SpanProcessor {
   /** Never rejects. */
   #export(batch: Batch): Promise<void> {
     return new Promise((resolve) => {
-      this.#exporter.export(batch, ({ code, error }) => {
-        // ExportResultCode.SUCCESS
-        this.#outcome.sent(batch.length, code === 0 ? undefined : (error ?? new Error('unknown')));
+      this.#exporter.export(batch, (result) => {
+        // 0 is ExportResultCode.SUCCESS.
+        const code: number = result.code;
+        this.#outcome.sent(batch.length, code > 0 ? (result.error ?? new Error('unknown')) : undefined);
         resolve();
       });
     });

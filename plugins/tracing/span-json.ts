@@ -8,18 +8,12 @@ const REMOTE = 0x200;
 
 /** A value, or `[…]`. */
 function valueJson(value: AttributeValue): string {
-  switch (typeof value) {
-    case 'string':
-      return `{"stringValue":${JSON.stringify(value)}}`;
-    case 'number':
-      return Number.isInteger(value) ? `{"intValue":${value}}` : `{"doubleValue":${value}}`;
-    case 'boolean':
-      return `{"boolValue":${value}}`;
-    default: {
-      const values = value.flatMap((one) => (one === null || one === undefined ? [] : [valueJson(one)]));
-      return `{"arrayValue":{"values":[${values.join()}]}}`;
-    }
-  }
+  if (typeof value === 'string') return `{"stringValue":${JSON.stringify(value)}}`;
+  if (typeof value === 'boolean') return `{"boolValue":${value}}`;
+  if (typeof value === 'number')
+    return Number.isInteger(value) ? `{"intValue":${value}}` : `{"doubleValue":${value}}`;
+  const values = value.flatMap((one) => (one === null || one === undefined ? [] : [valueJson(one)]));
+  return `{"arrayValue":{"values":[${values.join()}]}}`;
 }
 
 /** Attributes with commas between them, and no brackets; what is undefined is left out. */

@@ -1,6 +1,6 @@
 /** Spans as they are written down for a collector: JSON whatever is in them, with the values that were meant. */
 import { TraceFlags } from '@opentelemetry/api';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseDatabase } from '../../core/index.ts';
 import type { Events, Session } from '../../core/index.ts';
@@ -73,8 +73,18 @@ test('the span of a statement is JSON with its text, its server and its outcome,
       const session = { id: 'id', startup, upstream: undefined } as unknown as Session;
       const outcome = sqlstate === undefined ? {} : { sqlstate };
       const statement = {
-        ...{ session, host, port: 5432, kind: 'query', id: 1, truncated: false, bytesIn: 1, bytesOut: 2 },
-        ...{ startedAt: 1_764_000_000_000, durationMs: 1.5, ...more, ...outcome },
+        session,
+        host,
+        port: 5432,
+        kind: 'query',
+        id: 1,
+        truncated: false,
+        bytesIn: 1,
+        bytesOut: 2,
+        startedAt: 1_764_000_000_000,
+        durationMs: 1.5,
+        ...more,
+        ...outcome,
       } as Events['statement'];
       new StatementSpans(session, tools, within).tell(statement);
       const span = JSON.parse(spans.pop() ?? '') as Readonly<Record<string, never>>;
