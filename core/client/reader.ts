@@ -66,6 +66,7 @@ export class Reader implements ChannelListener {
     // A session keeps its reader, and a token may have made this large.
     this.#store = NOTHING;
     this.#length = 0;
+    this.#whenGone = undefined;
   }
 
   bytes(chunk: Buffer): void {

@@ -28,7 +28,7 @@ function goRound(): void {
 /** The appointments of one session. Their timers do not keep the process alive. */
 export class EndTimes {
   readonly #host: EndTimesHost;
-  #appointments: readonly Appointment[] = [];
+  #latest: Appointment | undefined;
   #over = false;
 
   constructor(host: EndTimesHost) {
@@ -37,9 +37,9 @@ export class EndTimes {
 
   /** Times in the past end at once, before this returns. @throws RangeError if `at` is no date */
   add(at: Date, error: GatewayError, how: EndAtOptions): { move(at: Date): void } {
-    const appointment = new Appointment(this.#host, error, how);
+    const appointment = new Appointment(this.#host, error, how, this.#latest);
     if (this.#over) appointment.cancel();
-    else this.#appointments = [...this.#appointments, appointment];
+    else this.#latest = appointment;
     appointment.move(at);
     return appointment;
   }
@@ -47,12 +47,14 @@ export class EndTimes {
   /** Forgets all of them. */
   clear(): void {
     this.#over = true;
-    for (const appointment of this.#appointments) appointment.cancel();
-    this.#appointments = [];
+    for (let one = this.#latest; one; one = one.before) one.cancel();
+    this.#latest = undefined;
   }
 }
 
 class Appointment {
+  /** The one that the session made before. Nearly all sessions have a single one: a list of its own would be larger. */
+  readonly before: Appointment | undefined;
   readonly #host: EndTimesHost;
   readonly #error: GatewayError;
   readonly #how: EndAtOptions;
@@ -61,7 +63,8 @@ class Appointment {
   #over = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(host: EndTimesHost, error: GatewayError, how: EndAtOptions) {
+  constructor(host: EndTimesHost, error: GatewayError, how: EndAtOptions, before: Appointment | undefined) {
+    this.before = before;
     this.#host = host;
     this.#error = error;
     this.#how = how;

@@ -180,18 +180,30 @@ function looks({ pool }: DatabaseOptions): boolean {
 
 /** Texts remembered per pool; the oldest goes first. */
 const MOST_KNOWN = 10_000;
-const known = new WeakMap<Pool, Set<string>>();
+/** Kinds of sessions per pool of which each has one object; one that is forgotten only costs memory. */
+const MOST_KINDS = 1_000;
+
+interface Known {
+  readonly texts: Set<string>;
+  readonly kinds: Map<string, ServerSource['known']>;
+}
+
+const known = new WeakMap<Pool, Known>();
 
 /** The statements that connections of a pool have prepared for sessions with the same role, database and settings. */
 function knownTo(pool: Pool, kind: string): ServerSource['known'] {
-  const all = known.get(pool) ?? new Set<string>();
+  const all: Known = known.get(pool) ?? { texts: new Set(), kinds: new Map() };
   known.set(pool, all);
-  return {
-    has: (key) => all.has(`${kind}${key}`),
-    add(key) {
-      all.add(`${kind}${key}`);
-      const [oldest] = all;
-      if (all.size > MOST_KNOWN && oldest !== undefined) all.delete(oldest);
-    },
+  const { texts, kinds } = all;
+  const found = kinds.get(kind) ?? {
+    has: (key: string) => texts.has(`${kind}${key}`),
+    add: (key: string) => keepNewest(texts.add(`${kind}${key}`), MOST_KNOWN),
   };
+  keepNewest(kinds.set(kind, found), MOST_KINDS);
+  return found;
+}
+
+function keepNewest(all: Set<string> | Map<string, unknown>, most: number): void {
+  const [oldest] = all.keys();
+  if (all.size > most && oldest !== undefined) all.delete(oldest);
 }

@@ -21,6 +21,7 @@ import type { RelayOptions } from './relay-options.ts';
 import { ServerLink } from './server-link.ts';
 import { tellDifferences } from './server-source.ts';
 import type { LinkHost, ServerSource } from './server-source.ts';
+import type { SharedStatementsHost } from './parses.ts';
 import { SharedStatements } from './shared-statements.ts';
 import { StatementLog } from './statement-log.ts';
 import { boundary } from './transaction-boundary.ts';
@@ -60,7 +61,7 @@ export abstract class RelayStreams
       refresh,
       watched: options.watches === true,
     });
-    this.shared = source && this.#sharedStatements(source);
+    this.shared = movesBetweenServers(this) ? new SharedStatements(this) : undefined;
     this.gate = new Gate(this, options);
     this.fromClient = new FromClient(this);
     this.fromServer = new FromServer(this);
@@ -78,10 +79,14 @@ export abstract class RelayStreams
     return this.options.log;
   }
 
-  #sharedStatements(source: ServerSource): SharedStatements {
-    const { link, ledger } = this;
-    const pin = (why: string): void => link.pin(why);
-    return new SharedStatements({ link, ledger, source, pin, leavesState: () => void (link.dirty = true) });
+  // ---- called by prepared statements ----
+
+  pin(why: string): void {
+    this.link.pin(why);
+  }
+
+  leavesState(): void {
+    this.link.dirty = true;
   }
 
   // ---- called by the link ----
@@ -211,4 +216,9 @@ export abstract class RelayStreams
     this.fromClient.stop();
     this.end(error);
   }
+}
+
+/** Only such sessions share prepared statements. */
+function movesBetweenServers(streams: RelayStreams): streams is RelayStreams & SharedStatementsHost {
+  return streams.source !== undefined;
 }

@@ -11,33 +11,82 @@ const MOST_KNOWN = 1_000;
 const known = new Map<string, number>();
 let given = 0;
 
-/** Nearly all sessions and connections of a pool have the same. */
-export class ParameterMap extends Map<string, string> implements Parameters {
+/**
+ * Nearly all sessions and connections of a pool have the same: a copy shares the values until one of both changes. A Map of its
+ * own would cost each session 500 bytes.
+ */
+export class ParameterMap implements Parameters {
+  readonly [Symbol.toStringTag] = 'ParameterMap';
+  #values: Map<string, string>;
+  /** Others have the same values: they are copied before they change. */
+  #shared: boolean;
   #content: number | undefined;
 
   /** A copy. Default: none. */
-  constructor(parameters: Iterable<readonly [name: string, value: string]> = []) {
-    super();
-    for (const [name, value] of parameters) this.set(name, value);
+  constructor(parameters?: Iterable<readonly [name: string, value: string]>) {
+    this.#shared = parameters instanceof ParameterMap;
+    if (parameters instanceof ParameterMap) {
+      parameters.#shared = true;
+      this.#values = parameters.#values;
+      this.#content = parameters.#content;
+    } else this.#values = new Map(parameters);
   }
 
   get content(): number {
     return (this.#content ??= numberOf(this));
   }
 
-  override set(name: string, value: string): this {
-    if (this.get(name) !== value) this.#content = undefined;
-    return super.set(name, value);
+  get size(): number {
+    return this.#values.size;
   }
 
-  override delete(name: string): boolean {
-    this.#content = undefined;
-    return super.delete(name);
+  get(name: string): string | undefined {
+    return this.#values.get(name);
   }
 
-  override clear(): void {
+  has(name: string): boolean {
+    return this.#values.has(name);
+  }
+
+  set(name: string, value: string): this {
+    if (this.#values.get(name) !== value) this.#own().set(name, value);
+    return this;
+  }
+
+  delete(name: string): boolean {
+    return this.#values.has(name) && this.#own().delete(name);
+  }
+
+  clear(): void {
+    this.#own().clear();
+  }
+
+  keys(): MapIterator<string> {
+    return this.#values.keys();
+  }
+
+  values(): MapIterator<string> {
+    return this.#values.values();
+  }
+
+  entries(): MapIterator<[string, string]> {
+    return this.#values.entries();
+  }
+
+  [Symbol.iterator](): MapIterator<[string, string]> {
+    return this.#values.entries();
+  }
+
+  forEach(call: (value: string, name: string, map: Map<string, string>) => void, self?: unknown): void {
+    for (const [name, value] of this.#values) call.call(self, value, name, this);
+  }
+
+  /** The values, to change them. */
+  #own(): Map<string, string> {
+    if (this.#shared) this.#values = new Map(this.#values);
+    this.#shared = false;
     this.#content = undefined;
-    super.clear();
+    return this.#values;
   }
 }
 
