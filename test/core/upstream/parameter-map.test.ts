@@ -1,5 +1,5 @@
 /** Equal parameters are known as equal at a look, different ones never are. */
-import { array, assert, boolean, constantFrom, property, tuple } from 'fast-check';
+import { array, assert, boolean, constantFrom, nat, property, tuple } from 'fast-check';
 import { expect, test } from 'vitest';
 import { ParameterMap, areEqual } from '../../../core/upstream/parameter-map.ts';
 
@@ -21,6 +21,30 @@ test('two sets of parameters are equal at a look exactly when every value is equ
       }
     }),
     { numRuns: 2_000 },
+  );
+});
+
+test('a copy, and the copy of a copy, are changed without the others', () => {
+  const change = tuple(nat(5), constantFrom('set', 'set', 'copy', 'delete', 'clear'), names, values);
+  assert(
+    property(array(change), (all) => {
+      const pairs = [{ one: new ParameterMap(), model: new Map<string, string>() }];
+      for (const [which, what, name, value] of all) {
+        const { one, model } = pairs[which % pairs.length] ?? { one: new ParameterMap(), model: new Map() };
+        if (what === 'copy') pairs.push({ one: new ParameterMap(one), model: new Map(model) });
+        else
+          for (const each of [one, model]) {
+            if (what === 'set') each.set(name, value);
+            else if (what === 'delete') each.delete(name);
+            else each.clear();
+          }
+        for (const pair of pairs) {
+          expect([...pair.one]).toEqual([...pair.model]);
+          expect(pair.one.content).toBe(new ParameterMap(pair.model).content);
+        }
+      }
+    }),
+    { numRuns: 500 },
   );
 });
 
