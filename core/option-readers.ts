@@ -1,6 +1,7 @@
 /** Reads single options of a plugin when the config is loaded: a wrong one stops the boot with its path. One set for all plugins. */
 import { milliseconds } from './durations.ts';
 import { ConfigError, GatewayError } from './errors.ts';
+import { proxyFor } from './proxy.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -136,12 +137,16 @@ export function readSecret(path: string, value: unknown, leastBytes = 1): () => 
   return () => secret;
 }
 
-/** An http or https address without user and password, which would stand in logs. @throws ConfigError that shows `example` */
+/**
+ * An http or https address to send to, without user and password, which would stand in logs.
+ * @throws ConfigError that shows `example`, or names the variable of the environment that has no proxy for it
+ */
 export function readHttpUrl(path: string, value: unknown, example: string): URL {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
   if (!url || !/^https?:$/.test(url.protocol))
     return badOption(path, `an address such as '${example}' is needed`);
   if (url.username !== '' || url.password !== '')
     badOption(path, 'no user and password: put them into headers');
+  proxyFor(url);
   return url;
 }

@@ -1,6 +1,7 @@
 /** The options of `jwt()`, checked once at boot and turned into what verification needs. */
 import {
   badOption,
+  proxyFor,
   readDuration,
   readFlag,
   readInteger,
@@ -96,9 +97,15 @@ function algorithms(path: string, value: unknown): readonly Algorithm[] {
   return [...new Set([...named, ...ed25519])];
 }
 
+/** A proxy in the environment that is none stops the boot, and not each login. */
+function checkProxy(address: string): void {
+  proxyFor(new URL(address));
+}
+
 function checkUrl(path: string, address: string): void {
   const why = unfit(address);
   if (why !== undefined) badOption(path, why);
+  checkProxy(address);
 }
 
 /** Without `jwks` the issuer itself has to say where its keys are. */
@@ -113,6 +120,7 @@ function checkDiscovery(path: string, { issuer, jwks, discovery }: IssuerOptions
   const why = issuer.startsWith('spiffe://') ? 'it is a trust domain' : unfit(issuer);
   if (why !== undefined) badOption(`${path}.jwks`, `is needed, because the issuer cannot be asked: ${why}`);
   if (/[?#]/.test(issuer)) badOption(`${path}.jwks`, 'is needed, because the issuer has a query or fragment');
+  checkProxy(issuer);
 }
 
 function keysFrom(path: string, value: KeysFrom): KeysFrom {

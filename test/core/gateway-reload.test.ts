@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { checkConfig } from '../../core/config/check.ts';
 import type { ResolvedConfig } from '../../core/config/check.ts';
@@ -18,7 +18,7 @@ import { jwt } from '../../plugins/jwt/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { json, keyIssuer } from '../plugins/key-issuer.ts';
 import { certificates } from '../support/certificates.ts';
-import { GOOD_TOKEN, databaseOf, logIn, mapTo, startGateway } from '../support/gateway.ts';
+import { GOOD_TOKEN, databaseOf, logIn, mapTo, pgClient, startGateway } from '../support/gateway.ts';
 import type { RunningGateway, TestConfig } from '../support/gateway.ts';
 import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
@@ -55,8 +55,7 @@ const reload = ({ gateway }: RunningGateway, more: Partial<TestConfig> = {}): Pr
   gateway.reload(checkConfig(config(more), tmpdir()));
 
 async function client(running: RunningGateway, database = 'orders', password = GOOD_TOKEN): Promise<Client> {
-  const one = new Client({ host: '127.0.0.1', port: running.port, user: '_', database, password });
-  one.on('error', () => {});
+  const one = pgClient(running, database, password);
   await one.connect();
   stops.push(() => one.end());
   return one;

@@ -1,5 +1,5 @@
 /** The readers of options: what they take, what they refuse, and that every refusal names the option. */
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { rate } from '../../core/durations.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { parseRole } from '../../core/names.ts';
@@ -136,6 +136,12 @@ const parsers: readonly Row[] = [
     expect.stringMatching(/^p: .+ \(.+\)$/),
   ],
 ];
+// Machines that test may have a proxy.
+beforeEach(() => {
+  for (const name of ['https_proxy', 'http_proxy']) vi.stubEnv(name, '');
+  return () => vi.unstubAllEnvs();
+});
+
 const URL_NEEDED = "u: an address such as 'https://c.example' is needed";
 const url = (value: unknown) => () => String(readHttpUrl('u', value, 'https://c.example'));
 const addresses: readonly Row[] = [
@@ -193,6 +199,14 @@ describe('readSecret', () => {
     expect(readSecret('s', 'x')()).toBe('x');
     expect(outcome(() => readSecret('s', ''))).toBe("s: a text, env('NAME') or file('path') is needed");
   });
+});
+
+test('an address to send to needs a proxy that is one, where the environment names one', () => {
+  vi.stubEnv('https_proxy', 'socks5://canary:1080');
+  expect(outcome(url('https://a.example'))).toBe(
+    'environment variable https_proxy: http and https are the proxies that can be used',
+  );
+  expect(outcome(url('http://a.example'))).toBe('http://a.example/');
 });
 
 test('badOption names the option', () => {

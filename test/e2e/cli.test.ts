@@ -43,6 +43,16 @@ function runIn(cwd: string, ...args: readonly string[]): Ran {
 
 const run = (...args: readonly string[]): Ran => runIn(folder, ...args);
 
+function runWith(more: Readonly<Record<string, string>>, ...args: readonly string[]): Ran {
+  const env = { ...process.env, ...more };
+  const { status, stdout, stderr } = spawnSync(process.execPath, [shim, ...args], {
+    encoding: 'utf8',
+    cwd: folder,
+    env,
+  });
+  return { status, stdout, stderr };
+}
+
 function config(name: string, text: string): string {
   const path = join(folder, name);
   writeFileSync(path, text);
@@ -328,6 +338,32 @@ describe('check', () => {
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     expect(stderr).toContain(path);
     expect(stderr).not.toMatch(/^\s+at /m);
+  });
+
+  test.each([
+    ['keys that are fetched', `jwt({ issuers: [{ ...id, jwks: 'https://id.example/jwks.json' }] })`],
+    ['keys by discovery', `jwt({ issuers: [id] })`],
+    ['an audit trail', `audit({ sink: { otlp: 'https://collector.example/v1/logs' } })`],
+    ['traces', `tracing({ traces: { endpoint: 'https://collector.example' } })`],
+    ['metrics that are sent', `tracing({ metrics: { otlp: { endpoint: 'https://collector.example' } } })`],
+  ])('a proxy that is none stops it where it is needed, for %s, and shows nothing of it', (_, plugins) => {
+    const path = config(
+      'proxied.config.ts',
+      `import { audit } from 'postern/plugins/audit';
+       import { jwt } from 'postern/plugins/jwt';
+       import { tracing } from 'postern/plugins/tracing';
+       const id = { issuer: 'https://id.example', audience: 'postern' };
+       void [audit, jwt, tracing];
+       export default { databases: ${DATABASES}, plugins: [${plugins}] };`,
+    );
+    const checked = (env: Readonly<Record<string, string>>): Ran =>
+      runWith({ NO_PROXY: '', no_proxy: '', ...env }, 'check', '--config', path);
+    const bad = { https_proxy: 'http://user:canary@no port:x' };
+    const { status, stdout, stderr } = checked(bad);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toContain('environment variable https_proxy: the URL of a proxy is needed');
+    expect(stderr).not.toContain('canary');
+    expect(checked({ https_proxy: 'http://proxy.example:3128' }).status).toBe(0);
   });
 
   test('a config that is not there is named', () => {

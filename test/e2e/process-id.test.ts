@@ -1,9 +1,8 @@
 /** The process id that a client is told: the server's own in session mode, and nobody's in transaction mode. */
 import { once } from 'node:events';
-import { Client } from 'pg';
-import type { Notification } from 'pg';
+import type { Client, Notification } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { GOOD_TOKEN, databaseOf, logIn, mapTo, startGateway } from '../support/gateway.ts';
+import { databaseOf, logIn, mapTo, pgClient, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { RawClient, message } from '../support/raw-client.ts';
@@ -24,14 +23,7 @@ beforeAll(async () => {
 afterAll(() => running.gateway.stop());
 
 async function connect(database: string): Promise<{ client: Client; told: number }> {
-  const client = new Client({
-    host: '127.0.0.1',
-    port: running.port,
-    user: '_',
-    password: GOOD_TOKEN,
-    database,
-  });
-  client.on('error', () => {});
+  const client = pgClient(running, database);
   await client.connect();
   return { client, told: (client as unknown as { processID: number }).processID };
 }

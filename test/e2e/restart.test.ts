@@ -1,8 +1,7 @@
 /** PostgreSQL is restarted under two hundred clients that come back at once: how the gateway comes back to PostgreSQL. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { GOOD_TOKEN, databaseOf, mapTo, startGateway } from '../support/gateway.ts';
+import { databaseOf, mapTo, pgClient, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { OwnPostgres } from '../support/postgres.ts';
@@ -37,14 +36,7 @@ interface Visitor {
 /** An application that queries, and connects again when it has to, until it is told to stop. */
 async function visit(visitor: Visitor, database: string, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const client = new Client({
-      host: '127.0.0.1',
-      port: running.port,
-      user: '_',
-      password: GOOD_TOKEN,
-      database,
-    });
-    client.on('error', () => {});
+    const client = pgClient(running, database);
     try {
       await client.connect();
       while (!signal.aborted) {

@@ -1,9 +1,9 @@
 /** Many clients on few server connections: what each of them may still rely on, and what none may see of another. */
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import postgresJs from 'postgres';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { run } from '../bench/companion.ts';
-import { GOOD_TOKEN, databaseOf, mapTo, startGateway } from '../support/gateway.ts';
+import { GOOD_TOKEN, databaseOf, mapTo, pgClient, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
 import { describeWith } from '../support/programs.ts';
@@ -40,8 +40,7 @@ const address = () => ({
 });
 
 async function connect(database = 'few'): Promise<Client> {
-  const client = new Client({ ...address(), database });
-  client.on('error', () => {});
+  const client = pgClient(running, database);
   await client.connect();
   return client;
 }

@@ -1,6 +1,7 @@
 /** A gateway of a test's own, with its log, on a free port in front of the shared PostgreSQL. */
 import { tmpdir } from 'node:os';
 import { Writable } from 'node:stream';
+import { Client } from 'pg';
 import { checkConfig } from '../../core/config/check.ts';
 import type { ResolvedConfig } from '../../core/config/check.ts';
 import type { GatewayConfig } from '../../core/config.ts';
@@ -117,4 +118,15 @@ export async function logIn(
     secret: key.subarray(4),
     parameters: Object.fromEntries(pairs),
   };
+}
+
+/** A client of node-postgres that has not connected yet; an error outside of its queries is swallowed. */
+export function pgClient(
+  { port }: Pick<RunningGateway, 'port'>,
+  database = 'orders',
+  password = GOOD_TOKEN,
+): Client {
+  const client = new Client({ host: '127.0.0.1', port, user: '_', database, password });
+  client.on('error', () => {});
+  return client;
 }

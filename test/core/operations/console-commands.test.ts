@@ -1,36 +1,10 @@
 /** What the console understands, and what it tells: every command and every SHOW of PgBouncer's, and what drivers say besides. */
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from 'pg';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { statementsOf } from '../../../core/gateway/console/words.ts';
-import { startOperated } from '../../support/operated.ts';
-import type { Operated, OperatedOptions } from '../../support/operated.ts';
-import { sharedPostgres } from '../../support/postgres.ts';
 import { RawClient, startup } from '../../support/raw-client.ts';
+import { ofOrders, operatedGateways, show, until } from './operator-tools.ts';
 
-const stops: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const stop of stops.splice(0).toReversed()) await stop();
-});
-
-async function start(options: OperatedOptions = {}): Promise<Operated> {
-  const running = await startOperated(sharedPostgres(), options);
-  stops.push(() => running.gateway.stop());
-  return running;
-}
-
-type Rows = readonly Readonly<Record<string, unknown>>[];
-
-async function show(desk: Client, what: string): Promise<Rows> {
-  return (await desk.query<Record<string, unknown>>(`SHOW ${what}`)).rows;
-}
-
-const ofOrders = (rows: Rows): Readonly<Record<string, unknown>> =>
-  rows.find((row) => row['database'] === 'orders' || row['name'] === 'orders') ?? {};
-
-async function until(what: () => Promise<boolean>): Promise<void> {
-  while (!(await what())) await sleep(20);
-}
+const start = operatedGateways();
 
 describe('words', () => {
   const read = (text: string): readonly (readonly string[])[] =>

@@ -3,43 +3,17 @@ import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Client } from 'pg';
-import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { databaseOf } from '../../support/gateway.ts';
-import { home, startOperated } from '../../support/operated.ts';
+import { home } from '../../support/operated.ts';
 import type { Operated, OperatedOptions } from '../../support/operated.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
-import type { Postgres } from '../../support/postgres.ts';
 import { describeWith } from '../../support/programs.ts';
 import { RawClient, fieldsOf, message, startup } from '../../support/raw-client.ts';
+import { ofOrders, operatedGateways, show, until } from './operator-tools.ts';
 
-let postgres: Postgres;
-const stops: (() => Promise<unknown>)[] = [];
-
-beforeAll(() => {
-  postgres = sharedPostgres();
-});
-afterEach(async () => {
-  for (const stop of stops.splice(0).toReversed()) await stop();
-});
-
-async function start(options: OperatedOptions = {}): Promise<Operated> {
-  const running = await startOperated(postgres, options);
-  stops.push(() => running.gateway.stop());
-  return running;
-}
-
-type Rows = readonly Readonly<Record<string, unknown>>[];
-
-async function show(desk: Client, what: string): Promise<Rows> {
-  return (await desk.query<Record<string, unknown>>(`SHOW ${what}`)).rows;
-}
-
-const ofOrders = (rows: Rows): Readonly<Record<string, unknown>> =>
-  rows.find((row) => row['database'] === 'orders' || row['name'] === 'orders') ?? {};
-
-async function until(what: () => Promise<boolean>): Promise<void> {
-  while (!(await what())) await sleep(20);
-}
+const postgres = sharedPostgres();
+const start = operatedGateways();
 
 describe.each(['session', 'transaction'] as const)('what it shows in %s mode', (mode) => {
   const of = (size: number): OperatedOptions => ({ orders: { pool: { mode, size, idleTimeout: '10m' } } });
@@ -266,7 +240,7 @@ test('SQL reaches nothing: what a database would do is an unknown command', asyn
 describe('the protocol', () => {
   async function raw(running: Operated): Promise<RawClient> {
     const client = await RawClient.connect(running.port);
-    stops.push(() => Promise.resolve(client.destroy()));
+    onTestFinished(() => Promise.resolve(client.destroy()));
     client.send(startup({ user: '_', database: 'pgbouncer' }));
     await client.until('R');
     client.send(message('p', `${running.operator}\0`));

@@ -1,47 +1,25 @@
 /** PAUSE, RESUME, RECONNECT and KILL: who waits, what is closed, and what comes after. */
 import { tmpdir } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
-import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { checkConfig } from '../../../core/config/check.ts';
 import { databaseOf } from '../../support/gateway.ts';
-import { home, operatedConfig, startOperated } from '../../support/operated.ts';
+import { home, operatedConfig } from '../../support/operated.ts';
 import type { Operated, OperatedOptions } from '../../support/operated.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
-import type { Postgres } from '../../support/postgres.ts';
 import { RawClient, cancelRequest } from '../../support/raw-client.ts';
+import { operatedGateways, settled, stateOf, until } from './operator-tools.ts';
 
-let postgres: Postgres;
-const stops: (() => Promise<unknown>)[] = [];
-
-beforeAll(() => {
-  postgres = sharedPostgres();
-});
-afterEach(async () => {
-  for (const stop of stops.splice(0).toReversed()) await stop();
-});
-
-async function start(options: OperatedOptions = {}): Promise<Operated> {
-  const running = await startOperated(postgres, options);
-  stops.push(() => running.gateway.stop());
-  return running;
-}
+const postgres = sharedPostgres();
+const start = operatedGateways();
 
 type Mode = 'session' | 'transaction';
 const pooled = (mode: Mode, more: object = {}): OperatedOptions => ({ orders: { pool: { mode, ...more } } });
 
-async function until(what: () => Promise<boolean>): Promise<void> {
-  while (!(await what())) await sleep(20);
-}
-
 const pid = async (client: Client): Promise<number> =>
   (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid ?? 0;
-const state = async (running: Operated): Promise<Record<string, unknown>> =>
-  (await running.ask('GET', '/v1/databases/orders')).body as Record<string, unknown>;
 const waiting = (running: Operated, count: number): Promise<void> =>
-  until(async () => (await state(running))['waiting'] === count);
-const settled = async (promise: Promise<unknown>): Promise<boolean> =>
-  Promise.race([promise.then(() => true), sleep(100).then(() => false)]);
+  until(async () => (await stateOf(running))['waiting'] === count);
 
 test('transaction mode: a pause waits for the transaction, the next one waits for the resume', async () => {
   const running = await start(pooled('transaction'));
@@ -50,14 +28,14 @@ test('transaction mode: a pause waits for the transaction, the next one waits fo
   const before = await pid(busy);
   const desk = await running.console();
   const pause = desk.query('PAUSE orders');
-  await until(async () => (await state(running))['paused'] === true);
+  await until(async () => (await stateOf(running))['paused'] === true);
   const held = other.query<{ answer: number }>('select 42 as answer');
   await waiting(running, 1);
   expect(await pid(busy)).toBe(before);
   expect(await settled(pause)).toBe(false);
   await busy.query('commit');
   expect((await pause).command).toBe('PAUSE');
-  expect(await state(running)).toMatchObject({ connections: 0, paused: true, waiting: 1, sessions: 2 });
+  expect(await stateOf(running)).toMatchObject({ connections: 0, paused: true, waiting: 1, sessions: 2 });
   expect(await settled(held)).toBe(false);
   expect((await desk.query('RESUME orders')).command).toBe('RESUME');
   expect((await held).rows).toEqual([{ answer: 42 }]);
@@ -127,17 +105,17 @@ test('a pause that waits is called off by a resume, or given up, which does not 
   expect(await paused).toMatchObject({ code: '57014', severity: 'ERROR' });
   expect(await http).toMatchObject({ status: 409 });
   const again = desk.query('PAUSE').catch((error: unknown) => error);
-  await until(async () => (await state(running))['paused'] === true);
+  await until(async () => (await stateOf(running))['paused'] === true);
   const { processID, secretKey } = desk as unknown as { processID: number; secretKey: number };
   const secret = Buffer.alloc(4);
   secret.writeInt32BE(secretKey);
   const canceling = await RawClient.connect(running.port);
   canceling.send(cancelRequest(processID, secret));
   expect(await again).toMatchObject({ code: '57014', hint: expect.stringContaining('RESUME') as string });
-  expect(await state(running)).toMatchObject({ paused: true });
+  expect(await stateOf(running)).toMatchObject({ paused: true });
   expect((await desk.query('SHOW STATE')).rows).toContainEqual({ key: 'paused', value: 'yes' });
   await desk.query('RESUME');
-  expect(await state(running)).toMatchObject({ paused: false });
+  expect(await stateOf(running)).toMatchObject({ paused: false });
   await client.query('commit');
 });
 
@@ -147,12 +125,12 @@ test('an operator who leaves while a pause waits leaves nothing behind but the p
   await client.query('begin');
   const desk = await running.console();
   desk.query('PAUSE orders').catch(() => {});
-  await until(async () => (await state(running))['paused'] === true);
+  await until(async () => (await stateOf(running))['paused'] === true);
   (desk as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
   await until(() => Promise.resolve(running.lines('close').some(({ subject }) => subject === 'olga')));
-  expect(await state(running)).toMatchObject({ paused: true, sessions: 1 });
+  expect(await stateOf(running)).toMatchObject({ paused: true, sessions: 1 });
   await client.query('commit');
-  await until(async () => (await state(running))['connections'] === 0);
+  await until(async () => (await stateOf(running))['connections'] === 0);
 });
 
 test('a pool that is empty for now, because it was idle or paused, serves the sessions that come back to it', async () => {
@@ -162,7 +140,7 @@ test('a pool that is empty for now, because it was idle or paused, serves the se
   };
   const running = await start({ databases });
   const client = await running.client();
-  await until(async () => (await state(running))['connections'] === 0);
+  await until(async () => (await stateOf(running))['connections'] === 0);
   // A pool that is made lets go of those that nobody needs.
   await (await running.client({ database: 'other' })).end();
   expect((await client.query('select 1')).rows).toHaveLength(1);
@@ -208,7 +186,7 @@ describe('a reload', () => {
     await reload(running, pooled('transaction', { size: 2 }));
     const moved = running.client();
     await waiting(running, 2);
-    expect(await state(running)).toMatchObject({ paused: true, size: 2, connections: 0 });
+    expect(await stateOf(running)).toMatchObject({ paused: true, size: 2, connections: 0 });
     await running.ask('POST', '/v1/databases/orders/resume');
     await held;
     expect(await pid(await moved)).toBeGreaterThan(0);
@@ -232,7 +210,7 @@ describe('a reload', () => {
     await reload(running, other);
     expect((await running.ask('GET', '/v1/databases/orders')).status).toBe(404);
     await reload(running, pooled('transaction'));
-    await until(async () => (await state(running))['paused'] === false);
+    await until(async () => (await stateOf(running))['paused'] === false);
     expect(await pid(await running.client())).toBeGreaterThan(0);
   });
 });
@@ -274,7 +252,7 @@ describe.each(['session', 'transaction'] as const)('a kill in %s mode', (mode) =
       body: { paused: true, connections: 0 },
     });
     await ended;
-    await until(async () => (await state(running))['sessions'] === 0);
+    await until(async () => (await stateOf(running))['sessions'] === 0);
     const count = `select count(*)::int from pg_stat_activity where query like 'select pg_sleep(60)%' and state = 'active'`;
     await until(async () => (await bystander.query<{ count: number }>(count)).rows[0]?.count === 0);
     const late = running.client().then(pid);
@@ -311,7 +289,7 @@ test('a gateway that stops does not wait for a pause', async () => {
   const desk = await running.console();
   const gone = new Promise((resolve) => desk.once('end', resolve));
   const paused = desk.query('PAUSE orders').catch((error: unknown) => error);
-  await until(async () => (await state(running))['paused'] === true);
+  await until(async () => (await stateOf(running))['paused'] === true);
   await running.gateway.stop();
   expect(await paused).toMatchObject({ code: '57P01' });
   await gone;

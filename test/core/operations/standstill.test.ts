@@ -1,26 +1,16 @@
 /** DISABLE, WAIT_CLOSE, SUSPEND and SHUTDOWN: who is let in, what is waited for, and what goes on. */
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from 'pg';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { checkConfig } from '../../../core/config/check.ts';
 import { databaseOf } from '../../support/gateway.ts';
-import { home, operatedConfig, startOperated } from '../../support/operated.ts';
+import { home, operatedConfig } from '../../support/operated.ts';
 import type { Operated, OperatedOptions } from '../../support/operated.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
-import { RawClient, cancelRequest, startup } from '../../support/raw-client.ts';
+import { RawClient, startup } from '../../support/raw-client.ts';
+import { cancel, operatedGateways, settled, show, stateOf, until } from './operator-tools.ts';
 
-const stops: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const stop of stops.splice(0).toReversed()) await stop();
-});
-
-async function start(options: OperatedOptions = {}): Promise<Operated> {
-  const running = await startOperated(sharedPostgres(), options);
-  stops.push(() => running.gateway.stop());
-  return running;
-}
+const start = operatedGateways();
 
 type Mode = 'session' | 'transaction';
 const pooled = (mode: Mode, more: object = {}): OperatedOptions => ({
@@ -31,25 +21,7 @@ const reload = ({ gateway }: Operated, options: OperatedOptions): Promise<void> 
     checkConfig({ listen: { port: 0 }, ...operatedConfig(sharedPostgres(), options) }, tmpdir()),
   );
 
-async function until(what: () => Promise<boolean>): Promise<void> {
-  while (!(await what())) await sleep(20);
-}
-
-const state = async (running: Operated): Promise<Record<string, unknown>> =>
-  (await running.ask('GET', '/v1/databases/orders')).body as Record<string, unknown>;
-/** Whether it is settled after a while in which it could have been. */
-const settled = async (promise: Promise<unknown>): Promise<boolean> =>
-  Promise.race([promise.then(() => true), sleep(100).then(() => false)]);
-const rowsOf = async (desk: Client, what: string): Promise<readonly Record<string, unknown>[]> =>
-  (await desk.query<Record<string, unknown>>(`SHOW ${what}`)).rows;
 const verbs = (running: Operated): readonly unknown[] => running.lines('operator').map(({ verb }) => verb);
-
-async function cancel(running: Operated, desk: Client): Promise<void> {
-  const { processID, secretKey } = desk as unknown as { processID: number; secretKey: number };
-  const secret = Buffer.alloc(4);
-  secret.writeInt32BE(secretKey);
-  (await RawClient.connect(running.port)).send(cancelRequest(processID, secret));
-}
 
 describe('DISABLE', () => {
   test.each(['session', 'transaction'] as const)(
@@ -91,7 +63,7 @@ describe('DISABLE', () => {
     await expect(running.client()).rejects.toMatchObject({ code: '55000' });
     await reload(running, { databases: { other: databaseOf(sharedPostgres()) } });
     await reload(running, pooled('session'));
-    await until(async () => (await state(running))['disabled'] === false);
+    await until(async () => (await stateOf(running))['disabled'] === false);
     await (await running.client()).end();
   });
 
@@ -101,7 +73,7 @@ describe('DISABLE', () => {
     await desk.query('DISABLE one');
     await expect(running.client({ database: 'one' })).rejects.toMatchObject({ code: '55000' });
     await (await running.client({ database: 'two' })).end();
-    expect((await rowsOf(desk, 'DATABASES')).find(({ name }) => name === 'one')).toMatchObject({
+    expect((await show(desk, 'DATABASES')).find(({ name }) => name === 'one')).toMatchObject({
       disabled: 1,
     });
     expect((await running.ask('POST', '/v1/databases/*/disable')).status).toBe(404);
@@ -119,7 +91,7 @@ describe('WAIT_CLOSE', () => {
     const waited = desk.query('WAIT_CLOSE orders');
     expect(await settled(waited)).toBe(false);
     const second = await running.console();
-    expect((await rowsOf(second, 'SERVERS')).map(({ close_needed }) => close_needed)).toContain(1);
+    expect((await show(second, 'SERVERS')).map(({ close_needed }) => close_needed)).toContain(1);
     expect(await running.ask('POST', '/v1/databases/orders/wait-close?wait=50ms')).toMatchObject({
       status: 202,
     });
@@ -128,7 +100,7 @@ describe('WAIT_CLOSE', () => {
     await busy.query('commit');
     expect((await waited).command).toBe('WAIT');
     expect(await running.ask('POST', '/v1/databases/orders/wait-close')).toMatchObject({ status: 200 });
-    expect((await rowsOf(second, 'SERVERS')).map(({ close_needed }) => close_needed)).not.toContain(1);
+    expect((await show(second, 'SERVERS')).map(({ close_needed }) => close_needed)).not.toContain(1);
     await other.query('commit');
   });
 
@@ -168,7 +140,7 @@ describe('SUSPEND', () => {
     expect((await desk.query('SUSPEND')).command).toBe('SUSPEND');
     const held = [busy.query('select 1'), idle.query('select 2'), running.client()] as const;
     expect(await settled(Promise.race(held))).toBe(false);
-    expect(await rowsOf(desk, 'STATE')).toEqual([
+    expect(await show(desk, 'STATE')).toEqual([
       { key: 'active', value: 'no' },
       { key: 'paused', value: 'no' },
       { key: 'suspended', value: 'yes' },
@@ -188,13 +160,13 @@ describe('SUSPEND', () => {
     const running = await start({ loginTimeout: '5s', ...pooled('session') });
     const desk = await running.console();
     await desk.query('SUSPEND');
-    expect(await rowsOf(await running.console(), 'STATE')).toHaveLength(3);
+    expect(await show(await running.console(), 'STATE')).toHaveLength(3);
     await expect(running.client()).rejects.toMatchObject({ code: '57P03' });
     const leaving = await RawClient.connect(running.port);
     leaving.send(startup({ user: '_', database: 'orders' }));
-    await until(async () => (await rowsOf(desk, 'SOCKETS')).some((one) => one['state'] === 'cl_login'));
+    await until(async () => (await show(desk, 'SOCKETS')).some((one) => one['state'] === 'cl_login'));
     leaving.destroy();
-    await until(async () => !(await rowsOf(desk, 'SOCKETS')).some((one) => one['state'] === 'cl_login'));
+    await until(async () => !(await show(desk, 'SOCKETS')).some((one) => one['state'] === 'cl_login'));
     await desk.query('RESUME');
     await (await running.client()).end();
     expect(running.log().filter(({ level }) => level === 'error')).toEqual([]);
@@ -236,7 +208,7 @@ describe('SUSPEND', () => {
     deaf.query("select repeat('x', 1000) from generate_series(1, 50000)").catch(() => {});
     stream.pause();
     await until(async () =>
-      (await rowsOf(desk, 'ACTIVE_SOCKETS')).some(({ send_avail }) => Number(send_avail) > 0),
+      (await show(desk, 'ACTIVE_SOCKETS')).some(({ send_avail }) => Number(send_avail) > 0),
     );
     const suspended = desk.query('SUSPEND').catch((error: unknown) => error);
     expect(await settled(suspended)).toBe(false);
@@ -300,7 +272,7 @@ describe('SHUTDOWN', () => {
     expect(await arriving.error()).toMatchObject({ C: '57P03' });
     await refused(running);
     expect(await settled(running.gateway.stopped)).toBe(false);
-    expect((await rowsOf(desk, 'POOLS')).find(({ database }) => database === 'orders')).toMatchObject({
+    expect((await show(desk, 'POOLS')).find(({ database }) => database === 'orders')).toMatchObject({
       sv_active: 1,
     });
     await busy.query('commit');

@@ -108,6 +108,17 @@ describe('a setting that one session leaves is met by no other of the same ident
     for (const client of [leaving, next]) client.close();
   });
 
+  test('by an update of pg_settings, whose tag is that of an UPDATE or a SELECT', async () => {
+    const [leaving, next] = [await one.connect(), await one.connect()];
+    await say(leaving, Q("update pg_settings set setting = '4711' where name = 'lock_timeout'"));
+    await say(leaving, Q('show lock_timeout'));
+    const before = await pid();
+    await say(next, Q('show lock_timeout'));
+    expect([values(next), errors(leaving)]).toEqual([['0'], 0]);
+    expect(await pid()).toEqual(before);
+    for (const client of [leaving, next]) client.close();
+  });
+
   test('by a named one that another transaction executes again', async () => {
     const [leaving, next] = [await one.connect(), await one.connect()];
     await say(leaving, P("select set_config('my.mark', 'left', false)", 's'), S);

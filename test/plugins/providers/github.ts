@@ -1,5 +1,5 @@
 /** GitHub Actions: whoever has a repository has tokens of this issuer, and names come free again; ids do not. */
-import { X5C, X5T, discovery } from './provider.ts';
+import { X5T, discovery, signingKey } from './provider.ts';
 import type { Provider } from './provider.ts';
 
 const ISSUER = 'https://token.actions.githubusercontent.com';
@@ -30,17 +30,7 @@ export const github: Provider = {
   serves: ({ rsa, other }) => ({
     [`${ISSUER}/.well-known/openid-configuration`]: discovery(ISSUER, KEYS),
     [KEYS]: {
-      keys: [
-        {
-          ...other,
-          alg: 'RS256',
-          kid: '38826b17-6a30-5f9b-b169-8beb8202f723',
-          use: 'sig',
-          x5c: X5C,
-          x5t: X5T,
-        },
-        { ...rsa, alg: 'RS256', kid: KID, use: 'sig', x5c: X5C, x5t: X5T },
-      ],
+      keys: [signingKey(other, '38826b17-6a30-5f9b-b169-8beb8202f723'), signingKey(rsa, KID)],
     },
   }),
   header: { typ: 'JWT', alg: 'RS256', x5t: X5T, kid: KID },

@@ -1,10 +1,11 @@
 /** Keycloak: roles of the realm and of the client in nested claims, a key for encryption beside the one that signs. */
-import { X5C, X5T, discovery } from './provider.ts';
+import { X5T, discovery, signingKey } from './provider.ts';
 import type { Provider } from './provider.ts';
 
 const ISSUER = 'https://id.acme.example/realms/acme';
 const KEYS = `${ISSUER}/protocol/openid-connect/certs`;
 const KID = 'nnniBrxL0qhG79pkF3ccQj-l0jDmxKrYYy2YLlEe1s';
+const X5T_S256 = `${X5T}${X5T}`;
 
 /** Access tokens. */
 export const keycloak: Provider = {
@@ -22,16 +23,8 @@ export const keycloak: Provider = {
     [`${ISSUER}/.well-known/openid-configuration`]: discovery(ISSUER, KEYS),
     [KEYS]: {
       keys: [
-        {
-          ...other,
-          kid: 'qZ3a',
-          alg: 'RSA-OAEP',
-          use: 'enc',
-          x5c: X5C,
-          x5t: X5T,
-          'x5t#S256': `${X5T}${X5T}`,
-        },
-        { ...rsa, kid: KID, alg: 'RS256', use: 'sig', x5c: X5C, x5t: X5T, 'x5t#S256': `${X5T}${X5T}` },
+        signingKey(other, 'qZ3a', { alg: 'RSA-OAEP', use: 'enc', 'x5t#S256': X5T_S256 }),
+        signingKey(rsa, KID, { 'x5t#S256': X5T_S256 }),
       ],
     },
   }),

@@ -48,6 +48,11 @@ export const X5C = ['MIIC/jCCAeagAwIBAgIJAMhF2jGkw9RUMA0GCSqGSIb3DQEBCwUAMC0xKzA
 /** A thumbprint as it stands in `x5t`. */
 export const X5T = 'eBZ_cn3sXYAd0ch4THBKHIgOwOE';
 
+/** A key for RS256 with the members that providers give it, some of which nobody here reads; `more` replaces and adds. */
+export function signingKey(key: Members, kid: string, more: Members = {}): Members {
+  return { ...key, kid, alg: 'RS256', use: 'sig', x5c: X5C, x5t: X5T, ...more };
+}
+
 /** An issuer's discovery document, with the members that matter here and some that do not. */
 export function discovery(issuer: string, keys: string): Members {
   return {
