@@ -19,6 +19,7 @@ const TESTS = [
   'test/core/upstream/set-role.test.ts',
   'test/core/upstream/leavings.test.ts',
   'test/core/upstream/certificate-postgres.test.ts',
+  'test/core/relay/copy-failures.test.ts',
   'test/core/relay/encodings.test.ts',
   'test/core/relay/ends.test.ts',
   'test/core/relay/left-settings.test.ts',

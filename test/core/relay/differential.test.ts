@@ -18,8 +18,9 @@ import { REFUSED, generator, random, shown, typesOf } from '../../support/sequen
 const SEQUENCES = Number(process.env['POSTERN_SEQUENCES'] ?? 300);
 /** Another one in each run; the name of each test has it. */
 const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-/** Sequences that once differed: a probe while a hook's refusal was owed. */
-const KEPT = process.env['POSTERN_SEED'] === undefined ? [519_806_756, 1_387_710_669] : [];
+/** Sequences that once differed: a probe while a hook's refusal was owed; answers that the gateway's Flush brings, or that need no server. */
+const KEPT =
+  process.env['POSTERN_SEED'] === undefined ? [519_806_756, 1_387_710_669, 199_263_484, 153_055_390] : [];
 
 /** A hook reads them when their encoding is known. */
 const BEYOND_ASCII = ["select 'größe'", "insert into t values (length('ü')) returning 'ö'"];
@@ -50,21 +51,27 @@ const databases = ['one', 'other'] as const;
 
 type Options = Partial<RelayOptions> | ((dice: () => number) => Promise<Partial<RelayOptions>>);
 
+async function thoughtful(statement: Statement): Promise<Statement> {
+  await new Promise((resolve) => setTimeout(resolve, Math.random() * 2));
+  return refuse(statement);
+}
+
+async function shared(dice: () => number): Promise<Partial<RelayOptions>> {
+  const connections = [1, 2, 3].map(() => openAs(postgres, databases[1], 'writer'));
+  return { source: serverSource(await Promise.all(connections), dice) };
+}
+
 /** How statements are looked at: not at all, by a hook that answers at once, by one that takes its time. */
 const TAPS: Record<string, Options> = {
   'nobody looking': {},
   'a synchronous hook': { query: refuse, reads: 'parameters' },
-  'an asynchronous hook': {
-    query: async (statement) => {
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 2));
-      return refuse(statement);
-    },
+  'an asynchronous hook': { query: thoughtful, reads: 'parameters' },
+  'another server connection for each transaction': shared,
+  'another server connection for each transaction, and an asynchronous hook': async (dice) => ({
+    ...(await shared(dice)),
+    query: thoughtful,
     reads: 'parameters',
-  },
-  'another server connection for each transaction': async (dice) => {
-    const connections = [1, 2, 3].map(() => openAs(postgres, databases[1], 'writer'));
-    return { source: serverSource(await Promise.all(connections), dice) };
-  },
+  }),
 };
 
 const MADE = `create table t (n int); create table d (n int unique deferrable initially deferred);
@@ -199,7 +206,8 @@ describe.each(Object.entries(TAPS))('with %s', (name, options) => {
 });
 
 async function compare(seed: number, refusals: boolean, hooked: boolean, options: Options) {
-  const make = generator(random(seed), refusals, typeof options === 'function', BEYOND_ASCII);
+  const isShared = typeof options === 'function';
+  const make = generator(random(seed), refusals, isShared, BEYOND_ASCII);
   const dice = random(seed ^ 0x5bd1e995);
   await reset();
   const said: string[] = [];
@@ -209,7 +217,7 @@ async function compare(seed: number, refusals: boolean, hooked: boolean, options
     Array.from({ length: 1 + Math.floor(dice() * 8) }, make),
   );
   const plain = direct(await openAs(postgres, databases[0], 'writer'));
-  const more = typeof options === 'function' ? await options(dice) : options;
+  const more = isShared ? await options(dice) : options;
   const through = await relayed(await openAs(postgres, databases[1], 'writer'), more);
   for (const step of steps) {
     said.push(step.map(({ what }) => what).join(' '));
@@ -224,12 +232,17 @@ async function compare(seed: number, refusals: boolean, hooked: boolean, options
     // Of two errors that may come next one is a refusal of ours, and nobody can tell which one came: it ends the session.
     unplaced = hooked && got.at(-1)?.includes('the order of answers was lost') === true;
     if (unplaced) break;
+    // A Flush of the gateway's may have brought what PostgreSQL keeps in its buffer until the client's.
+    if (isShared && got.length > expected.length && /[PBDEC][^QFSH]*$/.test(sent))
+      got.length = expected.length;
     // A write to a server that has just closed breaks the socket, and with it what was not read yet.
     const lost = plain.closed && got.at(-1)?.includes('C08006');
     expect(got, context).toEqual(lost ? [...expected.slice(0, got.length - 1), got.at(-1)] : expected);
     expect(through.closed, context).toBe(plain.closed);
     if (plain.closed) break;
     if (through.relay.uncertain) continue;
+    // A Parse or Close that was answered without a server leaves nothing that a Sync would end.
+    if (isShared && through.relay.link.state === 'unlinked' && /[PC][^QFSBDE]*$/.test(sent)) continue;
     const [server, relay] = await agree(plain, sent, () => through.relay.state);
     expect(relay, context).toBe(server);
   }
