@@ -1,5 +1,5 @@
 /** The stream from the client: finds message boundaries, forwards whole chunks, stops at messages that need a decision. */
-import { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../errors.ts';
 import type { ChannelListener } from '../net/channel.ts';
 import { FLUSH } from '../wire/to-server.ts';
 import { FRONTEND_LIMIT, Frontend, HEADER_BYTES, frontendViolation, lastType } from '../wire/frames.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { renameBind, renamedBind } from '../../../core/relay/named-messages.ts';
 import { PendingWrite } from '../../../core/relay/pending-write.ts';
@@ -74,7 +74,7 @@ describe('a pending write', () => {
   });
 
   test('has a Bind for another statement as it would be made alone, wherever it stands', () => {
-    const name = fc.stringMatching(/^[\u0001-\u00ff]{0,40}$/);
+    const name = fc.uint8Array({ min: 1, maxLength: 40 }).map((some) => Buffer.from(some).toString('latin1'));
     const bytes = fc.uint8Array({ maxLength: 60 });
     fc.assert(
       fc.property(name, name, name, bytes, bytes, bytes, (portal, old, own, tail, before, after) => {
@@ -92,7 +92,7 @@ describe('a pending write', () => {
         ]);
         latin1.writeUInt32BE(latin1.length - 1, 1);
         expect(flushed(write)).toEqual(Buffer.concat([before, latin1, after]));
-        if (/^[\u0001-\u007f]*$/.test(own)) expect(renamedBind(bind, own)).toEqual(latin1);
+        if (Buffer.from(own).length === own.length) expect(renamedBind(bind, own)).toEqual(latin1);
       }),
     );
   });
