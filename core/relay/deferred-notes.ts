@@ -10,6 +10,11 @@ const MOST_CALLS = 1_000;
 export class DeferredNotes {
   #calls: (() => void)[] | undefined = [];
 
+  /** No call is held. */
+  get none(): boolean {
+    return !this.#calls?.length;
+  }
+
   /** The same note for an entry of the possibility. */
   of(note: Note): Note {
     const { answer, error, replaces, harmless, showsError, names } = note;

@@ -11,7 +11,7 @@ import type { Note } from './entries.ts';
 import { Tally } from './tally.ts';
 import { Status } from './transaction-boundary.ts';
 import type { Unfinished } from './transaction-boundary.ts';
-import { Uncertainty } from './uncertainty.ts';
+import { MOST_DEPTH, Uncertainty } from './uncertainty.ts';
 import type { ErrorVerdict, Possibility } from './uncertainty.ts';
 import { Verdict } from './verdict.ts';
 
@@ -21,20 +21,23 @@ export class Ledger implements Possibility {
   /** The batch that is being sent; whether it has made the connection unsafe. */
   readonly batch = new Batch();
   readonly #tally: Tally;
-  #status: number = Status.idle;
-  #skipping = false;
+  #status: number;
+  #skipping: boolean;
   #unsynced = false;
   #copyIn = false;
   #fatal = false;
   #spoilt = false;
   #uncertain: Uncertainty<Ledger> | undefined;
   #answerLost = false;
-  /** It stands for a possibility: one within a possibility is not followed. */
-  #supposed = false;
+  /** It stands for a possibility within so many others. */
+  readonly #depth: number;
 
   /** `tally` counts messages. Default: a tally that is never read. */
-  constructor(tally: Tally = new Tally()) {
+  constructor(tally: Tally = new Tally(), depth = 0, status: number = Status.idle, skipping = false) {
     this.#tally = tally;
+    this.#depth = depth;
+    this.#status = status;
+    this.#skipping = skipping;
   }
 
   /** The newest status byte of ReadyForQuery: the only truth about the transaction. */
@@ -97,6 +100,7 @@ export class Ledger implements Possibility {
   }
   /** See {@link Possibility.takesProbe}. */
   get takesProbe(): boolean {
+    if (this.#uncertain) return this.#uncertain.takesProbe;
     return !this.#copyIn && !this.#skipping && !this.#entries.has(Ops.hideProbe);
   }
   /** An outstanding request may change run-time parameters, the transaction's state, or begin a COPY. */
@@ -168,7 +172,7 @@ export class Ledger implements Possibility {
       this.#fatal = true;
       return { verdict: Verdict.pass };
     }
-    this.#uncertain?.excludeFaultless();
+    for (let last; this.#uncertain && this.#uncertain !== last;) (last = this.#uncertain).excludeFaultless();
     if (this.#uncertain) return this.#uncertain.error();
     const entry = this.#entries.head;
     if (entry === 0) return { verdict: this.#errorOutOfTheBlue() };
@@ -225,21 +229,17 @@ export class Ledger implements Possibility {
   }
 
   #becomeUncertain(): void {
-    if (this.#supposed) return void (this.#answerLost = true);
+    if (this.#depth === MOST_DEPTH) return void (this.#answerLost = true);
     const entries = this.#entries;
     this.#entries = new Entries();
-    const suppose = (status: number, skips: boolean): Ledger => {
-      const ledger = new Ledger();
-      ledger.#supposed = true;
-      ledger.#status = status;
-      ledger.#skipping = skips;
-      return ledger;
-    };
+    const suppose = (status: number, skips: boolean): Ledger =>
+      new Ledger(undefined, this.#depth + 1, status, skips);
     this.#uncertain = new Uncertainty(entries, suppose, (truth) => this.#adopt(truth));
   }
 
   #adopt(truth: Ledger): void {
-    this.#uncertain = undefined;
+    this.#uncertain = truth.#uncertain;
+    this.#uncertain?.tell((truest) => this.#adopt(truest));
     this.#entries = truth.#entries;
     this.#skipping = truth.#skipping;
     this.#unsynced = truth.#unsynced;

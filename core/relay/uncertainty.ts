@@ -23,6 +23,10 @@ export interface ErrorVerdict {
 export interface Possibility {
   readonly head: number;
   readonly headNote: Note | undefined;
+  /** Another COPY has failed in it, and there are possibilities of its own. */
+  readonly uncertain: Pick<Uncertainty<Possibility>, 'answered' | 'lost' | 'count'> | undefined;
+  /** No request is outstanding. */
+  readonly answered: boolean;
   /** ReadyForQuery will come by itself. */
   readonly endsReady: boolean;
   /** A Close and a Sync of the gateway would be answered, and no other message with a CloseComplete. */
@@ -39,6 +43,9 @@ type Suppose<P extends Possibility> = (status: number, skips: boolean) => P;
 /** Possibilities at once: more are only left where a client sends dozens of Syncs behind dozens of Syncs within a COPY. */
 const MOST_ALIVE = 32;
 
+/** A COPY that fails in a possibility within so many others ends the session. */
+export const MOST_DEPTH = 3;
+
 interface Branch<P extends Possibility> {
   readonly ledger: P;
   readonly notes: DeferredNotes;
@@ -47,7 +54,7 @@ interface Branch<P extends Possibility> {
 /** From the error of the COPY until one possibility is left, or the session ends. */
 export class Uncertainty<P extends Possibility> {
   readonly #suppose: Suppose<P>;
-  readonly #decided: (truth: P) => void;
+  #decided: (truth: P) => void;
   /** Requests behind the Syncs, and further ones while there may be more possibilities. */
   readonly #behind: Entries;
   #alive: Branch<P>[];
@@ -86,9 +93,23 @@ export class Uncertainty<P extends Possibility> {
     return this.#lost;
   }
 
+  /** Possibilities, those within others included. */
+  get count(): number {
+    return this.#alive.reduce((sum, { ledger }) => sum + (ledger.uncertain?.count ?? 1), 0);
+  }
+
+  /** Another ledger has taken this over, and is told the truth. */
+  tell(decided: (truth: P) => void): void {
+    this.#decided = decided;
+  }
+
   /** True when a probe would decide between the possibilities: send {@link probe}. */
   get wantsProbe(): boolean {
-    if (this.#probing || !this.#synced) return false;
+    return !this.#probing && this.#synced && this.takesProbe;
+  }
+
+  /** See {@link Possibility.takesProbe}. */
+  get takesProbe(): boolean {
     // If one more of the Syncs is answered, all requests behind them are outstanding.
     const clear = this.#more === 0 || !this.#behind.has(Ops.hideProbe);
     return clear && this.#alive.every(({ ledger }) => ledger.takesProbe);
@@ -120,7 +141,8 @@ export class Uncertainty<P extends Possibility> {
 
   /** The server has answered: in each possibility the observer of the oldest request gets the answer. */
   answered(type: number, bytes: number, body: Buffer | undefined): void {
-    for (const { ledger } of this.#alive) ledger.headNote?.answered?.(type, bytes, body);
+    for (const { ledger } of this.#alive)
+      (ledger.uncertain ?? ledger.headNote)?.answered?.(type, bytes, body);
   }
 
   /** A message of the server other than an error. */
@@ -135,7 +157,8 @@ export class Uncertainty<P extends Possibility> {
       verdicts.add(Verdict.pass);
       this.#alive.push(this.#begin(status, false, false));
     }
-    this.#lost ||= this.#alive.length > MOST_ALIVE || this.#probedInVain;
+    if (this.#more === 0 && this.#alive.every(({ ledger }) => ledger.answered)) this.#unite();
+    this.#lost ||= this.count > MOST_ALIVE;
     if (this.#lost) this.#more = 0;
     return this.#agreed(verdicts);
   }
@@ -143,8 +166,8 @@ export class Uncertainty<P extends Possibility> {
   /** An error that is not FATAL has come: it excludes possibilities without an outstanding request that can fail. */
   excludeFaultless(): void {
     this.#more = 0;
-    const faulty = this.#alive.filter(({ ledger: { head } }) =>
-      this.#onlyReady ? head !== 0 && opOf(head) !== Op.sync : head !== 0,
+    const faulty = this.#alive.filter(({ ledger: { answered, head } }) =>
+      this.#onlyReady ? head !== 0 && opOf(head) !== Op.sync : !answered,
     );
     this.#onlyReady = false;
     if (faulty.length > 0) this.#alive = faulty;
@@ -165,9 +188,10 @@ export class Uncertainty<P extends Possibility> {
     return { verdict: this.#agreed(verdicts), note: first?.note };
   }
 
-  /** The probe was answered, and two possibilities explain all that was said. */
-  get #probedInVain(): boolean {
-    return this.#probing && this.#alive.length > 1 && this.#alive.every(({ ledger }) => ledger.head === 0);
+  /** Nothing is outstanding in any possibility: all are the same from here on, unless notes would be told different things. */
+  #unite(): void {
+    if (this.#alive.every(({ notes }) => notes.none)) this.#alive.length = Math.min(1, this.#alive.length);
+    this.#lost ||= this.#probing && this.#alive.length > 1;
   }
 
   #follows(op: number): void {
@@ -198,7 +222,7 @@ export class Uncertainty<P extends Possibility> {
   /** The verdict of all possibilities. */
   #agreed(verdicts: ReadonlySet<Verdict>): Verdict {
     const [verdict = Verdict.broken] = verdicts;
-    this.#lost ||= verdicts.size > 1;
+    this.#lost ||= verdicts.size > 1 || this.#alive.some(({ ledger }) => ledger.uncertain?.lost);
     this.#decide();
     return verdict;
   }

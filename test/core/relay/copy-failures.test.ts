@@ -98,6 +98,10 @@ const SEQUENCES: Record<string, Flights> = {
     [P('select 9'), S],
     [Q('copy t from stdin'), S, d('abc\n'), c, S, B(), E, S],
   ],
+  'COPYs that fail one behind the other, each with Syncs in its stream': [
+    [run('copy t from stdin'), S, d('abc\n'), S, f, c, run('copy t from stdin'), d('1\n'), S, f, c],
+    [d('abc\n'), run('copy v from stdin'), S, S, d('1\n'), P('select 12', 's'), B('s'), E, S],
+  ],
   'what is skipped up to a Sync if the COPY read the one before': [
     [
       run('copy t from stdin'),

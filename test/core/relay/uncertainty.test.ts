@@ -151,6 +151,29 @@ test('a hundred thousand Syncs in a COPY that fails, and as many behind it, cost
   expect(ledger.unfinished).toBeUndefined();
 });
 
+test('a COPY that fails in more than one possibility is followed in each', () => {
+  // What PostgreSQL says to P B E(copy) S d(bad) S f c P B E(copy) d S f c d(bad) P B E(copy to a view) S S.
+  const ledger = new Ledger();
+  const copy = [Op.parse, Op.bind, Op.execute];
+  const ops = [...copy, Op.sync, Op.sync, Op.copyEnd, Op.copyEnd, ...copy, Op.sync, Op.copyEnd, Op.copyEnd];
+  for (const op of [...ops, ...copy, Op.sync, Op.sync]) ledger.sent(op);
+  const said = '12GEZ12GEZZ';
+  for (const type of said) {
+    const byte = type.charCodeAt(0);
+    const verdict = type === 'E' ? ledger.error(false).verdict : ledger.reply(byte, type === 'Z' ? IDLE : 0);
+    expect(verdict, type).toBe(Verdict.pass);
+    expect(ledger.answerLost).toBe(false);
+  }
+  if (ledger.uncertain) {
+    expect(ledger.uncertain.wantsProbe).toBe(true);
+    ledger.uncertain.probe();
+    expect(ledger.reply(Backend.closeComplete)).toBe(Verdict.hide);
+    expect(ledger.reply(Backend.readyForQuery, IDLE)).toBe(Verdict.hide);
+  }
+  expect(ledger.uncertain).toBeUndefined();
+  expect(ledger.unfinished).toBeUndefined();
+});
+
 test('where too many possibilities are left, the session ends', () => {
   const ledger = new Ledger();
   ledger.sent(Op.execute);
