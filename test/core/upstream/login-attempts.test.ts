@@ -13,7 +13,7 @@ function breaker() {
     ({ role, why = '' }: { role?: string; why?: string }, text: string): void =>
       void lines.push([level, role, text, why].join('|'));
   const log = { info: at('info'), error: at('error') };
-  const made = new Breaker({ entry: 'orders', clock, log: log as never });
+  const made = new Breaker({ entry: 'orders', clock, log });
   /** A login that shows these credentials and ends so; what the breaker said of them. */
   const login = (shown: string, error?: unknown, role = 'reader'): string => {
     const trial = made.begin(role);
