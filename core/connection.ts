@@ -137,7 +137,7 @@ async function comeIn(visit: Visit, house: House): Promise<Stay> {
   return () => {
     if (!visit.session.reason) return handOver(visit, login, house);
     const released = login.server ? login.pool.release(login.server, 'dirty') : Promise.resolve();
-    void released.finally(() => depart(visit, house));
+    void departAfter(released, visit, house);
   };
 }
 
@@ -153,8 +153,16 @@ async function comeToConsole(visit: Visit, house: House): Promise<Stay> {
   const operator = await logInToConsole(visit, house);
   return () => {
     const served = visit.session.reason ? Promise.resolve() : serveConsole(visit, operator, house);
-    void served.finally(() => depart(visit, house));
+    void departAfter(served, visit, house);
   };
+}
+
+async function departAfter(work: Promise<void>, visit: Visit, house: House): Promise<void> {
+  try {
+    await work;
+  } finally {
+    await depart(visit, house);
+  }
 }
 
 function concludeWhenGone({ session, reader }: Visit): void {

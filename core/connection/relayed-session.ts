@@ -114,8 +114,13 @@ export class RelayedSession implements RelayOptions {
     this.#visit.session.conclude(this.#reasonFor(end.reason));
     // The pool counts the connection until the server has closed it; the session need not wait for that.
     if (server && !source) void pool.release(server, end.server);
-    // The client does not wait for running hooks; onClose does.
-    void Promise.allSettled(this.#thinking ?? []).then(() => depart(this.#visit, this.#house));
+    void this.#depart();
+  }
+
+  /** The client does not wait for running hooks; onClose does. */
+  async #depart(): Promise<void> {
+    if (this.#thinking) await Promise.allSettled(this.#thinking);
+    await depart(this.#visit, this.#house);
   }
 
   /** While the whole gateway drains the reason is `drained`, whether the session ended by itself or at the deadline. */

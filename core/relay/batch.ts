@@ -34,6 +34,16 @@ export class Batch {
     else if (this.#begun && op !== Op.copyEnd) this.#tainted = true;
   }
 
+  /** The Sync that seemed to end the batch was read by a COPY. */
+  begin(): void {
+    this.#begun = true;
+  }
+
+  /** A Query or FunctionCall was sent into the batch, as it turns out only now. */
+  taint(): void {
+    this.#tainted = true;
+  }
+
   /** The session has another server connection, to which nothing has been sent. */
   reset(): void {
     this.#begun = this.#tainted = false;

@@ -226,6 +226,17 @@ export class Ledger implements Possibility {
     const seen = end < this.#entries.length && opOf(this.#entries.at(end)) === Op.copyEnd;
     if (seen) this.#entries.removeBehindHead(end);
     else this.#answerLost = true;
+    if (end > 1 && isExtended(opOf(this.#entries.head))) this.#continueBatch();
+  }
+
+  /** The COPY has read the Syncs of its batch, which goes on. */
+  #continueBatch(): void {
+    for (let i = 1; i < this.#entries.length; i += 1) {
+      const entry = this.#entries.at(i);
+      if (opOf(entry) === Op.sync) return;
+      if (kindOf(entry) !== Kind.local && !isExtended(opOf(entry))) return this.batch.taint();
+    }
+    this.batch.begin();
   }
 
   #becomeUncertain(): void {
@@ -240,6 +251,7 @@ export class Ledger implements Possibility {
   #adopt(truth: Ledger): void {
     this.#uncertain = truth.#uncertain;
     this.#uncertain?.tell((truest) => this.#adopt(truest));
+    if (truth.batch.tainted) this.batch.taint();
     this.#entries = truth.#entries;
     this.#skipping = truth.#skipping;
     this.#unsynced = truth.#unsynced;

@@ -14,11 +14,9 @@ import { sharedPostgres } from '../support/postgres.ts';
 const SESSIONS = 50;
 const WARM_UP = 10;
 
-type Class = Parameters<typeof queryObjects>[0];
-
 const timer = setTimeout(() => {}, 0);
 /** Objects of the gateway itself, and some that are easily made too often. Few: each costs a walk through the whole heap. */
-const CLASSES = { Relay, OwnStatements, StatementBook, Set, Function, Timeout: timer.constructor as Class };
+const CLASSES = { Relay, OwnStatements, StatementBook, Set, Function, Timeout: timer.constructor };
 clearTimeout(timer);
 
 const shared = sharedPostgres();

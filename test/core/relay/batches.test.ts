@@ -3,7 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { Batch } from '../../../core/relay/batch.ts';
 import { dropsStatements, leavesState, pins, takesOffSettings } from '../../../core/relay/command-tags.ts';
 import { Kind, Op } from '../../../core/relay/entries.ts';
+import { Ledger } from '../../../core/relay/ledger.ts';
 import { Tally } from '../../../core/relay/tally.ts';
+import { Backend } from '../../../core/wire/frames.ts';
 
 const OPS = {
   Q: Op.query,
@@ -94,5 +96,27 @@ test('messages are counted for whom they are: of the client, to the server, or b
     binds: 1,
     queries: 2,
     transactions: 1,
+  });
+});
+
+describe('a COPY that reads the Sync of its batch', () => {
+  test.each<[string, after: string, tainted: boolean]>([
+    ['a Query behind its end is inside the batch', 'cQ', true],
+    ['a FunctionCall behind its end, too', 'cF', true],
+    ['a Query behind another Sync is not', 'cSQ', false],
+    ['a Query behind a next Parse is', 'cPQ', true],
+  ])('%s', (_, after, tainted) => {
+    for (const late of [false, true]) {
+      const ledger = new Ledger();
+      const send = (letters: string): void => {
+        for (const op of opsOf(letters)) ledger.sent(op);
+      };
+      send(late ? 'PBESc' : `PBES${after}`);
+      for (const type of [Backend.parseComplete, Backend.bindComplete, Backend.copyInResponse])
+        ledger.reply(type);
+      ledger.reply(Backend.commandComplete);
+      if (late) send(after.slice(1));
+      expect(ledger.batch.tainted).toBe(tainted);
+    }
   });
 });

@@ -137,7 +137,9 @@ async function stateOf({ pid, messages }: RawClient, sent: string): Promise<stri
   const syncMissing = /[PBDEC][^QFS]*$/.test(sent);
   if (syncMissing || (answer && answer.type !== 'Z')) return 'active';
   // PostgreSQL 18.4 shows the state of before the Sync behind a Query inside a batch; what it told the client counts.
-  if (answer && /[PBDEC][^S]*[QF]/.test(sent)) return STATES[String(answer.body)] ?? 'unknown';
+  // A COPY reads the Syncs in its stream, which then end no batch.
+  const insideBatch = /[PBDEC][^S]*[QF]/.test(sent) || /E[^QF]*S[^QF]*c[^SQF]*[QF]/.test(sent);
+  if (answer && insideBatch) return STATES[String(answer.body)] ?? 'unknown';
   const { rows } = await observers[0]!.query<{ state: string }>(
     'select state from pg_stat_activity where pid = $1',
     [pid],
@@ -190,7 +192,7 @@ describe.each(Object.entries(TAPS))('with %s', (name, options) => {
     const counts = { messages: 0, uncertain: 0, unplaced: 0 };
     const ended: number[] = [];
     for (const seed of seeds) {
-      const outcome = await compare(seed, refusals, hooked, options).catch(async (error: unknown) => {
+      const outcome = await compare(seed, refusals, options).catch(async (error: unknown) => {
         if (!(await crashed())) throw error;
         ended.push(seed);
         return { messages: 0, uncertain: false, unplaced: false };
@@ -207,7 +209,7 @@ describe.each(Object.entries(TAPS))('with %s', (name, options) => {
   }, 600_000);
 });
 
-async function compare(seed: number, refusals: boolean, hooked: boolean, options: Options) {
+async function compare(seed: number, refusals: boolean, options: Options) {
   const isShared = typeof options === 'function';
   const make = generator(random(seed), refusals, isShared, BEYOND_ASCII);
   const dice = random(seed ^ 0x5bd1e995);
@@ -232,7 +234,7 @@ async function compare(seed: number, refusals: boolean, hooked: boolean, options
     const expected = shown(plain.messages, refusals);
     const got = shown(through.messages, refusals);
     // Of two errors that may come next one is a refusal of ours, and nobody can tell which one came: it ends the session.
-    unplaced = hooked && got.at(-1)?.includes('the order of answers was lost') === true;
+    unplaced = refusals && got.at(-1)?.includes('the order of answers was lost') === true;
     if (unplaced) break;
     // A Flush of the gateway's may have brought what PostgreSQL keeps in its buffer until the client's.
     if (isShared && got.length > expected.length && /[PBDEC][^QFSH]*$/.test(sent))
