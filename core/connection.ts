@@ -2,19 +2,19 @@
 import { peerOf } from './client/address.ts';
 import { arrive } from './client/arrival.ts';
 import { greet } from './client/greet.ts';
-import type { Door, Introduction } from './client/greet.ts';
+import type { Introduction, ListenerContext } from './client/greet.ts';
 import { ClientGone } from './client/reader.ts';
 import type { Reader } from './client/reader.ts';
 import { asGatewayError, reasonOf, refuse, uniform } from './client/refuse.ts';
 import { GatewayError } from './errors.ts';
-import { FactBook } from './hooks/fact-book.ts';
+import { SessionFacts } from './hooks/session-facts.ts';
 import { hooksFor } from './hooks/session-hooks.ts';
 import { asksForConsole, logInToConsole, serveConsole } from './connection/console.ts';
-import { handOver } from './connection/hand-over.ts';
-import type { House } from './gateway/house.ts';
+import { startSession } from './connection/session-start.ts';
+import type { GatewayContext } from './gateway/gateway-context.ts';
 import { logIn } from './connection/login.ts';
-import type { Visit } from './connection/visit.ts';
-import { depart } from './connection/depart.ts';
+import type { SessionContext } from './connection/session-context.ts';
+import { closeSession } from './connection/session-close.ts';
 import type { Channel } from './net/channel.ts';
 import { OpenSession } from './connection/open-session.ts';
 import { tellRefusal } from './connection/session-log.ts';
@@ -24,48 +24,59 @@ import { shown } from './wire/text.ts';
 import { negotiateVersion } from './wire/version.ts';
 
 /** A client that is not a session yet. */
-interface Visitor {
+interface IncomingClient {
   readonly channel: Channel;
   readonly client: Client;
   /** It uses protocol 1 or 2, whose errors have another format. */
   readonly old?: boolean | undefined;
 }
 
-/** Serves an accepted connection up to its login; `house` counts it until its session has ended and its hooks have settled. Never rejects. */
-export async function serve(accepted: Channel, door: Door, house: House): Promise<void> {
-  house.enter();
-  const stays = await receive(accepted, door, house);
-  if (!stays) house.leave();
+/** Serves an accepted connection up to its login; `context` counts it until its session has ended and its hooks have settled. Never rejects. */
+export async function serve(
+  accepted: Channel,
+  listener: ListenerContext,
+  context: GatewayContext,
+): Promise<void> {
+  context.enter();
+  const stays = await receive(accepted, listener, context);
+  if (!stays) context.leave();
 }
 
 /** Resolves with true where a session has begun. */
-async function receive(accepted: Channel, door: Door, house: House): Promise<boolean> {
+async function receive(
+  accepted: Channel,
+  listener: ListenerContext,
+  context: GatewayContext,
+): Promise<boolean> {
   let stays = false;
-  let visitor: Visitor = { channel: accepted, client: { ...peerOf(accepted.socket), listener: door.name } };
+  let incoming: IncomingClient = {
+    channel: accepted,
+    client: { ...peerOf(accepted.socket), listener: listener.name },
+  };
   // From accept to ReadyForQuery. Before the startup packet a client gets no error, as with PostgreSQL.
-  const deadline = new Deadline(house.config.loginTimeoutMs, () => accepted.destroy());
+  const deadline = new Deadline(context.config.loginTimeoutMs, () => accepted.destroy());
   try {
-    const arrival = await arrive(accepted, door.proxies);
+    const arrival = await arrive(accepted, listener.proxies);
     const { address, port } = arrival;
-    visitor = { channel: accepted, client: { address, port, listener: door.name } };
-    const { said, reader, tls } = await greet(arrival, door);
-    visitor = { channel: reader.channel, client: { ...visitor.client, ...(tls && { tls }) } };
+    incoming = { channel: accepted, client: { address, port, listener: listener.name } };
+    const { said, reader, tls } = await greet(arrival, listener);
+    incoming = { channel: reader.channel, client: { ...incoming.client, ...(tls && { tls }) } };
     if (said.kind === 'dropped') throw new ClientGone(said.why);
     if (said.kind === 'refused') {
-      visitor = { ...visitor, old: said.old };
+      incoming = { ...incoming, old: said.old };
       throw said.error;
     }
     if (said.kind === 'startup') {
-      const stay = await attend(admit(said, visitor.client, reader, house), deadline, house);
+      const serveSession = await runSession(admit(said, incoming.client, reader, context), deadline, context);
       stays = true;
       // From here on nothing waits: a suspended function would cost each idle session several KiB.
-      stay();
+      serveSession();
     } else {
-      await house.cancelKeys.present(said.processId, said.secret);
+      await context.cancelKeys.present(said.processId, said.secret);
       reader.channel.finish();
     }
   } catch (error) {
-    turnAway(error, visitor, house);
+    refuseConnection(error, incoming, context);
   } finally {
     deadline.clear();
   }
@@ -93,84 +104,112 @@ class Deadline {
 type StartupGreeting = Extract<Introduction['said'], { kind: 'startup' }>;
 
 /** Makes a session of a startup packet, reduced to what the gateway accepts. @throws GatewayError */
-function admit(said: StartupGreeting, client: Client, reader: Reader, house: House): Visit {
+function admit(
+  said: StartupGreeting,
+  client: Client,
+  reader: Reader,
+  context: GatewayContext,
+): SessionContext {
   const { gatewayOptions: options, protocolOptions, ...accepted } = acceptParameters(said.parameters);
   const { user, database, parameters, replication } = accepted;
-  const shared = house.hooks.forScope(client.listener, database);
+  const shared = context.hooks.forScope(client.listener, database);
   const unknown = Object.keys(options).find((name) => !shared.startupParameters.has(name));
   if (unknown !== undefined) {
     throw new GatewayError('protocol_violation', `unsupported startup parameter: ${shown(unknown)}`);
   }
   const { minor, reply } = negotiateVersion(said.minor, protocolOptions);
   if (reply) reader.channel.write(reply);
-  if (house.draining) throw new GatewayError('cannot_connect_now', 'the gateway is shutting down');
+  if (context.draining) throw new GatewayError('cannot_connect_now', 'the gateway is shutting down');
   const startup = { user, database, parameters, options };
-  const session = new OpenSession({ client, startup, hooks: shared, facts: new FactBook(), log: house.log });
-  const hooks = hooksFor(session, shared, house.hooks.observerFailed);
+  const session = new OpenSession({
+    client,
+    startup,
+    hooks: shared,
+    facts: new SessionFacts(),
+    log: context.log,
+  });
+  const hooks = hooksFor(session, shared, context.hooks.observerFailed);
   session.hooks = hooks;
   return { session, reader, hooks, minor, replication };
 }
 
 /** A session from its first hook to the end of its login. */
-async function attend(visit: Visit, deadline: Deadline, house: House): Promise<Stay> {
-  const { session } = visit;
-  house.sessions.add(session);
+async function runSession(
+  sessionContext: SessionContext,
+  deadline: Deadline,
+  context: GatewayContext,
+): Promise<Stay> {
+  const { session } = sessionContext;
+  context.sessions.add(session);
   deadline.missed = () =>
     session.end(
-      visit.missing?.() ?? new GatewayError('query_canceled', 'canceling authentication due to timeout'),
+      sessionContext.missing?.() ??
+        new GatewayError('query_canceled', 'canceling authentication due to timeout'),
     );
-  concludeWhenGone(visit);
+  endWhenClientLeaves(sessionContext);
   // When the session ends: the client does not wait for a hook that hangs.
-  void session.ended.then((why) => sayWhy(visit, why));
+  void session.ended.then((why) => sendRefusal(sessionContext, why));
   try {
-    return await (asksForConsole(visit, house) ? comeToConsole : comeIn)(visit, house);
+    return await (asksForConsole(sessionContext, context) ? openConsole : logInAndRelay)(
+      sessionContext,
+      context,
+    );
   } catch (error) {
     if (!(error instanceof ClientGone)) session.end(asGatewayError(error, session.log));
-    return () => void depart(visit, house);
+    return () => void closeSession(sessionContext, context);
   }
 }
 
 /** Logs in. */
-async function comeIn(visit: Visit, house: House): Promise<Stay> {
-  if (house.suspension.on) await standStill(visit, house);
-  const login = await logIn(visit, house);
+async function logInAndRelay(sessionContext: SessionContext, context: GatewayContext): Promise<Stay> {
+  if (context.suspension.on) await waitWhileSuspended(sessionContext, context);
+  const login = await logIn(sessionContext, context);
   return () => {
-    if (!visit.session.reason) return handOver(visit, login, house);
+    if (!sessionContext.session.reason) return startSession(sessionContext, login, context);
     const released = login.server ? login.pool.release(login.server, 'dirty') : Promise.resolve();
-    void departAfter(released, visit, house);
+    void departAfter(released, sessionContext, context);
   };
 }
 
 /** Waits until the gateway resumes, or the session is over. A client that waits too long reads that it may try again. */
-async function standStill(visit: Visit, { suspension }: House): Promise<void> {
+async function waitWhileSuspended(
+  sessionContext: SessionContext,
+  { suspension }: GatewayContext,
+): Promise<void> {
   const hint = 'An operator has suspended it. Try again later.';
-  visit.missing = () => new GatewayError('cannot_connect_now', 'the gateway is suspended', { hint });
-  await Promise.race([suspension.over, visit.session.ended]);
-  visit.missing = undefined;
+  sessionContext.missing = () => new GatewayError('cannot_connect_now', 'the gateway is suspended', { hint });
+  await Promise.race([suspension.over, sessionContext.session.ended]);
+  sessionContext.missing = undefined;
 }
 
-async function comeToConsole(visit: Visit, house: House): Promise<Stay> {
-  const operator = await logInToConsole(visit, house);
+async function openConsole(sessionContext: SessionContext, context: GatewayContext): Promise<Stay> {
+  const operator = await logInToConsole(sessionContext, context);
   return () => {
-    const served = visit.session.reason ? Promise.resolve() : serveConsole(visit, operator, house);
-    void departAfter(served, visit, house);
+    const served = sessionContext.session.reason
+      ? Promise.resolve()
+      : serveConsole(sessionContext, operator, context);
+    void departAfter(served, sessionContext, context);
   };
 }
 
-async function departAfter(work: Promise<void>, visit: Visit, house: House): Promise<void> {
+async function departAfter(
+  work: Promise<void>,
+  sessionContext: SessionContext,
+  context: GatewayContext,
+): Promise<void> {
   try {
     await work;
   } finally {
-    await depart(visit, house);
+    await closeSession(sessionContext, context);
   }
 }
 
-function concludeWhenGone({ session, reader }: Visit): void {
+function endWhenClientLeaves({ session, reader }: SessionContext): void {
   reader.whenGone(() => session.conclude({ kind: 'lost' }));
 }
 
 /** Sends the client its error when its session ends before the relay has started, which does so afterwards. */
-function sayWhy({ session, reader, hooks }: Visit, why: CloseReason): void {
+function sendRefusal({ session, reader, hooks }: SessionContext, why: CloseReason): void {
   if (why.kind !== 'refused') return;
   const error = uniform(why.error, session.startup.user);
   refuse(reader.channel, error);
@@ -178,10 +217,14 @@ function sayWhy({ session, reader, hooks }: Visit, why: CloseReason): void {
 }
 
 /** Refuses a client that never became a session. */
-function turnAway(error: unknown, { channel, client, old }: Visitor, house: House): void {
+function refuseConnection(
+  error: unknown,
+  { channel, client, old }: IncomingClient,
+  context: GatewayContext,
+): void {
   if (error instanceof ClientGone) channel.destroy();
-  else refuse(channel, asGatewayError(error, house.strangersLog), old);
+  else refuse(channel, asGatewayError(error, context.unauthenticatedLog), old);
   const why = error instanceof Error ? reasonOf(error) : 'unknown';
-  house.strangersLog.info({ ...client, why }, 'refused');
-  house.hooks.forScope(client.listener, '').observed.refused?.({ client, why });
+  context.unauthenticatedLog.info({ ...client, why }, 'refused');
+  context.hooks.forScope(client.listener, '').observed.refused?.({ client, why });
 }

@@ -65,7 +65,7 @@ export interface PoolOptions {
   /** Default `'5s'`. */
   readonly reserveAfter?: Duration;
   /**
-   * How far a connection travels, by the circle of sessions that it never leaves: beyond it is closed, not reset. A session
+   * How far a connection travels, by the group of sessions that it never leaves: beyond it is closed, not reset. A session
    * without a tenant is, for `'tenant'`, as for `'subject'`. Default `'role'`, or `'subject'` where the database has
    * extensions or languages whose state no reset undoes.
    */

@@ -5,8 +5,8 @@ import type { Changes } from './gateway/changes.ts';
 import type { ResolvedConfig } from './config/resolved.ts';
 import { GatewayError } from './errors.ts';
 import type { Events } from './events.ts';
-import { Generations } from './gateway/generations.ts';
-import type { Shared } from './gateway/house.ts';
+import { ConfigVersions } from './gateway/config-versions.ts';
+import type { Shared } from './gateway/gateway-context.ts';
 import { Listener } from './gateway/listener.ts';
 import type { Address } from './gateway/listening.ts';
 import type { PinoLogger } from './gateway/log.ts';
@@ -29,7 +29,7 @@ const RELOAD_MS = 60_000;
 export class Gateway {
   readonly #log: PinoLogger;
   readonly #shared: Shared;
-  readonly #generations: Generations;
+  readonly #configVersions: ConfigVersions;
   readonly #admin: AdminServer | undefined;
   readonly #shutdown: Shutdown;
   readonly #listeners: readonly Listener[];
@@ -41,8 +41,9 @@ export class Gateway {
   /** @throws ConfigError when a certificate cannot be used */
   constructor(config: ResolvedConfig, log: PinoLogger) {
     this.#log = log;
-    const inForce = (): ResolvedConfig => this.#generations.inForce.config;
-    const tell = (event: Events['operator']): void => this.#generations.inForce.hooks.tell('operator', event);
+    const inForce = (): ResolvedConfig => this.#configVersions.inForce.config;
+    const tell = (event: Events['operator']): void =>
+      this.#configVersions.inForce.hooks.tell('operator', event);
     this.#shared = makeShared({
       log,
       config: inForce,
@@ -52,12 +53,18 @@ export class Gateway {
       addresses: () => this.#listeners.flatMap(({ address }) => address ?? []),
     });
     const checks = (): readonly Check[] => this.#checks();
-    const generations = new Generations(config, { log, checks, shared: this.#shared });
-    this.#generations = generations;
+    const configVersions = new ConfigVersions(config, { log, checks, shared: this.#shared });
+    this.#configVersions = configVersions;
     const { admin, listeners } = config;
-    this.#admin = admin && new AdminServer(admin, (request) => generations.inForce.answer(request));
-    this.#listeners = listeners.map((listener) => new Listener(listener, () => generations.inForce));
-    const parts = { log, shared: this.#shared, generations, listeners: this.#listeners, admin: this.#admin };
+    this.#admin = admin && new AdminServer(admin, (request) => configVersions.inForce.answer(request));
+    this.#listeners = listeners.map((listener) => new Listener(listener, () => configVersions.inForce));
+    const parts = {
+      log,
+      shared: this.#shared,
+      configVersions,
+      listeners: this.#listeners,
+      admin: this.#admin,
+    };
     this.#shutdown = new Shutdown(parts);
   }
 
@@ -111,7 +118,7 @@ export class Gateway {
 
   async #start(): Promise<Started> {
     try {
-      await this.#generations.inForce.setUp();
+      await this.#configVersions.inForce.setUp();
       const admin = await this.#admin?.listen();
       const listeners = [];
       for (const listener of this.#listeners) listeners.push(await listener.open());
@@ -145,7 +152,7 @@ export class Gateway {
 
   async #apply(from: ResolvedConfig | (() => Promise<ResolvedConfig>), limit: AbortSignal): Promise<Changes> {
     const config = typeof from === 'function' ? await abortable(from(), limit) : from;
-    return this.#generations.succeed(config, limit);
+    return this.#configVersions.succeed(config, limit);
   }
 
   async #reloadFromSource(): Promise<void> {
@@ -172,7 +179,7 @@ export class Gateway {
   #config(): string {
     const failed =
       this.#failedAt && `; the reload of ${this.#failedAt.toISOString()} failed, the log says why`;
-    return `as of ${this.#generations.since.toISOString()}${failed ?? ''}`;
+    return `as of ${this.#configVersions.since.toISOString()}${failed ?? ''}`;
   }
 }
 

@@ -7,7 +7,7 @@ import {
   renewFacts,
   requireEnforced,
 } from './hooks/fact-checks.ts';
-import type { FactBook } from './hooks/fact-book.ts';
+import type { SessionFacts } from './hooks/session-facts.ts';
 import type { EventName, Events } from './events.ts';
 import type { FactName, Facts } from './facts.ts';
 import { compileObservers } from './hooks/observers.ts';
@@ -32,16 +32,16 @@ export interface Hooks {
   /** The plugins of this set, in the order of the list. */
   readonly plugins: readonly AnyPlugin[];
   /** Every `onStartup` in turn, with the checks of what it establishes; the first error rejects. */
-  startup(session: Startup, facts: FactBook): Promise<void>;
+  startup(session: Startup, facts: SessionFacts): Promise<void>;
   /**
    * Every `onAuth` in turn, each followed by the checks of the facts it established. Seals `facts`. From the moment an
    * identity is known, `locate` completes what the next plugin sees. Default: nothing is missing.
    * @throws GatewayError `internal_error` for a promised fact that is absent, `invalid_authorization_specification`
    * for a token rule that no plugin of this set enforces
    */
-  auth(session: Login, facts: FactBook, upstream: Upstream, locate?: Locate): Promise<Upstream>;
+  auth(session: Login, facts: SessionFacts, upstream: Upstream, locate?: Locate): Promise<Upstream>;
   /** Only the checks of what the gateway itself has established: a login without `auth`. */
-  check(session: Session, facts: FactBook): Promise<void>;
+  check(session: Session, facts: SessionFacts): Promise<void>;
   /**
    * Every `onQuery` in turn; undefined where no plugin has one. Returns and throws synchronously unless a plugin
    * answered with a promise.
@@ -71,10 +71,10 @@ function objectOrNothing<T>(plugin: AnyPlugin, hook: string, result: T | undefin
 }
 
 function compileStartup(plugins: readonly AnyPlugin[]): Hooks['startup'] {
-  const hook = new AsyncSeriesHook<[Startup, FactBook]>(['session', 'facts'], 'onStartup');
+  const hook = new AsyncSeriesHook<[Startup, SessionFacts]>(['session', 'facts'], 'onStartup');
   for (const plugin of plugins) {
     if (!plugin.onStartup) continue;
-    const step = async (session: Startup, facts: FactBook): Promise<void> => {
+    const step = async (session: Startup, facts: SessionFacts): Promise<void> => {
       await plugin.onStartup?.(session);
       await checkNewFacts(plugins, plugin, session, facts);
     };
@@ -84,7 +84,7 @@ function compileStartup(plugins: readonly AnyPlugin[]): Hooks['startup'] {
 }
 
 function compileAuth(plugins: readonly AnyPlugin[]): Hooks['auth'] {
-  const hook = new AsyncSeriesWaterfallHook<[Upstream, Login, FactBook, Locate], Upstream | undefined>(
+  const hook = new AsyncSeriesWaterfallHook<[Upstream, Login, SessionFacts, Locate], Upstream | undefined>(
     ['upstream', 'session', 'facts', 'locate'],
     'onAuth',
   );
@@ -93,7 +93,7 @@ function compileAuth(plugins: readonly AnyPlugin[]): Hooks['auth'] {
     const step = async (
       upstream: Upstream,
       session: Login,
-      facts: FactBook,
+      facts: SessionFacts,
       locate: Locate,
     ): Promise<Upstream> => {
       const located = facts.known.identity ? await locate(upstream) : upstream;

@@ -74,7 +74,7 @@ export interface Upstream {
   readonly settings: Readonly<Record<string, string>>;
   /** Pinned as search_path; one that does not exist refuses the login with 3F000. */
   readonly schemas: readonly SchemaName[];
-  /** Settings for each hand-over of a server connection, set and verified before the client's first byte. */
+  /** Settings for each check-out of a server connection, set and verified before the client's first byte. */
   readonly onCheckout: readonly ((backend: Backend) => Readonly<Record<string, string | SetByFunction>>)[];
 }
 
@@ -120,9 +120,9 @@ export interface Session<Known extends FactName = never, Own extends FactName = 
   renew(facts: MaybePromise<Partial<Pick<Facts, Own>>>): Promise<void>;
   /** Ends the session at a time with FATAL `error`; of several the earliest wins. Times in the past end it at once. */
   endAt(at: Date, error: GatewayError, how?: EndAtOptions): { move(at: Date): void };
-  /** Ends the session now: FATAL `error` at the next message border. */
+  /** Ends the session now: FATAL `error` at the next message boundary. */
   end(error: GatewayError): void;
-  /** Sends a NoticeResponse at the next message border. */
+  /** Sends a NoticeResponse at the next message boundary. */
   notice(message: string, hint?: string): void;
   /** Runs `release` once, after the session's last hook settled; at once if that has been. */
   defer(release: Disposer): void;

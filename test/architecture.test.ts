@@ -4,7 +4,8 @@ import { packageOf, wrongImports } from './support/layers.ts';
 import { dependencies, source, sourcesIn } from './support/source-tree.ts';
 import type { Source } from './support/source-tree.ts';
 
-const LONGEST_FILE = 250;
+/** A file ends where its concept ends; one that is longer holds two. */
+const LONGEST_FILE = 400;
 /** Files that may be longer: none. */
 const LONGER: readonly string[] = [];
 

@@ -214,6 +214,25 @@ test('the layout names every folder of core, and no other', () => {
   expect(inCore.sort()).toEqual(folders.sort());
 });
 
+describe('the pages about parts of core', () => {
+  const pages = [
+    ['core/relay/README.md', 80],
+    ['core/upstream/README.md', 150],
+  ] as const;
+
+  test.each(pages)('%s has at most %i lines', (path, most) => {
+    expect(read(path).trimEnd().split('\n').length).toBeLessThanOrEqual(most);
+  });
+
+  test.each(pages)('%s names files that exist, by their path from its folder or from core', (path) => {
+    const files = code(documentAt(path)).filter((name) => /^[\w./-]+\.(ts|md)$/.test(name));
+    expect(files.length).toBeGreaterThan(10);
+    const exists = (name: string): boolean =>
+      [dirname(path), 'core'].some((folder) => existsSync(join(root, folder, name)));
+    expect(files.filter((name) => !exists(name))).toEqual([]);
+  });
+});
+
 describe('the README of each example', () => {
   const folders = readdirSync(join(root, 'examples'), { withFileTypes: true }).filter((one) =>
     one.isDirectory(),

@@ -4,10 +4,15 @@ import { parseAddress } from '../core/addresses.ts';
 import { parseLine } from '../core/client/proxy-protocol-v1.ts';
 import { parseCommands } from '../core/gateway/console/commands.ts';
 import { parseNetwork } from '../core/networks.ts';
-import { deallocated } from '../core/relay/deallocate.ts';
-import { looksInBand, parseInBand } from '../core/relay/in-band.ts';
-import { mayDiscard, statementOf } from '../core/relay/statement-key.ts';
-import { leavesNothing, leavesSettings, mayChooseSchemas, pinningWord } from '../core/relay/telling-words.ts';
+import { deallocated } from '../core/relay/prepared/deallocate.ts';
+import { looksInBand, parseInBand } from '../core/relay/statements/gateway-commands.ts';
+import { mayDiscard, statementOf } from '../core/relay/prepared/client-statements.ts';
+import {
+  isTransactionLocal,
+  leavesSettings,
+  mayChooseSchemas,
+  pinReason,
+} from '../core/relay/session-state-detection.ts';
 import { withoutLiterals, withoutTokens } from '../core/sql-text.ts';
 import { parseOptions, splitOptions } from '../core/wire/options.ts';
 import { shown } from '../core/wire/text.ts';
@@ -54,9 +59,9 @@ const READERS: Readonly<Record<string, Reader>> = {
     begins: ['', 'show', 'show pools', 'set x', 'set x = 1', 'kill "'],
     ends: ['', 'z', ';z', '"'],
   },
-  pinningWord: { read: pinningWord, begins: ['', 'create ', 'create or replace ', 'pg_try_'] },
+  pinReason: { read: pinReason, begins: ['', 'create ', 'create or replace ', 'pg_try_'] },
   leavesNothing: {
-    read: leavesNothing,
+    read: isTransactionLocal,
     begins: ['', 'set local x', 'set local'],
     ends: ['', 'z', ';', ';z'],
   },

@@ -1,7 +1,7 @@
 /** Errors that nobody has caught, for a process that is a gateway: which of them it survives, and what its log says. */
 import { randomBytes } from 'node:crypto';
 import { describe } from '../client/refuse.ts';
-import { strangersLog } from '../gateway/log.ts';
+import { unauthenticatedLog } from '../gateway/log.ts';
 import type { PinoLogger } from '../gateway/log.ts';
 import { pluginAtWork } from '../hooks/plugin-calls.ts';
 
@@ -19,7 +19,7 @@ export class StrayErrors {
 
   constructor(log: PinoLogger) {
     // Clients can cause them, statement by statement.
-    this.#log = strangersLog(log);
+    this.#log = unauthenticatedLog(log);
     this.fatal = new Promise((resolve) => (this.#toldFatal = resolve));
     process.on('unhandledRejection', this.#rejected);
     process.on('uncaughtException', this.#thrown);

@@ -10,14 +10,14 @@ import { isLoopback } from './address.ts';
 import type { Arrival } from './arrival.ts';
 import { looksProxied } from './proxy-protocol.ts';
 import { Reader } from './reader.ts';
-import type { Secured, TlsGate } from './tls.ts';
+import type { Secured, TlsTermination } from './tls.ts';
 
 /** The options of the listener that greeting reads. */
-export interface Door {
+export interface ListenerContext {
   readonly name: string;
   readonly plaintext: NonNullable<ListenOptions['plaintext']>;
   /** Absent: this listener speaks no TLS. */
-  readonly tls?: TlsGate | undefined;
+  readonly tls?: TlsTermination | undefined;
   /** Networks whose connections must begin with a PROXY header. Absent: no connection may. */
   readonly proxies?: Networks | undefined;
 }
@@ -57,43 +57,43 @@ const NO = Buffer.from('N');
  * Has no deadline of its own: destroying the channel ends it.
  * @throws ClientGone
  */
-export async function greet(arrival: Arrival, door: Door): Promise<Introduction> {
+export async function greet(arrival: Arrival, listener: ListenerContext): Promise<Introduction> {
   let place: Place = { reader: arrival.reader };
-  if (door.tls && (await place.reader.peek()) === TLS_HANDSHAKE) {
-    const secured = await takeOver(place.reader, door.tls);
+  if (listener.tls && (await place.reader.peek()) === TLS_HANDSHAKE) {
+    const secured = await takeOver(place.reader, listener.tls);
     place = placeIn(secured);
     if (!secured.alpn) return { ...place, said: dropped('direct TLS without ALPN "postgresql"') };
   }
   const asked = { ssl: place.tls !== undefined, gssenc: false };
   for (;;) {
     const said = await nextGreeting(place.reader);
-    if (said.kind === 'startup') return { ...place, said: admit(said, place, arrival, door) };
+    if (said.kind === 'startup') return { ...place, said: admit(said, place, arrival, listener) };
     if (said.kind !== 'ssl' && said.kind !== 'gssenc') return { ...place, said };
     if (asked[said.kind])
       return { ...place, said: refused(unsupportedProtocol(1234, REQUEST_MINOR[said.kind])) };
     // Bytes behind the request were not encrypted and may come from an attacker (CVE-2021-23214).
     if (place.reader.buffered > 0) return { ...place, said: dropped('data behind an encryption request') };
     asked[said.kind] = true;
-    if (said.kind === 'ssl' && door.tls) place = await startTls(place.reader, door.tls);
+    if (said.kind === 'ssl' && listener.tls) place = await startTls(place.reader, listener.tls);
     else place.reader.channel.write(NO);
   }
 }
 
-async function startTls(reader: Reader, gate: TlsGate): Promise<Place> {
+async function startTls(reader: Reader, termination: TlsTermination): Promise<Place> {
   reader.release();
   reader.channel.halt();
   reader.channel.write(YES);
   // The read callback that brought the request must have returned before its socket changes hands.
   await nextTurn();
-  return placeIn(await gate.secure(reader.channel));
+  return placeIn(await termination.secure(reader.channel));
 }
 
-async function takeOver(reader: Reader, gate: TlsGate): Promise<Secured> {
+async function takeOver(reader: Reader, termination: TlsTermination): Promise<Secured> {
   reader.release();
   reader.channel.halt();
   const first = reader.channel.takeKept();
   await nextTurn();
-  return gate.secure(reader.channel, first);
+  return termination.secure(reader.channel, first);
 }
 
 function placeIn({ channel, servername, certificateSha256 }: Secured): Place {
@@ -130,9 +130,14 @@ async function nextGreeting(reader: Reader): Promise<Heard> {
 }
 
 /** Plaintext is refused before a password is asked: the client must not send one in the clear. */
-function admit(said: Spoken, place: Place, { address }: Arrival, door: Door): Spoken | Dismissed {
+function admit(
+  said: Spoken,
+  place: Place,
+  { address }: Arrival,
+  listener: ListenerContext,
+): Spoken | Dismissed {
   if (place.tls) return said;
-  if (door.plaintext === 'loopback' && isLoopback(address)) return said;
+  if (listener.plaintext === 'loopback' && isLoopback(address)) return said;
   return refused(
     new GatewayError('invalid_authorization_specification', 'connections without TLS are not accepted', {
       hint: 'Connect with sslmode=require or stronger.',

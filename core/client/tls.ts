@@ -96,7 +96,7 @@ function pathOf(socket: Socket): string {
 }
 
 /** Serves the TLS handshakes of one listener. */
-export class TlsGate {
+export class TlsTermination {
   readonly #version: string | undefined;
   readonly #server: tls.Server;
   readonly #waiting = new Map<string, Waiting>();
@@ -123,7 +123,7 @@ export class TlsGate {
     });
   }
 
-  /** Whether a gate made now for `config` would be the same, down to the content of the files. */
+  /** Whether one made now for `config` would be the same, down to the content of the files. */
   serves(config: ListenTls): boolean {
     return this.#version !== undefined && this.#version === versionOf(config);
   }

@@ -1,6 +1,6 @@
 /** A session's log: each line has the session's id, and its identity as soon as that is known. */
 import type { Identity } from '../facts.ts';
-import { strangersLog } from '../gateway/log.ts';
+import { unauthenticatedLog } from '../gateway/log.ts';
 import type { PinoLogger } from '../gateway/log.ts';
 import type { Logger, SessionState } from '../session.ts';
 
@@ -47,7 +47,7 @@ export class BoundLog implements Logger {
     this.#subject = subject;
     this.#known = known;
     const bindings = { session, ...(facts.identity && { issuer, subject }) };
-    this.#log = known ? this.#root.child(bindings) : strangersLog(this.#root, bindings);
+    this.#log = known ? this.#root.child(bindings) : unauthenticatedLog(this.#root, bindings);
     return this.#log;
   }
 }

@@ -8,16 +8,16 @@ import { Dialogue } from '../gateway/console/dialogue.ts';
 import { Extended } from '../gateway/console/extended.ts';
 import { Parameters } from '../gateway/console/parameters.ts';
 import { Transaction } from '../gateway/console/transaction.ts';
-import type { House } from '../gateway/house.ts';
-import { welcome } from './hand-over.ts';
+import type { GatewayContext } from '../gateway/gateway-context.ts';
+import { loginResponse } from './session-start.ts';
 import { tellLogin } from './session-log.ts';
 import type { CloseReason } from '../session.ts';
 import { noticeResponse, refusal } from '../wire/to-client.ts';
 import { Usage } from './usage.ts';
-import type { Visit } from './visit.ts';
+import type { SessionContext } from './session-context.ts';
 
 /** Whether a session asks for the console. */
-export function asksForConsole({ session }: Visit, { config }: House): boolean {
+export function asksForConsole({ session }: SessionContext, { config }: GatewayContext): boolean {
   return session.startup.database === config.admin?.console;
 }
 
@@ -26,10 +26,13 @@ export function asksForConsole({ session }: Visit, { config }: House): boolean {
  * checked as by the HTTP interface.
  * @throws GatewayError to refuse; what hooks throw; ClientGone
  */
-export async function logInToConsole(visit: Visit, house: House): Promise<Identity> {
-  const { session, reader, hooks, replication } = visit;
-  await hooks.startup(session, session.book);
-  const found = await house.operators.check(await askPassword(reader));
+export async function logInToConsole(
+  sessionContext: SessionContext,
+  context: GatewayContext,
+): Promise<Identity> {
+  const { session, reader, hooks, replication } = sessionContext;
+  await hooks.startup(session, session.sessionFacts);
+  const found = await context.operators.check(await askPassword(reader));
   if ('why' in found) {
     throw new GatewayError('invalid_authorization_specification', 'the token does not open this database', {
       cause: new Error(`the console is for operators: ${found.why}`),
@@ -39,7 +42,7 @@ export async function logInToConsole(visit: Visit, house: House): Promise<Identi
   if (replication !== undefined)
     throw new GatewayError('feature_not_supported', 'replication connections are not supported');
   session.establish('identity', identity);
-  await hooks.check(session, session.book);
+  await hooks.check(session, session.sessionFacts);
   session.endAt(identity.expiresAt, EXPIRED);
   return identity;
 }
@@ -55,16 +58,20 @@ const STATES = {
 } as const;
 
 /** Answers commands until the session is over. */
-export async function serveConsole(visit: Visit, identity: Identity, house: House): Promise<void> {
-  const { session, reader, minor } = visit;
+export async function serveConsole(
+  sessionContext: SessionContext,
+  identity: Identity,
+  context: GatewayContext,
+): Promise<void> {
+  const { session, reader, minor } = sessionContext;
   const { channel } = reader;
   const name = session.startup.database;
-  const usage = house.statistics.enter(new Usage(session, name, name, channel));
-  const key = house.cancelKeys.issue(minor, { cancel: () => running.cancel() });
+  const usage = context.statistics.enter(new Usage(session, name, name, channel));
+  const key = context.cancelKeys.issue(minor, { cancel: () => running.cancel() });
   const parameters = new Parameters(session.startup.parameters, session.startup.user);
   usage.parameters = parameters.all;
   const [transaction, extended] = [new Transaction(), new Extended()];
-  const { overview, operations } = house;
+  const { overview, operations } = context;
   const operator = { identity, via: 'console' } as const;
   const running = new Running(session.signal, {
     overview,
@@ -77,7 +84,7 @@ export async function serveConsole(visit: Visit, identity: Identity, house: Hous
     processId: key.processId,
   });
   const end = (error: GatewayError): void => {
-    session.conclude({ kind: house.draining ? 'drained' : 'ended', error });
+    session.conclude({ kind: context.draining ? 'drained' : 'ended', error });
     channel.finish(refusal('FATAL', error));
   };
   const fault = (thrown: unknown): GatewayError => asGatewayError(thrown, session.log);
@@ -93,11 +100,11 @@ export async function serveConsole(visit: Visit, identity: Identity, house: Hous
     busy(is) {
       session.changed(is ? 'active' : STATES[transaction.status]);
       usage.changed(session.state, session.stateSince);
-      if (!is) usage.tally.ready(transaction.status === 'I');
+      if (!is) usage.counters.ready(transaction.status === 'I');
     },
   });
   channel.cutOffWhenStalled();
-  channel.write(welcome(parameters.reported, key));
+  channel.write(loginResponse(parameters.reported, key));
   session.attach({
     end,
     drain: end,
@@ -106,7 +113,7 @@ export async function serveConsole(visit: Visit, identity: Identity, house: Hous
       void channel.write(noticeResponse({ severity: 'NOTICE', code: '00000', message, hint })),
   });
   session.changed('idle');
-  tellLogin(session, visit.hooks);
+  tellLogin(session, sessionContext.hooks);
   const reason = await dialogue.run().then<CloseReason, CloseReason>(
     () => ({ kind: 'client' }),
     (thrown: unknown) => {
@@ -114,7 +121,7 @@ export async function serveConsole(visit: Visit, identity: Identity, house: Hous
       return { kind: 'lost' };
     },
   );
-  house.cancelKeys.revoke(key);
+  context.cancelKeys.revoke(key);
   session.conclude(reason);
 }
 

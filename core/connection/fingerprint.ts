@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import type { Facts } from '../facts.ts';
 import type { Upstream } from '../session.ts';
-import type { Circles } from '../upstream/pool/member.ts';
+import type { IsolationScopes } from '../upstream/pool/pooled-server.ts';
 
 /**
  * Equal only for sessions of one person with the same role and the same settings; two people with one role have two
@@ -21,7 +21,7 @@ export function fingerprintOf(facts: Partial<Facts>, upstream: Upstream, session
  * The groups of sessions that may share a server connection. A session without an identity is alone in its group; a session
  * without a tenant shares with its own subject only.
  */
-export function circlesOf({ identity, tenant }: Partial<Facts>, sessionId: string): Circles {
+export function isolationScopesOf({ identity, tenant }: Partial<Facts>, sessionId: string): IsolationScopes {
   const session = JSON.stringify(['session', sessionId]);
   const subject = identity ? JSON.stringify(['subject', identity.issuer, identity.subject]) : session;
   return { session, subject, tenant: tenant === undefined ? subject : JSON.stringify(['tenant', tenant]) };

@@ -3,19 +3,19 @@ import { askPassword } from '../client/password.ts';
 import type { Reader } from '../client/reader.ts';
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
-import type { House } from '../gateway/house.ts';
-import { circlesOf, fingerprintOf } from './fingerprint.ts';
+import type { GatewayContext } from '../gateway/gateway-context.ts';
+import { fingerprintOf, isolationScopesOf } from './fingerprint.ts';
 import { serversFor, serversLater } from './session-servers.ts';
-import type { ConnectTold, Loan } from './session-servers.ts';
+import type { ConnectTold, SessionServersOptions } from './session-servers.ts';
 import type { Hooks } from '../hooks.ts';
 import { parseDatabase } from '../names.ts';
 import type { DatabaseName } from '../names.ts';
 import type { OpenSession } from './open-session.ts';
 import { tellConnect, tellQueue } from './session-log.ts';
-import type { ServerSource } from '../relay/server-source.ts';
+import type { ServerSource } from '../relay/server-link.ts';
 import type { Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
-import type { Pool } from '../upstream/pool.ts';
+import type { Pool } from '../upstream/pool/pool.ts';
 import { asksForReplication } from '../upstream/startup.ts';
 import { Usage } from './usage.ts';
 
@@ -50,20 +50,20 @@ export interface Login {
  * whether one exists.
  * @throws GatewayError to refuse; what hooks throw; ClientGone
  */
-export async function logIn(request: LoginRequest, house: House): Promise<Login> {
+export async function logIn(request: LoginRequest, context: GatewayContext): Promise<Login> {
   const { session, hooks, replication } = request;
-  await hooks.startup(session, session.book);
-  const entryOf = entries(house);
+  await hooks.startup(session, session.sessionFacts);
+  const entryOf = entries(context);
   const upstream = await authenticate(request, entryOf);
   const { entry } = upstream;
-  refuseMoved(upstream, request, house);
+  refuseMoved(upstream, request, context);
   const { database, error } = await entryOf(entry);
   if (error !== undefined) throw error;
   const name = upstream.database === NOWHERE ? nameOnServer(entry, database) : upstream.database;
   if (!database || name === undefined) {
     throw new GatewayError('invalid_catalog_name', `database "${entry}" does not exist`);
   }
-  if (house.pools.isDisabled(entry)) {
+  if (context.pools.isDisabled(entry)) {
     const message = `database "${entry}" is not currently accepting connections`;
     throw new GatewayError('object_not_in_prerequisite_state', message, {
       cause: new Error('an operator has disabled it'),
@@ -78,12 +78,12 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
     throw new GatewayError('feature_not_supported', 'replication connections are not supported');
   }
   session.upstream = Object.freeze({ ...upstream, database: name });
-  const pool = house.pools.for(entry, database);
+  const pool = context.pools.for(entry, database);
   const { startup, over: signal } = session;
-  const fingerprint = fingerprintOf(session.book.known, session.upstream, session.id);
-  const circles = circlesOf(session.book.known, session.id);
-  const who = { fingerprint, circles, holder: session };
-  const usage = house.statistics.enter(
+  const fingerprint = fingerprintOf(session.sessionFacts.known, session.upstream, session.id);
+  const scopes = isolationScopesOf(session.sessionFacts.known, session.id);
+  const who = { fingerprint, scopes, holder: session };
+  const usage = context.statistics.enter(
     new Usage(session, entry, upstream.role, request.reader.channel, pool),
   );
   if (asksForReplication(replication)) {
@@ -97,7 +97,7 @@ export async function logIn(request: LoginRequest, house: House): Promise<Login>
     const connects = (): ConnectTold => tellConnect(session, hooks, database);
     return { pool, usage, parameters, source: serversLater({ ...loan, connects }, parameters) };
   }
-  const server = await connect(request, loan, house);
+  const server = await connect(request, loan, context);
   const source = lends ? serversFor(loan, server) : undefined;
   const watches = !lends && database.pool?.reset !== 'always' && replication === undefined;
   return { pool, usage, parameters: server.parameters, server, source, watches };
@@ -123,7 +123,7 @@ async function authenticate(
   session.askToken = () => askPassword(reader);
   try {
     const start = { entry: asked, database: NOWHERE, settings: {}, schemas: [], onCheckout: [] };
-    return await locate(await hooks.auth(session, session.book, start, locate));
+    return await locate(await hooks.auth(session, session.sessionFacts, start, locate));
   } finally {
     session.forgetToken();
   }
@@ -133,9 +133,13 @@ async function authenticate(
  * Where a plugin chooses the entry, a client may write any database name; that name must not decide which plugins apply to it,
  * or what they decide by.
  */
-function refuseMoved({ entry, decidedFor = [] }: Upstream, { session }: LoginRequest, house: House): void {
+function refuseMoved(
+  { entry, decidedFor = [] }: Upstream,
+  { session }: LoginRequest,
+  context: GatewayContext,
+): void {
   const { client, startup } = session;
-  const { hooks } = house;
+  const { hooks } = context;
   const met = (database: string): Hooks => hooks.forScope(client.listener, database);
   const other = decidedFor.find((name) => name !== entry);
   let why: string | undefined;
@@ -158,11 +162,11 @@ interface Entry {
 }
 
 /** Looks each name up once per login; never rejects. */
-function entries(house: House): (name: string) => Promise<Entry> {
+function entries(context: GatewayContext): (name: string) => Promise<Entry> {
   const known = new Map<string, Promise<Entry>>();
   const look = async (name: string): Promise<Entry> => {
     try {
-      return { database: await house.config.database(name) };
+      return { database: await context.config.database(name) };
     } catch (error) {
       return { error };
     }
@@ -189,7 +193,11 @@ function paused(entry: string): GatewayError {
   return new GatewayError('cannot_connect_now', `database "${entry}" is paused`, { hint });
 }
 
-async function connect(request: LoginRequest, loan: Loan, { pools }: House): Promise<ServerConnection> {
+async function connect(
+  request: LoginRequest,
+  loan: SessionServersOptions,
+  { pools }: GatewayContext,
+): Promise<ServerConnection> {
   const { session, hooks, replication } = request;
   const { pool, database, upstream, usage } = loan;
   const tell = tellConnect(session, hooks, database);

@@ -2,11 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { BoundLog } from './bound-log.ts';
 import { Deferred } from './deferred.ts';
-import { EndTimes } from './end-times.ts';
+import { ScheduledEnds } from './scheduled-ends.ts';
 import { asGatewayError, reasonOf } from '../client/refuse.ts';
-import { SessionEnd } from './session-end.ts';
+import { SessionEndSignal } from './session-end-signal.ts';
 import { GatewayError, SQLSTATES } from '../errors.ts';
-import type { FactBook } from '../hooks/fact-book.ts';
+import type { SessionFacts } from '../hooks/session-facts.ts';
 import { PluginSignal } from '../hooks/plugin-signal.ts';
 import type { FactName, Facts } from '../facts.ts';
 import type { Hooks } from '../hooks.ts';
@@ -42,7 +42,7 @@ export interface SessionOptions {
   readonly client: Client;
   readonly startup: Startup;
   readonly hooks: Pick<Hooks, 'renew' | 'observed'>;
-  readonly facts: FactBook;
+  readonly facts: SessionFacts;
   /** The gateway's log; the session binds its id and subject. */
   readonly log: PinoLogger;
 }
@@ -55,7 +55,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   /** Milliseconds since the epoch. */
   readonly startedAt = Date.now();
   /** The facts as hooks.ts fills them. */
-  readonly book: FactBook;
+  readonly sessionFacts: SessionFacts;
   hooks: SessionOptions['hooks'];
   /** Resolves with the reason when the session ends. */
   readonly ended: Promise<CloseReason>;
@@ -64,9 +64,9 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   upstream: Upstream | undefined;
   readonly log: Logger;
   /** For what waits inside the gateway. */
-  readonly over = new SessionEnd();
+  readonly over = new SessionEndSignal();
   readonly #abort = new PluginSignal();
-  #endTimes: EndTimes | undefined;
+  #scheduledEnds: ScheduledEnds | undefined;
   /** Made for the first plugin that defers something, or at the end. */
   #deferred: Deferred | undefined;
   #notices: [message: string, hint: string | undefined][] | undefined;
@@ -82,7 +82,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   constructor(options: SessionOptions) {
     this.client = options.client;
     this.startup = options.startup;
-    this.book = options.facts;
+    this.sessionFacts = options.facts;
     this.hooks = options.hooks;
     this.log = new BoundLog(options.log, this);
     this.ended = new Promise((resolve) => {
@@ -108,7 +108,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   }
 
   get facts(): Readonly<Facts> {
-    return this.book.known as Facts;
+    return this.sessionFacts.known as Facts;
   }
 
   token(): Promise<string> {
@@ -127,7 +127,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   }
 
   establish<F extends FactName>(fact: F, value: Facts[F]): void {
-    this.book.establish(fact, value);
+    this.sessionFacts.establish(fact, value);
   }
 
   /** One at a time, in the order of the calls. */
@@ -142,9 +142,9 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   }
 
   endAt(at: Date, error: GatewayError, how: EndAtOptions = {}): { move(at: Date): void } {
-    this.#endTimes ??= new EndTimes(this);
-    if (this.#reason) this.#endTimes.clear();
-    return this.#endTimes.add(at, asGatewayError(error, this.log), how);
+    this.#scheduledEnds ??= new ScheduledEnds(this);
+    if (this.#reason) this.#scheduledEnds.clear();
+    return this.#scheduledEnds.add(at, asGatewayError(error, this.log), how);
   }
 
   end(error: GatewayError): void {
@@ -194,7 +194,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   conclude(reason: CloseReason): void {
     if (this.#reason) return;
     this.#reason = reason;
-    this.#endTimes?.clear();
+    this.#scheduledEnds?.clear();
     clearTimeout(this.#grace);
     this.forgetToken();
     this.#toldEnded(reason);
@@ -230,7 +230,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
       const facts = { ...(await stated) };
       if (this.#reason) throw new Error('the session has ended');
       await this.hooks.renew(this, facts);
-      this.book.replace(facts);
+      this.sessionFacts.replace(facts);
       this.#controls?.refresh();
       this.#tellRenewal(startedAt);
     } catch (error) {

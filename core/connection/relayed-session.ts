@@ -3,22 +3,22 @@ import { asGatewayError } from '../client/refuse.ts';
 import { GatewayError } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { CancelKey } from '../gateway/cancel-keys.ts';
-import type { House } from '../gateway/house.ts';
+import type { GatewayContext } from '../gateway/gateway-context.ts';
 import type { Channel } from '../net/channel.ts';
-import type { RelayEnd } from '../relay/ending.ts';
+import type { RelayEnd } from '../relay/session-end.ts';
 import { Relay } from '../relay/relay.ts';
 import type { RelayOptions } from '../relay/relay-options.ts';
-import type { ServerSource } from '../relay/server-source.ts';
-import type { Reads } from '../relay/statement-book.ts';
-import type { StatementEnd } from '../relay/statement-log.ts';
-import type { Tally } from '../relay/tally.ts';
+import type { ServerSource } from '../relay/server-link.ts';
+import type { Reads } from '../relay/statements/statement-texts.ts';
+import type { StatementEnd } from '../relay/statements/statement-observer.ts';
+import type { SessionCounters } from '../relay/outstanding-requests.ts';
 import type { CloseReason, Logger, SessionState } from '../session.ts';
 import type { Statement } from '../statement.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import { applyPolicies } from '../upstream/settings.ts';
-import { depart } from './depart.ts';
+import { closeSession } from './session-close.ts';
 import type { Login } from './login.ts';
-import type { Visit } from './visit.ts';
+import type { SessionContext } from './session-context.ts';
 
 type StatementEvent = { -readonly [K in keyof Events['statement']]: Events['statement'][K] };
 
@@ -32,20 +32,20 @@ export class RelayedSession implements RelayOptions {
   readonly query: RelayOptions['query'];
   readonly statement: RelayOptions['statement'];
   readonly refresh: RelayOptions['refresh'];
-  readonly #visit: Visit;
+  readonly #sessionContext: SessionContext;
   readonly #login: Login;
-  readonly #house: House;
+  readonly #context: GatewayContext;
   /** Calls of hooks that have not ended. */
-  #thinking: Set<Promise<unknown>> | undefined;
+  #runningHooks: Set<Promise<unknown>> | undefined;
 
-  constructor(visit: Visit, login: Login, house: House) {
-    this.#visit = visit;
+  constructor(sessionContext: SessionContext, login: Login, context: GatewayContext) {
+    this.#sessionContext = sessionContext;
     this.#login = login;
-    this.#house = house;
-    const { session, hooks } = visit;
+    this.#context = context;
+    const { session, hooks } = sessionContext;
     const { upstream, startup } = session;
     const { query, observed } = hooks;
-    if (query) this.query = (message: Statement) => this.#noted(query(session, message));
+    if (query) this.query = (message: Statement) => this.#tracked(query(session, message));
     if (observed.statement) this.statement = (end) => this.#ended(end);
     if (upstream && upstream.onCheckout.length > 0)
       this.refresh = (server) => applyPolicies(server, { upstream, startup });
@@ -53,11 +53,11 @@ export class RelayedSession implements RelayOptions {
     // In transaction mode the server process changes: its id would later belong to another session.
     const { server, source } = login;
     const processId = source || !server || server.pid <= 0 ? undefined : server.pid;
-    this.key = house.cancelKeys.issue(visit.minor, this, processId);
+    this.key = context.cancelKeys.issue(sessionContext.minor, this, processId);
   }
 
   get client(): Channel {
-    return this.#visit.reader.channel;
+    return this.#sessionContext.reader.channel;
   }
   get server(): ServerConnection | undefined {
     return this.#login.server;
@@ -68,20 +68,20 @@ export class RelayedSession implements RelayOptions {
   get watches(): boolean {
     return this.#login.watches === true;
   }
-  get tally(): Tally {
-    return this.#login.usage.tally;
+  get counters(): SessionCounters {
+    return this.#login.usage.counters;
   }
   get log(): Logger {
-    return this.#visit.session.log;
+    return this.#sessionContext.session.log;
   }
   get reads(): Reads {
-    return this.#visit.hooks.reads;
+    return this.#sessionContext.hooks.reads;
   }
   get statementsFrom(): string | undefined {
-    return this.#visit.hooks.statementsFrom;
+    return this.#sessionContext.hooks.statementsFrom;
   }
   get maxStatementBytes(): number {
-    return this.#house.config.maxStatementBytes;
+    return this.#context.config.maxStatementBytes;
   }
 
   refusedWrite(server: ServerConnection): void {
@@ -89,7 +89,7 @@ export class RelayedSession implements RelayOptions {
   }
 
   inBand(name: string, value: string): Promise<void> {
-    return this.#noted(this.#answerInBand(name, value));
+    return this.#tracked(this.#answerInBand(name, value));
   }
 
   fault(thrown: unknown): GatewayError {
@@ -97,7 +97,7 @@ export class RelayedSession implements RelayOptions {
   }
 
   stateChanged(state: SessionState): void {
-    const { session } = this.#visit;
+    const { session } = this.#sessionContext;
     session.changed(state);
     this.#login.usage.changed(state, session.stateSince);
   }
@@ -110,29 +110,29 @@ export class RelayedSession implements RelayOptions {
   /** The relay has ended, and no cancel can hit its server connection any more. */
   ended(end: RelayEnd): void {
     const { server, source, pool } = this.#login;
-    this.#house.cancelKeys.revoke(this.key);
-    this.#visit.session.conclude(this.#reasonFor(end.reason));
+    this.#context.cancelKeys.revoke(this.key);
+    this.#sessionContext.session.conclude(this.#reasonFor(end.reason));
     // The pool counts the connection until the server has closed it; the session need not wait for that.
     if (server && !source) void pool.release(server, end.server);
-    void this.#depart();
+    void this.#closeSession();
   }
 
   /** The client does not wait for running hooks; onClose does. */
-  async #depart(): Promise<void> {
-    if (this.#thinking) await Promise.allSettled(this.#thinking);
-    await depart(this.#visit, this.#house);
+  async #closeSession(): Promise<void> {
+    if (this.#runningHooks) await Promise.allSettled(this.#runningHooks);
+    await closeSession(this.#sessionContext, this.#context);
   }
 
   /** While the whole gateway drains the reason is `drained`, whether the session ended by itself or at the deadline. */
   #reasonFor(reason: CloseReason): CloseReason {
     if (reason.kind !== 'ended' && reason.kind !== 'drained') return reason;
-    return { kind: this.#house.draining ? 'drained' : 'ended', error: reason.error };
+    return { kind: this.#context.draining ? 'drained' : 'ended', error: reason.error };
   }
 
   /** Puts the session and its server into the record of the relay, which is the same one for most statements. */
   #ended(end: StatementEnd): void {
     const event = end as StatementEvent;
-    const { session, hooks } = this.#visit;
+    const { session, hooks } = this.#sessionContext;
     const { server } = this.#login.usage;
     event.session = session;
     if (server) event.host = server.host;
@@ -141,17 +141,17 @@ export class RelayedSession implements RelayOptions {
     hooks.observed.statement?.(event);
   }
 
-  #noted<T>(work: T): T {
+  #tracked<T>(work: T): T {
     if (!(work instanceof Promise)) return work;
-    const thinking = (this.#thinking ??= new Set());
-    const over = (): void => void thinking.delete(work);
-    thinking.add(work);
+    const runningHooks = (this.#runningHooks ??= new Set());
+    const over = (): void => void runningHooks.delete(work);
+    runningHooks.add(work);
     work.then(over, over);
     return work;
   }
 
   async #answerInBand(name: string, value: string): Promise<void> {
-    const { session, hooks } = this.#visit;
+    const { session, hooks } = this.#sessionContext;
     const answer = hooks.inBand.get(name);
     if (!answer) {
       throw new GatewayError('invalid_parameter_value', `unrecognized configuration parameter "${name}"`);

@@ -1,21 +1,21 @@
 /** Server connections for one session, transaction by transaction: from its pool. */
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
-import type { ServerSource, ServerWaiter } from '../relay/server-source.ts';
+import type { ServerSource, ServerWaiter } from '../relay/server-link.ts';
 import type { ServerFitness } from '../relay/transaction-boundary.ts';
 import type { Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
-import { leavingsOn } from '../upstream/leavings.ts';
+import { querySessionState } from '../upstream/session-state-query.ts';
 import { agrees, chosenNow } from '../upstream/session-settings.ts';
-import type { Pool } from '../upstream/pool.ts';
+import type { Pool } from '../upstream/pool/pool.ts';
 import type { Usage } from './usage.ts';
-import type { Circles, Holder } from '../upstream/pool/member.ts';
-import { changedRequest } from '../upstream/pool/wanted.ts';
-import type { CheckOutListener, EndSignal, Queued, Waiter } from '../upstream/pool/wanted.ts';
+import type { Holder, IsolationScopes } from '../upstream/pool/pooled-server.ts';
+import { changedRequest } from '../upstream/pool/waiting-clients.ts';
+import type { CheckOutListener, EndSignal, Queued, Waiter } from '../upstream/pool/waiting-clients.ts';
 import { ParameterMap } from '../upstream/parameter-map.ts';
 
 /** A session's use of its pool. */
-export interface Loan {
+export interface SessionServersOptions {
   readonly pool: Pool;
   readonly database: DatabaseOptions;
   readonly upstream: Upstream;
@@ -23,7 +23,7 @@ export interface Loan {
   readonly fingerprint: string;
   /** The session: it may get a connection back as it left it. */
   readonly holder: Holder;
-  readonly circles?: Circles;
+  readonly scopes?: IsolationScopes;
   /** Counts it. Default: it is not counted. */
   readonly usage?: Usage;
   /** Aborted when the session ends. */
@@ -38,13 +38,16 @@ export interface Loan {
 export type ConnectTold = (server?: ServerConnection, error?: unknown) => void;
 
 /** The source of connections for a session, after `first`, which its login got. */
-export function serversFor(loan: Loan, first: ServerConnection): ServerSource {
-  return new SessionServers(loan, first.parameters, first);
+export function serversFor(options: SessionServersOptions, first: ServerConnection): ServerSource {
+  return new SessionServers(options, first.parameters, first);
 }
 
 /** As {@link serversFor}, for a login that needed no connection: it was told `parameters`. */
-export function serversLater(loan: Loan, parameters: ReadonlyMap<string, string>): ServerSource {
-  return new SessionServers(loan, parameters);
+export function serversLater(
+  options: SessionServersOptions,
+  parameters: ReadonlyMap<string, string>,
+): ServerSource {
+  return new SessionServers(options, parameters);
 }
 
 class SessionServers implements ServerSource, CheckOutListener {
@@ -57,7 +60,7 @@ class SessionServers implements ServerSource, CheckOutListener {
   /** Policies have settings, whose values are asked for at each check-out. */
   readonly #asks: boolean;
   readonly #request: Waiter;
-  readonly #connects: Loan['connects'];
+  readonly #connects: SessionServersOptions['connects'];
   /** The content of {@link SessionServers.parameters} that the request is made for. */
   #followed = 0;
   /** The connection that the session had last. Undefined: its login needed none, and it has had none since. */
@@ -65,28 +68,32 @@ class SessionServers implements ServerSource, CheckOutListener {
   #waiter: ServerWaiter | undefined;
   #connecting: ConnectTold | undefined;
 
-  constructor(loan: Loan, parameters: ReadonlyMap<string, string>, first?: ServerConnection) {
-    const { role, database, settings, schemas } = loan.upstream;
-    this.#pool = loan.pool;
-    this.#usage = loan.usage;
-    this.#holder = loan.holder;
-    this.#asks = loan.upstream.onCheckout.length > 0;
-    this.#request = loan.pool.waiter(loan, this);
-    this.#connects = loan.connects;
+  constructor(
+    options: SessionServersOptions,
+    parameters: ReadonlyMap<string, string>,
+    first?: ServerConnection,
+  ) {
+    const { role, database, settings, schemas } = options.upstream;
+    this.#pool = options.pool;
+    this.#usage = options.usage;
+    this.#holder = options.holder;
+    this.#asks = options.upstream.onCheckout.length > 0;
+    this.#request = options.pool.waiter(options, this);
+    this.#connects = options.connects;
     this.parameters = new ParameterMap(parameters);
     if (first) this.#begin(first);
-    this.known = knownTo(loan.pool, JSON.stringify([role, database, settings, schemas]));
-    this.probe = looks(loan.database) ? leavingsOn : undefined;
-    if (loan.usage) loan.usage.parameters = this.parameters;
-    loan.pool.members.attend(loan.signal);
+    this.known = knownTo(options.pool, JSON.stringify([role, database, settings, schemas]));
+    this.probe = looks(options.database) ? querySessionState : undefined;
+    if (options.usage) options.usage.parameters = this.parameters;
+    options.pool.servers.addTransactionSession(options.signal);
   }
 
   pinned(_server: ServerConnection | undefined, why: string): void {
-    if (this.#latest) this.#pool.members.stays(this.#latest, why);
+    if (this.#latest) this.#pool.servers.pin(this.#latest, why);
   }
 
   checkOut(waiter: ServerWaiter): ServerConnection | undefined {
-    const latest = this.#retaken();
+    const latest = this.#reusableLatest();
     if (latest) {
       this.#usage?.took(latest);
       return latest;
@@ -148,10 +155,10 @@ class SessionServers implements ServerSource, CheckOutListener {
   }
 
   /** The connection that the session had last, if it is as the session needs it now. */
-  #retaken(): ServerConnection | undefined {
+  #reusableLatest(): ServerConnection | undefined {
     const latest = this.#latest;
     // The values of onCheckout are set at each check-out.
-    if (!latest || this.#asks || !this.#pool.retake(latest, this.#holder)) return undefined;
+    if (!latest || this.#asks || !this.#pool.checkOutSame(latest, this.#holder)) return undefined;
     // The server may have reported a parameter meanwhile.
     if (agrees(latest.parameters, this.parameters)) return latest;
     this.#pool.checkIn(latest, 'clean');

@@ -1,8 +1,8 @@
 /** The use of one session: its present server connection, and its counters. Added up only on request. */
 import type { Channel } from '../net/channel.ts';
-import { Tally } from '../relay/tally.ts';
+import { SessionCounters } from '../relay/outstanding-requests.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
-import type { Pool } from '../upstream/pool.ts';
+import type { Pool } from '../upstream/pool/pool.ts';
 import type { OpenSession } from './open-session.ts';
 import type { SessionState } from '../session.ts';
 
@@ -35,7 +35,7 @@ export class Usage {
   readonly channel: Channel;
   /** The pool of its server connections. Undefined: it gets none. */
   readonly pool: Pool | undefined;
-  readonly tally = new Tally();
+  readonly counters = new SessionCounters();
   /** The parameters that the client believes to be in force. */
   parameters: ReadonlyMap<string, string> = new Map();
   /** Its present connection. */
@@ -107,7 +107,7 @@ export class Usage {
 
   /** All of it until now. */
   counts(): Counts {
-    const { transactions, queries, clientParses, serverParses, binds } = this.tally;
+    const { transactions, queries, clientParses, serverParses, binds } = this.counters;
     const { bytesRead: received, bytesWritten: sent } = this.channel.socket;
     return {
       transactions,

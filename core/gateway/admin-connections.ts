@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 /** How long a request may take to come, and a client to take its answer or to ask again, in milliseconds. */
 const LIMIT_MS = 10_000;
 /** Later than node:http looks, which answers 408 (RFC 9110 §15.5.9) where a request has not come in time. */
-const LOOK_MS = 1_000;
+const POLL_MS = 1_000;
 /** Connections at once. */
 const MOST = 256;
 
@@ -18,7 +18,7 @@ export const SERVER_LIMITS = {
   headersTimeout: LIMIT_MS,
   requestTimeout: LIMIT_MS,
   keepAliveTimeout: LIMIT_MS,
-  connectionsCheckingInterval: LOOK_MS / 2,
+  connectionsCheckingInterval: POLL_MS / 2,
 } as const satisfies ServerOptions;
 
 interface Exchange {
@@ -59,7 +59,7 @@ class Guest {
     // Whoever waits for an answer that takes its time, such as that to a PAUSE, may.
     if (taken !== this.#taken || (this.served && writableLength === 0)) this.#since = now;
     this.#taken = taken;
-    return now - this.#since > LIMIT_MS + LOOK_MS;
+    return now - this.#since > LIMIT_MS + POLL_MS;
   }
 }
 
@@ -85,7 +85,7 @@ export class AdminConnections {
     if (socket.destroyed) return;
     this.#guests.set(socket, new Guest(socket));
     socket.once('close', () => this.#leave(socket));
-    this.#looking ??= setInterval(() => this.#look(), LOOK_MS).unref();
+    this.#looking ??= setInterval(() => this.#look(), POLL_MS).unref();
   }
 
   #leave(socket: Socket): void {

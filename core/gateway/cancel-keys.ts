@@ -22,7 +22,7 @@ interface Holder {
 /** Process ids are positive 32-bit integers for every driver. */
 const LARGEST_ID = 0x7fffffff;
 /**
- * Above the process ids of every server, the largest of Linux being 2^22: where a client is told an id of ours, its
+ * Above the process ids of every server, the largest of Linux being 2^22: where a client is told an id of the gateway, its
  * `pg_terminate_backend` of it hits no process.
  */
 const LEAST_ID = 2 ** 22 + 1;
@@ -61,7 +61,7 @@ export class CancelKeys {
    * PostgreSQL's own, and 256 from 3.2 on. A key that has to lead to another process of the gateway can say so in a secret of
    * 3.2; with 3.0 only in its id, which is then not the server's.
    * @param minor the protocol's minor version
-   * @param processId that of the server process, which is no secret, where the session keeps one. Default: a random one of ours
+   * @param processId that of the server process, which is no secret, where the session keeps one. Default: a random one of the gateway
    */
   issue(minor: number, owner: Cancelable, processId = this.#unusedId()): CancelKey {
     const others = this.#holders.get(processId) ?? [];

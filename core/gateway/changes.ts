@@ -1,6 +1,6 @@
 /** What a reload changed, in the words of the config, for the log. */
 import type { ResolvedConfig } from '../config/resolved.ts';
-import type { Generation } from './generation.ts';
+import type { ConfigVersion } from './config-version.ts';
 import { sameDatabase } from './same-database.ts';
 
 /** Only what there is to say is present. */
@@ -74,11 +74,12 @@ function changedOptions(before: ResolvedConfig, after: ResolvedConfig): readonly
 }
 
 /** Compares what was in force with what is. Options inside of plugins cannot be seen. */
-export async function changesBetween(before: Generation, after: Generation): Promise<Changes> {
+export async function changesBetween(before: ConfigVersion, after: ConfigVersion): Promise<Changes> {
   const databases = await changedDatabases(before.config, after.config);
   const plugins = changedPlugins(before.config, after.config);
   const names = after.config.listeners.map(({ name }) => name);
-  const differ = (name: string): boolean => before.door(name)?.tls !== after.door(name)?.tls;
+  const differ = (name: string): boolean =>
+    before.listenerContext(name)?.tls !== after.listenerContext(name)?.tls;
   return {
     ...(Object.keys(databases).length > 0 && { databases }),
     ...(Object.keys(plugins).length > 0 && { plugins }),

@@ -2,7 +2,7 @@
 import type { Server } from 'node:net';
 import type { ResolvedListener } from '../config/resolved.ts';
 import { serve } from '../connection.ts';
-import type { Generation } from './generation.ts';
+import type { ConfigVersion } from './config-version.ts';
 import { listening } from './listening.ts';
 import type { Address } from './listening.ts';
 import type { Channel } from '../net/channel.ts';
@@ -11,11 +11,11 @@ import { listenShared } from '../net/shared-read.ts';
 /** Accepts connections and has each served by the config that is in force at that moment. */
 export class Listener {
   readonly #config: Pick<ResolvedListener, 'name' | 'host' | 'port'>;
-  readonly #inForce: () => Generation;
+  readonly #inForce: () => ConfigVersion;
   readonly #channels = new Set<Channel>();
   #server: Server | undefined;
 
-  constructor(config: ResolvedListener, inForce: () => Generation) {
+  constructor(config: ResolvedListener, inForce: () => ConfigVersion) {
     this.#config = config;
     this.#inForce = inForce;
   }
@@ -41,7 +41,7 @@ export class Listener {
     const address = await listening(server, `listen '${name}'`, host, port);
     // Such as EMFILE: the connection is lost, the listener goes on.
     server.on('error', (error) => {
-      this.#inForce().strangersLog.error({ listener: name, error: error.message }, 'accept failed');
+      this.#inForce().unauthenticatedLog.error({ listener: name, error: error.message }, 'accept failed');
     });
     this.#server = server;
     return { name, ...address };
@@ -64,8 +64,8 @@ export class Listener {
 
   #serve(channel: Channel): void {
     channel.join(this.#channels);
-    const generation = this.#inForce();
-    const door = generation.door(this.name) ?? { name: this.name, plaintext: 'never' };
-    void serve(channel, door, generation);
+    const configVersion = this.#inForce();
+    const listener = configVersion.listenerContext(this.name) ?? { name: this.name, plaintext: 'never' };
+    void serve(channel, listener, configVersion);
   }
 }

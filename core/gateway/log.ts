@@ -26,7 +26,7 @@ const WARN = pino.levels.values['warn'];
 
 /**
  * Makes the root logger. `to` is standard output by default, see {@link LogOutput}; level `silent` writes nothing. Of warnings, and of what is
- * written by {@link strangersLog}, the first hundred with one text are written in ten seconds, then one line that says how
+ * written by {@link unauthenticatedLog}, the first hundred with one text are written in ten seconds, then one line that says how
  * many were left out; level `debug` has them all.
  */
 export function createLogger(
@@ -59,7 +59,7 @@ export function createLogger(
 }
 
 /** A log for what anybody can cause who has not logged in: its lines of all levels are sampled as warnings are. */
-export function strangersLog(log: PinoLogger, bindings: object = {}): PinoLogger {
+export function unauthenticatedLog(log: PinoLogger, bindings: object = {}): PinoLogger {
   const made = log.child(bindings);
   strangers.add(made);
   return made;

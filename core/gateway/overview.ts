@@ -3,8 +3,8 @@ import type { ResolvedConfig, ResolvedDatabase } from '../config/resolved.ts';
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Usage } from '../connection/usage.ts';
 import type { Channel } from '../net/channel.ts';
-import type { Pool } from '../upstream/pool.ts';
-import type { Member } from '../upstream/pool/member.ts';
+import type { Pool } from '../upstream/pool/pool.ts';
+import type { PooledServer } from '../upstream/pool/pooled-server.ts';
 import type { Address } from './listening.ts';
 import type { Pools } from './pools.ts';
 import type { Statistics } from './statistics.ts';
@@ -26,7 +26,7 @@ export interface OverviewParts {
 export interface Backing {
   readonly entry: string;
   readonly pool: Pool;
-  readonly member: Member;
+  readonly server: PooledServer;
   /** Who has it now. */
   readonly user: Usage | undefined;
 }
@@ -96,16 +96,16 @@ export class Overview {
   /** Of sessions that may have a server connection, and of server connections. */
   *channels(): Generator<Channel, void> {
     for (const { pool, channel } of this.usages) if (pool) yield channel;
-    for (const { member } of this.backings()) if (member.connection) yield member.connection.channel;
+    for (const { server } of this.backings()) if (server.connection) yield server.connection.channel;
   }
 
   /** Every server connection there is. */
   backings(): readonly Backing[] {
     const users = new Map(this.usages.flatMap((usage) => (usage.server ? [[usage.server, usage]] : [])));
     return this.#parts.pools.everyOne().flatMap(({ entry, pool }) =>
-      pool.members.all().map((member) => {
-        const user = member.connection && users.get(member.connection);
-        return { entry, pool, member, user };
+      pool.servers.all().map((server) => {
+        const user = server.connection && users.get(server.connection);
+        return { entry, pool, server, user };
       }),
     );
   }

@@ -3,9 +3,9 @@ import type { AdminRoutes, Check } from './admin-routes.ts';
 import { describe } from '../client/refuse.ts';
 import { ConfigError } from '../errors.ts';
 import type { Services, TokenVerifier } from '../facts.ts';
-import type { House } from './house.ts';
-import { readingsOf } from './readings.ts';
-import type { Kept } from './kept.ts';
+import type { GatewayContext } from './gateway-context.ts';
+import { metricsOf } from './metrics.ts';
+import type { ReloadStorage } from './reload-storage.ts';
 import type { PluginCall } from '../hooks/plugin-calls.ts';
 import type { PluginSignal } from '../hooks/plugin-signal.ts';
 import type { AnyPlugin, GatewayHandle } from '../plugin.ts';
@@ -14,8 +14,8 @@ import { overBy } from '../upstream/deadline.ts';
 
 /** What plugins are set up in. */
 export interface PluginSetupOptions {
-  readonly house: House;
-  readonly kept: Kept;
+  readonly context: GatewayContext;
+  readonly reloadStorage: ReloadStorage;
   /** Nobody asks there without an admin listener. */
   readonly routes: AdminRoutes;
   /** Aborted when the plugins are about to be disposed of. */
@@ -37,7 +37,7 @@ export class PluginSetup {
 
   constructor(options: PluginSetupOptions) {
     this.#options = options;
-    this.#services = { operators: options.house.operators };
+    this.#services = { operators: options.context.operators };
   }
 
   get verifier(): TokenVerifier | undefined {
@@ -50,11 +50,11 @@ export class PluginSetup {
    * the signal's reason if they are not wanted any more
    */
   async setUp(plugins: readonly AnyPlugin[]): Promise<void> {
-    const { house, over } = this.#options;
+    const { context, over } = this.#options;
     for (const plugin of plugins) {
       const dispose = await this.#setUp(plugin);
       if (dispose) this.#disposers.push({ plugin: plugin.name, dispose });
-      refuseIfStopped(house);
+      refuseIfStopped(context);
       over.signal.throwIfAborted();
     }
   }
@@ -79,7 +79,7 @@ export class PluginSetup {
     for (const { plugin, dispose } of this.#disposers.splice(0).toReversed()) {
       const since = performance.now();
       const late = new AbortController();
-      const call = this.#options.house.calls.of(plugin, 'disposer');
+      const call = this.#options.context.calls.of(plugin, 'disposer');
       const disposed = this.#dispose(call, () => dispose(late.signal));
       const over = await overBy(disposed, () => since + (until() - since) / 2);
       if (!over) call.run(() => late.abort());
@@ -91,7 +91,7 @@ export class PluginSetup {
       await call.run(dispose);
     } catch (error) {
       const { plugin } = call;
-      this.#options.house.log.error({ plugin, error: describe(error) }, 'a plugin did not stop cleanly');
+      this.#options.context.log.error({ plugin, error: describe(error) }, 'a plugin did not stop cleanly');
     }
   }
 
@@ -106,25 +106,25 @@ export class PluginSetup {
   }
 
   #handle(plugin: string): GatewayHandle {
-    const { house, kept, routes, over, directory } = this.#options;
-    const call = (hook: string): PluginCall => house.calls.of(plugin, hook);
+    const { context, reloadStorage, routes, over, directory } = this.#options;
+    const call = (hook: string): PluginCall => context.calls.of(plugin, hook);
     return {
-      sessions: { [Symbol.iterator]: () => openSessions(house) },
-      log: house.log.child({ plugin }),
+      sessions: { [Symbol.iterator]: () => openSessions(context) },
+      log: context.log.child({ plugin }),
       get signal() {
         return over.signal;
       },
       directory,
-      keep: (key, create) => kept.keep(plugin, key, create),
+      keep: (key, create) => reloadStorage.keep(plugin, key, create),
       provide: (name, service) => this.#provide(name, service, call),
       service: (name) => this.#services[name],
       route(path, handler, how) {
         const asked = call(`route ${path}`);
         routes.mount(path, (request, caller) => asked.run(handler, request, caller), how);
       },
-      readings: () => readingsOf(house),
+      readings: () => metricsOf(context),
       ready: (check) => this.#ready.push({ name: plugin, check: () => call('ready').run(check) }),
-      emit: (event, detail) => house.hooks.tell(event, detail),
+      emit: (event, detail) => context.hooks.tell(event, detail),
     };
   }
 
@@ -142,10 +142,10 @@ export class PluginSetup {
 }
 
 /** Ends a start or a reload that somebody has called off. @throws Error */
-export function refuseIfStopped({ draining }: Pick<House, 'draining'>): void {
+export function refuseIfStopped({ draining }: Pick<GatewayContext, 'draining'>): void {
   if (draining) throw new Error('the gateway is stopped or draining');
 }
 
-function* openSessions({ sessions }: House): Generator<Session> {
+function* openSessions({ sessions }: GatewayContext): Generator<Session> {
   for (const session of sessions) if (!session.reason) yield session;
 }

@@ -21,7 +21,7 @@ export function poolGroups(overview: Pick<Overview, 'usages' | 'backings'>): rea
     return known;
   };
   for (const usage of overview.usages) group(usage.entry, usage.role).usages.push(usage);
-  for (const one of overview.backings()) group(one.entry, one.member.key.role).backings.push(one);
+  for (const one of overview.backings()) group(one.entry, one.server.key.role).backings.push(one);
   return [...groups.values()];
 }
 

@@ -1,7 +1,7 @@
 /** The pool for a database entry, however the config says it: by name, by `'*'`, or by a function. */
 import type { DatabaseOptions } from '../database.ts';
 import type { Logger } from '../session.ts';
-import { Pool } from '../upstream/pool.ts';
+import { Pool } from '../upstream/pool/pool.ts';
 import { databaseText } from './same-database.ts';
 
 /** A pool with the entry it is for. */
@@ -38,7 +38,7 @@ export class Pools {
     const text = this.#textOf(database);
     const known = this.#byEntry.get(entry)?.get(text);
     if (known) {
-      known.keepWarm(true);
+      known.keepMinimum(true);
       return known;
     }
     this.#forgetUnused();
@@ -108,7 +108,7 @@ export class Pools {
 
   /** Resolves when every connection of an entry, or of all, that has to be closed is. Rejects with the signal's reason. */
   async replaced(entry: string | undefined, signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#of(entry).map(({ pool }) => pool.departures.ofCondemned(signal)));
+    await Promise.all(this.#of(entry).map(({ pool }) => pool.pendingCloses.ofReplaced(signal)));
   }
 
   /**
@@ -153,7 +153,7 @@ export class Pools {
   #make(entry: string, database: DatabaseOptions, text: string): Pool {
     const pools = this.#byEntry.get(entry) ?? new Map<string, Pool>();
     // No session may use their idle connections any more: a function gives another entry now.
-    for (const former of pools.values()) former.keepWarm(false);
+    for (const former of pools.values()) former.keepMinimum(false);
     const pool = new Pool({ entry, database, log: this.#log });
     this.#byEntry.set(entry, pools.set(text, pool));
     if (this.isPaused(entry)) void pool.pause();

@@ -1,5 +1,5 @@
 /** The known status of the servers behind database entries, for readiness checks. */
-import { describePlace } from '../upstream/hosts/place.ts';
+import { describeEndpoint } from '../upstream/hosts/endpoint.ts';
 import type { Check } from './admin-routes.ts';
 import type { Pools } from './pools.ts';
 
@@ -7,7 +7,7 @@ import type { Pools } from './pools.ts';
 export function serverChecks(pools: Pick<Pools, 'everyOne'>): readonly Check[] {
   return pools.everyOne().flatMap(({ entry, pool }) => {
     const { states } = pool.hosts;
-    const note = states.map(({ place, state }) => `${describePlace(place)} is ${state}`).join(', ');
+    const note = states.map(({ endpoint, state }) => `${describeEndpoint(endpoint)} is ${state}`).join(', ');
     return states.length > 0 ? [{ name: `servers of ${entry}`, problem: undefined, note }] : [];
   });
 }

@@ -6,8 +6,8 @@ import { PluginCalls } from '../hooks/plugin-calls.ts';
 import { tellBlocked } from './blocked.ts';
 import { CancelKeys } from './cancel-keys.ts';
 import type { Channel } from '../net/channel.ts';
-import type { Shared } from './house.ts';
-import { strangersLog } from './log.ts';
+import type { Shared } from './gateway-context.ts';
+import { unauthenticatedLog } from './log.ts';
 import type { PinoLogger } from './log.ts';
 import type { Address } from './listening.ts';
 import { Operations } from './operations.ts';
@@ -44,7 +44,7 @@ export function makeShared({ log, config, tell, reload, shutDown, addresses }: S
     ...parts,
     calls: new PluginCalls(tellBlocked(log)),
     cancelKeys: new CancelKeys(),
-    strangersLog: strangersLog(log),
+    unauthenticatedLog: unauthenticatedLog(log),
     overview,
     operations: new Operations({ ...parts, channels, log, tell, reload, shutDown }),
     draining: false,

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayError } from '../errors.ts';
 import { overBy } from '../upstream/deadline.ts';
 import type { AdminServer } from './admin.ts';
-import type { Generations } from './generations.ts';
-import type { Shared } from './house.ts';
+import type { ConfigVersions } from './config-versions.ts';
+import type { Shared } from './gateway-context.ts';
 import type { Listener } from './listener.ts';
 import { flushed, tellLeftOut } from './log.ts';
 import type { PinoLogger } from './log.ts';
@@ -14,7 +14,7 @@ import type { ShutdownAfter } from './operations.ts';
 export interface ShutdownParts {
   readonly log: PinoLogger;
   readonly shared: Shared;
-  readonly generations: Generations;
+  readonly configVersions: ConfigVersions;
   readonly listeners: readonly Listener[];
   readonly admin: AdminServer | undefined;
 }
@@ -27,7 +27,7 @@ const STOP_MS = 10_000;
 const LAST_WORDS_MS = 500;
 /** How long sessions without a client, server connections, and a log with a slow reader may take, at most. */
 const PART_MS = 1_000;
-const LOOK_MS = 10;
+const POLL_MS = 10;
 
 /** A moment by `performance.now()`, which may be moved to an earlier one. */
 type Limit = () => number;
@@ -88,9 +88,9 @@ export class Shutdown {
   }
 
   async #drain(): Promise<void> {
-    const { shared, log, generations } = this.#parts;
+    const { shared, log, configVersions } = this.#parts;
     const { sessions } = shared;
-    const over = performance.now() + generations.inForce.config.drainTimeoutMs;
+    const over = performance.now() + configVersions.inForce.config.drainTimeoutMs;
     this.#until = Math.min(this.#until, over + EXIT_MS);
     shared.draining = true;
     shared.suspension.end();
@@ -133,10 +133,10 @@ export class Shutdown {
 
   /** Can be called again. */
   async #takeDown(share: (part: number, mostMs?: number) => Limit): Promise<void> {
-    const { shared, generations, admin } = this.#parts;
+    const { shared, configVersions, admin } = this.#parts;
     shared.statistics.stop();
     await overBy(shared.pools.close(), share(0.65, PART_MS));
-    await generations.end(SHUTDOWN, share(0.9));
+    await configVersions.end(SHUTDOWN, share(0.9));
     if (admin) await overBy(admin.close(), share(0.9));
   }
 
@@ -149,6 +149,6 @@ export class Shutdown {
   }
 
   async #wait(over: () => boolean, limit: Limit): Promise<void> {
-    while (!over() && performance.now() < limit()) await sleep(LOOK_MS);
+    while (!over() && performance.now() < limit()) await sleep(POLL_MS);
   }
 }

@@ -1,7 +1,7 @@
 /** The counters of all sessions by entry: of ended ones as one sum, of the others read on request. */
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Counts, Usage } from '../connection/usage.ts';
-import type { Pool } from '../upstream/pool.ts';
+import type { Pool } from '../upstream/pool/pool.ts';
 
 /** Nothing used. */
 export const nothing = (): Counts => ({

@@ -4,7 +4,7 @@ import { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
 
 /** How often new connections are looked for, and whether everything is written, in milliseconds. */
-const LOOK_MS = 20;
+const POLL_MS = 20;
 
 /** One per gateway. */
 export class Suspension {
@@ -38,7 +38,7 @@ export class Suspension {
       }
     };
     this.#over = new Promise((resolve) => (this.#end = resolve));
-    const timer = setInterval(freeze, LOOK_MS).unref();
+    const timer = setInterval(freeze, POLL_MS).unref();
     this.#timer = timer;
     freeze();
     return () => {
@@ -50,7 +50,7 @@ export class Suspension {
   async flushed(signal: AbortSignal): Promise<void> {
     while (this.on && [...this.#frozen].some(({ closed, queued }) => !closed && queued > 0)) {
       signal.throwIfAborted();
-      await sleep(LOOK_MS);
+      await sleep(POLL_MS);
     }
     signal.throwIfAborted();
   }

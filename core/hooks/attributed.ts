@@ -32,7 +32,7 @@ function attributedMembers(members: object, callOf: (name: string) => PluginCall
   return Object.fromEntries(wrapped) as Members;
 }
 
-/** What an `onAuth` wants to be asked at each hand-over belongs to its plugin as well. */
+/** What an `onAuth` wants to be asked at each check-out belongs to its plugin as well. */
 function withCheckouts(ask: Work, call: PluginCall): Work {
   const own = (answer: unknown, { onCheckout: before }: Upstream): unknown => {
     const { onCheckout } = (answer ?? {}) as Partial<Upstream>;

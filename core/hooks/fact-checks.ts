@@ -1,6 +1,6 @@
 /** Checks of facts before plugins rely on them: the plugins' checks, their promises, and rules that a plugin must enforce. */
 import { GatewayError } from '../errors.ts';
-import type { FactBook } from './fact-book.ts';
+import type { SessionFacts } from './session-facts.ts';
 import type { FactName, Facts, RuleName, TokenRules } from '../facts.ts';
 import type { AnyPlugin } from '../plugin.ts';
 import type { Session } from '../session.ts';
@@ -45,7 +45,7 @@ export async function checkNewFacts(
   plugins: readonly AnyPlugin[],
   by: AnyPlugin,
   session: Session,
-  facts: FactBook,
+  facts: SessionFacts,
 ): Promise<void> {
   for (let names = facts.takeNew(); names.length > 0; names = facts.takeNew()) {
     const foreign = names.find((name) => !by.provides?.includes(name));
@@ -58,7 +58,7 @@ export async function checkNewFacts(
 export async function checkOwnFacts(
   plugins: readonly AnyPlugin[],
   session: Session,
-  facts: FactBook,
+  facts: SessionFacts,
 ): Promise<void> {
   await runChecks(plugins, session, facts.known, facts.takeNew(), false);
 }

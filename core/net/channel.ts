@@ -23,12 +23,12 @@ export interface ChannelListener {
   closed(error: Error | undefined): void;
 }
 
-const DEAF: ChannelListener = { bytes() {}, drained() {}, closed() {} };
+const IGNORE: ChannelListener = { bytes() {}, drained() {}, closed() {} };
 
 /** Wraps one connected socket, plain or TLS. Attach a listener before the first byte is wanted: it starts paused. */
 export class Channel implements SocketOwner {
   readonly socket: Socket;
-  #listener: ChannelListener = DEAF;
+  #listener: ChannelListener = IGNORE;
   #error: Error | undefined;
   #closed = false;
   #paused = true;
@@ -194,7 +194,7 @@ export class Channel implements SocketOwner {
     this.#destroyIn(FINISH_MS);
     // Unread input would turn the close into a reset that can overtake the last message.
     this.socket.once('finish', () => this.#destroyIn(LINGER_MS));
-    this.#listener = { ...DEAF, closed: this.#listener.closed.bind(this.#listener) };
+    this.#listener = { ...IGNORE, closed: this.#listener.closed.bind(this.#listener) };
     this.#kept = undefined;
     this.#paused = true;
     this.#frozen = false;
@@ -236,4 +236,11 @@ export class Channel implements SocketOwner {
     this.#among?.delete(this);
     this.#listener.closed(this.#error);
   }
+}
+
+/** Takes the channel over, drops further bytes, and resolves once its socket is closed. Resume the channel, or its end is not noticed. */
+export function whenClosed(channel: Channel): Promise<void> {
+  return new Promise((resolve) => {
+    channel.listen({ bytes() {}, drained() {}, closed: () => resolve() });
+  });
 }

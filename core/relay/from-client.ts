@@ -1,25 +1,105 @@
-/** The stream from the client: finds message boundaries, forwards whole chunks, stops at messages that need a decision. */
+/**
+ * The stream from the client: splits it at message boundaries, forwards whole chunks, stops at messages that need a
+ * decision.
+ */
+import type { Channel, ChannelListener } from '../net/channel.ts';
 import type { GatewayError } from '../errors.ts';
-import type { ChannelListener } from '../net/channel.ts';
 import { FLUSH } from '../wire/to-server.ts';
 import { FRONTEND_LIMIT, Frontend, HEADER_BYTES, frontendViolation, lastType } from '../wire/frames.ts';
-import { OP_OF, isPlain } from './entries.ts';
-import { DROP, PASS, STOP, Streamed } from './decision.ts';
-import type { Decision, Step } from './decision.ts';
-import type { FromClientHost } from './from-client-host.ts';
-import { HeldBytes } from './held-bytes.ts';
-import { renameBind } from './named-messages.ts';
+import type { QueryHook } from './statements/query-hook.ts';
+import type { OutstandingRequests } from './outstanding-requests.ts';
+import type { PreparedStatements } from './prepared/prepared-statements.ts';
+import type { Meaning, UnlinkedMessages } from './unlinked-messages.ts';
+import { OP_OF, isPlain } from './request-queue.ts';
+import { DROP, PASS, STOP, Streamed } from './message-action.ts';
+import type { MessageAction, Step } from './message-action.ts';
+import { MessageBuffer } from './message-buffer.ts';
+import { renameBind } from './prepared/statement-names.ts';
 import { PendingWrite } from './pending-write.ts';
 import type { ClientPosition } from './transaction-boundary.ts';
-import type { Meaning } from './unlinked-messages.ts';
+
+/** Reasons, as bits. */
+export const PauseReason = {
+  /** The server connection's send buffer is full. */
+  full: 1,
+  /** A message waits, and enough bytes are held behind it. */
+  held: 2,
+  /** The probe of an uncertain COPY is under way. */
+  probe: 4,
+  /** The client does not read the gateway's own answers. */
+  unread: 8,
+} as const;
+
+/** The reasons for not reading from a client: reading goes on when no reason is left. One per session. */
+export class ClientPauses {
+  readonly #client: Channel;
+  #reasons = 0;
+
+  constructor(client: Channel) {
+    this.#client = client;
+  }
+
+  has(reason: number): boolean {
+    return (this.#reasons & reason) !== 0;
+  }
+
+  /** Bytes for the server are still queued. */
+  get full(): boolean {
+    return this.has(PauseReason.full);
+  }
+
+  add(reason: number): void {
+    this.#reasons |= reason;
+    this.#client.halt();
+  }
+
+  /** Removes a reason; `over`: the client is not read again in any case. */
+  remove(reason: number, over: boolean): void {
+    if (this.#reasons === 0) return;
+    this.#reasons &= ~reason;
+    if (this.#reasons === 0 && !over) this.#client.resume();
+  }
+}
+
+/** Implemented by the relay, called by the stream. */
+export interface FromClientHost {
+  readonly outstanding: OutstandingRequests;
+  readonly queryHook: QueryHook;
+  /** Present where server connections change between transactions. */
+  readonly shared?: PreparedStatements | undefined;
+  /** Writes a copy of them, or of a part. */
+  toServer(bytes: Buffer, from?: number, to?: number): void;
+  /** A message with a statement is about to be sent; `frame` is its beginning. */
+  sends(type: number, frame: Buffer): void;
+  /** True: a decision is awaited and enough bytes are held, so that reading has to stop. False: reading may go on. */
+  held(waiting: boolean): void;
+  /** The client sent Terminate. */
+  terminated(): void;
+  /** The client broke the protocol: FATAL after all outstanding answers. */
+  violated(error: GatewayError): void;
+  /** A defect or a limit of the gateway: FATAL at once. */
+  failed(error: unknown): void;
+  /** The next message for the server has to wait for a connection, or for settings on it. */
+  unlinked(): boolean;
+  /** Decides about messages while that is so. */
+  readonly unlinkedMessages: UnlinkedMessages;
+  /** A chunk has been processed: answers of the gateway may be due. */
+  settled(): void;
+  /** The client has taken all bytes that were queued for it. */
+  clientDrained(): void;
+  clientLost(): void;
+}
 
 /** A message is forwarded when it is whole or has so many bytes: a slow client then occupies no server connection. */
 const HOLD_BYTES = 65_536;
 
-/** One per session. Listens to the client's channel. */
+/**
+ * The stream from the client: finds message boundaries, forwards whole chunks, stops at messages that need a decision.
+ * One per session. Listens to the client's channel.
+ */
 export class FromClient implements ChannelListener {
   readonly #host: FromClientHost;
-  readonly #held = new HeldBytes();
+  readonly #held = new MessageBuffer();
   /** Each write costs the server a read. */
   readonly #pending = new PendingWrite();
   /** Missing bytes of a long message's body, and whether they are dropped. */
@@ -28,7 +108,7 @@ export class FromClient implements ChannelListener {
   #stopped = false;
   #terminated = false;
   #waiting = false;
-  #walking = false;
+  #processing = false;
 
   constructor(host: FromClientHost) {
     this.#host = host;
@@ -37,7 +117,7 @@ export class FromClient implements ChannelListener {
   /** Where the stream stands between and within messages. */
   get position(): ClientPosition {
     if (this.#rest > 0 && !this.#dropRest) return 'midMessage';
-    if (this.#waiting || this.#walking) return 'deciding';
+    if (this.#waiting || this.#processing) return 'deciding';
     return this.#rest === 0 && this.#held.length === 0 ? 'boundary' : 'partial';
   }
   /** A message waits for a hook, for answers, or for a server connection. */
@@ -45,7 +125,7 @@ export class FromClient implements ChannelListener {
     return this.#waiting;
   }
   /** The client sent Terminate, which may still stand behind a message that waits. */
-  get departing(): boolean {
+  get terminating(): boolean {
     if (!this.#waiting) return this.#terminated;
     const { bytes } = this.#held;
     return bytes !== undefined && lastType(bytes) === Frontend.terminate;
@@ -68,28 +148,28 @@ export class FromClient implements ChannelListener {
     if (this.#stopped) return;
     const fresh = this.#held.length === 0 && !this.#waiting;
     const data = fresh ? chunk : this.#held.add(chunk);
-    if (data) this.#walkSafely(data);
+    if (data) this.#processSafely(data);
     // Reading goes on meanwhile, so that a closed connection is noticed.
     else if (this.#waiting && this.#held.length >= HOLD_BYTES) this.#host.held(true);
   }
 
   /** A defect of the gateway must not end more than this session. */
-  #walkSafely(data: Buffer): void {
-    this.#walking = true;
+  #processSafely(data: Buffer): void {
+    this.#processing = true;
     try {
-      this.#walk(data);
+      this.#process(data);
       this.#pending.flush(this.#host);
     } catch (error) {
       this.#pending.flush(this.#host);
       this.stop();
       this.#host.failed(error);
     }
-    this.#walking = false;
+    this.#processing = false;
     this.#host.settled();
   }
 
-  #walk(data: Buffer): void {
-    const { ledger } = this.#host;
+  #process(data: Buffer): void {
+    const { outstanding } = this.#host;
     const length = data.length;
     let at = Math.min(this.#rest, length);
     this.#rest -= at;
@@ -137,9 +217,9 @@ export class FromClient implements ChannelListener {
         break;
       } else {
         const op = OP_OF[type] ?? 0;
-        if (op !== 0) ledger.sent(op);
-        else if (type === Frontend.flush) ledger.flush();
-        else if (!isPlain(ledger.head)) ledger.headNote?.received?.(word + 1);
+        if (op !== 0) outstanding.sent(op);
+        else if (type === Frontend.flush) outstanding.flush();
+        else if (!isPlain(outstanding.head)) outstanding.headObserver?.received?.(word + 1);
       }
       if (end > length) {
         this.#rest = end - length;
@@ -153,10 +233,10 @@ export class FromClient implements ChannelListener {
     if (at < length) this.#held.hold(data.subarray(at), needed);
   }
 
-  /** Undefined for a message that only needs an entry in the ledger, once it is whole. */
+  /** Undefined for a message that only needs an entry in the queue, once it is whole. */
   #step(type: number, data: Buffer, at: number, end: number): Step | undefined {
-    const { gate, shared } = this.#host;
-    const { wants, namesOnly } = gate.attention;
+    const { queryHook, shared } = this.#host;
+    const { wants, namesOnly } = queryHook.messageMask;
     if (wants[type] === 0 || (namesOnly && shared?.repeated.isPlain(type, data, at))) return undefined;
     if (type === Frontend.terminate) {
       this.#stopped = this.#terminated = true;
@@ -164,8 +244,8 @@ export class FromClient implements ChannelListener {
       queueMicrotask(() => this.#host.terminated());
       return STOP;
     }
-    if (gate.discarding) {
-      if (type === Frontend.sync) gate.endDiscard();
+    if (queryHook.discarding) {
+      if (type === Frontend.sync) queryHook.endDiscard();
       return DROP;
     }
     const there = Math.min(end, data.length) - at;
@@ -175,17 +255,18 @@ export class FromClient implements ChannelListener {
     const own = whole && namesOnly ? shared?.repeated.nameFor(type, data, at, end) : undefined;
     if (own !== undefined) return own === '' ? PASS : { next: 'rename', own };
     const seen = partOf(data, at, at + there);
-    if (!gate.concerns(type, seen)) {
+    if (!queryHook.concerns(type, seen)) {
       this.#host.sends(type, seen);
-      this.#host.ledger.sent(OP_OF[type] ?? 0);
+      this.#host.outstanding.sent(OP_OF[type] ?? 0);
       return PASS;
     }
-    if (gate.needsWhole(type, seen, end - at)) {
-      if (gate.exceeds(type, seen, end - at)) return { next: 'replace', by: gate.tooLong(type, seen) };
+    if (queryHook.needsWhole(type, seen, end - at)) {
+      if (queryHook.exceeds(type, seen, end - at))
+        return { next: 'replace', by: queryHook.tooLong(type, seen) };
       if (!whole) return { next: 'hold', bytes: end - at };
     }
     const frame = Buffer.from(seen);
-    const by = gate.message(type, frame);
+    const by = queryHook.message(type, frame);
     return by === frame ? PASS : { next: 'replace', by, frame };
   }
 
@@ -206,8 +287,8 @@ export class FromClient implements ChannelListener {
     return false;
   }
 
-  #send(decision: Decision): void {
-    const bytes = decision instanceof Streamed ? decision.head : decision;
+  #send(action: MessageAction): void {
+    const bytes = action instanceof Streamed ? action.head : action;
     if (bytes) this.#pending.add(bytes, 0, bytes.length);
   }
 
@@ -223,13 +304,13 @@ export class FromClient implements ChannelListener {
     if (!this.#host.unlinkedMessages.resumed(error)) this.#decided(undefined);
   }
 
-  #decided(bytes: Decision): void {
+  #decided(bytes: MessageAction): void {
     this.#waiting = false;
     if (this.#stopped) return;
     this.#send(bytes);
     const rest = this.#held.take();
     if (!rest) this.#pending.flush(this.#host);
-    if (rest) this.#walkSafely(rest);
+    if (rest) this.#processSafely(rest);
     else this.#host.settled();
     if (!this.#waiting) this.#host.held(false);
   }
@@ -237,7 +318,7 @@ export class FromClient implements ChannelListener {
   #violation(type: number, word: number): void {
     this.#stopped = true;
     // Answers to a batch without its Sync would stay in the server's buffer.
-    if (!this.#host.ledger.answered) this.#pending.add(FLUSH, 0, FLUSH.length);
+    if (!this.#host.outstanding.answered) this.#pending.add(FLUSH, 0, FLUSH.length);
     this.#pending.flush(this.#host);
     this.#host.violated(frontendViolation(type, word));
   }

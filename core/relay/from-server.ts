@@ -4,23 +4,21 @@ import type { ChannelListener } from '../net/channel.ts';
 import { errorFields, readCommandComplete } from '../wire/backend.ts';
 import { BACKEND_LIMIT, Backend, HEADER_BYTES } from '../wire/frames.ts';
 import { refusal } from '../wire/to-client.ts';
-import { ASIDE } from './answers.ts';
-import { isQuiet } from './command-tags.ts';
-import { isPlain, streamsData } from './entries.ts';
-import { HeldBytes } from './held-bytes.ts';
-import type { Ledger } from './ledger.ts';
+import { ASYNCHRONOUS, Disposition, isPlain, streamsData } from './request-queue.ts';
+import { isQuiet } from './session-state-detection.ts';
+import { MessageBuffer } from './message-buffer.ts';
+import type { OutstandingRequests } from './outstanding-requests.ts';
 import { Status } from './transaction-boundary.ts';
 import type { ServerPosition } from './transaction-boundary.ts';
-import { Verdict } from './verdict.ts';
 
 /** Bytes that are assembled of an inspected message; the fields that matter come first. */
-const LOOK_BYTES = 65_536;
+const INSPECTED_BYTES = 65_536;
 /** Longest ParameterStatus in bytes: it is kept whole, and a search_path may be long. */
 const LONGEST_PARAMETER = 1_048_576;
 
 /** The interface between the stream from the server and the relay. */
 export interface FromServerHost {
-  readonly ledger: Ledger;
+  readonly outstanding: OutstandingRequests;
   /** Writes a copy of them, or of a part. */
   toClient(bytes: Buffer, from?: number, to?: number): void;
   /** The tags of CommandComplete are needed. */
@@ -32,7 +30,7 @@ export interface FromServerHost {
   /** ParameterStatus, body only. */
   reported(body: Buffer): void;
   /** The gateway's refusal replaced the server's error, whose code tells a time-out from the refusal. */
-  masked(code: string, error: GatewayError): void;
+  errorReplaced(code: string, error: GatewayError): void;
   /** The server sent a message that answers nothing. */
   broken(why: string): void;
   /** ReadyForQuery passed, an error passed, or a local answer may be due. */
@@ -53,13 +51,13 @@ for (const type of [Backend.readyForQuery, Backend.errorResponse, Backend.parame
 /** One per session. Listens to the channel of its server connection. */
 export class FromServer implements ChannelListener {
   readonly #host: FromServerHost;
-  readonly #held = new HeldBytes();
+  readonly #held = new MessageBuffer();
   /** Missing bytes of a long message's body, and whether they are hidden from the client. */
   #rest = 0;
   #hideRest = false;
   #stopped = false;
   /** A chunk is being processed: bytes in front of the current message have not been forwarded yet. */
-  #walking = false;
+  #processing = false;
   #replacement: { readonly code: string; readonly error: GatewayError } | undefined;
 
   constructor(host: FromServerHost) {
@@ -67,18 +65,18 @@ export class FromServer implements ChannelListener {
   }
 
   /** The client has whole messages only: a message of the gateway may be sent to it now. */
-  get atBorder(): boolean {
-    return !this.#walking && (this.#rest === 0 || this.#hideRest);
+  get atBoundary(): boolean {
+    return !this.#processing && (this.#rest === 0 || this.#hideRest);
   }
 
   /** Observers run meanwhile: whatever they call, nothing is decided before the end of the chunk. */
-  get walking(): boolean {
-    return this.#walking;
+  get processing(): boolean {
+    return this.#processing;
   }
 
   /** Where the stream stands between and within messages. */
   get position(): ServerPosition {
-    if (!this.atBorder) return 'midMessage';
+    if (!this.atBoundary) return 'midMessage';
     return this.#rest === 0 && this.#held.length === 0 ? 'boundary' : 'partial';
   }
 
@@ -98,60 +96,64 @@ export class FromServer implements ChannelListener {
     if (this.#stopped) return;
     const data = this.#held.length === 0 ? chunk : this.#held.add(chunk);
     if (!data) return;
-    this.#walking = true;
+    this.#processing = true;
     try {
-      const settled = this.#walk(data);
-      this.#walking = false;
+      const settled = this.#process(data);
+      this.#processing = false;
       if (settled) this.#host.settled();
     } catch (error) {
       // A message that cannot be read must not end more than this session.
       this.#stopped = true;
       this.#host.broken(error instanceof GatewayError ? error.message : String(error));
     }
-    this.#walking = false;
+    this.#processing = false;
   }
 
   /** True when the state changed, so that pending work may go on. */
-  #walk(data: Buffer): boolean {
-    const { ledger } = this.#host;
+  #process(data: Buffer): boolean {
+    const { outstanding } = this.#host;
     const length = data.length;
     let at = Math.min(this.#rest, length);
     this.#rest -= at;
     let from = this.#hideRest ? at : 0;
     let needed = HEADER_BYTES;
     let settled = at > 0 && this.#rest === 0;
-    if (settled && ledger.localDue) {
+    if (settled && outstanding.synthesizedDue) {
       this.#forward(data, from, at);
       from = at;
-      this.#answerLocally();
+      this.#sendSynthesized();
     }
     while (length - at >= HEADER_BYTES) {
       const type = data[at] ?? 0;
       const word = data.readUInt32BE(at + 1);
       const end = at + 1 + word;
       let hidden = false;
-      if ((type === Backend.dataRow || type === Backend.copyData) && streamsData(ledger.head) && word >= 4) {
+      if (
+        (type === Backend.dataRow || type === Backend.copyData) &&
+        streamsData(outstanding.head) &&
+        word >= 4
+      ) {
         // The fast path: only the message boundary matters.
       } else {
-        if (ledger.localReady) {
+        if (outstanding.synthesizedReady) {
           this.#forward(data, from, at);
           from = at;
           // The server has flushed the answers behind them.
-          while (ledger.localReady) this.#host.toClient(ledger.takeLocal());
+          while (outstanding.synthesizedReady) this.#host.toClient(outstanding.takeSynthesized());
         }
         if (word < 4 || word > BACKEND_LIMIT) return this.#break(data, from, at);
         needed = this.#lookAt(type, end - at);
         if (length - at < needed) break;
-        const verdict = this.#message(type, data, at, Math.min(end, length), end - at);
-        if (verdict === Verdict.broken) return this.#break(data, from, at);
+        const disposition = this.#message(type, data, at, Math.min(end, length), end - at);
+        if (disposition === Disposition.unexpected) return this.#break(data, from, at);
         settled = true;
-        hidden = verdict === Verdict.hide || verdict === Verdict.mask;
-        if (hidden || ledger.localDue) {
+        hidden = disposition === Disposition.hide || disposition === Disposition.replaceError;
+        if (hidden || outstanding.synthesizedDue) {
           this.#forward(data, from, hidden ? at : Math.min(end, length));
           from = Math.min(end, length);
-          if (verdict === Verdict.mask) this.#mask();
+          if (disposition === Disposition.replaceError) this.#replaceError();
         }
-        if (end <= length) this.#answerLocally();
+        if (end <= length) this.#sendSynthesized();
         if (this.#stopped) return false;
       }
       if (end > length) {
@@ -169,69 +171,73 @@ export class FromServer implements ChannelListener {
   }
 
   /** Sends the gateway's own answers that are due; only at a message boundary. */
-  #answerLocally(): void {
-    const { ledger } = this.#host;
-    while (ledger.localDue) this.#host.toClient(ledger.takeLocal());
+  #sendSynthesized(): void {
+    const { outstanding } = this.#host;
+    while (outstanding.synthesizedDue) this.#host.toClient(outstanding.takeSynthesized());
   }
 
   /** How many bytes of the message must have arrived before it can be processed. */
   #lookAt(type: number, length: number): number {
-    const looked = this.#host.readsTags || !isPlain(this.#host.ledger.head);
+    const looked = this.#host.readsTags || !isPlain(this.#host.outstanding.head);
     const observed = looked && type === Backend.commandComplete;
     if (type === Backend.parameterStatus) return Math.min(length, LONGEST_PARAMETER);
-    return NEEDS_BODY[type] === 1 || observed ? Math.min(length, LOOK_BYTES) : HEADER_BYTES;
+    return NEEDS_BODY[type] === 1 || observed ? Math.min(length, INSPECTED_BYTES) : HEADER_BYTES;
   }
 
   #forward(data: Buffer, from: number, to: number): void {
     if (to > from) this.#host.toClient(data, from, to);
   }
 
-  #message(type: number, data: Buffer, at: number, end: number, bytes: number): Verdict {
-    const { ledger } = this.#host;
+  #message(type: number, data: Buffer, at: number, end: number, bytes: number): Disposition {
+    const { outstanding } = this.#host;
     const from = at + HEADER_BYTES;
     this.#observe(type, data, from, end, bytes);
     if (type === Backend.readyForQuery) {
       const status = data[from] ?? 0;
-      return bytes === HEADER_BYTES + 1 && isStatus(status) ? ledger.reply(type, status) : Verdict.broken;
+      return bytes === HEADER_BYTES + 1 && isStatus(status)
+        ? outstanding.reply(type, status)
+        : Disposition.unexpected;
     }
     const quiet = type === Backend.commandComplete && (!this.#host.readsTags || isQuiet(data, from));
-    if (NEEDS_BODY[type] === 0 && (type !== Backend.commandComplete || quiet)) return ledger.reply(type);
+    if (NEEDS_BODY[type] === 0 && (type !== Backend.commandComplete || quiet)) return outstanding.reply(type);
     const body = data.subarray(from, end);
     if (type === Backend.parameterStatus) this.#host.reported(body);
     if (type === Backend.commandComplete) this.#host.completed(readCommandComplete(body));
-    if (type !== Backend.errorResponse) return ledger.reply(type);
+    if (type !== Backend.errorResponse) return outstanding.reply(type);
     const { severity, code } = errorFields(body);
     if (code === SQLSTATES.read_only_sql_transaction) this.#host.refusedWrite();
-    const { verdict, note: answered } = ledger.error(severity === 'FATAL' || severity === 'PANIC');
-    const isOurs = verdict === Verdict.pass && answered?.replaces?.includes(code) === true;
-    const replaced = verdict === Verdict.mask || isOurs;
-    if (!replaced || !answered?.error) return verdict;
+    const { disposition, observer: answered } = outstanding.error(
+      severity === 'FATAL' || severity === 'PANIC',
+    );
+    const isOurs = disposition === Disposition.forward && answered?.replaces?.includes(code) === true;
+    const replaced = disposition === Disposition.replaceError || isOurs;
+    if (!replaced || !answered?.error) return disposition;
     this.#replacement = { code, error: answered.error };
-    return Verdict.mask;
+    return Disposition.replaceError;
   }
 
   #observe(type: number, data: Buffer, from: number, end: number, bytes: number): void {
-    const { ledger } = this.#host;
-    // While several possibilities exist, the ledger itself has no entries.
-    const observed = isPlain(ledger.head) ? ledger.uncertain : ledger.headNote;
-    if (!observed?.answered || ASIDE.has(type)) return;
+    const { outstanding } = this.#host;
+    // While several possibilities exist, the request queue itself has no entries.
+    const observed = isPlain(outstanding.head) ? outstanding.recovery : outstanding.headObserver;
+    if (!observed?.answered || ASYNCHRONOUS.has(type)) return;
     const kept = type === Backend.commandComplete || type === Backend.errorResponse;
     observed.answered(type, bytes, kept ? data.subarray(from, end) : undefined);
   }
 
-  #mask(): void {
+  #replaceError(): void {
     if (!this.#replacement) return;
     const { code, error } = this.#replacement;
     this.#replacement = undefined;
     // The server refused for the same reason: no need to log it.
-    if (code !== error.sqlstate) this.#host.masked(code, error);
+    if (code !== error.sqlstate) this.#host.errorReplaced(code, error);
     this.#host.toClient(refusal('ERROR', error));
   }
 
   #break(data: Buffer, from: number, at: number): false {
     this.#forward(data, from, at);
     this.#stopped = true;
-    this.#walking = false;
+    this.#processing = false;
     this.#host.broken(`message type ${data[at] ?? 0} answers nothing`);
     return false;
   }

@@ -4,11 +4,11 @@ import type { Channel } from '../net/channel.ts';
 import type { Logger, SessionState } from '../session.ts';
 import type { Statement } from '../statement.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
-import type { RelayEnd } from './ending.ts';
-import type { ServerSource } from './server-source.ts';
-import type { Reads } from './statement-book.ts';
-import type { StatementEnd } from './statement-log.ts';
-import type { Tally } from './tally.ts';
+import type { RelayEnd } from './session-end.ts';
+import type { ServerSource } from './server-link.ts';
+import type { Reads } from './statements/statement-texts.ts';
+import type { StatementEnd } from './statements/statement-observer.ts';
+import type { SessionCounters } from './outstanding-requests.ts';
 
 /** The two connections of a relay, and the hooks and observers of its session. */
 export interface RelayOptions {
@@ -28,7 +28,7 @@ export interface RelayOptions {
   readonly watches?: boolean | undefined;
   readonly log: Logger;
   /** Counts messages. Default: they are not counted. */
-  readonly tally?: Tally | undefined;
+  readonly counters?: SessionCounters | undefined;
   /** `onQuery`, bound to the session; absent where no plugin has it, and then no statement is decoded. */
   readonly query?: ((statement: Statement) => Statement | Promise<Statement>) | undefined;
   readonly reads: Reads;

@@ -1,13 +1,236 @@
-/** Moves bytes between one client and one server connection after login, and knows at any time which requests are outstanding. */
+/** One session after login: its two channels, and the objects that decide about each message. */
 import { GatewayError } from '../errors.ts';
-import type { SessionState } from '../session.ts';
+import type { Channel } from '../net/channel.ts';
+import type { Logger, SessionState } from '../session.ts';
+import type { ServerConnection } from '../upstream/connection.ts';
+import { readParameterStatus } from '../wire/backend.ts';
+import { FLUSH } from '../wire/to-server.ts';
 import { noticeResponse } from '../wire/to-client.ts';
-import type { RelayEnd } from './ending.ts';
-import { Pause } from './pauses.ts';
-import { RelayStreams } from './relay-streams.ts';
+import {
+  WATCHED_STATEMENTS,
+  commandLeavesState,
+  dropsStatements,
+  messageLeavesState,
+} from './session-state-detection.ts';
+import { SessionEnd } from './session-end.ts';
+import type { RelayEnd, SessionEndParts } from './session-end.ts';
+import type { FromClientHost } from './from-client.ts';
+import { ClientPauses, FromClient, PauseReason } from './from-client.ts';
+import { FromServer } from './from-server.ts';
+import type { FromServerHost } from './from-server.ts';
+import type { QueryHookHost } from './statements/query-hook.ts';
+import { QueryHook } from './statements/query-hook.ts';
+import { OutstandingRequests } from './outstanding-requests.ts';
+import type { RelayOptions } from './relay-options.ts';
+import { ServerLink, reportParameterChanges } from './server-link.ts';
+import type { LinkHost, ServerSource } from './server-link.ts';
+import type { PreparedStatementsHost } from './prepared/parse.ts';
+import { PreparedStatements } from './prepared/prepared-statements.ts';
+import { StatementObserver } from './statements/statement-observer.ts';
 import { boundary, stateOf } from './transaction-boundary.ts';
+import { UnlinkedMessages } from './unlinked-messages.ts';
 
-/** One per session; ends once. */
+/** An idle session keeps all of this in memory: a part must have no closures and no objects that it does not need at rest. */
+abstract class RelayStreams
+  implements FromClientHost, FromServerHost, QueryHookHost, LinkHost, SessionEndParts
+{
+  readonly client: Channel;
+  readonly source: ServerSource | undefined;
+  readonly outstanding: OutstandingRequests;
+  readonly link: ServerLink;
+  readonly pauses: ClientPauses;
+  readonly statements: StatementObserver | undefined;
+  readonly prepared: PreparedStatements | undefined;
+  readonly queryHook: QueryHook;
+  readonly fromClient: FromClient;
+  readonly fromServer: FromServer;
+  readonly unlinkedMessages: UnlinkedMessages;
+  readonly sessionEnd: SessionEnd;
+  protected readonly options: RelayOptions;
+  #statements = 0;
+
+  constructor(options: RelayOptions) {
+    const { client, server, source, refresh, statement } = options;
+    this.options = options;
+    this.client = client;
+    this.source = source;
+    this.outstanding = new OutstandingRequests(options.counters);
+    this.pauses = new ClientPauses(client);
+    this.statements = statement && new StatementObserver(statement);
+    this.link = new ServerLink({
+      host: this,
+      first: server,
+      source,
+      refresh,
+      watched: options.watches === true,
+    });
+    this.prepared = movesBetweenServers(this) ? new PreparedStatements(this) : undefined;
+    this.queryHook = new QueryHook(this, options);
+    this.fromClient = new FromClient(this);
+    this.fromServer = new FromServer(this);
+    this.unlinkedMessages = new UnlinkedMessages(this);
+    this.sessionEnd = new SessionEnd(this);
+  }
+
+  /** Called after every step: does whatever has become possible. */
+  abstract settled(): void;
+  /** Ends the session with FATAL `error` at the next message boundary. */
+  abstract end(error: GatewayError): void;
+  abstract ended(end: RelayEnd): void;
+
+  get log(): Logger {
+    return this.options.log;
+  }
+
+  // ---- called by prepared statements ----
+
+  pin(why: string): void {
+    this.link.pin(why);
+  }
+
+  leavesState(): void {
+    this.link.dirty = true;
+  }
+
+  // ---- called by the link ----
+
+  linked(next: ServerConnection): void {
+    this.outstanding.changed();
+    if (this.source)
+      reportParameterChanges(this.source.parameters, next, (bytes) => this.client.write(bytes));
+  }
+
+  resumed(error?: unknown): void {
+    this.fromClient.resumed(error === undefined ? undefined : this.options.fault(error));
+  }
+
+  pinned(why: string): void {
+    this.log.info({ why }, 'the server connection stays with the session');
+  }
+
+  // ---- called by the stream from the client ----
+
+  unlinked(): boolean {
+    return this.link.state !== 'linked' || (this.link.settingsOutdated && this.betweenTransactions());
+  }
+
+  /** In session mode: the session may have left nothing on its connection so far. */
+  get watched(): boolean {
+    return this.source === undefined && !this.link.dirty && this.options.watches === true;
+  }
+
+  sends(type: number, frame: Buffer): void {
+    if (!this.watched) return;
+    this.#statements += 1;
+    if (this.#statements > WATCHED_STATEMENTS || messageLeavesState(type, frame)) this.link.dirty = true;
+  }
+
+  toServer(bytes: Buffer, from = 0, to = bytes.length): void {
+    if (!this.link.write(bytes, from, to)) this.pauses.add(PauseReason.full);
+  }
+
+  held(waiting: boolean): void {
+    if (waiting) this.pauses.add(PauseReason.held);
+    else this.pauses.remove(PauseReason.held, this.sessionEnd.decided);
+    this.settled();
+  }
+
+  terminated(): void {
+    this.sessionEnd.terminated();
+  }
+
+  violated(error: GatewayError): void {
+    this.sessionEnd.endWith(error, 'answered', 'ended');
+  }
+
+  failed(error: unknown): void {
+    const known = error instanceof GatewayError;
+    const text = 'the gateway failed to read a message';
+    this.end(known ? error : new GatewayError('internal_error', text, { cause: error }));
+  }
+
+  clientDrained(): void {
+    this.link.resume();
+    this.pauses.remove(PauseReason.unread, this.sessionEnd.decided);
+  }
+
+  clientLost(): void {
+    this.sessionEnd.clientLost();
+  }
+
+  // ---- called by the stream from the server ----
+
+  get readsTags(): boolean {
+    return this.source !== undefined || this.options.refresh !== undefined || this.watched;
+  }
+
+  completed(tag: string): void {
+    if (dropsStatements(tag)) this.prepared?.forgetAll();
+    if (this.watched && commandLeavesState(tag)) this.link.dirty = true;
+    this.link.completed(tag, this.outstanding.headObserver?.transactionLocal === true);
+  }
+
+  toClient(bytes: Buffer, from = 0, to = bytes.length): void {
+    if (!this.client.writeCopy(bytes, from, to)) this.link.halt();
+  }
+
+  refusedWrite(): void {
+    if (this.link.server) this.options.refusedWrite?.(this.link.server);
+  }
+
+  reported(body: Buffer): void {
+    // Not always by a SET: a function may have set it.
+    if (this.watched) this.link.dirty = true;
+    this.link.reported(readParameterStatus(body));
+  }
+
+  errorReplaced(server_sqlstate: string, { sqlstate }: GatewayError): void {
+    this.log.info({ sqlstate, server_sqlstate }, 'statement refused');
+  }
+
+  broken(why: string): void {
+    this.sessionEnd.serverBroke(why);
+  }
+
+  serverDrained(): void {
+    this.pauses.remove(PauseReason.full, this.sessionEnd.decided);
+    this.settled();
+  }
+
+  serverLost(): void {
+    this.sessionEnd.serverLost();
+  }
+
+  // ---- called by the query hook ----
+
+  betweenTransactions(): boolean {
+    return boundary(this, 'next message').free;
+  }
+
+  parameter(name: string): string | undefined {
+    return (this.link.server ?? this.source)?.parameters.get(name);
+  }
+
+  flush(): void {
+    this.outstanding.flush();
+    this.link.write(FLUSH);
+  }
+
+  unplaceable(error: GatewayError): void {
+    this.fromClient.stop();
+    this.end(error);
+  }
+}
+
+/** Only such sessions share prepared statements. */
+function movesBetweenServers(streams: RelayStreams): streams is RelayStreams & PreparedStatementsHost {
+  return streams.source !== undefined;
+}
+
+/**
+ * Moves bytes between one client and one server connection after login, and knows at any time which requests are
+ * outstanding. One per session; ends once.
+ */
 export class Relay extends RelayStreams {
   #state: SessionState = 'idle';
   #notices: Buffer[] | undefined;
@@ -22,7 +245,7 @@ export class Relay extends RelayStreams {
 
   /** Takes over both channels; ReadyForQuery has been sent to the client. */
   start(): void {
-    if (this.ending.decided) return;
+    if (this.sessionEnd.decided) return;
     this.client.listen(this.fromClient);
     this.link.listen(this.fromServer);
     this.client.resume();
@@ -40,17 +263,17 @@ export class Relay extends RelayStreams {
 
   /** A COPY failed in a way that hides which answers are outstanding: the session goes on, its connection ends with it. */
   get uncertain(): boolean {
-    return this.ledger.spoilt || this.ledger.uncertain !== undefined;
+    return this.outstanding.outOfSync || this.outstanding.recovery !== undefined;
   }
 
   /** Ends the session with FATAL `error` at the next message boundary, or at once; a running statement is cancelled. */
   override end(error: GatewayError, atOnce = false): void {
-    this.ending.speak(error, atOnce ? 'now' : 'border', 'ended');
+    this.sessionEnd.endWith(error, atOnce ? 'now' : 'boundary', 'ended');
   }
 
   /** Ends the session with FATAL `error` as soon as it is idle. */
   drain(error: GatewayError): void {
-    this.ending.speak(error, 'idle', 'drained');
+    this.sessionEnd.endWith(error, 'idle', 'drained');
   }
 
   /** Sends a NoticeResponse at the next message boundary. */
@@ -66,10 +289,10 @@ export class Relay extends RelayStreams {
   async cancel(): Promise<void> {
     const canceled = new GatewayError('query_canceled', 'canceling statement due to user request');
     if (this.link.cancel(canceled)) return;
-    const { uncertain, endsReady } = this.ledger;
-    if (this.ending.decided || uncertain?.probing || (!endsReady && this.gate.cancel())) return;
+    const { recovery, endsReady } = this.outstanding;
+    if (this.sessionEnd.decided || recovery?.probing || (!endsReady && this.queryHook.cancel())) return;
     if (boundary(this, 'cancel').free) return;
-    await this.ending.cancel();
+    await this.sessionEnd.cancel();
     this.settled();
   }
 
@@ -83,17 +306,17 @@ export class Relay extends RelayStreams {
   // ---- after every step ----
 
   get #restful(): boolean {
-    return this.ledger.unfinished === undefined && !this.gate.discarding;
+    return this.outstanding.unfinished === undefined && !this.queryHook.discarding;
   }
 
   override settled(): void {
-    if (this.ending.decided || this.fromServer.walking) return;
-    if (this.ledger.answerLost) this.gate.lost();
-    this.gate.calm.settled();
-    if (this.fromServer.atBorder) this.#speak();
+    if (this.sessionEnd.decided || this.fromServer.processing) return;
+    if (this.outstanding.answerLost) this.queryHook.failOrderLost();
+    this.queryHook.barrier.settled();
+    if (this.fromServer.atBoundary) this.#sendPending();
     this.#probe();
     this.#showState();
-    this.ending.settled();
+    this.sessionEnd.settled();
     this.#checkIn();
   }
 
@@ -103,26 +326,26 @@ export class Relay extends RelayStreams {
     if (at.free) this.link.checkIn(at.server);
   }
 
-  #speak(): void {
-    while (this.ledger.localDue) this.#say(this.ledger.takeLocal());
+  #sendPending(): void {
+    while (this.outstanding.synthesizedDue) this.#sendToClient(this.outstanding.takeSynthesized());
     if (!this.#notices) return;
-    for (const notice of this.#notices) this.#say(notice);
+    for (const notice of this.#notices) this.#sendToClient(notice);
     this.#notices = undefined;
   }
 
   /** Writes to the client. While it does not read the gateway's answers, no more of its messages are read. */
-  #say(bytes: Buffer): void {
-    if (!this.client.write(bytes)) this.pauses.add(Pause.unread);
+  #sendToClient(bytes: Buffer): void {
+    if (!this.client.write(bytes)) this.pauses.add(PauseReason.unread);
   }
 
-  /** See the ledger's `uncertain`: closes a name that no statement has; the answer shows where the client's answers end. */
+  /** See `recovery` of the outstanding requests: closes a name that no statement has; the answer shows where the client's answers end. */
   #probe(): void {
-    const { uncertain } = this.ledger;
-    if (uncertain?.wantsProbe && this.#serverHasWholeMessages && !this.ending.cancelling) {
-      this.pauses.add(Pause.probe);
-      this.link.write(uncertain.probe());
-    } else if (this.pauses.has(Pause.probe) && !uncertain?.probing) {
-      this.pauses.remove(Pause.probe, this.ending.decided);
+    const { recovery } = this.outstanding;
+    if (recovery?.wantsProbe && this.#serverHasWholeMessages && !this.sessionEnd.cancelling) {
+      this.pauses.add(PauseReason.probe);
+      this.link.write(recovery.probe());
+    } else if (this.pauses.has(PauseReason.probe) && !recovery?.probing) {
+      this.pauses.remove(PauseReason.probe, this.sessionEnd.decided);
     }
   }
 
@@ -132,7 +355,7 @@ export class Relay extends RelayStreams {
   }
 
   #showState(): void {
-    const state = this.#restful && !this.fromClient.waiting ? stateOf(this.ledger.status) : 'active';
+    const state = this.#restful && !this.fromClient.waiting ? stateOf(this.outstanding.status) : 'active';
     if (state === this.#state) return;
     this.#state = state;
     this.options.stateChanged(state);

@@ -54,22 +54,22 @@ export type LinkState = 'unlinked' | 'waiting' | 'applying' | 'linked' | 'probin
 
 /** The state that the decision depends on. */
 export interface BoundaryState {
-  readonly ledger: {
+  readonly outstanding: {
     readonly unfinished: Unfinished | undefined;
     /** The status byte of the newest ReadyForQuery: the only truth about the transaction. */
     readonly status: number;
     /** A FATAL error has passed to the client. */
     readonly fatal: boolean;
     /** The server answered out of order once. */
-    readonly spoilt: boolean;
+    readonly outOfSync: boolean;
     /** A Query stood in a batch without its Sync: see Batch. */
-    readonly batch: { readonly tainted: boolean };
+    readonly batch: { readonly unsafe: boolean };
   };
   /** A message of a batch was refused here: the rest of the batch is dropped up to its Sync. */
-  readonly gate: { readonly discarding: boolean };
+  readonly queryHook: { readonly discarding: boolean };
   readonly fromClient: { readonly position: ClientPosition };
   readonly fromServer: { readonly position: ServerPosition };
-  readonly ending: {
+  readonly sessionEnd: {
     /** How the session ends is decided. */
     readonly decided: boolean;
     /** A CancelRequest is under way. */
@@ -134,33 +134,35 @@ const OBSTACLE: Readonly<Record<Reader, (state: BoundaryState) => Obstacle | und
   /** The session may read a FATAL of the gateway: nothing is lost. */
   drain: (state) => inTransaction(state) ?? refusedBatch(state) ?? messageUnderWay(state),
   /** The session is over, and its server connection is not. */
-  end: (state) => inTransaction(state) ?? tornMessage(state),
+  end: (state) => inTransaction(state) ?? partialMessage(state),
   /** No statement runs that a CancelRequest would stop. */
-  cancel: ({ ledger }) =>
-    ledger.unfinished === 'answers' || ledger.unfinished === 'uncertain' ? ledger.unfinished : undefined,
+  cancel: ({ outstanding }) =>
+    outstanding.unfinished === 'answers' || outstanding.unfinished === 'uncertain'
+      ? outstanding.unfinished
+      : undefined,
   /** The client's next message begins a transaction: settings may change, and a refusal needs no server. */
   'next message': inTransaction,
 };
 
 /** No answer is outstanding, no batch or COPY is open, and ReadyForQuery said that no transaction is open. */
-function inTransaction({ ledger }: BoundaryState): Obstacle | undefined {
-  return ledger.unfinished ?? (ledger.status === Status.idle ? undefined : 'open transaction');
+function inTransaction({ outstanding }: BoundaryState): Obstacle | undefined {
+  return outstanding.unfinished ?? (outstanding.status === Status.idle ? undefined : 'open transaction');
 }
 
-function refusedBatch({ gate }: BoundaryState): Obstacle | undefined {
-  return gate.discarding ? 'refused batch' : undefined;
+function refusedBatch({ queryHook }: BoundaryState): Obstacle | undefined {
+  return queryHook.discarding ? 'refused batch' : undefined;
 }
 
 /** The session keeps its server connection, or its end decides about it. */
-function heldBy({ link, ending }: BoundaryState): Obstacle | undefined {
+function heldBy({ link, sessionEnd }: BoundaryState): Obstacle | undefined {
   if (link.pinned !== undefined) return 'pinned';
-  return ending.decided ? 'end' : undefined;
+  return sessionEnd.decided ? 'end' : undefined;
 }
 
 /** A cancel under way would hit the next session. A client that has read FATAL sends nothing that shall run elsewhere. */
-function ownedBy({ ledger, ending }: BoundaryState): Obstacle | undefined {
-  if (ending.cancelling) return 'cancel';
-  return ledger.fatal ? 'fatal' : undefined;
+function ownedBy({ outstanding, sessionEnd }: BoundaryState): Obstacle | undefined {
+  if (sessionEnd.cancelling) return 'cancel';
+  return outstanding.fatal ? 'fatal' : undefined;
 }
 
 /** Both streams stand between two messages for the server; a beginning of the client's next one may be here. */
@@ -178,13 +180,18 @@ function messageUnderWay({ fromClient, fromServer }: BoundaryState): Obstacle | 
 }
 
 /** The server has part of a message, or has sent part of one. */
-function tornMessage({ fromClient, fromServer }: BoundaryState): Obstacle | undefined {
+function partialMessage({ fromClient, fromServer }: BoundaryState): Obstacle | undefined {
   if (fromClient.position === 'midMessage') return 'client message';
   return fromServer.position === 'boundary' ? undefined : 'server message';
 }
 
-function fitness({ ledger, ending, link }: BoundaryState): ServerFitness {
-  if (ledger.spoilt || ledger.batch.tainted || ending.lateCancelPossible || link.state === 'applying')
+function fitness({ outstanding, sessionEnd, link }: BoundaryState): ServerFitness {
+  if (
+    outstanding.outOfSync ||
+    outstanding.batch.unsafe ||
+    sessionEnd.lateCancelPossible ||
+    link.state === 'applying'
+  )
     return 'close';
   return link.dirty ? 'dirty' : 'clean';
 }

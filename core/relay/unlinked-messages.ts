@@ -1,15 +1,15 @@
 /** Decides about a client's message between two transactions: most need a server connection, some are dropped, some are answered here. */
 import type { Condition, GatewayError } from '../errors.ts';
 import { Frontend } from '../wire/frames.ts';
-import type { Gate } from './gate.ts';
-import type { Ledger } from './ledger.ts';
-import { isForUs } from './own-statements.ts';
+import type { QueryHook } from './statements/query-hook.ts';
+import type { OutstandingRequests } from './outstanding-requests.ts';
+import { isGatewayCommand } from './statements/gateway-commands.ts';
 import type { LinkState } from './transaction-boundary.ts';
 
 /** The interface between these decisions and the relay. */
 export interface UnlinkedMessagesHost {
-  readonly ledger: Ledger;
-  readonly gate: Gate;
+  readonly outstanding: OutstandingRequests;
+  readonly queryHook: QueryHook;
   readonly link: { readonly state: LinkState; readonly checkOuts: number; need(): 'go' | 'wait' };
   /** Ends the session with FATAL. */
   end(error: GatewayError): void;
@@ -53,8 +53,8 @@ export class UnlinkedMessages {
 
   /** True for a message that may be sent now, or is answered without a server. If it is not, await {@link connection}. */
   isReady(type: number, frame: Buffer): boolean {
-    const { gate, link } = this.#host;
-    return link.state === 'linked' || gate.answersAlone(type, frame) || link.need() === 'go';
+    const { queryHook, link } = this.#host;
+    return link.state === 'linked' || queryHook.answersWithoutServer(type, frame) || link.need() === 'go';
   }
 
   /** Resolves with the requested connection; never if the session ends first. @throws GatewayError if none is granted */
@@ -66,16 +66,16 @@ export class UnlinkedMessages {
 
   /** `there` is the received part of a message of `bytes` bytes; a connection is requested once `enough` of them have arrived. */
   meaning(type: number, there: Buffer, bytes: number, enough: number): Meaning {
-    const { gate, ledger, link } = this.#host;
-    if (type === Frontend.terminate || gate.discarding) return 'go';
+    const { queryHook, outstanding, link } = this.#host;
+    if (type === Frontend.terminate || queryHook.discarding) return 'go';
     if (COPY_LEFTOVERS.has(type)) return 'drop';
     if (type === Frontend.flush) {
-      ledger.flush();
+      outstanding.flush();
       return 'drop';
     }
     if (type === Frontend.sync) {
       // Between two transactions there is nothing to synchronize.
-      gate.endDiscard();
+      queryHook.endDiscard();
       return 'drop';
     }
     if (this.#refusal) {
@@ -85,13 +85,14 @@ export class UnlinkedMessages {
         this.#host.end(refusal);
         return 'wait';
       }
-      gate.refuseVacant(type, Buffer.from(there), refusal);
+      queryHook.refuseUnlinked(type, Buffer.from(there), refusal);
       return 'drop';
     }
     // A plugin decides first, and then the connection is requested: see Gate.
-    if (link.state !== 'linked' && gate.attention.asks(type)) return 'go';
+    if (link.state !== 'linked' && queryHook.messageMask.asks(type)) return 'go';
     // Outdated settings of a connection are set first: behind a message that was sent it is too late.
-    if (link.state === 'linked' ? isForUs(type, there) : gate.answersAlone(type, there)) return 'go';
+    if (link.state === 'linked' ? isGatewayCommand(type, there) : queryHook.answersWithoutServer(type, there))
+      return 'go';
     const needed = Math.min(bytes, enough);
     return there.length < needed ? needed : link.need();
   }

@@ -1,10 +1,10 @@
 /** Sends a CancelRequest and waits until it can no longer hit anything. */
 import { encodeCancel } from '../wire/greeting.ts';
-import { whenClosed } from './closing.ts';
+import { whenClosed } from '../net/channel.ts';
 import { abortable, within } from './deadline.ts';
 import { dial } from './dial.ts';
 import type { DialOptions } from './dial.ts';
-import type { Address, Server } from './hosts/place.ts';
+import type { Address, Server } from './hosts/endpoint.ts';
 import type { BackendKey } from './login.ts';
 
 /** The options of a cancel. */

@@ -1,7 +1,7 @@
 /** One authenticated connection to PostgreSQL, ready for its next message. */
 import type { Channel } from '../net/channel.ts';
 import type { Backend } from '../session.ts';
-import type { Standing } from './hosts/look.ts';
+import type { ServerStatus } from './hosts/server-probe.ts';
 import type { Parameters } from './parameter-map.ts';
 
 export type { Parameters };
@@ -10,7 +10,7 @@ export type { Parameters };
 export interface ServerConnection extends Backend {
   readonly port?: number | undefined;
   /** The status of its server at the login; undefined where it was not asked. */
-  readonly standing?: Standing | undefined;
+  readonly serverStatus?: ServerStatus | undefined;
   /** Paused; bytes that the server sent after ReadyForQuery are kept in it. */
   readonly channel: Channel;
   /** The newest ParameterStatus values by name; the relay keeps them up to date. */
@@ -18,7 +18,7 @@ export interface ServerConnection extends Backend {
   /** Names of the gateway by the key of the statement behind them; a reset of the connection clears it. */
   readonly prepared: Map<string, string>;
   /** The database has state that no reset undoes, as of the login. Default false. */
-  readonly lasting?: boolean;
+  readonly unresettable?: boolean;
   /**
    * Sends a CancelRequest (manual, 55.2.8) on a connection of its own, with the same TLS, and resolves when the
    * server closed that connection, which it does after the signal was sent: until then a cancel may still hit.

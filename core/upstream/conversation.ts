@@ -36,7 +36,7 @@ export class Conversation {
   #total = 0;
   #broken: Error | undefined;
   #waiter: Waiter | undefined;
-  #patience: NodeJS.Timeout | undefined;
+  #silenceTimer: NodeJS.Timeout | undefined;
 
   /** The signal ends every wait. `parameters` are the known ones, and are kept up to date. Default: none. */
   constructor(channel: Channel, signal: AbortSignal, parameters: Parameters = new ParameterMap()) {
@@ -57,7 +57,7 @@ export class Conversation {
 
   /** Ends every wait with the error of `late`, unless the server sends bytes within `ms` milliseconds. */
   hearWithin(ms: number, late: () => Error): void {
-    this.#patience = setTimeout(() => this.#break(late()), ms);
+    this.#silenceTimer = setTimeout(() => this.#break(late()), ms);
   }
 
   /**
@@ -84,7 +84,7 @@ export class Conversation {
 
   /** Gives the channel back, paused; bytes that were not consumed stay in it. */
   end(): void {
-    clearTimeout(this.#patience);
+    clearTimeout(this.#silenceTimer);
     this.#signal.removeEventListener('abort', this.#abort);
     this.#channel.pause();
     this.#channel.unshift(Buffer.concat(this.#chunks));
@@ -100,7 +100,7 @@ export class Conversation {
   }
 
   #receive(chunk: Buffer): void {
-    clearTimeout(this.#patience);
+    clearTimeout(this.#silenceTimer);
     this.#chunks.push(Buffer.from(chunk));
     this.#held += chunk.length;
     this.#total += chunk.length;

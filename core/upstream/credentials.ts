@@ -1,14 +1,69 @@
-/** Finds the credentials of a login: a password, a certificate made for the role, or none. */
+/** The credentials that the gateway logs in with: a password, a certificate made for the role, or none. */
 import { createHmac, randomBytes } from 'node:crypto';
-import type { DatabaseOptions, Login } from '../database.ts';
-import { milliseconds } from '../durations.ts';
+import type { DatabaseOptions, Login, Secret } from '../database.ts';
+import { GatewayError } from '../errors.ts';
 import type { RoleName } from '../names.ts';
+import type { MaybePromise } from '../session.ts';
+import { milliseconds } from '../durations.ts';
 import { abortable } from './deadline.ts';
+import { credentialsMissing } from './refusals.ts';
 import type { ClientCertificate } from './certificate/mint.ts';
 import { RoleCertificates } from './certificate/role-certificates.ts';
-import { loginRoleOf } from './login-role.ts';
-import { passwordOf } from './passwords.ts';
-import { credentialsMissing } from './refusals.ts';
+
+/**
+ * The user of the startup packet.
+ * @throws GatewayError `insufficient_privilege` if the mapped role is the login role of `set-role`, which may become all others
+ */
+export function loginRoleOf(login: Login, role: RoleName): string {
+  if (login.kind !== 'set-role') return role;
+  if (login.user !== role) return login.user;
+  throw new GatewayError('insufficient_privilege', `role "${role}" may not be used through the gateway`, {
+    cause: new Error(`role "${role}" is the login role of 'set-role', which may become every other`),
+  });
+}
+
+type PasswordLogin = Extract<Login, { kind: 'password' | 'set-role' }>;
+
+/** The role whose password is needed. */
+interface PasswordRequest {
+  /** The key of `databases`, for the operator's message. */
+  readonly entry: string;
+  readonly login: PasswordLogin;
+  /** The mapped role. */
+  readonly role: string;
+  /** Name on the server. */
+  readonly database: string;
+}
+
+const valueOf = (secret: Secret | undefined): MaybePromise<string | undefined> =>
+  typeof secret === 'function' ? secret() : secret;
+
+function lookUp({ login, role, database }: PasswordRequest): MaybePromise<string | undefined> {
+  if (login.kind === 'set-role') return valueOf(login.password);
+  if (typeof login.passwords === 'function') return login.passwords(role, database);
+  return valueOf(Object.hasOwn(login.passwords, role) ? login.passwords[role] : undefined);
+}
+
+/**
+ * The password of a role, from the config's `login.passwords`, or that of the login role of `set-role`.
+ * @throws GatewayError as {@link credentialsMissing} makes it if there is none or its source failed
+ */
+async function passwordOf(request: PasswordRequest, signal: AbortSignal): Promise<string> {
+  const { entry, login, role } = request;
+  const [option, user] = login.kind === 'set-role' ? ['password', login.user] : ['passwords', role];
+  const where = `databases.${entry}.login.${option}`;
+  const looked = new Promise<string | undefined>((resolve) => resolve(lookUp(request)));
+  const password = await abortable(looked, signal).catch((error: unknown) => {
+    signal.throwIfAborted();
+    throw credentialsMissing(`${where} failed for role "${user}"`, error ?? 'no reason');
+  });
+  if (typeof password === 'string' && password !== '' && !password.includes('\0')) return password;
+  const why =
+    password === undefined || password === null ? 'has no password' : 'gave an empty or unusable password';
+  throw credentialsMissing(`${where} ${why} for role "${user}"`);
+}
+
+// Finds the credentials of a login: a password, a certificate made for the role, or none.
 
 /** The user and the secret of a login. */
 export interface Credentials {
@@ -24,7 +79,7 @@ export interface Credentials {
 }
 
 /** The login for which credentials are needed. */
-export interface CredentialsRequest {
+interface CredentialsRequest {
   /** The key of `databases`, for the operator's message. */
   readonly entry: string;
   readonly login: DatabaseOptions['login'];

@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 
 /** How often a deadline that may be moved is checked, in milliseconds. */
-const LOOK_MS = 10;
+const POLL_MS = 10;
 
 /**
  * Runs `work` with a signal that is aborted when `signal` is, or after `ms` milliseconds with the error `late` makes.
@@ -52,6 +52,6 @@ export async function overBy(work: Promise<unknown>, until: () => number): Promi
   const done = work.then(() => true);
   let over = await Promise.race([done, nextTurn(false)]);
   for (let left = until() - performance.now(); !over && left > 0; left = until() - performance.now())
-    over = await (left === Infinity ? done : Promise.race([done, sleep(Math.min(left, LOOK_MS), false)]));
+    over = await (left === Infinity ? done : Promise.race([done, sleep(Math.min(left, POLL_MS), false)]));
   return over;
 }

@@ -6,7 +6,7 @@ import { TERMINATE } from '../wire/to-server.ts';
 import { cancel } from './cancel.ts';
 import type { CancelRequest } from './cancel.ts';
 import type { ServerConnection } from './connection.ts';
-import type { Standing } from './hosts/look.ts';
+import type { ServerStatus } from './hosts/server-probe.ts';
 import type { Parameters } from './parameter-map.ts';
 
 /** The facts of its login. */
@@ -16,8 +16,8 @@ export interface ConnectionParts {
   readonly channel: Channel;
   readonly parameters: Parameters;
   readonly canceling: CancelRequest;
-  readonly lasting: boolean;
-  readonly standing: Standing | undefined;
+  readonly unresettable: boolean;
+  readonly serverStatus: ServerStatus | undefined;
 }
 
 /** Made when a connection is idle, logged in and verified. */
@@ -29,19 +29,27 @@ export class OpenConnection implements ServerConnection {
   readonly channel: Channel;
   readonly prepared = new Map<string, string>();
   readonly parameters: Parameters;
-  readonly lasting: boolean;
-  readonly standing: Standing | undefined;
+  readonly unresettable: boolean;
+  readonly serverStatus: ServerStatus | undefined;
   readonly #canceling: CancelRequest;
 
-  constructor({ backend, port, channel, parameters, canceling, lasting, standing }: ConnectionParts) {
+  constructor({
+    backend,
+    port,
+    channel,
+    parameters,
+    canceling,
+    unresettable,
+    serverStatus,
+  }: ConnectionParts) {
     this.pid = backend.pid;
     this.host = backend.host;
     this.port = port;
     this.role = backend.role;
     this.channel = channel;
     this.parameters = parameters;
-    this.lasting = lasting;
-    this.standing = standing;
+    this.unresettable = unresettable;
+    this.serverStatus = serverStatus;
     this.#canceling = canceling;
   }
 

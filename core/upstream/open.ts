@@ -6,17 +6,16 @@ import type { RoleName } from '../names.ts';
 import type { Backend, Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from './connection.ts';
 import { Conversation } from './conversation.ts';
-import { credentialsOf } from './credentials.ts';
+import { credentialsOf, loginRoleOf } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
 import { within } from './deadline.ts';
 import { dial } from './dial.ts';
 import type { Dialed } from './dial.ts';
-import { look } from './hosts/look.ts';
-import type { Standing } from './hosts/look.ts';
-import { serverAt } from './hosts/place.ts';
-import type { Place, Server } from './hosts/place.ts';
+import { probeServer } from './hosts/server-probe.ts';
+import type { ServerStatus } from './hosts/server-probe.ts';
+import { serverAt } from './hosts/endpoint.ts';
+import type { Endpoint, Server } from './hosts/endpoint.ts';
 import { login } from './login.ts';
-import { loginRoleOf } from './login-role.ts';
 import { OpenConnection } from './open-connection.ts';
 import {
   certificateRefused,
@@ -46,9 +45,9 @@ export interface OpenRequest {
   readonly upstream: Upstream;
   readonly startup: Startup;
   /** The server. Default: the entry's only host. */
-  readonly place?: Place | undefined;
+  readonly endpoint?: Endpoint | undefined;
   /** Ask whether the server is a primary or a replica. Default false. Never asked on a replication connection, which takes no query. */
-  readonly looks?: boolean;
+  readonly probes?: boolean;
   /** As in {@link startupParameters}. */
   readonly readOnly?: boolean;
   /** The client's `replication` parameter as it was given. */
@@ -113,7 +112,11 @@ async function logInWith(request: Attempt): Promise<ServerConnection> {
   const late = (): Error => unreachable(new Error(`${request.entry}: no login within ${loginMs} ms`));
   const { certificate } = request.credentials;
   const server = serverOf(request);
-  const how = { ...timeouts, certificate, ...(request.place?.address && { address: request.place.address }) };
+  const how = {
+    ...timeouts,
+    certificate,
+    ...(request.endpoint?.address && { address: request.endpoint.address }),
+  };
   const dialed = await dial(server, signal, how).catch((error: unknown) => {
     throw asRefusal(error);
   });
@@ -126,9 +129,9 @@ async function logInWith(request: Attempt): Promise<ServerConnection> {
   }
 }
 
-function serverOf({ database, place }: Pick<OpenRequest, 'database' | 'place'>): Server {
+function serverOf({ database, endpoint }: Pick<OpenRequest, 'database' | 'endpoint'>): Server {
   const [only] = hostsOf(database);
-  if (place) return serverAt(database, place);
+  if (endpoint) return serverAt(database, endpoint);
   if (only) return serverAt(database, only);
   throw unreachable(new Error('the entry has no host'));
 }
@@ -152,12 +155,12 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
   try {
     const key = await login(talk, { startup, credentials, peer: dialed });
     const backend: Backend = { pid: key.pid, host: database.host, role };
-    let lasting = false;
-    let standing: Standing | undefined;
+    let unresettable = false;
+    let serverStatus: ServerStatus | undefined;
     if (asksForReplication(step.replication)) checkReplication(step);
     else {
-      standing = step.looks === true ? await look(talk) : undefined;
-      ({ lasting } = await verify(talk, {
+      serverStatus = step.probes === true ? await probeServer(talk) : undefined;
+      ({ unresettable } = await verify(talk, {
         role,
         user: credentials.user,
         schemas: upstream.schemas,
@@ -171,8 +174,8 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
       channel: dialed.channel,
       parameters: talk.parameters,
       canceling,
-      lasting,
-      standing,
+      unresettable,
+      serverStatus,
     });
   } finally {
     talk.end();

@@ -7,7 +7,7 @@ import type { SecureContext, TLSSocket } from 'node:tls';
 import type { TlsMode, UpstreamTls } from '../database.ts';
 import type { ClientCertificate } from './certificate/mint.ts';
 import { abortable } from './deadline.ts';
-import type { Server } from './hosts/place.ts';
+import type { Server } from './hosts/endpoint.ts';
 
 /** What is demanded of a server. */
 export interface TlsDemand {

@@ -2,7 +2,7 @@
 import { GatewayError } from '../errors.ts';
 import type { SchemaName } from '../names.ts';
 import type { Conversation } from './conversation.ts';
-import { LASTING, isLasting } from './lasting.ts';
+import { UNRESETTABLE, isUnresettable } from './unresettable-state.ts';
 import { execute } from './query.ts';
 import type { TextRow } from './query.ts';
 import { describeRefusal, unreachable } from './refusals.ts';
@@ -34,12 +34,12 @@ select session_user::pg_catalog.text, current_user::pg_catalog.text,
   (select wanted.name from pg_catalog.unnest($1::pg_catalog.text[]) as wanted(name)
     where not exists (select from pg_catalog.pg_namespace as n
       where n.nspname operator(pg_catalog.=) wanted.name::pg_catalog.name) limit 1),
-  ${LASTING}`;
+  ${UNRESETTABLE}`;
 
 /** Other results of the query. */
 export interface Verified {
-  /** The database has state that no reset undoes: {@link LASTING}. */
-  readonly lasting: boolean;
+  /** The database has state that no reset undoes: {@link UNRESETTABLE}. */
+  readonly unresettable: boolean;
 }
 
 /**
@@ -54,8 +54,8 @@ export async function verify(talk: Conversation, expected: Expectation): Promise
   const outcome = await execute(talk, QUERY, questions);
   if (outcome.error) throw unverified(describeRefusal(outcome.error));
   if (outcome.rows.length !== roles.length) throw unverified('the answer has not one row for each question');
-  for (const [place, role] of roles.entries()) checkRow(expected, role, outcome.rows[place]);
-  return { lasting: isLasting(outcome.rows[0], 4) };
+  for (const [endpoint, role] of roles.entries()) checkRow(expected, role, outcome.rows[endpoint]);
+  return { unresettable: isUnresettable(outcome.rows[0], 4) };
 }
 
 function checkRow(expected: Expectation, role: string, row: TextRow | undefined): void {

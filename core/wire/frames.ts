@@ -93,7 +93,7 @@ export function frontendViolation(type: number, word: number): GatewayError {
   return new GatewayError('protocol_violation', 'invalid message length', { detail });
 }
 
-/** The type of the last message in bytes that begin and end at borders of messages; undefined for other bytes. */
+/** The type of the last message in bytes that begin and end at message boundaries; undefined for other bytes. */
 export function lastType(bytes: Buffer): number | undefined {
   let type: number | undefined;
   let at = 0;

@@ -74,7 +74,7 @@ export function dataRow(values: readonly (string | null)[]): Buffer {
   return message('D', [int16(values.length), ...columns]);
 }
 
-/** What an ErrorResponse or NoticeResponse of ours says. */
+/** What an ErrorResponse or NoticeResponse of the gateway says. */
 export interface Report<Severity extends string> {
   readonly severity: Severity;
   /** SQLSTATE (manual, Appendix A). */

@@ -13,7 +13,7 @@ function selected({ claims }: Identity, { selects }: Checked): object {
 }
 
 /**
- * Gives the claims of the verified token to SQL, at each hand-over of a server connection: as JSON in a setting, and,
+ * Gives the claims of the verified token to SQL, at each check-out of a server connection: as JSON in a setting, and,
  * with a key, as `postern.claim('sub')` and `postern.claims()`. `postern sql claims` prints what the database needs for that.
  * @throws ConfigError that names the option, such as `claims.key`
  * @example claims({ key: file('claims.key'), select: ['sub', 'tenant'] })

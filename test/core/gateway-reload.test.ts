@@ -10,7 +10,7 @@ import { checkConfig } from '../../core/config/check.ts';
 import type { ResolvedConfig } from '../../core/config/check.ts';
 import type { DatabaseOptions } from '../../core/database.ts';
 import { GatewayError } from '../../core/errors.ts';
-import { Generations } from '../../core/gateway/generations.ts';
+import { ConfigVersions } from '../../core/gateway/config-versions.ts';
 import { createLogger } from '../../core/gateway/log.ts';
 import { makeShared } from '../../core/gateway/shared.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
@@ -428,7 +428,7 @@ test('a setup that does not end in time is given up, and undone when it ends aft
   const addresses = (): readonly [] => [];
   const told = { tell() {}, reload: nothing, shutDown: nothing, addresses };
   const shared = makeShared({ log, config: () => of(), ...told });
-  const generations = new Generations(of(), { shared, log, checks: () => [] });
+  const configVersions = new ConfigVersions(of(), { shared, log, checks: () => [] });
   let goOn = (): void => {};
   const slow: AnyPlugin = {
     name: 'slow',
@@ -439,12 +439,15 @@ test('a setup that does not end in time is given up, and undone when it ends aft
     },
   };
   const limit = new AbortController();
-  const late = generations.succeed(of(witness('first', calls), slow, witness('last', calls)), limit.signal);
+  const late = configVersions.succeed(
+    of(witness('first', calls), slow, witness('last', calls)),
+    limit.signal,
+  );
   await expect.poll(() => calls).toEqual(['up first']);
   limit.abort(new Error('too slow'));
   await expect(late).rejects.toThrow('too slow');
   expect(calls.splice(0)).toEqual(['up first', 'told slow', 'down first']);
-  await generations.succeed(of(witness('next', calls)), new AbortController().signal);
+  await configVersions.succeed(of(witness('next', calls)), new AbortController().signal);
   goOn();
   await expect.poll(() => calls).toEqual(['up next', 'down slow']);
 });

@@ -1,7 +1,7 @@
 /** The hooks as sessions meet them: order, errors, facts, rules, synchrony. */
 import { describe, expect, test, vi } from 'vitest';
 import { GatewayError } from '../../core/errors.ts';
-import { FactBook } from '../../core/hooks/fact-book.ts';
+import { SessionFacts } from '../../core/hooks/session-facts.ts';
 import type { Facts, Identity } from '../../core/facts.ts';
 import { compileHooks, HookSets } from '../../core/hooks.ts';
 import { parseDatabase, parseRole, parseTenant } from '../../core/names.ts';
@@ -21,8 +21,8 @@ const upstream: Upstream = {
 };
 
 /** As much of a session as hooks.ts and these plugins touch: the facts. */
-function login(): { readonly session: Login; readonly facts: FactBook } {
-  const facts = new FactBook();
+function login(): { readonly session: Login; readonly facts: SessionFacts } {
+  const facts = new SessionFacts();
   const session = {
     establish: facts.establish.bind(facts),
     get facts() {
@@ -42,7 +42,7 @@ const query: Statement = {
 const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Runs every onAuth of a list for a new login. */
-async function auth(...plugins: readonly AnyPlugin[]): Promise<{ upstream: Upstream; facts: FactBook }> {
+async function auth(...plugins: readonly AnyPlugin[]): Promise<{ upstream: Upstream; facts: SessionFacts }> {
   const { session, facts } = login();
   return { upstream: await compileHooks(plugins).auth(session, facts, upstream), facts };
 }

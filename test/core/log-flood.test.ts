@@ -1,7 +1,7 @@
 /** What strangers can make the log say is bounded, and what was left out is counted. */
 import { Writable } from 'node:stream';
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { createLogger, strangersLog } from '../../core/gateway/log.ts';
+import { createLogger, unauthenticatedLog } from '../../core/gateway/log.ts';
 import { GatewayError } from '../../core/index.ts';
 import type { AnyPlugin } from '../../core/index.ts';
 import { LogSampler, SPAN_MS } from '../../core/gateway/log-sampler.ts';
@@ -169,7 +169,7 @@ test('level debug leaves nothing out', () => {
   const lines = (level: 'debug' | 'info'): number => {
     let count = 0;
     const sink = new Writable({ write: (_chunk, _, done) => done(void (count += 1)) });
-    const log = strangersLog(createLogger(level, sink), { listener: 'default' });
+    const log = unauthenticatedLog(createLogger(level, sink), { listener: 'default' });
     for (let line = 0; line < MANY; line += 1) log.info({ line }, 'refused');
     return count;
   };

@@ -207,7 +207,7 @@ test('a wait for a server connection is told, and one that is free at once is no
   await client.end();
 });
 
-test('parameters of ours come through where a plugin declares them, and are refused elsewhere', async () => {
+test('parameters of the gateway come through where a plugin declares them, and are refused elsewhere', async () => {
   const seen: unknown[] = [];
   const taking: AnyPlugin = {
     name: 'taking',

@@ -113,7 +113,7 @@ describe('a plugin', () => {
     expect(checks.seen).toEqual(['mine checks.identity']);
   });
 
-  test('is known when a hand-over asks what it wants, each by its own name', () => {
+  test('is known when a check-out asks what it wants, each by its own name', () => {
     const calls = new PluginCalls();
     const asking = (name: string): AnyPlugin =>
       attributed(

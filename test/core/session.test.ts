@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 import { afterEach, expect, test, vi } from 'vitest';
 import { GatewayError } from '../../core/errors.ts';
-import { FactBook } from '../../core/hooks/fact-book.ts';
+import { SessionFacts } from '../../core/hooks/session-facts.ts';
 import type { Identity } from '../../core/facts.ts';
 import { compileHooks } from '../../core/hooks.ts';
 import { createLogger } from '../../core/gateway/log.ts';
@@ -40,7 +40,7 @@ function openSession(plugins: readonly AnyPlugin[] = []): Opened {
     client: { address: '127.0.0.1', port: 1, listener: 'default' },
     startup: { user: 'alice', database: 'orders', parameters: {} },
     hooks: compileHooks(plugins),
-    facts: new FactBook(),
+    facts: new SessionFacts(),
     log: createLogger('info', sink),
   });
   opened.push(session);

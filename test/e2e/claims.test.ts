@@ -182,7 +182,7 @@ describe('a client that resets or forges its settings', () => {
   });
 });
 
-test('a cancel at any moment of the hand-over never lets a statement run without claims, or with another’s', async () => {
+test('a cancel at any moment of the check-out never lets a statement run without claims, or with another’s', async () => {
   const bob = await connect('transaction', 'bob');
   const { client, processId, secret } = await logIn(await RawClient.connect(running.port), {
     database: 'transaction',

@@ -1,9 +1,9 @@
 /** What a session that has asked once, and does nothing, keeps in memory: counted by class, as bytes depend on the Node. */
 import { queryObjects } from 'node:v8';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { OwnStatements } from '../../core/relay/own-statements.ts';
+import { GatewayCommands } from '../../core/relay/statements/gateway-commands.ts';
 import { Relay } from '../../core/relay/relay.ts';
-import { StatementBook } from '../../core/relay/statement-book.ts';
+import { StatementTexts } from '../../core/relay/statements/statement-texts.ts';
 import { Companion } from '../bench/companion.ts';
 import type { Peer } from '../bench/peer.ts';
 import { home, startOperated } from '../support/operated.ts';
@@ -16,7 +16,7 @@ const WARM_UP = 10;
 
 const timer = setTimeout(() => {}, 0);
 /** Objects of the gateway itself, and some that are easily made too often. Few: each costs a walk through the whole heap. */
-const CLASSES = { Relay, OwnStatements, StatementBook, Set, Function, Timeout: timer.constructor };
+const CLASSES = { Relay, GatewayCommands, StatementTexts, Set, Function, Timeout: timer.constructor };
 clearTimeout(timer);
 
 const shared = sharedPostgres();
@@ -62,6 +62,6 @@ test('an idle session has no timer, no list, and none of the parts that most ses
     Math.round((count - (before.get(name) ?? 0)) / SESSIONS),
   ]);
   const { Function: functions, ...others } = Object.fromEntries(each) as Record<string, number>;
-  expect(others).toEqual({ Relay: 1, OwnStatements: 0, StatementBook: 0, Set: 0, Timeout: 0 });
+  expect(others).toEqual({ Relay: 1, GatewayCommands: 0, StatementTexts: 0, Set: 0, Timeout: 0 });
   expect(functions).toBeLessThanOrEqual(6);
 }, 300_000);

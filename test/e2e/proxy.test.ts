@@ -35,7 +35,7 @@ interface Outside {
   readonly heard: () => string;
 }
 
-async function outside(secure: boolean): Promise<Outside> {
+async function environment(secure: boolean): Promise<Outside> {
   const requests: string[] = [];
   const heard: string[] = [];
   const answer: RequestListener = (request, response) => {
@@ -125,7 +125,7 @@ const SIGNALS = ['POST /v1/logs', 'POST /v1/metrics', 'POST /v1/traces'];
 test.each([false, true])(
   'keys and a collector with https are reached by tunnels, through a proxy with TLS: %s',
   async (secure) => {
-    const world = await outside(true);
+    const world = await environment(true);
     const proxy = await proxyTo(world, secure);
     const HTTPS_PROXY = `${secure ? 'https' : 'http'}://${CREDENTIALS}@127.0.0.1:${proxy.port}`;
     const gateway = await start('https://other.example', { HTTPS_PROXY });
@@ -139,8 +139,8 @@ test.each([false, true])(
 );
 
 test('a collector with http is reached by requests that the proxy forwards, and NO_PROXY is heeded by all', async () => {
-  const world = await outside(false);
-  const keys = await outside(true);
+  const world = await environment(false);
+  const keys = await environment(true);
   const [plain, tunnel] = [await proxyTo(world), await proxyTo(keys)];
   const env = {
     http_proxy: `http://${CREDENTIALS}@127.0.0.1:${plain.port}`,
@@ -154,7 +154,7 @@ test('a collector with http is reached by requests that the proxy forwards, and 
     new Set(SIGNALS.map((signal) => signal.replace(' ', ' http://collector.example:4318'))),
   );
 
-  const [before, direct] = [plain.requests.length, await outside(false)];
+  const [before, direct] = [plain.requests.length, await environment(false)];
   const near = await start(`http://127.0.0.1:${direct.port}`, { ...env, no_proxy: '127.0.0.0/8' });
   expect(await visit(near)).toEqual([{ role: 'reader' }]);
   await expect.poll(() => [...new Set(direct.requests)].toSorted()).toEqual(SIGNALS);

@@ -92,7 +92,7 @@ test.each([
     const logins = postgres.log().slice(from).split('connection authorized: user=reader').length - 1;
     // As many as are needed, and none because of another.
     expect(logins).toBeLessThanOrEqual(SIZES[mode]);
-    // A hundred a second of ours, and those of whoever looks whether the server is there. A busy machine accepts them later.
+    // A hundred a second of the gateway, and those of whoever looks whether the server is there. A busy machine accepts them later.
     const { since, times } = arrivals(from);
     const most = (at: number): number => 115 * (1 + (at - since) / 1_000);
     expect(times.filter((at, before) => before >= most(at))).toEqual([]);

@@ -3,7 +3,7 @@ import { TERMINATE, query } from './messages.ts';
 import type { Session } from './session.ts';
 import { copying, wholeOnly, writing } from './writes.ts';
 import type { Written } from './writes.ts';
-import type { Ledger } from './ledger.ts';
+import type { OutstandingRequests } from './ledger.ts';
 
 type Departure = (session: Session) => Promise<void>;
 
@@ -30,7 +30,7 @@ const lastWords: Departure = async (leaving) => {
 const cutRequest = (kind: 'ledger' | 'copied'): Departure => {
   return async (leaving) => {
     const { client, run, entry, id: session } = leaving;
-    const ledger: Ledger = run[kind];
+    const ledger: OutstandingRequests = run[kind];
     const { random } = run;
     const lines = kind === 'ledger' ? 1 : 1 + random.below(200);
     const id = ledger.begin(`cut by ${session} on ${entry.name}`, lines);

@@ -5,7 +5,7 @@ import type { Findings, Kind } from './findings.ts';
 type Outcome = 'confirmed' | 'refused' | 'unknown';
 
 /** Unique ids, each for a number of rows that are there together or not at all. */
-export class Ledger {
+export class OutstandingRequests {
   readonly #outcomes: Outcome[] = [];
   readonly #rows: number[] = [];
   readonly #who: string[] = [];

@@ -1,7 +1,7 @@
 /** One session of one person: what it was told, what it left, and what it may therefore meet. */
 import type { Entry } from './entries.ts';
 import type { Findings, Kind } from './findings.ts';
-import type { Ledger } from './ledger.ts';
+import type { OutstandingRequests } from './ledger.ts';
 import type { Person } from './people.ts';
 import { full, judge, quick } from './probe.ts';
 import type { Probe } from './probe.ts';
@@ -14,8 +14,8 @@ export interface Run {
   readonly seed: number;
   readonly stage: Stage;
   readonly findings: Findings;
-  readonly ledger: Ledger;
-  readonly copied: Ledger;
+  readonly ledger: OutstandingRequests;
+  readonly copied: OutstandingRequests;
   readonly random: Random;
   /** Nothing new is begun. */
   readonly over: boolean;

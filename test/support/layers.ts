@@ -23,6 +23,12 @@ const LAYERS: readonly Layer[] = [
   { name: 'core/net', files: /^core\/net\//, may: [CONTRACT] },
   { name: 'core/client', files: /^core\/client\//, may: [CONTRACT, /^core\/(wire|net)\//] },
   {
+    name: 'core/upstream/hosts',
+    files: /^core\/upstream\/hosts\//,
+    // Hosts know nothing of the pool.
+    may: [CONTRACT, /^core\/(wire|net)\//, /^core\/upstream\/[^/]+\.ts$/],
+  },
+  {
     name: 'core/upstream',
     files: /^core\/upstream\//,
     may: [CONTRACT, /^core\/(wire|net)\//],

@@ -1,4 +1,4 @@
-/** A PgBouncer whose console can be asked: what its tools expect of ours. */
+/** A PgBouncer whose console can be asked: what its tools expect of the gateway. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
 /** A source of server connections for tests: a few connections, given out in any order, sometimes reset in between. */
-import type { ServerSource } from '../../core/relay/server-source.ts';
+import type { ServerSource } from '../../core/relay/server-link.ts';
 import type { ServerConnection } from '../../core/upstream/connection.ts';
 import { frame, Messages } from './raw.ts';
 

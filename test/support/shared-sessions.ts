@@ -1,10 +1,10 @@
 /** Sessions in transaction mode that share a few server connections through a real pool, each with its relay. */
 import { serversFor } from '../../core/connection/session-servers.ts';
-import type { ServerSource } from '../../core/relay/server-source.ts';
+import type { ServerSource } from '../../core/relay/server-link.ts';
 import type { RelayOptions } from '../../core/relay/relay-options.ts';
 import { parseDatabase, parseRole } from '../../core/names.ts';
 import type { Startup, Upstream } from '../../core/session.ts';
-import { Pool } from '../../core/upstream/pool.ts';
+import { Pool } from '../../core/upstream/pool/pool.ts';
 import type { Postgres } from './postgres.ts';
 import { relayed } from './raw.ts';
 import type { Relayed } from './raw.ts';

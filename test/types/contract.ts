@@ -184,7 +184,7 @@ export function refusal(): GatewayError {
   return new GatewayError('insufficient_privilege', 'x', { hint: 'y' });
 }
 
-/** Only the name space of ours is answered in band. */
+/** Only the name space of the gateway is answered in band. */
 export const foreign: Plugin = {
   name: 'x',
   // @ts-expect-error not postern.…
@@ -204,7 +204,7 @@ declare module 'postern' {
   }
 }
 
-/** A fact of a third party is as good as one of ours. */
+/** A fact of a third party is as good as one of the gateway. */
 export const quota: Plugin<'identity', 'quota'> = {
   name: 'quota',
   needs: ['identity'],

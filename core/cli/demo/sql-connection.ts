@@ -3,7 +3,7 @@ import type { Channel } from '../../net/channel.ts';
 import { connectShared } from '../../net/shared-read.ts';
 import { Conversation, errorIn, unexpected } from '../../upstream/conversation.ts';
 import { dial } from '../../upstream/dial.ts';
-import type { Server } from '../../upstream/hosts/place.ts';
+import type { Server } from '../../upstream/hosts/endpoint.ts';
 import { login } from '../../upstream/login.ts';
 import { execute } from '../../upstream/query.ts';
 import type { TextRow } from '../../upstream/query.ts';

@@ -44,7 +44,8 @@ function valueOf(values: readonly Word[]): string | undefined {
 /** One or several values with commas between them. */
 function isList(values: readonly Word[]): boolean {
   const wellPlaced = values.every(
-    ({ kind, text }, place) => (kind === 'sign') === (place % 2 === 1) && (kind !== 'sign' || text === ','),
+    ({ kind, text }, endpoint) =>
+      (kind === 'sign') === (endpoint % 2 === 1) && (kind !== 'sign' || text === ','),
   );
   return wellPlaced && values.length % 2 === 1;
 }

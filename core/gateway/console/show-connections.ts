@@ -44,7 +44,7 @@ export const SERVER_COLUMNS = { ...CONNECTION_COLUMNS, ...NEWER } as const satis
 export const time = (ms: number): string =>
   new Date(ms).toISOString().replace('T', ' ').replace(/\..*/, ' UTC');
 
-const serverId = ({ member }: Backing): string => `server-${member.serial}`;
+const serverId = ({ server }: Backing): string => `server-${server.serial}`;
 
 /** The version and the cipher, as far as the system tells. */
 function tlsOf(socket: Socket | undefined): string {
@@ -109,23 +109,23 @@ const STATES = { opening: 'new', idle: 'idle', resetting: 'tested', lent: 'activ
 
 /** A server connection. */
 export function serverRow(backing: Backing): Row<typeof SERVER_COLUMNS> {
-  const { entry, pool, member, user } = backing;
-  const { connection } = member;
+  const { entry, pool, server, user } = backing;
+  const { connection } = server;
   const socket = connection?.channel.socket;
   return {
     type: 'S',
-    user: member.key.role,
+    user: server.key.role,
     database: entry,
-    state: STATES[member.state],
+    state: STATES[server.state],
     addr: socket?.remoteAddress ?? (socket ? 'unix' : ''),
     port: socket?.remotePort ?? 0,
     local_addr: socket?.localAddress ?? '',
     local_port: socket?.localPort ?? 0,
-    connect_time: time(member.madeAt),
-    request_time: time(user?.requestedAt ?? member.madeAt),
+    connect_time: time(server.madeAt),
+    request_time: time(user?.requestedAt ?? server.madeAt),
     wait: 0,
     wait_us: 0,
-    close_needed: pool.departures.condemned(member) ? 1 : 0,
+    close_needed: pool.pendingCloses.mustClose(server) ? 1 : 0,
     ptr: serverId(backing),
     link: user?.session.id ?? '',
     remote_pid: connection?.pid ?? 0,

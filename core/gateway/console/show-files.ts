@@ -37,7 +37,7 @@ function numberOf(socket: Socket | undefined): number | null {
 }
 
 const serverSocket = (backing: Backing | undefined): Socket | undefined =>
-  backing?.member.connection?.channel.socket;
+  backing?.server.connection?.channel.socket;
 
 function settings(
   parameters: ReadonlyMap<string, string> | undefined,
@@ -67,17 +67,17 @@ function client([usage, link]: readonly [Usage, Backing | undefined]): FileRow {
 }
 
 function server(backing: Backing): FileRow {
-  const { entry, member, user } = backing;
+  const { entry, server, user } = backing;
   const socket = serverSocket(backing);
   return {
     fd: numberOf(socket),
     task: 'server',
-    user: member.key.role,
+    user: server.key.role,
     database: entry,
     addr: socket?.remoteAddress ?? (socket ? 'unix' : null),
     port: socket?.remotePort ?? 0,
     link: numberOf(user?.channel.socket) ?? 0,
-    ...settings(member.connection?.parameters),
+    ...settings(server.connection?.parameters),
     ...SECRET,
   };
 }

@@ -35,7 +35,7 @@ async function row(
   const waiting = waitingIn(usages);
   const longest = longestWaitMs(waiting);
   const cancels = usages.reduce((sum, one) => sum + one.cancels, 0);
-  const inState = (state: string): number => backings.filter(({ member }) => member.state === state).length;
+  const inState = (state: string): number => backings.filter(({ server }) => server.state === state).length;
   const console = database === overview.config.admin?.console;
   const entry = console ? undefined : await overview.entry(database);
   return {

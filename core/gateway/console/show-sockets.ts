@@ -93,7 +93,7 @@ function sockets(overview: Overview): readonly Socket[] {
   const servers = overview.backings().map((backing) => {
     const row = serverRow(backing);
     const state = SERVER_STATES[String(row.state)] ?? `sv_${row.state}`;
-    return socket(row, state, backing.member.connection?.channel);
+    return socket(row, state, backing.server.connection?.channel);
   });
   return [...clients, ...servers, ...overview.arriving.map(arriving)];
 }

@@ -30,13 +30,14 @@ export function table<C extends Columns>(columns: C, rows: readonly Row<C>[]): T
   };
 }
 
-const formatOf = (formats: Formats, place: number): number => formats[formats.length === 1 ? 0 : place] ?? 0;
+const formatOf = (formats: Formats, endpoint: number): number =>
+  formats[formats.length === 1 ? 0 : endpoint] ?? 0;
 
 /** RowDescription (manual, 55.7). Default: text. */
 export function describeColumns(columns: readonly Column[], formats: Formats = []): Buffer {
-  const fields = columns.flatMap(([name, type], place) => {
+  const fields = columns.flatMap(([name, type], endpoint) => {
     const [oid, size] = TYPES[type];
-    const format = int16(formatOf(formats, place));
+    const format = int16(formatOf(formats, endpoint));
     return [cstring(name), int32(0), int16(0), int32(oid), int16(size), int32(NO_MODIFIER), format];
   });
   return message('T', [int16(columns.length), ...fields]);
@@ -44,11 +45,11 @@ export function describeColumns(columns: readonly Column[], formats: Formats = [
 
 /** DataRow. Default: text. A zero byte, which no text may have, is left out. */
 export function encodeRow({ columns }: Table, row: readonly Value[], formats: Formats = []): Buffer {
-  const values = row.map((value, place) => {
+  const values = row.map((value, endpoint) => {
     if (value === null) return sized(undefined);
-    const [, type] = columns[place] ?? ['', 'text'];
+    const [, type] = columns[endpoint] ?? ['', 'text'];
     const text = String(value).replaceAll('\0', '');
-    return sized(formatOf(formats, place) === 1 ? binary(type, text) : Buffer.from(text));
+    return sized(formatOf(formats, endpoint) === 1 ? binary(type, text) : Buffer.from(text));
   });
   return message('D', [int16(row.length), ...values]);
 }

@@ -60,8 +60,8 @@ export class Transaction {
   }
 
   #placeOf(name: string): number {
-    const place = this.#savepoints.lastIndexOf(name);
-    if (place >= 0) return place;
+    const endpoint = this.#savepoints.lastIndexOf(name);
+    if (endpoint >= 0) return endpoint;
     throw new GatewayError('invalid_savepoint_specification', `savepoint "${name}" does not exist`);
   }
 

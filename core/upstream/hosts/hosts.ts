@@ -6,16 +6,16 @@ import type { Logger } from '../../session.ts';
 import type { Target } from '../../target.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Timeouts } from '../open.ts';
-import type { Clock } from '../pool/clock.ts';
+import type { Clock } from '../clock.ts';
 import { innermost, unreachable } from '../refusals.ts';
-import { Lookouts } from './lookouts.ts';
-import type { Asker } from './lookouts.ts';
-import { OnlyHost } from './only-host.ts';
-import { describePlace } from './place.ts';
-import type { Place } from './place.ts';
-import { differs, Roster } from './roster.ts';
-import type { Entry, Finding, ServerState } from './roster.ts';
-import type { NextLook } from './sentinel.ts';
+import { HealthChecks } from './health-checks.ts';
+import type { ProbeLogin } from './health-checks.ts';
+import { SingleHost } from './single-host.ts';
+import { describeEndpoint } from './endpoint.ts';
+import type { Endpoint } from './endpoint.ts';
+import { differs, HostStatus } from './host-status.ts';
+import type { HostEntry, HealthCheckResult, ServerState } from './host-status.ts';
+import type { NextCheck } from './health-check.ts';
 
 /** The options of hosts, and the callbacks for changes. */
 export interface HostsParts {
@@ -29,8 +29,8 @@ export interface HostsParts {
   readonly inUse: () => boolean;
   /** A request is queued. */
   readonly waiting: () => boolean;
-  /** The number of connections to a place. */
-  readonly load: (place: Place) => number;
+  /** The number of connections to an endpoint. */
+  readonly load: (endpoint: Endpoint) => number;
   /** The result of {@link Hosts.choose} or {@link Hosts.fits} may be another now. */
   readonly changed: () => void;
 }
@@ -38,14 +38,14 @@ export interface HostsParts {
 /** A request for a connection, as far as the choice of its server depends on it. */
 export interface HostRequest {
   readonly key: { readonly target: Target };
-  readonly request: Asker;
+  readonly request: ProbeLogin;
 }
 
 /** A connection, as far as it matters whether its server suits. */
-export interface Placed {
+export interface HostedConnection {
   readonly key: { readonly target: Target };
-  readonly place: Place | undefined;
-  readonly connection: Pick<ServerConnection, 'parameters' | 'standing'> | undefined;
+  readonly endpoint: Endpoint | undefined;
+  readonly connection: Pick<ServerConnection, 'parameters' | 'serverStatus'> | undefined;
 }
 
 /** Between two checks, the same while a request waits for a server, and after a refusal of the role that checks, in milliseconds. */
@@ -66,10 +66,10 @@ export class Hosts {
   /** The target of sessions without one of their own. */
   readonly target: Target;
   readonly #parts: HostsParts;
-  readonly #only: OnlyHost | undefined;
-  readonly #roster: Roster;
-  readonly #lookouts: Lookouts;
-  readonly #states = new Map<Entry, ServerState>();
+  readonly #single: SingleHost | undefined;
+  readonly #hostStatus: HostStatus;
+  readonly #healthChecks: HealthChecks;
+  readonly #states = new Map<HostEntry, ServerState>();
   #usedAt = 0;
   #urgent = false;
 
@@ -78,134 +78,140 @@ export class Hosts {
     this.#parts = parts;
     this.target = targetOf(parts.database);
     const [first] = hosts;
-    this.#only = first && hosts.length === 1 ? new OnlyHost(first, parts.clock) : undefined;
-    this.#roster = new Roster(parts.clock);
-    const told = (entry: Entry, finding: Finding): NextLook => this.#hear(entry, finding);
-    this.#lookouts = new Lookouts({ ...parts, hosts, roster: this.#roster, told });
+    this.#single = first && hosts.length === 1 ? new SingleHost(first, parts.clock) : undefined;
+    this.#hostStatus = new HostStatus(parts.clock);
+    const told = (entry: HostEntry, result: HealthCheckResult): NextCheck => this.#hear(entry, result);
+    this.#healthChecks = new HealthChecks({ ...parts, hosts, hostStatus: this.#hostStatus, told });
   }
 
   /** Each server that is checked, and its state. */
-  get states(): readonly { readonly place: Place; readonly state: ServerState }[] {
-    return this.#roster.all.map((entry) => ({ place: entry.place, state: this.#roster.stateOf(entry) }));
+  get states(): readonly { readonly endpoint: Endpoint; readonly state: ServerState }[] {
+    return this.#hostStatus.all.map((entry) => ({
+      endpoint: entry.endpoint,
+      state: this.#hostStatus.stateOf(entry),
+    }));
   }
 
   /** The server for a new connection; undefined if there is none now: `changed` is called when that may be different. */
-  choose({ key, request }: HostRequest): Place | undefined {
-    if (this.#trivial(key.target)) return this.#only?.place;
+  choose({ key, request }: HostRequest): Endpoint | undefined {
+    if (this.#trivial(key.target)) return this.#single?.endpoint;
     this.#usedAt = this.#parts.clock.now();
-    this.#lookouts.start(request);
-    const chosen = this.#roster.choose(key.target, this.#parts.load);
+    this.#healthChecks.start(request);
+    const chosen = this.#hostStatus.choose(key.target, this.#parts.load);
     this.#urgent = !chosen;
-    if (chosen) this.#roster.began(chosen);
-    else this.#lookouts.hurry(URGENT_MS);
-    return chosen?.place;
+    if (chosen) this.#hostStatus.began(chosen);
+    else this.#healthChecks.hurry(URGENT_MS);
+    return chosen?.endpoint;
   }
 
   /** Why there is no server for a target now; undefined where there is one. */
   absence(target: Target): GatewayError | undefined {
-    if (this.#trivial(target) || this.#roster.choose(target, this.#parts.load)) return undefined;
-    const known = this.states.map(({ place, state }) => `${describePlace(place)} is ${state}`).join(', ');
-    const [why] = [...this.#lookouts.lost, ...this.#roster.all.map(errorOf)].filter(
+    if (this.#trivial(target) || this.#hostStatus.choose(target, this.#parts.load)) return undefined;
+    const known = this.states
+      .map(({ endpoint, state }) => `${describeEndpoint(endpoint)} is ${state}`)
+      .join(', ');
+    const [why] = [...this.#healthChecks.lost, ...this.#hostStatus.all.map(errorOf)].filter(
       (one) => one !== undefined,
     );
     const cause = new Error(known || 'no host has an address', { cause: why });
     const reached = this.states.some(({ state }) => state !== 'down' && state !== 'pending');
-    if (!reached || this.#roster.suiting(target).length > 0) return unreachable(cause);
+    if (!reached || this.#hostStatus.suiting(target).length > 0) return unreachable(cause);
     return lacking(target, cause);
   }
 
   /** Whether a connection's server still suits. */
-  fits({ key, place, connection }: Placed): boolean {
-    if (this.#only && this.#trivial(key.target)) return this.#only.fits(place, connection);
-    const entry = place?.address && this.#roster.of(place);
+  fits({ key, endpoint, connection }: HostedConnection): boolean {
+    if (this.#single && this.#trivial(key.target)) return this.#single.fits(endpoint, connection);
+    const entry = endpoint?.address && this.#hostStatus.of(endpoint);
     if (!entry) return true;
     // Version 14 and newer report it with the answer to a statement: often before the next look.
     const recovering = connection?.parameters.get('in_hot_standby');
     if (recovering === 'on' && key.target === 'primary') return false;
     if (recovering === 'off' && key.target === 'replica') return false;
-    return this.#roster.fits(entry, key.target, connection?.standing);
+    return this.#hostStatus.fits(entry, key.target, connection?.serverStatus);
   }
 
   /** Whether even a session must not go on using a connection: its server has the wrong status, or was superseded. */
-  wrong(placed: Placed): boolean {
-    const entry = placed.place && this.#roster.of(placed.place);
+  wrong(hosted: HostedConnection): boolean {
+    const entry = hosted.endpoint && this.#hostStatus.of(hosted.endpoint);
     if (!entry) return false;
-    const state = this.#roster.stateOf(entry, placed.connection?.standing);
+    const state = this.#hostStatus.stateOf(entry, hosted.connection?.serverStatus);
     if (state === 'superseded') return true;
-    const { target } = placed.key;
-    return (target === 'primary' || target === 'replica') && state !== 'down' && !this.fits(placed);
+    const { target } = hosted.key;
+    return (target === 'primary' || target === 'replica') && state !== 'down' && !this.fits(hosted);
   }
 
   /**
    * Stores the server's status at an opening; returns the connection.
    * @throws GatewayError `cannot_connect_now`, and closes it, where its server's status is another than expected
    */
-  opened(place: Place, connection: ServerConnection, { key, request }: HostRequest): ServerConnection {
-    const entry = this.#roster.of(place);
-    if (!entry) this.#only?.opened(connection);
+  opened(endpoint: Endpoint, connection: ServerConnection, { key, request }: HostRequest): ServerConnection {
+    const entry = this.#hostStatus.of(endpoint);
+    if (!entry) this.#single?.opened(connection);
     if (!entry) return connection;
-    this.#roster.succeeded(entry);
-    if (entry.finding?.kind === 'refused') this.#lookouts.continueAs(request);
-    const { standing } = connection;
+    this.#hostStatus.succeeded(entry);
+    if (entry.result?.kind === 'refused') this.#healthChecks.continueAs(request);
+    const { serverStatus } = connection;
     // The server that is checked is another one, and so are the servers of older connections.
-    if (standing && differs(standing, entry.standing)) this.#lookouts.renew(entry);
-    if (standing) this.#take(entry, { kind: 'standing', standing });
-    if (this.fits({ key, place, connection })) return connection;
+    if (serverStatus && differs(serverStatus, entry.serverStatus)) this.#healthChecks.renew(entry);
+    if (serverStatus) this.#take(entry, { kind: 'status', serverStatus });
+    if (this.fits({ key, endpoint, connection })) return connection;
     connection.close();
     throw (
-      this.absence(key.target) ?? lacking(key.target, new Error(`${describePlace(place)} has become another`))
+      this.absence(key.target) ??
+      lacking(key.target, new Error(`${describeEndpoint(endpoint)} has become another`))
     );
   }
 
   /** A connection's server refused a write (25006). */
-  refusedWrite({ key, place, connection }: Placed): void {
-    if (!connection || !this.#only || !this.#trivial(key.target)) return;
-    const known = this.#only.readOnly;
-    if (!this.#only.refusedWrite(place, connection)) return;
+  refusedWrite({ key, endpoint, connection }: HostedConnection): void {
+    if (!connection || !this.#single || !this.#trivial(key.target)) return;
+    const known = this.#single.readOnly;
+    if (!this.#single.refusedWrite(endpoint, connection)) return;
     const { entry, log, changed } = this.#parts;
-    const { host, port } = this.#only.place;
+    const { host, port } = this.#single.endpoint;
     if (!known) log?.warn({ entry, host, port }, 'server takes no writes: its address may lead to another');
     changed();
   }
 
   /** An opening failed. True: because of the server and not of the request, which may wait for another server, or for this one. */
-  failed(place: Place, error: unknown, { key }: Pick<HostRequest, 'key'>): boolean {
-    const entry = this.#roster.of(place);
+  failed(endpoint: Endpoint, error: unknown, { key }: Pick<HostRequest, 'key'>): boolean {
+    const entry = this.#hostStatus.of(endpoint);
     if (!entry || !(error instanceof GatewayError) || !ELSEWHERE.includes(error.code)) return false;
     // An opening that was stopped because its server changed says nothing about it.
-    if (this.#roster.fits(entry, key.target)) this.#roster.failed(entry);
-    this.#lookouts.renew(entry);
+    if (this.#hostStatus.fits(entry, key.target)) this.#hostStatus.failed(entry);
+    this.#healthChecks.renew(entry);
     return true;
   }
 
   /** Checks nothing until the next request. */
   rest(): void {
-    this.#lookouts.rest();
+    this.#healthChecks.rest();
   }
 
   #trivial(target: Target): boolean {
-    return target === 'any' && this.#only !== undefined;
+    return target === 'any' && this.#single !== undefined;
   }
 
-  #hear(entry: Entry, finding: Finding): NextLook {
+  #hear(entry: HostEntry, result: HealthCheckResult): NextCheck {
     const { inUse, waiting, clock, changed } = this.#parts;
-    this.#take(entry, finding);
+    this.#take(entry, result);
     if (inUse()) this.#usedAt = clock.now();
     else if (clock.now() - this.#usedAt >= LINGER_MS) this.rest();
     changed();
-    if (finding.kind === 'refused') return { ms: REFUSED_MS };
+    if (result.kind === 'refused') return { ms: REFUSED_MS };
     const anew = this.#urgent && waiting();
     return { ms: (anew ? URGENT_MS : CALM_MS) * (0.8 + 0.4 * Math.random()), anew };
   }
 
   /** Logs one line for each server whose state has changed, also where another server's status changed it. */
-  #take(entry: Entry, finding: Finding): void {
-    this.#roster.found(entry, finding);
-    for (const one of this.#roster.all) {
-      const [was, state] = [this.#states.get(one), this.#roster.stateOf(one)];
+  #take(entry: HostEntry, result: HealthCheckResult): void {
+    this.#hostStatus.found(entry, result);
+    for (const one of this.#hostStatus.all) {
+      const [was, state] = [this.#states.get(one), this.#hostStatus.stateOf(one)];
       if (state === was || state === 'pending') continue;
       this.#states.set(one, state);
-      const { host, port } = one.place;
+      const { host, port } = one.endpoint;
       const why = errorOf(one);
       const line = {
         entry: this.#parts.entry,
@@ -225,6 +231,6 @@ function lacking(target: Target, cause: Error): GatewayError {
   return new GatewayError('cannot_connect_now', `the database has no ${what} at the moment`, { cause });
 }
 
-function errorOf({ finding }: Entry): unknown {
-  return finding?.kind === 'standing' ? undefined : finding?.error;
+function errorOf({ result }: HostEntry): unknown {
+  return result?.kind === 'status' ? undefined : result?.error;
 }

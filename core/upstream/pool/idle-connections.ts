@@ -1,22 +1,59 @@
 /** Decides about a connection between two sessions: keep and watch it, lend it again, reset it, or close it. */
 import { SessionSettings } from '../session-settings.ts';
+import type { Owner, PooledServer } from './pooled-server.ts';
+import type { Waiter } from './waiting-clients.ts';
 import type { Limits } from './limits.ts';
-import type { Member, Owner } from './member.ts';
-import type { Members } from './members.ts';
-import type { PoolOutside } from './pool-outside.ts';
-import type { Sharing } from './sharing.ts';
+import type { PooledServers } from './pooled-servers.ts';
+import type { Isolation } from './isolation.ts';
+
+/**
+ * The condition of a connection at check-in. `clean`: idle, no answer outstanding, and no tag showed that state was left, so that
+ * the same identity may have it as it is. `dirty`: idle and no answer outstanding. `close`: any other.
+ */
+export type Condition = 'clean' | 'dirty' | 'close';
+
+/** Questions and effects of the state. */
+export interface PoolEnvironment {
+  /** By the pool's clock. */
+  now(): number;
+  /** No connection may be opened now. */
+  readonly connecting: boolean;
+  /** Why none may be opened for a role now. */
+  refusal(role: string): Error | undefined;
+  /** Begins to open one, where a server suits; ends with a call of `opened` or `failed`. */
+  open(waiter: Waiter): void;
+  /** Whether the connection's server still suits. */
+  fits(server: PooledServer): boolean;
+  /** Watches an idle connection; calls `spoilt` when it cannot be used. */
+  watch(server: PooledServer): void;
+  /** Stops watching; false: the connection must not be used. */
+  unwatch(server: PooledServer): boolean;
+  /** Ends with a call of `wasReset`. */
+  reset(server: PooledServer): void;
+  /** Ends with a call of `closed`. */
+  close(server: PooledServer): void;
+  /** The request has left the queue, and the connection is lent to it. */
+  granted(waiter: Waiter, server: PooledServer): void;
+  /** The request has left the queue without a connection. */
+  refused(waiter: Waiter, error: unknown): void;
+  /** The queue was gone through, or a connection is gone. */
+  served(): void;
+}
 
 /** The parts of the pool that the decision uses. */
-export interface IdleConnectionsParts {
+interface IdleConnectionsParts {
   readonly limits: Pick<Limits, 'size'>;
-  readonly members: Members;
-  readonly sharing: Sharing;
-  readonly outside: PoolOutside;
+  readonly servers: PooledServers;
+  readonly isolation: Isolation;
+  readonly environment: PoolEnvironment;
   /** A connection is idle: a request may be served. */
   readonly changed: () => void;
 }
 
-/** One per pool. */
+/**
+ * Decides about a connection between two sessions: keep and watch it, lend it again, reset it, or close it. One per
+ * pool.
+ */
 export class IdleConnections {
   /** True: the pool keeps at most as many connections as it has sessions in transaction mode. */
   retired = false;
@@ -28,7 +65,7 @@ export class IdleConnections {
 
   constructor(parts: IdleConnectionsParts) {
     this.#parts = parts;
-    parts.members.abandoned = () => this.retired && this.closeAll();
+    parts.servers.noTransactionSessions = () => this.retired && this.closeAll();
   }
 
   /** Connections are closed at check-in. */
@@ -38,92 +75,92 @@ export class IdleConnections {
 
   /** How many more connections are idle than there are sessions in transaction mode. */
   get #spare(): number {
-    const { counts, patrons } = this.#parts.members;
-    return counts.idle + counts.resetting - patrons;
+    const { counts, transactionSessions } = this.#parts.servers;
+    return counts.idle + counts.resetting - transactionSessions;
   }
 
   /** Whether it may be kept: it is connected, not too old, and a session may still use it. */
-  usable(member: Member): boolean {
-    const connected = member.connection?.channel.closed === false;
-    return connected && !this.#old(member) && !this.#parts.sharing.spent(member);
+  usable(server: PooledServer): boolean {
+    const connected = server.connection?.channel.closed === false;
+    return connected && !this.#old(server) && !this.#parts.isolation.exhausted(server);
   }
 
   /** Every connection serves once, however short the lifetime; but not if its server has changed. */
-  #old(member: Member): boolean {
-    const { outdated, uses, expiresAt } = member;
-    const { outside } = this.#parts;
-    return outdated || (uses > 0 && outside.now() >= expiresAt) || !outside.fits(member);
+  #old(server: PooledServer): boolean {
+    const { outdated, uses, expiresAt } = server;
+    const { environment } = this.#parts;
+    return outdated || (uses > 0 && environment.now() >= expiresAt) || !environment.fits(server);
   }
 
   /** It is idle, with the state of its owner or without any: the next session may get it. */
-  keep(member: Member, isKnownUsable = false): void {
-    const { limits, members, outside } = this.#parts;
-    if (!isKnownUsable && !this.usable(member)) return this.close(member);
-    members.become(member, 'idle');
-    member.idleSince = outside.now();
-    outside.watch(member);
+  keep(server: PooledServer, isKnownUsable = false): void {
+    const { limits, servers, environment } = this.#parts;
+    if (!isKnownUsable && !this.usable(server)) return this.close(server);
+    servers.become(server, 'idle');
+    server.idleSince = environment.now();
+    environment.watch(server);
     this.#parts.changed();
     // Its session has ended, or it belonged to the reserve, or the pool keeps no connections now.
     const needless =
-      !member.key.pooled || members.size > limits.size || this.paused || (this.retired && this.#spare > 0);
-    if (member.state === 'idle' && needless) this.close(member);
+      !server.key.pooled || servers.size > limits.size || this.paused || (this.retired && this.#spare > 0);
+    if (server.state === 'idle' && needless) this.close(server);
   }
 
   /** Stops watching an idle one; false if it cannot be used or is too old: then it is being closed. */
-  take(member: Member): boolean {
-    member.spoilt ||= !this.#parts.outside.unwatch(member);
-    const good = !member.spoilt && !this.#old(member);
-    if (!good) this.close(member);
+  take(server: PooledServer): boolean {
+    server.unusable ||= !this.#parts.environment.unwatch(server);
+    const good = !server.unusable && !this.#old(server);
+    if (!good) this.close(server);
     return good;
   }
 
   /** Lends it to `owner`; false as of {@link take}. */
-  lend(member: Member, owner: Owner): boolean {
-    if (!this.take(member)) return false;
-    this.#parts.members.become(member, 'lent');
-    this.lent(member, owner);
+  lend(server: PooledServer, owner: Owner): boolean {
+    if (!this.take(server)) return false;
+    this.#parts.servers.become(server, 'lent');
+    this.lent(server, owner);
     return true;
   }
 
   /** As {@link lend}, for one that was lent to another session until now. */
-  lent(member: Member, owner: Owner): void {
-    this.#parts.sharing.lent(member, owner);
-    member.uses += 1;
-    this.returning = (member.lastFingerprint ?? owner.fingerprint) === owner.fingerprint;
-    member.lastFingerprint = owner.fingerprint;
-    member.stays = undefined;
+  lent(server: PooledServer, owner: Owner): void {
+    this.#parts.isolation.lent(server, owner);
+    server.uses += 1;
+    this.returning = (server.lastFingerprint ?? owner.fingerprint) === owner.fingerprint;
+    server.lastFingerprint = owner.fingerprint;
+    server.pinned = undefined;
   }
 
   /** An idle one sent an unexpected message, or was closed. */
-  spoilt(member: Member): void {
-    member.spoilt = true;
-    this.close(member);
+  unusable(server: PooledServer): void {
+    server.unusable = true;
+    this.close(server);
   }
 
   /** Resets one; afterwards it is kept, or closed. */
-  reset(member: Member): void {
-    this.#parts.members.become(member, 'resetting');
-    this.#parts.outside.reset(member);
+  reset(server: PooledServer): void {
+    this.#parts.servers.become(server, 'resetting');
+    this.#parts.environment.reset(server);
   }
 
   /** A reset is over. */
-  wasReset(member: Member, done: boolean): void {
-    if (member.state !== 'resetting') return;
-    if (!done) return this.close(member);
-    member.owner = undefined;
-    member.applied = SessionSettings.none;
-    this.keep(member);
+  wasReset(server: PooledServer, done: boolean): void {
+    if (server.state !== 'resetting') return;
+    if (!done) return this.close(server);
+    server.owner = undefined;
+    server.applied = SessionSettings.none;
+    this.keep(server);
   }
 
   /** Closes one; it counts until the server has closed it. */
-  close(member: Member): void {
-    if (!member.connection || member.state === 'closing') return;
-    this.#parts.members.become(member, 'closing');
-    this.#parts.outside.close(member);
+  close(server: PooledServer): void {
+    if (!server.connection || server.state === 'closing') return;
+    this.#parts.servers.become(server, 'closing');
+    this.#parts.environment.close(server);
   }
 
   /** Closes all idle ones. */
   closeAll(): void {
-    for (const member of this.#parts.members.all('idle')) this.close(member);
+    for (const server of this.#parts.servers.all('idle')) this.close(server);
   }
 }

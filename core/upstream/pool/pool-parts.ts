@@ -1,28 +1,54 @@
-/** Puts a pool together: its state, and the sockets, servers and timers that the state decides about. */
+/** A pool put together: its state, and the sockets, servers and timers that the state decides about. */
 import type { DatabaseOptions } from '../../database.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Logger } from '../../session.ts';
-import type { Hosts } from '../hosts/hosts.ts';
+import { Hosts } from '../hosts/hosts.ts';
+import type { HostsParts } from '../hosts/hosts.ts';
 import type { Timeouts } from '../open.ts';
 import { unreachable } from '../refusals.ts';
-import { CheckOuts } from './check-outs.ts';
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
+import type { PooledServers } from './pooled-servers.ts';
+import { Checkouts } from './checkouts.ts';
 import type { Limits } from './limits.ts';
-import type { Member } from './member.ts';
-import { Departures } from './departures.ts';
-import { Openings } from './openings.ts';
-import type { Attempt } from './openings.ts';
-import type { PoolOutside } from './pool-outside.ts';
+import type { PooledServer } from './pooled-server.ts';
+import { Maintenance, PendingCloses } from './maintenance.ts';
+import { Connector } from './connector.ts';
+import type { Attempt } from './connector.ts';
+import type { PoolEnvironment } from './idle-connections.ts';
 import { PoolState } from './pool-state.ts';
 import { ReportedParameters } from './reported-parameters.ts';
 import { ServerSockets } from './server-sockets.ts';
-import { Sharing } from './sharing.ts';
-import { dropStrays, hostsFor } from './strays.ts';
-import { Upkeep } from './upkeep.ts';
-import type { Waiter } from './wanted.ts';
+import { Isolation } from './isolation.ts';
+import type { Waiter } from './waiting-clients.ts';
+
+/** The connections, and the options of their servers. */
+interface HostedParts extends Omit<HostsParts, 'inUse' | 'load'> {
+  readonly servers: PooledServers;
+}
+
+/** The servers of a pool's connections: in use while there is one, or a request waits for one. */
+function hostsFor({ servers, ...parts }: HostedParts): Hosts {
+  return new Hosts({
+    ...parts,
+    inUse: () => servers.size > 0 || parts.waiting(),
+    load: (endpoint) =>
+      servers.all().filter((one) => one.endpoint === endpoint && one.state !== 'closing').length,
+  });
+}
+
+/**
+ * Closes connections whose server does not suit any more: idle ones, and those in use where even their sessions must not go
+ * on, which then read that the connection is lost. Without a Terminate, as the server may be down.
+ */
+function closeObsoleteServers(servers: PooledServers, hosts: Pick<Hosts, 'fits' | 'wrong'>): void {
+  for (const server of servers.all()) {
+    const unused = server.state === 'idle' && !hosts.fits(server);
+    if (unused || hosts.wrong(server)) server.connection?.channel.destroy();
+  }
+}
 
 /** The options of these parts. */
-export interface PoolPartsOptions {
+interface PoolPartsOptions {
   /** The key of `databases`. */
   readonly entry: string;
   readonly database: DatabaseOptions;
@@ -33,52 +59,58 @@ export interface PoolPartsOptions {
   /** Aborted when the pool closes; its reason is the error for requests. */
   readonly closing: AbortSignal;
   /** A connection has come to be. */
-  readonly opened: (member: Member) => void;
+  readonly opened: (server: PooledServer) => void;
 }
 
 /** One per pool. */
-export class PoolParts implements PoolOutside {
+export class PoolParts implements PoolEnvironment {
   readonly hosts: Hosts;
   readonly state: PoolState;
-  readonly departures: Departures;
-  readonly checkOuts: CheckOuts;
-  readonly openings: Openings;
-  readonly upkeep: Upkeep;
+  readonly pendingCloses: PendingCloses;
+  readonly checkOuts: Checkouts;
+  readonly connector: Connector;
+  readonly maintenance: Maintenance;
   readonly reported: ReportedParameters;
   readonly #options: PoolPartsOptions;
-  readonly #sharing: Sharing;
+  readonly #isolation: Isolation;
   readonly #sockets: ServerSockets;
 
   constructor(options: PoolPartsOptions) {
     this.#options = options;
-    this.#sharing = new Sharing(options);
-    const sharing = this.#sharing;
-    this.state = new PoolState({ limits: options.limits, sharing, outside: this });
-    const { members, waiting } = this.state;
-    this.departures = new Departures({ members, idle: this.state.idle });
+    this.#isolation = new Isolation(options);
+    const isolation = this.#isolation;
+    this.state = new PoolState({ limits: options.limits, isolation, environment: this });
+    const { servers, waiting } = this.state;
+    this.pendingCloses = new PendingCloses({ servers, idle: this.state.idle });
     const serve = (): void => this.state.serve();
     const isWaiting = (): boolean => waiting.size > 0;
-    this.hosts = hostsFor({ ...options, members, waiting: isWaiting, changed: () => this.#review() });
-    const parts = { ...options, members, sharing, state: this.state, hosts: this.hosts };
-    this.openings = new Openings({
+    this.hosts = hostsFor({ ...options, servers, waiting: isWaiting, changed: () => this.#review() });
+    const parts = { ...options, servers, isolation, state: this.state, hosts: this.hosts };
+    this.connector = new Connector({
       ...parts,
       postponed: serve,
       ready: serve,
-      opened: (member, attempt) => this.#opened(member, attempt),
+      opened: (server, attempt) => this.#opened(server, attempt),
       failed: (attempt, error) => this.#failed(attempt, error),
     });
-    this.reported = new ReportedParameters({ ...parts, openings: this.openings });
-    this.checkOuts = new CheckOuts({
+    this.reported = new ReportedParameters({ ...parts, connector: this.connector });
+    this.checkOuts = new Checkouts({
       ...parts,
-      first: (member, waiter) => this.reported.learn(member, waiter),
+      first: (server, waiter) => this.reported.learn(server, waiter),
     });
-    const close = (member: Member): void => this.state.idle.close(member);
-    this.upkeep = new Upkeep({ ...parts, openings: this.openings, close, waiting: isWaiting, looked: serve });
+    const close = (server: PooledServer): void => this.state.idle.close(server);
+    this.maintenance = new Maintenance({
+      ...parts,
+      connector: this.connector,
+      close,
+      waiting: isWaiting,
+      looked: serve,
+    });
     this.#sockets = new ServerSockets({
       ...parts,
-      spoilt: (member) => this.state.idle.spoilt(member),
-      wasReset: (member, done) => this.state.idle.wasReset(member, done),
-      closed: (member) => this.state.closed(member),
+      unusable: (server) => this.state.idle.unusable(server),
+      wasReset: (server, done) => this.state.idle.wasReset(server, done),
+      closed: (server) => this.state.closed(server),
     });
   }
 
@@ -88,47 +120,47 @@ export class PoolParts implements PoolOutside {
     return this.#options.clock.now();
   }
   get connecting(): boolean {
-    return this.openings.busy;
+    return this.connector.busy;
   }
   refusal(role: string): Error | undefined {
-    return this.openings.refusal(role);
+    return this.connector.refusal(role);
   }
   open(waiter: Waiter): void {
-    this.upkeep.used(waiter);
-    this.openings.begin(waiter);
+    this.maintenance.used(waiter);
+    this.connector.begin(waiter);
   }
-  fits(member: Member): boolean {
-    return this.hosts.fits(member);
+  fits(server: PooledServer): boolean {
+    return this.hosts.fits(server);
   }
-  watch(member: Member): void {
-    this.#sockets.watch(member);
+  watch(server: PooledServer): void {
+    this.#sockets.watch(server);
   }
-  unwatch(member: Member): boolean {
-    return this.#sockets.unwatch(member);
+  unwatch(server: PooledServer): boolean {
+    return this.#sockets.unwatch(server);
   }
-  reset(member: Member): void {
-    this.#sockets.reset(member);
+  reset(server: PooledServer): void {
+    this.#sockets.reset(server);
   }
-  close(member: Member): void {
-    this.#sockets.close(member);
+  close(server: PooledServer): void {
+    this.#sockets.close(server);
   }
-  granted(waiter: Waiter, member: Member): void {
-    this.checkOuts.granted(waiter, member);
+  granted(waiter: Waiter, server: PooledServer): void {
+    this.checkOuts.granted(waiter, server);
   }
   refused(waiter: Waiter, error: unknown): void {
     this.checkOuts.refused(waiter, error);
   }
   served(): void {
-    this.departures.look();
+    this.pendingCloses.look();
   }
 
   /** A new connection. One that cannot be used counts as a failure, or it would be opened again and again. */
-  #opened(member: Member, attempt: Attempt): void {
-    const { connection, key } = member;
-    this.#options.opened(member);
-    if (key.pooled) this.#sharing.learn(key.database, connection?.lasting === true);
-    this.reported.opened(member);
-    if (this.state.opened(member)) return;
+  #opened(server: PooledServer, attempt: Attempt): void {
+    const { connection, key } = server;
+    this.#options.opened(server);
+    if (key.pooled) this.#isolation.learn(key.database, connection?.unresettable === true);
+    this.reported.opened(server);
+    if (this.state.opened(server)) return;
     const why = new Error('the server said what nobody asked for, or closed');
     this.state.failed(attempt, unreachable(why));
   }
@@ -136,14 +168,14 @@ export class PoolParts implements PoolOutside {
   /** A login without a connection must not hide that PostgreSQL refuses it. A server that is full does not refuse it. */
   #failed(attempt: Attempt, error: unknown): void {
     const full = error instanceof GatewayError && error.code === 'too_many_connections';
-    if (!full) this.reported.forget(attempt.wanted.key);
+    if (!full) this.reported.forget(attempt.checkout.key);
     this.state.failed(attempt, error);
   }
 
   /** A server has changed its status. */
   #review(): void {
-    this.openings.review();
-    dropStrays(this.state.members, this.hosts);
+    this.connector.review();
+    closeObsoleteServers(this.state.servers, this.hosts);
     this.state.serve();
   }
 }

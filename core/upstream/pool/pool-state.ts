@@ -1,30 +1,74 @@
 /**
- * The connections of a pool and the queue in front of them: which request gets which connection, and which action makes one
- * available. It only decides: sockets, timers and the clock are its {@link PoolOutside}.
+ * The connections of a pool and the queue in front of them: which request gets which connection, and which action makes
+ * one available. It only decides: sockets, timers and the clock are its {@link PoolEnvironment}.
  */
-import type { PoolKey } from './key.ts';
+import type { Isolation } from './isolation.ts';
+import type { CheckoutRequest, Waiter } from './waiting-clients.ts';
+import type { Holder, Owner, PoolKey, PooledServer } from './pooled-server.ts';
 import type { Limits } from './limits.ts';
 import { IdleConnections } from './idle-connections.ts';
-import type { Holder, Member, Owner } from './member.ts';
-import { Members, total } from './members.ts';
-import { speaksFor } from './openings.ts';
-import type { Attempt } from './openings.ts';
-import type { Condition, PoolOutside } from './pool-outside.ts';
-import type { Sharing } from './sharing.ts';
-import { UnderWay } from './under-way.ts';
+import { PooledServers, total } from './pooled-servers.ts';
+import { speaksFor } from './connector.ts';
+import type { Attempt } from './connector.ts';
+import type { Condition, PoolEnvironment } from './idle-connections.ts';
 import { WaitingClients } from './waiting-clients.ts';
-import type { Waiter } from './wanted.ts';
 
-/** The options of a state. */
-export interface PoolStateParts {
-  readonly limits: Pick<Limits, 'size' | 'perRole' | 'reserve' | 'reserveAfterMs'>;
-  readonly sharing: Sharing;
-  readonly outside: PoolOutside;
+/** Made for one pass through the queue: every connection under way helps one waiter. */
+class PendingCapacity {
+  readonly #servers: PooledServers;
+  readonly #isolation: Isolation;
+  readonly #keys = new Map<string, number>();
+  readonly #roles = new Map<string, number>();
+  #room: number;
+
+  constructor(servers: PooledServers, isolation: Isolation) {
+    this.#servers = servers;
+    this.#isolation = isolation;
+    this.#room = servers.counts.closing;
+  }
+
+  /** Whether a connection of the key, opening or being reset, is left for one more of the same group. */
+  connection({ key, owner }: Pick<CheckoutRequest, 'key' | 'owner'>): boolean {
+    const { opening, resetting } = this.#servers.ofKey(key);
+    const share = this.#isolation.of(key.database);
+    if (share === 'role') return this.#take(key.text, opening + resetting);
+    const suits = this.#servers.all('resetting').filter((one) => this.#isolation.fits(one, owner));
+    const ofKey = suits.filter((one) => one.key.text === key.text).length;
+    return this.#take(`${key.text} ${owner.scopes[share]}`, ofKey) || this.#take(key.text, opening);
+  }
+
+  /** Whether a connection that is being closed leaves room for one more: in all, or of a role. */
+  room(role: string | undefined): boolean {
+    const left = role === undefined ? this.#room : (this.#roles.get(role) ?? this.#closingOf(role));
+    if (role === undefined) this.#room -= 1;
+    else this.#roles.set(role, left - 1);
+    return left > 0;
+  }
+
+  #take(what: string, all: number): boolean {
+    const left = this.#keys.get(what) ?? all;
+    this.#keys.set(what, Math.max(0, left - 1));
+    return left > 0;
+  }
+
+  #closingOf(role: string): number {
+    return this.#servers.ofRole(role).closing;
+  }
 }
 
-/** One per pool. */
+/** The options of a state. */
+interface PoolStateParts {
+  readonly limits: Pick<Limits, 'size' | 'perRole' | 'reserve' | 'reserveAfterMs'>;
+  readonly isolation: Isolation;
+  readonly environment: PoolEnvironment;
+}
+
+/**
+ * The connections of a pool and the queue in front of them: which request gets which connection, and which action makes
+ * one available. It only decides: sockets, timers and the clock are its {@link PoolEnvironment}. One per pool.
+ */
 export class PoolState {
-  readonly members = new Members();
+  readonly servers = new PooledServers();
   readonly waiting = new WaitingClients<Waiter>();
   readonly idle: IdleConnections;
   readonly #parts: PoolStateParts;
@@ -33,24 +77,24 @@ export class PoolState {
 
   constructor(parts: PoolStateParts) {
     this.#parts = parts;
-    this.idle = new IdleConnections({ ...parts, members: this.members, changed: () => this.serve() });
+    this.idle = new IdleConnections({ ...parts, servers: this.servers, changed: () => this.serve() });
   }
 
   // ---- check-out ----
 
   /** Lends the idle connection that suits best. */
-  pick(key: PoolKey, owner: Owner): Member | undefined {
+  pick(key: PoolKey, owner: Owner): PooledServer | undefined {
     for (;;) {
-      const member = this.idle.paused ? undefined : this.members.suiting(key, owner, this.#parts.sharing);
-      if (!member || this.idle.lend(member, owner)) return member;
+      const server = this.idle.paused ? undefined : this.servers.bestIdle(key, owner, this.#parts.isolation);
+      if (!server || this.idle.lend(server, owner)) return server;
     }
   }
 
   /** Lends one again to the session that had it last; false if it is not idle, another session had it since, or it may not be lent. */
-  retake(member: Member, holder: Holder): boolean {
-    const { owner, state } = member;
+  checkOutSame(server: PooledServer, holder: Holder): boolean {
+    const { owner, state } = server;
     if (state !== 'idle' || owner?.holder !== holder || this.idle.paused) return false;
-    return this.#parts.sharing.fits(member, owner) && this.idle.lend(member, owner);
+    return this.#parts.isolation.fits(server, owner) && this.idle.lend(server, owner);
   }
 
   /** Puts a request into the queue and serves the queue. */
@@ -67,29 +111,29 @@ export class PoolState {
   // ---- check-in ----
 
   /** Takes a lent connection back; the next request in turn gets it before this returns, if it suits as it is. */
-  checkIn(member: Member, how: Condition): void {
+  checkIn(server: PooledServer, how: Condition): void {
     const { idle } = this;
     // Closed together with the pool.
-    if (member.state !== 'lent') return;
-    const kept = how !== 'close' && member.key.pooled && !idle.keepsNothing && idle.usable(member);
-    if (!kept) idle.close(member);
-    else if (how === 'dirty') idle.reset(member);
-    else if (!this.#passOn(member)) idle.keep(member, true);
+    if (server.state !== 'lent') return;
+    const kept = how !== 'close' && server.key.pooled && !idle.keepsNothing && idle.usable(server);
+    if (!kept) idle.close(server);
+    else if (how === 'dirty') idle.reset(server);
+    else if (!this.#giveToNext(server)) idle.keep(server, true);
   }
 
   /** Lends it directly to the next request in turn, of the same identity, without listing it as idle. Else the whole queue is served. */
-  #passOn(member: Member): boolean {
+  #giveToNext(server: PooledServer): boolean {
     const { next } = this.waiting;
-    const { sharing, outside } = this.#parts;
-    if (!next || this.#serving || this.members.counts.idle > 0) return false;
+    const { isolation, environment } = this.#parts;
+    if (!next || this.#serving || this.servers.counts.idle > 0) return false;
     // Bytes that arrived meanwhile have to be read by the idle watch.
-    if (member.connection?.channel.kept !== 0) return false;
-    if (member.key.text !== next.key.text || !sharing.passes(member, next.owner)) return false;
+    if (server.connection?.channel.kept !== 0) return false;
+    if (server.key.text !== next.key.text || !isolation.passes(server, next.owner)) return false;
     this.waiting.remove(next, true);
-    this.idle.lent(member, next.owner);
+    this.idle.lent(server, next.owner);
     this.#serving = true;
     try {
-      outside.granted(next, member);
+      environment.granted(next, server);
     } finally {
       this.#serving = false;
     }
@@ -98,26 +142,26 @@ export class PoolState {
   }
 
   /** The server has closed it. */
-  closed(member: Member): void {
-    this.members.remove(member);
+  closed(server: PooledServer): void {
+    this.servers.remove(server);
     this.serve();
   }
 
   // ---- openings ----
 
   /** A new connection; false if it cannot be used. */
-  opened(member: Member): boolean {
-    this.idle.keep(member);
-    return !member.spoilt;
+  opened(server: PooledServer): boolean {
+    this.idle.keep(server);
+    return !server.unusable;
   }
 
   /** Refuses the request that waited for it, and others that have no other connection to wait for. */
   failed(attempt: Attempt, error: unknown): void {
-    const { idle, lent, resetting } = this.members.ofKey(attempt.wanted.key);
+    const { idle, lent, resetting } = this.servers.ofKey(attempt.checkout.key);
     const hopeless = idle + lent + resetting === 0;
-    const now = this.#parts.outside.now();
+    const now = this.#parts.environment.now();
     const concerned = (one: Waiter): boolean =>
-      (one === attempt.wanted && one.since <= attempt.startedAt) ||
+      (one === attempt.checkout && one.since <= attempt.startedAt) ||
       (hopeless && speaksFor(attempt, one, now));
     for (const waiter of this.waiting.all().filter(concerned)) this.#refuse(waiter, error);
     this.serve();
@@ -143,22 +187,22 @@ export class PoolState {
     } finally {
       this.#serving = false;
     }
-    this.#parts.outside.served();
+    this.#parts.environment.served();
   }
 
   /** Goes through the queue until a request has left it; false if none could. */
   #step(): boolean {
     if (this.idle.paused || this.#exhausted) return false;
-    const underWay = new UnderWay(this.members, this.#parts.sharing);
+    const pendingCapacity = new PendingCapacity(this.servers, this.#parts.isolation);
     for (const waiter of this.waiting.inTurn()) {
       if (this.#exhausted) return false;
-      const member = this.pick(waiter.key, waiter.owner);
-      if (member) {
+      const server = this.pick(waiter.key, waiter.owner);
+      if (server) {
         this.waiting.remove(waiter, true);
-        this.#parts.outside.granted(waiter, member);
+        this.#parts.environment.granted(waiter, server);
         return true;
       }
-      const refusal = underWay.connection(waiter) ? undefined : this.#help(waiter, underWay);
+      const refusal = pendingCapacity.connection(waiter) ? undefined : this.#help(waiter, pendingCapacity);
       if (refusal) {
         this.#refuse(waiter, refusal);
         return true;
@@ -168,45 +212,45 @@ export class PoolState {
   }
 
   /** Begins the action that makes a connection available: a reset, an opening, or closing an idle connection to make room. */
-  #help(waiter: Waiter, underWay: UnderWay): Error | undefined {
+  #help(waiter: Waiter, pendingCapacity: PendingCapacity): Error | undefined {
     const { key, owner } = waiter;
-    const { limits, outside, sharing } = this.#parts;
-    const used = this.members.usedLongestAgo(key, owner, sharing);
+    const { limits, environment, isolation } = this.#parts;
+    const used = this.servers.dirtyLongest(key, owner, isolation);
     if (used) {
       if (this.idle.take(used)) this.idle.reset(used);
       return undefined;
     }
-    const crowded = total(this.members.ofRole(key.role)) >= limits.perRole ? key.role : undefined;
+    const crowded = total(this.servers.ofRole(key.role)) >= limits.perRole ? key.role : undefined;
     if (crowded !== undefined || this.#room <= 0) {
-      const inTheWay = underWay.room(crowded) ? undefined : this.members.idleLongest(crowded);
+      const inTheWay = pendingCapacity.room(crowded) ? undefined : this.servers.idleLongest(crowded);
       if (inTheWay) this.idle.close(inTheWay);
       return undefined;
     }
-    const refusal = outside.refusal(key.role);
-    if (!refusal && !outside.connecting) outside.open(waiter);
+    const refusal = environment.refusal(key.role);
+    if (!refusal && !environment.connecting) environment.open(waiter);
     return refusal;
   }
 
   #refuse(waiter: Waiter, error: unknown): void {
     this.waiting.remove(waiter, false);
-    this.#parts.outside.refused(waiter, error);
+    this.#parts.environment.refused(waiter, error);
   }
 
   /** No connection is idle, and none can be opened. */
   get #exhausted(): boolean {
-    return this.members.counts.idle === 0 && (this.#parts.outside.connecting || this.#room <= 0);
+    return this.servers.counts.idle === 0 && (this.#parts.environment.connecting || this.#room <= 0);
   }
 
   /** A request has waited for so long that the reserve is for it. */
   get #isLate(): boolean {
     const { oldest } = this.waiting;
     if (oldest === undefined) return false;
-    return this.#parts.outside.now() - oldest.since >= this.#parts.limits.reserveAfterMs;
+    return this.#parts.environment.now() - oldest.since >= this.#parts.limits.reserveAfterMs;
   }
 
   /** How many more connections there may be. */
   get #room(): number {
     const { size, reserve } = this.#parts.limits;
-    return size + (reserve > 0 && this.#isLate ? reserve : 0) - this.members.size;
+    return size + (reserve > 0 && this.#isLate ? reserve : 0) - this.servers.size;
   }
 }

@@ -2,21 +2,20 @@
 import type { ServerConnection } from '../connection.ts';
 import type { DatabaseOptions } from '../../database.ts';
 import type { Startup } from '../../session.ts';
-import type { Hosts, Placed } from '../hosts/hosts.ts';
+import type { HostedConnection, Hosts } from '../hosts/hosts.ts';
 import type { SessionSettings } from '../session-settings.ts';
-import type { Clock } from './clock.ts';
-import { keyOf } from './key.ts';
-import type { PoolKey } from './key.ts';
-import type { Member } from './member.ts';
-import type { Openings } from './openings.ts';
-import type { AcquireRequest, Wanted } from './wanted.ts';
+import type { Clock } from '../clock.ts';
+import { keyOf } from './pooled-server.ts';
+import type { PoolKey, PooledServer } from './pooled-server.ts';
+import type { Connector } from './connector.ts';
+import type { AcquireRequest, CheckoutRequest } from './waiting-clients.ts';
 
 /** The parts of the pool that reports depend on. */
 export interface ReportedParametersParts {
   readonly database: DatabaseOptions;
   readonly clock: Pick<Clock, 'now'>;
   readonly hosts: Pick<Hosts, 'target' | 'absence' | 'fits'>;
-  readonly openings: Pick<Openings, 'refusal'>;
+  readonly connector: Pick<Connector, 'refusal'>;
   /** Aborted when the pool ends. */
   readonly closing: AbortSignal;
 }
@@ -24,10 +23,10 @@ export interface ReportedParametersParts {
 type Parameters = ReadonlyMap<string, string>;
 
 /** The parameters of the server connection that a session with this kind of login got. */
-interface Report extends Placed {
+interface Report extends HostedConnection {
   readonly key: PoolKey;
-  readonly connection: Pick<ServerConnection, 'parameters' | 'standing'>;
-  /** See {@link Member.reported}. */
+  readonly connection: Pick<ServerConnection, 'parameters' | 'serverStatus'>;
+  /** See {@link PooledServer.reported}. */
   readonly base: Parameters;
   /** When that connection is too old to be handed out, by the pool's clock. */
   readonly until: number;
@@ -53,40 +52,41 @@ export class ReportedParameters {
 
   /** The parameters for a login; undefined where a server connection is needed to know them. Not a copy. */
   of({ upstream, startup }: Pick<AcquireRequest, 'upstream' | 'startup'>): Parameters | undefined {
-    const { clock, hosts, openings, closing } = this.#parts;
+    const { clock, hosts, connector, closing } = this.#parts;
     const key = keyOf(upstream, false, hosts.target);
     const text = textOf(key, startup);
     const report = this.#reports.get(text);
     if (!report || (upstream.onCheckout.length > 0 && this.#policies.has(key.text))) return undefined;
-    if (closing.aborted || openings.refusal(key.role) || hosts.absence(key.target)) return undefined;
+    if (closing.aborted || connector.refusal(key.role) || hosts.absence(key.target)) return undefined;
     if (clock.now() < report.until && hosts.fits(report)) return report.connection.parameters;
     this.#reports.delete(text);
     return undefined;
   }
 
   /** A session has got its first connection, on which none of its statements has run. */
-  learn(member: Member, { request }: Wanted): void {
+  learn(server: PooledServer, { request }: CheckoutRequest): void {
     if (this.#parts.database.pool?.mode !== 'transaction') return;
-    const { key, connection, place, applied, reported: base, expiresAt: until } = member;
+    const { key, connection, endpoint, applied, reported: base, expiresAt: until } = server;
     if (!connection || !key.pooled) return;
-    const { parameters, standing } = connection;
+    const { parameters, serverStatus } = connection;
     const names = setBy(applied, 'policy');
     if (names.size > 0 && anyOf(parameters, names)) return keepNewest(this.#policies.add(key.text));
     // A parameter has changed without a tag that shows it: by the server, or by a function.
     if (differences(parameters, base, setBy(applied, 'client'))) return this.forget(key);
     const text = textOf(key, request.startup);
     const known = this.#reports.get(text);
-    const same = known && known.place === place && !differences(known.base, base, NONE);
+    const same = known && known.endpoint === endpoint && !differences(known.base, base, NONE);
     if (same && known.until >= until) return;
     this.#reports.delete(text);
-    const kept = { parameters: new Map(parameters), standing };
-    keepNewest(this.#reports.set(text, { key, place, connection: kept, base, until }));
+    const kept = { parameters: new Map(parameters), serverStatus };
+    keepNewest(this.#reports.set(text, { key, endpoint, connection: kept, base, until }));
   }
 
   /** PostgreSQL has accepted a login again: drops earlier reports with other values. */
-  opened({ key, place, reported }: Member): void {
+  opened({ key, endpoint, reported }: PooledServer): void {
     for (const [text, one] of this.#reports) {
-      const same = one.key.text !== key.text || one.place !== place || !differences(one.base, reported, NONE);
+      const same =
+        one.key.text !== key.text || one.endpoint !== endpoint || !differences(one.base, reported, NONE);
       if (!same) this.#reports.delete(text);
     }
   }

@@ -5,11 +5,11 @@ import { encodeQuery } from '../../wire/to-server.ts';
 import type { ServerConnection } from '../connection.ts';
 import { Conversation, errorIn } from '../conversation.ts';
 import { within } from '../deadline.ts';
-import { askLasting } from '../lasting.ts';
+import { queryUnresettable } from '../unresettable-state.ts';
 import { readOutcome } from '../query.ts';
 import { encodeSettings } from '../settings.ts';
 import type { Setting } from '../session-settings.ts';
-import type { Preset } from './member.ts';
+import type { Preset } from './pooled-server.ts';
 
 /**
  * Texts with the tags that confirm them. RESET ALL comes first: time-outs and deferrable defaults that a session left make
@@ -45,7 +45,7 @@ export interface ResetOutcome {
   /** The settings that were applied in advance. */
   readonly preset: readonly Preset[];
   /** The answer to `asks`, if there is one. */
-  readonly lasting?: boolean | undefined;
+  readonly unresettable?: boolean | undefined;
 }
 
 /**
@@ -86,8 +86,8 @@ async function run(
     prepared.clear();
     const preset = wanted.map(({ name, value }) => ({ name, value, before: parameters.get(name) ?? null }));
     const refused = wanted.length > 0 && (await readOutcome(talk)).error !== undefined;
-    const lasting = asks ? await askLasting(talk) : undefined;
-    return { done: true, preset: refused ? [] : preset, lasting };
+    const unresettable = asks ? await queryUnresettable(talk) : undefined;
+    return { done: true, preset: refused ? [] : preset, unresettable };
   } finally {
     talk.end();
   }

@@ -1,21 +1,21 @@
 /** Watches, resets and closes the server connections that no session has. */
-import { whenClosed } from '../closing.ts';
-import { IdleWatch } from './watch.ts';
-import type { Member } from './member.ts';
-import { STEP_MS } from './prepare.ts';
+import { whenClosed } from '../../net/channel.ts';
+import { IdleWatch } from '../idle-watch.ts';
+import type { PooledServer } from './pooled-server.ts';
+import { STEP_MS } from './session-preparation.ts';
 import { reset } from './reset.ts';
-import type { Sharing } from './sharing.ts';
+import type { Isolation } from './isolation.ts';
 
 /** The options, and the callbacks for results. */
 export interface ServerSocketsParts {
-  readonly sharing: Sharing;
+  readonly isolation: Isolation;
   /** Aborted when the pool ends. */
   readonly closing: AbortSignal;
   /** An idle connection cannot be used. */
-  readonly spoilt: (member: Member) => void;
-  readonly wasReset: (member: Member, done: boolean) => void;
+  readonly unusable: (server: PooledServer) => void;
+  readonly wasReset: (server: PooledServer, done: boolean) => void;
   /** The server has closed it. */
-  readonly closed: (member: Member) => void;
+  readonly closed: (server: PooledServer) => void;
 }
 
 /**
@@ -32,38 +32,38 @@ export class ServerSockets {
   }
 
   /** Watches an idle connection. */
-  watch(member: Member): void {
-    const { connection } = member;
-    if (connection) member.watch ??= new IdleWatch(connection, () => this.#parts.spoilt(member));
-    member.watch?.start();
+  watch(server: PooledServer): void {
+    const { connection } = server;
+    if (connection) server.watch ??= new IdleWatch(connection, () => this.#parts.unusable(server));
+    server.watch?.start();
   }
 
   /** Ends the watch; false: it must not be used. */
-  unwatch(member: Member): boolean {
-    return member.watch?.stop() === true;
+  unwatch(server: PooledServer): boolean {
+    return server.watch?.stop() === true;
   }
 
   /** Removes all state that its session may have left. */
-  reset(member: Member): void {
-    const { connection } = member;
+  reset(server: PooledServer): void {
+    const { connection } = server;
     if (!connection) return;
-    member.busy = true;
-    const { closing, sharing, wasReset } = this.#parts;
-    const asks = sharing.asks(member.key.database);
-    const wanted = member.applied.all.filter(({ name, from }) => from === 'client' && PRESET.has(name));
-    void reset(connection, { ms: STEP_MS, closing, wanted, asks }).then(({ done, preset, lasting }) => {
-      member.busy = false;
-      if (lasting !== undefined) sharing.learn(member.key.database, lasting);
-      member.preset = preset;
-      wasReset(member, done);
+    server.busy = true;
+    const { closing, isolation, wasReset } = this.#parts;
+    const asks = isolation.asks(server.key.database);
+    const wanted = server.applied.all.filter(({ name, from }) => from === 'client' && PRESET.has(name));
+    void reset(connection, { ms: STEP_MS, closing, wanted, asks }).then(({ done, preset, unresettable }) => {
+      server.busy = false;
+      if (unresettable !== undefined) isolation.learn(server.key.database, unresettable);
+      server.preset = preset;
+      wasReset(server, done);
     });
   }
 
   /** Says Terminate and waits for the server's end of the connection. */
-  close(member: Member): void {
-    const { connection } = member;
+  close(server: PooledServer): void {
+    const { connection } = server;
     if (!connection) return;
-    member.ended = whenClosed(connection.channel).then(() => this.#parts.closed(member));
+    server.ended = whenClosed(connection.channel).then(() => this.#parts.closed(server));
     connection.close();
   }
 }

@@ -3,9 +3,9 @@ import type { AddressInfo, Server } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { arrive } from '../../../core/client/arrival.ts';
 import { greet } from '../../../core/client/greet.ts';
-import type { Door, Introduction } from '../../../core/client/greet.ts';
+import type { Introduction, ListenerContext } from '../../../core/client/greet.ts';
 import { ClientGone } from '../../../core/client/reader.ts';
-import { TlsGate } from '../../../core/client/tls.ts';
+import { TlsTermination } from '../../../core/client/tls.ts';
 import { listenShared } from '../../../core/net/shared-read.ts';
 import { certificates } from '../../support/certificates.ts';
 import type { Certificates } from '../../support/certificates.ts';
@@ -13,14 +13,14 @@ import { GSSENC_REQUEST, RawClient, SSL_REQUEST, cancelRequest, startup } from '
 
 const HELLO = startup({ user: 'alice' });
 let files: Certificates;
-let gate: TlsGate;
+let termination: TlsTermination;
 const open: Server[] = [];
 const clients: RawClient[] = [];
 
 beforeAll(async () => {
   files = await certificates();
   const { server, other } = files;
-  gate = new TlsGate({
+  termination = new TlsTermination({
     cert: server.certFile,
     key: server.keyFile,
     servernames: { '*.example': { cert: other.certFile, key: other.keyFile } },
@@ -39,11 +39,11 @@ interface Stage {
   readonly introductions: Introduction[];
 }
 
-async function stage(door: Partial<Door> = {}): Promise<Stage> {
+async function stage(listener: Partial<ListenerContext> = {}): Promise<Stage> {
   const ends: string[] = [];
   const introductions: Introduction[] = [];
   const server = listenShared({ port: 0, host: '127.0.0.1' }, (channel) => {
-    const whole: Door = { name: 'test', plaintext: 'loopback', tls: gate, ...door };
+    const whole: ListenerContext = { name: 'test', plaintext: 'loopback', tls: termination, ...listener };
     const greeted = arrive(channel, whole.proxies).then((arrival) => greet(arrival, whole));
     greeted.then(
       (introduction) => {

@@ -1,10 +1,10 @@
 /** Who is the same for a pool: only then is a server connection used again without a reset, or shared. */
 import { describe, expect, test } from 'vitest';
-import { circlesOf, fingerprintOf } from '../../../core/connection/fingerprint.ts';
+import { fingerprintOf, isolationScopesOf } from '../../../core/connection/fingerprint.ts';
 import type { Facts, Identity } from '../../../core/facts.ts';
 import { parseDatabase, parseRole, parseSchema, parseTenant } from '../../../core/names.ts';
 import type { Upstream } from '../../../core/session.ts';
-import { keyOf } from '../../../core/upstream/pool/key.ts';
+import { keyOf } from '../../../core/upstream/pool/pooled-server.ts';
 
 const ALICE: Identity = {
   issuer: 'https://id.example',
@@ -62,9 +62,9 @@ describe('a fingerprint', () => {
 
 test('sessions share with their session, their subject and their tenant; who has none of them shares with fewer', () => {
   const [one, twin, other] = [
-    circlesOf(facts({}, 'acme'), 's1'),
-    circlesOf(facts({}, 'acme'), 's2'),
-    circlesOf(facts({ subject: 'bob' }, 'acme'), 's3'),
+    isolationScopesOf(facts({}, 'acme'), 's1'),
+    isolationScopesOf(facts({}, 'acme'), 's2'),
+    isolationScopesOf(facts({ subject: 'bob' }, 'acme'), 's3'),
   ];
   expect([one.session === twin.session, one.subject === twin.subject, one.tenant === twin.tenant]).toEqual([
     false,
@@ -72,11 +72,13 @@ test('sessions share with their session, their subject and their tenant; who has
     true,
   ]);
   expect([one.subject === other.subject, one.tenant === other.tenant]).toEqual([false, true]);
-  const alone = circlesOf({}, 's1');
+  const alone = isolationScopesOf({}, 's1');
   expect([alone.subject, alone.tenant]).toEqual([alone.session, alone.session]);
-  expect(circlesOf(facts(), 's1').tenant).toBe(one.subject);
+  expect(isolationScopesOf(facts(), 's1').tenant).toBe(one.subject);
   // A tenant cannot be named so that it is a subject.
-  expect(circlesOf({ tenant: parseTenant('s1') }, 'x').tenant).not.toBe(circlesOf({}, 's1').session);
+  expect(isolationScopesOf({ tenant: parseTenant('s1') }, 'x').tenant).not.toBe(
+    isolationScopesOf({}, 's1').session,
+  );
 });
 
 describe('the key of a pool', () => {

@@ -5,7 +5,7 @@ import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { GatewayError } from '../../../core/errors.ts';
 import { connectShared } from '../../../core/net/shared-read.ts';
 import type { RelayOptions } from '../../../core/relay/relay-options.ts';
-import type { StatementEnd } from '../../../core/relay/statement-log.ts';
+import type { StatementEnd } from '../../../core/relay/statements/statement-observer.ts';
 import type { Statement } from '../../../core/statement.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { parseRole } from '../../../core/names.ts';
@@ -88,7 +88,7 @@ function slow(text: string): { query: NonNullable<RelayOptions['query']>; decide
 
 // ---- ends ----
 
-test('a long statement that lacks its last two bytes is not completed by a Terminate of ours', async () => {
+test('a long statement that lacks its last two bytes is not completed by a Terminate of the gateway', async () => {
   const whole = Q(`${INSERT} -- ${'x'.repeat(100_000)}`);
   const client = await connect();
   client.send(whole.subarray(0, -2));
@@ -173,7 +173,7 @@ test('a Terminate that arrives as the session ends leaves no timer that cancels 
   expect(cancels()).toBe(0);
 });
 
-test('an end that waits for a message border is not put off by what the client does', async () => {
+test('an end that waits for a message boundary is not put off by what the client does', async () => {
   for (const nuisance of [frame('p', 'password'), frame('X')]) {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { server, peer } = await scripted();
@@ -286,7 +286,7 @@ test('a session is active while a hook thinks about its statement', async () => 
   client.close();
 });
 
-test('an answer of ours does not wait for a hook that thinks about the next message', async () => {
+test('an answer of the gateway does not wait for a hook that thinks about the next message', async () => {
   const { query, decide } = slow('select 2');
   const client = await connect({
     query: async (statement) => (sqlOf(statement) === 'no' ? no() : query(statement)),
@@ -422,7 +422,7 @@ test('a probe for lost answers does not destroy a portal that the client has jus
   for (const side of sides) side.close();
 });
 
-test('after a refusal that has no place nothing of the client goes up any more', async () => {
+test('after a refusal that has no place nothing of the client is sent to the server any more', async () => {
   const { server, peer } = await scripted();
   let received = '';
   peer.on('data', (chunk: Buffer) => (received += chunk.toString('latin1')));
@@ -493,7 +493,7 @@ test('a client that reads no refusals is not read either', async () => {
   client.close();
 });
 
-test('answers of ours that wait behind a long statement are limited in number', async () => {
+test('answers of the gateway that wait behind a long statement are limited in number', async () => {
   const client = await connect({ inBand: () => Promise.resolve() });
   client.send(P("set postern.a = 'b'"), B(), S);
   await expect.poll(() => types(client)).toBe('12Z');

@@ -1,10 +1,17 @@
 /** What messages and tags leave on a server connection, counted and told. */
 import { describe, expect, test } from 'vitest';
-import { Batch } from '../../../core/relay/batch.ts';
-import { dropsStatements, leavesState, pins, takesOffSettings } from '../../../core/relay/command-tags.ts';
-import { Kind, Op } from '../../../core/relay/entries.ts';
-import { Ledger } from '../../../core/relay/ledger.ts';
-import { Tally } from '../../../core/relay/tally.ts';
+import {
+  ExtendedBatch,
+  OutstandingRequests,
+  SessionCounters,
+} from '../../../core/relay/outstanding-requests.ts';
+import {
+  dropsStatements,
+  leavesState,
+  pins,
+  takesOffSettings,
+} from '../../../core/relay/session-state-detection.ts';
+import { Op, ResponseAction } from '../../../core/relay/request-queue.ts';
 import { Backend } from '../../../core/wire/frames.ts';
 
 const OPS = {
@@ -36,17 +43,17 @@ describe('a batch', () => {
     // Once tainted, no Sync makes the connection good for another session.
     ['PQS', false, true, 1],
     ['PSPS', false, false, 2],
-  ])('%s', (letters, begun, tainted, syncs) => {
-    const batch = new Batch();
+  ])('%s', (letters, begun, unsafe, syncs) => {
+    const batch = new ExtendedBatch();
     for (const op of opsOf(letters)) batch.sent(op);
-    expect([batch.begun, batch.tainted, batch.syncs]).toEqual([begun, tainted, syncs]);
+    expect([batch.begun, batch.unsafe, batch.syncs]).toEqual([begun, unsafe, syncs]);
   });
 
   test('another server connection knows nothing of it, and Syncs are counted on', () => {
-    const batch = new Batch();
+    const batch = new ExtendedBatch();
     for (const op of opsOf('SPQ')) batch.sent(op);
     batch.reset();
-    expect([batch.begun, batch.tainted, batch.syncs]).toEqual([false, false, 1]);
+    expect([batch.begun, batch.unsafe, batch.syncs]).toEqual([false, false, 1]);
   });
 });
 
@@ -81,15 +88,15 @@ test.each<[string, leaves: boolean, pinned: boolean, settings: boolean, statemen
 });
 
 test('messages are counted for whom they are: of the client, to the server, or both', () => {
-  const tally = new Tally();
-  tally.sent(Op.parse, Kind.forward);
-  tally.sent(Op.parse, Kind.swallow);
-  tally.sent(Op.parse, Kind.local);
-  tally.sent(Op.bind, Kind.forward);
-  tally.sent(Op.query, Kind.forward);
-  tally.ready(false);
-  tally.ready(true);
-  const { clientParses, serverParses, binds, queries, transactions } = tally;
+  const counters = new SessionCounters();
+  counters.sent(Op.parse, ResponseAction.forward);
+  counters.sent(Op.parse, ResponseAction.skip);
+  counters.sent(Op.parse, ResponseAction.synthesize);
+  counters.sent(Op.bind, ResponseAction.forward);
+  counters.sent(Op.query, ResponseAction.forward);
+  counters.ready(false);
+  counters.ready(true);
+  const { clientParses, serverParses, binds, queries, transactions } = counters;
   expect({ clientParses, serverParses, binds, queries, transactions }).toEqual({
     clientParses: 2,
     serverParses: 2,
@@ -105,18 +112,18 @@ describe('a COPY that reads the Sync of its batch', () => {
     ['a FunctionCall behind its end, too', 'cF', true],
     ['a Query behind another Sync is not', 'cSQ', false],
     ['a Query behind a next Parse is', 'cPQ', true],
-  ])('%s', (_, after, tainted) => {
+  ])('%s', (_, after, unsafe) => {
     for (const late of [false, true]) {
-      const ledger = new Ledger();
+      const outstanding = new OutstandingRequests();
       const send = (letters: string): void => {
-        for (const op of opsOf(letters)) ledger.sent(op);
+        for (const op of opsOf(letters)) outstanding.sent(op);
       };
       send(late ? 'PBESc' : `PBES${after}`);
       for (const type of [Backend.parseComplete, Backend.bindComplete, Backend.copyInResponse])
-        ledger.reply(type);
-      ledger.reply(Backend.commandComplete);
+        outstanding.reply(type);
+      outstanding.reply(Backend.commandComplete);
       if (late) send(after.slice(1));
-      expect(ledger.batch.tainted).toBe(tainted);
+      expect(outstanding.batch.unsafe).toBe(unsafe);
     }
   });
 });

@@ -1,11 +1,10 @@
 /** Messages of clients as bytes: what is read of them, what is put in their place, and which are looked at at all. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Attention } from '../../../core/relay/attention.ts';
-import type { AttentionOptions } from '../../../core/relay/attention.ts';
-import { Op } from '../../../core/relay/entries.ts';
-import { HeldBytes } from '../../../core/relay/held-bytes.ts';
-import { isTooLong } from '../../../core/relay/longest.ts';
+import { MessageMask, isTooLong } from '../../../core/relay/statements/message-mask.ts';
+import type { MessageMaskOptions } from '../../../core/relay/statements/message-mask.ts';
+import { Op } from '../../../core/relay/request-queue.ts';
+import { MessageBuffer } from '../../../core/relay/message-buffer.ts';
 import {
   isCutOff,
   nameIn,
@@ -14,8 +13,8 @@ import {
   renamedLongParse,
   renamedParse,
   statementIn,
-} from '../../../core/relay/named-messages.ts';
-import { poison } from '../../../core/relay/poison.ts';
+} from '../../../core/relay/prepared/statement-names.ts';
+import { injectError } from '../../../core/relay/statements/error-injection.ts';
 import { Frontend } from '../../../core/wire/frames.ts';
 import { frame } from '../../support/raw.ts';
 
@@ -85,14 +84,14 @@ describe('a refused message', () => {
     ['an Execute', Op.execute, frame('E', '', Buffer.alloc(4)), 'E'],
     ['a FunctionCall', Op.functionCall, frame('F', Buffer.alloc(10)), 'F'],
   ])('%s is replaced by one of its kind that fails, with nothing of it', (_, op, sent, type) => {
-    const bytes = poison(op, sent);
+    const bytes = injectError(op, sent);
     expect([String.fromCharCode(bytes[0] ?? 0), bytes.readUInt32BE(1)]).toEqual([type, bytes.length - 1]);
     expect(bytes.includes('select 1')).toBe(false);
   });
 
   test('an unnamed Parse drops the unnamed statement, a named one leaves it and takes a name that is not guessed', () => {
-    expect(nameIn(poison(Op.parse, parse('', 'x')), false)).toBe('');
-    const names = Array.from({ length: 50 }, () => nameIn(poison(Op.parse, parse('s', 'x')), false));
+    expect(nameIn(injectError(Op.parse, parse('', 'x')), false)).toBe('');
+    const names = Array.from({ length: 50 }, () => nameIn(injectError(Op.parse, parse('s', 'x')), false));
     expect(new Set(names).size).toBe(50);
     for (const name of names) expect(name).toMatch(/^postern_[0-9a-f]{32}$/);
   });
@@ -103,7 +102,7 @@ describe('held bytes', () => {
     const chunks = fc.array(fc.uint8Array({ maxLength: 700 }), { minLength: 1, maxLength: 20 });
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 50 }), chunks, fc.nat(5_000), (first, rest, needed) => {
-        const held = new HeldBytes();
+        const held = new MessageBuffer();
         held.hold(Buffer.from(first), needed);
         let all = Buffer.from(first);
         for (const chunk of rest) {
@@ -124,7 +123,7 @@ describe('held bytes', () => {
 
   test('are a copy: what the socket reads into its buffer next does not change them', () => {
     const shared = Buffer.from('first');
-    const held = new HeldBytes();
+    const held = new MessageBuffer();
     held.hold(shared, 100);
     shared.fill('x');
     expect(String(held.take())).toBe('first');
@@ -173,53 +172,56 @@ describe('the longest statement', () => {
 });
 
 describe('what is looked at', () => {
-  const NOTHING: AttentionOptions = {
+  const NOTHING: MessageMaskOptions = {
     asked: undefined,
     observed: false,
     statementsFrom: undefined,
-    shared: false,
+    prepared: false,
     watched: false,
   };
-  const letters = ({ wants }: Attention): string =>
+  const letters = ({ wants }: MessageMask): string =>
     Object.values(Frontend)
       .filter((type) => wants[type] === 1)
       .map((type) => String.fromCharCode(type))
       .toSorted()
       .join('');
-  test.each<[string, AttentionOptions, string]>([
+  test.each<[string, MessageMaskOptions, string]>([
     ['nothing is wanted', NOTHING, 'PQX'],
     ['a plugin is asked', { ...NOTHING, asked: 'sql' }, 'BCEFPQX'],
     ['an observer hears of ends', { ...NOTHING, observed: true }, 'BCEFPQSX'],
     ['an observer waits for a text', { ...NOTHING, observed: true, statementsFrom: 'x' }, 'PQX'],
-    ['connections change hands', { ...NOTHING, shared: true }, 'BCDFPQX'],
+    ['connections change hands', { ...NOTHING, prepared: true }, 'BCDFPQX'],
     ['a session is watched for what it leaves', { ...NOTHING, watched: true }, 'FPQX'],
-    ['all of it', { ...NOTHING, asked: 'sql', observed: true, shared: true }, 'BCDEFPQSX'],
+    ['all of it', { ...NOTHING, asked: 'sql', observed: true, prepared: true }, 'BCDEFPQSX'],
   ])('where %s', (_, options, types) => {
-    expect(letters(new Attention(options))).toBe(types);
+    expect(letters(new MessageMask(options))).toBe(types);
   });
 
   test('all messages, or those with names, as long as the session needs it', () => {
-    const attention = new Attention(NOTHING);
-    attention.update(false, true);
-    expect(letters(attention)).toBe('BCDEPQX');
-    attention.update(true, false);
-    expect(letters(attention)).toHaveLength(Object.values(Frontend).length);
-    attention.update(false, false);
-    expect(letters(attention)).toBe('PQX');
+    const messageMask = new MessageMask(NOTHING);
+    messageMask.update(false, true);
+    expect(letters(messageMask)).toBe('BCDEPQX');
+    messageMask.update(true, false);
+    expect(letters(messageMask)).toHaveLength(Object.values(Frontend).length);
+    messageMask.update(false, false);
+    expect(letters(messageMask)).toBe('PQX');
   });
 
   test('an observer that waits for a text wakes with the first statement that has it, and for good', () => {
-    const attention = new Attention({ ...NOTHING, observed: true, statementsFrom: 'traceparent' });
+    const messageMask = new MessageMask({ ...NOTHING, observed: true, statementsFrom: 'traceparent' });
     const traced = frame('Q', "select 1 /* traceparent='00' */");
-    expect(attention.wakes(Frontend.query, frame('Q', 'select 1'))).toBe(false);
-    expect(attention.wakes(Frontend.copyData, traced)).toBe(false);
-    expect(attention.wakes(Frontend.query, traced)).toBe(true);
-    expect([attention.looks, attention.wakes(Frontend.query, traced)]).toEqual([true, false]);
-    attention.update(false, false);
-    expect(letters(attention)).toBe('BCEFPQSX');
+    expect(messageMask.startsObserving(Frontend.query, frame('Q', 'select 1'))).toBe(false);
+    expect(messageMask.startsObserving(Frontend.copyData, traced)).toBe(false);
+    expect(messageMask.startsObserving(Frontend.query, traced)).toBe(true);
+    expect([messageMask.observesStatements, messageMask.startsObserving(Frontend.query, traced)]).toEqual([
+      true,
+      false,
+    ]);
+    messageMask.update(false, false);
+    expect(letters(messageMask)).toBe('BCEFPQSX');
   });
 
   test('sessions share their tables', () => {
-    expect(new Attention(NOTHING).wants).toBe(new Attention(NOTHING).wants);
+    expect(new MessageMask(NOTHING).wants).toBe(new MessageMask(NOTHING).wants);
   });
 });

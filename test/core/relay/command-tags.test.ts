@@ -6,7 +6,7 @@ import {
   leavesState,
   pins,
   takesOffSettings,
-} from '../../../core/relay/command-tags.ts';
+} from '../../../core/relay/session-state-detection.ts';
 
 const TAGS =
   'SELECT 1|INSERT 0 1|UPDATE 0|DELETE 12|BEGIN|COMMIT|ROLLBACK|ROLLBACK PREPARED|COMMIT PREPARED|SELECT|SELECTED 1|BEGINNING|SET|RESET|DISCARD ALL|DISCARD SEQUENCES|DEALLOCATE|DEALLOCATE ALL|LISTEN|PREPARE|DECLARE CURSOR|CREATE TABLE|LOAD|DO|CALL|COPY 5|FETCH 1|';

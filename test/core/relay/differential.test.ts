@@ -18,7 +18,7 @@ import { REFUSED, generator, random, shown, typesOf } from '../../support/sequen
 const SEQUENCES = Number(process.env['POSTERN_SEQUENCES'] ?? 300);
 /** Another one in each run; the name of each test has it. */
 const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-/** Sequences that once differed: a probe while a hook's refusal was owed; answers that the gateway's Flush brings, or that need no server. */
+/** Sequences that once differed: a probe while a hook's refusal was outstanding; answers that the gateway's Flush brings, or that need no server. */
 const KEPT =
   process.env['POSTERN_SEED'] === undefined
     ? [519_806_756, 1_387_710_669, 199_263_484, 153_055_390, 1_028_691_356]
@@ -233,7 +233,7 @@ async function compare(seed: number, refusals: boolean, options: Options) {
     const context = `seed ${seed}: ${said.join('  |  ')}`;
     const expected = shown(plain.messages, refusals);
     const got = shown(through.messages, refusals);
-    // Of two errors that may come next one is a refusal of ours, and nobody can tell which one came: it ends the session.
+    // Of two errors that may come next one is a refusal of the gateway, and nobody can tell which one came: it ends the session.
     unplaced = refusals && got.at(-1)?.includes('the order of answers was lost') === true;
     if (unplaced) break;
     // A Flush of the gateway's may have brought what PostgreSQL keeps in its buffer until the client's.

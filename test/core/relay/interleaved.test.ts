@@ -57,7 +57,7 @@ async function crashed(): Promise<boolean> {
   return true;
 }
 
-/** Errors by their code: texts name statements, which have names of ours on a shared connection. */
+/** Errors by their code: texts name statements, which have names of the gateway on a shared connection. */
 function told(messages: readonly Message[]): string[] {
   return messages.map(({ type, body }) => {
     const text = (type === 'A' ? body.subarray(4) : body).toString('latin1');
@@ -144,12 +144,12 @@ async function compare(shared: SharedSessions, size: number, seed: number): Prom
     const undone = /E[^QS]*Q/.test(client.sent) ? 'S' : undefined;
     const expected = told(client.plain.messages.filter(({ type }) => type !== undone));
     const got = told(client.through.messages.filter(({ type }) => type !== undone));
-    // An answer of ours that has no place in the order of answers ends the session instead.
+    // An answer of the gateway that has no place in the order of answers ends the session instead.
     if (client.through.relay.uncertain || (client.through.closed && got.at(-1) === 'E 08P01')) break;
     // PostgreSQL 18.4 loses its own transaction behind a Query inside a batch; a shared connection is not used again then.
     if (expected.includes('E XX000')) break;
     const lost = client.plain.closed && got.at(-1) === 'E 08006';
-    // A Flush of ours may have brought what PostgreSQL keeps in its buffer until the client's.
+    // A Flush of the gateway may have brought what PostgreSQL keeps in its buffer until the client's.
     if (got.length > expected.length && /[PBDEC][^QFSH]*$/.test(client.sent)) got.length = expected.length;
     expect(got, context).toEqual(lost ? [...expected.slice(0, got.length - 1), got.at(-1)] : expected);
     expect(client.through.closed, context).toBe(client.plain.closed);

@@ -149,7 +149,7 @@ describe('a setting that one session leaves is met by no other of the same ident
       'by a statement with parameters',
       [
         P('select set_config($1, $2, true)'),
-        frame('B', '', '', 0, 2, text('my.mark'), text('local'), 0),
+        frame('B', '', '', 0, 2, text('my.mark'), text('answer'), 0),
         E,
         S,
       ],

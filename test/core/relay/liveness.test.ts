@@ -5,7 +5,7 @@
  */
 import { expect, test } from 'vitest';
 import { GatewayError } from '../../../core/errors.ts';
-import type { RelayEnd } from '../../../core/relay/ending.ts';
+import type { RelayEnd } from '../../../core/relay/session-end.ts';
 import type { Statement } from '../../../core/statement.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';

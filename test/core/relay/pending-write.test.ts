@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { renameBind, renamedBind } from '../../../core/relay/named-messages.ts';
+import { renameBind, renamedBind } from '../../../core/relay/prepared/statement-names.ts';
 import { PendingWrite } from '../../../core/relay/pending-write.ts';
 import { message } from '../../../core/wire/message.ts';
 

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ServerLink } from '../../../core/relay/server-link.ts';
-import type { ServerSource, ServerWaiter } from '../../../core/relay/server-source.ts';
+import type { ServerSource, ServerWaiter } from '../../../core/relay/server-link.ts';
 import type { LinkState } from '../../../core/relay/transaction-boundary.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 

@@ -1,14 +1,14 @@
 /** The names of prepared statements and portals that a session has: bounded, and as they were where the server discards a message. */
 import { describe, expect, test } from 'vitest';
-import { Prepared } from '../../../core/relay/prepared.ts';
-import { FOREIGN, SessionStatements } from '../../../core/relay/session-statements.ts';
+import { TextsByName } from '../../../core/relay/statements/statement-texts.ts';
+import { ClientStatements, UNSHARED } from '../../../core/relay/prepared/client-statements.ts';
 
 const text = (sql: string) => ({ sql, cut: false });
 const UNSEEN = text('');
 
 describe('texts behind names', () => {
   test('a Parse, a Bind and a Close change them, and a portal keeps the text of its statement', () => {
-    const prepared = new Prepared();
+    const prepared = new TextsByName();
     prepared.parse('s', text('select 1'));
     prepared.bind('p', 's');
     prepared.close('S', 's');
@@ -18,7 +18,7 @@ describe('texts behind names', () => {
   });
 
   test('portals end with their transaction, statements do not', () => {
-    const prepared = new Prepared();
+    const prepared = new TextsByName();
     prepared.parse('', text('select 1'));
     prepared.bind('', '');
     prepared.transactionEnded();
@@ -30,7 +30,7 @@ describe('texts behind names', () => {
   });
 
   test('a message that the server discards is undone, in whatever order answers come', () => {
-    const prepared = new Prepared();
+    const prepared = new TextsByName();
     prepared.parse('s', text('first'));
     const undo = prepared.parse('s', text('second'));
     undo();
@@ -41,7 +41,7 @@ describe('texts behind names', () => {
   });
 
   test('what was changed again since is not undone', () => {
-    const prepared = new Prepared();
+    const prepared = new TextsByName();
     const undo = prepared.parse('s', text('first'));
     prepared.parse('s', text('second'));
     undo();
@@ -49,7 +49,7 @@ describe('texts behind names', () => {
   });
 
   test('10 000 names may be in use, and one of them may change', () => {
-    const prepared = new Prepared();
+    const prepared = new TextsByName();
     for (let i = 0; i < 10_000; i += 1) prepared.parse(`s${i}`, text('x'));
     expect(() => prepared.parse('one more', text('x'))).toThrow(
       'more than 10000 prepared statements or portals',
@@ -62,10 +62,10 @@ describe('texts behind names', () => {
 });
 
 describe('statements of a session', () => {
-  const statement = (bytes = 0) => ({ ...FOREIGN, body: Buffer.alloc(bytes) });
+  const statement = (bytes = 0) => ({ ...UNSHARED, body: Buffer.alloc(bytes) });
 
   test('are bounded by their number', () => {
-    const statements = new SessionStatements();
+    const statements = new ClientStatements();
     for (let i = 0; i < 10_000; i += 1) statements.add(`s${i}`, statement());
     expect(() => statements.add('one more', statement())).toThrow('too many prepared statements');
     statements.remove('s1');
@@ -74,7 +74,7 @@ describe('statements of a session', () => {
   });
 
   test('are bounded by their bytes, which a removal, a restoration and a clear count', () => {
-    const statements = new SessionStatements();
+    const statements = new ClientStatements();
     const half = statement(16_777_216);
     statements.add('a', half);
     statements.add('b', half);
@@ -94,7 +94,7 @@ describe('statements of a session', () => {
   });
 
   test('a name that stands for another statement by now is neither removed nor restored', () => {
-    const statements = new SessionStatements();
+    const statements = new ClientStatements();
     const [before, now] = [statement(1), statement(2)];
     statements.add('s', now);
     statements.remove('s', before);

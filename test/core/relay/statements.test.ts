@@ -2,7 +2,7 @@
 import { beforeAll, expect, test, vi } from 'vitest';
 import { GatewayError } from '../../../core/errors.ts';
 import type { RelayOptions } from '../../../core/relay/relay-options.ts';
-import type { StatementEnd } from '../../../core/relay/statement-log.ts';
+import type { StatementEnd } from '../../../core/relay/statements/statement-observer.ts';
 import type { Statement } from '../../../core/statement.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame, openAs, relayed } from '../../support/raw.ts';

@@ -4,10 +4,10 @@ import { expect, test } from 'vitest';
 import { GatewayError } from '../../../core/errors.ts';
 import { FromClient } from '../../../core/relay/from-client.ts';
 import { FromServer } from '../../../core/relay/from-server.ts';
-import { Gate } from '../../../core/relay/gate.ts';
+import { QueryHook } from '../../../core/relay/statements/query-hook.ts';
 import { UnlinkedMessages } from '../../../core/relay/unlinked-messages.ts';
-import { Ledger } from '../../../core/relay/ledger.ts';
-import { Op } from '../../../core/relay/entries.ts';
+import { OutstandingRequests } from '../../../core/relay/outstanding-requests.ts';
+import { Op } from '../../../core/relay/request-queue.ts';
 import { readParameterStatus } from '../../../core/wire/backend.ts';
 import {
   errorResponse,
@@ -41,33 +41,33 @@ const CLIENT = [
 
 interface Seen {
   readonly bytes: Buffer;
-  readonly owed: number[];
+  readonly pending: number[];
   readonly violation: string | undefined;
 }
 
 function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
   const out: Buffer[] = [];
-  const owed: number[] = [];
+  const pending: number[] = [];
   let violation: string | undefined;
-  const ledger = new Ledger();
-  const sent = ledger.sent.bind(ledger);
-  ledger.sent = (op, kind, note) => {
-    owed.push(op);
-    sent(op, kind, note);
+  const outstanding = new OutstandingRequests();
+  const sent = outstanding.sent.bind(outstanding);
+  outstanding.sent = (op, kind, observer) => {
+    pending.push(op);
+    sent(op, kind, observer);
   };
   // Nobody answers here: what waits for answers is tried with servers, in encodings.test.ts.
-  Object.defineProperty(ledger, 'settingsKnown', { value: true });
+  Object.defineProperty(outstanding, 'settingsKnown', { value: true });
   const host = {
-    ledger,
+    outstanding,
     unlinkedMessages: { isReady: () => true, connection: () => Promise.resolve() },
     parameter: () => 'UTF8',
-    betweenTransactions: () => ledger.unfinished === undefined,
+    betweenTransactions: () => outstanding.unfinished === undefined,
     flush() {},
     watched: false,
     sends() {},
     unplaceable() {},
   };
-  const gate = new Gate(host, {
+  const queryHook = new QueryHook(host, {
     reads: tapped ? 'parameters' : 'none',
     ...(tapped && { query: (statement) => statement }),
     inBand: () => Promise.resolve(),
@@ -76,15 +76,15 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
       thrown instanceof GatewayError ? thrown : new GatewayError('internal_error', String(thrown)),
   });
   const stream = new FromClient({
-    ledger,
-    gate,
+    outstanding,
+    queryHook,
     toServer: (bytes, from = 0, to = bytes.length) => out.push(Buffer.from(bytes.subarray(from, to))),
     held() {},
     sends() {},
     unlinked: () => false,
     unlinkedMessages: new UnlinkedMessages({
-      ledger,
-      gate,
+      outstanding,
+      queryHook,
       link: { checkOuts: 1, state: 'unlinked', need: () => 'go' },
       end() {},
     }),
@@ -102,7 +102,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     stream.bytes(shared.subarray(0, chunk.length));
     shared.fill(0xee);
   }
-  return { bytes: Buffer.concat(out), owed, violation };
+  return { bytes: Buffer.concat(out), pending, violation };
 }
 
 /** Cuts bytes into chunks of at most 64 KiB, as they are read. */
@@ -130,7 +130,7 @@ test('any split of any client messages gives the same bytes and the same debts, 
       const split = fromClient(cut(bytes, at), tapped);
       expect(split.violation).toBeUndefined();
       expect(split.bytes.equals(bytes)).toBe(true);
-      expect(split.owed).toEqual(fromClient(cut(bytes, []), tapped).owed);
+      expect(split.pending).toEqual(fromClient(cut(bytes, []), tapped).pending);
     }),
     { numRuns: 400 },
   );
@@ -185,23 +185,23 @@ interface Heard {
   readonly parameters: string[];
   readonly broken: boolean;
   readonly status: number;
-  readonly owed: boolean;
+  readonly pending: boolean;
 }
 
 function fromServer(chunks: readonly Buffer[], ops: readonly number[]): Heard {
-  const ledger = new Ledger();
-  for (const op of ops) ledger.sent(op);
+  const outstanding = new OutstandingRequests();
+  for (const op of ops) outstanding.sent(op);
   const out: Buffer[] = [];
   const parameters: string[] = [];
   let broken = false;
   const stream = new FromServer({
-    ledger,
+    outstanding,
     toClient: (bytes, from = 0, to = bytes.length) => out.push(Buffer.from(bytes.subarray(from, to))),
     readsTags: false,
     completed() {},
     refusedWrite() {},
     reported: (body) => parameters.push(readParameterStatus(body).name),
-    masked() {},
+    errorReplaced() {},
     broken: () => (broken = true),
     settled() {},
     serverDrained() {},
@@ -217,8 +217,8 @@ function fromServer(chunks: readonly Buffer[], ops: readonly number[]): Heard {
     bytes: Buffer.concat(out),
     parameters,
     broken,
-    status: ledger.status,
-    owed: ledger.unfinished !== undefined,
+    status: outstanding.status,
+    pending: outstanding.unfinished !== undefined,
   };
 }
 
@@ -232,7 +232,7 @@ test('any split of any server messages gives the same bytes, parameters and stat
       expect(whole.bytes.equals(bytes)).toBe(true);
       expect(split.bytes.equals(whole.bytes)).toBe(true);
       expect({ ...split, bytes: 0 }).toEqual({ ...whole, bytes: 0 });
-      expect(split).toMatchObject({ status: 'T'.charCodeAt(0), owed: false });
+      expect(split).toMatchObject({ status: 'T'.charCodeAt(0), pending: false });
     }),
     { numRuns: 400 },
   );

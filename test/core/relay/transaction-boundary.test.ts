@@ -14,18 +14,18 @@ type Row = {
 
 function stateOf(row: Row): BoundaryState {
   return {
-    ledger: {
+    outstanding: {
       unfinished: undefined,
       status: Status.idle,
       fatal: false,
-      spoilt: false,
-      batch: { tainted: false },
-      ...row.ledger,
+      outOfSync: false,
+      batch: { unsafe: false },
+      ...row.outstanding,
     },
-    gate: { discarding: false, ...row.gate },
+    queryHook: { discarding: false, ...row.queryHook },
     fromClient: { position: 'boundary', ...row.fromClient },
     fromServer: { position: 'boundary', ...row.fromServer },
-    ending: { decided: false, cancelling: false, lateCancelPossible: false, ...row.ending },
+    sessionEnd: { decided: false, cancelling: false, lateCancelPossible: false, ...row.sessionEnd },
     pauses: { full: false, ...row.pauses },
     link: { state: 'linked', pinned: undefined, dirty: false, ...row.link },
   };
@@ -43,24 +43,24 @@ const butCancel = (answer: Obstacle): Answers => [answer, answer, answer, 'clean
 
 const ROWS: readonly (readonly [rule: string, row: Row, answers: Answers])[] = [
   ['everything is at rest', {}, all('clean')],
-  ['answers are outstanding', { ledger: { unfinished: 'answers' } }, all('answers')],
+  ['answers are outstanding', { outstanding: { unfinished: 'answers' } }, all('answers')],
   [
     'extended messages were answered and no Sync came: a transaction may be open whatever the status says',
-    { ledger: { unfinished: 'unsynced' } },
+    { outstanding: { unfinished: 'unsynced' } },
     butCancel('unsynced'),
   ],
-  ['the server skips to a Sync', { ledger: { unfinished: 'skipping' } }, butCancel('skipping')],
-  ['a COPY reads', { ledger: { unfinished: 'copy' } }, butCancel('copy')],
+  ['the server skips to a Sync', { outstanding: { unfinished: 'skipping' } }, butCancel('skipping')],
+  ['a COPY reads', { outstanding: { unfinished: 'copy' } }, butCancel('copy')],
   [
     'a COPY failed, and which answers are owed is not known',
-    { ledger: { unfinished: 'uncertain', spoilt: true } },
+    { outstanding: { unfinished: 'uncertain', outOfSync: true } },
     all('uncertain'),
   ],
-  ['a transaction is open', { ledger: { status: Status.transaction } }, butCancel('open transaction')],
-  ['a transaction has failed', { ledger: { status: Status.failed } }, butCancel('open transaction')],
+  ['a transaction is open', { outstanding: { status: Status.transaction } }, butCancel('open transaction')],
+  ['a transaction has failed', { outstanding: { status: Status.failed } }, butCancel('open transaction')],
   [
     'a message of a batch was refused here, its Sync has not come',
-    { gate: { discarding: true } },
+    { queryHook: { discarding: true } },
     ['refused batch', 'refused batch', 'clean', 'clean', 'clean'],
   ],
   [
@@ -95,18 +95,18 @@ const ROWS: readonly (readonly [rule: string, row: Row, answers: Answers])[] = [
   ],
   [
     'a cancel is under way: it would hit the next session',
-    { ending: { cancelling: true } },
+    { sessionEnd: { cancelling: true } },
     ['cancel', 'clean', 'clean', 'clean', 'clean'],
   ],
-  ['a cancel may hit late', { ending: { lateCancelPossible: true } }, all('close')],
+  ['a cancel may hit late', { sessionEnd: { lateCancelPossible: true } }, all('close')],
   [
     'how the session ends is decided',
-    { ending: { decided: true } },
+    { sessionEnd: { decided: true } },
     ['end', 'clean', 'clean', 'clean', 'clean'],
   ],
   [
     'FATAL has passed: the next statement must not run elsewhere',
-    { ledger: { fatal: true } },
+    { outstanding: { fatal: true } },
     ['fatal', 'clean', 'clean', 'clean', 'clean'],
   ],
   [
@@ -115,8 +115,8 @@ const ROWS: readonly (readonly [rule: string, row: Row, answers: Answers])[] = [
     ['pinned', 'dirty', 'dirty', 'dirty', 'dirty'],
   ],
   ['a command may have left state', { link: { dirty: true } }, all('dirty')],
-  ['the server answered out of order once', { ledger: { spoilt: true } }, all('close')],
-  ['a Query stood in a batch without its Sync', { ledger: { batch: { tainted: true } } }, all('close')],
+  ['the server answered out of order once', { outstanding: { outOfSync: true } }, all('close')],
+  ['a Query stood in a batch without its Sync', { outstanding: { batch: { unsafe: true } } }, all('close')],
   ['settings of policies are being set', { link: { state: 'applying' } }, all('close')],
 ];
 
@@ -129,7 +129,7 @@ test.each(ROWS)('%s', (_rule, row, answers) => {
 });
 
 test('an obstacle is told whatever the connection is fit for', () => {
-  const state = stateOf({ ledger: { unfinished: 'answers', spoilt: true }, link: { dirty: true } });
+  const state = stateOf({ outstanding: { unfinished: 'answers', outOfSync: true }, link: { dirty: true } });
   expect(READERS.map((reader) => boundary(state, reader).free)).toEqual(READERS.map(() => false));
 });
 

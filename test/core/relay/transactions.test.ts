@@ -128,7 +128,7 @@ test('what is prepared behind a DISCARD ALL or DEALLOCATE ALL in one write is th
   client.close();
 });
 
-test('a refusal of ours between two transactions needs no server, whatever the session has prepared', async () => {
+test('a refusal of the gateway between two transactions needs no server, whatever the session has prepared', async () => {
   const client = await one.connect({
     options: { query: (statement) => statement, reads: 'sql' },
   });
@@ -153,7 +153,7 @@ test('what follows a failed COPY asks for no connection', async () => {
   for (const each of [client, other]) each.close();
 });
 
-test('answers of ours wait for a Flush or Sync, as those of PostgreSQL do', async () => {
+test('answers of the gateway wait for a Flush or Sync, as those of PostgreSQL do', async () => {
   const client = await one.connect();
   await say(client, P('select 1', 'a'), S);
   await say(client, P('select 1', 'b'), S);

@@ -1,22 +1,27 @@
 import { expect, test } from 'vitest';
-import type { Gate } from '../../../core/relay/gate.ts';
-import { Kind, Op } from '../../../core/relay/entries.ts';
-import { Ledger } from '../../../core/relay/ledger.ts';
+import type { QueryHook } from '../../../core/relay/statements/query-hook.ts';
+import { Op, ResponseAction } from '../../../core/relay/request-queue.ts';
+import { OutstandingRequests } from '../../../core/relay/outstanding-requests.ts';
 import type { LinkState } from '../../../core/relay/transaction-boundary.ts';
 import { UnlinkedMessages } from '../../../core/relay/unlinked-messages.ts';
 import { frame } from '../../support/raw.ts';
 
 const PARSE = 'P'.charCodeAt(0);
-/** A gate that could answer every message without a server. */
+/** A query hook that could answer every message without a server. */
 const answering = {
   discarding: false,
-  attention: { asks: () => false },
-  answersAlone: () => true,
-} as unknown as Gate;
+  messageMask: { asks: () => false },
+  answersWithoutServer: () => true,
+} as unknown as QueryHook;
 
 function meaning(state: LinkState, bytes: Buffer): unknown {
   const link = { state, checkOuts: 1, need: () => 'wait' as const };
-  const messages = new UnlinkedMessages({ ledger: new Ledger(), gate: answering, link, end: () => {} });
+  const messages = new UnlinkedMessages({
+    outstanding: new OutstandingRequests(),
+    queryHook: answering,
+    link,
+    end: () => {},
+  });
   return messages.meaning(PARSE, bytes, bytes.length, 65_536);
 }
 
@@ -31,8 +36,8 @@ test('a renewal in band waits for nothing', () => {
 });
 
 test('behind a Bind run-time parameters are not known: types and functions of users run in it', () => {
-  const ledger = new Ledger();
-  expect(ledger.settingsKnown).toBe(true);
-  ledger.sent(Op.bind, Kind.forward);
-  expect([ledger.settingsKnown, ledger.changing]).toEqual([false, false]);
+  const outstanding = new OutstandingRequests();
+  expect(outstanding.settingsKnown).toBe(true);
+  outstanding.sent(Op.bind, ResponseAction.forward);
+  expect([outstanding.settingsKnown, outstanding.changing]).toEqual([false, false]);
 });

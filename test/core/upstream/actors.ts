@@ -3,7 +3,7 @@ import { afterEach } from 'vitest';
 import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
 import type { Logger, Upstream } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
-import { Pool } from '../../../core/upstream/pool.ts';
+import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { ERROR, KEY, LOGGED_IN, OK, READY, message, row, verified } from './server-script.ts';
 import { query, request, scripted } from './support.ts';
 import type { ScriptedServer } from './support.ts';

@@ -137,7 +137,7 @@ describeWith('psql', (psql) => {
     until: Date.now() + MINUTE_MS,
   });
 
-  /** What libpq gets with a certificate of ours as `user`: who it is, or the error. */
+  /** What libpq gets with a certificate of the gateway as `user`: who it is, or the error. */
   async function libpq(name: string, user: string, times = current()): Promise<string> {
     const { cert, key } = await mint(loadAuthority(authority.files), name, times);
     writeFileSync(join(folder, 'client.crt'), cert);

@@ -1,7 +1,7 @@
 /** Which server of several a connection goes to, with servers that say what a test wants them to be. */
 import { describe, expect, test } from 'vitest';
-import { Roster } from '../../../core/upstream/hosts/roster.ts';
-import type { Entry, Finding } from '../../../core/upstream/hosts/roster.ts';
+import { HostStatus } from '../../../core/upstream/hosts/host-status.ts';
+import type { HealthCheckResult, HostEntry } from '../../../core/upstream/hosts/host-status.ts';
 import { logIn, mapTo, startGateway } from '../../support/gateway.ts';
 import { RawClient } from '../../support/raw-client.ts';
 import { acquire, actor, cleanUp, poolAt, portOf, reached, saying } from './actors.ts';
@@ -167,33 +167,33 @@ test('nothing is left of the looks when a pool is closed', async () => {
 });
 
 describe('what is known of servers', () => {
-  const primary = (timeline: number, system = '7'): Finding => ({
-    kind: 'standing',
-    standing: { kind: 'primary', timeline, system, instance: '' },
+  const primary = (timeline: number, system = '7'): HealthCheckResult => ({
+    kind: 'status',
+    serverStatus: { kind: 'primary', timeline, system, instance: '' },
   });
-  const replica: Finding = {
-    kind: 'standing',
-    standing: { kind: 'replica', timeline: 0, system: '7', instance: '' },
+  const replica: HealthCheckResult = {
+    kind: 'status',
+    serverStatus: { kind: 'replica', timeline: 0, system: '7', instance: '' },
   };
-  const down: Finding = { kind: 'down', error: new Error('gone') };
+  const down: HealthCheckResult = { kind: 'down', error: new Error('gone') };
 
-  function rosterOf(...findings: readonly (Finding | undefined)[]): {
-    roster: Roster;
-    entries: readonly Entry[];
+  function rosterOf(...findings: readonly (HealthCheckResult | undefined)[]): {
+    hostStatus: HostStatus;
+    entries: readonly HostEntry[];
     readonly pass: (ms: number) => void;
   } {
     let now = 0;
-    const roster = new Roster({ now: () => now });
-    const entries = findings.map((finding, place) => {
-      const entry = roster.meet({
-        host: `db${place}`,
+    const hostStatus = new HostStatus({ now: () => now });
+    const entries = findings.map((result, endpoint) => {
+      const entry = hostStatus.meet({
+        host: `db${endpoint}`,
         port: 5432,
-        address: { host: '127.0.0.1', port: place },
+        address: { host: '127.0.0.1', port: endpoint },
       });
-      if (finding) roster.found(entry, finding);
+      if (result) hostStatus.found(entry, result);
       return entry;
     });
-    return { roster, entries, pass: (ms) => void (now += ms) };
+    return { hostStatus, entries, pass: (ms) => void (now += ms) };
   }
 
   test.each([
@@ -211,42 +211,42 @@ describe('what is known of servers', () => {
     ['any', [primary(1), primary(2), replica], [1, 2]],
     ['primary', [{ kind: 'refused', error: undefined }, down], [0]],
   ] as const)('%s of %o is %o', (target, findings, suiting) => {
-    const { roster, entries } = rosterOf(...findings);
-    expect(roster.suiting(target).map((entry) => entries.indexOf(entry))).toEqual(suiting);
+    const { hostStatus, entries } = rosterOf(...findings);
+    expect(hostStatus.suiting(target).map((entry) => entries.indexOf(entry))).toEqual(suiting);
   });
 
   test('a full server is what it was', () => {
-    const { roster, entries } = rosterOf(primary(1), { kind: 'crowded' });
-    for (const entry of entries) roster.found(entry, { kind: 'crowded' });
-    expect(entries.map((entry) => roster.stateOf(entry))).toEqual(['primary', 'unknown']);
+    const { hostStatus, entries } = rosterOf(primary(1), { kind: 'crowded' });
+    for (const entry of entries) hostStatus.found(entry, { kind: 'crowded' });
+    expect(entries.map((entry) => hostStatus.stateOf(entry))).toEqual(['primary', 'unknown']);
   });
 
   test('a server that openings do not reach is tried less and less often, once at a time, until one succeeds', () => {
-    const { roster, entries, pass } = rosterOf(primary(1));
+    const { hostStatus, entries, pass } = rosterOf(primary(1));
     const [entry] = entries;
     if (!entry) throw new Error('there is one');
-    const free = (): boolean => roster.choose('primary', () => 0) !== undefined;
+    const free = (): boolean => hostStatus.choose('primary', () => 0) !== undefined;
     const pauses = [];
     for (let failures = 0; failures < 8; failures += 1) {
-      roster.began(entry);
-      roster.failed(entry);
+      hostStatus.began(entry);
+      hostStatus.failed(entry);
       let ms = 0;
       for (; !free(); ms += 10) pass(10);
       pauses.push(ms);
-      roster.began(entry);
+      hostStatus.began(entry);
       expect(free()).toBe(false);
       pass(100_000);
     }
     expect(pauses[0]).toBeLessThanOrEqual(1_250);
     expect(pauses[7]).toBeGreaterThan(20_000);
     expect(pauses[7]).toBeLessThanOrEqual(37_500);
-    roster.succeeded(entry);
+    hostStatus.succeeded(entry);
     expect(free()).toBe(true);
   });
 
   test('nothing that was reachable is relied on once nobody has looked for a while', () => {
-    const { roster, entries } = rosterOf(primary(1), replica, down);
-    roster.expire();
-    expect(entries.map((entry) => roster.stateOf(entry))).toEqual(['pending', 'pending', 'down']);
+    const { hostStatus, entries } = rosterOf(primary(1), replica, down);
+    hostStatus.expire();
+    expect(entries.map((entry) => hostStatus.stateOf(entry))).toEqual(['pending', 'pending', 'down']);
   });
 });

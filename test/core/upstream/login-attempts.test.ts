@@ -1,11 +1,11 @@
 /** A role whose login the server refuses: how often its credentials are shown, and what the operator is told. By a clock of its own. */
 import { expect, test } from 'vitest';
-import { Breaker, PAUSE_MS } from '../../../core/upstream/pool/breaker.ts';
+import { LoginBackoff, PAUSE_MS } from '../../../core/upstream/pool/login-backoff.ts';
 import { credentialsMissing, refusedByServer, unreachable } from '../../../core/upstream/refusals.ts';
 
 const REFUSED = refusedByServer({ code: '28P01', message: 'password authentication failed' });
 
-function breaker() {
+function loginBackoff() {
   const clock = { time: 0, now: () => clock.time, every: () => () => {} };
   const lines: string[] = [];
   const at =
@@ -13,18 +13,18 @@ function breaker() {
     ({ role, why = '' }: { role?: string; why?: string }, text: string): void =>
       void lines.push([level, role, text, why].join('|'));
   const log = { info: at('info'), error: at('error') };
-  const made = new Breaker({ entry: 'orders', clock, log });
+  const made = new LoginBackoff({ entry: 'orders', clock, log });
   /** A login that shows these credentials and ends so; what the breaker said of them. */
   const login = (shown: string, error?: unknown, role = 'reader'): string => {
-    const trial = made.begin(role);
+    const loginAttempt = made.begin(role);
     try {
-      trial.shows(shown);
+      loginAttempt.shows(shown);
     } catch (refused) {
-      trial.failed(refused);
+      loginAttempt.failed(refused);
       return 'not shown';
     }
-    if (error === undefined) trial.succeeded();
-    else trial.failed(error);
+    if (error === undefined) loginAttempt.succeeded();
+    else loginAttempt.failed(error);
     return 'shown';
   };
   const may = (role = 'reader'): boolean => made.refusal(role) === undefined;
@@ -32,7 +32,7 @@ function breaker() {
 }
 
 test('refused credentials are not shown again for 30 s, and others are as soon as they are there', () => {
-  const { clock, login, may, lines } = breaker();
+  const { clock, login, may, lines } = loginBackoff();
   expect([login('old', REFUSED), may()]).toEqual(['shown', false]);
   clock.time = 1_000;
   expect([may(), login('old')]).toEqual([true, 'not shown']);
@@ -46,7 +46,7 @@ test('refused credentials are not shown again for 30 s, and others are as soon a
 });
 
 test('the same ones are shown once when the 30 s are over', () => {
-  const { clock, login, lines } = breaker();
+  const { clock, login, lines } = loginBackoff();
   login('old', REFUSED);
   clock.time = PAUSE_MS - 1;
   expect(login('old')).toBe('not shown');
@@ -56,7 +56,7 @@ test('the same ones are shown once when the 30 s are over', () => {
 });
 
 test('a source that gives other credentials each time is asked less and less often', () => {
-  const { clock, login, made } = breaker();
+  const { clock, login, made } = loginBackoff();
   const pauses: number[] = [];
   for (let n = 0; n < 8; n += 1) {
     login(`password ${n}`, REFUSED);
@@ -68,24 +68,24 @@ test('a source that gives other credentials each time is asked less and less oft
 });
 
 test('one login at a time while the role is refused, and other roles notice nothing', () => {
-  const { made, clock, login, may } = breaker();
+  const { made, clock, login, may } = loginBackoff();
   login('old', REFUSED);
   clock.time = PAUSE_MS;
-  const trial = made.begin('reader');
+  const loginAttempt = made.begin('reader');
   expect([may(), may('writer')]).toEqual([false, true]);
-  trial.succeeded();
+  loginAttempt.succeeded();
   expect(may()).toBe(true);
 });
 
 test('what does not concern the login pauses nothing', () => {
-  const { login, may, lines, made } = breaker();
+  const { login, may, lines, made } = loginBackoff();
   for (const error of [unreachable(new Error('x')), refusedByServer({ code: '53300' }), new Error('mine')])
     login('a', error);
   expect([may(), made.open, lines]).toEqual([true, false, []]);
 });
 
 test('missing credentials are told once with the reason, and their source is asked again after a second', () => {
-  const { clock, login, may, made, lines } = breaker();
+  const { clock, login, may, made, lines } = loginBackoff();
   const missing = credentialsMissing('no password for role "reader"');
   login('', missing);
   expect(made.refusal('reader')).toMatchObject({

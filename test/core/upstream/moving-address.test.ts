@@ -1,6 +1,6 @@
 /** Several servers behind one address: a proxy or a virtual IP that moves, and a load balancer that takes them in turn. */
 import { describe, expect, test } from 'vitest';
-import type { Pool } from '../../../core/upstream/pool.ts';
+import type { Pool } from '../../../core/upstream/pool/pool.ts';
 import { movingProxy } from '../../support/moving-proxy.ts';
 import type { MovingProxy } from '../../support/moving-proxy.ts';
 import { acquire, actor, cleanUp, poolAt, portOf, reached, saying } from './actors.ts';

@@ -2,10 +2,10 @@
 import { describe, expect, test } from 'vitest';
 import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
-import type { Pool } from '../../../core/upstream/pool.ts';
+import type { Pool } from '../../../core/upstream/pool/pool.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { poolOf, query, request } from './support.ts';
-import type { Wanted } from './support.ts';
+import type { CheckoutRequest } from './support.ts';
 
 const postgres = sharedPostgres();
 
@@ -16,7 +16,7 @@ const entry = (pool: PoolOptions): DatabaseOptions => ({
   pool,
 });
 
-const lend = (pool: Pool, ...wanted: readonly Wanted[]): Promise<readonly ServerConnection[]> =>
+const lend = (pool: Pool, ...wanted: readonly CheckoutRequest[]): Promise<readonly ServerConnection[]> =>
   Promise.all(wanted.map((one) => pool.acquire(request(one))));
 
 async function settled(pool: Pool): Promise<void> {
@@ -32,10 +32,12 @@ describe('an idle connection goes', () => {
     await query(one, "set app.mark = 'mine'");
     for (const connection of [one, two, three]) await pool.release(connection, 'clean');
     expect(pool).toMatchObject({ idle: 3, resetting: 0 });
-    expect([pool.retake(three, holder), pool.retake(one, {}), pool.retake(one, other)]).toEqual(
-      Array(3).fill(false),
-    );
-    expect([pool.retake(one, holder), pool.retake(one, holder)]).toEqual([true, false]);
+    expect([
+      pool.checkOutSame(three, holder),
+      pool.checkOutSame(one, {}),
+      pool.checkOutSame(one, other),
+    ]).toEqual(Array(3).fill(false));
+    expect([pool.checkOutSame(one, holder), pool.checkOutSame(one, holder)]).toEqual([true, false]);
     expect(pool).toMatchObject({ idle: 2, lent: 1 });
     await pool.release(one, 'clean');
     const again = await pool.acquire(request({ holder }));
@@ -57,7 +59,7 @@ describe('an idle connection goes', () => {
     expect(stranger.pid).toBe(connection.pid);
     expect(await query(stranger, "select current_setting('app.mark', true)")).toEqual([['']]);
     await pool.release(stranger, 'clean');
-    expect(pool.retake(connection, {})).toBe(false);
+    expect(pool.checkOutSame(connection, {})).toBe(false);
     await pool.close();
   });
 
@@ -242,8 +244,8 @@ describe('the queue', () => {
   test('does not let a busy role keep another one out', async () => {
     const pool = poolOf(entry({ size: 2 }));
     const order: string[] = [];
-    const ask = async (wanted: Wanted): Promise<void> => {
-      const connection = await pool.acquire(request(wanted));
+    const ask = async (checkout: CheckoutRequest): Promise<void> => {
+      const connection = await pool.acquire(request(checkout));
       order.push(connection.role);
       // Longer than it takes to open one, were there two hundred of it.
       await query(connection, 'select pg_sleep(0.005)');

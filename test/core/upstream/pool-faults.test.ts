@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DatabaseOptions } from '../../../core/database.ts';
 import type { Logger } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
-import { Pool } from '../../../core/upstream/pool.ts';
+import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import type { OwnPostgres } from '../../support/postgres.ts';
 import { poolOf, query, request, scripted } from './support.ts';
@@ -50,7 +50,7 @@ test('a connection that dies in the moment it is handed out is replaced', async 
   for (let round = 0; round < 20; round += 1) {
     await fill(pool, 3);
     const [, connection] = await Promise.all([kill('reader'), pool.acquire(request({ parameters }))]);
-    // What was killed after its hand-over is the relay's to tell.
+    // What was killed after its check-out is the relay's to tell.
     await query(connection, 'select 1').catch((error: unknown) =>
       expect(String(error)).toMatch(/57P01|gone/),
     );

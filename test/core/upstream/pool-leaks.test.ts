@@ -1,11 +1,11 @@
 /** What one session leaves on a connection, the next one never meets: not another person's, not the same person's. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DatabaseOptions } from '../../../core/database.ts';
-import type { Pool } from '../../../core/upstream/pool.ts';
+import type { Pool } from '../../../core/upstream/pool/pool.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import type { OwnPostgres } from '../../support/postgres.ts';
 import { poolOf, query, request } from './support.ts';
-import type { Wanted } from './support.ts';
+import type { CheckoutRequest } from './support.ts';
 
 let postgres: OwnPostgres;
 
@@ -37,8 +37,8 @@ const STATE = `select json_build_object(
   'cursors', (select count(*) from pg_cursors where name <> ''),
   'prepared', (select count(*) from pg_prepared_statements where name <> ''))`;
 
-async function stateOf(pool: Pool, wanted: Wanted): Promise<{ state: string; pid: number }> {
-  const connection = await pool.acquire(request(wanted));
+async function stateOf(pool: Pool, checkout: CheckoutRequest): Promise<{ state: string; pid: number }> {
+  const connection = await pool.acquire(request(checkout));
   const [row] = await query(connection, STATE);
   const { pid } = connection;
   await pool.release(connection, 'dirty');
@@ -106,7 +106,9 @@ describe('what a session leaves is gone for', () => {
 });
 
 describe('claims', () => {
-  const claims = (value: string): NonNullable<Wanted['onCheckout']> => [() => ({ 'app.claims': value })];
+  const claims = (value: string): NonNullable<CheckoutRequest['onCheckout']> => [
+    () => ({ 'app.claims': value }),
+  ];
   const seen = `select current_setting('app.claims', true)`;
 
   test('of one identity are never those of the next, nor are they there for one without', async () => {
@@ -124,8 +126,8 @@ describe('claims', () => {
 
   test('are set anew where a connection is handed on as it was, and a change of them resets it', async () => {
     const pool = poolOf(entry());
-    const give = async (wanted: Wanted, sql: string): Promise<string | null | undefined> => {
-      const connection = await pool.acquire(request(wanted));
+    const give = async (checkout: CheckoutRequest, sql: string): Promise<string | null | undefined> => {
+      const connection = await pool.acquire(request(checkout));
       const [row] = await query(connection, sql);
       await pool.release(connection, 'clean');
       return row?.[0];
@@ -229,11 +231,13 @@ describe('a role that poisons its own defaults', () => {
 
 test('a connection on which policies wanted two things of one session is reset for the next one of its identity', async () => {
   const pool = poolOf(entry({ pool: { size: 1 } }));
-  const claims = (value: string): NonNullable<Wanted['onCheckout']> => [() => ({ 'app.claims': value })];
+  const claims = (value: string): NonNullable<CheckoutRequest['onCheckout']> => [
+    () => ({ 'app.claims': value }),
+  ];
   const mark = "select current_setting('app.claims', true), current_setting('app.mark', true)";
   const holder = {};
-  const give = async (wanted: Wanted, sql: string): Promise<unknown> => {
-    const connection = await pool.acquire(request(wanted));
+  const give = async (checkout: CheckoutRequest, sql: string): Promise<unknown> => {
+    const connection = await pool.acquire(request(checkout));
     const answer = await query(connection, sql);
     await pool.release(connection, 'clean');
     return answer;

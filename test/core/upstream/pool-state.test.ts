@@ -1,18 +1,18 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseDatabase, parseRole } from '../../../core/names.ts';
-import type { Member } from '../../../core/upstream/pool/member.ts';
-import { total } from '../../../core/upstream/pool/members.ts';
-import type { PoolOutside } from '../../../core/upstream/pool/pool-outside.ts';
+import type { PooledServer } from '../../../core/upstream/pool/pooled-server.ts';
+import { total } from '../../../core/upstream/pool/pooled-servers.ts';
+import type { PoolEnvironment } from '../../../core/upstream/pool/idle-connections.ts';
 import { PoolState } from '../../../core/upstream/pool/pool-state.ts';
-import { Sharing } from '../../../core/upstream/pool/sharing.ts';
-import type { Share } from '../../../core/upstream/pool/sharing.ts';
-import type { Waiter } from '../../../core/upstream/pool/wanted.ts';
+import { Isolation } from '../../../core/upstream/pool/isolation.ts';
+import type { Share } from '../../../core/upstream/pool/isolation.ts';
+import type { Waiter } from '../../../core/upstream/pool/waiting-clients.ts';
 
 /** A session: it holds a connection, waits for one, or neither. */
 interface Session {
   readonly waiter: Waiter;
-  held: Member | undefined;
+  held: PooledServer | undefined;
 }
 
 /** What a run is made with. */
@@ -30,25 +30,26 @@ const KEYS = roles.map((role) => ({ text: role, role, database, pooled: true, ta
 function session(identity: string, key: (typeof KEYS)[number]): Session {
   const owner = {
     fingerprint: identity,
-    circles: { session: '', subject: identity, tenant: 'all' },
+    scopes: { session: '', subject: identity, tenant: 'all' },
     holder: {},
   };
-  owner.circles.session = `${identity} ${key.text} ${Math.random()}`;
+  owner.scopes.session = `${identity} ${key.text} ${Math.random()}`;
   const waiter = { key, owner, since: 0, queued: false } as unknown as Waiter;
   return { waiter, held: undefined };
 }
 
 /** A pool whose openings, resets and closes end when a test says so, with all that must stay true looked after. */
-class World implements PoolOutside {
+class World implements PoolEnvironment {
   readonly state: PoolState;
   readonly setting: Setting;
   readonly sessions: readonly Session[];
-  readonly opening: { readonly member: Member; readonly waiter: Waiter; readonly startedAt: number }[] = [];
-  readonly resetting: Member[] = [];
-  readonly closing: Member[] = [];
-  readonly watched = new Set<Member>();
+  readonly opening: { readonly server: PooledServer; readonly waiter: Waiter; readonly startedAt: number }[] =
+    [];
+  readonly resetting: PooledServer[] = [];
+  readonly closing: PooledServer[] = [];
+  readonly watched = new Set<PooledServer>();
   readonly #byWaiter = new Map<Waiter, Session>();
-  readonly #held = new Set<Member>();
+  readonly #held = new Set<PooledServer>();
   /** By identity that waits: how often each other one was served while it did and nothing was under way. */
   readonly #passed = new Map<string, Map<string, number>>();
   /** How many of each identity wait, and all. */
@@ -63,11 +64,11 @@ class World implements PoolOutside {
     this.sessions = sessions;
     for (const one of sessions) this.#byWaiter.set(one.waiter, one);
     const clock = { now: () => this.#now, every: () => () => {} };
-    const sharing = new Sharing({ entry: 'main', limits: setting, clock });
+    const isolation = new Isolation({ entry: 'main', limits: setting, clock });
     this.state = new PoolState({
       limits: { size: setting.size, perRole: setting.perRole, reserve: 0, reserveAfterMs: 0 },
-      sharing,
-      outside: this,
+      isolation,
+      environment: this,
     });
   }
 
@@ -80,35 +81,35 @@ class World implements PoolOutside {
   refusal(): undefined {}
   open(waiter: Waiter): void {
     const startedAt = this.now();
-    this.opening.push({ member: this.state.members.add(waiter.key, Infinity), waiter, startedAt });
+    this.opening.push({ server: this.state.servers.add(waiter.key, Infinity), waiter, startedAt });
   }
   fits(): boolean {
     return true;
   }
-  watch(member: Member): void {
-    if (this.watched.has(member)) throw new Error('watched twice');
-    this.watched.add(member);
+  watch(server: PooledServer): void {
+    if (this.watched.has(server)) throw new Error('watched twice');
+    this.watched.add(server);
   }
-  unwatch(member: Member): boolean {
-    return this.watched.delete(member);
+  unwatch(server: PooledServer): boolean {
+    return this.watched.delete(server);
   }
-  reset(member: Member): void {
-    if (this.#held.has(member)) throw new Error('a connection that is in use is reset');
-    this.resetting.push(member);
+  reset(server: PooledServer): void {
+    if (this.#held.has(server)) throw new Error('a connection that is in use is reset');
+    this.resetting.push(server);
   }
-  close(member: Member): void {
-    if (this.#held.has(member)) throw new Error('a connection that is in use is closed');
-    this.watched.delete(member);
-    this.closing.push(member);
+  close(server: PooledServer): void {
+    if (this.#held.has(server)) throw new Error('a connection that is in use is closed');
+    this.watched.delete(server);
+    this.closing.push(server);
   }
   served(): void {}
-  granted(waiter: Waiter, member: Member): void {
+  granted(waiter: Waiter, server: PooledServer): void {
     const one = this.#byWaiter.get(waiter);
     if (!one?.waiter.queued) throw new Error('granted to a session that does not wait');
     waiter.queued = false;
     this.#count(waiter, -1);
     this.#note(waiter);
-    this.hold(one, member);
+    this.hold(one, server);
     this.atOnce?.(one);
   }
   refused(waiter: Waiter): void {
@@ -120,8 +121,8 @@ class World implements PoolOutside {
   /** Identities take turns: while one waits and nothing is under way, no other gets more than two. */
   #note({ owner: { fingerprint } }: Waiter): void {
     this.#passed.delete(fingerprint);
-    const underWay = this.opening.length + this.resetting.length + this.closing.length > 0;
-    if (underWay || this.setting.perRole < Infinity) return;
+    const pendingCapacity = this.opening.length + this.resetting.length + this.closing.length > 0;
+    if (pendingCapacity || this.setting.perRole < Infinity) return;
     for (const identity of this.#waiting.keys()) {
       if (identity === fingerprint) continue;
       const passed = this.#passed.get(identity) ?? new Map<string, number>();
@@ -141,24 +142,24 @@ class World implements PoolOutside {
 
   // ---- sessions ----
 
-  hold(one: Session, member: Member): void {
+  hold(one: Session, server: PooledServer): void {
     const { owner } = one.waiter;
-    if (this.#held.has(member)) throw new Error('two have the same connection');
-    if (member.state !== 'lent') throw new Error(`${member.state} is held`);
-    const foreign = member.owner !== undefined && member.owner.fingerprint !== owner.fingerprint;
+    if (this.#held.has(server)) throw new Error('two have the same connection');
+    if (server.state !== 'lent') throw new Error(`${server.state} is held`);
+    const foreign = server.owner !== undefined && server.owner.fingerprint !== owner.fingerprint;
     if (foreign) throw new Error("a connection with another identity's state");
-    const own = member.owner?.holder === owner.holder;
-    if (this.setting.reset === 'always' && member.owner && !own)
+    const own = server.owner?.holder === owner.holder;
+    if (this.setting.reset === 'always' && server.owner && !own)
       throw new Error('not reset between sessions');
-    member.owner = owner;
-    this.#held.add(member);
-    one.held = member;
+    server.owner = owner;
+    this.#held.add(server);
+    one.held = server;
   }
   checkOut(one: Session): void {
     const { waiter } = one;
     if (one.held || waiter.queued) return;
-    const member = this.state.pick(waiter.key, waiter.owner);
-    if (member) return this.hold(one, member);
+    const server = this.state.pick(waiter.key, waiter.owner);
+    if (server) return this.hold(one, server);
     waiter.since = this.now();
     waiter.queued = true;
     this.#count(waiter, 1);
@@ -183,27 +184,27 @@ class World implements PoolOutside {
   opened(well: boolean): void {
     const attempt = this.opening.shift();
     if (!attempt) return;
-    const { member, waiter, startedAt } = attempt;
-    member.connection = { channel: { closed: false, kept: 0 } } as Member['connection'];
-    if (well) return void this.state.opened(member);
-    this.state.members.remove(member);
-    this.state.failed({ wanted: waiter, startedAt }, new Error('no'));
+    const { server, waiter, startedAt } = attempt;
+    server.connection = { channel: { closed: false, kept: 0 } } as PooledServer['connection'];
+    if (well) return void this.state.opened(server);
+    this.state.servers.remove(server);
+    this.state.failed({ checkout: waiter, startedAt }, new Error('no'));
   }
   wasReset(well: boolean): void {
-    const member = this.resetting.shift();
-    if (member) this.state.idle.wasReset(member, well);
+    const server = this.resetting.shift();
+    if (server) this.state.idle.wasReset(server, well);
   }
   closed(): void {
-    const member = this.closing.shift();
-    if (member) this.state.closed(member);
+    const server = this.closing.shift();
+    if (server) this.state.closed(server);
   }
 
   check(): void {
-    const { members, waiting } = this.state;
-    const { counts } = members;
-    if (members.size > this.setting.size) throw new Error('more than size');
+    const { servers, waiting } = this.state;
+    const { counts } = servers;
+    if (servers.size > this.setting.size) throw new Error('more than size');
     for (const { role } of KEYS)
-      if (total(members.ofRole(role)) > this.setting.perRole) throw new Error('more than perRole');
+      if (total(servers.ofRole(role)) > this.setting.perRole) throw new Error('more than perRole');
     if (counts.lent !== this.#held.size) throw new Error(`${counts.lent} lent, ${this.#held.size} held`);
     if (counts.idle !== this.watched.size) throw new Error('an idle connection is not watched');
     const queued = this.#queued;
@@ -243,7 +244,7 @@ function step(world: World, byte: number): void {
   else if (name === 'closed') world.closed();
   else if (name === 'fails' && byte > 128) world.wasReset(false);
   else if (name === 'fails') world.opened(false);
-  else for (const member of world.watched) return world.state.idle.spoilt(member);
+  else for (const server of world.watched) return world.state.idle.unusable(server);
 }
 
 /** Everything that is under way ends, everything that is held comes back: nothing may wait then. */
@@ -255,7 +256,7 @@ function finish(world: World): void {
     while (world.resetting.length > 0) world.wasReset(true);
     while (world.closing.length > 0) world.closed();
     world.check();
-    if (world.state.waiting.size === 0 && world.state.members.counts.lent === 0) return;
+    if (world.state.waiting.size === 0 && world.state.servers.counts.lent === 0) return;
   }
   throw new Error('somebody waits for ever');
 }

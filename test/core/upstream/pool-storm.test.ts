@@ -3,8 +3,8 @@ import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
 import { GatewayError } from '../../../core/errors.ts';
-import { Pace } from '../../../core/upstream/pool/pace.ts';
-import { Pool } from '../../../core/upstream/pool.ts';
+import { ConnectRate } from '../../../core/upstream/pool/connector.ts';
+import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { ERROR, LOGGED_IN, row, speaking, verified } from './server-script.ts';
 import { poolOf, request, scripted } from './support.ts';
@@ -36,11 +36,11 @@ const GONE = new GatewayError('sqlclient_unable_to_establish_sqlconnection', 'go
 test('so many begin within any second, and who waits for the next is called', () => {
   const clock = handClock();
   let called = 0;
-  const pace = new Pace({ rate: 3, clock, ready: () => (called += 1) });
+  const connectRate = new ConnectRate({ rate: 3, clock, ready: () => (called += 1) });
   const begun: number[] = [];
   for (let ms = 0; ms < 5_000; ms += 50) {
-    if (pace.open) {
-      pace.began();
+    if (connectRate.open) {
+      connectRate.began();
       begun.push(ms);
     }
     clock.pass(50);
@@ -48,24 +48,24 @@ test('so many begin within any second, and who waits for the next is called', ()
   for (const at of begun) expect(begun.filter((one) => one >= at && one < at + 1_000).length).toBeLessThan(4);
   expect(begun.length).toBe(15);
   expect(called).toBeGreaterThan(3);
-  pace.stop();
+  connectRate.stop();
   expect(clock.waits).toBe(0);
 });
 
 test('each failure lets longer pass, up to three quarters of a second and never equally long; a success ends it', () => {
   const pauses = Array.from({ length: 20 }, () => {
     const clock = handClock();
-    const pace = new Pace({ rate: 1_000, clock, ready() {} });
+    const connectRate = new ConnectRate({ rate: 1_000, clock, ready() {} });
     const waited = Array.from({ length: 12 }, () => {
-      pace.began();
-      pace.failed(GONE);
+      connectRate.began();
+      connectRate.failed(GONE);
       const before = clock.now();
-      while (!pace.open) clock.pass(1);
+      while (!connectRate.open) clock.pass(1);
       return clock.now() - before;
     });
-    pace.succeeded();
-    pace.began();
-    expect(pace.open).toBe(true);
+    connectRate.succeeded();
+    connectRate.began();
+    expect(connectRate.open).toBe(true);
     return waited;
   });
   for (const waited of pauses) {
@@ -77,11 +77,11 @@ test('each failure lets longer pass, up to three quarters of a second and never 
 });
 
 test('what says nothing of the server costs no pause: a role, a database, a password that is wrong', () => {
-  const pace = new Pace({ rate: 10, clock: handClock(), ready() {} });
+  const connectRate = new ConnectRate({ rate: 10, clock: handClock(), ready() {} });
   for (const condition of ['invalid_catalog_name', 'insufficient_privilege', 'invalid_schema_name'] as const)
-    pace.failed(new GatewayError(condition, 'no'));
-  pace.failed(new Error('a mistake of ours'));
-  expect(pace.open).toBe(true);
+    connectRate.failed(new GatewayError(condition, 'no'));
+  connectRate.failed(new Error('a mistake of ours'));
+  expect(connectRate.open).toBe(true);
 });
 
 test('a pool begins no more than connectRate in a second, and goes on by itself', async () => {

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import type { DatabaseOptions } from '../../../core/database.ts';
 import { parseDatabase } from '../../../core/names.ts';
-import { whenClosed } from '../../../core/upstream/closing.ts';
+import { whenClosed } from '../../../core/net/channel.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { poolOf, query, request, scripted } from './support.ts';
-import type { Wanted } from './support.ts';
+import type { CheckoutRequest } from './support.ts';
 
 const postgres = sharedPostgres();
 
@@ -36,20 +36,20 @@ test('a connection serves one session after the other, each as if it were new', 
   await pool.close();
 });
 
-test.each<[string, Wanted]>([
+test.each<[string, CheckoutRequest]>([
   ['another role', { role: 'writer' }],
   ['another database', { database: 'template1' }],
   ['other pinned settings', { settings: { statement_timeout: '5s' } }],
   ['other schemas', { schemas: ['public'] }],
-])('%s gets another connection', async (_what, wanted) => {
+])('%s gets another connection', async (_what, checkout) => {
   const pool = poolOf(entry(2));
   const first = await pool.acquire(request());
   await pool.release(first, 'dirty');
-  const second = await pool.acquire(request(wanted));
+  const second = await pool.acquire(request(checkout));
   expect(second.pid).not.toBe(first.pid);
   await pool.release(second, 'dirty');
   expect((await pool.acquire(request())).pid).toBe(first.pid);
-  expect((await pool.acquire(request(wanted))).pid).toBe(second.pid);
+  expect((await pool.acquire(request(checkout))).pid).toBe(second.pid);
   await pool.close();
 });
 

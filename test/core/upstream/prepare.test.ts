@@ -2,10 +2,9 @@ import { expect, test } from 'vitest';
 import { parseDatabase, parseRole } from '../../../core/names.ts';
 import type { Upstream } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
-import { keyOf } from '../../../core/upstream/pool/key.ts';
-import { Member } from '../../../core/upstream/pool/member.ts';
-import type { Owner } from '../../../core/upstream/pool/member.ts';
-import { prepare } from '../../../core/upstream/pool/prepare.ts';
+import { PooledServer, keyOf } from '../../../core/upstream/pool/pooled-server.ts';
+import type { Owner } from '../../../core/upstream/pool/pooled-server.ts';
+import { prepare } from '../../../core/upstream/pool/session-preparation.ts';
 import { SessionSettings } from '../../../core/upstream/session-settings.ts';
 
 const upstream: Upstream = {
@@ -16,8 +15,8 @@ const upstream: Upstream = {
   schemas: [],
   onCheckout: [],
 };
-const circles = { session: 's', subject: 'a', tenant: 't' };
-const owner: Owner = { fingerprint: 'same', circles, holder: {} };
+const scopes = { session: 's', subject: 'a', tenant: 't' };
+const owner: Owner = { fingerprint: 'same', scopes, holder: {} };
 
 /** A connection that the session has used, where TimeZone is UTC, is prepared for a client that wants this; what the server is asked. */
 async function prepared(
@@ -27,16 +26,16 @@ async function prepared(
 ) {
   const written: Buffer[] = [];
   const channel = { listen() {}, resume() {}, pause() {}, write: (bytes: Buffer) => written.push(bytes) > 0 };
-  const member = new Member(keyOf(upstream, false), Infinity, []);
-  member.owner = owner;
-  member.applied = SessionSettings.of(
+  const server = new PooledServer(keyOf(upstream, false), Infinity, []);
+  server.owner = owner;
+  server.applied = SessionSettings.of(
     Object.entries(applied).map(([name, value]) => ({ name, value, from: 'client' })),
   );
   const parameters = new Map([['TimeZone', 'UTC']]);
-  member.connection = { channel, parameters } as unknown as ServerConnection;
+  server.connection = { channel, parameters } as unknown as ServerConnection;
   const startup = { user: 'a', database: 'main', parameters: wanted };
   const closing = new AbortController();
-  const outcome = prepare(member, { upstream, startup }, next, closing.signal);
+  const outcome = prepare(server, { upstream, startup }, next, closing.signal);
   closing.abort(new Error('the pool ends'));
   const { kind } = await outcome;
   return { kind, asked: Buffer.concat(written).toString('latin1') };

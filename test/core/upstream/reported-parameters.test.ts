@@ -2,11 +2,10 @@ import { beforeEach, expect, test } from 'vitest';
 import { parseDatabase, parseRole } from '../../../core/names.ts';
 import type { Upstream } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
-import { keyOf } from '../../../core/upstream/pool/key.ts';
-import { Member } from '../../../core/upstream/pool/member.ts';
+import { PooledServer, keyOf } from '../../../core/upstream/pool/pooled-server.ts';
 import { ReportedParameters } from '../../../core/upstream/pool/reported-parameters.ts';
 import type { ReportedParametersParts } from '../../../core/upstream/pool/reported-parameters.ts';
-import type { Wanted } from '../../../core/upstream/pool/wanted.ts';
+import type { CheckoutRequest } from '../../../core/upstream/pool/waiting-clients.ts';
 import { SessionSettings } from '../../../core/upstream/session-settings.ts';
 
 const upstream: Upstream = {
@@ -36,30 +35,35 @@ beforeEach(() => {
     hosts: {
       target: 'any',
       absence: () => undefined,
-      fits: ({ place, connection }: { place: unknown; connection: Pick<ServerConnection, 'parameters'> }) =>
-        place !== unfit && connection.parameters.get('in_hot_standby') === 'off',
+      fits: ({
+        endpoint,
+        connection,
+      }: {
+        endpoint: unknown;
+        connection: Pick<ServerConnection, 'parameters'>;
+      }) => endpoint !== unfit && connection.parameters.get('in_hot_standby') === 'off',
     } as unknown as ReportedParametersParts['hosts'],
-    openings: { refusal: () => refused },
+    connector: { refusal: () => refused },
     closing: new AbortController().signal,
   });
 });
 
-const wanted = (name = 'app', more: Partial<Upstream> = {}): Wanted =>
+const wanted = (name = 'app', more: Partial<Upstream> = {}): CheckoutRequest =>
   ({
     request: { upstream: { ...upstream, ...more }, startup: { parameters: { application_name: name } } },
-  }) as unknown as Wanted;
+  }) as unknown as CheckoutRequest;
 const told = (name?: string, more?: Partial<Upstream>) => reported.of(wanted(name, more).request);
 
-function member(server: Partial<typeof SERVER> = {}, place = 0, expiresAt = 100): Member {
-  const made = new Member(keyOf(upstream, false), expiresAt, []);
+function member(server: Partial<typeof SERVER> = {}, endpoint = 0, expiresAt = 100): PooledServer {
+  const made = new PooledServer(keyOf(upstream, false), expiresAt, []);
   made.reported = new Map(Object.entries({ ...SERVER, ...server }));
-  made.place = PLACES[place];
+  made.endpoint = PLACES[endpoint];
   made.connection = { parameters: new Map(made.reported) } as unknown as ServerConnection;
   return made;
 }
 
 /** A session with this name has got the connection, and is what it asked to be. */
-function learn(one: Member, name = 'app', more: readonly [name: string, value: string][] = []): void {
+function learn(one: PooledServer, name = 'app', more: readonly [name: string, value: string][] = []): void {
   const chosen = { name: 'application_name', value: name, from: 'client' } as const;
   one.applied = SessionSettings.of([
     chosen,
@@ -143,7 +147,7 @@ test('a client that chooses many names makes the gateway forget some of them, an
 });
 
 test('a connection that serves one session only teaches nothing', () => {
-  const alone = new Member({ ...keyOf(upstream, false), pooled: false }, 100, []);
+  const alone = new PooledServer({ ...keyOf(upstream, false), pooled: false }, 100, []);
   alone.connection = { parameters: new Map() } as unknown as ServerConnection;
   learn(alone);
   expect(told()).toBeUndefined();

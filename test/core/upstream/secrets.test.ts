@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { file } from '../../../core/config.ts';
 import type { DatabaseOptions, Login } from '../../../core/database.ts';
 import type { Logger } from '../../../core/session.ts';
-import { Pool } from '../../../core/upstream/pool.ts';
+import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { makeAuthority } from '../../support/authorities.ts';
 import { certificates } from '../../support/certificates.ts';
 import type { Certificates } from '../../support/certificates.ts';

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { serversFor } from '../../../core/connection/session-servers.ts';
-import type { ServerSource } from '../../../core/relay/server-source.ts';
+import type { ServerSource } from '../../../core/relay/server-link.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
-import { Pool } from '../../../core/upstream/pool.ts';
+import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { SessionSettings } from '../../../core/upstream/session-settings.ts';
 import type { Setting } from '../../../core/upstream/session-settings.ts';
 import { sharedPostgres } from '../../support/postgres.ts';

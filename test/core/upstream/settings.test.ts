@@ -77,7 +77,7 @@ test('what onCheckout throws ends the acquire as it is, and its connection serve
   await pool.close();
 });
 
-/** What a policy wants at each of its hand-overs, one after the other. */
+/** What a policy wants at each of its check-outs, one after the other. */
 const inTurn = (...wants: Record<string, string>[]): (() => Record<string, string>) => {
   let turn = 0;
   return () => wants[turn++] ?? {};

@@ -2,10 +2,13 @@ import { expect, test } from 'vitest';
 import { parseRole } from '../../../core/names.ts';
 import { asksForReplication, startupParameters } from '../../../core/upstream/startup.ts';
 import { request } from './support.ts';
-import type { Wanted } from './support.ts';
+import type { CheckoutRequest } from './support.ts';
 
-const packet = (wanted: Wanted, replicationAllowed?: boolean): readonly (readonly [string, string])[] =>
-  startupParameters({ ...request(wanted), role: parseRole('reader'), user: 'reader', replicationAllowed });
+const packet = (
+  checkout: CheckoutRequest,
+  replicationAllowed?: boolean,
+): readonly (readonly [string, string])[] =>
+  startupParameters({ ...request(checkout), role: parseRole('reader'), user: 'reader', replicationAllowed });
 
 const PINS = [
   ['default_transaction_deferrable', 'off'],

@@ -7,14 +7,14 @@ import { GatewayError } from '../../../core/errors.ts';
 import { parseDatabase, parseRole, parseSchema } from '../../../core/names.ts';
 import type { Startup, Upstream } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
-import { Pool } from '../../../core/upstream/pool.ts';
-import type { PoolSetup } from '../../../core/upstream/pool.ts';
-import type { AcquireRequest } from '../../../core/upstream/pool/wanted.ts';
+import { Pool } from '../../../core/upstream/pool/pool.ts';
+import type { PoolSetup } from '../../../core/upstream/pool/pool.ts';
+import type { AcquireRequest } from '../../../core/upstream/pool/waiting-clients.ts';
 import { BodyReader } from '../../../core/wire/body.ts';
 import { encodeQuery } from '../../../core/wire/to-server.ts';
 
 /** What a test says about the session; everything else is plain. */
-export interface Wanted {
+export interface CheckoutRequest {
   readonly role?: string;
   readonly database?: string;
   readonly parameters?: Readonly<Record<string, string>>;
@@ -29,8 +29,8 @@ export interface Wanted {
 }
 
 /** A request of a session. */
-export function request(wanted: Wanted = {}): AcquireRequest {
-  const { role = 'reader', database = 'postgres', parameters = {}, settings = {}, schemas = [] } = wanted;
+export function request(checkout: CheckoutRequest = {}): AcquireRequest {
+  const { role = 'reader', database = 'postgres', parameters = {}, settings = {}, schemas = [] } = checkout;
   const startup: Startup = { user: '_', database, parameters };
   const upstream: Upstream = {
     entry: 'main',
@@ -38,9 +38,9 @@ export function request(wanted: Wanted = {}): AcquireRequest {
     role: parseRole(role),
     settings,
     schemas: schemas.map(parseSchema),
-    onCheckout: wanted.onCheckout ?? [],
+    onCheckout: checkout.onCheckout ?? [],
   };
-  const { replication, signal = new AbortController().signal, fingerprint = 'alice', holder } = wanted;
+  const { replication, signal = new AbortController().signal, fingerprint = 'alice', holder } = checkout;
   return { upstream, startup, replication, signal, fingerprint, ...(holder && { holder }) };
 }
 
@@ -52,12 +52,12 @@ export function poolOf(database: DatabaseOptions, timeouts?: PoolSetup['timeouts
 /** Acquires, hands the connection to `use`, gives it back and closes the pool; asserts nothing. */
 export async function withConnection<T>(
   database: DatabaseOptions,
-  wanted: Wanted,
+  checkout: CheckoutRequest,
   use: (connection: ServerConnection) => Promise<T>,
 ): Promise<T> {
   const pool = poolOf(database);
   try {
-    return await use(await pool.acquire(request(wanted)));
+    return await use(await pool.acquire(request(checkout)));
   } finally {
     await pool.close();
   }
@@ -66,11 +66,11 @@ export async function withConnection<T>(
 /** The error an acquire ends with, nothing being lent, opened or waited for afterwards. */
 export async function refusal(
   database: DatabaseOptions,
-  wanted: Wanted = {},
+  checkout: CheckoutRequest = {},
   timeouts?: PoolSetup['timeouts'],
 ): Promise<GatewayError> {
   const pool = poolOf(database, timeouts);
-  const error: unknown = await pool.acquire(request(wanted)).then(
+  const error: unknown = await pool.acquire(request(checkout)).then(
     () => new Error('the connection was handed out'),
     (reason: unknown) => reason,
   );

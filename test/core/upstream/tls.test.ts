@@ -5,7 +5,7 @@ import tls from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { UpstreamTls } from '../../../core/database.ts';
 import { dial } from '../../../core/upstream/dial.ts';
-import type { Server } from '../../../core/upstream/hosts/place.ts';
+import type { Server } from '../../../core/upstream/hosts/endpoint.ts';
 import { certificates } from '../../support/certificates.ts';
 import type { Certificate, Certificates } from '../../support/certificates.ts';
 import { causes, refusal, scripted } from './support.ts';

@@ -103,7 +103,7 @@ describe('node-postgres understands', () => {
   });
 });
 
-describe('an ErrorResponse of ours', () => {
+describe('an ErrorResponse of the gateway', () => {
   test('has the fields S, V, C, M, D, H in this order, absent ones left out', () => {
     const message = client.errorResponse({ severity: 'ERROR', code: '42501', message: 'no', hint: 'h' });
     expect(body(message).toString()).toBe('SERROR\0VERROR\0C42501\0Mno\0Hh\0\0');

@@ -4,7 +4,7 @@ import * as frontend from '../../../core/wire/frontend.ts';
 import * as server from '../../../core/wire/to-server.ts';
 import { refused } from './refused.ts';
 
-/** A message of ours or of node-postgres, without its header. */
+/** A message of the gateway or of node-postgres, without its header. */
 const body = (message: Buffer): Buffer => message.subarray(5);
 const text = (parts: string): Buffer => Buffer.from(parts, 'latin1');
 

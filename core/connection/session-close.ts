@@ -1,0 +1,25 @@
+/** The end of a session: its last hooks, its last line in the log, the close of its connection. */
+import { describe } from '../client/refuse.ts';
+import type { GatewayContext } from '../gateway/gateway-context.ts';
+import { tellClose } from './session-log.ts';
+import type { SessionContext } from './session-context.ts';
+
+/** Runs `onClose` and releases the session's resources; `context` counts it until then. Never rejects. */
+export async function closeSession(
+  { session, hooks, reader }: SessionContext,
+  context: GatewayContext,
+): Promise<void> {
+  const reason = session.reason ?? { kind: 'lost' };
+  try {
+    await hooks.close(session, reason, (plugin, error) => {
+      session.log.error({ plugin, error: describe(error) }, 'onClose failed');
+    });
+    await session.settle();
+  } finally {
+    context.sessions.delete(session);
+    const used = context.statistics.leave(session);
+    tellClose(session, hooks, reason, used);
+    reader.channel.finish();
+    context.leave();
+  }
+}

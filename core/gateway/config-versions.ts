@@ -1,0 +1,116 @@
+/** The config in force and its predecessors that are still in use, and the change from one to the next. */
+import type { Check } from './admin-routes.ts';
+import { changesBetween } from './changes.ts';
+import type { Changes } from './changes.ts';
+import type { ResolvedConfig } from '../config/resolved.ts';
+import { ConfigVersion } from './config-version.ts';
+import type { Shared } from './gateway-context.ts';
+import { ReloadStorage } from './reload-storage.ts';
+import type { PinoLogger } from './log.ts';
+import { refuseIfStopped } from './plugin-setup.ts';
+import { refuseRestart } from './restart.ts';
+import { abortable } from '../upstream/deadline.ts';
+
+/** The options of all config versions. */
+export interface ConfigVersionsOptions {
+  readonly shared: Shared;
+  readonly log: PinoLogger;
+  /** The gateway's own readiness checks. */
+  readonly checks: () => readonly Check[];
+}
+
+const OVER = new Error('the config is not in force any more');
+
+/** Every config that is in force or still in use. */
+export class ConfigVersions {
+  readonly #options: ConfigVersionsOptions;
+  readonly #reloadStorage = new ReloadStorage();
+  readonly #all = new Set<ConfigVersion>();
+  #inForce: ConfigVersion;
+  #since = new Date();
+
+  /** Starts with a config that is in force at once. @throws ConfigError when a certificate cannot be used */
+  constructor(config: ResolvedConfig, options: ConfigVersionsOptions) {
+    this.#options = options;
+    this.#inForce = this.#add(config, options.log);
+  }
+
+  /** The config for new connections. */
+  get inForce(): ConfigVersion {
+    return this.#inForce;
+  }
+
+  /** When it came into force. */
+  get since(): Date {
+    return this.#since;
+  }
+
+  /**
+   * Makes everything that a config needs, then puts it in force: from that moment nothing can fail.
+   * @throws ConfigError for what only a restart can apply; what a plugin's setup throws; Error if the gateway stops; the
+   * reason of `limit` if that is aborted before
+   */
+  async succeed(config: ResolvedConfig, limit: AbortSignal): Promise<Changes> {
+    const { log, shared } = this.#options;
+    const before = this.#inForce;
+    refuseRestart(before.config, config);
+    // The log may have been made with a level of its own.
+    const level = config.logLevel === before.config.logLevel ? log.level : config.logLevel;
+    const after = this.#add(config, log.child({}, { level }), before);
+    const changes = await changesBetween(before, after);
+    const settingUp = after.setUp();
+    try {
+      await abortable(settingUp, limit);
+      refuseIfStopped(shared);
+    } catch (error) {
+      await this.#end(after);
+      // A plugin that was too slow may finish its setup later.
+      void settingUp.catch(() => after.end(OVER));
+      throw error;
+    }
+    this.#inForce = after;
+    this.#since = new Date();
+    log.level = level;
+    void this.#retire(before);
+    return changes;
+  }
+
+  /** Ends all of them now, in use or not, `until` a time by `performance.now()`. Can be called again. Never rejects. */
+  async end(why: Error, until?: () => number): Promise<void> {
+    for (const configVersion of this.#all) await configVersion.end(why, until);
+  }
+
+  #add(config: ResolvedConfig, log: PinoLogger, before?: ConfigVersion): ConfigVersion {
+    const { shared, checks } = this.#options;
+    const configVersion = new ConfigVersion({
+      config,
+      log,
+      checks,
+      before,
+      shared,
+      reloadStorage: this.#reloadStorage,
+    });
+    this.#all.add(configVersion);
+    return configVersion;
+  }
+
+  async #retire(configVersion: ConfigVersion): Promise<void> {
+    await this.#closePools();
+    await configVersion.emptied();
+    await this.#end(configVersion);
+    // A login that had begun before may have used one of them once more.
+    await this.#closePools();
+  }
+
+  /** Closes pools of entries that were removed or have changed, once they are unused. */
+  #closePools(): Promise<void> {
+    return this.#options.shared.pools.retain((entry) => this.#inForce.config.database(entry));
+  }
+
+  async #end(configVersion: ConfigVersion): Promise<void> {
+    await configVersion.end(OVER);
+    this.#all.delete(configVersion);
+    const plugins = [...this.#all].flatMap(({ config }) => config.plugins.map(({ name }) => name));
+    this.#reloadStorage.retain(new Set(plugins));
+  }
+}

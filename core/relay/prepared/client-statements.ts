@@ -1,0 +1,334 @@
+/** A client's prepared statements by its own names, the unnamed one included, and when two of them are the same. */
+import { createHash } from 'node:crypto';
+import { GatewayError } from '../../errors.ts';
+import { Backend } from '../../wire/frames.ts';
+import type { RequestObserver } from '../request-queue.ts';
+import type { OutstandingRequests } from '../outstanding-requests.ts';
+import { leavesSettings } from '../session-state-detection.ts';
+
+/** One change, as an observer of its request. */
+export type Change = Required<Pick<RequestObserver, 'closed' | 'dropped'>>;
+
+/** The number of unconfirmed changes of one name, and the batch that made the newest. */
+interface Pending {
+  count: number;
+  batch: number;
+}
+
+/** Unconfirmed changes by a name that the owner chooses. */
+export class PendingChanges {
+  readonly #outstanding: OutstandingRequests;
+  /** Made for the first change: most sessions prepare nothing. */
+  #byName: Map<string, Pending> | undefined;
+
+  constructor(outstanding: OutstandingRequests) {
+    this.#outstanding = outstanding;
+  }
+
+  /** Every change is confirmed or undone. */
+  get none(): boolean {
+    return this.#byName === undefined || this.#byName.size === 0;
+  }
+
+  /** True while an error in an earlier batch may still undo the newest change of the name. */
+  has(name: string): boolean {
+    return (this.#byName?.get(name)?.batch ?? Infinity) < this.#outstanding.batch.syncs;
+  }
+
+  /** A change is made; {@link end} must be called when it is confirmed or undone. */
+  begin(name: string): Pending {
+    const byName = (this.#byName ??= new Map());
+    let pending = byName.get(name);
+    if (!pending) byName.set(name, (pending = { count: 0, batch: 0 }));
+    pending.count += 1;
+    pending.batch = this.#outstanding.batch.syncs;
+    return pending;
+  }
+
+  /** A change of the name is confirmed or undone. */
+  end(name: string, pending: Pending): void {
+    pending.count -= 1;
+    if (pending.count === 0) this.#byName?.delete(name);
+  }
+
+  /** A change is made; `dropped` undoes it. */
+  add(name: string, closed: () => void, dropped: () => void): Change {
+    const pending = this.begin(name);
+    const settle = (then: () => void) => (): void => {
+      this.end(name, pending);
+      then();
+    };
+    return { closed: settle(closed), dropped: settle(dropped) };
+  }
+}
+
+// A prepared statement as a session remembers it, and when two of them are the same.
+
+/** A statement that a session has prepared. */
+export interface PreparedStatement {
+  /** Equal for statements of the same meaning: text, parameter types, and the settings that their literals depend on. */
+  readonly key: string;
+  /** A key that no other statement has. */
+  readonly alone: string;
+  /** Text and parameter types as in the Parse, behind its name: in the client's encoding, never decoded. */
+  readonly body: Buffer;
+  /** The settings under which it was prepared; empty where nothing in it depends on them. */
+  readonly settings: string;
+  /** The search_path under which it was prepared; undefined where the server does not report it. */
+  readonly path: string | undefined;
+  /** Executing it drops prepared statements. */
+  readonly discards: boolean;
+  /** Executing it may leave a setting that no tag shows. */
+  readonly leavesSettings: boolean;
+}
+
+/** Settings that a literal may depend on when the statement is prepared: `'01/02/2020'::date` is another day under DMY. */
+const SETTINGS = ['DateStyle', 'TimeZone', 'IntervalStyle', 'standard_conforming_strings', 'client_encoding'];
+/** A quote, a dollar quote, or what is not ASCII: without any of them it has no literal that a setting could change. */
+const HAS_LITERALS = /'|\$\D|[^\0-\x7f]/;
+const DISCARDS = /\b(?:deallocate|discard)\b/i;
+
+const ALONE = 'alone ';
+let made = 0;
+
+/** True for the key of one statement only. */
+export const isAlone = (key: string): boolean => key.startsWith(ALONE);
+
+/** The settings in force that literals depend on, as one text. */
+export const settingsOf = (parameters: ReadonlyMap<string, string>): string =>
+  SETTINGS.map((name) => parameters.get(name) ?? '').join('\0');
+
+/** True for a text that may drop prepared statements when it is executed. */
+export const mayDiscard = (text: string): boolean => DISCARDS.test(text);
+
+/**
+ * The statement in a Parse with this `body`, under the settings in `parameters`. From PostgreSQL 18 on they have search_path
+ * too, and the same text is another statement in another schema.
+ */
+export function statementOf(body: Buffer, parameters: ReadonlyMap<string, string>): PreparedStatement {
+  const text = body.toString('latin1');
+  const settings = HAS_LITERALS.test(text) ? settingsOf(parameters) : '';
+  const path = parameters.get('search_path');
+  const hash = createHash('sha256')
+    .update(`${settings}\0${path ?? ''}\0`)
+    .update(body);
+  made += 1;
+  return {
+    key: hash.digest('base64'),
+    alone: `${ALONE}${made}`,
+    body,
+    settings,
+    path,
+    discards: mayDiscard(text),
+    leavesSettings: leavesSettings(text.slice(0, text.indexOf('\0'))),
+  };
+}
+
+/** The same statement where the settings at its Parse are not known: it is not shared. */
+export const unlike = (statement: PreparedStatement): PreparedStatement => ({
+  ...statement,
+  key: statement.alone,
+  settings: 'unknown',
+});
+
+/** Most names at once, and bytes of all their texts: the gateway's memory is shared by all sessions. */
+const MOST_NAMES = 10_000;
+const MOST_BYTES = 33_554_432;
+
+/** Stands for a statement that is prepared under the client's own name, as it is too long to be stored: the connection stays with the session. */
+export const UNSHARED: PreparedStatement = {
+  key: '',
+  alone: '',
+  body: Buffer.alloc(0),
+  settings: '',
+  path: undefined,
+  discards: false,
+  leavesSettings: true,
+};
+
+/** Shared by the sessions that have prepared nothing: never written to. */
+const NONE = new Map<string, PreparedStatement>();
+
+/** A name, and what it stands for. */
+interface Found {
+  readonly name: string;
+  readonly statement: PreparedStatement;
+}
+
+/** Compares without making another text. */
+function isText(text: string, data: Buffer, from: number, to: number): boolean {
+  if (text.length !== to - from) return false;
+  for (let i = 0; i < text.length; i += 1) if (text.charCodeAt(i) !== data[from + i]) return false;
+  return true;
+}
+
+/**
+ * The prepared statements of one session by the client's names, within bounds. One per session. Names are bytes, each as
+ * the character with its number.
+ */
+export class ClientStatements {
+  #byName = NONE;
+  #bytes = 0;
+  /** Only while the name stands for it. */
+  #last: Found | undefined;
+
+  get(name: string): PreparedStatement | undefined {
+    return this.#byName.get(name);
+  }
+  /** The statement whose name is in `data` from `from` to `to`; mostly that of the last time. */
+  find(data: Buffer, from: number, to: number): Found | undefined {
+    const last = this.#last;
+    if (last && isText(last.name, data, from, to)) return last;
+    const name = data.toString('latin1', from, to);
+    const statement = this.#byName.get(name);
+    this.#last = statement && { name, statement };
+    return this.#last;
+  }
+  has(name: string): boolean {
+    return this.#byName.has(name);
+  }
+
+  /** Takes a name that is free. @throws GatewayError `program_limit_exceeded` */
+  add(name: string, statement: PreparedStatement): void {
+    if (this.#byName.size >= MOST_NAMES || this.#bytes + statement.body.length > MOST_BYTES) {
+      throw new GatewayError('program_limit_exceeded', 'too many prepared statements in one session', {
+        hint: `A session may have ${MOST_NAMES}, with ${MOST_BYTES} bytes of text in all.`,
+      });
+    }
+    this.restore(name, statement);
+  }
+
+  /** Restores a removed name, unless it has another statement by now. */
+  restore(name: string, statement: PreparedStatement): void {
+    if (this.#byName.has(name)) return;
+    if (this.#byName === NONE) this.#byName = new Map();
+    this.#byName.set(name, statement);
+    this.#bytes += statement.body.length;
+  }
+
+  /** Frees a name; with `only` not if it stands for another statement by now. */
+  remove(name: string, only?: PreparedStatement): void {
+    const statement = this.#byName.get(name);
+    if (!statement || (only && statement !== only)) return;
+    this.#byName.delete(name);
+    this.#last = undefined;
+    this.#bytes -= statement.body.length;
+  }
+
+  clear(): void {
+    this.#byName = NONE;
+    this.#last = undefined;
+    this.#bytes = 0;
+  }
+}
+
+/** A Parse of it. */
+interface UnnamedParse {
+  /** The whole message; undefined if it was too long to be stored: the connection stays with the session then. */
+  readonly frame: Buffer | undefined;
+  /** Executing it drops prepared statements. */
+  readonly discards: boolean;
+  /** Executing it may leave a setting that no tag shows. */
+  readonly leavesSettings: boolean;
+  /** Its text does nothing to the session that it would not do again by itself: the same bytes need not be read again. */
+  readonly plain: boolean;
+}
+
+/** The name by which its changes are unconfirmed. */
+const UNNAMED = '';
+
+/** The unnamed statement after a message, which has it as its observer; the one before is restored if the server discards the message. */
+class Version implements RequestObserver {
+  /** Undefined if there is no unnamed statement. */
+  parse: UnnamedParse | undefined;
+  /** The turn in which it was prepared last. */
+  preparedAt: number | undefined;
+  before: Version | undefined;
+  discarded = false;
+  readonly #changes: PendingChanges;
+  readonly #pending: Pending | undefined;
+  #refused = false;
+
+  constructor(changes: PendingChanges, parse?: UnnamedParse, preparedAt?: number, before?: Version) {
+    this.parse = parse;
+    this.preparedAt = preparedAt;
+    this.before = before;
+    this.#changes = changes;
+    this.#pending = before && changes.begin(UNNAMED);
+  }
+
+  answered(type: number): void {
+    if (type === Backend.errorResponse) this.#refused = this.parse !== undefined;
+  }
+
+  closed(): void {
+    this.#settled();
+    this.before = undefined;
+  }
+
+  dropped(): void {
+    this.#settled();
+    if (this.#refused) this.parse = this.before = undefined;
+    else this.discarded = true;
+  }
+
+  #settled(): void {
+    if (this.#pending) this.#changes.end(UNNAMED, this.#pending);
+  }
+}
+
+/**
+ * The unnamed prepared statement: it belongs to the session, and is prepared again on each connection that uses it. One
+ * per session whose server connections change.
+ */
+export class UnnamedStatement {
+  readonly #pending: PendingChanges;
+  #newest: Version;
+
+  constructor(pending: PendingChanges) {
+    this.#pending = pending;
+    this.#newest = new Version(pending);
+  }
+
+  /** The turn in which it was prepared: in any other the connection has another one, or none. */
+  get preparedAt(): number | undefined {
+    return this.#now.preparedAt;
+  }
+
+  /** Undefined if there is none. */
+  get parse(): UnnamedParse | undefined {
+    return this.#now.parse;
+  }
+
+  /** A Parse is sent in `preparedAt`. If it fails, there is no unnamed statement any more. */
+  prepare(parse: UnnamedParse, preparedAt: number): RequestObserver {
+    return (this.#newest = new Version(this.#pending, parse, preparedAt, this.#now));
+  }
+
+  /** The same statement is prepared again in `preparedAt`. */
+  again(preparedAt: number): RequestObserver {
+    const now = this.#now;
+    now.preparedAt = preparedAt;
+    return this.#pending.add(
+      UNNAMED,
+      () => {},
+      () => (now.preparedAt = undefined),
+    );
+  }
+
+  /** A Query is sent, which drops it even if it fails, or a Close of it. Undefined if there is nothing to drop. */
+  drop(): RequestObserver | undefined {
+    if (!this.#now.parse) return undefined;
+    return (this.#newest = new Version(this.#pending, undefined, undefined, this.#now));
+  }
+
+  /** Drops it: DISCARD ALL, or a refusal by the gateway where PostgreSQL's would have dropped it. */
+  forget(): void {
+    this.#newest = new Version(this.#pending);
+  }
+
+  get #now(): Version {
+    while (this.#newest.discarded) this.#newest = this.#newest.before ?? new Version(this.#pending);
+    return this.#newest;
+  }
+}

@@ -1,0 +1,223 @@
+/** The action for a Parse where server connections change between transactions. */
+import { GatewayError } from '../../errors.ts';
+import { shown } from '../../wire/text.ts';
+import { PARSE_COMPLETE } from '../../wire/to-client.ts';
+import { planOfUnnamed } from './deallocate.ts';
+import type { KnownNames } from './deallocate.ts';
+import type { Plan } from '../message-action.ts';
+import { Op, ResponseAction, combined } from '../request-queue.ts';
+import type { RequestObserver } from '../request-queue.ts';
+import type { ServerStatements } from './server-statements.ts';
+import type { OutstandingRequests } from '../outstanding-requests.ts';
+import { isCutOff, nameIn, parseParts, renamedLongParse, renamedParse } from './statement-names.ts';
+import type { ParseParts } from './statement-names.ts';
+import type {
+  Change,
+  ClientStatements,
+  PendingChanges,
+  PreparedStatement,
+  UnnamedStatement,
+} from './client-statements.ts';
+import type { ServerLink, ServerSource } from '../server-link.ts';
+import { UNSHARED, mayDiscard, settingsOf, statementOf, unlike } from './client-statements.ts';
+import { leavesSettings, mayChooseSchemas, mayLeaveState, pinReason } from '../session-state-detection.ts';
+import { Status } from '../transaction-boundary.ts';
+
+/** An empty statement without parameters: prepared in any transaction, even in a failed one. */
+const EMPTY = Buffer.from([0, 0, 0]);
+
+/** The interface between a session's prepared statements and the relay. */
+export interface PreparedStatementsHost {
+  readonly link: Pick<ServerLink, 'server' | 'checkOuts'>;
+  readonly outstanding: OutstandingRequests;
+  readonly source: Pick<ServerSource, 'parameters' | 'known'>;
+  /** The connection has to stay with the session. */
+  pin(why: string): void;
+  /** A statement is executed that may leave state which no tag shows. */
+  leavesState(): void;
+}
+
+/** The session's statements, by their names and keys. */
+export interface ParseHandlerParts {
+  readonly names: ClientStatements;
+  readonly onServer: ServerStatements;
+  readonly unnamed: UnnamedStatement;
+  /** By the client's names, the empty one included. */
+  readonly pending: PendingChanges;
+}
+
+/** One per session. */
+export class ParseHandler {
+  readonly #host: PreparedStatementsHost;
+  readonly #parts: ParseHandlerParts;
+  #choseSchemas = false;
+
+  constructor(host: PreparedStatementsHost, parts: ParseHandlerParts) {
+    this.#host = host;
+    this.#parts = parts;
+  }
+
+  /** What a DEALLOCATE by name refers to. */
+  get known(): KnownNames {
+    const { outstanding, link } = this.#host;
+    return { names: this.#parts.names, outstanding, prepared: link.server?.prepared };
+  }
+
+  /** Reads from a text the effects on its connection that no tag shows. */
+  read(text: string): void {
+    if (!mayLeaveState(text)) return;
+    const why = pinReason(text);
+    if (why !== undefined) this.#host.pin(why);
+    this.#choseSchemas ||= mayChooseSchemas(text);
+  }
+
+  /** The same for a Query, which is executed at once; the end of a long one is not known. */
+  readQuery(text: string, isCut: boolean): void {
+    const tells = mayLeaveState(text);
+    if (tells) this.read(text);
+    this.#choseSchemas ||= isCut;
+    if (isCut || (tells && leavesSettings(text))) this.#host.leavesState();
+  }
+
+  /** The session may have set search_path, and the server does not report it: its table names may mean other tables than in other sessions. */
+  get hidesSchemas(): boolean {
+    return this.#choseSchemas && !this.#host.source.parameters.has('search_path');
+  }
+
+  /** Prepared now, the statement may differ in meaning from its Parse: it is not shared with other sessions. */
+  isApart({ settings, path }: PreparedStatement): boolean {
+    const { settingsKnown } = this.#host.outstanding;
+    const now = this.#parameters;
+    const settingsUncertain = this.#choseSchemas && !settingsKnown;
+    if (settingsUncertain || this.hidesSchemas || path !== now.get('search_path')) return true;
+    return settings !== '' && (!settingsKnown || settingsOf(now) !== settings);
+  }
+
+  /** True for a whole Parse of a statement that the connection has prepared already. */
+  isPrepared(frame: Buffer): boolean {
+    const parts = isCutOff(frame) ? undefined : parseParts(frame);
+    return (
+      parts !== undefined && this.#parts.onServer.prepared.has(statementOf(parts.body, this.#parameters).key)
+    );
+  }
+
+  /** The parameters in force on the connection, or on the next one. */
+  get #parameters(): ReadonlyMap<string, string> {
+    const { link, source } = this.#host;
+    return link.server?.parameters ?? source.parameters;
+  }
+
+  /** A statement is executed: that may do more than its tag shows. */
+  executed({ discards, leavesSettings }: Pick<PreparedStatement, 'discards' | 'leavesSettings'>): void {
+    if (discards) this.#parts.onServer.mayFail = true;
+    if (leavesSettings) this.#host.leavesState();
+  }
+
+  /** What to do with a Parse. @throws GatewayError `program_limit_exceeded` */
+  plan(frame: Buffer): Plan {
+    if (isCutOff(frame)) return this.#parseLong(frame);
+    const parts = parseParts(frame);
+    if (!parts) return { kind: 'send', bytes: frame };
+    this.read(parts.body.toString('latin1'));
+    if (parts.name === '') return this.#parseUnnamed(frame, parts.body);
+    if (this.#parts.names.has(parts.name))
+      return this.#parseTaken(frame, parts.name, (serverName) => renamedParse(serverName, parts.body));
+    return this.#parseNamed(parts);
+  }
+
+  #parseNamed({ name, body }: ParseParts): Plan {
+    const { link, outstanding } = this.#host;
+    const { server } = link;
+    const read = statementOf(Buffer.from(body), this.#parameters);
+    const statement = this.isApart(read) ? unlike(read) : read;
+    this.#parts.names.add(name, statement);
+    const change = this.#named(name, statement);
+    const synthesized = { kind: 'answer', observer: { answer: () => PARSE_COMPLETE, ...change } } as const;
+    if (!server) return synthesized;
+    if (outstanding.outOfSync) return orderLost();
+    const isPrepared = this.#parts.onServer.find(statement.key) !== undefined;
+    const certain =
+      outstanding.status !== Status.failed &&
+      !outstanding.changing &&
+      !this.#parts.onServer.pending.has(statement.key);
+    if (isPrepared && certain) return synthesized;
+    if (isPrepared) return this.#try(body, change);
+    const { serverName, before, observer } = this.#parts.onServer.add(statement.key);
+    const bytes = Buffer.concat([before, renamedParse(serverName, body)]);
+    return { kind: 'send', bytes, observer: combined(observer, change) };
+  }
+
+  #named(name: string, statement: PreparedStatement): Change & RequestObserver {
+    const change = this.#parts.pending.add(
+      name,
+      () => {},
+      () => this.#parts.names.remove(name, statement),
+    );
+    return { ...change, names: true };
+  }
+
+  /** The server decides whether the statement can be prepared now; only its answer is needed. */
+  #try(body: Buffer, observer: RequestObserver): Plan {
+    const { serverName, before } = this.#parts.onServer.trial();
+    return { kind: 'send', bytes: Buffer.concat([before, renamedParse(serverName, body)]), observer };
+  }
+
+  /** The server refuses it as it would without the gateway: after its other checks, for a name that is in use. */
+  #parseTaken(frame: Buffer, name: string, renamed: (serverName: string) => Buffer): Plan {
+    const { outstanding } = this.#host;
+    if (this.#parts.names.get(name) === UNSHARED) return { kind: 'send', bytes: frame };
+    if (outstanding.outOfSync) return orderLost();
+    const text = shown(Buffer.from(name, 'latin1').toString());
+    const error = new GatewayError(
+      'duplicate_prepared_statement',
+      `prepared statement ${text} already exists`,
+    );
+    const { serverName, before } = this.#parts.onServer.trial();
+    outstanding.sent(Op.parse, ResponseAction.skip, { showsError: true });
+    const bytes = Buffer.concat([before, renamedParse(serverName, EMPTY), renamed(serverName)]);
+    return { kind: 'send', bytes, observer: { error, replaces: [error.sqlstate] } };
+  }
+
+  /** Too long to be stored and prepared again on another connection. */
+  #parseLong(frame: Buffer): Plan {
+    this.#host.pin('a long statement was prepared');
+    const name = nameIn(frame, false);
+    if (name === undefined) return { kind: 'send', bytes: frame };
+    if (this.#parts.names.has(name))
+      return this.#parseTaken(frame, name, (serverName) => renamedLongParse(frame, serverName));
+    if (name === '') {
+      const observer = this.#parts.unnamed.prepare(
+        { frame: undefined, discards: false, leavesSettings: true, plain: false },
+        this.#host.link.checkOuts,
+      );
+      return { kind: 'send', bytes: frame, observer };
+    }
+    this.#parts.names.add(name, UNSHARED);
+    return { kind: 'send', bytes: frame, observer: this.#named(name, UNSHARED) };
+  }
+
+  #parseUnnamed(frame: Buffer, body: Buffer): Plan {
+    const { link, outstanding } = this.#host;
+    const types = Buffer.from(body.subarray(body.indexOf(0) + 1));
+    const observed = (parse: Buffer): RequestObserver | undefined => {
+      const text = body.toString('latin1', 0, body.indexOf(0));
+      const left = { discards: mayDiscard(text), leavesSettings: leavesSettings(text) };
+      const plain = parse === frame && !mayLeaveState(text);
+      const observer = this.#parts.unnamed.prepare(
+        { frame: Buffer.from(parse), ...left, plain },
+        link.checkOuts,
+      );
+      // Where the order of answers is lost, the statement counts as prepared: else it would be prepared again.
+      if (!outstanding.outOfSync) return observer;
+      observer.closed?.();
+      return undefined;
+    };
+    return planOfUnnamed(frame, types, observed, this.known);
+  }
+}
+
+/** While it is not known which answers are outstanding, the gateway may send no messages of its own: the session ends. */
+export const orderLost = (): Plan => ({
+  kind: 'refuse',
+  error: new GatewayError('protocol_violation', 'the order of answers was lost'),
+});

@@ -1,0 +1,222 @@
+/**
+ * Prepared statements of a session whose server connections change: the client uses its own names; on a server connection
+ * a statement has a name of the gateway, and is prepared there when it is first used.
+ */
+import { GatewayError } from '../../errors.ts';
+import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
+import { CLOSE_COMPLETE } from '../../wire/to-client.ts';
+import { encodeClose, encodeDescribe } from '../../wire/to-server.ts';
+import { deallocated, planOfQuery } from './deallocate.ts';
+import type { Plan } from '../message-action.ts';
+import { Op, ResponseAction, combined } from '../request-queue.ts';
+import { ServerStatements, newName } from './server-statements.ts';
+import { isCutOff, nameIn, parseParts, renamedBind, renamedParse, statementIn } from './statement-names.ts';
+import {
+  ClientStatements,
+  PendingChanges,
+  UNSHARED,
+  UnnamedStatement,
+  mayDiscard,
+  statementOf,
+} from './client-statements.ts';
+import { ParseHandler, orderLost } from './parse.ts';
+import type { PreparedStatementsHost } from './parse.ts';
+import { isTransactionLocal } from '../session-state-detection.ts';
+import { RepeatedMessages } from './repeated-messages.ts';
+
+const NOTHING = Buffer.alloc(0);
+
+/** One per session. */
+export class PreparedStatements {
+  readonly #host: PreparedStatementsHost;
+  readonly #names = new ClientStatements();
+  readonly #onServer: ServerStatements;
+  /** Unconfirmed changes by the client's names. */
+  readonly #pending: PendingChanges;
+  readonly #unnamed: UnnamedStatement;
+  readonly #parseHandler: ParseHandler;
+  /** See {@link RepeatedMessages}. */
+  readonly repeated: RepeatedMessages;
+
+  constructor(host: PreparedStatementsHost) {
+    this.#host = host;
+    this.#onServer = new ServerStatements(host.link, host.outstanding, host.source.known);
+    this.#pending = new PendingChanges(host.outstanding);
+    this.#unnamed = new UnnamedStatement(this.#pending);
+    const remembered = {
+      names: this.#names,
+      onServer: this.#onServer,
+      unnamed: this.#unnamed,
+      pending: this.#pending,
+    };
+    this.#parseHandler = new ParseHandler(host, remembered);
+    this.repeated = new RepeatedMessages(host, remembered, this.#parseHandler);
+  }
+
+  /** DEALLOCATE ALL or DISCARD ALL: the client and the connection have no named statements any more. */
+  forgetAll(): void {
+    this.#names.clear();
+    this.#onServer.clear();
+  }
+
+  /** A refused Query or unnamed Parse drops the unnamed statement, even if no server got it. */
+  forgetUnnamed(): void {
+    this.#unnamed.forget();
+  }
+
+  /** True for a message that the gateway answers without a server: a Parse of a statement that was prepared before, or its Close. */
+  answersWithoutServer(type: number, frame: Buffer): boolean {
+    if (isCutOff(frame)) return false;
+    if (type === Frontend.close) return this.#names.has(statementIn(frame) ?? '');
+    const parts = type === Frontend.parse ? parseParts(frame) : undefined;
+    if (!parts || parts.name === '' || this.#names.has(parts.name)) return false;
+    const { source } = this.#host;
+    return (
+      !this.#parseHandler.hidesSchemas && source.known.has(statementOf(parts.body, source.parameters).key)
+    );
+  }
+
+  /** True where the action depends on an outstanding answer. */
+  mustWait(type: number, frame: Buffer): boolean {
+    const { outstanding } = this.#host;
+    const { mayFail } = this.#onServer;
+    if (!outstanding.answered && type === Frontend.query)
+      return !outstanding.stuck && this.#names.has(deallocated(frame, HEADER_BYTES) ?? '');
+    const { changing } = outstanding;
+    const sure = !changing && !mayFail && this.#onServer.pending.none && this.#pending.none;
+    if (outstanding.answered || sure || outstanding.skipping || outstanding.stuck) return false;
+    const name = nameFor(type, frame);
+    if (name === undefined || mayFail) return name !== undefined;
+    if (changing && this.#addsGatewayMessage(type, name, frame)) return true;
+    // An unnamed Parse or Close replaces the unnamed statement in any case.
+    if (name === '' && (type === Frontend.parse || type === Frontend.close)) return false;
+    const { key, alone } = this.#names.get(name) ?? UNSHARED;
+    return this.#pending.has(name) || this.#onServer.pending.has(key) || this.#onServer.pending.has(alone);
+  }
+
+  /** True for a Bind or Describe in front of which the gateway sends a Parse. */
+  prepares(type: number, frame: Buffer): boolean {
+    if (type !== Frontend.bind && type !== Frontend.describe) return false;
+    const name = nameFor(type, frame);
+    return name !== undefined && this.#addsGatewayMessage(type, name, frame);
+  }
+
+  /** True if the gateway sends a message in front, or answers in its place: either would be lost in a COPY that fails. */
+  #addsGatewayMessage(type: number, name: string, frame: Buffer): boolean {
+    const { prepared } = this.#onServer;
+    if (type === Frontend.close) return false;
+    if (type === Frontend.parse)
+      return name !== '' && (this.#names.has(name) || this.#parseHandler.isPrepared(frame));
+    if (name === '')
+      return this.#unnamed.parse !== undefined && this.#unnamed.preparedAt !== this.#host.link.checkOuts;
+    const statement = this.#names.get(name) ?? UNSHARED;
+    const shared = !this.#parseHandler.hidesSchemas && prepared.has(statement.key);
+    return statement !== UNSHARED && !shared && !prepared.has(statement.alone);
+  }
+
+  /** What to do with a Query, Parse, Bind, Describe or Close. @throws GatewayError `program_limit_exceeded` */
+  plan(type: number, frame: Buffer): Plan {
+    switch (type) {
+      case Frontend.query:
+        return this.#query(frame);
+      case Frontend.parse:
+        return this.#parseHandler.plan(frame);
+      case Frontend.bind:
+        return this.#use(frame, nameIn(frame, true), (serverName) => renamedBind(frame, serverName));
+      case Frontend.describe:
+        return this.#use(frame, statementIn(frame), (serverName) => encodeDescribe('S', serverName));
+      case Frontend.close:
+        return this.#close(frame, statementIn(frame));
+      case Frontend.functionCall:
+        this.#host.leavesState();
+        return { kind: 'send', bytes: frame };
+      default:
+        return { kind: 'send', bytes: frame };
+    }
+  }
+
+  #query(frame: Buffer): Plan {
+    const text = frame.toString('latin1', HEADER_BYTES, frame.length - 1);
+    this.#parseHandler.readQuery(text, isCutOff(frame));
+    if (mayDiscard(text)) this.#onServer.mayFail = true;
+    const dropped = this.#unnamed.drop();
+    return planOfQuery(
+      frame,
+      isTransactionLocal(text) ? combined({ transactionLocal: true }, dropped) : dropped,
+      this.#parseHandler.known,
+    );
+  }
+
+  // ---- Bind, Describe, Close ----
+
+  #use(frame: Buffer, name: string | undefined, renamed: (serverName: string) => Buffer): Plan {
+    if (name === '') return this.#useUnnamed(frame);
+    const statement = name === undefined ? undefined : this.#names.get(name);
+    if (!statement || statement === UNSHARED) return { kind: 'send', bytes: frame };
+    this.#parseHandler.executed(statement);
+    let key = this.#parseHandler.hidesSchemas ? statement.alone : statement.key;
+    let serverName = this.#onServer.find(key);
+    let before: Buffer = NOTHING;
+    if (serverName === undefined && this.#parseHandler.isApart(statement)) {
+      key = statement.alone;
+      serverName = this.#onServer.find(key);
+    }
+    if (serverName === undefined) {
+      if (this.#host.outstanding.outOfSync) return orderLost();
+      ({ serverName, before } = this.#prepare(key, statement.body));
+    }
+    return {
+      kind: 'send',
+      bytes: Buffer.concat([before, renamed(serverName)]),
+      observer: this.#onServer.use(key),
+    };
+  }
+
+  /** Prepares the statement on the present connection, in front of the message that uses it. */
+  #prepare(key: string, body: Buffer): { readonly serverName: string; readonly before: Buffer } {
+    const { serverName, before, observer } = this.#onServer.add(key);
+    this.#host.outstanding.sent(Op.parse, ResponseAction.skip, { showsError: true, ...observer });
+    return { serverName, before: Buffer.concat([before, renamedParse(serverName, body)]) };
+  }
+
+  #useUnnamed(frame: Buffer): Plan {
+    const { link, outstanding } = this.#host;
+    const { parse, preparedAt } = this.#unnamed;
+    if (!parse) return { kind: 'refuse', error: noUnnamed() };
+    this.#parseHandler.executed(parse);
+    if (preparedAt === link.checkOuts) return { kind: 'send', bytes: frame };
+    if (!parse.frame) return { kind: 'refuse', error: noUnnamed() };
+    if (outstanding.outOfSync) return orderLost();
+    outstanding.sent(Op.parse, ResponseAction.skip, {
+      showsError: true,
+      ...this.#unnamed.again(link.checkOuts),
+    });
+    return { kind: 'send', bytes: Buffer.concat([parse.frame, frame]) };
+  }
+
+  #close(frame: Buffer, name: string | undefined): Plan {
+    if (name === '') return { kind: 'send', bytes: frame, observer: this.#unnamed.drop() };
+    const statement = name === undefined ? undefined : this.#names.get(name);
+    if (name === undefined || !statement) return { kind: 'send', bytes: frame };
+    this.#names.remove(name);
+    const change = this.#pending.add(
+      name,
+      () => {},
+      () => this.#names.restore(name, statement),
+    );
+    if (statement === UNSHARED) return { kind: 'send', bytes: frame, observer: change };
+    if (!this.#host.outstanding.changing)
+      return { kind: 'answer', observer: { answer: () => CLOSE_COMPLETE, ...change } };
+    // The Close of a name that no statement has: a COPY may be running, and only the server knows whether it answers.
+    return { kind: 'send', bytes: encodeClose('S', newName()), observer: change };
+  }
+}
+
+const noUnnamed = (): GatewayError =>
+  new GatewayError('invalid_sql_statement_name', 'unnamed prepared statement does not exist');
+
+/** The statement that a message is about; undefined for a portal, or where it cannot be read. */
+const nameFor = (type: number, frame: Buffer): string | undefined =>
+  type === Frontend.parse || type === Frontend.bind
+    ? nameIn(frame, type === Frontend.bind)
+    : statementIn(frame);

@@ -1,0 +1,307 @@
+/**
+ * Decides about messages that carry statements: shows them to `onQuery`, rewrites, refuses, answers commands for the
+ * gateway.
+ */
+import { GatewayError } from '../../errors.ts';
+import type { Statement } from '../../statement.ts';
+import { HEADER_BYTES } from '../../wire/frames.ts';
+import { readyForQuery, refusal } from '../../wire/to-client.ts';
+import { FLUSH } from '../../wire/to-server.ts';
+import type { OutstandingRequests } from '../outstanding-requests.ts';
+import type { PreparedStatements } from '../prepared/prepared-statements.ts';
+import { Streamed, preceded } from '../message-action.ts';
+import type { MessageAction, Plan } from '../message-action.ts';
+import { OP_OF, Op, ResponseAction, combined } from '../request-queue.ts';
+import type { RequestObserver } from '../request-queue.ts';
+import { isCutOff } from '../prepared/statement-names.ts';
+import type { HookCallOptions } from './hook-call.ts';
+import type { StatementObserver } from './statement-observer.ts';
+import { MessageMask, isTooLong, needsWhole, tooLong } from './message-mask.ts';
+import { ResponseBarrier } from './response-barrier.ts';
+import { ClientEncoding } from './client-encoding.ts';
+import { HookCall } from './hook-call.ts';
+import { GatewayCommands, isGatewayCommand } from './gateway-commands.ts';
+import { injectError } from './error-injection.ts';
+import { StatementTexts, needsText } from './statement-texts.ts';
+
+/** What the query hook needs of the relay. */
+export interface QueryHookHost {
+  readonly outstanding: OutstandingRequests;
+  /** Present where server connections change between transactions. */
+  readonly prepared?: PreparedStatements | undefined;
+  /** Absent where no plugin observes statements. */
+  readonly statements?: StatementObserver | undefined;
+  /** Where the session's server connection is requested, if it has none. */
+  readonly unlinkedMessages: {
+    /** True for a message that may be sent now, or is answered without a server. If it is not, await `connection`. */
+    isReady(type: number, frame: Buffer): boolean;
+    connection(): Promise<void>;
+  };
+  /** A run-time parameter as the server has reported it last. */
+  /** See {@link RelayOptions.watches}. */
+  readonly watched: boolean;
+  /** A message with a statement is about to be sent to the server. */
+  sends(type: number, frame: Buffer): void;
+  parameter(name: string): string | undefined;
+  betweenTransactions(): boolean;
+  /** Makes the server send its buffered answers at once. */
+  flush(): void;
+  /** The refusal cannot be placed in the order of answers: the session ends with it. */
+  unplaceable(error: GatewayError): void;
+}
+
+/** What the query hook's decisions depend on. */
+interface QueryHookOptions extends HookCallOptions {
+  inBand(name: string, value: string): Promise<void>;
+  /** Longest message that is assembled, in bytes. */
+  readonly maxStatementBytes: number;
+  /** Statements are observed from the first text on that contains this one. Default: from the start. */
+  readonly statementsFrom?: string | undefined;
+  /** Makes an error that the client may read of any value that a hook threw. */
+  fault(thrown: unknown): GatewayError;
+}
+
+/**
+ * Decides about messages that carry statements: shows them to `onQuery`, rewrites, refuses, answers commands for the
+ * gateway. One per session.
+ */
+export class QueryHook {
+  readonly #host: QueryHookHost;
+  readonly #options: QueryHookOptions;
+  readonly #hooks: HookCall;
+  /** Made for the first statement for the gateway, and for the first that is inspected: most sessions need neither. */
+  #commands: GatewayCommands | undefined;
+  #texts: StatementTexts | undefined;
+  readonly messageMask: MessageMask;
+  /** Present where a plugin reads statements. */
+  readonly #encoding: ClientEncoding | undefined;
+  /** Holds a message back until answers have arrived. */
+  readonly barrier: ResponseBarrier;
+  #discarding = false;
+
+  constructor(host: QueryHookHost, options: QueryHookOptions) {
+    this.#host = host;
+    this.#options = options;
+    this.#hooks = new HookCall(options);
+    const { query, reads, statementsFrom } = options;
+    this.#encoding = query && needsText(reads) ? new ClientEncoding(host, reads) : undefined;
+    this.barrier = new ResponseBarrier(host, host.prepared, this.#encoding);
+    const made = { observed: host.statements !== undefined, prepared: host.prepared !== undefined };
+    this.messageMask = new MessageMask({
+      asked: query && reads,
+      ...made,
+      statementsFrom,
+      watched: host.watched,
+    });
+  }
+
+  /** A message of the extended protocol was refused here: messages up to the Sync are dropped, as PostgreSQL does. */
+  get discarding(): boolean {
+    return this.#discarding;
+  }
+
+  /** True for a message, `bytes` long, that is longer than may be assembled. */
+  exceeds(type: number, frame: Buffer, bytes: number): boolean {
+    return isTooLong(type, frame, bytes, this.#options.maxStatementBytes);
+  }
+
+  /** True when {@link message} must decide about it; `frame` has its first 64 KiB at least. */
+  concerns(type: number, frame: Buffer): boolean {
+    if (this.messageMask.startsObserving(type, frame)) this.#update();
+    if (this.messageMask.observesStatements || this.#commands?.any) return true;
+    return this.#host.prepared !== undefined || isGatewayCommand(type, frame);
+  }
+
+  /** True when {@link message} must see all of it, `bytes` long. */
+  needsWhole(type: number, frame: Buffer, bytes: number): boolean {
+    return (
+      needsWhole(type, bytes, this.#host.prepared !== undefined, this.#options) ||
+      isGatewayCommand(type, frame)
+    );
+  }
+
+  /** Decides about one message. Synchronous when every hook is, and no answer has to be awaited first. */
+  message(type: number, frame: Buffer): MessageAction | Promise<MessageAction> {
+    if (!this.barrier.isNeeded(type, frame)) return this.#decide(type, frame);
+    return this.barrier.wait(type, frame).then(() => this.#decide(type, frame));
+  }
+
+  #decide(type: number, frame: Buffer): MessageAction | Promise<MessageAction> {
+    const op = OP_OF[type] ?? 0;
+    const isCommand = isGatewayCommand(type, frame);
+    // The server discards the message.
+    if (this.#host.outstanding.skipping && op !== Op.sync) return isCommand ? undefined : frame;
+    if (isCommand) return this.#answerCommand(type, op, frame);
+    let statement: Statement | undefined;
+    try {
+      const own = this.#commands?.any ? this.#commands.about(type, frame) : undefined;
+      if (own) return this.#answerHere(op, own);
+      statement = this.#open(type, frame);
+      this.#encoding?.check(type, frame, statement);
+      if (!this.#hooks.wants(statement)) return this.#send(type, op, frame, statement);
+      return this.#ask(type, op, frame, statement);
+    } catch (thrown) {
+      return this.#refuse(op, frame, thrown, statement);
+    }
+  }
+
+  /** Refuses a message that is longer than may be assembled; `frame` is its beginning. */
+  tooLong(type: number, frame: Buffer): MessageAction {
+    const statement = this.#open(type, frame);
+    return this.#refuse(OP_OF[type] ?? 0, frame, tooLong(this.#options.maxStatementBytes), statement);
+  }
+
+  /** The client's Sync behind messages that were dropped. */
+  endDiscard(): void {
+    this.#discarding = false;
+    this.#update();
+    this.#answerHere(Op.sync, { answer: () => readyForQuery('I') });
+  }
+
+  /** The order of answers is lost: an answer of the gateway cannot be placed any more. */
+  failOrderLost(): void {
+    this.#host.unplaceable(new GatewayError('protocol_violation', 'the order of answers was lost'));
+  }
+
+  /** See {@link HookCall.cancel}. */
+  cancel(): boolean {
+    return this.#hooks.cancel();
+  }
+
+  // ---- commands for the gateway ----
+
+  async #answerCommand(type: number, op: number, frame: Buffer): Promise<MessageAction> {
+    this.#commands ??= new GatewayCommands(this.#options);
+    try {
+      const observer = await this.#hooks.race(this.#commands.begin(type, frame));
+      // A Query makes PostgreSQL send its buffered answers; without the Flush they would stay in front of this one.
+      const flush = op === Op.query && !this.#host.outstanding.answered ? FLUSH : undefined;
+      this.#answerHere(op, observer);
+      return flush;
+    } catch (thrown) {
+      return this.#refuse(op, frame, thrown);
+    }
+  }
+
+  #answerHere(op: number, observer: RequestObserver): undefined {
+    if (this.#host.outstanding.outOfSync || this.#host.outstanding.recovery) {
+      this.failOrderLost();
+      return;
+    }
+    this.#host.outstanding.sent(op, ResponseAction.synthesize, observer);
+    this.#update();
+  }
+
+  #update(): void {
+    this.messageMask.update(this.#discarding, this.#commands?.any === true);
+  }
+
+  // ---- statements for the server ----
+
+  #ask(type: number, op: number, frame: Buffer, shown: Statement): MessageAction | Promise<MessageAction> {
+    const send = (approved: Statement): MessageAction | Promise<MessageAction> => {
+      const rewritten = this.#hooks.frameOf(frame, shown, approved);
+      if (rewritten === frame) return this.#send(type, op, frame, approved);
+      const sent = (): MessageAction | Promise<MessageAction> => {
+        this.#encoding?.checkRewrite(type, frame, rewritten);
+        return this.#send(type, op, rewritten, approved);
+      };
+      return this.barrier.isNeeded(type, rewritten) ? this.barrier.wait(type, rewritten).then(sent) : sent();
+    };
+    const answer = this.#hooks.ask(shown);
+    const action = answer instanceof Promise ? answer.then(send) : send(answer);
+    const refused = (thrown: unknown): MessageAction => this.#refuse(op, frame, thrown, shown);
+    return action instanceof Promise ? action.catch(refused) : action;
+  }
+
+  /** Requests a server connection where the session has none: not before a hook has answered, which may take long. */
+  #send(
+    type: number,
+    op: number,
+    frame: Buffer,
+    statement?: Statement,
+  ): MessageAction | Promise<MessageAction> {
+    const { unlinkedMessages } = this.#host;
+    if (unlinkedMessages.isReady(type, frame)) return this.#sendNow(type, op, frame, statement);
+    const sent = unlinkedMessages.connection().then(() => this.#sendNow(type, op, frame, statement));
+    return sent.catch((thrown: unknown) => this.#refuse(op, frame, thrown, statement));
+  }
+
+  #sendNow(type: number, op: number, frame: Buffer, statement?: Statement): MessageAction {
+    const probe = this.#encoding?.probe(type, frame);
+    if (!probe) return this.#pass(type, op, frame, statement);
+    try {
+      return preceded(probe, this.#pass(type, op, frame, statement), frame);
+    } catch (thrown) {
+      return preceded(probe, this.#refuse(op, frame, thrown, statement), frame);
+    }
+  }
+
+  #pass(type: number, op: number, frame: Buffer, statement: Statement | undefined): MessageAction {
+    if (this.#texts && this.#host.betweenTransactions()) this.#texts.transactionEnded();
+    const observer = this.#texts?.sent(type, frame, statement);
+    this.#encoding?.sent(type, statement);
+    this.#host.sends(type, frame);
+    const plan = this.#host.prepared?.plan(type, frame);
+    if (plan) return this.#carryOut(plan, op, frame, observer);
+    this.#host.outstanding.sent(op, ResponseAction.forward, observer);
+    return frame;
+  }
+
+  #carryOut(plan: Plan, op: number, frame: Buffer, observer: RequestObserver | undefined): MessageAction {
+    if (plan.kind === 'refuse') {
+      observer?.dropped?.();
+      return this.#refuse(op, frame, plan.error);
+    }
+    if (plan.kind === 'answer') return this.#answerHere(op, combined(plan.observer, observer));
+    this.#host.outstanding.sent(op, ResponseAction.forward, combined(plan.observer, observer));
+    return plan.bytes === frame || !isCutOff(frame) ? plan.bytes : new Streamed(plan.bytes);
+  }
+
+  /** True for a message that needs no server connection, while the session has none. */
+  answersWithoutServer(type: number, frame: Buffer): boolean {
+    return this.#host.prepared?.answersWithoutServer(type, frame) === true || isGatewayCommand(type, frame);
+  }
+
+  /** Refuses a message for which there is no server connection; `frame` has its first 64 KiB at least. */
+  refuseUnlinked(type: number, frame: Buffer, error: GatewayError): void {
+    if (this.messageMask.startsObserving(type, frame)) this.#update();
+    const statement = this.#open(type, frame);
+    this.#refuseHere(OP_OF[type] ?? 0, error, this.#texts?.refused(frame, statement, error));
+  }
+
+  /** The statement in a message; undefined where statements are not inspected. */
+  #open(type: number, frame: Buffer): Statement | undefined {
+    if (!this.messageMask.observesStatements) return undefined;
+    this.#texts ??= new StatementTexts(this.#options.reads, this.#host.statements);
+    return this.#texts.open(type, frame);
+  }
+
+  // ---- refusals ----
+
+  #refuse(op: number, frame: Buffer, thrown: unknown, statement?: Statement): MessageAction {
+    const { outstanding, prepared } = this.#host;
+    const error = this.#options.fault(thrown);
+    const followed = this.#texts?.refused(frame, statement, error);
+    if (outstanding.outOfSync) {
+      this.#host.unplaceable(error);
+      return undefined;
+    }
+    // Where connections change, the unnamed statement is the session's and drops without the server.
+    if (op === Op.query || (op === Op.parse && frame[HEADER_BYTES] === 0)) prepared?.forgetUnnamed();
+    const alone = prepared !== undefined || !this.#texts?.leavesUnnamed;
+    if (alone && this.#host.betweenTransactions()) return this.#refuseHere(op, error, followed);
+    outstanding.sent(op, ResponseAction.replaceError, combined({ error }, followed));
+    return injectError(op, frame);
+  }
+
+  /** The server is idle and never sees the message: the gateway answers, and drops the rest of its batch. */
+  #refuseHere(op: number, error: GatewayError, observer: RequestObserver | undefined): undefined {
+    const text = refusal('ERROR', error);
+    this.#discarding = op !== Op.query && op !== Op.functionCall;
+    const bytes = this.#discarding ? text : Buffer.concat([text, readyForQuery('I')]);
+    this.#answerHere(op, combined({ answer: () => bytes }, observer));
+    // PostgreSQL does not keep an error in its buffer.
+    this.#host.outstanding.flush();
+  }
+}

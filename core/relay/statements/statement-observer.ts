@@ -1,0 +1,228 @@
+/** Reports each statement once to `on.statement` observers, when its last answer has passed. */
+import type { Events } from '../../events.ts';
+import type { GatewayError } from '../../errors.ts';
+import type { Statement } from '../../statement.ts';
+import { errorFields, readCommandComplete } from '../../wire/backend.ts';
+import { Backend } from '../../wire/frames.ts';
+import { readTag } from '../session-state-detection.ts';
+import type { RequestObserver } from '../request-queue.ts';
+
+/**
+ * A finished statement; the connection adds its session and its server. Statements without an error share one object, which is
+ * filled again.
+ */
+export type StatementEnd = Omit<Events['statement'], 'session'>;
+
+/** The facts of a statement when it is sent. */
+export interface StatementBegin {
+  /** Its id and kind, its text if it has one, its function if it is a call of one. */
+  readonly statement: Statement;
+  /** The text is the beginning of a longer one. */
+  readonly truncated: boolean;
+  readonly bytesIn: number;
+  /** Undoes the change of the message, should the server discard it. Default: it has changed nothing. */
+  readonly undo?: (() => void) | undefined;
+  /** The gateway's refusal, if one was sent in its place. */
+  readonly error?: GatewayError | undefined;
+}
+
+/** Longest text that is reported, in UTF-16 code units. */
+const LONGEST_TEXT = 65_536;
+/** Most tags that are reported: a Query of megabytes has millions of statements in it. */
+const MOST_TAGS = 1_000;
+
+type Kind = StatementEnd['kind'];
+
+/** A successful Parse, Bind or Sync is not reported. */
+const isSilent = (kind: Kind): boolean => kind === 'parse' || kind === 'bind' || kind === 'sync';
+
+const NO_TAGS: readonly string[] = [];
+
+/** The observer of a statement: one small object, and no function of its own. */
+class RunningStatement implements RequestObserver {
+  readonly log: StatementObserver;
+  readonly id: number;
+  readonly kind: Kind;
+  readonly sql: string;
+  readonly truncated: boolean;
+  readonly function: number | undefined;
+  readonly startedAt = Date.now();
+  readonly since = performance.now();
+  readonly undo: (() => void) | undefined;
+  readonly refusal: GatewayError | undefined;
+  /** For a Sync: the last Execute in front of it. */
+  readonly executed: RunningStatement | undefined;
+  tags: readonly string[] = NO_TAGS;
+  rows = 0;
+  /** DataRows since the last CommandComplete: a portal may be suspended, a statement may fail after some. */
+  rowsSeen = 0;
+  bytesIn: number;
+  bytesOut = 0;
+  sqlstate: string | undefined;
+
+  constructor(log: StatementObserver, begin: StatementBegin, executed?: RunningStatement) {
+    const { statement } = begin;
+    this.log = log;
+    this.id = statement.id;
+    this.kind = executed ? 'sync' : statement.kind;
+    this.sql = 'sql' in statement ? statement.sql : '';
+    this.truncated = begin.truncated;
+    this.function = statement.kind === 'function-call' ? statement.function : undefined;
+    this.undo = begin.undo;
+    this.refusal = begin.error;
+    this.executed = executed;
+    this.bytesIn = begin.bytesIn;
+    this.sqlstate = undefined;
+  }
+
+  received(bytes: number): void {
+    this.bytesIn += bytes;
+  }
+
+  answered(type: number, bytes: number, body: Buffer | undefined): void {
+    this.bytesOut += bytes;
+    if (type === Backend.dataRow) this.rowsSeen += 1;
+    else if (type === Backend.commandComplete && body) this.#completed(readCommandComplete(body));
+    else if (type === Backend.errorResponse && body) this.sqlstate ??= errorFields(body).code;
+  }
+
+  closed(): void {
+    if (this.executed) this.log.synced(this.executed);
+    this.log.over(this, !isSilent(this.kind) || this.#failed);
+  }
+
+  /** Dropped without an error of its own: it stood behind one and never ran. */
+  dropped(): void {
+    this.undo?.();
+    this.log.over(this, this.#failed);
+  }
+
+  /** Rather report one too many than none that ran: transaction_resolution_unknown (manual, Appendix A). */
+  lost(): void {
+    this.undo?.();
+    this.sqlstate ??= '08007';
+    this.log.over(this, !isSilent(this.kind));
+  }
+
+  get #failed(): boolean {
+    return this.sqlstate !== undefined || this.refusal !== undefined;
+  }
+
+  /** The tag's own number counts rows that were not seen. */
+  #completed(text: string): void {
+    const tag = readTag(text);
+    if (this.tags === NO_TAGS) this.tags = tag.alone;
+    else if (this.tags.length === 1) this.tags = [...this.tags, text];
+    else if (this.tags.length < MOST_TAGS) (this.tags as string[]).push(text);
+    this.rows += this.rowsSeen > 0 ? this.rowsSeen : tag.rows;
+    this.rowsSeen = 0;
+  }
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** A new record: the members that not every statement has come last. */
+function endOf(running: RunningStatement): Mutable<StatementEnd> {
+  const { id, kind, sql, truncated, tags, rows, rowsSeen, bytesIn, bytesOut, startedAt, since } = running;
+  return {
+    id,
+    kind,
+    sql: sql.slice(0, LONGEST_TEXT),
+    truncated: truncated || sql.length > LONGEST_TEXT,
+    tags,
+    rows: rows + rowsSeen,
+    bytesIn,
+    bytesOut,
+    startedAt,
+    durationMs: performance.now() - since,
+  };
+}
+
+/** The same in an existing record. */
+function fill(record: Mutable<StatementEnd>, running: RunningStatement): void {
+  const { sql } = running;
+  record.id = running.id;
+  record.kind = running.kind;
+  record.sql = sql.length > LONGEST_TEXT ? sql.slice(0, LONGEST_TEXT) : sql;
+  record.truncated = running.truncated || sql.length > LONGEST_TEXT;
+  record.tags = running.tags;
+  record.rows = running.rows + running.rowsSeen;
+  record.bytesIn = running.bytesIn;
+  record.bytesOut = running.bytesOut;
+  record.startedAt = running.startedAt;
+  record.durationMs = performance.now() - running.since;
+}
+
+/** One per session, only where a plugin observes statements. */
+export class StatementObserver {
+  readonly #tell: (ended: StatementEnd) => void;
+  readonly #running = new Set<RunningStatement>();
+  /** The last Execute since the last Sync that was answered: inside of a COPY a Sync is nothing. */
+  #executed: RunningStatement | undefined;
+  /** The record of a statement without an error. */
+  #record: Mutable<StatementEnd> | undefined;
+
+  constructor(tell: (ended: StatementEnd) => void) {
+    this.#tell = tell;
+  }
+
+  /** The observer that follows a statement which was sent, or refused. */
+  follow(begin: StatementBegin): RequestObserver {
+    const running = new RunningStatement(this, begin);
+    this.#running.add(running);
+    if (running.kind === 'execute' && !running.refusal) this.#executed = running;
+    return running;
+  }
+
+  /**
+   * The same for a Sync: it commits the statements in front of it, and that may fail (a deferred constraint, a
+   * serialization failure). Undefined where there are none.
+   */
+  followSync(bytesIn: number): RequestObserver | undefined {
+    const executed = this.#executed;
+    if (!executed) return undefined;
+    const { id, sql, truncated } = executed;
+    const statement = { kind: 'execute', id, sql, portal: '' } as const;
+    const running = new RunningStatement(this, { statement, truncated, bytesIn }, executed);
+    this.#running.add(running);
+    return running;
+  }
+
+  /** For the observers: a Sync behind this Execute was answered. */
+  synced(executed: RunningStatement): void {
+    if (this.#executed === executed) this.#executed = undefined;
+  }
+
+  /** For the observers: it has got its last answer. */
+  over(running: RunningStatement, told: boolean): void {
+    if (this.#running.delete(running) && told) this.#end(running);
+  }
+
+  /** The connection is closed: whether unfinished statements took effect is not known (08006, manual Appendix A). */
+  abandon(): void {
+    let told = false;
+    for (const running of this.#running) {
+      // A Sync alone: the statements in front of it may not be committed, although they were reported without an error.
+      const silent = isSilent(running.kind) && (running.kind !== 'sync' || told);
+      if (silent && running.sqlstate === undefined && !running.refusal) continue;
+      told = true;
+      running.sqlstate ??= '08006';
+      this.#end(running);
+    }
+    this.#running.clear();
+  }
+
+  #end(running: RunningStatement): void {
+    const { refusal, function: oid } = running;
+    const sqlstate = refusal?.sqlstate ?? running.sqlstate;
+    if (sqlstate === undefined && oid === undefined) {
+      if (this.#record) fill(this.#record, running);
+      else this.#record = endOf(running);
+      this.#tell(this.#record);
+      return;
+    }
+    // These are rare, and may be new objects each time.
+    const more = { ...(sqlstate !== undefined && { sqlstate }), ...(refusal && { error: refusal }) };
+    this.#tell({ ...endOf(running), ...(oid !== undefined && { function: oid }), ...more });
+  }
+}

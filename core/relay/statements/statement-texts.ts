@@ -1,0 +1,210 @@
+/**
+ * Makes statements of messages, remembers the text behind each prepared statement and portal, and reports them to
+ * observers.
+ */
+import { GatewayError } from '../../errors.ts';
+import type { Statement } from '../../statement.ts';
+import { Frontend } from '../../wire/frames.ts';
+import { bindNames, readClose } from '../../wire/frontend.ts';
+import type { RequestObserver } from '../request-queue.ts';
+import { isCutOff } from '../prepared/statement-names.ts';
+import type { StatementObserver } from './statement-observer.ts';
+import {
+  ParseStatement,
+  QueryStatement,
+  bindStatement,
+  bodyOf,
+  executeStatement,
+  functionCallStatement,
+  textStart,
+} from './statement.ts';
+
+/** Undoes a change, because the server discarded the message that made it. */
+type Undo = () => void;
+
+/** The SQL of a statement, as far as the gateway has it. */
+interface Text {
+  readonly sql: string;
+  /** It is the beginning of a longer one. */
+  readonly cut: boolean;
+}
+
+/** The gateway did not see the text: PREPARE in SQL, or a cursor. */
+const UNSEEN: Text = { sql: '', cut: false };
+
+/** Names in use at once, by one session. */
+const MOST_NAMES = 10_000;
+
+class Names {
+  readonly #texts = new Map<string, Text>();
+
+  get(name: string): Text | undefined {
+    return this.#texts.get(name);
+  }
+
+  change(name: string, text: Text | undefined): Undo {
+    const before = this.#texts.get(name);
+    if (text !== undefined && before === undefined && this.#texts.size >= MOST_NAMES) {
+      throw new GatewayError(
+        'program_limit_exceeded',
+        `more than ${MOST_NAMES} prepared statements or portals`,
+      );
+    }
+    this.#put(name, text);
+    return () => {
+      // Not if it has been changed again since, behind the Sync that ended the error.
+      if (this.#texts.get(name) === text) this.#put(name, before);
+    };
+  }
+
+  clear(): void {
+    this.#texts.clear();
+  }
+
+  #put(name: string, text: Text | undefined): void {
+    if (text === undefined) this.#texts.delete(name);
+    else this.#texts.set(name, text);
+  }
+}
+
+/** Updated by Parse, Bind and Close when they are sent; the entry of a message that the server discards undoes its change. */
+export class TextsByName {
+  readonly #statements = new Names();
+  readonly #portals = new Names();
+
+  /** Empty when the gateway did not see it: PREPARE in SQL, or a cursor. */
+  ofStatement(name: string): Text {
+    return this.#statements.get(name) ?? UNSEEN;
+  }
+  ofPortal(name: string): Text {
+    return this.#portals.get(name) ?? UNSEEN;
+  }
+
+  /** True when the server may still have an unnamed statement, which any Query and any unnamed Parse would drop. */
+  get unnamed(): boolean {
+    return this.#statements.get('') !== undefined;
+  }
+
+  parse(name: string, text: Text): Undo {
+    return this.#statements.change(name, text);
+  }
+  bind(portal: string, statement: string): Undo {
+    return this.#portals.change(portal, this.ofStatement(statement));
+  }
+  close(kind: 'S' | 'P', name: string): Undo {
+    return (kind === 'S' ? this.#statements : this.#portals).change(name, undefined);
+  }
+
+  /** Portals die with their transaction. */
+  transactionEnded(): void {
+    this.#portals.clear();
+  }
+}
+
+/** The part of a statement that plugins read. */
+export type Reads = 'none' | 'kind' | 'sql' | 'parameters';
+
+/** True when a plugin decides by the SQL text of Query and Parse, and so needs the whole message. */
+export const needsText = (reads: Reads): boolean => reads === 'sql' || reads === 'parameters';
+
+/**
+ * Makes statements of messages, remembers the text behind each name, and reports statements to observers. One per
+ * session, used only where statements are inspected.
+ */
+export class StatementTexts {
+  readonly #reads: Reads;
+  readonly #log: StatementObserver | undefined;
+  readonly #byName = new TextsByName();
+  #count = 0;
+
+  constructor(reads: Reads, log: StatementObserver | undefined) {
+    this.#reads = reads;
+    this.#log = log;
+  }
+
+  /** The statement in a message; undefined for messages without one, and where it is not inspected. */
+  open(type: number, frame: Buffer): Statement | undefined {
+    switch (type) {
+      case Frontend.query:
+        return new QueryStatement(this.#nextId(), frame, this.#textSoFar(type, frame));
+      case Frontend.parse:
+        return new ParseStatement(this.#nextId(), frame, this.#textSoFar(type, frame));
+      case Frontend.execute:
+        return executeStatement(this.#nextId(), frame, (portal) => this.#byName.ofPortal(portal).sql);
+      case Frontend.functionCall:
+        return functionCallStatement(this.#nextId(), frame);
+      case Frontend.bind:
+        return this.#bind(frame);
+      default:
+        return undefined;
+    }
+  }
+
+  /** True when the server has an unnamed statement, which even a failing statement would drop. */
+  get leavesUnnamed(): boolean {
+    return this.#byName.unnamed;
+  }
+
+  /** No transaction is open: all portals are closed. */
+  transactionEnded(): void {
+    this.#byName.transactionEnded();
+  }
+
+  /** The observer for a message that is sent. @throws GatewayError `program_limit_exceeded` for too many names */
+  sent(type: number, frame: Buffer, statement: Statement | undefined): RequestObserver | undefined {
+    if (type === Frontend.sync) return this.#log?.followSync(frame.length);
+    const undo = this.#remember(type, frame, statement);
+    if (!statement || !this.#log) return undo && { dropped: undo };
+    const truncated = this.#isCut(frame, statement);
+    return this.#log.follow({ statement, truncated, bytesIn: frame.readUInt32BE(1) + 1, undo });
+  }
+
+  /** The observer for a statement that is refused. */
+  refused(frame: Buffer, statement: Statement | undefined, error: GatewayError): RequestObserver | undefined {
+    if (!statement || !this.#log) return undefined;
+    return this.#log.follow({ statement, truncated: this.#isCut(frame, statement), bytesIn: 0, error });
+  }
+
+  /** Undefined where the text is complete, and decoded when it is read; else the beginning of it, for observers. */
+  #textSoFar(type: number, frame: Buffer): string | undefined {
+    if (frame.length > frame.readUInt32BE(1)) return undefined;
+    const from = textStart(type, frame);
+    return this.#log && from > 0 ? frame.toString('utf8', from) : '';
+  }
+
+  /** Without its parameters, of which there may be megabytes, where only its failure is reported. */
+  #bind(frame: Buffer): Statement | undefined {
+    const sqlOf = (name: string): string => this.#byName.ofStatement(name).sql;
+    if (this.#reads === 'parameters' && !isCutOff(frame)) return bindStatement(this.#nextId(), frame, sqlOf);
+    if (!this.#log) return undefined;
+    const { portal, name } = bindNames(bodyOf(frame));
+    return { kind: 'bind', id: this.#nextId(), sql: sqlOf(name), name, portal, parameters: [] };
+  }
+
+  /** The text is the beginning of a longer one. */
+  #isCut(frame: Buffer, statement: Statement): boolean {
+    if (statement.kind === 'execute') return this.#byName.ofPortal(statement.portal).cut;
+    if (statement.kind === 'bind') return this.#byName.ofStatement(statement.name).cut;
+    return isCutOff(frame);
+  }
+
+  #nextId(): number {
+    this.#count += 1;
+    return this.#count;
+  }
+
+  #remember(type: number, frame: Buffer, statement: Statement | undefined): (() => void) | undefined {
+    if (type === Frontend.query) return this.#byName.unnamed ? this.#byName.close('S', '') : undefined;
+    if (statement?.kind === 'parse') {
+      const cut = isCutOff(frame);
+      return this.#byName.parse(statement.name, { sql: statement.sql, cut });
+    }
+    if (type === Frontend.bind) {
+      const { portal, name } = statement?.kind === 'bind' ? statement : bindNames(bodyOf(frame));
+      return this.#byName.bind(portal, name);
+    }
+    if (type !== Frontend.close) return undefined;
+    const target = readClose(bodyOf(frame));
+    return this.#byName.close(target.kind, target.name);
+  }
+}

@@ -1,0 +1,243 @@
+/** Opens connections: a few at a time, at a limited rate, and with pauses where the server refuses the login or is down. */
+import { GatewayError } from '../../errors.ts';
+import type { Condition } from '../../errors.ts';
+import type { Logger } from '../../session.ts';
+import type { Clock } from '../clock.ts';
+import type { Hosts } from '../hosts/hosts.ts';
+import type { Endpoint } from '../hosts/endpoint.ts';
+import { open } from '../open.ts';
+import type { Timeouts } from '../open.ts';
+import { unreachable } from '../refusals.ts';
+import { LoginBackoff } from './login-backoff.ts';
+import type { Limits } from './limits.ts';
+import type { PooledServer } from './pooled-server.ts';
+import type { PooledServers } from './pooled-servers.ts';
+import type { CheckoutRequest, Waiter } from './waiting-clients.ts';
+
+/** The options of the connect rate. */
+interface ConnectRateParts {
+  /** Most openings that begin within any second. */
+  readonly rate: number;
+  readonly clock: Clock;
+  /** Called when one may begin again. */
+  ready(): void;
+}
+
+/** The first and the longest pause after a failure, in milliseconds; each is multiplied by a random factor from 0.5 to 1.5. */
+const [FIRST_MS, LONGEST_MS] = [20, 500];
+const SECOND_MS = 1_000;
+/** How often the end of a wait is checked, in milliseconds. */
+const POLL_MS = 20;
+
+/** Errors of a login at a server that is down, starting, stopping or full. */
+const UNAVAILABLE: ReadonlySet<Condition> = new Set<Condition>([
+  'sqlclient_unable_to_establish_sqlconnection',
+  'cannot_connect_now',
+  'too_many_connections',
+  'admin_shutdown',
+  'crash_shutdown',
+]);
+
+/**
+ * Limits how fast connections are opened: a number per second, and pauses of random length while the server is down. One
+ * per pool.
+ */
+export class ConnectRate {
+  readonly #parts: ConnectRateParts;
+  /** When the openings of the last second began, the oldest first. */
+  #begun: number[] = [];
+  #failures = 0;
+  /** By the clock: when the rate permits another opening, and when the pause is over. */
+  #roomAt = 0;
+  #restedAt = 0;
+  #stop: (() => void) | undefined;
+
+  constructor(parts: ConnectRateParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether an opening may begin now. */
+  get open(): boolean {
+    return this.#parts.clock.now() >= Math.max(this.#roomAt, this.#restedAt);
+  }
+
+  /** An opening begins. */
+  began(): void {
+    const { clock, rate } = this.#parts;
+    const now = clock.now();
+    this.#begun = [...this.#begun.filter((at) => now - at < SECOND_MS), now];
+    const [oldest = now] = this.#begun;
+    if (this.#begun.length >= rate) this.#roomAt = oldest + SECOND_MS;
+    this.#rest();
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+    this.#restedAt = 0;
+  }
+
+  /** An opening ended with `error`: one that does not concern the server causes no pause. */
+  failed(error: unknown): void {
+    if (!(error instanceof GatewayError) || !UNAVAILABLE.has(error.code)) return;
+    this.#failures += 1;
+    this.#rest();
+  }
+
+  /** Stops its timer. */
+  stop(): void {
+    this.#stop?.();
+    this.#stop = undefined;
+  }
+
+  /** Many gateways and pools must not connect at the same moment to a server that has just started. */
+  #rest(): void {
+    const { clock } = this.#parts;
+    const ms = Math.min(FIRST_MS * 2 ** (this.#failures - 1), LONGEST_MS) * (0.5 + Math.random());
+    if (this.#failures > 0) this.#restedAt = clock.now() + ms;
+    if (!this.open) this.#stop ??= clock.every(POLL_MS, () => this.#look());
+  }
+
+  #look(): void {
+    if (!this.open) return;
+    this.stop();
+    this.#parts.ready();
+  }
+}
+
+/** The request for which a connection is being opened, and its start by the clock. */
+export interface Attempt {
+  readonly checkout: CheckoutRequest;
+  readonly startedAt: number;
+}
+
+/** A failure that took so long, in milliseconds, would take as long again for requests that came meanwhile. */
+const SLOW_MS = 1_000;
+
+/** Whether the failure of an attempt applies to a queued request too: one that came before its start, or during a slow failure. */
+export function speaksFor({ checkout, startedAt }: Attempt, waiter: Waiter, now: number): boolean {
+  return checkout.key.text === waiter.key.text && (waiter.since <= startedAt || now - startedAt >= SLOW_MS);
+}
+
+/** The parts of the pool that the connector uses, and the callbacks for their results. */
+interface ConnectorParts {
+  readonly entry: string;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly timeouts?: Timeouts | undefined;
+  readonly log?: Logger | undefined;
+  readonly servers: PooledServers;
+  readonly hosts: Hosts;
+  /** The server has its connection. */
+  opened(server: PooledServer, attempt: Attempt): void;
+  /** Another opening may begin: there were too many, or the server was down. */
+  ready(): void;
+  /** The server has been removed. */
+  failed(attempt: Attempt, error: unknown): void;
+  /** The server has been removed, and its request may be served by another server. */
+  postponed(): void;
+}
+
+/** How far lifetimes differ, so that connections opened together do not end together: ±10 %. */
+const JITTER = 0.1;
+
+/** Opens connections: a few at a time, with pauses where the server refuses the login. One per pool. */
+export class Connector {
+  /** True: no opening begins until an operator resumes the pool. */
+  paused = false;
+  readonly #parts: ConnectorParts;
+  readonly #loginBackoff: LoginBackoff;
+  readonly #connectRate: ConnectRate;
+  readonly #stops = new Map<AbortController, PooledServer>();
+
+  constructor(parts: ConnectorParts) {
+    this.#parts = parts;
+    this.#loginBackoff = new LoginBackoff(parts);
+    this.#connectRate = new ConnectRate({
+      ...parts,
+      rate: parts.limits.connectRate,
+      ready: () => parts.ready(),
+    });
+  }
+
+  /** No other opening may begin now. */
+  get busy(): boolean {
+    return this.paused || this.#stops.size >= this.#parts.limits.connecting || !this.#connectRate.open;
+  }
+
+  /** The login of a role is paused. */
+  get guarded(): boolean {
+    return this.#loginBackoff.open;
+  }
+
+  /** Why none may be opened for a role now. */
+  refusal(role: string): Error | undefined {
+    return this.#loginBackoff.refusal(role);
+  }
+
+  /**
+   * Begins an opening; false if there is no suitable server. It continues when its session ends, for the next session, unless
+   * the connection can serve only that one.
+   */
+  begin(checkout: CheckoutRequest): boolean {
+    const endpoint = this.#parts.hosts.choose(checkout);
+    if (endpoint) this.#begin(checkout, endpoint);
+    return endpoint !== undefined;
+  }
+
+  #begin(checkout: CheckoutRequest, endpoint: Endpoint): void {
+    const { limits, clock, servers, hosts } = this.#parts;
+    const { key, request } = checkout;
+    const startedAt = clock.now();
+    const lifetimeMs = limits.lifetimeMs * (1 - JITTER + 2 * JITTER * Math.random());
+    const server = servers.add(key, startedAt + lifetimeMs);
+    server.endpoint = endpoint;
+    const stop = new AbortController();
+    const leave = (): void => stop.abort(request.signal.reason);
+    if (!key.pooled) request.signal.addEventListener('abort', leave);
+    this.#stops.set(stop, server);
+    const loginAttempt = this.#loginBackoff.begin(key.role);
+    this.#connectRate.began();
+    const { entry, timeouts } = this.#parts;
+    const ended = (): void => {
+      this.#stops.delete(stop);
+      if (!key.pooled) request.signal.removeEventListener('abort', leave);
+    };
+    const how = { endpoint, probes: endpoint.address !== undefined, readOnly: key.target === 'replica' };
+    const { shows } = loginAttempt;
+    open({ ...request, ...how, entry, timeouts, shows, signal: stop.signal })
+      .then((connection) => hosts.opened(endpoint, connection, checkout))
+      .then(
+        (connection) => {
+          ended();
+          server.connection = connection;
+          server.reported = new Map(connection.parameters);
+          loginAttempt.succeeded();
+          this.#connectRate.succeeded();
+          this.#parts.opened(server, { checkout, startedAt });
+        },
+        (error: unknown) => {
+          ended();
+          servers.remove(server);
+          loginAttempt.failed(error);
+          // Another server may serve the request; this one is not tried for a while.
+          if (hosts.failed(endpoint, error, checkout)) return this.#parts.postponed();
+          if (!stop.signal.aborted) this.#connectRate.failed(error);
+          this.#parts.failed({ checkout, startedAt }, error);
+        },
+      );
+  }
+
+  /** Stops openings whose server does not suit any more. */
+  review(): void {
+    for (const [stop, server] of this.#stops) {
+      if (!this.#parts.hosts.fits(server))
+        stop.abort(unreachable(new Error('the server has become another')));
+    }
+  }
+
+  /** Ends all of them with `reason`. */
+  stop(reason: unknown): void {
+    this.#connectRate.stop();
+    for (const stop of this.#stops.keys()) stop.abort(reason);
+  }
+}

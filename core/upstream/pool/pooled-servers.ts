@@ -1,0 +1,165 @@
+/** All connections of a pool, counted by state, role and key. */
+import type { ServerConnection } from '../connection.ts';
+import { PooledServer } from './pooled-server.ts';
+import type { Counts, Owner, PoolKey, PooledServerState } from './pooled-server.ts';
+import type { EndSignal } from './waiting-clients.ts';
+import type { Isolation } from './isolation.ts';
+
+const none = (): Counts => ({ opening: 0, idle: 0, resetting: 0, lent: 0, closing: 0 });
+
+/** How many there are in all states together. */
+export const total = (counts: Readonly<Counts>): number =>
+  counts.opening + counts.idle + counts.resetting + counts.lent + counts.closing;
+
+/** The only place that changes a server's state, so that the counts stay right. */
+export class PooledServers {
+  /** Called when the last session in transaction mode has ended, see {@link addTransactionSession}. */
+  noTransactionSessions: () => void = () => {};
+  #transactionSessions = 0;
+  /** How many have had to stay with their session so far. */
+  pins = 0;
+  readonly #counts = none();
+  readonly #all = new Set<PooledServer>();
+  readonly #roles = new Map<string, Counts>();
+  readonly #keys = new Map<string, Counts>();
+  /** By key; the longest idle first. */
+  readonly #idle = new Map<string, PooledServer[]>();
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  get counts(): Readonly<Counts> {
+    return this.#counts;
+  }
+
+  /** How many there are of a role. */
+  ofRole(role: string): Readonly<Counts> {
+    return this.#roles.get(role) ?? none();
+  }
+
+  /** How many there are of a key. */
+  ofKey(key: Pick<PoolKey, 'text'>): Readonly<Counts> {
+    return this.#keys.get(key.text) ?? none();
+  }
+
+  /** A copy. */
+  all(state?: PooledServerState): readonly PooledServer[] {
+    return [...this.#all].filter((server) => state === undefined || server.state === state);
+  }
+
+  add(key: PoolKey, expiresAt: number): PooledServer {
+    const counts = [this.#counts, countsIn(this.#roles, key.role), countsIn(this.#keys, key.text)];
+    const idle = this.#idle.get(key.text) ?? [];
+    this.#idle.set(key.text, idle);
+    const server = new PooledServer(key, expiresAt, counts, idle);
+    this.#all.add(server);
+    for (const each of counts) each[server.state] += 1;
+    return server;
+  }
+
+  remove(server: PooledServer): void {
+    if (!this.#all.delete(server)) return;
+    const { role, text } = server.key;
+    this.#unlist(server);
+    for (const each of server.counts) each[server.state] -= 1;
+    if (total(this.ofRole(role)) === 0) this.#roles.delete(role);
+    if (total(this.ofKey(server.key)) > 0) return;
+    this.#keys.delete(text);
+    this.#idle.delete(text);
+  }
+
+  become(server: PooledServer, state: PooledServerState): void {
+    this.#unlist(server);
+    for (const each of server.counts) {
+      count(each, server.state, -1);
+      count(each, state, 1);
+    }
+    server.state = state;
+    if (state === 'idle') server.idleOnes.push(server);
+  }
+
+  /** A session in transaction mode uses the pool until `signal` is aborted. */
+  addTransactionSession(signal: EndSignal): void {
+    if (signal.aborted) return;
+    this.#transactionSessions += 1;
+    const leave = (): void => {
+      this.#transactionSessions -= 1;
+      if (this.#transactionSessions === 0) this.noTransactionSessions();
+    };
+    signal.addEventListener('abort', leave, { once: true });
+  }
+
+  /** The number of sessions in transaction mode. */
+  get transactionSessions(): number {
+    return this.#transactionSessions;
+  }
+
+  /** A lent one has to stay with its session until that ends; once per session. */
+  pin(connection: ServerConnection, why: string): void {
+    this.pins += 1;
+    for (const server of this.#all) if (server.connection === connection) server.pinned = why;
+  }
+
+  /** The idle one of a key that suits best: of the same session, of the same identity, or a clean one; the latest used. */
+  bestIdle(key: PoolKey, next: Owner, isolation: Isolation): PooledServer | undefined {
+    const idle = this.#idle.get(key.text);
+    if (!idle) return undefined;
+    const { fingerprint, holder } = next;
+    const last = (suits: (owner: Owner | undefined) => boolean): PooledServer | undefined =>
+      idle.findLast((server) => suits(server.owner) && isolation.fits(server, next));
+    return (
+      (holder && last((owner) => owner?.holder === holder)) ??
+      (isolation.resetsAlways ? undefined : last((owner) => owner?.fingerprint === fingerprint)) ??
+      last((owner) => owner === undefined)
+    );
+  }
+
+  /** The idle one of a key that has carried another session's state for longest, and may serve `next` after a reset. */
+  dirtyLongest(key: PoolKey, next: Owner, isolation: Isolation): PooledServer | undefined {
+    return this.#idle.get(key.text)?.find((server) => server.owner && isolation.fits(server, next));
+  }
+
+  /** The idle one that has been unused for longest, of a role or of all. */
+  idleLongest(role?: string): PooledServer | undefined {
+    let oldest: PooledServer | undefined;
+    for (const [first] of this.#idle.values()) {
+      if (!first || (role !== undefined && first.key.role !== role)) continue;
+      if (!oldest || first.idleSince < oldest.idleSince) oldest = first;
+    }
+    return oldest;
+  }
+
+  #unlist(server: PooledServer): void {
+    if (server.state !== 'idle') return;
+    const { idleOnes } = server;
+    if (idleOnes.at(-1) === server) idleOnes.pop();
+    else idleOnes.splice(idleOnes.indexOf(server), 1);
+  }
+}
+
+/** By name each: a server that is chosen by a variable is looked up in a table, and this is done four times per transaction. */
+function count(counts: Counts, state: PooledServerState, by: 1 | -1): void {
+  switch (state) {
+    case 'idle':
+      counts.idle += by;
+      break;
+    case 'lent':
+      counts.lent += by;
+      break;
+    case 'resetting':
+      counts.resetting += by;
+      break;
+    case 'opening':
+      counts.opening += by;
+      break;
+    case 'closing':
+      counts.closing += by;
+  }
+}
+
+function countsIn(where: Map<string, Counts>, name: string): Counts {
+  const counts = where.get(name) ?? none();
+  where.set(name, counts);
+  return counts;
+}
