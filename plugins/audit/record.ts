@@ -85,46 +85,52 @@ class Parties {
   }
 }
 
-/** Texts whose form is kept, in UTF-16 code units. */
+/** Texts whose form is kept: so many, and so many UTF-16 code units of them. Those with values in them come only once. */
+const KEPT_TEXTS = 1_000;
 const KEPT_UNITS = 4_194_304;
 
-/** SQL as it is written down, by the SQL: prepared statements come again and again. */
-class SqlTexts {
-  readonly #form: (sql: string) => string;
+/** What was made of the last texts. Two maps take turns, so that none has to be searched for its oldest entry. */
+class Recent {
+  readonly #make: (text: string) => string;
   #young = new Map<string, string>();
   #old = new Map<string, string>();
   #units = 0;
 
-  constructor(texts: Texts) {
-    this.#form = {
-      sanitised: (sql: string) => `,"sql":${json(withoutLiterals(sql))}`,
-      whole: (sql: string) => `,"sql":${json(withoutTokens(sql))}`,
-      none: () => '',
-    }[texts];
+  constructor(make: (text: string) => string) {
+    this.#make = make;
   }
 
-  of(sql: string): string {
-    const young = this.#young.get(sql);
+  of(text: string): string {
+    const young = this.#young.get(text);
     if (young !== undefined) return young;
-    const text = this.#old.get(sql) ?? this.#form(sql);
-    this.#units += sql.length + text.length + 64;
-    if (this.#units > KEPT_UNITS / 2) {
+    const made = this.#old.get(text) ?? this.#make(text);
+    this.#units += text.length + made.length + 64;
+    if (this.#units > KEPT_UNITS / 2 || this.#young.size >= KEPT_TEXTS / 2) {
       this.#old = this.#young;
       this.#young = new Map();
-      this.#units = sql.length + text.length + 64;
+      this.#units = text.length + made.length + 64;
     }
-    this.#young.set(sql, text);
-    return text;
+    this.#young.set(text, made);
+    return made;
   }
+}
+
+/** SQL as it is written down, by the SQL: prepared statements come again and again, others with other values. */
+function sqlTexts(texts: Texts): (sql: string) => string {
+  if (texts === 'none') return () => '';
+  const written = new Recent((text) => `,"sql":${json(text)}`);
+  if (texts === 'whole') return (sql) => written.of(withoutTokens(sql));
+  const whole = new Recent((sql) => written.of(withoutLiterals(sql)));
+  return (sql) => whole.of(sql);
 }
 
 /** One per plugin. Each method gives the members of one line, behind its number. */
 export class Recorder {
   readonly #parties = new Parties();
-  readonly #texts: SqlTexts;
+  readonly #textOf: (sql: string) => string;
 
   constructor(texts: Texts) {
-    this.#texts = new SqlTexts(texts);
+    this.#textOf = sqlTexts(texts);
   }
 
   /** In one piece and by hand: it is written for each statement. */
@@ -135,7 +141,7 @@ export class Recorder {
       `"rows":${rows},"bytesIn":${bytesIn},"bytesOut":${bytesOut},"durationMs":${rounded(durationMs)}` +
       (sqlstate === undefined ? '' : `,${members({ sqlstate, ...why(event.error) })}`) +
       (event.function === undefined ? '' : `,"function":${event.function}`) +
-      this.#texts.of(event.sql) +
+      this.#textOf(event.sql) +
       (event.truncated ? ',"truncated":true' : '') +
       (parameters ? `,"parameters":${json(parameters)}` : '')
     );

@@ -45,19 +45,41 @@ function toldOf(text: string, summary: string): Told {
 /** A call of a function by its protocol message, which has no text. */
 export const FUNCTION_CALL = toldOf('', 'FUNCTION CALL');
 
-/** Texts without their literals: the same statement comes again and again. */
+/** The values of the last few hundred texts. Two maps take turns: to delete the oldest key of one takes longer the more have gone. */
+class Recent {
+  #young = new Map<string, Told>();
+  #old = new Map<string, Told>();
+
+  get(text: string): Told | undefined {
+    const young = this.#young.get(text);
+    if (young) return young;
+    const old = this.#old.get(text);
+    if (old) this.set(text, old);
+    return old;
+  }
+
+  set(text: string, told: Told): void {
+    if (this.#young.size >= MOST_TEXTS / 2) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(text, told);
+  }
+}
+
+/** Texts without their literals: the same statement comes again and again, be it with other values. */
 export class Texts {
-  readonly #known = new Map<string, Told>();
+  readonly #whole = new Recent();
+  readonly #shown = new Recent();
 
   of(sql: string): Told {
     const part = sql.slice(0, LONGEST_TEXT);
-    const known = this.#known.get(part);
+    const known = this.#whole.get(part);
     if (known) return known;
     const text = withoutLiterals(part);
-    const told = toldOf(text, summaryOf(text));
-    const [oldest] = this.#known.keys();
-    if (this.#known.size >= MOST_TEXTS && oldest !== undefined) this.#known.delete(oldest);
-    this.#known.set(part, told);
+    let told = this.#shown.get(text);
+    if (!told) this.#shown.set(text, (told = toldOf(text, summaryOf(text))));
+    this.#whole.set(part, told);
     return told;
   }
 }
