@@ -98,6 +98,8 @@ export const MOST_DEPTH = 3;
 interface Branch<P extends Possibility> {
   readonly outstanding: P;
   readonly observers: DeferredObservers;
+  /** Of the answers to the oldest request, a Query or FunctionCall, some have come: its ReadyForQuery never comes alone. */
+  partlyAnswered: boolean;
 }
 
 /** From the error of the COPY until one possibility is left, or the session ends. */
@@ -198,7 +200,12 @@ export class CopyFailureRecovery<P extends Possibility> {
   /** A message of the server other than an error. */
   reply(type: number, status: number): Disposition {
     const ready = type === Backend.readyForQuery;
-    const dispositions = this.#exclude((outstanding) => outstanding.reply(type, status));
+    const dispositions = this.#exclude((branch) => {
+      const whole = isWhole(branch.outstanding.head);
+      if (whole && ready && !branch.partlyAnswered) return Disposition.unexpected;
+      branch.partlyAnswered = whole && !ready;
+      return branch.outstanding.reply(type, status);
+    });
     this.#onlyReady &&= ready;
     if (!ready) this.#more = 0;
     else if (this.#ownReady) this.#ownReady = false;
@@ -227,8 +234,9 @@ export class CopyFailureRecovery<P extends Possibility> {
   /** What that error is to the client, where more than one possibility is left. */
   error(): ErrorDisposition {
     const means: ErrorDisposition[] = [];
-    const dispositions = this.#exclude((outstanding) => {
-      const meaning = outstanding.error(false);
+    const dispositions = this.#exclude((branch) => {
+      branch.partlyAnswered = isWhole(branch.outstanding.head);
+      const meaning = branch.outstanding.error(false);
       if (meaning.disposition !== Disposition.unexpected) means.push(meaning);
       return meaning.disposition;
     });
@@ -251,8 +259,10 @@ export class CopyFailureRecovery<P extends Possibility> {
 
   /** A possibility in which the requests behind the Syncs are outstanding now; `own`: behind the COPY's ReadyForQuery. */
   #begin(status: number, skips: boolean, own: boolean): Branch<P> {
-    const branch = { outstanding: this.#suppose(status, skips), observers: new DeferredObservers() };
-    if (own) branch.outstanding.sent(Op.query, ResponseAction.forward);
+    const outstanding = this.#suppose(status, skips);
+    const branch = { outstanding, observers: new DeferredObservers(), partlyAnswered: false };
+    // Only ReadyForQuery is left of the answers to the COPY's Query, as to a Sync.
+    if (own) branch.outstanding.sent(Op.sync, ResponseAction.forward);
     for (let i = 0; i < this.#behind.length; i += 1) {
       const [entry, observer] = [this.#behind.at(i), this.#behind.observerAt(i)];
       branch.outstanding.sent(opOf(entry), actionOf(entry), observer && branch.observers.of(observer));
@@ -260,10 +270,10 @@ export class CopyFailureRecovery<P extends Possibility> {
     return branch;
   }
 
-  #exclude(dispositionOf: (outstanding: P) => Disposition): Set<Disposition> {
+  #exclude(dispositionOf: (branch: Branch<P>) => Disposition): Set<Disposition> {
     const dispositions = new Set<Disposition>();
-    this.#alive = this.#alive.filter(({ outstanding }) => {
-      const disposition = dispositionOf(outstanding);
+    this.#alive = this.#alive.filter((branch) => {
+      const disposition = dispositionOf(branch);
       if (disposition !== Disposition.unexpected) dispositions.add(disposition);
       return disposition !== Disposition.unexpected;
     });
@@ -286,3 +296,6 @@ export class CopyFailureRecovery<P extends Possibility> {
     first.observers.release();
   }
 }
+
+/** True for an entry of a Query or FunctionCall: its answers end with a ReadyForQuery. */
+const isWhole = (entry: number): boolean => opOf(entry) === Op.query || opOf(entry) === Op.functionCall;

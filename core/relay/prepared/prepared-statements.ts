@@ -9,6 +9,7 @@ import { encodeClose, encodeDescribe } from '../../wire/to-server.ts';
 import { deallocated, planOfQuery } from './deallocate.ts';
 import type { Plan } from '../message-action.ts';
 import { Op, ResponseAction, combined } from '../request-queue.ts';
+import type { RequestObserver } from '../request-queue.ts';
 import { ServerStatements, newName } from './server-statements.ts';
 import { isCutOff, nameIn, parseParts, renamedBind, renamedParse, statementIn } from './statement-names.ts';
 import {
@@ -59,9 +60,17 @@ export class PreparedStatements {
     this.#onServer.clear();
   }
 
-  /** A refused Query or unnamed Parse drops the unnamed statement, even if no server got it. */
-  forgetUnnamed(): void {
-    this.#unnamed.forget();
+  /** A Query or unnamed Parse that is refused without a server drops the unnamed statement. */
+  forgetUnnamed(op: number, frame: Buffer): void {
+    if (op === Op.query || isUnnamedParse(op, frame)) this.#unnamed.forget();
+  }
+
+  /** So does one that the server refuses, unless it skips the message. */
+  refused(op: number, frame: Buffer): RequestObserver | undefined {
+    if (op === Op.query) return this.#unnamed.drop();
+    if (!isUnnamedParse(op, frame)) return undefined;
+    const parse = { frame: undefined, discards: false, leavesSettings: false, plain: false };
+    return this.#unnamed.prepare(parse, this.#host.link.checkOuts);
   }
 
   /** True for a message that the gateway answers without a server: a Parse of a statement that was prepared before, or its Close. */
@@ -220,3 +229,5 @@ const nameFor = (type: number, frame: Buffer): string | undefined =>
   type === Frontend.parse || type === Frontend.bind
     ? nameIn(frame, type === Frontend.bind)
     : statementIn(frame);
+
+const isUnnamedParse = (op: number, frame: Buffer): boolean => op === Op.parse && frame[HEADER_BYTES] === 0;

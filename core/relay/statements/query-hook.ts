@@ -4,7 +4,6 @@
  */
 import { GatewayError } from '../../errors.ts';
 import type { Statement } from '../../statement.ts';
-import { HEADER_BYTES } from '../../wire/frames.ts';
 import { readyForQuery, refusal } from '../../wire/to-client.ts';
 import { FLUSH } from '../../wire/to-server.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
@@ -287,11 +286,13 @@ export class QueryHook {
       this.#host.unplaceable(error);
       return undefined;
     }
-    // Where connections change, the unnamed statement is the session's and drops without the server.
-    if (op === Op.query || (op === Op.parse && frame[HEADER_BYTES] === 0)) prepared?.forgetUnnamed();
     const alone = prepared !== undefined || !this.#texts?.leavesUnnamed;
-    if (alone && this.#host.betweenTransactions()) return this.#refuseHere(op, error, followed);
-    outstanding.sent(op, ResponseAction.replaceError, combined({ error }, followed));
+    if (alone && this.#host.betweenTransactions()) {
+      prepared?.forgetUnnamed(op, frame);
+      return this.#refuseHere(op, error, followed);
+    }
+    const observer = combined(combined({ error }, followed), prepared?.refused(op, frame));
+    outstanding.sent(op, ResponseAction.replaceError, observer);
     return injectError(op, frame);
   }
 

@@ -151,6 +151,17 @@ test('a hundred thousand Syncs in a COPY that fails, and as many behind it, cost
   expect(outstanding.unfinished).toBeUndefined();
 });
 
+test('a ReadyForQuery alone is no answer to a Query', () => {
+  const outstanding = new OutstandingRequests();
+  for (const op of [Op.execute, Op.sync, Op.copyEnd, Op.sync, Op.query]) outstanding.sent(op);
+  outstanding.reply(Backend.copyInResponse);
+  outstanding.error(false);
+  for (let i = 0; i < 2; i += 1)
+    expect(outstanding.reply(Backend.readyForQuery, IDLE)).toBe(Disposition.forward);
+  expect(outstanding.recovery).toBeUndefined();
+  expect(outstanding.unfinished).toBe('answers');
+});
+
 test('a COPY that fails in more than one possibility is followed in each', () => {
   // What PostgreSQL says to P B E(copy) S d(bad) S f c P B E(copy) d S f c d(bad) P B E(copy to a view) S S.
   const outstanding = new OutstandingRequests();

@@ -21,7 +21,7 @@ const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 2 
 /** Sequences that once differed: a probe while a hook's refusal was outstanding; answers that the gateway's Flush brings, or that need no server. */
 const KEPT =
   process.env['POSTERN_SEED'] === undefined
-    ? [519_806_756, 1_387_710_669, 199_263_484, 153_055_390, 1_028_691_356]
+    ? [519_806_756, 1_387_710_669, 199_263_484, 153_055_390, 1_028_691_356, 2_076_239_395, 1_889_593_136]
     : [];
 
 /** A hook reads them when their encoding is known. */

@@ -323,6 +323,20 @@ test.each(['at once', 'after a while'])(
   },
 );
 
+test('a refused Parse that the server skips leaves the unnamed statement, and one that it does not skip drops it', async () => {
+  const client = await connect(new Approval());
+  client.send(P("select 'kept'"), B(), E, B('nobody'), P("select 'refused'"), Q("select 'refused'"), S);
+  await expect.poll(() => types(client), PATIENT).toBe('12DCEZ');
+  client.send(B(), E, S);
+  await expect.poll(() => types(client), PATIENT).toBe('12DCEZ2DCZ');
+  client.send(B(), P("select 'refused'"), S);
+  await expect.poll(() => types(client), PATIENT).toBe('12DCEZ2DCZ2EZ');
+  expect(code(client)).toBe('42501');
+  client.send(B(), E, S);
+  await expect.poll(() => types(client), PATIENT).toBe('12DCEZ2DCZ2EZEZ');
+  expect(code(client)).toBe('26000');
+});
+
 test('in session mode the connection is there all the time, and nothing else changes', async () => {
   const approval = new Approval();
   const client = await relayed(await openAs(postgres, database, 'writer'), approval.options);
