@@ -92,6 +92,9 @@ type Suppose<P extends Possibility> = (status: number, skips: boolean) => P;
 /** Possibilities at once: more are only left where a client sends dozens of Syncs behind dozens of Syncs within a COPY. */
 const MOST_ALIVE = 32;
 
+/** Observed requests behind the COPY: their observers are kept until it is certain which of them are answered. */
+const MOST_OBSERVED = 10_000;
+
 /** A COPY that fails in a possibility within so many others ends the session. */
 export const MOST_DEPTH = 3;
 
@@ -119,6 +122,7 @@ export class CopyFailureRecovery<P extends Possibility> {
   #onlyReady = true;
   #probing = false;
   #lost = false;
+  #observed = 0;
 
   /** `requests` are the COPY and what was sent behind it; they are taken over. `decided` is told the truth, once. */
   constructor(requests: RequestQueue, suppose: Suppose<P>, decided: (truth: P) => void) {
@@ -186,6 +190,8 @@ export class CopyFailureRecovery<P extends Possibility> {
   /** The next message: the client's, or the gateway's. */
   sent(op: number, action: number, observer?: RequestObserver): void {
     this.#follows(op);
+    if (observer && (this.#observed += 1) > MOST_OBSERVED) this.#lost = true;
+    if (this.#lost) return outcomeUnknown(observer);
     if (this.#more > 0) this.#behind.push(op, action, observer);
     for (const { outstanding, observers } of this.#alive)
       outstanding.sent(op, action, observer && observers.of(observer));

@@ -279,10 +279,15 @@ export class FromClient implements ChannelListener {
     this.#waiting = true;
     this.#held.hold(data.subarray(Math.min(end, data.length)), Infinity);
     const rest = Math.max(0, end - data.length);
-    void by.then((bytes) => {
+    by.then((bytes) => {
       this.#rest = rest;
       this.#dropRest = bytes !== frame && !(bytes instanceof Streamed);
       this.#decided(bytes);
+    }).catch((error: unknown) => {
+      this.#waiting = false;
+      this.stop();
+      this.#host.failed(error);
+      this.#host.settled();
     });
     return false;
   }

@@ -46,15 +46,26 @@ export class UnlinkedMessages {
   resumed(error: GatewayError | undefined): boolean {
     const connected = this.#connected;
     this.#connected = undefined;
-    if (connected) connected(error);
+    if (connected && error && this.#isFinal(error)) this.#host.end(error);
+    else if (connected) connected(error);
     else this.#refusal = error;
     return connected !== undefined;
+  }
+
+  /** The session has a server connection. Without one nothing is outstanding at a server. */
+  get isLinked(): boolean {
+    return this.#host.link.state === 'linked';
+  }
+
+  /** The session never had a connection, and would not get one for its next statement. */
+  #isFinal({ code }: GatewayError): boolean {
+    return this.#host.link.checkOuts === 0 && !RETRYABLE.has(code);
   }
 
   /** True for a message that may be sent now, or is answered without a server. If it is not, await {@link connection}. */
   isReady(type: number, frame: Buffer): boolean {
     const { queryHook, link } = this.#host;
-    return link.state === 'linked' || queryHook.answersWithoutServer(type, frame) || link.need() === 'go';
+    return this.isLinked || queryHook.answersWithoutServer(type, frame) || link.need() === 'go';
   }
 
   /** Resolves with the requested connection; never if the session ends first. @throws GatewayError if none is granted */
@@ -81,14 +92,14 @@ export class UnlinkedMessages {
     if (this.#refusal) {
       const refusal = this.#refusal;
       this.#refusal = undefined;
-      if (link.checkOuts === 0 && !RETRYABLE.has(refusal.code)) {
+      if (this.#isFinal(refusal)) {
         this.#host.end(refusal);
         return 'wait';
       }
       queryHook.refuseUnlinked(type, Buffer.from(there), refusal);
       return 'drop';
     }
-    // A plugin decides first, and then the connection is requested: see Gate.
+    // A plugin decides first, and then the connection is requested: see QueryHook.
     if (link.state !== 'linked' && queryHook.messageMask.asks(type)) return 'go';
     // Outdated settings of a connection are set first: behind a message that was sent it is too late.
     if (link.state === 'linked' ? isGatewayCommand(type, there) : queryHook.answersWithoutServer(type, there))

@@ -21,6 +21,9 @@ const OTHER = '_OTHER';
 /** Sets of labels that are kept; the SDK counts those beyond as one. */
 const MOST_SETS = 2_000;
 
+/** Tags whose labels are kept for each session: the number of rows is part of a tag. */
+const MOST_TAGS = 32;
+
 /** The first values that come, and one for all others. */
 class Bounded {
   readonly #told = new Set<string>();
@@ -60,7 +63,7 @@ function remembering(
     if (!upstream || tag === undefined || second !== undefined || sqlstate !== undefined)
       return labelsOf(event);
     let place = places.get(upstream);
-    if (!place || place.host !== host || place.port !== port || place.labels.size >= MOST_SETS)
+    if (!place || place.host !== host || place.port !== port || place.labels.size >= MOST_TAGS)
       places.set(upstream, (place = { host, port, labels: new Map() }));
     let labels = place.labels.get(tag);
     if (!labels) place.labels.set(tag, (labels = labelsOf(event)));

@@ -6,6 +6,7 @@ import postgresJs from 'postgres';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { DatabaseOptions, PoolOptions } from '../../core/database.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
+import type { Session, Upstream } from '../../core/session.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { home, startOperated } from '../support/operated.ts';
@@ -447,4 +448,62 @@ describe('the first statement', () => {
     await operate('pause');
     expect((await arrive()).how).toBe('waits');
   });
+});
+
+test('a role that may not log in any more ends the session at its first statement, also where a plugin reads statements', async () => {
+  await start({ plugins: [{ name: 'reads', onQuery() {} } as never] });
+  await settle();
+  await cut();
+  await expect.poll(backends).toBe(0);
+  await shared.sql(`alter role ${role} nologin`);
+  const { client } = await come();
+  await expect(client.query('select 1')).rejects.toMatchObject({ severity: 'FATAL', code: '08004' });
+});
+
+test('a value that a function of a policy has set for one person is told to no other at login', async () => {
+  await shared.sql(
+    `create schema app; grant usage on schema app to public; create function app.enter(who text) returns text
+      language sql as $$ select set_config('application_name', who, false) $$`,
+    database,
+  );
+  const policy = {
+    name: 'enter',
+    onAuth: (session: Session, upstream: Upstream) => ({
+      ...upstream,
+      onCheckout: [
+        ...upstream.onCheckout,
+        () => ({
+          'app.enter': { function: 'app.enter', arguments: [session.facts.identity?.subject ?? ''] },
+        }),
+      ],
+    }),
+  };
+  await start({ plugins: [policy as never] });
+  const alice = await come({ application_name: 'psql' }, 'alice@example.com');
+  await alice.client.query('select 1');
+  await alice.client.end();
+  const bob = await come({ application_name: 'psql' }, 'bob');
+  expect(JSON.stringify(bob.parameters)).not.toContain('alice');
+});
+
+test('a role that PostgreSQL refuses is refused at the next login of each of its pools', async () => {
+  const tenants = {
+    name: 'tenants',
+    onAuth: (session: Session, upstream: Upstream) => ({
+      ...upstream,
+      settings: { ...upstream.settings, 'app.t': session.facts.identity?.subject ?? '' },
+    }),
+  };
+  await start({ plugins: [tenants as never], pool: { size: 5 } });
+  for (const tenant of ['a', 'b', 'c']) {
+    const { client } = await come({}, tenant);
+    await client.query('select 1');
+    await client.end();
+  }
+  await cut();
+  await expect.poll(backends).toBe(0);
+  await shared.sql(`alter role ${role} nologin`);
+  const { client } = await come({}, 'a');
+  await expect(client.query('select 1')).rejects.toMatchObject({ code: '08004' });
+  for (const tenant of ['b', 'c']) await expect(come({}, tenant)).rejects.toMatchObject({ code: '08004' });
 });

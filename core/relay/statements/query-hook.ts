@@ -32,15 +32,17 @@ export interface QueryHookHost {
   readonly statements?: StatementObserver | undefined;
   /** Where the session's server connection is requested, if it has none. */
   readonly unlinkedMessages: {
+    /** The session has a server connection. */
+    readonly isLinked: boolean;
     /** True for a message that may be sent now, or is answered without a server. If it is not, await `connection`. */
     isReady(type: number, frame: Buffer): boolean;
     connection(): Promise<void>;
   };
-  /** A run-time parameter as the server has reported it last. */
   /** See {@link RelayOptions.watches}. */
   readonly watched: boolean;
   /** A message with a statement is about to be sent to the server. */
   sends(type: number, frame: Buffer): void;
+  /** A run-time parameter as the server has reported it last. */
   parameter(name: string): string | undefined;
   betweenTransactions(): boolean;
   /** Makes the server send its buffered answers at once. */
@@ -287,7 +289,7 @@ export class QueryHook {
       return undefined;
     }
     const alone = prepared !== undefined || !this.#texts?.leavesUnnamed;
-    if (alone && this.#host.betweenTransactions()) {
+    if (alone && (!this.#host.unlinkedMessages.isLinked || this.#host.betweenTransactions())) {
       prepared?.forgetUnnamed(op, frame);
       return this.#refuseHere(op, error, followed);
     }

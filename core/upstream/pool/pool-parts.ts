@@ -168,7 +168,7 @@ export class PoolParts implements PoolEnvironment {
   /** A login without a connection must not hide that PostgreSQL refuses it. A server that is full does not refuse it. */
   #failed(attempt: Attempt, error: unknown): void {
     const full = error instanceof GatewayError && error.code === 'too_many_connections';
-    if (!full) this.reported.forget(attempt.checkout.key);
+    if (!full) this.reported.forgetRole(attempt.checkout.key.role);
     this.state.failed(attempt, error);
   }
 

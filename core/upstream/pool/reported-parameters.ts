@@ -2,6 +2,7 @@
 import type { ServerConnection } from '../connection.ts';
 import type { DatabaseOptions } from '../../database.ts';
 import type { Startup } from '../../session.ts';
+import { valueOf } from '../parameter-map.ts';
 import type { HostedConnection, Hosts } from '../hosts/hosts.ts';
 import type { SessionSettings } from '../session-settings.ts';
 import type { Clock } from '../clock.ts';
@@ -70,7 +71,8 @@ export class ReportedParameters {
     if (!connection || !key.pooled) return;
     const { parameters, serverStatus } = connection;
     const names = setBy(applied, 'policy');
-    if (names.size > 0 && anyOf(parameters, names)) return keepNewest(this.#policies.add(key.text));
+    if (names.size > 0 && (anyOf(parameters, names) || overwritten(parameters, applied)))
+      return keepNewest(this.#policies.add(key.text));
     // A parameter has changed without a tag that shows it: by the server, or by a function.
     if (differences(parameters, base, setBy(applied, 'client'))) return this.forget(key);
     const text = textOf(key, request.startup);
@@ -89,6 +91,11 @@ export class ReportedParameters {
         one.key.text !== key.text || one.endpoint !== endpoint || !differences(one.base, reported, NONE);
       if (!same) this.#reports.delete(text);
     }
+  }
+
+  /** PostgreSQL has refused a role: no report may let its next login in, whatever pool key it has. */
+  forgetRole(role: string): void {
+    for (const [text, one] of this.#reports) if (one.key.role === role) this.#reports.delete(text);
   }
 
   /** Drops the reports of a key; without one, all. */
@@ -111,6 +118,12 @@ function keepNewest(all: Map<string, unknown> | Set<string>): void {
 function setBy({ all, policies }: SessionSettings, whose: 'client' | 'policy'): ReadonlySet<string> {
   if (all.length === 0 || (whose === 'policy' && policies === '')) return NONE;
   return new Set(all.filter(({ from }) => from === whose).map(({ name }) => name.toLowerCase()));
+}
+
+/** A function of a policy may have set what the client has chosen: its value may depend on the person. */
+function overwritten(parameters: Parameters, { all, chosen }: SessionSettings): boolean {
+  if (!all.some(({ value }) => typeof value === 'object' && value !== null)) return false;
+  return chosen.some(({ name, value }) => (valueOf(parameters, name) ?? value) !== value);
 }
 
 function anyOf(parameters: Parameters, names: ReadonlySet<string>): boolean {

@@ -197,3 +197,16 @@ test('where too many possibilities are left, the session ends', () => {
   for (let i = 0; i < 100 && !outstanding.answerLost; i += 1) outstanding.reply(Backend.readyForQuery, IDLE);
   expect(outstanding.answerLost).toBe(true);
 });
+
+test('observers behind a failed COPY are kept up to a limit, beyond which the order of answers is lost', () => {
+  const outstanding = new OutstandingRequests();
+  for (const op of [Op.execute, Op.sync, Op.sync]) outstanding.sent(op);
+  outstanding.reply(Backend.copyInResponse);
+  outstanding.error(false);
+  let unknown = 0;
+  const observer = { lost: () => void (unknown += 1) };
+  for (let i = 0; i < 10_000; i += 1) outstanding.sent(Op.parse, ResponseAction.forward, observer);
+  expect([outstanding.answerLost, unknown]).toEqual([false, 0]);
+  for (let i = 0; i < 5; i += 1) outstanding.sent(Op.parse, ResponseAction.forward, observer);
+  expect([outstanding.answerLost, unknown]).toEqual([true, 5]);
+});

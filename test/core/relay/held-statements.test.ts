@@ -337,6 +337,27 @@ test('a refused Parse that the server skips leaves the unnamed statement, and on
   expect(code(client)).toBe('26000');
 });
 
+test.each<[string, Buffer[], string]>([
+  ['a Parse behind a Close', [C('gone'), P("select 'refused'", 'x'), B('insert'), E, S], '3EZ'],
+  ['a Query behind a Close', [C('gone'), Q("select 'refused'")], '3EZ'],
+  ['a Query behind a known Parse', [P('select 1', 'again'), Q("select 'refused'")], '1EZ'],
+])(
+  '%s that is refused while the session has no connection is answered in order, and nothing behind it is executed',
+  async (_, messages, answers) => {
+    const client = await connect(new Approval());
+    client.send(P('insert into t values (7)', 'insert'), P('select 1', 'one'), B('one'), E, S);
+    await expect.poll(() => types(client), PATIENT).toBe('112DCZ');
+    await atRest();
+    const before = await rows();
+    client.send(...messages);
+    await expect.poll(() => types(client), PATIENT).toBe(`112DCZ${answers}`);
+    expect(code(client)).toBe('42501');
+    client.send(Q("select 'on'"));
+    await expect.poll(() => values(client), PATIENT).toEqual(['1', 'on']);
+    expect(await rows()).toBe(before);
+  },
+);
+
 test('in session mode the connection is there all the time, and nothing else changes', async () => {
   const approval = new Approval();
   const client = await relayed(await openAs(postgres, database, 'writer'), approval.options);

@@ -59,7 +59,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
   Object.defineProperty(outstanding, 'settingsKnown', { value: true });
   const host = {
     outstanding,
-    unlinkedMessages: { isReady: () => true, connection: () => Promise.resolve() },
+    unlinkedMessages: { isLinked: true, isReady: () => true, connection: () => Promise.resolve() },
     parameter: () => 'UTF8',
     betweenTransactions: () => outstanding.unfinished === undefined,
     flush() {},
