@@ -275,6 +275,9 @@ export class OutstandingRequests implements Possibility {
     const observer = this.#queue.headObserver;
     const disposition = observer?.showsError ? Disposition.forward : dispositionOfError(actionOf(entry));
     const eaten = this.#copyIn ? this.#queue.syncsAhead : 0;
+    // Whether the COPY has read the Syncs behind such an answer cannot be told.
+    const isHidden = this.#copyIn && actionOf(this.#queue.at(1 + eaten)) === ResponseAction.synthesize;
+    this.#answerLost ||= isHidden && this.#queue.length > 1 + eaten;
     this.#copyIn = false;
     if (eaten > 0) this.#startRecovery();
     else if (isExtended(opOf(entry))) this.#dropToSync();

@@ -210,3 +210,16 @@ test('observers behind a failed COPY are kept up to a limit, beyond which the or
   for (let i = 0; i < 5; i += 1) outstanding.sent(Op.parse, ResponseAction.forward, observer);
   expect([outstanding.answerLost, unknown]).toEqual([true, 5]);
 });
+
+test.each([Op.query, Op.execute])(
+  'an answer of the gateway inside a COPY that fails, and a Sync behind it: the order of answers is lost',
+  (copy) => {
+    const outstanding = new OutstandingRequests();
+    outstanding.sent(copy);
+    outstanding.sent(Op.bind, ResponseAction.synthesize, { answer: () => Buffer.alloc(0) });
+    for (const op of [Op.sync, Op.copyEnd, Op.sync]) outstanding.sent(op);
+    outstanding.reply(Backend.copyInResponse);
+    outstanding.error(false);
+    expect(outstanding.answerLost).toBe(true);
+  },
+);

@@ -191,11 +191,16 @@ describe.each(Object.entries(TAPS))('with %s', (name, options) => {
     const seeds = [...KEPT, ...Array.from({ length: sequences }, (_, i) => SEED + i)];
     const counts = { messages: 0, uncertain: 0, unplaced: 0 };
     const ended: number[] = [];
+    const repeated: string[] = [];
     for (const seed of seeds) {
       const outcome = await compare(seed, refusals, options).catch(async (error: unknown) => {
-        if (!(await crashed())) throw error;
-        ended.push(seed);
-        return { messages: 0, uncertain: false, unplaced: false };
+        if (await crashed()) {
+          ended.push(seed);
+          return { messages: 0, uncertain: false, unplaced: false };
+        }
+        // Timers of two servers, such as statement_timeout, do not expire at the same message: a real difference is there again.
+        repeated.push(`${seed}: ${String(error)}`);
+        return compare(seed, refusals, options);
       });
       counts.messages += outcome.messages;
       if (outcome.uncertain) counts.uncertain += 1;
@@ -203,6 +208,8 @@ describe.each(Object.entries(TAPS))('with %s', (name, options) => {
     }
     console.log(`${name}: ${seeds.length} sequences from POSTERN_SEED=${SEED}`, counts);
     if (ended.length > 0) console.log(`${name}: PostgreSQL itself crashed on ${ended.join(', ')}`);
+    if (repeated.length > 0) console.log(`${name}: equal when repeated: ${repeated.join('; ')}`);
+    expect(repeated.length).toBeLessThan(3);
     expect(ended.length).toBeLessThan(3 + sequences / 50);
     expect(counts.uncertain).toBeLessThan(3 + sequences / 10);
     expect(counts.unplaced).toBeLessThan(3 + sequences / 100);
