@@ -106,7 +106,7 @@ test.each<[string, Partial<DatabaseOptions>, Partial<DatabaseOptions>, boolean]>
 
 test('sessions and server connections are grouped by entry and role, whatever names they have', () => {
   const usage = (entry: string, role: string, waitingSince?: number) => ({ entry, role, waitingSince });
-  const backing = (entry: string, role: string) => ({ entry, member: { key: { role } } });
+  const backing = (entry: string, role: string) => ({ entry, server: { key: { role } } });
   const overview = {
     usages: [usage('a', 'r'), usage('a', 'r', 5), usage('a"', 'r'), usage('a', '"r')],
     backings: () => [backing('a', 'r'), backing('b', 'r')],
