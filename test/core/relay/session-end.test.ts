@@ -142,11 +142,11 @@ test('end() while idle says FATAL at once and keeps the server connection', asyn
 });
 
 test('end() cancels what runs, inside a long row too, and says FATAL once', async () => {
-  for (const sql of ['select pg_sleep(60)', "select repeat('x', 5000000) from generate_series(1, 500)"]) {
+  for (const sql of ['select pg_sleep(60)', "select repeat('x', 50000000) from generate_series(1, 50)"]) {
     const client = await connect();
     client.send(frame('Q', sql));
     if (sql.includes('pg_sleep')) await sleeping(client.pid);
-    else await expect.poll(() => client.bytes).toBeGreaterThan(1_000);
+    else await sleep(150);
     client.relay.end(new GatewayError('admin_shutdown', 'over'));
     expect((await client.relay.done).server).toBe('close');
     await gone(client.pid);
