@@ -1,4 +1,4 @@
-/** What observers are told: each once, at its end, never awaited. Read it in the call: see `statement`. */
+/** What observers are told: each at its end, never awaited. Read it in the call: see `statement`. */
 import type { GatewayError } from './errors.ts';
 import type { Identity, RevocationTarget } from './facts.ts';
 import type { Client, CloseReason, Session } from './session.ts';
@@ -38,7 +38,10 @@ export interface SessionCounts {
 export interface Events {
   /** From StartupMessage to the first ReadyForQuery or the refusal. */
   login: Ended;
-  /** A session has got its first server connection, or none: during its login, or with its first statement where the login needed none. */
+  /**
+   * A session has got its first server connection, or none: during its login, or with its first statement where the login needed
+   * none. Such a session is told again where its next statement tries again, and not where it ends while that statement waits.
+   */
   connect: Ended & { readonly host: string; readonly port?: number };
   /** The session had to wait for a server connection, as none was free at once, and has got it or has given up. */
   queue: Ended;

@@ -7,7 +7,7 @@ export interface Dependent {
 }
 
 /** What the wait needs. */
-export interface CalmHost {
+export interface ResponseBarrierHost {
   readonly outstanding: Pick<OutstandingRequests, 'endsReady'>;
   /** Makes the server send its buffered answers at once. */
   flush(): void;
@@ -23,12 +23,12 @@ interface Wait {
 
 /** One per session. */
 export class ResponseBarrier {
-  readonly #host: CalmHost;
+  readonly #host: ResponseBarrierHost;
   readonly #one: Dependent | undefined;
   readonly #other: Dependent | undefined;
   #wait: Wait | undefined;
 
-  constructor(host: CalmHost, one: Dependent | undefined, other: Dependent | undefined) {
+  constructor(host: ResponseBarrierHost, one: Dependent | undefined, other: Dependent | undefined) {
     this.#host = host;
     this.#one = one;
     this.#other = other;

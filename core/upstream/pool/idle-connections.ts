@@ -24,7 +24,7 @@ export interface PoolEnvironment {
   open(waiter: Waiter): void;
   /** Whether the connection's server still suits. */
   fits(server: PooledServer): boolean;
-  /** Watches an idle connection; calls `spoilt` when it cannot be used. */
+  /** Watches an idle connection; calls `unusable` when it cannot be used. */
   watch(server: PooledServer): void;
   /** Stops watching; false: the connection must not be used. */
   unwatch(server: PooledServer): boolean;
