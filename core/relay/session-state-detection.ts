@@ -68,6 +68,10 @@ export function readTag(tag: string): ReadTag {
 
 /** Temporary objects, however they are made (`CREATE TABLE AS` and `SELECT INTO` have the tag of a SELECT). */
 const TEMPORARY = /\b(?:create|into)\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\b/i;
+/** The same words with a comment anywhere: it may stand between them (4.1.5). */
+const COMMENT = /\/\*|--/;
+const TEMPORARY_WORD = /\btemp(?:orary)?\b/i;
+const MAKING_WORD = /\b(?:create|into)\b/i;
 /** Locks of the session, not those of a transaction. */
 const ADVISORY = /\bpg_(?:try_)?advisory_lock/i;
 /** One command that ends with its transaction, although its tag is that of any other SET. */
@@ -88,9 +92,12 @@ const SEARCH_PATH = /search_path|\bset\s+(?:(?:local|session)\s+)?schema\b|u&"/i
 
 /** Why a statement with this text keeps its connection with the session; undefined if it does not seem to. */
 export function pinReason(text: string): string | undefined {
-  if (TEMPORARY.test(text)) return 'temporary objects';
+  if (TEMPORARY.test(text) || isCommented(text)) return 'temporary objects';
   return ADVISORY.test(text) ? 'advisory lock' : undefined;
 }
+
+const isCommented = (text: string): boolean =>
+  COMMENT.test(text) && TEMPORARY_WORD.test(text) && MAKING_WORD.test(text);
 
 /** True for a single `SET LOCAL` or the like: its effect ends with its transaction. */
 export const isTransactionLocal = (text: string): boolean => LOCAL.test(text);
@@ -152,7 +159,7 @@ const LEAVES_NOTHING = new Set(
   'SELECT UPDATE DELETE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE SHOW LOCK'.split(' '),
 );
 /** Words of texts that may take a value of a sequence, which `lastval` shows afterwards; a WITH has the tag of its SELECT. */
-const SEQUENCE = /nextval|setval|insert|merge|copy/i;
+const SEQUENCE = /nextval|setval|insert|merge|copy|default/i;
 
 /**
  * Whether a message may leave state that no tag shows. A Parse leaves a statement, the unnamed one included; a FunctionCall may

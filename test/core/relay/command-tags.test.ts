@@ -4,6 +4,8 @@ import {
   dropsStatements,
   isQuiet,
   leavesState,
+  messageLeavesState,
+  pinReason,
   pins,
   takesOffSettings,
 } from '../../../core/relay/session-state-detection.ts';
@@ -23,4 +25,21 @@ test.each(TAGS.split('|'))('%j is not read only where nothing would follow from 
 test('the tags of ordinary commands are not read', () => {
   for (const tag of ['SELECT 1', 'INSERT 0 1', 'UPDATE 3', 'DELETE 0', 'BEGIN', 'COMMIT', 'ROLLBACK'])
     expect(isQuiet(Buffer.from(`${tag}\0`), 0)).toBe(true);
+});
+
+test.each([
+  ['create /* app */ temp table users as select 1', 'temporary objects'],
+  ['select 1 into/**/temporary t', 'temporary objects'],
+  ['create -- for this session\n temp view v as select 1', 'temporary objects'],
+  ['insert into readings (temp) values (1)', undefined],
+  ['select temp from readings /* into the report */ where n = 1', 'temporary objects'],
+  ['create table t (n int) -- for good', undefined],
+])('a comment between words does not hide that objects are temporary: %s', (text, why) => {
+  expect(pinReason(text)).toBe(why);
+});
+
+test('a default may take a value of a sequence', () => {
+  expect(messageLeavesState(0x51, Buffer.from('Q\0\0\0\x1fupdate t set id = default\0', 'latin1'))).toBe(
+    true,
+  );
 });
