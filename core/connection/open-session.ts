@@ -74,7 +74,8 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   #state: SessionState = 'starting';
   #stateSince = this.startedAt;
   #controls: Controls | undefined;
-  #grace: NodeJS.Timeout | undefined;
+  /** The end of a running transaction's grace; the earliest counts. */
+  #grace: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
   #reason: CloseReason | undefined;
   #renewal: Promise<void> | undefined;
   #toldEnded: (reason: CloseReason) => void = () => {};
@@ -195,7 +196,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     if (this.#reason) return;
     this.#reason = reason;
     this.#scheduledEnds?.clear();
-    clearTimeout(this.#grace);
+    clearTimeout(this.#grace?.timer);
     this.forgetToken();
     this.#toldEnded(reason);
     const why = 'error' in reason ? reason.error : OVER;
@@ -216,8 +217,11 @@ export class OpenSession implements LoginSession<FactName, FactName> {
       return;
     }
     this.#controls.drain(error);
-    clearTimeout(this.#grace);
-    this.#grace = setTimeout(() => this.end(error), Math.min(graceMs, 2 ** 31 - 1)).unref();
+    const at = Date.now() + graceMs;
+    if (this.#grace && this.#grace.at <= at) return;
+    clearTimeout(this.#grace?.timer);
+    const timer = setTimeout(() => this.end(error), Math.min(graceMs, 2 ** 31 - 1)).unref();
+    this.#grace = { at, timer };
   }
 
   #releases(): Deferred {

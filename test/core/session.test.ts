@@ -285,3 +285,20 @@ test('state and stateSince follow the relay', () => {
   session.changed('active');
   expect(session.stateSince).toBe(since);
 });
+
+test.each([
+  [10_000, 60_000],
+  [60_000, 10_000],
+])('of two graces of a running transaction, %i ms and %i ms, the one that ends first counts', (...graces) => {
+  vi.useFakeTimers({ now: 0 });
+  const { session } = openSession();
+  const relay = controls();
+  session.attach(relay);
+  session.changed('idle in transaction');
+  const ends = (): readonly string[] => relay.calls.filter((call) => call.startsWith('end '));
+  for (const ms of graces) session.endWithin(ms, new GatewayError('admin_shutdown', `after ${ms} ms`));
+  vi.advanceTimersByTime(9_999);
+  expect(ends()).toEqual([]);
+  vi.advanceTimersByTime(60_000);
+  expect(ends()).toEqual(['end after 10000 ms']);
+});
