@@ -2,8 +2,9 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { packageRoot } from '../package-root.ts';
 
@@ -32,6 +33,17 @@ function environment(): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(kept), LC_ALL: 'C' };
 }
 
+/** Whether every user may enter a folder. */
+function isOpen(folder: string): boolean {
+  const above = dirname(folder);
+  return (statSync(folder).mode & 0o001) !== 0 && (above === folder || isOpen(above));
+}
+
+/** The folder for temporary files. Root's own may be closed to another user, as `pam_tmpdir` makes it: `/tmp` then. */
+function temporaryFolder(uid: number | undefined): string {
+  return uid === undefined || isOpen(tmpdir()) ? tmpdir() : '/tmp';
+}
+
 /** A folder and at most one process in it; both end with `close`, and also when this process dies without it. */
 export class Supervised {
   readonly #supervisor: ChildProcess;
@@ -47,7 +59,7 @@ export class Supervised {
   /** Makes the folder, `<tmp>/<name>-XXXXXX`, owned by `uid` where given. */
   static async open(name: string, uid: number | undefined): Promise<Supervised> {
     const file = join(packageRoot, 'core/cli/embedded/supervisor.js');
-    const args = [file, join(tmpdir(), `${name}-`), ...(uid === undefined ? [] : [String(uid)])];
+    const args = [file, join(temporaryFolder(uid), `${name}-`), ...(uid === undefined ? [] : [String(uid)])];
     // Detached: a Ctrl-C in the terminal is for us alone, and we stop the rest in order.
     const supervisor = spawn(process.execPath, args, {
       detached: true,

@@ -1,7 +1,9 @@
 /** The embedded server: starts with what was asked for, and never outlives its parent. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
@@ -49,6 +51,20 @@ test('a killed server starts again on the same port with the same data', async (
   own.kill('SIGKILL');
   await own.restart();
   await expect(own.sql('select n from kept')).resolves.toEqual([{ n: 1 }]);
+});
+
+test('a folder for temporary files that is open to its owner alone serves', async () => {
+  // `mkdtemp` closes it to others; as root the server is another user.
+  const closed = mkdtempSync(join(tmpdir(), 'postern-closed-'));
+  vi.stubEnv('TMPDIR', closed);
+  try {
+    const server = await startEmbedded();
+    await server.stop();
+    expect(existsSync(server.socketDir)).toBe(false);
+  } finally {
+    vi.unstubAllEnvs();
+    rmSync(closed, { recursive: true });
+  }
 });
 
 test('stop ends the server and removes its folder', async () => {
