@@ -77,7 +77,7 @@ const READERS: Readonly<Record<string, Reader>> = {
   mayDiscard: { read: mayDiscard, begins: [''] },
   statementOf: { read: bytes((frame) => statementOf(frame, new Map())), begins: [''] },
   deallocated: {
-    read: bytes((frame) => deallocated(frame, 0)),
+    read: deallocated,
     begins: ['deallocate ', 'deallocate prepare', 'deallocate all'],
   },
   withoutTokens: { read: withoutTokens, begins: ['', 'eyJ', 'eyJaaaaaaaa.eyJaaaaaaaa'] },

@@ -20,6 +20,7 @@ const TESTS = [
   'test/core/upstream/session-state-query.test.ts',
   'test/core/upstream/certificate-postgres.test.ts',
   'test/core/relay/copy-failures.test.ts',
+  'test/core/relay/deallocate.test.ts',
   'test/core/relay/encodings.test.ts',
   'test/core/relay/session-end.test.ts',
   'test/core/relay/left-settings.test.ts',

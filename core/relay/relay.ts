@@ -166,6 +166,7 @@ abstract class RelayStreams
 
   completed(tag: string): void {
     if (dropsStatements(tag)) this.prepared?.forgetAll();
+    else if (tag === 'DEALLOCATE') this.prepared?.deallocated();
     if (this.watched && commandLeavesState(tag)) this.link.dirty = true;
     this.link.completed(tag, this.outstanding.headObserver?.transactionLocal === true);
   }

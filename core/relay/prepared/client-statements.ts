@@ -5,6 +5,7 @@ import { Backend } from '../../wire/frames.ts';
 import type { RequestObserver } from '../request-queue.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
 import { leavesSettings } from '../session-state-detection.ts';
+import { deallocated } from './deallocate.ts';
 
 /** One change, as an observer of its request. */
 export type Change = Required<Pick<RequestObserver, 'closed' | 'dropped'>>;
@@ -64,8 +65,28 @@ export class PendingChanges {
 
 // A prepared statement as a session remembers it, and when two of them are the same.
 
+/** What executing a statement may do besides what its tag shows. */
+export interface Effects {
+  /** It drops prepared statements. */
+  readonly discards: boolean;
+  /** The names that it deallocates. */
+  readonly deallocates: readonly string[];
+  /** It may leave a setting. */
+  readonly leavesSettings: boolean;
+}
+
+/** Those of a statement that does nothing. */
+export const NO_EFFECTS: Effects = { discards: false, deallocates: [], leavesSettings: false };
+
+/** Those of a statement with this text. */
+export function effectsOf(text: string): Effects {
+  const discards = mayDiscard(text);
+  const deallocates = discards ? deallocated(text) : NO_EFFECTS.deallocates;
+  return { discards, deallocates, leavesSettings: leavesSettings(text) };
+}
+
 /** A statement that a session has prepared. */
-export interface PreparedStatement {
+export interface PreparedStatement extends Effects {
   /** Equal for statements of the same meaning: text, parameter types, and the settings that their literals depend on. */
   readonly key: string;
   /** A key that no other statement has. */
@@ -76,10 +97,6 @@ export interface PreparedStatement {
   readonly settings: string;
   /** The search_path under which it was prepared; undefined where the server does not report it. */
   readonly path: string | undefined;
-  /** Executing it drops prepared statements. */
-  readonly discards: boolean;
-  /** Executing it may leave a setting that no tag shows. */
-  readonly leavesSettings: boolean;
 }
 
 /** Settings that a literal may depend on when the statement is prepared: `'01/02/2020'::date` is another day under DMY. */
@@ -119,8 +136,7 @@ export function statementOf(body: Buffer, parameters: ReadonlyMap<string, string
     body,
     settings,
     path,
-    discards: mayDiscard(text),
-    leavesSettings: leavesSettings(text.slice(0, text.indexOf('\0'))),
+    ...effectsOf(text.slice(0, text.indexOf('\0'))),
   };
 }
 
@@ -142,7 +158,7 @@ export const UNSHARED: PreparedStatement = {
   body: Buffer.alloc(0),
   settings: '',
   path: undefined,
-  discards: false,
+  ...NO_EFFECTS,
   leavesSettings: true,
 };
 
@@ -187,6 +203,9 @@ export class ClientStatements {
   has(name: string): boolean {
     return this.#byName.has(name);
   }
+  get none(): boolean {
+    return this.#byName.size === 0;
+  }
 
   /** Takes a name that is free. @throws GatewayError `program_limit_exceeded` */
   add(name: string, statement: PreparedStatement): void {
@@ -223,13 +242,9 @@ export class ClientStatements {
 }
 
 /** A Parse of it. */
-interface UnnamedParse {
+interface UnnamedParse extends Effects {
   /** The whole message; undefined if it was too long to be stored: the connection stays with the session then. */
   readonly frame: Buffer | undefined;
-  /** Executing it drops prepared statements. */
-  readonly discards: boolean;
-  /** Executing it may leave a setting that no tag shows. */
-  readonly leavesSettings: boolean;
   /** Its text does nothing to the session that it would not do again by itself: the same bytes need not be read again. */
   readonly plain: boolean;
 }

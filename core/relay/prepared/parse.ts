@@ -2,14 +2,12 @@
 import { GatewayError } from '../../errors.ts';
 import { shown } from '../../wire/text.ts';
 import { PARSE_COMPLETE } from '../../wire/to-client.ts';
-import { planOfUnnamed } from './deallocate.ts';
-import type { KnownNames } from './deallocate.ts';
 import type { Plan } from '../message-action.ts';
 import { Op, ResponseAction, combined } from '../request-queue.ts';
 import type { RequestObserver } from '../request-queue.ts';
 import type { ServerStatements } from './server-statements.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
-import { isCutOff, nameIn, parseParts, renamedLongParse, renamedParse } from './statement-names.ts';
+import { EMPTY, isCutOff, nameIn, parseParts, renamedLongParse, renamedParse } from './statement-names.ts';
 import type { ParseParts } from './statement-names.ts';
 import type {
   Change,
@@ -19,12 +17,9 @@ import type {
   UnnamedStatement,
 } from './client-statements.ts';
 import type { ServerLink, ServerSource } from '../server-link.ts';
-import { UNSHARED, mayDiscard, settingsOf, statementOf, unlike } from './client-statements.ts';
+import { NO_EFFECTS, UNSHARED, effectsOf, settingsOf, statementOf, unlike } from './client-statements.ts';
 import { leavesSettings, mayChooseSchemas, mayLeaveState, pinReason } from '../session-state-detection.ts';
 import { Status } from '../transaction-boundary.ts';
-
-/** An empty statement without parameters: prepared in any transaction, even in a failed one. */
-const EMPTY = Buffer.from([0, 0, 0]);
 
 /** The interface between a session's prepared statements and the relay. */
 export interface PreparedStatementsHost {
@@ -55,12 +50,6 @@ export class ParseHandler {
   constructor(host: PreparedStatementsHost, parts: ParseHandlerParts) {
     this.#host = host;
     this.#parts = parts;
-  }
-
-  /** What a DEALLOCATE by name refers to. */
-  get known(): KnownNames {
-    const { outstanding, link } = this.#host;
-    return { names: this.#parts.names, outstanding, prepared: link.server?.prepared };
   }
 
   /** Reads from a text the effects on its connection that no tag shows. */
@@ -187,7 +176,7 @@ export class ParseHandler {
       return this.#parseTaken(frame, name, (serverName) => renamedLongParse(frame, serverName));
     if (name === '') {
       const observer = this.#parts.unnamed.prepare(
-        { frame: undefined, discards: false, leavesSettings: true, plain: false },
+        { ...NO_EFFECTS, frame: undefined, leavesSettings: true, plain: false },
         this.#host.link.checkOuts,
       );
       return { kind: 'send', bytes: frame, observer };
@@ -198,21 +187,13 @@ export class ParseHandler {
 
   #parseUnnamed(frame: Buffer, body: Buffer): Plan {
     const { link, outstanding } = this.#host;
-    const types = Buffer.from(body.subarray(body.indexOf(0) + 1));
-    const observed = (parse: Buffer): RequestObserver | undefined => {
-      const text = body.toString('latin1', 0, body.indexOf(0));
-      const left = { discards: mayDiscard(text), leavesSettings: leavesSettings(text) };
-      const plain = parse === frame && !mayLeaveState(text);
-      const observer = this.#parts.unnamed.prepare(
-        { frame: Buffer.from(parse), ...left, plain },
-        link.checkOuts,
-      );
-      // Where the order of answers is lost, the statement counts as prepared: else it would be prepared again.
-      if (!outstanding.outOfSync) return observer;
-      observer.closed?.();
-      return undefined;
-    };
-    return planOfUnnamed(frame, types, observed, this.known);
+    const text = body.toString('latin1', 0, body.indexOf(0));
+    const parse = { ...effectsOf(text), frame: Buffer.from(frame), plain: !mayLeaveState(text) };
+    const observer = this.#parts.unnamed.prepare(parse, link.checkOuts);
+    if (!outstanding.outOfSync) return { kind: 'send', bytes: frame, observer };
+    // Where the order of answers is lost, the statement counts as prepared: else it would be prepared again.
+    observer.closed?.();
+    return { kind: 'send', bytes: frame };
   }
 }
 

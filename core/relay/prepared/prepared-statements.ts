@@ -6,7 +6,8 @@ import { GatewayError } from '../../errors.ts';
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import { CLOSE_COMPLETE } from '../../wire/to-client.ts';
 import { encodeClose, encodeDescribe } from '../../wire/to-server.ts';
-import { deallocated, planOfQuery } from './deallocate.ts';
+import { deallocated } from './deallocate.ts';
+import { Deallocations } from './deallocations.ts';
 import type { Plan } from '../message-action.ts';
 import { Op, ResponseAction, combined } from '../request-queue.ts';
 import type { RequestObserver } from '../request-queue.ts';
@@ -17,6 +18,7 @@ import {
   PendingChanges,
   UNSHARED,
   UnnamedStatement,
+  NO_EFFECTS,
   mayDiscard,
   statementOf,
 } from './client-statements.ts';
@@ -36,6 +38,7 @@ export class PreparedStatements {
   readonly #pending: PendingChanges;
   readonly #unnamed: UnnamedStatement;
   readonly #parseHandler: ParseHandler;
+  readonly #deallocations: Deallocations;
   /** See {@link RepeatedMessages}. */
   readonly repeated: RepeatedMessages;
 
@@ -51,6 +54,7 @@ export class PreparedStatements {
       pending: this.#pending,
     };
     this.#parseHandler = new ParseHandler(host, remembered);
+    this.#deallocations = new Deallocations(this.#names, host.outstanding);
     this.repeated = new RepeatedMessages(host, remembered, this.#parseHandler);
   }
 
@@ -58,6 +62,11 @@ export class PreparedStatements {
   forgetAll(): void {
     this.#names.clear();
     this.#onServer.clear();
+  }
+
+  /** A DEALLOCATE of one name has completed. */
+  deallocated(): void {
+    this.#deallocations.completed();
   }
 
   /** A Query or unnamed Parse that is refused without a server drops the unnamed statement. */
@@ -69,7 +78,7 @@ export class PreparedStatements {
   refused(op: number, frame: Buffer): RequestObserver | undefined {
     if (op === Op.query) return this.#unnamed.drop();
     if (!isUnnamedParse(op, frame)) return undefined;
-    const parse = { frame: undefined, discards: false, leavesSettings: false, plain: false };
+    const parse = { ...NO_EFFECTS, frame: undefined, plain: false };
     return this.#unnamed.prepare(parse, this.#host.link.checkOuts);
   }
 
@@ -89,8 +98,7 @@ export class PreparedStatements {
   mustWait(type: number, frame: Buffer): boolean {
     const { outstanding } = this.#host;
     const { mayFail } = this.#onServer;
-    if (!outstanding.answered && type === Frontend.query)
-      return !outstanding.stuck && this.#names.has(deallocated(frame, HEADER_BYTES) ?? '');
+    if (!outstanding.answered && type === Frontend.query) return !outstanding.stuck && this.#frees(frame);
     const { changing } = outstanding;
     const sure = !changing && !mayFail && this.#onServer.pending.none && this.#pending.none;
     if (outstanding.answered || sure || outstanding.skipping || outstanding.stuck) return false;
@@ -101,6 +109,11 @@ export class PreparedStatements {
     if (name === '' && (type === Frontend.parse || type === Frontend.close)) return false;
     const { key, alone } = this.#names.get(name) ?? UNSHARED;
     return this.#pending.has(name) || this.#onServer.pending.has(key) || this.#onServer.pending.has(alone);
+  }
+
+  /** True for a Query that deallocates names of the session. */
+  #frees(frame: Buffer): boolean {
+    return !this.#names.none && !isCutOff(frame) && this.#deallocations.concern(deallocated(textOf(frame)));
   }
 
   /** True for a Bind or Describe in front of which the gateway sends a Parse. */
@@ -116,9 +129,12 @@ export class PreparedStatements {
     if (type === Frontend.close) return false;
     if (type === Frontend.parse)
       return name !== '' && (this.#names.has(name) || this.#parseHandler.isPrepared(frame));
-    if (name === '')
-      return this.#unnamed.parse !== undefined && this.#unnamed.preparedAt !== this.#host.link.checkOuts;
+    if (name === '') {
+      const { parse, preparedAt } = this.#unnamed;
+      return parse !== undefined && (parse.discards || preparedAt !== this.#host.link.checkOuts);
+    }
     const statement = this.#names.get(name) ?? UNSHARED;
+    if (statement.discards) return true;
     const shared = !this.#parseHandler.hidesSchemas && prepared.has(statement.key);
     return statement !== UNSHARED && !shared && !prepared.has(statement.alone);
   }
@@ -131,7 +147,7 @@ export class PreparedStatements {
       case Frontend.parse:
         return this.#parseHandler.plan(frame);
       case Frontend.bind:
-        return this.#use(frame, nameIn(frame, true), (serverName) => renamedBind(frame, serverName));
+        return this.#bind(frame);
       case Frontend.describe:
         return this.#use(frame, statementIn(frame), (serverName) => encodeDescribe('S', serverName));
       case Frontend.close:
@@ -145,18 +161,37 @@ export class PreparedStatements {
   }
 
   #query(frame: Buffer): Plan {
-    const text = frame.toString('latin1', HEADER_BYTES, frame.length - 1);
+    const text = textOf(frame);
     this.#parseHandler.readQuery(text, isCutOff(frame));
-    if (mayDiscard(text)) this.#onServer.mayFail = true;
     const dropped = this.#unnamed.drop();
-    return planOfQuery(
-      frame,
-      isTransactionLocal(text) ? combined({ transactionLocal: true }, dropped) : dropped,
-      this.#parseHandler.known,
-    );
+    const observer = isTransactionLocal(text) ? combined({ transactionLocal: true }, dropped) : dropped;
+    if (!mayDiscard(text)) return { kind: 'send', bytes: frame, observer };
+    this.#onServer.mayFail = true;
+    const freed = isCutOff(frame) ? [] : deallocated(text);
+    const before = this.#deallocations.beforeQuery(freed);
+    if (before.length === 0) return { kind: 'send', bytes: frame, observer };
+    return {
+      kind: 'send',
+      bytes: Buffer.concat([before, frame]),
+      observer: combined(
+        this.#deallocations.observer(() => this.#host.leavesState()),
+        observer,
+      ),
+    };
   }
 
   // ---- Bind, Describe, Close ----
+
+  #bind(frame: Buffer): Plan {
+    const name = nameIn(frame, true);
+    const { deallocates } = (name === '' ? this.#unnamed.parse : this.#names.get(name ?? '')) ?? NO_EFFECTS;
+    const use = (): Plan => this.#use(frame, name, (serverName) => renamedBind(frame, serverName));
+    if (deallocates.length === 0) return use();
+    if (this.#host.outstanding.outOfSync) return orderLost();
+    const before = this.#deallocations.before(deallocates);
+    const plan = use();
+    return plan.kind === 'send' ? { ...plan, bytes: Buffer.concat([before, plan.bytes]) } : plan;
+  }
 
   #use(frame: Buffer, name: string | undefined, renamed: (serverName: string) => Buffer): Plan {
     if (name === '') return this.#useUnnamed(frame);
@@ -220,6 +255,9 @@ export class PreparedStatements {
     return { kind: 'send', bytes: encodeClose('S', newName()), observer: change };
   }
 }
+
+/** The text of a Query: bytes as characters. */
+const textOf = (frame: Buffer): string => frame.toString('latin1', HEADER_BYTES, frame.length - 1);
 
 const noUnnamed = (): GatewayError =>
   new GatewayError('invalid_sql_statement_name', 'unnamed prepared statement does not exist');

@@ -48,7 +48,7 @@ export class RepeatedMessages {
     const stop = stringEnd(data, start, end);
     if (stop === start) return this.#bindUnnamed(outstanding);
     const found = stop < end ? names.find(data, start, stop) : undefined;
-    if (!found || found.statement === UNSHARED) return undefined;
+    if (!found || found.statement === UNSHARED || found.statement.discards) return undefined;
     const { name, statement } = found;
     const key = this.#parseHandler.hidesSchemas ? statement.alone : statement.key;
     const serverName = pending.has(name) || onServer.pending.has(key) ? undefined : onServer.find(key);
@@ -61,7 +61,8 @@ export class RepeatedMessages {
   #bindUnnamed(outstanding: OutstandingRequests): string | undefined {
     const { unnamed, pending } = this.#parts;
     const { parse, preparedAt } = unnamed;
-    if (!parse || preparedAt !== this.#host.link.checkOuts || pending.has('')) return undefined;
+    if (!parse || parse.discards || preparedAt !== this.#host.link.checkOuts || pending.has(''))
+      return undefined;
     this.#parseHandler.executed(parse);
     outstanding.sent(Op.bind);
     return UNCHANGED;

@@ -47,9 +47,12 @@ export function stringEnd(data: Buffer, from: number, end: number): number {
   return at;
 }
 
+/** The rest of a Parse of an empty statement without parameters: prepared in any transaction, even in a failed one. */
+export const EMPTY: Buffer = Buffer.from([0, 0, 0]);
+
 /** A Parse under a name of the gateway. @throws GatewayError `program_limit_exceeded` for one that became too long */
 export const renamedParse = (serverName: string, body: Buffer): Buffer =>
-  message('P', [Buffer.from(`${serverName}\0`), body]);
+  message('P', [Buffer.from(`${serverName}\0`, 'latin1'), body]);
 
 /** The same Bind for another prepared statement. The frame may be cut off behind its names; the length says all of it. */
 export const renamedBind = (frame: Buffer, serverName: string): Buffer =>

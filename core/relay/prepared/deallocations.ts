@@ -1,0 +1,78 @@
+/**
+ * Commands that free a client's names by SQL. On the server connection its statements have names of the gateway, so an empty
+ * statement is prepared there under the client's name first: the server answers the command, and its completion frees the name.
+ */
+import { message } from '../../wire/message.ts';
+import { SYNC } from '../../wire/to-server.ts';
+import type { OutstandingRequests } from '../outstanding-requests.ts';
+import { Op, ResponseAction } from '../request-queue.ts';
+import type { RequestObserver } from '../request-queue.ts';
+import { NO_EFFECTS, UNSHARED } from './client-statements.ts';
+import type { ClientStatements } from './client-statements.ts';
+import { EMPTY, renamedParse } from './statement-names.ts';
+
+const closeOf = (name: string): Buffer => message('C', [Buffer.from(`S${name}\0`, 'latin1')]);
+
+/** The commands of one session that free names. One per session. */
+export class Deallocations {
+  readonly #names: ClientStatements;
+  readonly #outstanding: OutstandingRequests;
+  /** The names of commands that have not completed. */
+  #due = NO_EFFECTS.deallocates;
+
+  constructor(names: ClientStatements, outstanding: OutstandingRequests) {
+    this.#names = names;
+    this.#outstanding = outstanding;
+  }
+
+  /** True for names of which the session has one. */
+  concern(freed: readonly string[]): boolean {
+    return freed.some((name) => this.#names.has(name));
+  }
+
+  /** A DEALLOCATE of one name has completed. It is not undone by a rollback. */
+  completed(): void {
+    const [name, ...rest] = this.#due;
+    if (name === undefined) return;
+    this.#due = rest;
+    this.#names.remove(name);
+  }
+
+  /**
+   * A Bind of a command that frees names is sent: what is sent in front of it. All later messages about statements wait for
+   * its answers, so there is one such message at a time.
+   */
+  before(freed: readonly string[]): Buffer {
+    this.#due = freed;
+    const sent: Buffer[] = [];
+    for (const name of new Set(freed)) {
+      const statement = this.#names.get(name);
+      // A long one has the client's name on the connection.
+      if (!statement || statement === UNSHARED) continue;
+      // The name may be left from a command that did not run.
+      this.#outstanding.sent(Op.close, ResponseAction.skip, { showsError: true });
+      this.#outstanding.sent(Op.parse, ResponseAction.skip, { showsError: true });
+      sent.push(closeOf(name), renamedParse(name, EMPTY));
+    }
+    return Buffer.concat(sent);
+  }
+
+  /** The same for a Query, which ends what stands in front of it. */
+  beforeQuery(freed: readonly string[]): Buffer {
+    const begun = this.#outstanding.batch.begun;
+    const before = this.before(freed);
+    if (before.length === 0 || begun) return before;
+    // A Query inside a batch would make the connection unfit for other sessions.
+    this.#outstanding.sent(Op.sync, ResponseAction.skip);
+    return Buffer.concat([before, SYNC]);
+  }
+
+  /** The observer of that Query; `left` is called where a name is left on the connection. */
+  observer(left: () => void): RequestObserver {
+    const ended = (): void => {
+      if (this.concern(this.#due)) left();
+      this.#due = NO_EFFECTS.deallocates;
+    };
+    return { closed: ended, dropped: ended };
+  }
+}
