@@ -1,6 +1,7 @@
 /** What an entry of `databases` may say: where a database is, how the gateway logs in, how connections are pooled. */
 import type { Duration } from './durations.ts';
 import type { MaybePromise } from './session.ts';
+import type { StartupRules } from './startup-rules.ts';
 import type { Target } from './target.ts';
 
 /** A secret: text, or a source asked at each login (what `env()` and `file()` give). */
@@ -115,6 +116,8 @@ export interface DatabaseOptions {
   readonly login: Login;
   /** Default: that of each option. */
   readonly pool?: PoolOptions;
+  /** Parameters of startup packets that are ignored, refused, or have a default. Default: clients may send what they may `SET`. */
+  readonly startup?: StartupRules;
   /** Let replication connections pass. Default false: they are refused with 0A000. */
   readonly replication?: boolean;
   /** Roles that may be mapped although they are superuser, REPLICATION, BYPASSRLS, CREATEROLE or can become one. Default none. */

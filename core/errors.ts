@@ -23,6 +23,7 @@ export const SQLSTATES = {
   invalid_catalog_name: '3D000',
   invalid_schema_name: '3F000',
   syntax_error: '42601',
+  invalid_name: '42602',
   invalid_sql_statement_name: '26000',
   duplicate_prepared_statement: '42P05',
   insufficient_privilege: '42501',

@@ -15,6 +15,7 @@ export type {
 } from './database.ts';
 export type { Duration, Rate } from './durations.ts';
 export type { ListenOptions, ListenTls } from './listen.ts';
+export type { StartupRules } from './startup-rules.ts';
 export { milliseconds, rate } from './durations.ts';
 export type { EventRate } from './durations.ts';
 export { ConfigError, GatewayError, SQLSTATES } from './errors.ts';

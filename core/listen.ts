@@ -1,4 +1,5 @@
 /** What an entry of `listen` may say: where clients connect. */
+import type { StartupRules } from './startup-rules.ts';
 
 /** TLS towards clients. Files are relative to the config file. A change of the files themselves is one of the config. */
 export interface ListenTls {
@@ -31,6 +32,8 @@ export interface ListenOptions {
    * else: the client's address is then the one in it. Who is not named here may not send one. Default: nobody does.
    */
   readonly proxyProtocol?: { readonly trusted: readonly string[] };
+  /** Parameters of startup packets, as an entry of `databases` has them. Default: every one that a client may `SET`. */
+  readonly startup?: StartupRules;
   /** How the token is presented. Default and, today, only `'password'`. */
   readonly auth?: 'password';
 }

@@ -26,7 +26,9 @@ describe('the README shows files as they are', () => {
   });
 });
 
-const types = ['config', 'listen', 'database'].map((name) => read(`core/${name}.ts`)).join('\n');
+const types = ['config', 'listen', 'database', 'startup-rules']
+  .map((name) => read(`core/${name}.ts`))
+  .join('\n');
 
 /** Inline object types on one line each, without comments. */
 function joined(body: string): string {
@@ -62,6 +64,7 @@ function optionsOf(name: string): readonly string[] {
     ListenTls: members(interfaceBody('ListenTls')),
     UpstreamTls: members(interfaceBody('UpstreamTls')),
     PoolOptions: members(interfaceBody('PoolOptions')),
+    StartupRules: members(interfaceBody('StartupRules')),
     Login: [...new Set([...login.matchAll(/readonly (kind|\w+)\b/g)].map(([, one = '']) => one))].filter(
       (one) => !/^(Record|string)$/.test(one),
     ),

@@ -35,6 +35,7 @@ const TESTS = [
   'test/e2e/pool-state.test.ts',
   'test/e2e/transaction-mode.test.ts',
   'test/e2e/psql.test.ts',
+  'test/e2e/startup-parameters.test.ts',
 ];
 
 function oldest(): Binaries | undefined {

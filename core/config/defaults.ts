@@ -10,6 +10,7 @@ import { Networks, parseNetwork } from '../networks.ts';
 import { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
 import type { ResolvedDatabase, ResolvedListener } from './resolved.ts';
 import { checkAuthority, checkLogin, resolveLogin } from './login.ts';
+import { resolveStartup } from './startup-rules.ts';
 import { checkCertificates, checkKeyPair } from './tls-files.ts';
 
 /** Where a piece of config stands: for messages, and for relative paths. */
@@ -61,7 +62,8 @@ export function resolveListener(options: ListenOptions, { path, directory }: Pla
   const tls = options.tls && resolveListenTls(options.tls, { path: `${path}.tls`, directory });
   const { trusted } = options.proxyProtocol ?? {};
   const proxies = trusted && new Networks(trusted.map(parseNetwork));
-  return { path, name, host, port, tls, plaintext, auth, proxies };
+  const startup = resolveStartup(options.startup ?? {}, `${path}.startup`);
+  return { path, name, host, port, tls, plaintext, auth, proxies, startup };
 }
 
 /** Says whether PostgreSQL is reached without a network: a unix socket's folder or a loopback name or address. */
@@ -128,6 +130,7 @@ export function resolveDatabase(options: DatabaseOptions, name: string, place: P
     tls: resolveUpstreamTls(options.tls, hosts, { ...place, path: `${place.path}.tls` }),
     login: resolveLogin(options.login, place.directory),
     pool: { ...POOL_DEFAULTS, ...pool },
+    startup: resolveStartup(options.startup ?? {}, `${place.path}.startup`),
     replication,
     privilegedRoles,
   };

@@ -4,6 +4,7 @@ import type { DatabaseOptions, UpstreamTls } from '../database.ts';
 import type { ListenOptions, ListenTls } from '../listen.ts';
 import type { Networks } from '../networks.ts';
 import type { AnyPlugin } from '../plugin.ts';
+import type { StartupRules } from '../startup-rules.ts';
 import type { Target } from '../target.ts';
 import type { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
 
@@ -15,6 +16,8 @@ export interface ResolvedListener extends Required<Omit<ListenOptions, 'tls' | '
   readonly tls: ListenTls | undefined;
   /** Who has to send a PROXY header. Undefined: nobody may. */
   readonly proxies: Networks | undefined;
+  /** Names as PostgreSQL writes them. */
+  readonly startup: Required<StartupRules>;
 }
 
 /** One database entry. */
@@ -28,6 +31,8 @@ export interface ResolvedDatabase extends DatabaseOptions {
   /** Paths are absolute, `lifetime` is there. */
   readonly login: DatabaseOptions['login'];
   readonly pool: typeof POOL_DEFAULTS;
+  /** Names as PostgreSQL writes them. */
+  readonly startup: Required<StartupRules>;
   readonly replication: boolean;
   readonly privilegedRoles: readonly string[];
 }

@@ -4,7 +4,9 @@ import type { AdminOptions, GatewayConfig } from '../config.ts';
 import type { DatabaseOptions, HostAddress } from '../database.ts';
 import type { ListenOptions } from '../listen.ts';
 import { ConfigError } from '../errors.ts';
+import type { StartupRules } from '../startup-rules.ts';
 import { TARGETS } from '../target.ts';
+import { parameterName } from '../wire/startup-parameters.ts';
 import { configPath, expected, notYet } from './sentences.ts';
 import {
   choose,
@@ -34,6 +36,28 @@ const trusted: z.ZodType<readonly string[]> = z
   .array(network, { error: ({ input }) => expected('a list of networks', input) })
   .min(1, { error: 'at least one proxy is needed; leave proxyProtocol out where there is none' });
 
+const parameter: z.ZodType<string> = value((input) => {
+  const wanted = 'the name of a parameter that clients may send';
+  return typeof input === 'string' && parameterName(input) !== undefined
+    ? undefined
+    : expected(wanted, input);
+});
+
+const parameters: z.ZodType<readonly string[]> = z.array(parameter, {
+  error: ({ input }) => expected('a list of parameters', input),
+});
+
+/** A number or a boolean has more than one spelling in PostgreSQL. */
+const settingValue: z.ZodType<string> = value((input) =>
+  typeof input === 'string' && !input.includes('\0') ? undefined : expected('text', input),
+);
+
+const startup = object<StartupRules>({
+  ignore: parameters.optional(),
+  refuse: parameters.optional(),
+  default: record(settingValue).optional(),
+});
+
 const listener = object<ListenOptions>({
   name: text('a name').optional(),
   host: text('an address').optional(),
@@ -46,6 +70,7 @@ const listener = object<ListenOptions>({
   }).optional(),
   plaintext: oneOf(['never', 'loopback']).optional(),
   proxyProtocol: object<NonNullable<ListenOptions['proxyProtocol']>>({ trusted }).optional(),
+  startup: startup.optional(),
   auth: oneOf(['password'], ['oauthbearer']).optional(),
 });
 
@@ -142,6 +167,7 @@ export const database = object<DatabaseOptions>({
     idleTimeout: duration(1).optional(),
     maxLifetime: duration(1).optional(),
   }).optional(),
+  startup: startup.optional(),
   replication: flag.optional(),
   privilegedRoles: z
     .array(text('a role'), { error: ({ input }) => expected('a list of roles', input) })

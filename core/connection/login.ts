@@ -5,6 +5,7 @@ import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { GatewayContext } from '../gateway/gateway-context.ts';
 import { fingerprintOf, isolationScopesOf } from './fingerprint.ts';
+import { governedStartup } from './startup-parameters.ts';
 import { serversFor, serversLater } from './session-servers.ts';
 import type { ConnectTold, SessionServersOptions } from './session-servers.ts';
 import type { Hooks } from '../hooks.ts';
@@ -78,6 +79,12 @@ export async function logIn(request: LoginRequest, context: GatewayContext): Pro
     throw new GatewayError('feature_not_supported', 'replication connections are not supported');
   }
   session.upstream = Object.freeze({ ...upstream, database: name });
+  const listener = context.config.listeners.find((one) => one.name === session.client.listener);
+  session.startup = governedStartup(
+    session.startup,
+    [listener?.startup, database.startup],
+    database.pool?.mode,
+  );
   const pool = context.pools.for(entry, database);
   const { startup, over: signal } = session;
   const fingerprint = fingerprintOf(session.sessionFacts.known, session.upstream, session.id);

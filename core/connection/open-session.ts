@@ -51,7 +51,8 @@ export interface SessionOptions {
 export class OpenSession implements LoginSession<FactName, FactName> {
   readonly id = randomUUID();
   readonly client: Client;
-  readonly startup: Startup;
+  /** What the client sent; after `onAuth`, by the rules of the config. */
+  startup: Startup;
   /** Milliseconds since the epoch. */
   readonly startedAt = Date.now();
   /** The facts as hooks.ts fills them. */

@@ -35,7 +35,10 @@ export interface Shared {
 
 /** Used by connection.ts: the same one from accept to close, whatever is reloaded meanwhile. */
 export interface GatewayContext extends Readonly<Shared> {
-  readonly config: Pick<ResolvedConfig, 'admin' | 'database' | 'loginTimeoutMs' | 'maxStatementBytes'>;
+  readonly config: Pick<
+    ResolvedConfig,
+    'admin' | 'database' | 'listeners' | 'loginTimeoutMs' | 'maxStatementBytes'
+  >;
   readonly operators: Operators;
   readonly hooks: HookSets;
   readonly log: PinoLogger;

@@ -1,6 +1,7 @@
 /** The errors of a client that gets no server connection; the real reason is their `cause`. */
 import { GatewayError, SQLSTATES } from '../errors.ts';
 import type { Condition } from '../errors.ts';
+import type { ServerError } from '../wire/backend.ts';
 
 /** The fields of a server's ErrorResponse that are read (manual, 55.8). */
 export interface ServerRefusal {
@@ -102,6 +103,19 @@ export function refusedByServer(error: ServerRefusal): GatewayError {
     (error.message || 'the database refused the connection').slice(0, 1000),
     { cause },
   );
+}
+
+/** The SQLSTATEs of a parameter's name or value that the server refuses: of a value, of its use now, of a name or a privilege. */
+const OF_PARAMETER = /^(?:22|25|0A|42|55P02)/;
+
+/** What the server says of a client's startup parameter, as it would say it at a login of the client's own. */
+export function parameterRefused(error: ServerError): GatewayError {
+  if (!OF_PARAMETER.test(error.code)) return refusedByServer(error);
+  const { code, message, detail, hint } = error;
+  return new GatewayError(CONDITIONS.get(code) ?? 'invalid_parameter_value', message.slice(0, 1000), {
+    ...(detail !== undefined && { detail }),
+    ...(hint !== undefined && { hint }),
+  });
 }
 
 /** The message of the innermost cause, for the operator. */

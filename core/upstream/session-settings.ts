@@ -24,6 +24,8 @@ const FOLLOWING = [
 
 /** Most interned values; for a dropped one, texts are compared. */
 const MOST_KNOWN = 1_000;
+/** In characters: clients choose names and values. */
+const LONGEST_KNOWN = 2_000;
 const known = new Map<string, SessionSettings>();
 
 const byNameAsWritten = (a: Setting, b: Setting): number => (a.name < b.name ? -1 : 1);
@@ -106,7 +108,7 @@ export class SessionSettings {
 
 /** Settings of policies may be personal, and are not interned. */
 function remembered(settings: SessionSettings, text: string): SessionSettings {
-  if (settings.policies !== '') return settings;
+  if (settings.policies !== '' || text.length > LONGEST_KNOWN) return settings;
   known.set(text, settings);
   const [oldest] = known.keys();
   if (known.size > MOST_KNOWN && oldest !== undefined) known.delete(oldest);

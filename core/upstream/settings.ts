@@ -1,14 +1,13 @@
 /** Applies a session's settings to its server connection: they are in force before the client's first byte, or the check-out fails. */
 import { GatewayError } from '../errors.ts';
 import type { Backend, SetByFunction, Startup, Upstream } from '../session.ts';
-import type { ServerError } from '../wire/backend.ts';
 import type { ServerConnection } from './connection.ts';
 import { Conversation } from './conversation.ts';
 import { within } from './deadline.ts';
 import { encodeExecutions, executeBetween, ownName, readOutcome } from './query.ts';
 import type { Executions, Outcome } from './query.ts';
 import { valueOf } from './parameter-map.ts';
-import { refusedByServer, unreachable } from './refusals.ts';
+import { parameterRefused, unreachable } from './refusals.ts';
 import type { Parameters } from './parameter-map.ts';
 import { SessionSettings } from './session-settings.ts';
 import type { Setting } from './session-settings.ts';
@@ -42,11 +41,14 @@ export function settingsFor(request: SettingsRequest, backend: Backend): Session
 /** By startup parameters and pinned names: most sessions come with those of an earlier one. */
 const alike = new Map<string, SessionSettings>();
 const MOST_ALIKE = 1_000;
+/** In characters: a client may send 10 kB of parameters, other ones at each login. */
+const LONGEST_ALIKE = 2_000;
 
 function chosenAlike(request: SettingsRequest, backend: Backend): SessionSettings {
   const { upstream, startup } = request;
-  const text = JSON.stringify([startup.parameters, Object.keys(upstream.settings)]);
+  const text = JSON.stringify([startup.parameters, [...pinnedBy(upstream)]]);
   const known = alike.get(text) ?? settingsOn(request, backend);
+  if (text.length > LONGEST_ALIKE) return known;
   alike.set(text, known);
   const [oldest] = alike.keys();
   if (alike.size > MOST_ALIKE && oldest !== undefined) alike.delete(oldest);
@@ -56,6 +58,12 @@ function chosenAlike(request: SettingsRequest, backend: Backend): SessionSetting
 /** Cached for a session's login and the transactions after it. */
 const chosen = new WeakMap<Startup, { readonly upstream: Upstream; readonly settings: SessionSettings }>();
 
+/** The names that plugins have in the startup packet, in lower case: what a client sends for them is without effect. */
+function pinnedBy({ settings, schemas }: Upstream): ReadonlySet<string> {
+  const names = Object.keys(settings).map((name) => name.toLowerCase());
+  return new Set(schemas.length > 0 ? [...names, 'search_path'] : names);
+}
+
 function settingsOn({ upstream, startup }: SettingsRequest, backend: Backend): SessionSettings {
   const all: Setting[] = [];
   const add = (name: string, value: Setting['value'], from: Setting['from']): void => {
@@ -63,7 +71,7 @@ function settingsOn({ upstream, startup }: SettingsRequest, backend: Backend): S
     if (value !== null && typeof value === 'object') callOf(value);
     all.push({ name, value, from });
   };
-  const pinned = new Set(Object.keys(upstream.settings).map((name) => name.toLowerCase()));
+  const pinned = pinnedBy(upstream);
   for (const [name, value] of Object.entries(startup.parameters)) {
     if (!pinned.has(name.toLowerCase())) add(name, value, 'client');
   }
@@ -207,19 +215,9 @@ export async function applyPolicies(connection: ServerConnection, request: Setti
 function check(settings: readonly Setting[], { rows, error }: Outcome): void {
   if (!error && rows.length === settings.length) return;
   const culprit = settings[rows.length];
-  if (error && culprit?.from === 'client') throw unacceptable(error);
+  if (error && culprit?.from === 'client') throw parameterRefused(error);
   // Names and SQLSTATE only: the server's text may repeat a value, and claims must not appear in a log.
   const why = error ? error.code : 'too few rows';
   const cause = new Error(`setting ${settings.map(({ name }) => name).join(', ')} failed: ${why}`);
   throw new GatewayError('internal_error', 'the session could not be prepared', { cause });
-}
-
-/** PostgreSQL refuses a login with such a value (22023; 0A000 for an encoding without a conversion). */
-function unacceptable(error: ServerError): GatewayError {
-  if (!/^(22|0A)/.test(error.code)) return refusedByServer(error);
-  const { detail, hint } = error;
-  return new GatewayError('invalid_parameter_value', error.message.slice(0, 1000), {
-    ...(detail !== undefined && { detail }),
-    ...(hint !== undefined && { hint }),
-  });
 }

@@ -1,15 +1,15 @@
-/** What of a client's StartupMessage the gateway accepts; nothing else ever reaches a server. */
+/** A client's StartupMessage by kind of parameter. Run-time parameters are not sent to a server in its startup packet: each check-out sets them. */
 import { GatewayError } from '../errors.ts';
 import type { ParameterPairs } from './greeting.ts';
 import { parseOptions } from './options.ts';
 import { hasControlCharacters, shown } from './text.ts';
 
-/** A StartupMessage reduced to the allow-list. Records have no prototype. */
+/** A StartupMessage. Records have no prototype. */
 export interface AcceptedStartup {
   readonly user: string;
   /** `user` if the client named none, as PostgreSQL does. */
   readonly database: string;
-  /** Allowed run-time parameters under their canonical names, those in `options` included; values as given. */
+  /** Run-time parameters under {@link parameterName}, those in `options` included; values as given. */
   readonly parameters: Readonly<Record<string, string>>;
   /** Parameters `postern.…`, for the gateway itself: names in lower case, as given directly or in `options`. */
   readonly gatewayOptions: Readonly<Record<string, string>>;
@@ -19,46 +19,55 @@ export interface AcceptedStartup {
   readonly protocolOptions: readonly string[];
 }
 
-/** Run-time parameters a client may set at startup. Each can be set by any client later anyway. */
-export const ALLOWED_PARAMETERS = [
-  'application_name',
-  'client_encoding',
-  'DateStyle',
-  'TimeZone',
-  'IntervalStyle',
-  'extra_float_digits',
-] as const;
-
 /** NAMEDATALEN - 1 in bytes: the server truncates beyond it, so two longer names could meet. */
 const LONGEST_NAME = 63;
 
 const GATEWAY_PREFIX = 'postern.';
 const PROTOCOL_PREFIX = '_pq_.';
+/** Parameters of the startup packet itself, which are no run-time parameters. */
 const RESERVED: readonly string[] = ['user', 'database', 'replication', 'options'];
+const IDENTITY: readonly string[] = ['role', 'session_authorization'];
 
-const canonical = new Map<string, string>(ALLOWED_PARAMETERS.map((name) => [name.toLowerCase(), name]));
+/** The spelling of PostgreSQL where that is not in lower case. */
+const canonical = new Map(
+  ['DateStyle', 'IntervalStyle', 'TimeZone'].map((name) => [name.toLowerCase(), name]),
+);
+
+/** `valid_custom_variable_name`, ASCII only: a name is sent in the encoding of a connection that may not be UTF-8. */
+const NAME = /^[a-z_][a-z0-9_$]*(?:\.[a-z_][a-z0-9_$]*)*$/;
+
+/** A run-time parameter's name as PostgreSQL writes it, whatever its case; undefined for a name that no client may send. */
+export function parameterName(name: string): string | undefined {
+  const key = folded(name);
+  const unfit = !NAME.test(key) || key.startsWith(PROTOCOL_PREFIX) || key.startsWith(GATEWAY_PREFIX);
+  if (unfit || RESERVED.includes(key) || IDENTITY.includes(key)) return undefined;
+  return canonical.get(key) ?? key;
+}
 
 /**
- * Reduces a StartupMessage to the allow-list. Names count without regard to case, as on the server, except `user`,
- * `database`, `options` and `replication`. No error repeats a value.
- * @throws GatewayError `protocol_violation` for a parameter that is not allowed (PgBouncer's code and words) or
- * given twice, directly or in `options`; `invalid_authorization_specification` for a user name and
+ * Reads a StartupMessage. Names count without regard to case, as on the server, except `user`, `database`, `options` and
+ * `replication`. Of several values for one parameter the last counts, and a direct one more than one in `options`, as in PostgreSQL.
+ * No error repeats a value.
+ * @throws GatewayError `protocol_violation` for `role`, `session_authorization` and what is no name of a parameter (PgBouncer's code
+ * and words), and for `user`, `database`, `options` or `replication` given twice; `invalid_authorization_specification` for a user name and
  * `invalid_catalog_name` for a database name that is missing, longer than 63 bytes or has control characters;
  * `invalid_parameter_value` for `replication` that is neither a boolean nor `database`; and as `parseOptions` does
  */
 export function acceptParameters(pairs: ParameterPairs): AcceptedStartup {
-  const seen = new Set<string>();
   const reserved = new Map<string, string>();
   const protocolOptions: string[] = [];
-  const accepted = { parameters: bare(), gatewayOptions: bare() };
+  const direct: [name: string, value: string][] = [];
   for (const [name, value] of pairs) {
     if (name.startsWith(PROTOCOL_PREFIX)) protocolOptions.push(name);
-    else if (RESERVED.includes(name)) reserved.set(once(seen, name), value);
-    else accept(accepted, seen, name, value, '');
+    else if (!RESERVED.includes(name)) direct.push([name, value]);
+    else if (reserved.has(name)) throw twice(name);
+    else reserved.set(name, value);
   }
+  const accepted = { parameters: bare(), gatewayOptions: bare() };
   for (const { name, value } of parseOptions(reserved.get('options') ?? '')) {
-    accept(accepted, seen, name, value, ' in options');
+    accept(accepted, name, value, ' in options');
   }
+  for (const [name, value] of direct) accept(accepted, name, value, '');
   return {
     parameters: orNone(accepted.parameters),
     gatewayOptions: orNone(accepted.gatewayOptions),
@@ -79,11 +88,8 @@ function orNone(record: Readonly<Record<string, string>>): Readonly<Record<strin
   return Object.keys(record).length === 0 ? NONE : record;
 }
 
-function once(seen: Set<string>, name: string): string {
-  if (seen.has(name))
-    throw new GatewayError('protocol_violation', `startup parameter ${shown(name)} is given twice`);
-  seen.add(name);
-  return name;
+function twice(name: string): GatewayError {
+  return new GatewayError('protocol_violation', `startup parameter ${shown(name)} is given twice`);
 }
 
 /** Folds ASCII letters only, as `guc_name_compare` does: a Kelvin sign is no k. */
@@ -93,20 +99,27 @@ function folded(name: string): string {
 
 function accept(
   into: Record<'parameters' | 'gatewayOptions', Record<string, string>>,
-  seen: Set<string>,
   name: string,
   value: string,
   where: string,
 ): void {
   const key = folded(name);
-  const known = canonical.get(key);
-  if (known !== undefined) into.parameters[once(seen, known)] = value;
-  else if (key.startsWith(GATEWAY_PREFIX)) into.gatewayOptions[once(seen, key)] = value;
-  else {
-    throw new GatewayError('protocol_violation', `unsupported startup parameter${where}: ${shown(name)}`, {
-      hint: `The gateway accepts ${ALLOWED_PARAMETERS.join(', ')}; set others with SET after login.`,
-    });
+  if (key.startsWith(GATEWAY_PREFIX)) {
+    into.gatewayOptions[key] = value;
+    return;
   }
+  const known = parameterName(name);
+  if (known === undefined) throw unsupported(name, where);
+  into.parameters[known] = value;
+}
+
+function unsupported(name: string, where: string): GatewayError {
+  const hint = IDENTITY.includes(folded(name)) ? { hint: 'The role of a session comes from its token.' } : {};
+  return new GatewayError(
+    'protocol_violation',
+    `unsupported startup parameter${where}: ${shown(name)}`,
+    hint,
+  );
 }
 
 function identity(reserved: ReadonlyMap<string, string>): { user: string; database: string } {

@@ -64,6 +64,7 @@ describe('defaults', () => {
       database: 'orders',
       tls: { mode: 'verify-full' },
       pool: POOL_DEFAULTS,
+      startup: { ignore: [], refuse: [], default: {} },
       replication: false,
       privilegedRoles: [],
     });
@@ -355,6 +356,31 @@ describe('mistakes', () => {
     [{ trusted: ['::1'], version: 2 }, "listen.proxyProtocol: unknown key 'version'; known: trusted"],
   ])('a list of proxies that is wrong names the place: %j', (proxyProtocol, sentence) => {
     expect(wrong({ ...valid, listen: { proxyProtocol } })).toEqual([sentence]);
+  });
+
+  test.each<[unknown, string]>([
+    [{ ignore: 'geqo' }, "ignore: expected a list of parameters, got 'geqo'"],
+    [
+      { ignore: ['geqo', 'Role'] },
+      "ignore[1]: expected the name of a parameter that clients may send, got 'Role'",
+    ],
+    [{ refuse: ['user'] }, "refuse[0]: expected the name of a parameter that clients may send, got 'user'"],
+    [{ refuse: ['a b'] }, "refuse[0]: expected the name of a parameter that clients may send, got 'a b'"],
+    [{ ignore: ['geqo', 'jit', 'GEQO'] }, "ignore[2]: 'GEQO' comes twice"],
+    [{ ignore: ['timezone'], refuse: ['TimeZone'] }, "refuse: 'TimeZone' is in ignore as well"],
+    [{ default: { jit: true } }, 'default.jit: expected text, got true'],
+    [
+      { default: { session_authorization: 'x' } },
+      'default.session_authorization: no client may send this parameter',
+    ],
+    [{ default: { 'a b': 'x' } }, "default['a b']: no client may send this parameter"],
+    [{ default: { timezone: 'UTC', TimeZone: 'UTC' } }, "default.TimeZone: 'TimeZone' has a value already"],
+    [{ pin: {} }, "unknown key 'pin'; known: ignore, refuse, default"],
+  ])('rules for startup parameters that are wrong name the place: %j', (startup, sentence) => {
+    const at = (path: string): string =>
+      sentence.startsWith('unknown') ? `${path}: ${sentence}` : `${path}.${sentence}`;
+    expect(wrong({ ...valid, listen: { startup } })).toEqual([at('listen.startup')]);
+    expect(wrong(withDatabase({ startup }))).toEqual([at('databases.orders.startup')]);
   });
 
   test.each<[unknown, string]>([

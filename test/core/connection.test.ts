@@ -215,7 +215,7 @@ test('replication is refused after the token unless the database entry lets it p
 test.each([
   [{ role: 'postgres' }, '08P01'],
   [{ options: '-c role=postgres' }, '08P01'],
-  [{ application_name: 'a', Application_Name: 'b' }, '08P01'],
+  [{ 'application name': 'a' }, '08P01'],
   [{ 'postern.unknown': 'x' }, '08P01'],
   [{ user: '' }, '28000'],
 ])('startup parameters %j are refused before any plugin runs', async (parameters, sqlstate) => {

@@ -3,7 +3,7 @@ import type { Source } from './source-tree.ts';
 
 /** The contract: what plugins see as types, and what every layer may know. */
 const CONTRACT =
-  /^core\/(errors|command|names|facts|session|statement|events|plugin|readings|config|database|listen|target|durations|claim|networks|addresses|option-readers|sql-text|shown|proxy|outbound|route)\.ts$/;
+  /^core\/(errors|command|names|facts|session|statement|events|plugin|readings|config|database|listen|startup-rules|target|durations|claim|networks|addresses|option-readers|sql-text|shown|proxy|outbound|route)\.ts$/;
 
 interface Layer {
   readonly name: string;
@@ -48,6 +48,8 @@ const LAYERS: readonly Layer[] = [
       /^core\/upstream\/certificate\/authority\.ts$/,
       // The same defaults for an entry of a config and for a pool that is made without one.
       /^core\/upstream\/pool\/limits\.ts$/,
+      // The same names of parameters at boot as at each login.
+      /^core\/wire\/startup-parameters\.ts$/,
     ],
   },
   { name: 'core/cli', files: /^core\/cli\//, may: [/^core\//, /^package\.json$/] },

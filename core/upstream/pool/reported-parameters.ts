@@ -33,8 +33,10 @@ interface Report extends HostedConnection {
   readonly until: number;
 }
 
-/** Most reports: clients choose `application_name` freely. A login without a report needs a connection. */
+/** Most reports: clients choose their parameters freely. A login without a report needs a connection. */
 const MOST = 1_000;
+/** Longest key and parameters of a report, in characters. */
+const LONGEST = 4_000;
 
 /**
  * One per pool. PostgreSQL has accepted a login as the role, to the database, with exactly these startup parameters, and has
@@ -76,12 +78,27 @@ export class ReportedParameters {
     // A parameter has changed without a tag that shows it: by the server, or by a function.
     if (differences(parameters, base, setBy(applied, 'client'))) return this.forget(key);
     const text = textOf(key, request.startup);
+    if (text.length > LONGEST) return;
     const known = this.#reports.get(text);
     const same = known && known.endpoint === endpoint && !differences(known.base, base, NONE);
     if (same && known.until >= until) return;
     this.#reports.delete(text);
     const kept = { parameters: new Map(parameters), serverStatus };
-    keepNewest(this.#reports.set(text, { key, endpoint, connection: kept, base, until }));
+    this.#reports.set(text, { key, endpoint, connection: kept, base, until });
+    if (this.#reports.size > MOST) this.#reports.delete(this.#leastMissed());
+  }
+
+  /** The oldest of the role that has most: a client that sends other parameters at each login costs other roles no report. */
+  #leastMissed(): string {
+    const ofRole = new Map<string, { readonly oldest: string; count: number }>();
+    let most = { oldest: '', count: 0 };
+    for (const [text, { key }] of this.#reports) {
+      const own = ofRole.get(key.role) ?? { oldest: text, count: 0 };
+      ofRole.set(key.role, own);
+      own.count += 1;
+      if (own.count > most.count) most = own;
+    }
+    return most.oldest;
   }
 
   /** PostgreSQL has accepted a login again: drops earlier reports with other values. */
@@ -109,7 +126,7 @@ const NONE: ReadonlySet<string> = new Set();
 
 const textOf = ({ text }: PoolKey, { parameters }: Startup): string => `${text}${JSON.stringify(parameters)}`;
 
-function keepNewest(all: Map<string, unknown> | Set<string>): void {
+function keepNewest(all: Set<string>): void {
   const [oldest] = all.keys();
   if (all.size > MOST && oldest !== undefined) all.delete(oldest);
 }

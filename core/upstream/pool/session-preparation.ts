@@ -60,9 +60,13 @@ export function prepare(
   }
   const taken = { server, connection, settings, next, closing };
   if (!owner || (!server.mixed && settings.replaces(server.applied))) return take(taken);
-  return reset(connection, { ms: STEP_MS, closing }).then(({ done }) =>
-    done ? take(taken) : lost(unreachable(new Error('the connection could not be reset'))),
-  );
+  return reset(connection, { ms: STEP_MS, closing }).then(({ done }) => {
+    if (!done) return lost(unreachable(new Error('the connection could not be reset')));
+    // Nothing that was applied before is in force.
+    server.owner = undefined;
+    server.applied = SessionSettings.none;
+    return take(taken);
+  });
 }
 
 /** The settings of the session, and those that it believes in force where the connection reports other values. */

@@ -143,19 +143,35 @@ describe('the settings of a session', () => {
     await pool.close();
   });
 
+  test('are set although the reset between two sessions has removed the same ones', async () => {
+    const pool = poolOf(entry({ size: 1 }));
+    const first = await pool.acquire(request({ parameters: { geqo: 'off', work_mem: '5MB' } }));
+    await pool.release(first, 'clean');
+    const second = await pool.acquire(request({ parameters: { geqo: 'off', jit: 'off' } }));
+    expect(second.pid).toBe(first.pid);
+    const rows = await query(second, "select current_setting('geqo'), current_setting('work_mem')");
+    expect(rows).toEqual([['off', '4MB']]);
+    await pool.close();
+  });
+
   test('that nothing understands refuse it as PostgreSQL does, and the connection serves the next one', async () => {
     const pool = poolOf(entry({ size: 1 }));
     const [first] = await lend(pool, {});
     if (first) await pool.release(first, 'dirty');
-    for (const [name, value] of [
+    for (const [name, value, sqlstate = '22023'] of [
       ['TimeZone', 'nonsense'],
       ['client_encoding', 'KLINGON'],
+      ['client_encoding', 'MULE_INTERNAL', '0A000'],
+      ['no_such_thing', '1', '42704'],
+      ['app.no such', '1', '42602'],
+      ['log_statement', 'all', '42501'],
+      ['port', '1', '55P02'],
       ['extra_float_digits', '99'],
       ['DateStyle', "x'; drop table y; --"],
     ] as const) {
       const parameters = { application_name: 'fine', [name]: value };
       const refused = await pool.acquire(request({ parameters })).catch((error: unknown) => error);
-      expect(refused).toMatchObject({ sqlstate: '22023', message: expect.stringContaining(name) as string });
+      expect(refused).toMatchObject({ sqlstate, message: expect.stringContaining(name) as string });
     }
     const next = await pool.acquire(request());
     expect(next.pid).toBe(first?.pid);

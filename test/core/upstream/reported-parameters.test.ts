@@ -146,6 +146,22 @@ test('a client that chooses many names makes the gateway forget some of them, an
   expect(told('app 1499')).toBeDefined();
 });
 
+test('a client that chooses many names costs other roles nothing, and long parameters are not remembered', () => {
+  const other = { role: parseRole('writer') };
+  const theirs = member();
+  Object.assign(theirs, { key: keyOf({ ...upstream, ...other }, false) });
+  reported.learn(theirs, wanted('app', other));
+  const one = member();
+  for (let i = 0; i < 1_500; i += 1) learn(one, `app ${i}`);
+  expect([told('app', other), told('app 1499'), told('app 1')].map((known) => known !== undefined)).toEqual([
+    true,
+    true,
+    false,
+  ]);
+  learn(one, 'x'.repeat(4_000));
+  expect(told('x'.repeat(4_000))).toBeUndefined();
+});
+
 test('a connection that serves one session only teaches nothing', () => {
   const alone = new PooledServer({ ...keyOf(upstream, false), pooled: false }, 100, []);
   alone.connection = { parameters: new Map() } as unknown as ServerConnection;
