@@ -269,10 +269,9 @@ export class CopyFailureRecovery<P extends Possibility> {
     const branch = { outstanding, observers: new DeferredObservers(), partlyAnswered: false };
     // Only ReadyForQuery is left of the answers to the COPY's Query, as to a Sync.
     if (own) branch.outstanding.sent(Op.sync, ResponseAction.forward);
-    for (let i = 0; i < this.#behind.length; i += 1) {
-      const [entry, observer] = [this.#behind.at(i), this.#behind.observerAt(i)];
+    this.#behind.forEach((entry, observer) => {
       branch.outstanding.sent(opOf(entry), actionOf(entry), observer && branch.observers.of(observer));
-    }
+    });
     return branch;
   }
 

@@ -236,8 +236,9 @@ export class FromClient implements ChannelListener {
   /** Undefined for a message that only needs an entry in the queue, once it is whole. */
   #step(type: number, data: Buffer, at: number, end: number): Step | undefined {
     const { queryHook, shared } = this.#host;
-    const { wants, namesOnly } = queryHook.messageMask;
+    const { wants, namesOnly, observesOnly } = queryHook.messageMask;
     if (wants[type] === 0 || (namesOnly && shared?.repeated.isPlain(type, data, at))) return undefined;
+    if (observesOnly && end <= data.length && queryHook.observes(type, data, at, end)) return PASS;
     if (type === Frontend.terminate) {
       this.#stopped = this.#terminated = true;
       // Forwarded bytes first: statements in front of a Terminate are completed.

@@ -311,6 +311,7 @@ export class Relay extends RelayStreams {
   }
 
   override settled(): void {
+    this.statements?.chunkRead();
     if (this.sessionEnd.decided || this.fromServer.processing) return;
     if (this.outstanding.answerLost) this.queryHook.failOrderLost();
     this.queryHook.barrier.settled();

@@ -4,6 +4,7 @@
  */
 import { Backend, Frontend } from '../wire/frames.ts';
 import { GatewayError } from '../errors.ts';
+import { RingQueue } from './ring-queue.ts';
 
 /** The operation of a message that was sent; 0 is reserved for "none". */
 export const Op = {
@@ -108,7 +109,8 @@ export class RequestQueue {
   #ring = new Uint8Array(32);
   #first = 0;
   #next = 0;
-  #observers: Map<number, RequestObserver> | undefined;
+  /** Of the entries that have one; made for the first. */
+  #observers: RingQueue<RequestObserver> | undefined;
   #synthesized = 0;
   /** The position up to which the client has asked for answers. */
   #due = 0;
@@ -123,7 +125,7 @@ export class RequestQueue {
   }
 
   get headObserver(): RequestObserver | undefined {
-    return (this.head & OBSERVED) === 0 ? undefined : this.#observers?.get(this.#first);
+    return (this.head & OBSERVED) === 0 ? undefined : this.#observers?.first;
   }
 
   /** The entry `index` places behind the oldest. */
@@ -131,9 +133,13 @@ export class RequestQueue {
     return this.#ring[(this.#first + index) & (this.#ring.length - 1)] ?? 0;
   }
 
-  /** The observer of the entry `index` places behind the oldest. */
-  observerAt(index: number): RequestObserver | undefined {
-    return this.#observers?.get(this.#first + index);
+  /** Calls `visit` for each entry, from the oldest on. */
+  forEach(visit: (entry: number, observer: RequestObserver | undefined) => void): void {
+    for (let i = 0, observed = 0; i < this.length; i += 1) {
+      const entry = this.at(i);
+      if ((entry & OBSERVED) === 0) visit(entry, undefined);
+      else visit(entry, this.#observers?.at(observed++));
+    }
   }
 
   /** Some are never sent to the server. */
@@ -173,38 +179,30 @@ export class RequestQueue {
       this.#synthesized += 1;
     }
     if (this.length === this.#ring.length) this.#grow();
-    if (observer) (this.#observers ??= new Map()).set(this.#next, observer);
+    if (observer) (this.#observers ??= new RingQueue()).push(observer);
     this.#ring[this.#next & (this.#ring.length - 1)] = op | action | (observer ? OBSERVED : 0);
     this.#next += 1;
   }
 
   /** Removes the oldest entry and gives its observer. */
   shift(): RequestObserver | undefined {
-    const observed = (this.at(0) & OBSERVED) !== 0;
-    const at = this.#first;
-    if (observed && actionOf(this.at(0)) === ResponseAction.synthesize) this.#synthesized -= 1;
+    const entry = this.at(0);
     this.#first += 1;
-    if (!observed) return undefined;
-    const observer = this.#observers?.get(at);
-    this.#observers?.delete(at);
-    return observer;
+    if ((entry & OBSERVED) === 0) return undefined;
+    if (actionOf(entry) === ResponseAction.synthesize) this.#synthesized -= 1;
+    return this.#observers?.shift();
   }
 
   /** Removes `count` entries right behind the oldest: Syncs that a COPY consumed. */
   removeBehindHead(count: number): void {
     if (count === 0) return;
-    for (let i = 1; i <= count; i += 1) if ((this.at(i) & OBSERVED) !== 0) this.#swallowed(this.#first + i);
     const head = this.at(0);
-    const observer = this.#observers?.get(this.#first);
-    this.#observers?.delete(this.#first);
+    const observer = (head & OBSERVED) === 0 ? undefined : this.#observers?.shift();
+    for (let i = 1; i <= count; i += 1)
+      if ((this.at(i) & OBSERVED) !== 0) this.#observers?.shift()?.dropped?.();
     this.#first += count;
     this.#ring[this.#first & (this.#ring.length - 1)] = head;
-    if (observer) this.#observers?.set(this.#first, observer);
-  }
-
-  #swallowed(at: number): void {
-    this.#observers?.get(at)?.dropped?.();
-    this.#observers?.delete(at);
+    if (observer) this.#observers?.unshift(observer);
   }
 
   #grow(): void {

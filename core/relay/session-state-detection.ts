@@ -3,7 +3,9 @@
  * tag is silent.
  */
 import { withoutLiterals } from '../sql-text.ts';
+import { readCommandComplete } from '../wire/backend.ts';
 import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
+import { ShortTexts } from '../wire/short-texts.ts';
 
 /** Commands that leave no state of the session behind, by the first word of their tag. */
 const NOTHING = new Set(
@@ -44,27 +46,23 @@ export function isQuiet(bytes: Buffer, at: number): boolean {
   });
 }
 
-/** Tags that are remembered: most statements end with one of a few. */
-const MOST_KNOWN = 500;
-
 /** A tag as observers are told of it. */
-interface ReadTag {
+export interface ReadTag {
+  readonly text: string;
   /** A list that has only this one: the same for all statements that end so. */
   readonly alone: readonly string[];
   /** The number at its end counts rows: `INSERT 0 5`, `COPY 5` (manual, 55.7 CommandComplete). 0 if there is none. */
   readonly rows: number;
 }
 
-const known = new Map<string, ReadTag>();
+/** Most statements end with one of a few tags. */
+const known = new ShortTexts<ReadTag>((body) => {
+  const tag = readCommandComplete(body);
+  return { text: tag, alone: Object.freeze([tag]), rows: Number(/ (\d+)$/.exec(tag)?.[1] ?? 0) };
+});
 
-/** Reads the number of rows in a tag. */
-export function readTag(tag: string): ReadTag {
-  const before = known.get(tag);
-  if (before) return before;
-  const read = { alone: Object.freeze([tag]), rows: Number(/ (\d+)$/.exec(tag)?.[1] ?? 0) };
-  if (known.size < MOST_KNOWN) known.set(tag, read);
-  return read;
-}
+/** Reads a CommandComplete, and the number of rows in its tag. @throws GatewayError `protocol_violation` */
+export const readTag = (body: Buffer): ReadTag => known.of(body, 0, body.length);
 
 /** Temporary objects, however they are made (`CREATE TABLE AS` and `SELECT INTO` have the tag of a SELECT). */
 const TEMPORARY = /\b(?:create|into)\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\b/i;

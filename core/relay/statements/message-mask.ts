@@ -107,6 +107,8 @@ export class MessageMask {
   wants: Uint8Array;
   /** Messages about prepared statements are inspected for the names in them only. */
   namesOnly: boolean;
+  /** Messages are inspected for observers only, and no plugin decides about them. */
+  observesOnly: boolean;
   /** The reasons that last for the rest of the session. */
   #base: number;
   readonly #ends: boolean;
@@ -124,6 +126,7 @@ export class MessageMask {
       (this.observesStatements ? this.#looking : 0);
     this.wants = tableOf(this.#base);
     this.namesOnly = this.#base === Reason.prepared;
+    this.observesOnly = this.#observesOnly(this.#base);
   }
 
   /** True for types of messages with statements that a plugin decides about. */
@@ -147,6 +150,11 @@ export class MessageMask {
     const reasons = this.#base | (all ? Reason.all : 0) | (own ? Reason.own : 0);
     this.wants = tableOf(reasons);
     this.namesOnly = reasons === Reason.prepared;
+    this.observesOnly = this.#observesOnly(reasons);
+  }
+
+  #observesOnly(reasons: number): boolean {
+    return this.#asked === undefined && (reasons & ~Reason.watched) === (Reason.looks | Reason.ends);
   }
 
   get #looking(): number {

@@ -4,6 +4,7 @@
  */
 import { GatewayError } from '../../errors.ts';
 import type { Statement } from '../../statement.ts';
+import { Frontend } from '../../wire/frames.ts';
 import { readyForQuery, refusal } from '../../wire/to-client.ts';
 import { FLUSH } from '../../wire/to-server.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
@@ -99,6 +100,22 @@ export class QueryHook {
   /** A message of the extended protocol was refused here: messages up to the Sync are dropped, as PostgreSQL does. */
   get discarding(): boolean {
     return this.#discarding;
+  }
+
+  /**
+   * Decides about the whole message in `data` from `at` to `end` where statements are observed and nothing else: true if it is
+   * sent as it is, and has its entry in the queue. False: it needs {@link message}.
+   */
+  observes(type: number, data: Buffer, at: number, end: number): boolean {
+    if (type !== Frontend.bind && type !== Frontend.execute && type !== Frontend.sync) return false;
+    const { outstanding } = this.#host;
+    if (outstanding.skipping || !this.#texts) return false;
+    if (this.#texts.anyPortal && this.#host.betweenTransactions()) this.#texts.transactionEnded();
+    const observer = this.#texts.sentInChunk(type, data, at, end);
+    if (observer === 'read') return false;
+    this.#host.sends(type, data);
+    outstanding.sent(OP_OF[type] ?? 0, ResponseAction.forward, observer);
+    return true;
   }
 
   /** True for a message, `bytes` long, that is longer than may be assembled. */
@@ -239,7 +256,7 @@ export class QueryHook {
   }
 
   #pass(type: number, op: number, frame: Buffer, statement: Statement | undefined): MessageAction {
-    if (this.#texts && this.#host.betweenTransactions()) this.#texts.transactionEnded();
+    if (this.#texts?.anyPortal && this.#host.betweenTransactions()) this.#texts.transactionEnded();
     const observer = this.#texts?.sent(type, frame, statement);
     this.#encoding?.sent(type, statement);
     this.#host.sends(type, frame);

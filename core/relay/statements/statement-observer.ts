@@ -2,7 +2,7 @@
 import type { Events } from '../../events.ts';
 import type { GatewayError } from '../../errors.ts';
 import type { Statement } from '../../statement.ts';
-import { errorFields, readCommandComplete } from '../../wire/backend.ts';
+import { errorFields } from '../../wire/backend.ts';
 import { Backend } from '../../wire/frames.ts';
 import { readTag } from '../session-state-detection.ts';
 import type { RequestObserver } from '../request-queue.ts';
@@ -20,10 +20,15 @@ export interface StatementBegin {
   /** The text is the beginning of a longer one. */
   readonly truncated: boolean;
   readonly bytesIn: number;
-  /** Undoes the change of the message, should the server discard it. Default: it has changed nothing. */
-  readonly undo?: (() => void) | undefined;
+  /** The change that the message has made, should the server discard it. Default: it has changed nothing. */
+  readonly change?: Change | undefined;
   /** The gateway's refusal, if one was sent in its place. */
   readonly error?: GatewayError | undefined;
+}
+
+/** A change that a message has made before it was answered. */
+export interface Change {
+  undo(): void;
 }
 
 /** Longest text that is reported, in UTF-16 code units. */
@@ -38,6 +43,16 @@ const isSilent = (kind: Kind): boolean => kind === 'parse' || kind === 'bind' ||
 
 const NO_TAGS: readonly string[] = [];
 
+/** When a statement was sent. */
+interface Time {
+  /** Unix time in milliseconds. */
+  readonly at: number;
+  /** The same of the clock that never goes back. */
+  readonly since: number;
+}
+
+const now = (): Time => ({ at: Date.now(), since: performance.now() });
+
 /** The observer of a statement: one small object, and no function of its own. */
 class RunningStatement implements RequestObserver {
   readonly log: StatementObserver;
@@ -45,34 +60,39 @@ class RunningStatement implements RequestObserver {
   readonly kind: Kind;
   readonly sql: string;
   readonly truncated: boolean;
-  readonly function: number | undefined;
-  readonly startedAt = Date.now();
-  readonly since = performance.now();
-  readonly undo: (() => void) | undefined;
-  readonly refusal: GatewayError | undefined;
+  readonly time: Time;
+  /** Of a call of a function: its object id. */
+  function: number | undefined = undefined;
+  change: Change | undefined = undefined;
+  refusal: GatewayError | undefined = undefined;
   /** For a Sync: the last Execute in front of it. */
-  readonly executed: RunningStatement | undefined;
+  executed: RunningStatement | undefined = undefined;
   tags: readonly string[] = NO_TAGS;
   rows = 0;
   /** DataRows since the last CommandComplete: a portal may be suspended, a statement may fail after some. */
   rowsSeen = 0;
   bytesIn: number;
   bytesOut = 0;
-  sqlstate: string | undefined;
+  sqlstate: string | undefined = undefined;
+  /** Its neighbours among those that run. */
+  before: RunningStatement | undefined = undefined;
+  next: RunningStatement | undefined = undefined;
+  isRunning = true;
 
-  constructor(log: StatementObserver, begin: StatementBegin, executed?: RunningStatement) {
-    const { statement } = begin;
+  constructor(
+    log: StatementObserver,
+    kind: Kind,
+    { id, sql, truncated }: { readonly id: number; readonly sql: string; readonly truncated: boolean },
+    bytesIn: number,
+    time: Time,
+  ) {
     this.log = log;
-    this.id = statement.id;
-    this.kind = executed ? 'sync' : statement.kind;
-    this.sql = 'sql' in statement ? statement.sql : '';
-    this.truncated = begin.truncated;
-    this.function = statement.kind === 'function-call' ? statement.function : undefined;
-    this.undo = begin.undo;
-    this.refusal = begin.error;
-    this.executed = executed;
-    this.bytesIn = begin.bytesIn;
-    this.sqlstate = undefined;
+    this.id = id;
+    this.kind = kind;
+    this.sql = sql;
+    this.truncated = truncated;
+    this.bytesIn = bytesIn;
+    this.time = time;
   }
 
   received(bytes: number): void {
@@ -82,7 +102,7 @@ class RunningStatement implements RequestObserver {
   answered(type: number, bytes: number, body: Buffer | undefined): void {
     this.bytesOut += bytes;
     if (type === Backend.dataRow) this.rowsSeen += 1;
-    else if (type === Backend.commandComplete && body) this.#completed(readCommandComplete(body));
+    else if (type === Backend.commandComplete && body) this.#completed(body);
     else if (type === Backend.errorResponse && body) this.sqlstate ??= errorFields(body).code;
   }
 
@@ -93,13 +113,13 @@ class RunningStatement implements RequestObserver {
 
   /** Dropped without an error of its own: it stood behind one and never ran. */
   dropped(): void {
-    this.undo?.();
+    this.change?.undo();
     this.log.over(this, this.#failed);
   }
 
   /** Rather report one too many than none that ran: transaction_resolution_unknown (manual, Appendix A). */
   lost(): void {
-    this.undo?.();
+    this.change?.undo();
     this.sqlstate ??= '08007';
     this.log.over(this, !isSilent(this.kind));
   }
@@ -109,8 +129,9 @@ class RunningStatement implements RequestObserver {
   }
 
   /** The tag's own number counts rows that were not seen. */
-  #completed(text: string): void {
-    const tag = readTag(text);
+  #completed(body: Buffer): void {
+    const tag = readTag(body);
+    const { text } = tag;
     if (this.tags === NO_TAGS) this.tags = tag.alone;
     else if (this.tags.length === 1) this.tags = [...this.tags, text];
     else if (this.tags.length < MOST_TAGS) (this.tags as string[]).push(text);
@@ -123,7 +144,7 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** A new record: the members that not every statement has come last. */
 function endOf(running: RunningStatement): Mutable<StatementEnd> {
-  const { id, kind, sql, truncated, tags, rows, rowsSeen, bytesIn, bytesOut, startedAt, since } = running;
+  const { id, kind, sql, truncated, tags, rows, rowsSeen, bytesIn, bytesOut, time } = running;
   return {
     id,
     kind,
@@ -133,8 +154,8 @@ function endOf(running: RunningStatement): Mutable<StatementEnd> {
     rows: rows + rowsSeen,
     bytesIn,
     bytesOut,
-    startedAt,
-    durationMs: performance.now() - since,
+    startedAt: time.at,
+    durationMs: performance.now() - time.since,
   };
 }
 
@@ -149,28 +170,51 @@ function fill(record: Mutable<StatementEnd>, running: RunningStatement): void {
   record.rows = running.rows + running.rowsSeen;
   record.bytesIn = running.bytesIn;
   record.bytesOut = running.bytesOut;
-  record.startedAt = running.startedAt;
-  record.durationMs = performance.now() - running.since;
+  record.startedAt = running.time.at;
+  record.durationMs = performance.now() - running.time.since;
 }
 
 /** One per session, only where a plugin observes statements. */
 export class StatementObserver {
   readonly #tell: (ended: StatementEnd) => void;
-  readonly #running = new Set<RunningStatement>();
+  /** The statements that run, in the order in which they were sent. */
+  #first: RunningStatement | undefined;
+  #last: RunningStatement | undefined;
   /** The last Execute since the last Sync that was answered: inside of a COPY a Sync is nothing. */
   #executed: RunningStatement | undefined;
   /** The record of a statement without an error. */
   #record: Mutable<StatementEnd> | undefined;
+  /** When the chunk came that is read: its messages are sent at once. */
+  #chunkTime: Time | undefined;
 
   constructor(tell: (ended: StatementEnd) => void) {
     this.#tell = tell;
   }
 
   /** The observer that follows a statement which was sent, or refused. */
-  follow(begin: StatementBegin): RequestObserver {
-    const running = new RunningStatement(this, begin);
-    this.#running.add(running);
-    if (running.kind === 'execute' && !running.refusal) this.#executed = running;
+  follow({ statement, truncated, bytesIn, change, error }: StatementBegin): RequestObserver {
+    const { id, kind } = statement;
+    const sql = 'sql' in statement ? statement.sql : '';
+    const running = new RunningStatement(this, kind, { id, sql, truncated }, bytesIn, now());
+    running.change = change;
+    running.refusal = error;
+    if (statement.kind === 'function-call') running.function = statement.function;
+    this.#add(running);
+    if (kind === 'execute' && !error) this.#executed = running;
+    return running;
+  }
+
+  /** The same for a Bind or Execute of the chunk that is read, which is sent in any case. */
+  followInChunk(
+    kind: 'bind' | 'execute',
+    what: { readonly id: number; readonly sql: string; readonly truncated: boolean },
+    bytesIn: number,
+    change?: Change,
+  ): RequestObserver {
+    const running = new RunningStatement(this, kind, what, bytesIn, (this.#chunkTime ??= now()));
+    running.change = change;
+    this.#add(running);
+    if (kind === 'execute') this.#executed = running;
     return running;
   }
 
@@ -181,11 +225,15 @@ export class StatementObserver {
   followSync(bytesIn: number): RequestObserver | undefined {
     const executed = this.#executed;
     if (!executed) return undefined;
-    const { id, sql, truncated } = executed;
-    const statement = { kind: 'execute', id, sql, portal: '' } as const;
-    const running = new RunningStatement(this, { statement, truncated, bytesIn }, executed);
-    this.#running.add(running);
+    const running = new RunningStatement(this, 'sync', executed, bytesIn, (this.#chunkTime ??= now()));
+    running.executed = executed;
+    this.#add(running);
     return running;
+  }
+
+  /** The chunk has been read. */
+  chunkRead(): void {
+    this.#chunkTime = undefined;
   }
 
   /** For the observers: a Sync behind this Execute was answered. */
@@ -195,13 +243,14 @@ export class StatementObserver {
 
   /** For the observers: it has got its last answer. */
   over(running: RunningStatement, told: boolean): void {
-    if (this.#running.delete(running) && told) this.#end(running);
+    if (this.#remove(running) && told) this.#end(running);
   }
 
   /** The connection is closed: whether unfinished statements took effect is not known (08006, manual Appendix A). */
   abandon(): void {
     let told = false;
-    for (const running of this.#running) {
+    for (let running = this.#first; running; running = this.#first) {
+      this.#remove(running);
       // A Sync alone: the statements in front of it may not be committed, although they were reported without an error.
       const silent = isSilent(running.kind) && (running.kind !== 'sync' || told);
       if (silent && running.sqlstate === undefined && !running.refusal) continue;
@@ -209,7 +258,26 @@ export class StatementObserver {
       running.sqlstate ??= '08006';
       this.#end(running);
     }
-    this.#running.clear();
+  }
+
+  #add(running: RunningStatement): void {
+    running.before = this.#last;
+    if (this.#last) this.#last.next = running;
+    else this.#first = running;
+    this.#last = running;
+  }
+
+  /** False where it has been removed before. */
+  #remove(running: RunningStatement): boolean {
+    if (!running.isRunning) return false;
+    const { before, next } = running;
+    if (before) before.next = next;
+    else this.#first = next;
+    if (next) next.before = before;
+    else this.#last = before;
+    running.before = running.next = undefined;
+    running.isRunning = false;
+    return true;
   }
 
   #end(running: RunningStatement): void {

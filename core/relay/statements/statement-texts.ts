@@ -2,13 +2,15 @@
  * Makes statements of messages, remembers the text behind each prepared statement and portal, and reports them to
  * observers.
  */
+import { isAscii } from 'node:buffer';
 import { GatewayError } from '../../errors.ts';
 import type { Statement } from '../../statement.ts';
-import { Frontend } from '../../wire/frames.ts';
+import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import { bindNames, readClose } from '../../wire/frontend.ts';
+import { ShortTexts } from '../../wire/short-texts.ts';
 import type { RequestObserver } from '../request-queue.ts';
-import { isCutOff } from '../prepared/statement-names.ts';
-import type { StatementObserver } from './statement-observer.ts';
+import { isCutOff, stringEnd } from '../prepared/statement-names.ts';
+import type { Change, StatementObserver } from './statement-observer.ts';
 import {
   ParseStatement,
   QueryStatement,
@@ -18,9 +20,6 @@ import {
   functionCallStatement,
   textStart,
 } from './statement.ts';
-
-/** Undoes a change, because the server discarded the message that made it. */
-type Undo = () => void;
 
 /** The SQL of a statement, as far as the gateway has it. */
 interface Text {
@@ -35,35 +34,62 @@ const UNSEEN: Text = { sql: '', cut: false };
 /** Names in use at once, by one session. */
 const MOST_NAMES = 10_000;
 
-class Names {
-  readonly #texts = new Map<string, Text>();
+/** A name has another text. */
+class TextChange implements Change {
+  readonly #names: Names;
+  readonly #name: string;
+  readonly #text: Text | undefined;
+  readonly #before: Text | undefined;
 
-  get(name: string): Text | undefined {
-    return this.#texts.get(name);
+  constructor(names: Names, name: string, text: Text | undefined, before: Text | undefined) {
+    this.#names = names;
+    this.#name = name;
+    this.#text = text;
+    this.#before = before;
   }
 
-  change(name: string, text: Text | undefined): Undo {
-    const before = this.#texts.get(name);
+  /** Because the server discarded the message that made it. */
+  undo(): void {
+    // Not if it has been changed again since, behind the Sync that ended the error.
+    if (this.#names.get(this.#name) === this.#text) this.#names.put(this.#name, this.#before);
+  }
+}
+
+/** Texts by name. Most portals, and the statements of many drivers, have the empty name, which needs no map. */
+class Names {
+  readonly #texts = new Map<string, Text>();
+  #unnamed: Text | undefined;
+
+  /** No name has a text. */
+  get none(): boolean {
+    return this.#unnamed === undefined && this.#texts.size === 0;
+  }
+
+  get(name: string): Text | undefined {
+    return name === '' ? this.#unnamed : this.#texts.get(name);
+  }
+
+  change(name: string, text: Text | undefined): Change {
+    const before = this.get(name);
     if (text !== undefined && before === undefined && this.#texts.size >= MOST_NAMES) {
       throw new GatewayError(
         'program_limit_exceeded',
         `more than ${MOST_NAMES} prepared statements or portals`,
       );
     }
-    this.#put(name, text);
-    return () => {
-      // Not if it has been changed again since, behind the Sync that ended the error.
-      if (this.#texts.get(name) === text) this.#put(name, before);
-    };
+    this.put(name, text);
+    return new TextChange(this, name, text, before);
+  }
+
+  put(name: string, text: Text | undefined): void {
+    if (name === '') this.#unnamed = text;
+    else if (text === undefined) this.#texts.delete(name);
+    else this.#texts.set(name, text);
   }
 
   clear(): void {
-    this.#texts.clear();
-  }
-
-  #put(name: string, text: Text | undefined): void {
-    if (text === undefined) this.#texts.delete(name);
-    else this.#texts.set(name, text);
+    this.#unnamed = undefined;
+    if (this.#texts.size > 0) this.#texts.clear();
   }
 }
 
@@ -85,13 +111,18 @@ export class TextsByName {
     return this.#statements.get('') !== undefined;
   }
 
-  parse(name: string, text: Text): Undo {
+  /** Portals may be open. */
+  get anyPortal(): boolean {
+    return !this.#portals.none;
+  }
+
+  parse(name: string, text: Text): Change {
     return this.#statements.change(name, text);
   }
-  bind(portal: string, statement: string): Undo {
+  bind(portal: string, statement: string): Change {
     return this.#portals.change(portal, this.ofStatement(statement));
   }
-  close(kind: 'S' | 'P', name: string): Undo {
+  close(kind: 'S' | 'P', name: string): Change {
     return (kind === 'S' ? this.#statements : this.#portals).change(name, undefined);
   }
 
@@ -100,6 +131,14 @@ export class TextsByName {
     this.#portals.clear();
   }
 }
+
+/** An Execute of the unnamed portal: the empty name, and the most rows. */
+const UNNAMED_EXECUTE_BYTES = HEADER_BYTES + 5;
+
+/** Names of prepared statements; undefined for those that have to be checked. */
+const NAMES = new ShortTexts<string | undefined>((bytes) =>
+  isAscii(bytes) ? bytes.toString('latin1') : undefined,
+);
 
 /** The part of a statement that plugins read. */
 export type Reads = 'none' | 'kind' | 'sql' | 'parameters';
@@ -145,6 +184,11 @@ export class StatementTexts {
     return this.#byName.unnamed;
   }
 
+  /** Portals may be open. */
+  get anyPortal(): boolean {
+    return this.#byName.anyPortal;
+  }
+
   /** No transaction is open: all portals are closed. */
   transactionEnded(): void {
     this.#byName.transactionEnded();
@@ -153,10 +197,33 @@ export class StatementTexts {
   /** The observer for a message that is sent. @throws GatewayError `program_limit_exceeded` for too many names */
   sent(type: number, frame: Buffer, statement: Statement | undefined): RequestObserver | undefined {
     if (type === Frontend.sync) return this.#log?.followSync(frame.length);
-    const undo = this.#remember(type, frame, statement);
-    if (!statement || !this.#log) return undo && { dropped: undo };
+    const change = this.#remember(type, frame, statement);
+    if (!statement || !this.#log) return change && { dropped: () => change.undo() };
     const truncated = this.#isCut(frame, statement);
-    return this.#log.follow({ statement, truncated, bytesIn: frame.readUInt32BE(1) + 1, undo });
+    return this.#log.follow({ statement, truncated, bytesIn: frame.readUInt32BE(1) + 1, change });
+  }
+
+  /**
+   * The same for the whole message in `data` from `at` to `end`, if it is a Sync, or a Bind or Execute with the unnamed portal
+   * as nearly all are: nothing of it is copied. `'read'`: it has to be read by {@link open}. Only where statements are observed.
+   */
+  sentInChunk(type: number, data: Buffer, at: number, end: number): RequestObserver | undefined | 'read' {
+    const log = this.#log;
+    if (!log) return 'read';
+    if (type === Frontend.sync) return log.followSync(end - at);
+    if (data[at + HEADER_BYTES] !== 0) return 'read';
+    if (type === Frontend.execute) {
+      if (end - at !== UNNAMED_EXECUTE_BYTES) return 'read';
+      const { sql, cut } = this.#byName.ofPortal('');
+      return log.followInChunk('execute', { id: this.#nextId(), sql, truncated: cut }, end - at);
+    }
+    const from = at + HEADER_BYTES + 1;
+    const to = stringEnd(data, from, end);
+    const name = to < end ? NAMES.of(data, from, to) : undefined;
+    if (name === undefined) return 'read';
+    const { sql, cut } = this.#byName.ofStatement(name);
+    const change = this.#byName.bind('', name);
+    return log.followInChunk('bind', { id: this.#nextId(), sql, truncated: cut }, end - at, change);
   }
 
   /** The observer for a statement that is refused. */
@@ -193,7 +260,7 @@ export class StatementTexts {
     return this.#count;
   }
 
-  #remember(type: number, frame: Buffer, statement: Statement | undefined): (() => void) | undefined {
+  #remember(type: number, frame: Buffer, statement: Statement | undefined): Change | undefined {
     if (type === Frontend.query) return this.#byName.unnamed ? this.#byName.close('S', '') : undefined;
     if (statement?.kind === 'parse') {
       const cut = isCutOff(frame);

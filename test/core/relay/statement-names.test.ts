@@ -33,10 +33,10 @@ describe('texts behind names', () => {
     const prepared = new TextsByName();
     prepared.parse('s', text('first'));
     const undo = prepared.parse('s', text('second'));
-    undo();
+    undo.undo();
     expect(prepared.ofStatement('s')).toEqual(text('first'));
     const close = prepared.close('S', 's');
-    close();
+    close.undo();
     expect(prepared.ofStatement('s')).toEqual(text('first'));
   });
 
@@ -44,7 +44,7 @@ describe('texts behind names', () => {
     const prepared = new TextsByName();
     const undo = prepared.parse('s', text('first'));
     prepared.parse('s', text('second'));
-    undo();
+    undo.undo();
     expect(prepared.ofStatement('s')).toEqual(text('second'));
   });
 
