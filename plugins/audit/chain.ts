@@ -29,15 +29,42 @@ export interface SealedLine extends Link {
  * the file.
  */
 export function hashOf(before: string, content: string, key: string | undefined): string {
-  const bytes = before + content;
-  return key === undefined ? hash('sha256', bytes) : createHmac('sha256', key).update(bytes).digest('hex');
+  return digestOf(Buffer.from(before + content), key);
 }
+
+function digestOf(bytes: Buffer, key: string | undefined): string {
+  return key === undefined
+    ? hash('sha256', bytes, 'hex')
+    : createHmac('sha256', key).update(bytes).digest('hex');
+}
+
+/** Lines of a chain, one behind the other. */
+export interface SealedLines {
+  /** How many there are. */
+  readonly length: number;
+  /** In UTF-8, each with its line break. */
+  readonly bytes: Buffer;
+  /** The last one. */
+  readonly last: Link;
+}
+
+/** The lines as texts, without their line breaks. */
+export const textsOf = ({ bytes }: SealedLines): readonly string[] =>
+  bytes.toString().slice(0, -1).split('\n');
+
+const HASH_BYTES = 64;
+/** What a line has besides its members, at most, in bytes: its version, its number, its hash. */
+const FRAME_BYTES = 128;
+/** In UTF-8, for each UTF-16 code unit at most. */
+const UNIT_BYTES = 3;
 
 /** Numbers events and makes lines of them, one behind the other. */
 export class Chain {
   readonly #key: string | undefined;
   #n: number;
   #hash: string;
+  /** What the next hash is of: the hash before, and the line without its own. */
+  #hashed = Buffer.alloc(HASH_BYTES + 4_096);
 
   constructor(last: Link, key: string | undefined) {
     this.#n = last.n;
@@ -49,12 +76,37 @@ export class Chain {
     return { n: this.#n, hash: this.#hash };
   }
 
-  /** `members` is JSON without its outer braces, and begins with `"time"`. */
-  seal(members: string): string {
+  /** Makes a line of each of `events`: JSON without its outer braces that begins with `"time"`. */
+  seal(events: readonly string[]): SealedLines {
+    let [units, longest] = [0, 0];
+    for (const { length } of events) {
+      units += length;
+      longest = Math.max(longest, length);
+    }
+    // Enough where all is ASCII.
+    let bytes = Buffer.allocUnsafe(units + 2 * longest + events.length * (FRAME_BYTES + HASH_BYTES));
+    let at = 0;
+    for (const members of events) {
+      const most = members.length * UNIT_BYTES + FRAME_BYTES + HASH_BYTES;
+      if (bytes.length - at < most)
+        bytes = Buffer.concat([bytes.subarray(0, at)], Math.max(bytes.length * 2, at + most));
+      at = this.#sealInto(bytes, at, members);
+    }
+    return { length: events.length, bytes: bytes.subarray(0, at), last: this.last };
+  }
+
+  /** Where the line ends. */
+  #sealInto(bytes: Buffer, at: number, members: string): number {
     this.#n += 1;
-    const open = `{"audit":${VERSION},"n":${this.#n},${members}`;
-    this.#hash = hashOf(this.#hash, `${open}}`, this.#key);
-    return `${open},"hash":"${this.#hash}"}`;
+    const most = members.length * UNIT_BYTES + FRAME_BYTES + HASH_BYTES;
+    if (this.#hashed.length < most) this.#hashed = Buffer.alloc(most);
+    this.#hashed.write(this.#hash, 0, 'latin1');
+    const line = `{"audit":${VERSION},"n":${this.#n},${members}}`;
+    const end = HASH_BYTES + this.#hashed.write(line, HASH_BYTES, 'utf8');
+    this.#hash = digestOf(this.#hashed.subarray(0, end), this.#key);
+    // Behind the members, in front of the brace.
+    const tail = at + this.#hashed.copy(bytes, at, HASH_BYTES, end - 1);
+    return tail + bytes.write(`,"hash":"${this.#hash}"}\n`, tail, 'latin1');
   }
 }
 

@@ -4,7 +4,7 @@ import { mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError } from '../../core/index.ts';
-import { unseal } from './chain.ts';
+import type { SealedLines } from './chain.ts';
 import { FileLock } from './file-lock.ts';
 import { rotatedFiles, rotatedName } from './file-names.ts';
 import { tailOf } from './file-tail.ts';
@@ -68,8 +68,7 @@ export class FileSink implements Sink {
     return { last: before, ...(size > end && { cut: size - end }) };
   }
 
-  async write(lines: readonly string[]): Promise<void> {
-    const bytes = Buffer.from(`${lines.join('\n')}\n`);
+  async write({ bytes, last }: SealedLines): Promise<void> {
     // Somebody else's lines are in it.
     if (this.#renaming) await this.rotate();
     const file = this.#file ?? (await this.#begin());
@@ -80,7 +79,7 @@ export class FileSink implements Sink {
     }
     this.#torn = false;
     this.#size += bytes.length;
-    this.#lastLine = unseal(lines.at(-1) ?? '')?.n ?? this.#lastLine;
+    this.#lastLine = last.n;
     await this.#syncing.written(file);
   }
 

@@ -1,5 +1,7 @@
 /** Audit lines as OpenTelemetry log records, sent to a collector by OTLP/HTTP in JSON (OTLP 1.x, "OTLP/HTTP"). */
 import { Outbound, proxyFor } from '../../core/index.ts';
+import { textsOf } from './chain.ts';
+import type { SealedLines } from './chain.ts';
 import type { OtlpOptions } from './options.ts';
 import { BusySink, RejectedLines } from './sink.ts';
 import type { Before, Sink } from './sink.ts';
@@ -18,6 +20,15 @@ const THROTTLES: ReadonlySet<number> = new Set([429, 503]);
 const INFO = 9;
 const HEAD = /"time":"([^"]+)","type":"(\w+)"/;
 
+/** A write that has not ended. */
+interface Under {
+  readonly lines: SealedLines;
+  readonly texts: readonly string[];
+  done: number;
+  rejected: number;
+  most: number;
+}
+
 /** A chain begins with each start; a request whose answer is lost is sent again, so a record may come twice. */
 export class OtlpSink implements Sink {
   readonly name: string;
@@ -28,7 +39,7 @@ export class OtlpSink implements Sink {
   readonly #url: URL;
   readonly #outbound = new Outbound();
   /** What has become of the write under way: a call that is made again goes on behind it. */
-  #under: { readonly lines: readonly string[]; done: number; rejected: number; most: number } | undefined;
+  #under: Under | undefined;
 
   constructor(options: OtlpOptions) {
     this.#options = options;
@@ -43,11 +54,12 @@ export class OtlpSink implements Sink {
   }
 
   /** A batch that is refused is sent in halves, down to the one record that is not taken by itself either. */
-  async write(lines: readonly string[]): Promise<void> {
-    if (this.#under?.lines !== lines) this.#under = { lines, done: 0, rejected: 0, most: lines.length };
+  async write(lines: SealedLines): Promise<void> {
+    if (this.#under?.lines !== lines)
+      this.#under = { lines, texts: textsOf(lines), done: 0, rejected: 0, most: lines.length };
     const under = this.#under;
     while (under.done < lines.length) {
-      const some = lines.slice(under.done, under.done + under.most);
+      const some = under.texts.slice(under.done, under.done + under.most);
       const rejected = await this.#send(some);
       if (rejected === 'all' && some.length > 1) {
         under.most = Math.ceil(some.length / 2);

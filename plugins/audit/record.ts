@@ -14,15 +14,21 @@ import { json, members } from './json.ts';
 /** How the SQL of statements is written down. */
 export type Texts = 'sanitised' | 'whole' | 'none';
 
-let lastMs = NaN;
-let lastTime = '';
+/** A thousandth in decimals, as JSON writes it: `.012`, nothing for 0. */
+const THOUSANDTHS = Array.from({ length: 1_000 }, (_, n) => String(n / 1_000).slice(1));
 
-/** Many statements begin in the same millisecond. */
-function timeOf(ms: number): string {
-  if (ms === lastMs) return lastTime;
-  lastMs = ms;
-  lastTime = `"time":"${new Date(ms).toISOString()}"`;
-  return lastTime;
+let lastSecond = NaN;
+let secondText = '';
+
+/** Many statements begin in the same second. */
+function timeOf(time: number): string {
+  const ms = Math.floor(time);
+  const second = Math.floor(ms / 1_000);
+  if (second !== lastSecond) {
+    lastSecond = second;
+    secondText = `"time":"${new Date(second * 1_000).toISOString().slice(0, -4)}`;
+  }
+  return `${secondText}${String(1_000 + ms - second * 1_000).slice(1)}Z"`;
 }
 
 /** The core gives the same list to all statements that end with the same single tag. */
@@ -36,6 +42,13 @@ function listOf(tags: readonly string[]): string {
 
 /** Microseconds are all that is meant. */
 const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;
+
+/** The same as JSON, without the search for the shortest decimals. */
+function roundedText(ms: number): string {
+  const microseconds = Math.round(ms * 1_000);
+  const whole = Math.floor(microseconds / 1_000);
+  return `${whole}${THOUSANDTHS[microseconds - whole * 1_000] ?? ''}`;
+}
 
 /** What the client was told, and what only operators may know of it. */
 function why(error: GatewayError | undefined): Readonly<Record<string, unknown>> {
@@ -138,7 +151,7 @@ export class Recorder {
     const { session, startedAt, durationMs, id, kind, tags, rows, bytesIn, bytesOut, sqlstate } = event;
     return (
       `${timeOf(startedAt)},"type":"statement",${this.#parties.of(session)},"id":${id},"kind":"${kind}","tags":${listOf(tags)},` +
-      `"rows":${rows},"bytesIn":${bytesIn},"bytesOut":${bytesOut},"durationMs":${rounded(durationMs)}` +
+      `"rows":${rows},"bytesIn":${bytesIn},"bytesOut":${bytesOut},"durationMs":${roundedText(durationMs)}` +
       (sqlstate === undefined ? '' : `,${members({ sqlstate, ...why(event.error) })}`) +
       (event.function === undefined ? '' : `,"function":${event.function}`) +
       this.#textOf(event.sql) +

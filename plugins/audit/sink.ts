@@ -1,5 +1,5 @@
 /** What takes the lines of an audit trail. */
-import type { Link } from './chain.ts';
+import type { Link, SealedLines } from './chain.ts';
 
 /** What a sink that was opened had already. */
 export interface Before {
@@ -40,8 +40,8 @@ export interface Sink {
   readonly mostUnits?: number;
   /** @throws ConfigError for what cannot be used at all */
   open(): Promise<Before>;
-  /** All lines or none, without their line breaks; a call that rejects is made again with the same ones. @throws RejectedLines, BusySink */
-  write(lines: readonly string[]): Promise<void>;
+  /** All lines or none; a call that rejects is made again with the same ones. @throws RejectedLines, BusySink */
+  write(lines: SealedLines): Promise<void>;
   /** True when the next line had better be in another file. */
   full?(): boolean;
   /** What is written next begins a new file. Is called again if it rejects. */

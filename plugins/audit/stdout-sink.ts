@@ -1,4 +1,5 @@
 /** Audit lines on standard output, between those of the log: they begin with `{"audit":1`. */
+import type { SealedLines } from './chain.ts';
 import type { Before, Sink } from './sink.ts';
 
 /** A chain begins with each start. */
@@ -12,9 +13,9 @@ export class StdoutSink implements Sink {
     return Promise.resolve({});
   }
 
-  write(lines: readonly string[]): Promise<void> {
+  write({ bytes }: SealedLines): Promise<void> {
     return new Promise((resolve, reject) => {
-      process.stdout.write(`${lines.join('\n')}\n`, (error) => (error ? reject(error) : resolve()));
+      process.stdout.write(bytes, (error) => (error ? reject(error) : resolve()));
     });
   }
 

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../core/index.ts';
 import { Chain, NOTHING_BEFORE } from './chain.ts';
+import type { SealedLines } from './chain.ts';
 import type { Recorder } from './record.ts';
 import { BusySink, RejectedLines } from './sink.ts';
 import type { Sink } from './sink.ts';
@@ -28,7 +29,7 @@ const RETRY_MS = 500;
 const LAST_MS = 5_000;
 
 interface Batch {
-  readonly lines: readonly string[];
+  readonly lines: SealedLines;
   written: boolean;
   /** It is the last one of its file. */
   readonly ends: boolean;
@@ -71,7 +72,7 @@ export class Trail {
     const { sink, key } = this.#options;
     const { last = { n: 0, hash: NOTHING_BEFORE }, cut } = await sink.open();
     this.#chain = new Chain(last, key);
-    await sink.write([this.#opened('start', cut)]);
+    await sink.write(this.#chain.seal([this.#opened('start', cut)]));
   }
 
   /** Takes an event, to be written a few milliseconds later: many in one write cost little more than one. */
@@ -105,7 +106,7 @@ export class Trail {
     try {
       const lost = this.#waiting.length + this.#dropped + (this.#batch?.lines.length ?? 0);
       if (lost > 0) this.#tellLost(lost);
-      else if (this.#chain) await sink.write([this.#chain.seal(marks.mark('closed', { why: 'stop' }))]);
+      else if (this.#chain) await sink.write(this.#chain.seal([marks.mark('closed', { why: 'stop' })]));
       await sink.close();
     } catch (error) {
       log.error({ sink: sink.name, reason: textOf(error) }, 'the audit trail was not closed');
@@ -147,8 +148,8 @@ export class Trail {
 
   /** Where the line that told of lost events is lost as well, it was none itself. */
   #rejected(count: number): void {
-    const { lines, told = 0 } = this.#batch ?? { lines: [] };
-    this.#dropped += told > 0 && count === lines.length ? told + count - 1 : count;
+    const { lines, told = 0 } = this.#batch ?? {};
+    this.#dropped += told > 0 && count === lines?.length ? told + count - 1 : count;
     this.#batch = undefined;
   }
 
@@ -172,7 +173,8 @@ export class Trail {
     if (!batch.ends) return;
     await sink.rotate?.();
     // In front of everything that waits.
-    this.#batch = { lines: [this.#opened('rotation')], written: false, ends: false };
+    if (!this.#chain) return;
+    this.#batch = { lines: this.#chain.seal([this.#opened('rotation')]), written: false, ends: false };
     await this.#write(this.#batch);
   }
 
@@ -181,19 +183,18 @@ export class Trail {
     if (!chain || (this.#waiting.length === 0 && this.#dropped === 0)) return undefined;
     const { sink, marks } = this.#options;
     if (sink.full?.() === true) {
-      return { lines: [chain.seal(marks.mark('closed', { why: 'rotation' }))], written: false, ends: true };
+      return { lines: chain.seal([marks.mark('closed', { why: 'rotation' })]), written: false, ends: true };
     }
     const taken = this.#waiting.splice(0, this.#fitting());
     for (const members of taken) this.#units -= members.length;
-    const lines = taken.map((members) => chain.seal(members));
     // They came when what stands before had filled the buffer.
     if (this.#dropped > 0 && this.#waiting.length === 0) {
       const told = this.#dropped;
-      lines.push(chain.seal(marks.mark('dropped', { count: told })));
+      taken.push(marks.mark('dropped', { count: told }));
       this.#dropped = 0;
-      return { lines, written: false, ends: false, told };
+      return { lines: chain.seal(taken), written: false, ends: false, told };
     }
-    return { lines, written: false, ends: false };
+    return { lines: chain.seal(taken), written: false, ends: false };
   }
 
   /** How many of those that wait make one write. */
@@ -212,7 +213,7 @@ export class Trail {
     const { key, marks } = this.#options;
     const previous = this.#chain?.last.hash ?? NOTHING_BEFORE;
     const more = { why, previous, keyed: key !== undefined, cut };
-    return this.#chain?.seal(marks.mark('opened', more)) ?? '';
+    return marks.mark('opened', more);
   }
 
   #fail(problem: string): void {

@@ -252,7 +252,7 @@ describe('commands of plugins', () => {
     const [keyed, plain] = [key, undefined].map((secret, index) => {
       const chain = new Chain({ n: 0, hash: NOTHING_BEFORE }, secret);
       const opened = `"time":"2026-01-01T00:00:00.000Z","type":"opened","previous":"${NOTHING_BEFORE}"${secret === undefined ? '' : ',"keyed":true'}`;
-      return config(`trail-${index}.jsonl`, `${chain.seal(opened)}\n`);
+      return config(`trail-${index}.jsonl`, chain.seal([opened]).bytes.toString());
     }) as [string, string];
     const keyFile = config('audit.key', `${key}\n`);
     const whole = {
