@@ -1,0 +1,267 @@
+/** The functions of a database that may leave state of a session, and the ways in which a statement may run one. */
+import type { Conversation } from './conversation.ts';
+import { readBody } from './function-body.ts';
+import type { FunctionBody } from './function-body.ts';
+import {
+  SEQUENCE_FUNCTIONS,
+  STATE_FUNCTIONS,
+  callsStateFunction,
+  larger,
+  mayFireTriggers,
+  takesFromSequence,
+} from './left-state.ts';
+import type { LeftState } from './left-state.ts';
+import { encodeExecutions, readOutcome } from './query.ts';
+import type { TextRow } from './query.ts';
+
+/** More functions than these, longer sources, or more of them in all (characters) are not read: such functions may leave any state. */
+const MOST_FUNCTIONS = 5_000;
+const LONGEST_SOURCE = 20_000;
+const MOST_SOURCE = 500_000;
+/** How long the server may take, in milliseconds. */
+const QUERY_MS = 1_000;
+
+/** Extensions in C with volatile functions that leave nothing. The others' may, unless they are declared as stable or immutable. */
+const HARMLESS_EXTENSIONS =
+  'uuid-ossp,pgcrypto,moddatetime,insert_username,lo,tcn,pg_stat_statements,pg_buffercache,pgstattuple,pg_visibility,pg_freespacemap,pageinspect,amcheck,pg_prewarm,pgrowlocks,pg_walinspect';
+
+/** Objects of initdb have smaller numbers (FirstNormalObjectId); user functions are all others. */
+const FIRST = `16384::pg_catalog.oid`;
+
+/** Calls of functions in stored expressions, and an UPDATE of pg_settings, which is one (54.25): node trees have their numbers. */
+const calls = (names: string): string => `(select pg_catalog.concat(':funcid (',
+    pg_catalog.string_agg(p.oid::pg_catalog.text, '|'), ') |:relid ',
+    'pg_catalog.pg_settings'::pg_catalog.regclass::pg_catalog.oid, ' ') from pg_catalog.pg_proc as p
+    where p.pronamespace operator(pg_catalog.=) 'pg_catalog'::pg_catalog.regnamespace::pg_catalog.oid
+      and p.proname operator(pg_catalog.=) any (${names}::pg_catalog.name[]))`;
+
+const tree = (use: string, expression: string, table: string): string =>
+  `select '${use}'::pg_catalog.text, (${expression})::pg_catalog.text from pg_catalog.${table}
+    where oid operator(pg_catalog.>=) ${FIRST} and ${expression} is not null`;
+
+/**
+ * Functions, types and operators carry their schema, as in every statement of the gateway. A dependency on PostgreSQL's own
+ * functions is not in pg_depend, so stored expressions are searched for them; a rule that writes may fill columns from sequences.
+ */
+const EXPRESSIONS = `/* the gateway looks which functions may leave state */
+with tree(use, text) as (
+  ${[
+    tree('all', 'ev_action', 'pg_rewrite'),
+    tree('all', 'ev_qual', 'pg_rewrite'),
+    tree('all', 'conbin', 'pg_constraint'),
+    tree('all', 'polqual', 'pg_policy'),
+    tree('all', 'polwithcheck', 'pg_policy'),
+    tree('all', 'typdefaultbin', 'pg_type'),
+    tree('writes', 'adbin', 'pg_attrdef'),
+    tree('writes', 'tgqual', 'pg_trigger'),
+  ].join('\n  union all ')})
+select 'state', t.use from tree as t where t.text operator(pg_catalog.~) ${calls('$1')} group by t.use
+union all select 'sequences', t.use from tree as t
+  where t.use operator(pg_catalog.=) 'all' and t.text operator(pg_catalog.~) ${calls('$2')} group by t.use
+union all select 'sequences', 'writes' where exists (select from pg_catalog.pg_rewrite as r
+  where r.oid operator(pg_catalog.>=) ${FIRST} and r.ev_type::pg_catalog.text operator(pg_catalog.<>) '1')
+union all select 'sequences', 'words' where exists (select from pg_catalog.pg_sequence)`;
+
+const EXTENSION = `select e.extname from pg_catalog.pg_depend as d
+    join pg_catalog.pg_extension as e on e.oid operator(pg_catalog.=) d.refobjid
+    where d.classid operator(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+      and d.objid operator(pg_catalog.=) p.oid
+      and d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass::pg_catalog.oid
+      and d.deptype::pg_catalog.text operator(pg_catalog.=) 'e'`;
+
+/** Objects besides functions that depend on one run it by themselves: triggers when rows are written, all others maybe in any statement. */
+const USE = `select case when pg_catalog.bool_or(d.classid operator(pg_catalog.<>)
+      'pg_catalog.pg_trigger'::pg_catalog.regclass::pg_catalog.oid) then 'all' else 'writes' end
+    from pg_catalog.pg_depend as d
+    where d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+      and d.refobjid operator(pg_catalog.=) p.oid
+      and d.classid operator(pg_catalog.<>) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+    having pg_catalog.count(*) operator(pg_catalog.>) 0`;
+
+const CALLED = `select pg_catalog.string_agg(d.refobjid::pg_catalog.text, ',') from pg_catalog.pg_depend as d
+    where d.classid operator(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+      and d.objid operator(pg_catalog.=) p.oid
+      and d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid`;
+
+/** A body that is stored as an expression, and defaults of arguments, are shown as SQL. */
+const SOURCE = `pg_catalog.concat(coalesce(pg_catalog.pg_get_function_sqlbody(f.oid), f.prosrc), ' ',
+    pg_catalog.pg_get_expr(f.proargdefaults, 0::pg_catalog.oid))`;
+
+/** The first letter of a body: it leaves nothing, it may leave any state, or its source follows. */
+const FUNCTIONS = `/* the gateway looks which functions may leave state */
+with f as materialized (select p.oid, p.proname, l.lanname, p.provolatile::pg_catalog.text as volatility,
+    p.prokind::pg_catalog.text as kind, p.prosrc, p.proargdefaults, (${EXTENSION} limit 1) as extension,
+    (${USE}) as use, (${CALLED}) as called
+  from pg_catalog.pg_proc as p join pg_catalog.pg_language as l on l.oid operator(pg_catalog.=) p.prolang
+  where p.oid operator(pg_catalog.>=) ${FIRST} limit ${MOST_FUNCTIONS + 1}),
+total as (select pg_catalog.sum(pg_catalog.octet_length(f.prosrc)) as bytes from f)
+select f.oid::pg_catalog.text, f.proname::pg_catalog.text, f.use, f.called, case
+  when f.kind operator(pg_catalog.=) 'a' then 'n'
+  when f.lanname operator(pg_catalog.=) any ('{sql,plpgsql}'::pg_catalog.name[]) then
+    case when total.bytes operator(pg_catalog.>) ${MOST_SOURCE}
+      or pg_catalog.octet_length(f.prosrc) operator(pg_catalog.>) ${LONGEST_SOURCE} then 'a'
+    else pg_catalog.concat('s', ${SOURCE}) end
+  when f.lanname operator(pg_catalog.=) any ('{c,internal}'::pg_catalog.name[]) and f.extension is not null
+    and (f.volatility operator(pg_catalog.<>) 'v'
+      or f.extension operator(pg_catalog.=) any ('{${HARMLESS_EXTENSIONS}}'::pg_catalog.name[])) then 'n'
+  else 'a' end
+  from f, total`;
+
+/** One batch: one transaction, with which the time limit ends. */
+const BATCH = encodeExecutions(
+  { sql: `select pg_catalog.set_config('statement_timeout', '${QUERY_MS}', true)`, values: [[]] },
+  { sql: EXPRESSIONS, values: [[`{${STATE_FUNCTIONS.join(',')}}`, `{${SEQUENCE_FUNCTIONS.join(',')}}`]] },
+  { sql: FUNCTIONS, values: [[]] },
+);
+
+/** Asks an idle server on a connection without state; {@link FunctionCatalog.unknown} if it refuses. Rejects as {@link Conversation.next} does. */
+export async function queryFunctions(talk: Conversation): Promise<FunctionCatalog> {
+  talk.send(BATCH);
+  const { rows, error } = await readOutcome(talk);
+  return error ? FunctionCatalog.unknown : FunctionCatalog.of(rows);
+}
+
+/** Names that stand in statements as they are, but for upper and lower case. */
+const PLAIN = /^[a-z_][a-z0-9_$]*$/i;
+const WORD_CHARACTER = /[\w$]/;
+/** More names than these are not looked for in each text. */
+const MOST_NAMES = 500;
+
+/** A function while the catalog is made. */
+interface UserFunction {
+  readonly oid: string;
+  /** In lower case. */
+  readonly name: string;
+  /** Which statements may run it although they do not name it. */
+  readonly use: 'all' | 'writes' | undefined;
+  /** Functions that it runs, where the server knows them. */
+  readonly called: readonly string[];
+  /** Undefined: it leaves nothing by itself. */
+  readonly body: FunctionBody | undefined;
+  leaves: LeftState;
+}
+
+/** The state that statements may leave by the way in which they run functions. */
+interface Ways {
+  /** Any statement: by views, policies, operators, casts and the like. */
+  all: LeftState;
+  /** Statements that write: by triggers, rules and defaults. */
+  writes: LeftState;
+}
+
+/** What is known of one database at one time; immutable. */
+export class FunctionCatalog {
+  /** Any statement may leave any state. */
+  static readonly unknown = new FunctionCatalog({ all: 'state', writes: 'state' }, false, new Map());
+
+  readonly #ways: Readonly<Ways>;
+  readonly #hasSequences: boolean;
+  /** Functions that leave state, by their names in lower case. */
+  readonly #names: ReadonlyMap<string, LeftState>;
+
+  private constructor(ways: Readonly<Ways>, hasSequences: boolean, names: ReadonlyMap<string, LeftState>) {
+    const plain = [...names.keys()].every((name) => PLAIN.test(name)) && names.size <= MOST_NAMES;
+    this.#ways = plain ? ways : { all: 'state', writes: 'state' };
+    this.#hasSequences = hasSequences;
+    this.#names = names;
+  }
+
+  /** Makes it of the answer of {@link queryFunctions}. */
+  static of(rows: readonly TextRow[]): FunctionCatalog {
+    const ways: Ways = { all: 'nothing', writes: 'nothing' };
+    let hasSequences = false;
+    for (const [leaves, use] of rows.filter((row) => row.length === 2)) {
+      if (use === 'words') hasSequences = true;
+      else note(ways, use ?? 'all', leaves === 'state' ? 'state' : 'sequences');
+    }
+    const functions = rows.filter((row) => row.length === 5).map(userFunction);
+    if (functions.length > MOST_FUNCTIONS) return FunctionCatalog.unknown;
+    const names = settle(functions, ways, hasSequences);
+    return new FunctionCatalog(ways, hasSequences, names);
+  }
+
+  /** The state that a statement with this text may leave, besides that which is seen by tags, `set_config`, locks and temporary objects. */
+  leaves(text: string): LeftState {
+    const { all, writes } = this.#ways;
+    if (all === 'state' || callsStateFunction(text)) return 'state';
+    let left: LeftState = this.#hasSequences && takesFromSequence(text) ? 'sequences' : all;
+    if (writes !== 'nothing' && mayFireTriggers(text)) left = larger(left, writes);
+    return this.#names.size === 0 || left === 'state' ? left : larger(left, this.#byName(text));
+  }
+
+  #byName(text: string): LeftState {
+    const lower = text.toLowerCase();
+    let left: LeftState = 'nothing';
+    for (const [name, leaves] of this.#names) if (hasWord(lower, name)) left = larger(left, leaves);
+    return left;
+  }
+}
+
+function hasWord(text: string, word: string): boolean {
+  for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + 1)) {
+    const [before = ' ', after = ' '] = [text[at - 1], text[at + word.length]];
+    if (!WORD_CHARACTER.test(before) && !WORD_CHARACTER.test(after)) return true;
+  }
+  return false;
+}
+
+function userFunction([oid, name, use, called, body]: TextRow): UserFunction {
+  const source = body?.startsWith('s') ? readBody(body.slice(1)) : undefined;
+  return {
+    oid: oid ?? '',
+    name: (name ?? '').toLowerCase(),
+    use: use === 'all' || use === 'writes' ? use : undefined,
+    called: called?.split(',') ?? [],
+    body: source,
+    leaves: body === 'n' ? 'nothing' : (source?.leaves ?? 'state'),
+  };
+}
+
+function note(ways: Ways, use: string, leaves: LeftState): boolean {
+  const [before, way] = [ways, use === 'writes' ? 'writes' : 'all'] as const;
+  const after = larger(before[way], leaves);
+  const changes = after !== before[way];
+  ways[way] = after;
+  return changes;
+}
+
+/** Functions that run functions, until nothing changes any more; those that leave something, by name. */
+function settle(
+  functions: readonly UserFunction[],
+  ways: Ways,
+  hasSequences: boolean,
+): ReadonlyMap<string, LeftState> {
+  if (!hasSequences) for (const one of functions) if (one.leaves === 'sequences') one.leaves = 'nothing';
+  const byOid = new Map(functions.map((one) => [one.oid, one]));
+  const names = new Map<string, LeftState>();
+  for (let changed = true; changed;) {
+    changed = false;
+    for (const { name, leaves, use } of functions) {
+      if (leaves === 'nothing') continue;
+      names.set(name, larger(names.get(name) ?? 'nothing', leaves));
+      if (use && note(ways, use, leaves)) changed = true;
+    }
+    for (const one of functions) {
+      const leaves = leavesWith(one, { names, ways, byOid });
+      changed ||= leaves !== one.leaves;
+      one.leaves = leaves;
+    }
+  }
+  return names;
+}
+
+interface Known {
+  readonly names: ReadonlyMap<string, LeftState>;
+  readonly ways: Ways;
+  readonly byOid: ReadonlyMap<string, UserFunction>;
+}
+
+/** What a function may leave by those that it runs. */
+function leavesWith({ leaves, body, called }: UserFunction, { names, ways, byOid }: Known): LeftState {
+  let all = leaves;
+  for (const oid of called) all = larger(all, byOid.get(oid)?.leaves ?? 'nothing');
+  if (!body || all === 'state') return all;
+  if (body.writes) all = larger(all, ways.writes);
+  for (const [name, left] of names) if (body.words.has(name)) all = larger(all, left);
+  return all;
+}
