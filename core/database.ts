@@ -81,6 +81,11 @@ export interface PoolOptions {
    * commands; `'state'`: also by a query after each transaction. Default `'tags'`, with `reset: 'always'` `'state'`.
    */
   readonly detect?: 'tags' | 'state';
+  /**
+   * What becomes, with `mode: 'transaction'`, of settings that no text shows: in a `DO` block, by `set_config` with a name that is
+   * computed. `'reset'`: they are gone after the transaction. `'pin'`: the connection stays with its session. Default `'reset'`.
+   */
+  readonly unknownSettings?: 'reset' | 'pin';
   /** How many may be opened at the same time. Default 4. */
   readonly connecting?: number;
   /** How many may be opened within a second, and fewer while the server is not there. Default 100. */

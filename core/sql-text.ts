@@ -3,7 +3,7 @@
 const LETTER = String.raw`A-Za-z_\u0080-\uffff`;
 
 /** Where something begins that is not copied as it is, and what must be read in one piece for that (manual, 4.1). */
-const TOKEN = new RegExp(
+export const TOKEN = new RegExp(
   [
     String.raw`--[^\n\r]*|/\*`,
     `(?:[eEbBxXnN]|[uU]&)?'`,
@@ -58,6 +58,7 @@ function endOfComment(sql: string, from: number): number {
   return -1;
 }
 
+/** What stands in place of a token. */
 interface Piece {
   readonly text: string;
   /** Behind it; -1: everything to the end of the text belongs to it. */
@@ -65,7 +66,7 @@ interface Piece {
 }
 
 /** What stands in place of a token that begins with `token`; `from` is behind that. */
-function pieceOf(sql: string, token: string, from: number): Piece {
+export function pieceOf(sql: string, token: string, from: number): Piece {
   if (token === '/*') return { text: ' ', end: endOfComment(sql, from) };
   if (token.startsWith('--')) return { text: ' ', end: from };
   if (token === "e'" || token === "E'") return { text: '?', end: endOfEscaped(sql, from) };

@@ -7,12 +7,8 @@ import { parseNetwork } from '../core/networks.ts';
 import { deallocated } from '../core/relay/prepared/deallocate.ts';
 import { looksInBand, parseInBand } from '../core/relay/statements/gateway-commands.ts';
 import { mayDiscard, statementOf } from '../core/relay/prepared/client-statements.ts';
-import {
-  isTransactionLocal,
-  leavesSettings,
-  mayChooseSchemas,
-  pinReason,
-} from '../core/relay/session-state-detection.ts';
+import { mayChooseSchemas, pinReason } from '../core/relay/session-state-detection.ts';
+import { settingsIn } from '../core/relay/setting-names.ts';
 import { withoutLiterals, withoutTokens } from '../core/sql-text.ts';
 import { parseOptions, splitOptions } from '../core/wire/options.ts';
 import { shown } from '../core/wire/text.ts';
@@ -60,15 +56,18 @@ const READERS: Readonly<Record<string, Reader>> = {
     ends: ['', 'z', ';z', '"'],
   },
   pinReason: { read: pinReason, begins: ['', 'create ', 'create or replace ', 'pg_try_'] },
-  leavesNothing: {
-    read: isTransactionLocal,
-    begins: ['', 'set local x', 'set local'],
-    ends: ['', 'z', ';', ';z'],
-  },
-  leavesSettings: {
-    read: leavesSettings,
-    begins: ['', 'select set_config(', "set_config('a', ".repeat(20), 'set_config("'],
-    ends: ['', ')', '", true)'],
+  settingsIn: {
+    read: settingsIn,
+    begins: [
+      '',
+      'set local x',
+      'set a.',
+      'reset ',
+      'select set_config(',
+      "set_config('a', ".repeat(20),
+      'set_config("',
+    ],
+    ends: ['', 'z', ';', ';z', ')', '", true)'],
   },
   mayChooseSchemas: {
     read: mayChooseSchemas,

@@ -163,6 +163,7 @@ export const database = object<DatabaseOptions>({
     share: oneOf(['session', 'subject', 'tenant', 'role']).optional(),
     reset: oneOf(['auto', 'always']).optional(),
     detect: oneOf(['tags', 'state']).optional(),
+    unknownSettings: oneOf(['reset', 'pin']).optional(),
     queueTimeout: duration(1).optional(),
     idleTimeout: duration(1).optional(),
     maxLifetime: duration(1).optional(),

@@ -15,7 +15,7 @@ import type { SessionCounters } from '../relay/outstanding-requests.ts';
 import type { CloseReason, Logger, SessionState } from '../session.ts';
 import type { Statement } from '../statement.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
-import { applyPolicies } from '../upstream/settings.ts';
+import { applyAgain } from '../upstream/settings.ts';
 import { closeSession } from './session-close.ts';
 import type { Login } from './login.ts';
 import type { SessionContext } from './session-context.ts';
@@ -47,8 +47,8 @@ export class RelayedSession implements RelayOptions {
     const { query, observed } = hooks;
     if (query) this.query = (message: Statement) => this.#tracked(query(session, message));
     if (observed.statement) this.statement = (end) => this.#ended(end);
-    if (upstream && upstream.onCheckout.length > 0)
-      this.refresh = (server) => applyPolicies(server, { upstream, startup });
+    if (upstream && (upstream.onCheckout.length > 0 || Object.keys(startup.parameters).length > 0))
+      this.refresh = (server, afterReset) => applyAgain(server, { upstream, startup }, afterReset);
     this.relay = new Relay(this);
     // In transaction mode the server process changes: its id would later belong to another session.
     const { server, source } = login;

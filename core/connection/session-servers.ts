@@ -6,13 +6,17 @@ import type { ServerFitness } from '../relay/transaction-boundary.ts';
 import type { Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import { querySessionState } from '../upstream/session-state-query.ts';
-import { agrees, chosenNow } from '../upstream/session-settings.ts';
+import { namesToAsk, settle, tooMany } from '../upstream/client-settings.ts';
+import type { Ended, Touched } from '../upstream/client-settings.ts';
+import { agrees, SessionSettings } from '../upstream/session-settings.ts';
+import { pinnedNames, settingsFor } from '../upstream/settings.ts';
+import { querySettings } from '../upstream/settings-query.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
 import type { Usage } from './usage.ts';
 import type { Holder, IsolationScopes } from '../upstream/pool/pooled-server.ts';
 import { changedRequest } from '../upstream/pool/waiting-clients.ts';
 import type { CheckOutListener, EndSignal, Queued, Waiter } from '../upstream/pool/waiting-clients.ts';
-import { ParameterMap } from '../upstream/parameter-map.ts';
+import { ParameterMap, valueOf } from '../upstream/parameter-map.ts';
 
 /** A session's use of its pool. */
 export interface SessionServersOptions {
@@ -54,6 +58,7 @@ class SessionServers implements ServerSource, CheckOutListener {
   readonly parameters: ParameterMap;
   readonly known: ServerSource['known'];
   readonly probe: ServerSource['probe'];
+  readonly pinsUnknown: boolean;
   readonly #pool: Pool;
   readonly #usage: Usage | undefined;
   readonly #holder: Holder;
@@ -61,8 +66,10 @@ class SessionServers implements ServerSource, CheckOutListener {
   readonly #asks: boolean;
   readonly #request: Waiter;
   readonly #connects: SessionServersOptions['connects'];
-  /** The content of {@link SessionServers.parameters} that the request is made for. */
-  #followed = 0;
+  /** What the client has set since its login. */
+  #session = SessionSettings.none;
+  /** The connection that the session had last has other settings than the session. */
+  #differs = false;
   /** The connection that the session had last. Undefined: its login needed none, and it has had none since. */
   #latest: ServerConnection | undefined;
   #waiter: ServerWaiter | undefined;
@@ -84,6 +91,7 @@ class SessionServers implements ServerSource, CheckOutListener {
     if (first) this.#begin(first);
     this.known = knownTo(options.pool, JSON.stringify([role, database, settings, schemas]));
     this.probe = looks(options.database) ? querySessionState : undefined;
+    this.pinsUnknown = options.database.pool?.unknownSettings === 'pin';
     if (options.usage) options.usage.parameters = this.parameters;
     options.pool.servers.addTransactionSession(options.signal);
   }
@@ -98,8 +106,7 @@ class SessionServers implements ServerSource, CheckOutListener {
       this.#usage?.took(latest);
       return latest;
     }
-    if (this.#latest) this.#follow();
-    else this.#connecting ??= this.#connects?.();
+    if (!this.#latest) this.#connecting ??= this.#connects?.();
     this.#waiter = waiter;
     this.#usage?.waits();
     const server = this.#pool.checkOut(this.#request);
@@ -133,7 +140,48 @@ class SessionServers implements ServerSource, CheckOutListener {
     this.#pool.checkIn(server, how);
   }
 
+  settingOf(name: string): string | null | undefined {
+    const reported = valueOf(this.parameters, name);
+    if (reported !== undefined) return reported;
+    if (pinnedNames(this.#request.request.upstream).has(name)) return null;
+    const { settings } = this.#request.request;
+    // Policies' settings depend on the connection.
+    const value = settings ? (settings.get(name)?.value ?? null) : undefined;
+    return typeof value === 'object' && value ? undefined : value;
+  }
+
+  settle(server: ServerConnection, touched: Touched): Promise<string | undefined> | undefined {
+    const applied = this.#pool.settingsOn(server);
+    const pinned = pinnedNames(this.#request.request.upstream);
+    const ended: Ended = { touched, applied, reported: server.parameters, pinned };
+    const names = namesToAsk(ended);
+    if (names.length === 0) return void this.#settled(server, ended, NOTHING);
+    return querySettings(server, names).then((values) => {
+      // For example a time-out that the session has set: the connection stays with it.
+      if (!values) return 'what it has set is not known';
+      this.#settled(server, ended, values);
+      return tooMany(this.#session);
+    });
+  }
+
+  #settled(server: ServerConnection, ended: Ended, values: ReadonlyMap<string, string | null>): void {
+    const { session, applied } = settle(this.#session, ended, values);
+    if (applied !== ended.applied) this.#pool.noteSettings(server, applied);
+    if (session !== this.#session) {
+      this.#session = session;
+      this.#requestAnew();
+    }
+    this.#differs = applied !== ended.applied && !this.#isWanted(applied);
+  }
+
+  /** Whether settings on a connection are those of the session. */
+  #isWanted(applied: SessionSettings): boolean {
+    const { request } = this.#request;
+    return this.#latest !== undefined && !this.#asks && settingsFor(request, this.#latest) === applied;
+  }
+
   #got(server: ServerConnection): void {
+    this.#differs = false;
     this.#waiter = undefined;
     this.#usage?.waited(server);
     if (this.#connecting) this.#tellConnect(server);
@@ -144,8 +192,13 @@ class SessionServers implements ServerSource, CheckOutListener {
   /** The session's first connection: from here on what the client believes to be in force follows it. */
   #begin(server: ServerConnection): void {
     this.#latest = server;
+    this.#requestAnew();
+  }
+
+  #requestAnew(): void {
     const { request } = this.#request;
-    this.#request.request = changedRequest(request, request.startup, this.parameters);
+    const session = this.#session === SessionSettings.none ? undefined : this.#session;
+    this.#request.request = changedRequest(request, this.parameters, session);
   }
 
   #tellConnect(server?: ServerConnection, error?: unknown): void {
@@ -158,24 +211,16 @@ class SessionServers implements ServerSource, CheckOutListener {
   #reusableLatest(): ServerConnection | undefined {
     const latest = this.#latest;
     // The values of onCheckout are set at each check-out.
-    if (!latest || this.#asks || !this.#pool.checkOutSame(latest, this.#holder)) return undefined;
+    if (!latest || this.#asks || this.#differs || !this.#pool.checkOutSame(latest, this.#holder))
+      return undefined;
     // The server may have reported a parameter meanwhile.
     if (agrees(latest.parameters, this.parameters)) return latest;
     this.#pool.checkIn(latest, 'clean');
     return undefined;
   }
-
-  /** Takes the settings that the client has made since its login to the next connection. */
-  #follow(): void {
-    if (this.#followed === this.parameters.content) return;
-    this.#followed = this.parameters.content;
-    const { request } = this.#request;
-    const { startup } = request;
-    const parameters = chosenNow(startup.parameters, this.parameters);
-    if (parameters !== startup.parameters)
-      this.#request.request = changedRequest(request, { ...startup, parameters }, this.parameters);
-  }
 }
+
+const NOTHING: ReadonlyMap<string, string | null> = new Map();
 
 /** The error for observers of the queue where the session ended. */
 const OVER = new GatewayError('query_canceled', 'the session has ended');

@@ -24,12 +24,11 @@ class DeferredObservers {
 
   /** The same observer for an entry of the possibility. */
   of(observer: RequestObserver): RequestObserver {
-    const { answer, error, replaces, transactionLocal, showsError, names } = observer;
+    const { answer, error, replaces, showsError, names } = observer;
     const deferred: RequestObserver = {
       answer,
       error,
       replaces,
-      transactionLocal,
       showsError,
       names,
       received: (bytes) => observer.received?.(bytes),

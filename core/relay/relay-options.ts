@@ -17,8 +17,11 @@ export interface RelayOptions {
   readonly server?: ServerConnection | undefined;
   /** Present: server connections are given back between transactions. */
   readonly source?: ServerSource | undefined;
-  /** Sets the settings of policies again on an idle connection. Absent: policies have no settings. */
-  readonly refresh?: ((server: ServerConnection) => Promise<void>) | undefined;
+  /**
+   * Sets the settings of policies again on an idle connection; `afterReset`: also those of the client's startup packet which are not
+   * set any more. Absent: there are none.
+   */
+  readonly refresh?: ((server: ServerConnection, afterReset: boolean) => Promise<void>) | undefined;
   /** Called for a connection whose server refused a write (25006). Default: nothing. */
   refusedWrite?(server: ServerConnection): void;
   /**

@@ -2,7 +2,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Logger, SessionState } from '../session.ts';
-import type { ServerConnection } from '../upstream/connection.ts';
+import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import { readParameterStatus } from '../wire/backend.ts';
 import { FLUSH } from '../wire/to-server.ts';
 import { noticeResponse } from '../wire/to-client.ts';
@@ -24,6 +24,7 @@ import { OutstandingRequests } from './outstanding-requests.ts';
 import type { RelayOptions } from './relay-options.ts';
 import { ServerLink, reportParameterChanges } from './server-link.ts';
 import type { LinkHost, ServerSource } from './server-link.ts';
+import type { NamedSettings } from './setting-names.ts';
 import type { PreparedStatementsHost } from './prepared/parse.ts';
 import { PreparedStatements } from './prepared/prepared-statements.ts';
 import { StatementObserver } from './statements/statement-observer.ts';
@@ -92,6 +93,10 @@ abstract class RelayStreams
     this.link.dirty = true;
   }
 
+  touches(named: NamedSettings | undefined): void {
+    if (named) this.link.touch(named);
+  }
+
   // ---- called by the link ----
 
   linked(next: ServerConnection): void {
@@ -102,6 +107,10 @@ abstract class RelayStreams
 
   resumed(error?: unknown): void {
     this.fromClient.resumed(error === undefined ? undefined : this.options.fault(error));
+  }
+
+  refreshed(server: ServerConnection, before: Parameters): void {
+    reportParameterChanges(this.source?.parameters ?? before, server, (bytes) => this.client.write(bytes));
   }
 
   pinned(why: string): void {
@@ -168,7 +177,7 @@ abstract class RelayStreams
     if (dropsStatements(tag)) this.prepared?.forgetAll();
     else if (tag === 'DEALLOCATE') this.prepared?.deallocated();
     if (this.watched && commandLeavesState(tag)) this.link.dirty = true;
-    this.link.completed(tag, this.outstanding.headObserver?.transactionLocal === true);
+    this.link.completed(tag);
   }
 
   toClient(bytes: Buffer, from = 0, to = bytes.length): void {

@@ -59,8 +59,6 @@ export interface RequestObserver {
   readonly error?: GatewayError | undefined;
   /** Only an error with one of these SQLSTATEs is replaced by `error`. */
   readonly replaces?: readonly string[] | undefined;
-  /** Whatever its tag says, its effect ends with its transaction. */
-  readonly transactionLocal?: boolean | undefined;
   /** Action `skip`: an error is sent to the client all the same. */
   readonly showsError?: boolean | undefined;
   /** A Parse that prepares a statement under a name of the client. */
@@ -236,7 +234,6 @@ class Combined implements RequestObserver {
   readonly answer: RequestObserver['answer'];
   readonly error: RequestObserver['error'];
   readonly replaces: RequestObserver['replaces'];
-  readonly transactionLocal: RequestObserver['transactionLocal'];
   readonly showsError: RequestObserver['showsError'];
   readonly names: RequestObserver['names'];
   readonly #one: RequestObserver;
@@ -246,7 +243,6 @@ class Combined implements RequestObserver {
     this.answer = one.answer ?? other.answer;
     this.error = one.error ?? other.error;
     this.replaces = one.replaces ?? other.replaces;
-    this.transactionLocal = one.transactionLocal ?? other.transactionLocal;
     this.showsError = one.showsError ?? other.showsError;
     this.names = one.names ?? other.names;
     this.#one = one;

@@ -6,7 +6,9 @@ import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import { parameterStatus } from '../wire/to-client.ts';
 import type { ChannelListener } from '../net/channel.ts';
 import type { LinkState, ServerFitness } from './transaction-boundary.ts';
-import { leavesState, pins, takesOffSettings } from './session-state-detection.ts';
+import { TouchedSettings } from './touched-settings.ts';
+import type { NamedSettings } from './setting-names.ts';
+import { leavesState, mayBeUnknown, pins, setsByText, takesOffSettings } from './session-state-detection.ts';
 
 /** Called once when a wait for a server connection ends, in the stack of the caller that ends it. */
 export interface ServerWaiter {
@@ -34,6 +36,18 @@ export interface ServerSource {
    * lost. Absent: it is not checked.
    */
   readonly probe?: ((server: ServerConnection) => Promise<string | undefined>) | undefined;
+  /**
+   * Settings of the session have changed on its idle connection: takes their values over, and resolves as {@link probe}. Undefined:
+   * the server need not be asked. Absent: settings do not follow the session.
+   */
+  settle?(server: ServerConnection, touched: TouchedSettings): Promise<string | undefined> | undefined;
+  /** Settings that no text shows keep the connection with the session. Default: they are reset. */
+  readonly pinsUnknown?: boolean;
+  /**
+   * The value of a setting, named in lower case, with which the session's next transaction begins; null: that of a login. Undefined:
+   * not known. Absent: as undefined.
+   */
+  settingOf?(name: string): string | null | undefined;
 }
 
 /** What the link reports to the relay. */
@@ -46,6 +60,8 @@ export interface LinkHost {
   pinned(why: string): void;
   /** The connection was lost during a probe. */
   serverLost(): void;
+  /** Settings were set again on the connection; `before` has the parameters until then. */
+  refreshed(server: ServerConnection, before: Parameters): void;
 }
 
 /** The options of a link. */
@@ -57,8 +73,8 @@ interface LinkOptions {
   readonly source?: ServerSource | undefined;
   /** Without a source: whether {@link ServerLink.dirty} is kept up to date. Default: it is true from the start. */
   readonly watched?: boolean;
-  /** Sets the settings of policies again on an idle connection. Absent: policies have no settings. */
-  readonly refresh?: ((server: ServerConnection) => Promise<void>) | undefined;
+  /** See {@link RelayOptions.refresh}. */
+  readonly refresh?: ((server: ServerConnection, afterReset: boolean) => Promise<void>) | undefined;
 }
 
 /** Reports to the client the run-time parameters in which a connection differs from the last one. */
@@ -81,10 +97,16 @@ const IGNORE: ChannelListener = { bytes() {}, drained() {}, closed() {} };
  * session. One per session.
  */
 export class ServerLink implements ServerWaiter {
-  /** A command of this transaction may have left state of the session. */
+  /** A command of this transaction may have left state of the session that is not known: a reset removes it. */
   dirty: boolean;
-  /** The settings of policies are not in force, or have other values now. */
+  /** Settings of policies or of the client's startup packet are not in force, or have other values now. */
   settingsOutdated = false;
+  /** The client has reset settings since they were in force. */
+  #wasReset = false;
+  /** Made for the first setting that a transaction changes. */
+  #touched: TouchedSettings | undefined;
+  /** How many commands with the tag SET or RESET may still end whose settings are known. */
+  #expected = 0;
   readonly #options: LinkOptions;
   #server: ServerConnection | undefined;
   #state: LinkState;
@@ -139,22 +161,56 @@ export class ServerLink implements ServerWaiter {
 
   /** The server has reported a parameter. */
   reported({ name, value }: { readonly name: string; readonly value: string }): void {
+    if (this.#server && this.#options.source?.settle)
+      (this.#touched ??= new TouchedSettings()).report(name, this.#server.parameters);
     this.#server?.parameters.set(name, value);
     this.#options.source?.parameters.set(name, value);
   }
 
-  /** Settings of policies have other values from here on, or the client has reset them. */
+  /** Settings of policies have other values from here on. */
   outdateSettings(): void {
-    if (this.#options.refresh) this.settingsOutdated = true;
+    this.#outdate(false);
   }
 
-  /** A command has ended; `transactionLocal`: by its text it leaves no state. */
-  completed(tag: string, transactionLocal: boolean): void {
-    if (this.#options.source && !transactionLocal && leavesState(tag)) {
+  #outdate(wasReset: boolean): void {
+    if (!this.#options.refresh) return;
+    this.settingsOutdated = true;
+    this.#wasReset ||= wasReset;
+  }
+
+  /** A text is executed that may change these settings of the session. */
+  touch(named: NamedSettings): void {
+    const { source } = this.#options;
+    if (!source) return;
+    this.#expected += named.commands;
+    const changes = named.resetsAll || named.set.length + named.reset.length > 0;
+    if (named.unknown || (changes && !source.settle)) this.unknown();
+    if (changes) (this.#touched ??= new TouchedSettings()).add(named);
+    // It sets the role, too.
+    if (named.set.includes('session_authorization')) this.dirty = true;
+  }
+
+  /** A command of this transaction may have changed settings that are not known. */
+  unknown(): void {
+    this.dirty = true;
+    if (this.#options.source?.pinsUnknown) this.pin('settings that no text shows');
+  }
+
+  /** A command has ended. */
+  completed(tag: string): void {
+    if (this.#options.source) this.#completed(tag);
+    if (takesOffSettings(tag)) this.#outdate(true);
+  }
+
+  #completed(tag: string): void {
+    if (setsByText(tag)) {
+      if (this.#expected === 0) this.unknown();
+      else this.#expected -= 1;
+    } else if (leavesState(tag)) {
       this.dirty = true;
       if (pins(tag)) this.pin(tag);
+      else if (mayBeUnknown(tag)) this.unknown();
     }
-    if (takesOffSettings(tag)) this.outdateSettings();
   }
 
   /** The connection stays until the session ends. */
@@ -199,7 +255,7 @@ export class ServerLink implements ServerWaiter {
   #checkOut(): void {
     this.#state = 'waiting';
     // A later change of policies' settings may come too late for this connection.
-    this.settingsOutdated = false;
+    this.settingsOutdated = this.#wasReset = false;
     this.#asking = true;
     const server = this.#options.source?.checkOut(this);
     this.#asking = false;
@@ -219,16 +275,20 @@ export class ServerLink implements ServerWaiter {
     if (!server || !how) return;
     this.#state = 'applying';
     this.dirty ||= !this.#options.source;
-    this.settingsOutdated = false;
+    const wasReset = this.#wasReset;
+    this.settingsOutdated = this.#wasReset = false;
+    const before = new Map(server.parameters);
     this.#detach();
     const over = (error?: unknown): void => {
       if (this.#state !== 'applying') return;
       this.#state = 'linked';
-      if (error !== undefined) this.settingsOutdated = true;
+      if (error === undefined) this.#options.host.refreshed(server, before);
+      else this.settingsOutdated = true;
+      if (error !== undefined) this.#wasReset ||= wasReset;
       this.#attach();
       this.#options.host.resumed(error);
     };
-    how(server).then(() => over(), over);
+    how(server, wasReset).then(() => over(), over);
   }
 
   // ---- a transaction is over ----
@@ -237,11 +297,26 @@ export class ServerLink implements ServerWaiter {
     const [server, source] = [this.#server, this.#options.source];
     if (!server || !source || this.#state !== 'linked') return;
     this.#detach();
+    const touched = this.#touched;
     this.#server = undefined;
+    this.#touched = undefined;
     this.dirty = false;
-    if (source.probe && how !== 'close') return this.#probe(source, source.probe(server), server, how);
+    this.#expected = 0;
+    const asked = how === 'close' ? undefined : this.#ask(source, server, touched);
+    if (asked) return this.#probe(source, asked, server, how);
     this.#state = 'unlinked';
     source.checkIn(server, how);
+  }
+
+  /** Settings that have changed, and what ties the session to the connection; undefined where the server need not be asked. */
+  #ask(
+    source: ServerSource,
+    server: ServerConnection,
+    touched: TouchedSettings | undefined,
+  ): Promise<string | undefined> | undefined {
+    const settled = touched && source.settle?.(server, touched);
+    if (!settled) return source.probe?.(server);
+    return settled.then((why) => why ?? source.probe?.(server));
   }
 
   #probe(
@@ -301,7 +376,7 @@ export class ServerLink implements ServerWaiter {
     const [server, source] = [this.#server, this.#options.source];
     if (!server || !source) return;
     this.#server = undefined;
-    source.checkIn(server, how);
+    source.checkIn(server, how === 'clean' && this.#touched ? 'dirty' : how);
   }
 
   #stopWaiting(reason?: Error): void {

@@ -18,10 +18,16 @@ const PINS: ReadonlySet<string> = new Set(['LISTEN', 'PREPARE', 'DECLARE CURSOR'
 /** Commands that take off what policies have set. */
 const RESETS: ReadonlySet<string> = new Set(['RESET', 'DISCARD ALL', 'DISCARD SEQUENCES']);
 
+/** Tags of commands whose text says which settings they change: see `setting-names.ts`. */
+export const setsByText = (tag: string): boolean => tag === 'SET' || tag === 'RESET';
+
+/** Whether a command may have changed settings that its text does not show. */
+export const mayBeUnknown = (tag: string): boolean => tag === 'DO' || tag === 'CALL';
+
 /** Whether a command may leave state of the session. */
 export function leavesState(tag: string): boolean {
   const end = tag.indexOf(' ');
-  return !NOTHING.has(end < 0 ? tag : tag.slice(0, end));
+  return !NOTHING.has(end < 0 ? tag : tag.slice(0, end)) && tag !== 'SET CONSTRAINTS';
 }
 
 /** Whether what a command leaves ties its session to the server connection. */
@@ -72,16 +78,13 @@ const TEMPORARY_WORD = /\btemp(?:orary)?\b/i;
 const MAKING_WORD = /\b(?:create|into)\b/i;
 /** Locks of the session, not those of a transaction. */
 const ADVISORY = /\bpg_(?:try_)?advisory_lock/i;
-/** One command that ends with its transaction, although its tag is that of any other SET. */
-const LOCAL = /^\s*set\s+(?:local|transaction|constraints)\s[^;]*(?:;\s*)?$/i;
-
 /**
  * The function leaves a setting, and the tag of its statement is that of a SELECT (manual, 9.28.1); so does an UPDATE of the view
  * (54.25); and a name that is written in such a way may be any (4.1.2.3).
  */
 const SET_CONFIG = /\b(?:set_config|pg_settings)\b|u&"/gi;
 const CALL = /\bset_config\b"?\s*\(/gi;
-/** Parts of all patterns here besides LOCAL: most texts have none of them. */
+/** Parts of all patterns here: most texts have none of them. */
 const STATE_WORDS = /temp|advisory_lock|set_config|pg_settings|search_path|schema|u&"/i;
 /** More calls than these are not read one by one. */
 const MOST_CALLS = 20;
@@ -97,18 +100,8 @@ export function pinReason(text: string): string | undefined {
 const isCommented = (text: string): boolean =>
   COMMENT.test(text) && TEMPORARY_WORD.test(text) && MAKING_WORD.test(text);
 
-/** True for a single `SET LOCAL` or the like: its effect ends with its transaction. */
-export const isTransactionLocal = (text: string): boolean => LOCAL.test(text);
-
-/** False for a text to which every other check here but {@link isTransactionLocal} does not apply. */
+/** False for a text to which no other check here applies. */
 export const mayLeaveState = (text: string): boolean => STATE_WORDS.test(text);
-
-/** True for a text that may leave a setting on its connection although no tag says so. */
-export function leavesSettings(text: string): boolean {
-  const calls = callsIn(text);
-  if (!calls) return true;
-  return calls.some(([, , local = '', ...more]) => local.toLowerCase() !== 'true' || more.length > 0);
-}
 
 /** True for a text that may change the schemas in which names are looked up. */
 export function mayChooseSchemas(text: string): boolean {

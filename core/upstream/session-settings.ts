@@ -1,6 +1,7 @@
 /** The run-time settings of a session as one immutable value: equal ones are the same object, so that `===` compares them. */
 import type { SetByFunction } from '../session.ts';
 import { areEqual } from './parameter-map.ts';
+import { WeakValues } from './weak-values.ts';
 import type { Parameters } from './parameter-map.ts';
 
 /** One setting of a session. */
@@ -13,24 +14,25 @@ export interface Setting {
 }
 
 /** Parameters that the server reports and a client may set: they follow it from connection to connection. */
-const FOLLOWING = [
+export const FOLLOWING = [
   'application_name',
   'client_encoding',
   'DateStyle',
   'IntervalStyle',
+  'search_path',
   'standard_conforming_strings',
   'TimeZone',
 ];
 
-/** Most interned values; for a dropped one, texts are compared. */
-const MOST_KNOWN = 1_000;
-/** In characters: clients choose names and values. */
-const LONGEST_KNOWN = 2_000;
-const known = new Map<string, SessionSettings>();
+/** Equal ones as one object, for as long as a session or a connection has it. */
+const known = new WeakValues<SessionSettings>();
 
 const byNameAsWritten = (a: Setting, b: Setting): number => (a.name < b.name ? -1 : 1);
 
-/** Each name once, in any case: the client's, then those of policies; client_encoding is the last, because names and values are sent in UTF-8. */
+/** The last ones, in this order: with another role in force, policies' functions would run as that; names and values are sent in UTF-8. */
+const LAST = ['session_authorization', 'role', 'client_encoding'];
+
+/** Each name once, in any case: the client's, then those of policies, then {@link LAST}. */
 export class SessionSettings {
   /** No settings at all. */
   static readonly none = SessionSettings.of([]);
@@ -38,11 +40,9 @@ export class SessionSettings {
   readonly all: readonly Setting[];
   /** Equal where the settings of policies are equal; empty where there are none. */
   readonly policies: string;
-  readonly #text: string;
 
-  private constructor(all: readonly Setting[], text: string) {
+  private constructor(all: readonly Setting[]) {
     this.all = all;
-    this.#text = text;
     const policies = all.filter(({ from }) => from === 'policy');
     this.policies = policies.length === 0 ? '' : JSON.stringify(policies);
   }
@@ -55,13 +55,15 @@ export class SessionSettings {
       byName.delete(name);
       byName.set(name, setting);
     }
-    const encoding = byName.get('client_encoding');
-    byName.delete('client_encoding');
+    const last = LAST.flatMap((name) => byName.get(name) ?? []);
+    for (const name of LAST) byName.delete(name);
     const each = [...byName.values()];
     const chosen = each.filter(({ from }) => from === 'client').toSorted(byNameAsWritten);
-    const all = [...chosen, ...each.filter(({ from }) => from === 'policy'), ...(encoding ? [encoding] : [])];
+    const all = [...chosen, ...each.filter(({ from }) => from === 'policy'), ...last];
     const text = JSON.stringify(all);
-    return known.get(text) ?? remembered(new SessionSettings(all, text), text);
+    const make = (): SessionSettings => new SessionSettings(all);
+    // Settings of policies may be personal, and are other ones each time.
+    return all.some(({ from }) => from === 'policy') ? make() : known.of(text, make);
   }
 
   /** The client's settings. */
@@ -74,64 +76,40 @@ export class SessionSettings {
     return changes.length === 0 ? this : SessionSettings.of([...this.all, ...changes]);
   }
 
-  /** Adds the values that the client believes in force where a connection reports others, and no plugin pins them. */
+  /** The setting with this name, in any case. */
+  get(name: string): Setting | undefined {
+    const key = name.toLowerCase();
+    return this.all.find((one) => one.name.toLowerCase() === key);
+  }
+
+  /** Without those of the client with these names, in lower case; the same object if nothing changes. */
+  without(names: readonly string[]): SessionSettings {
+    const left = this.all.filter(
+      ({ name, from }) => from === 'policy' || !names.includes(name.toLowerCase()),
+    );
+    return left.length === this.all.length ? this : SessionSettings.of(left);
+  }
+
+  /**
+   * Adds the values that the client believes in force where a connection reports others, or has them set already, and no plugin
+   * pins them. `applied` is in force on the connection.
+   */
   withFollowing(
     believed: Parameters,
     reported: Parameters,
-    pinned: Readonly<Record<string, string>>,
+    pinned: ReadonlySet<string>,
+    applied: SessionSettings,
   ): SessionSettings {
-    if (areEqual(believed, reported)) return this;
+    if (areEqual(believed, reported) && applied.all.every(({ name }) => this.get(name))) return this;
     const changes: Setting[] = [];
     for (const name of FOLLOWING) {
       const value = believed.get(name);
-      if (value === undefined || reported.get(name) === value || this.#has(name)) continue;
-      if (nameIn(Object.keys(pinned), name) !== undefined) continue;
+      if (value === undefined || this.get(name) || pinned.has(name.toLowerCase())) continue;
+      if (reported.get(name) === value && applied.get(name)?.from !== 'client') continue;
       changes.push({ name, value, from: 'client' });
     }
     return this.with(changes);
   }
-
-  /**
-   * Whether these settings, applied on top of `other`, replace all of them. Those of policies must be equal, because the state that
-   * the last session left may depend on them.
-   */
-  replaces(last: SessionSettings): boolean {
-    if (this === last || this.#text === last.#text) return true;
-    return this.policies === last.policies && last.all.every(({ name }) => this.#has(name));
-  }
-
-  #has(name: string): boolean {
-    const key = name.toLowerCase();
-    return this.all.some((one) => one.name.toLowerCase() === key);
-  }
-}
-
-/** Settings of policies may be personal, and are not interned. */
-function remembered(settings: SessionSettings, text: string): SessionSettings {
-  if (settings.policies !== '' || text.length > LONGEST_KNOWN) return settings;
-  known.set(text, settings);
-  const [oldest] = known.keys();
-  if (known.size > MOST_KNOWN && oldest !== undefined) known.delete(oldest);
-  return settings;
-}
-
-/** The name as the map has it, in any case; undefined if it is absent. */
-function nameIn(names: readonly string[], name: string): string | undefined {
-  return names.find((one) => one.toLowerCase() === name.toLowerCase());
-}
-
-/** The parameters of a client's login with their present values; the same object if none has changed. */
-export function chosenNow(
-  chosen: Readonly<Record<string, string>>,
-  believed: ReadonlyMap<string, string>,
-): Readonly<Record<string, string>> {
-  let now = chosen;
-  for (const name of FOLLOWING) {
-    const value = believed.get(name);
-    const key = nameIn(Object.keys(now), name);
-    if (key !== undefined && value !== undefined && now[key] !== value) now = { ...now, [key]: value };
-  }
-  return now;
 }
 
 /** Whether all settings that follow a session are in force on a connection. */

@@ -11,7 +11,9 @@ import { parameterRefused, unreachable } from './refusals.ts';
 import type { Parameters } from './parameter-map.ts';
 import { SessionSettings } from './session-settings.ts';
 import type { Setting } from './session-settings.ts';
+import { AT_ONCE } from './settings-query.ts';
 import { RESERVED } from './startup.ts';
+import { WeakValues } from './weak-values.ts';
 
 /** The session whose settings are needed. */
 export interface SettingsRequest {
@@ -19,6 +21,8 @@ export interface SettingsRequest {
   readonly startup: Startup;
   /** The parameters that the client believes in force. Default: those of its startup packet. */
   readonly follows?: Parameters | undefined;
+  /** What the client has set since its login. Default: nothing. */
+  readonly session?: SessionSettings | undefined;
   /** Cached by {@link settingsFor} for sessions without policies, whose settings are the same on every connection. */
   settings?: SessionSettings | undefined;
 }
@@ -30,39 +34,36 @@ export interface SettingsRequest {
  */
 export function settingsFor(request: SettingsRequest, backend: Backend): SessionSettings {
   if (request.settings) return request.settings;
-  const { upstream, startup } = request;
-  if (upstream.onCheckout.length > 0) return settingsOn(request, backend);
+  const { upstream, startup, session = SessionSettings.none } = request;
+  if (upstream.onCheckout.length > 0) return withChosen(settingsOn(request, backend), session);
   const known = chosen.get(startup);
-  request.settings = known?.upstream === upstream ? known.settings : chosenAlike(request, backend);
-  if (request.settings !== known?.settings) chosen.set(startup, { upstream, settings: request.settings });
-  return request.settings;
+  const atLogin = known?.upstream === upstream ? known.settings : chosenAlike(request, backend);
+  if (atLogin !== known?.settings) chosen.set(startup, { upstream, settings: atLogin });
+  return (request.settings = withChosen(atLogin, session));
+}
+
+/** Policies win. */
+function withChosen(settings: SessionSettings, session: SessionSettings): SessionSettings {
+  return settings.with(session.all.filter(({ name }) => settings.get(name)?.from !== 'policy'));
+}
+
+/** The names that plugins have in the startup packet, in lower case: what a client sends for them is without effect. */
+export function pinnedNames({ settings, schemas }: Upstream): ReadonlySet<string> {
+  const names = Object.keys(settings).map((name) => name.toLowerCase());
+  return new Set(schemas.length > 0 ? [...names, 'search_path'] : names);
 }
 
 /** By startup parameters and pinned names: most sessions come with those of an earlier one. */
-const alike = new Map<string, SessionSettings>();
-const MOST_ALIKE = 1_000;
-/** In characters: a client may send 10 kB of parameters, other ones at each login. */
-const LONGEST_ALIKE = 2_000;
+const alike = new WeakValues<SessionSettings>();
 
 function chosenAlike(request: SettingsRequest, backend: Backend): SessionSettings {
   const { upstream, startup } = request;
-  const text = JSON.stringify([startup.parameters, [...pinnedBy(upstream)]]);
-  const known = alike.get(text) ?? settingsOn(request, backend);
-  if (text.length > LONGEST_ALIKE) return known;
-  alike.set(text, known);
-  const [oldest] = alike.keys();
-  if (alike.size > MOST_ALIKE && oldest !== undefined) alike.delete(oldest);
-  return known;
+  const text = JSON.stringify([startup.parameters, [...pinnedNames(upstream)]]);
+  return alike.of(text, () => settingsOn(request, backend));
 }
 
 /** Cached for a session's login and the transactions after it. */
 const chosen = new WeakMap<Startup, { readonly upstream: Upstream; readonly settings: SessionSettings }>();
-
-/** The names that plugins have in the startup packet, in lower case: what a client sends for them is without effect. */
-function pinnedBy({ settings, schemas }: Upstream): ReadonlySet<string> {
-  const names = Object.keys(settings).map((name) => name.toLowerCase());
-  return new Set(schemas.length > 0 ? [...names, 'search_path'] : names);
-}
 
 function settingsOn({ upstream, startup }: SettingsRequest, backend: Backend): SessionSettings {
   const all: Setting[] = [];
@@ -71,9 +72,9 @@ function settingsOn({ upstream, startup }: SettingsRequest, backend: Backend): S
     if (value !== null && typeof value === 'object') callOf(value);
     all.push({ name, value, from });
   };
-  const pinned = pinnedBy(upstream);
+  const fixed = pinnedNames(upstream);
   for (const [name, value] of Object.entries(startup.parameters)) {
-    if (!pinned.has(name.toLowerCase())) add(name, value, 'client');
+    if (!fixed.has(name.toLowerCase())) add(name, value, 'client');
   }
   const { pid, host, role } = backend;
   for (const ask of upstream.onCheckout) {
@@ -135,14 +136,17 @@ function executionsOf({ name, value }: Pick<Setting, 'name' | 'value'>): Executi
 /** Has to come first: a function may write although the role's transactions are read-only. */
 const WRITABLE: Executions = { sql: 'set transaction_read_only = off', values: [[]] };
 
+/** Where it is set, a snapshot may have to wait for others. */
+export const DEFERRABLE = 'default_transaction_deferrable';
+
 /** The batch that sets them, in one transaction: {@link readOutcome} reads its answers, a row for each. @throws Error as onCheckout's mistakes */
 export function encodeSettings(
   settings: readonly Pick<Setting, 'name' | 'value'>[],
   statement?: string,
 ): Buffer {
-  const batch: Executions[] = settings.some(({ value }) => typeof value === 'object' && value)
-    ? [WRITABLE]
-    : [];
+  const batch: Executions[] = [];
+  if (settings.some(({ name }) => name.toLowerCase() === DEFERRABLE)) batch.push(AT_ONCE);
+  if (settings.some(({ value }) => typeof value === 'object' && value)) batch.push(WRITABLE);
   for (const { sql, values } of settings.map(executionsOf)) {
     const last = batch.at(-1);
     if (last?.sql === sql) batch[batch.length - 1] = { sql, values: [...last.values, ...values] };
@@ -187,25 +191,59 @@ const BETWEEN_MS = 2_000;
 const NEVER = new AbortController().signal;
 
 /**
- * Sets the settings of policies again on the idle connection of a session. Where the server does not answer in time, the
- * connection is cut.
+ * One statement for all: `pg_settings` knows where each value came from, and one that was reset is not from the session any more.
+ * A custom setting that was reset is empty (manual, 20.16).
+ */
+const RESTORE = `/* the gateway sets what the client asked for at login */
+select pg_catalog.count(pg_catalog.set_config(w.name, w.value, false))
+from (select pg_catalog.convert_from(pg_catalog.decode(h.name, 'hex'), 'UTF8') as name,
+    pg_catalog.convert_from(pg_catalog.decode(h.value, 'hex'), 'UTF8') as value
+  from rows from (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) as h(name, value)) as w
+left join pg_catalog.pg_settings as s on pg_catalog.lower(s.name) operator(pg_catalog.=) pg_catalog.lower(w.name)
+where case when s.name is null
+  then coalesce(pg_catalog.current_setting(w.name, true), '') operator(pg_catalog.=) ''
+  else s.source operator(pg_catalog.<>) 'session' end`;
+
+const hexArray = (texts: readonly string[]): string =>
+  `{${texts.map((text) => `"${Buffer.from(text).toString('hex')}"`).join(',')}}`;
+
+/**
+ * Sets the settings of policies again on the idle connection of a session, and after a RESET those of the client's startup packet
+ * that are not set any more: RESET returns to them. Where the server does not answer in time, the connection is cut.
  * @throws as {@link applySettings}
  */
-export async function applyPolicies(connection: ServerConnection, request: SettingsRequest): Promise<void> {
+export async function applyAgain(
+  connection: ServerConnection,
+  request: SettingsRequest,
+  afterReset: boolean,
+): Promise<void> {
   const settings = settingsFor(request, connection);
+  const { chosen: atLogin } = settings;
+  if (afterReset && atLogin.length > 0) {
+    const columns = [atLogin.map(({ name }) => name), atLogin.map(({ value }) => String(value))];
+    const batch = encodeExecutions(
+      { ...AT_ONCE, name: ownName() },
+      { sql: RESTORE, values: [columns.map(hexArray)], name: ownName() },
+    );
+    const { error } = await executeWithin(connection, batch);
+    if (error) throw parameterRefused(error);
+  }
   const policies = withTakenBack(connection, settings).all.filter(({ from }) => from === 'policy');
   if (policies.length === 0) return;
-  const late = unreachable(new Error(`no answer within ${BETWEEN_MS} ms to what policies want to be set`));
-  const batch = encodeSettings(policies, ownName());
+  check(policies, await executeWithin(connection, encodeSettings(policies, ownName())));
+  noteWanted(connection, settings);
+}
+
+/** @throws as {@link Conversation.next} if the connection is lost, or is cut because there was no answer in time */
+async function executeWithin(connection: ServerConnection, batch: Buffer): Promise<Outcome> {
+  const late = unreachable(new Error(`no answer within ${BETWEEN_MS} ms to settings that are set again`));
   try {
-    const outcome = await within(
+    return await within(
       BETWEEN_MS,
       NEVER,
       () => late,
       (signal) => executeBetween(connection, batch, signal),
     );
-    check(policies, outcome);
-    noteWanted(connection, settings);
   } catch (error) {
     if (error === late) connection.channel.destroy();
     throw error;

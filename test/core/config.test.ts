@@ -205,7 +205,7 @@ describe('mistakes', () => {
     [
       'a key like nothing',
       withDatabase({ pool: { zzz: 1 } }),
-      "databases.orders.pool: unknown key 'zzz'; known: mode, size, perRole, min, reserve, reserveAfter, connecting, connectRate, share, reset, detect, queueTimeout, idleTimeout, maxLifetime",
+      "databases.orders.pool: unknown key 'zzz'; known: mode, size, perRole, min, reserve, reserveAfter, connecting, connectRate, share, reset, detect, unknownSettings, queueTimeout, idleTimeout, maxLifetime",
     ],
     [
       'a misspelt word',

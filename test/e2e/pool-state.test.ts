@@ -20,6 +20,7 @@ beforeAll(async () => {
       always: entry({ reset: 'always' }),
       tags: entry({}),
       one: entry({ detect: 'state', size: 1 }),
+      pinning: entry({ unknownSettings: 'pin', size: 1 }),
     },
     plugins: [mapTo('writer')],
   });
@@ -152,11 +153,21 @@ test('a connection that dies while it is looked at, or kept, ends its session wi
   await next.end();
 });
 
-test('a SET is gone after its transaction, for its own client as well', async () => {
+test('a SET follows its client; one that no text shows is gone after its transaction, or keeps the connection', async () => {
   const client = await connect('tags');
   const memory = async (): Promise<unknown> => (await client.query('show work_mem')).rows[0];
   const before = await memory();
-  await client.query("set work_mem = '77MB'");
+  await client.query("do $$ begin set work_mem = '77MB'; end $$");
   for (let i = 0; i < 5; i += 1) expect(await memory()).toEqual(before);
+  await client.query("set work_mem = '77MB'");
+  for (let i = 0; i < 5; i += 1) expect(await memory()).toEqual({ work_mem: '77MB' });
   await client.end();
+  const kept = await connect('pinning');
+  await kept.query("do $$ begin set work_mem = '77MB'; end $$");
+  for (let i = 0; i < 5; i += 1)
+    expect((await kept.query('show work_mem')).rows).toEqual([{ work_mem: '77MB' }]);
+  await kept.end();
+  const next = await connect('pinning');
+  expect((await next.query('show work_mem')).rows[0]).toEqual(before);
+  await next.end();
 });

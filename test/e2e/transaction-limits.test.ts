@@ -70,7 +70,7 @@ const TRIES: Readonly<Record<string, readonly Try[]>> = {
     [(client) => client.query({ name: 'mine', text: 'select 42' }), 'select 42', '42'],
   ],
   'what the startup packet has': [['select 1', 'show intervalstyle', 'sql_standard']],
-  'the six settings above': [
+  '`TimeZone` and others that the server reports': [
     ["set application_name = 'mine'", 'show application_name', 'mine'],
     ["set timezone = 'Asia/Tokyo'", 'show timezone', 'Asia/Tokyo'],
     ["set time zone 'Asia/Tokyo'", 'show timezone', 'Asia/Tokyo'],
@@ -82,12 +82,20 @@ const TRIES: Readonly<Record<string, readonly Try[]>> = {
     ['set statement_timeout = 4711', 'show statement_timeout', '4711ms'],
     ['begin; set statement_timeout = 4711; commit', 'show statement_timeout', '4711ms'],
     ["select set_config('statement_timeout', '4711', false)", 'show statement_timeout', '4711ms'],
-    [inside('set statement_timeout = 4711'), 'show statement_timeout', '4711ms'],
     ['set search_path = pg_catalog', 'show search_path', 'pg_catalog'],
     ['set extra_float_digits = 2', 'show extra_float_digits', '2'],
     ["set my.app = 'mine'", "select current_setting('my.app', true)", 'mine'],
     ['set role reader', 'select current_user', 'reader'],
     ['set session characteristics as transaction read only', 'show transaction_read_only', 'on'],
+  ],
+  'a setting that no text shows': [
+    [inside('set statement_timeout = 4711'), 'show statement_timeout', '4711ms'],
+    ["select set_config('statement' || '_timeout', '4711', false)", 'show statement_timeout', '4711ms'],
+    [
+      "update pg_settings set setting = '4711' where name = 'statement_timeout'",
+      'show statement_timeout',
+      '4711ms',
+    ],
   ],
   '`LISTEN`': [['listen news', CHANNELS, '1']],
   '`PREPARE`': [['prepare p as select 42', 'execute p', '42']],

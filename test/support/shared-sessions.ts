@@ -69,6 +69,9 @@ export function sharedSessions(
         parameters: source.parameters,
         known: source.known,
         probe: source.probe,
+        pinsUnknown: source.pinsUnknown === true,
+        settle: (server, touched) => source.settle?.(server, touched),
+        settingOf: (name) => source.settingOf?.(name),
         pinned: (server, why) => source.pinned?.(server, why),
         checkOut(waiter) {
           const server = source.checkOut({

@@ -4,7 +4,8 @@ import { GatewayError } from '../../errors.ts';
 import { Backend } from '../../wire/frames.ts';
 import type { RequestObserver } from '../request-queue.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
-import { leavesSettings } from '../session-state-detection.ts';
+import { ANY_SETTING, settingsIn } from '../setting-names.ts';
+import type { NamedSettings } from '../setting-names.ts';
 import { deallocated } from './deallocate.ts';
 
 /** One change, as an observer of its request. */
@@ -71,18 +72,18 @@ export interface Effects {
   readonly discards: boolean;
   /** The names that it deallocates. */
   readonly deallocates: readonly string[];
-  /** It may leave a setting. */
-  readonly leavesSettings: boolean;
+  /** The settings that it may change. */
+  readonly named: NamedSettings | undefined;
 }
 
 /** Those of a statement that does nothing. */
-export const NO_EFFECTS: Effects = { discards: false, deallocates: [], leavesSettings: false };
+export const NO_EFFECTS: Effects = { discards: false, deallocates: [], named: undefined };
 
 /** Those of a statement with this text. */
 export function effectsOf(text: string): Effects {
   const discards = mayDiscard(text);
   const deallocates = discards ? deallocated(text) : NO_EFFECTS.deallocates;
-  return { discards, deallocates, leavesSettings: leavesSettings(text) };
+  return { discards, deallocates, named: settingsIn(text) };
 }
 
 /** A statement that a session has prepared. */
@@ -159,7 +160,7 @@ export const UNSHARED: PreparedStatement = {
   settings: '',
   path: undefined,
   ...NO_EFFECTS,
-  leavesSettings: true,
+  named: ANY_SETTING,
 };
 
 /** Shared by the sessions that have prepared nothing: never written to. */

@@ -18,7 +18,9 @@ import type {
 } from './client-statements.ts';
 import type { ServerLink, ServerSource } from '../server-link.ts';
 import { NO_EFFECTS, UNSHARED, effectsOf, settingsOf, statementOf, unlike } from './client-statements.ts';
-import { leavesSettings, mayChooseSchemas, mayLeaveState, pinReason } from '../session-state-detection.ts';
+import { ANY_SETTING, settingsIn } from '../setting-names.ts';
+import type { NamedSettings } from '../setting-names.ts';
+import { mayChooseSchemas, mayLeaveState, pinReason } from '../session-state-detection.ts';
 import { Status } from '../transaction-boundary.ts';
 
 /** The interface between a session's prepared statements and the relay. */
@@ -28,7 +30,9 @@ export interface PreparedStatementsHost {
   readonly source: Pick<ServerSource, 'parameters' | 'known'>;
   /** The connection has to stay with the session. */
   pin(why: string): void;
-  /** A statement is executed that may leave state which no tag shows. */
+  /** A statement is executed that may change settings of the session. Undefined: it changes none. */
+  touches(named: NamedSettings | undefined): void;
+  /** A statement may leave other state of the session. */
   leavesState(): void;
 }
 
@@ -62,10 +66,9 @@ export class ParseHandler {
 
   /** The same for a Query, which is executed at once; the end of a long one is not known. */
   readQuery(text: string, isCut: boolean): void {
-    const tells = mayLeaveState(text);
-    if (tells) this.read(text);
+    if (mayLeaveState(text)) this.read(text);
     this.#choseSchemas ||= isCut;
-    if (isCut || (tells && leavesSettings(text))) this.#host.leavesState();
+    this.#host.touches(isCut ? ANY_SETTING : settingsIn(text));
   }
 
   /** The session may have set search_path, and the server does not report it: its table names may mean other tables than in other sessions. */
@@ -97,9 +100,9 @@ export class ParseHandler {
   }
 
   /** A statement is executed: that may do more than its tag shows. */
-  executed({ discards, leavesSettings }: Pick<PreparedStatement, 'discards' | 'leavesSettings'>): void {
+  executed({ discards, named }: Pick<PreparedStatement, 'discards' | 'named'>): void {
     if (discards) this.#parts.onServer.mayFail = true;
-    if (leavesSettings) this.#host.leavesState();
+    if (named) this.#host.touches(named);
   }
 
   /** What to do with a Parse. @throws GatewayError `program_limit_exceeded` */
@@ -176,7 +179,7 @@ export class ParseHandler {
       return this.#parseTaken(frame, name, (serverName) => renamedLongParse(frame, serverName));
     if (name === '') {
       const observer = this.#parts.unnamed.prepare(
-        { ...NO_EFFECTS, frame: undefined, leavesSettings: true, plain: false },
+        { ...NO_EFFECTS, frame: undefined, named: ANY_SETTING, plain: false },
         this.#host.link.checkOuts,
       );
       return { kind: 'send', bytes: frame, observer };

@@ -24,7 +24,7 @@ import {
 } from './client-statements.ts';
 import { ParseHandler, orderLost } from './parse.ts';
 import type { PreparedStatementsHost } from './parse.ts';
-import { isTransactionLocal } from '../session-state-detection.ts';
+import { ANY_SETTING } from '../setting-names.ts';
 import { RepeatedMessages } from './repeated-messages.ts';
 
 const NOTHING = Buffer.alloc(0);
@@ -153,7 +153,7 @@ export class PreparedStatements {
       case Frontend.close:
         return this.#close(frame, statementIn(frame));
       case Frontend.functionCall:
-        this.#host.leavesState();
+        this.#host.touches(ANY_SETTING);
         return { kind: 'send', bytes: frame };
       default:
         return { kind: 'send', bytes: frame };
@@ -163,8 +163,7 @@ export class PreparedStatements {
   #query(frame: Buffer): Plan {
     const text = textOf(frame);
     this.#parseHandler.readQuery(text, isCutOff(frame));
-    const dropped = this.#unnamed.drop();
-    const observer = isTransactionLocal(text) ? combined({ transactionLocal: true }, dropped) : dropped;
+    const observer = this.#unnamed.drop();
     if (!mayDiscard(text)) return { kind: 'send', bytes: frame, observer };
     this.#onServer.mayFail = true;
     const freed = isCutOff(frame) ? [] : deallocated(text);

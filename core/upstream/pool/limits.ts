@@ -3,7 +3,7 @@ import type { PoolOptions } from '../../database.ts';
 import { milliseconds } from '../../durations.ts';
 
 /** Options without a fixed default. */
-type Own = 'perRole' | 'share' | 'detect';
+type Own = 'perRole' | 'share' | 'detect' | 'unknownSettings';
 
 /** The defaults of an entry; without `perRole` there is no such limit, and without `share` the database decides. */
 export const POOL_DEFAULTS: Required<Omit<PoolOptions, Own>> & Pick<PoolOptions, Own> = {

@@ -5,6 +5,7 @@ import { GatewayError } from '../../errors.ts';
 import type { Logger, Upstream } from '../../session.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Hosts } from '../hosts/hosts.ts';
+import { SessionSettings } from '../session-settings.ts';
 import type { Timeouts } from '../open.ts';
 import type { PendingCloses } from './maintenance.ts';
 import { limitsOf } from './limits.ts';
@@ -163,6 +164,17 @@ export class Pool {
   checkIn(connection: ServerConnection, how: Condition): void {
     const server = this.#servers.get(connection);
     if (server) this.#parts.state.checkIn(server, how);
+  }
+
+  /** The settings in force on a lent connection. */
+  settingsOn(connection: ServerConnection): SessionSettings {
+    return this.#servers.get(connection)?.applied ?? SessionSettings.none;
+  }
+
+  /** A transaction has changed the settings on a lent connection: these are in force now. */
+  noteSettings(connection: ServerConnection, applied: SessionSettings): void {
+    const server = this.#servers.get(connection);
+    if (server) server.applied = applied;
   }
 
   /**

@@ -21,7 +21,7 @@ export interface ServerSocketsParts {
 /**
  * Settings that most clients of an application choose alike. Not client_encoding: names and values of other settings are sent in UTF-8.
  */
-const PRESET = new Set(['application_name', 'DateStyle', 'IntervalStyle', 'TimeZone', 'extra_float_digits']);
+const PRESET = new Set(['application_name', 'datestyle', 'intervalstyle', 'timezone', 'extra_float_digits']);
 
 /** One per pool. */
 export class ServerSockets {
@@ -50,7 +50,9 @@ export class ServerSockets {
     server.busy = true;
     const { closing, isolation, wasReset } = this.#parts;
     const asks = isolation.asks(server.key.database);
-    const wanted = server.applied.all.filter(({ name, from }) => from === 'client' && PRESET.has(name));
+    const wanted = server.applied.all.filter(
+      ({ name, from }) => from === 'client' && PRESET.has(name.toLowerCase()),
+    );
     void reset(connection, { ms: STEP_MS, closing, wanted, asks }).then(({ done, preset, unresettable }) => {
       server.busy = false;
       if (unresettable !== undefined) isolation.learn(server.key.database, unresettable);

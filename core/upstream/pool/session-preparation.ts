@@ -2,11 +2,19 @@
 import { GatewayError } from '../../errors.ts';
 import type { ServerConnection } from '../connection.ts';
 import { within } from '../deadline.ts';
-import { valueOf } from '../parameter-map.ts';
+import { areEqual, valueOf } from '../parameter-map.ts';
 import { unreachable } from '../refusals.ts';
 import { SessionSettings } from '../session-settings.ts';
 import type { Setting } from '../session-settings.ts';
-import { applySettings, missingOn, noteWanted, settingsFor, withTakenBack } from '../settings.ts';
+import {
+  DEFERRABLE,
+  applySettings,
+  missingOn,
+  noteWanted,
+  pinnedNames,
+  settingsFor,
+  withTakenBack,
+} from '../settings.ts';
 import type { SettingsRequest } from '../settings.ts';
 import type { Owner, PooledServer } from './pooled-server.ts';
 import { reset } from './reset.ts';
@@ -23,9 +31,9 @@ export type Prepared =
   | { readonly kind: 'lost'; readonly error: unknown; readonly server: 'close' };
 
 /**
- * Prepares a connection for `next`; its last owner, if it was not reset since, has the same fingerprint. For the same
- * session it stays as it is. Answers at once where the server need not be asked. Never rejects, and does not stop when
- * the session ends: half a message exchange would be left. `closing` is aborted when the pool ends.
+ * Prepares a connection for `next`; its last owner, if it was not reset since, has the same fingerprint. Only the difference
+ * between the settings in force and those of the session is sent. Answers at once where the server need not be asked. Never
+ * rejects, and does not stop when the session ends: half a message exchange would be left. `closing` is aborted when the pool ends.
  */
 export function prepare(
   server: PooledServer,
@@ -33,47 +41,52 @@ export function prepare(
   next: Owner,
   closing: AbortSignal,
 ): Prepared | Promise<Prepared> {
-  const { connection, owner } = server;
+  const { connection, owner, applied } = server;
   if (!connection) return lost(new Error('there is no connection'));
   let settings: SessionSettings;
   try {
-    settings = wantedOn(connection, request);
+    settings = wantedOn(server, connection, request);
   } catch (error) {
     return { kind: 'refused', error, server: owner ? 'dirty' : 'clean' };
   }
-  if (owner && settings === server.applied && settings.policies === '' && inForceOn(server, settings)) {
+  if (owner && settings === applied && settings.policies === '' && inForceOn(server, settings)) {
     server.owner = next;
     return READY;
   }
-  if (next.holder && owner?.holder === next.holder) {
-    // It stays as the session left it; what the session has changed since, on other connections, follows.
-    server.mixed ||= settings.policies !== server.applied.policies;
-    const wanted = withTakenBack(connection, settings);
-    const follows = wanted.all.filter(
-      ({ name, from }) => from === 'policy' || valueOf(connection.parameters, name) !== undefined,
-    );
-    return settled(apply(connection, follows, closing), (ready) => {
-      if (!ready) return;
-      noteWanted(connection, settings);
-      server.applied = server.applied.with(settings.chosen);
-    });
-  }
   const taken = { server, connection, settings, next, closing };
-  if (!owner || (!server.mixed && settings.replaces(server.applied))) return take(taken);
-  return reset(connection, { ms: STEP_MS, closing }).then(({ done }) => {
-    if (!done) return lost(unreachable(new Error('the connection could not be reset')));
-    // Nothing that was applied before is in force.
-    server.owner = undefined;
-    server.applied = SessionSettings.none;
-    return take(taken);
-  });
+  const same = next.holder !== undefined && owner?.holder === next.holder;
+  const others = settings.policies !== applied.policies;
+  if (owner && !same && (server.mixed || others)) return takeReset(taken);
+  if (same) server.mixed ||= others;
+  const prepared = take(taken);
+  // What is in force may itself be in the way of a change, such as a time-out.
+  if (!owner || applied.chosen.length === 0 || !(prepared instanceof Promise)) return prepared;
+  return prepared.then((outcome) => (outcome.kind === 'refused' ? takeReset(taken) : outcome));
+}
+
+/** Takes it after a reset. */
+async function takeReset(taken: Taken): Promise<Prepared> {
+  const { server, connection, closing } = taken;
+  const { done } = await reset(connection, { ms: STEP_MS, closing });
+  if (!done) return lost(unreachable(new Error('the connection could not be reset')));
+  server.owner = undefined;
+  server.applied = SessionSettings.none;
+  server.mixed = false;
+  server.preset = [];
+  return take(taken);
 }
 
 /** The settings of the session, and those that it believes in force where the connection reports other values. */
-function wantedOn(connection: ServerConnection, request: SettingsRequest): SessionSettings {
+function wantedOn(
+  { applied }: PooledServer,
+  connection: ServerConnection,
+  request: SettingsRequest,
+): SessionSettings {
   const { follows, upstream } = request;
   const settings = settingsFor(request, connection);
-  return follows ? settings.withFollowing(follows, connection.parameters, upstream.settings) : settings;
+  // The common case.
+  if (!follows || (settings === applied && areEqual(follows, connection.parameters))) return settings;
+  return settings.withFollowing(follows, connection.parameters, pinnedNames(upstream), applied);
 }
 
 /** No setting has changed since the last use: the common case. Compared again only when the server has reported a parameter. */
@@ -101,11 +114,9 @@ interface Taken {
 
 /** From here on it carries the state of `next`. */
 function take({ server, connection, settings, next, closing }: Taken): Prepared | Promise<Prepared> {
-  const known = server.owner ? server.applied.all : server.preset;
-  const missing = settings.all.filter((setting) => !inForce(setting, known, connection));
-  const all = [...withoutPreset(settings.all, server.preset), ...missing];
+  const all = difference(server, connection, settings);
+  server.mixed &&= server.owner !== undefined;
   server.owner = next;
-  server.mixed = false;
   server.preset = [];
   return settled(apply(connection, all, closing), (ready) => {
     // Where one is refused, none is set.
@@ -113,6 +124,39 @@ function take({ server, connection, settings, next, closing }: Taken): Prepared 
     if (ready) noteWanted(connection, settings);
   });
 }
+
+/** The settings that have to be sent; null takes one back. */
+function difference(
+  { owner, applied, preset }: PooledServer,
+  connection: ServerConnection,
+  settings: SessionSettings,
+): readonly Setting[] {
+  if (!owner) {
+    const missing = settings.all.filter((setting) => !inForce(setting, preset, connection));
+    return [...withoutPreset(settings.all, preset), ...missing];
+  }
+  const wanted = withTakenBack(connection, settings);
+  const known = applied.chosen;
+  const back = known
+    .filter(({ name }) => !wanted.get(name))
+    .map(({ name, from }) => ({ name, value: null, from }));
+  const missing = wanted.all.filter((setting) => !inForce(setting, known, connection));
+  const all = [...back, ...missing];
+  if (missingOn(connection, all).length === 0) return all;
+  const deferrable = settings.get(DEFERRABLE);
+  const role = applied.get(ROLE);
+  return [
+    // Policies' functions do not run as a role that the session has chosen.
+    ...(role ? [{ ...role, value: null }] : []),
+    ...(deferrable && !all.includes(deferrable) ? [deferrable] : []),
+    ...all.filter(({ name, value }) => name !== ROLE || value !== null),
+    ...(role && settings.get(ROLE) && !all.some(({ name, value }) => name === ROLE && value !== null)
+      ? [role]
+      : []),
+  ];
+}
+
+const ROLE = 'role';
 
 /** Calls `hear` with the result, at once where it is known. */
 function settled(

@@ -50,6 +50,7 @@ export interface CheckoutRequest {
     readonly upstream: Upstream;
     readonly startup: Startup;
     readonly follows?: Parameters | undefined;
+    readonly session?: SessionSettings | undefined;
     /** See {@link SettingsRequest}. */
     settings?: SessionSettings | undefined;
     readonly replication?: string | undefined;
@@ -97,6 +98,7 @@ export function waiterOf(
       upstream,
       startup,
       follows: undefined,
+      session: undefined,
       settings: undefined,
       replication,
       signal,
@@ -111,13 +113,13 @@ export function waiterOf(
   };
 }
 
-/** The same request for a session that has other settings by now. */
+/** The same request for a session that believes in these parameters, and has set these settings since its login. */
 export function changedRequest(
-  { database, upstream, replication, signal, queued }: CheckoutRequest['request'],
-  startup: Startup,
+  { database, upstream, startup, replication, signal, queued }: CheckoutRequest['request'],
   follows: Parameters,
+  session: SessionSettings | undefined,
 ): CheckoutRequest['request'] {
-  return { database, upstream, startup, follows, settings: undefined, replication, signal, queued };
+  return { database, upstream, startup, follows, session, settings: undefined, replication, signal, queued };
 }
 
 function ownerOf({ fingerprint, holder, scopes }: AcquireRequest): Owner {

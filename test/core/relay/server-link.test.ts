@@ -60,6 +60,7 @@ class Stage implements ServerSource {
           this.error = error;
         },
         pinned() {},
+        refreshed() {},
         serverLost: () => (this.lost += 1),
       },
     });
@@ -266,12 +267,14 @@ test('without a source the first connection stays, whatever is checked in', () =
 test('tags pin and soil a connection only where it changes, and a RESET takes off what policies have set', () => {
   const [changing, staying] = [new Stage(false), new Stage(false, false)];
   for (const { link } of [changing, staying]) {
-    link.completed('SELECT 1', false);
-    link.completed('SET', true);
+    link.completed('SELECT 1');
+    // SET LOCAL, by its text.
+    link.touch({ set: [], reset: [], resetsAll: false, commands: 1, unknown: false });
+    link.completed('SET');
   }
   expect([changing.link.dirty, staying.link.dirty]).toEqual([false, true]);
   for (const { link } of [changing, staying])
-    for (const tag of ['SET', 'RESET', 'LISTEN']) link.completed(tag, false);
+    for (const tag of ['SET', 'RESET', 'LISTEN']) link.completed(tag);
   expect([changing.link.dirty, changing.link.pinned, changing.link.settingsOutdated]).toEqual([
     true,
     'LISTEN',

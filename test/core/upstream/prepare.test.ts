@@ -57,8 +57,11 @@ test.each(['TimeZone', 'timezone', 'TIMEZONE'])(
   },
 );
 
-test('what no server reports stays as the session has left it, and is set for another one', async () => {
+test('what no server reports is set where another value was applied, and taken back where none is wanted', async () => {
   const [one, two] = [{ work_mem: '1MB' }, { work_mem: '2MB' }];
-  expect(await prepared(two, one)).toEqual({ kind: 'ready', asked: '' });
-  expect((await prepared(two, one, another)).asked).toContain('2MB');
+  for (const next of [owner, another]) {
+    expect(await prepared(one, one, next)).toEqual({ kind: 'ready', asked: '' });
+    expect((await prepared(two, one, next)).asked).toContain('2MB');
+    expect((await prepared({}, one, next)).asked).toContain('work_mem');
+  }
 });

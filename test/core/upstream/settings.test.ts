@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { DatabaseOptions } from '../../../core/database.ts';
 import type { Backend } from '../../../core/session.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
-import { applyPolicies } from '../../../core/upstream/settings.ts';
+import { applyAgain } from '../../../core/upstream/settings.ts';
 import { causes, poolOf, query, refusal, request, withConnection } from './support.ts';
 
 const { host, port, passwords } = sharedPostgres();
@@ -111,9 +111,9 @@ test('what policies want no longer is taken back between the statements of a ses
   const wants = inTurn({ 'app.gone': 'first', 'app.stays': '1' }, { 'app.stays': '2' }, {});
   await withConnection(entry, { onCheckout: [wants] }, async (connection) => {
     const again = request({ onCheckout: [wants] });
-    await applyPolicies(connection, again);
+    await applyAgain(connection, again, false);
     expect((await query(connection, SHOWN)).flat().slice(0, 2)).toEqual(['', '2']);
-    await applyPolicies(connection, again);
+    await applyAgain(connection, again, false);
     expect((await query(connection, SHOWN)).flat().slice(0, 2)).toEqual(['', '']);
   });
 });

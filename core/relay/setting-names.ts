@@ -1,0 +1,241 @@
+/** Which settings of the session the commands in a text may set or reset: their names, never their values. */
+import { tokensOf } from '../sql-tokens.ts';
+import type { SqlToken } from '../sql-tokens.ts';
+
+/** The settings that a text may change for its session. */
+export interface NamedSettings {
+  /** In lower case: they may have any value afterwards. */
+  readonly set: readonly string[];
+  /** They return to the value of the login. */
+  readonly reset: readonly string[];
+  /** All of them return to that. */
+  readonly resetsAll: boolean;
+  /** The number of commands with the tag SET or RESET. */
+  readonly commands: number;
+  /** It may change others. */
+  readonly unknown: boolean;
+}
+
+/** A text that may change any setting. */
+export const ANY_SETTING: NamedSettings = {
+  set: [],
+  reset: [],
+  resetsAll: false,
+  commands: 0,
+  unknown: true,
+};
+
+const COMMAND = /^\s*(?:set|reset|discard)\b/i;
+const COMMAND_WORD = /\b(?:set|reset|discard)\b/i;
+/** What may stand in front of such a command. */
+const FIRST_COMMENT = /^\s*(?:--|\/\*)/;
+const SECOND_STATEMENT = /;\s*\S/;
+/**
+ * The function leaves a setting, and the tag of its statement is that of a SELECT (manual, 9.28.1); so does an UPDATE of the view
+ * (54.25); and a name that is written in such a way may be any (4.1.2.3).
+ */
+const FUNCTION = /\bset_config\b|\bpg_settings\b|u&"/i;
+const CALL = /\bset_config\b/gi;
+const VIEW = /\bpg_settings\b/i;
+const ESCAPED = /u&"/i;
+const UPDATE = /\bupdate\b/i;
+/** More are not read one by one. */
+const MOST_CALLS = 20;
+/** A cheap bound for what is read at all. */
+const LONGEST = 262_144;
+/** A name that can be asked for in every encoding. */
+const PLAIN_NAME = /^[!-~]{1,200}$/;
+
+/** Ended by the server with each transaction. */
+const OF_TRANSACTION = new Set(['transaction_isolation', 'transaction_read_only', 'transaction_deferrable']);
+const CHARACTERISTICS = [
+  'default_transaction_isolation',
+  'default_transaction_read_only',
+  'default_transaction_deferrable',
+];
+const AUTHORIZATION = ['session_authorization', 'role'];
+
+/** The settings that a text may change; undefined if it changes none. */
+export function settingsIn(text: string): NamedSettings | undefined {
+  const calls = FUNCTION.test(text);
+  if (!calls && !hasCommand(text)) return undefined;
+  const tokens = text.length > LONGEST ? undefined : tokensOf(text);
+  if (!tokens) return ANY_SETTING;
+  const found = new Found();
+  for (const statement of statementsOf(tokens)) found.statement(statement);
+  if (calls) found.calls(text, tokens);
+  return found.any ? found : undefined;
+}
+
+function hasCommand(text: string): boolean {
+  if (COMMAND.test(text)) return true;
+  return (SECOND_STATEMENT.test(text) || FIRST_COMMENT.test(text)) && COMMAND_WORD.test(text);
+}
+
+function statementsOf(tokens: readonly SqlToken[]): readonly (readonly SqlToken[])[] {
+  const statements: SqlToken[][] = [[]];
+  for (const token of tokens) {
+    if (token.kind === 'sign' && token.value === ';') statements.push([]);
+    else statements.at(-1)?.push(token);
+  }
+  return statements;
+}
+
+class Found implements NamedSettings {
+  readonly set: string[] = [];
+  readonly reset: string[] = [];
+  resetsAll = false;
+  commands = 0;
+  unknown = false;
+
+  get any(): boolean {
+    return this.unknown || this.resetsAll || this.commands + this.set.length + this.reset.length > 0;
+  }
+
+  /** Reads a SET, RESET or DISCARD. */
+  statement(tokens: readonly SqlToken[]): void {
+    const words = tokens.map(({ kind, value }) => (kind === 'word' ? value : ''));
+    const [first, second] = words;
+    if (first === 'set') this.#set(tokens.slice(1), words.slice(1));
+    else if (first === 'reset') this.#reset(tokens.slice(1), words.slice(1));
+    else if (first === 'discard' && second === 'all') this.#all(AUTHORIZATION);
+  }
+
+  #set(all: readonly SqlToken[], allWords: readonly string[]): void {
+    const [first, second] = allWords;
+    const isPart = all[1]?.kind === 'sign';
+    if (!isPart && first === 'constraints') return;
+    this.commands += 1;
+    if (!isPart && (first === 'local' || first === 'transaction')) return;
+    if (first === 'session' && second === 'characteristics') return this.#names('set', CHARACTERISTICS);
+    if (first === 'session' && second === 'authorization') return this.#names('set', AUTHORIZATION);
+    const from = first === 'session' && !isPart ? 1 : 0;
+    const [tokens, words] = [all.slice(from), allWords.slice(from)];
+    const special = specialName(tokens, words);
+    const { name, end } = special ?? nameAt(tokens);
+    if (!special && !isAssigned(tokens[end])) return this.#any();
+    this.#names(isDefault(name, words.slice(special ? end : end + 1)) ? 'reset' : 'set', [name]);
+  }
+
+  #reset(tokens: readonly SqlToken[], words: readonly string[]): void {
+    this.commands += 1;
+    const [first, second] = words;
+    if (first === 'all' && tokens.length === 1) return this.#all([]);
+    if (first === 'transaction') return;
+    if (first === 'session' && second === 'authorization') return this.#names('set', AUTHORIZATION);
+    const { name, end } = specialName(tokens, words) ?? nameAt(tokens);
+    if (end !== tokens.length) return this.#any();
+    this.#names('reset', [name]);
+  }
+
+  /** Reads the calls of `set_config`; each is one in the text, or what is there is not known. */
+  calls(text: string, tokens: readonly SqlToken[]): void {
+    const named = text.match(CALL)?.length ?? 0;
+    if (ESCAPED.test(text) || named > MOST_CALLS || (VIEW.test(text) && UPDATE.test(text)))
+      return this.#any();
+    const at = tokens.flatMap((_, index) => (isCall(tokens, index) ? [index + 2] : []));
+    if (at.length !== named) return this.#any();
+    for (const from of at) {
+      const [name = [], , local = []] = argumentsAt(tokens, from);
+      if (local.length === 1 && local[0]?.kind === 'word' && local[0].value === 'true') continue;
+      const [only] = name;
+      if (name.length === 1 && only?.kind === 'text') this.#names('set', [only.value.toLowerCase()]);
+      else this.#names('set', [namesInView(tokens) ?? '']);
+    }
+  }
+
+  #names(how: 'set' | 'reset', names: readonly string[]): void {
+    for (const name of names) {
+      if (!PLAIN_NAME.test(name) || name === 'seed') this.#any();
+      else if (!OF_TRANSACTION.has(name)) this[how].push(name);
+    }
+  }
+
+  #all(also: readonly string[]): void {
+    this.resetsAll = true;
+    this.reset.push(...also);
+  }
+
+  #any(): void {
+    this.unknown = true;
+  }
+}
+
+/** The words of a value; texts and numbers are empty ones. */
+function isDefault(name: string, [first, ...more]: readonly string[]): boolean {
+  if (first === undefined) return name === 'client_encoding';
+  return more.length === 0 && (first === 'default' || (first === 'local' && name === 'timezone'));
+}
+
+/** Forms without `=` and TO (manual, SET): the name, and where its value begins. */
+function specialName(tokens: readonly SqlToken[], [first, second]: readonly string[]): Name | undefined {
+  if (first === 'time' && second === 'zone') return { name: 'timezone', end: 2 };
+  if (first === 'xml' && second === 'option') return { name: 'xmloption', end: 2 };
+  if (isAssigned(tokens[1]) || tokens[1]?.value === '.') return undefined;
+  if (first === 'names') return { name: 'client_encoding', end: 1 };
+  if (first === 'schema') return { name: 'search_path', end: 1 };
+  return first === 'role' ? { name: 'role', end: 1 } : undefined;
+}
+
+interface Name {
+  readonly name: string;
+  /** Behind it. */
+  readonly end: number;
+}
+
+/** A name with dots: its parts may stand in quotes. */
+function nameAt(tokens: readonly SqlToken[]): Name {
+  let name = '';
+  let end = 0;
+  for (; end < tokens.length; end += 1) {
+    const token = tokens[end];
+    const expectsDot = end % 2 === 1;
+    const isDot = token?.kind === 'sign' && token.value === '.';
+    if (!token || expectsDot !== isDot || (!isDot && token.kind !== 'word' && token.kind !== 'name')) break;
+    name += isDot ? '.' : token.value.toLowerCase();
+  }
+  return { name, end };
+}
+
+/** `FROM CURRENT` is the third form. */
+const isAssigned = (token: SqlToken | undefined): boolean =>
+  (token?.kind === 'sign' && token.value === '=') ||
+  (token?.kind === 'word' && (token.value === 'to' || token.value === 'from'));
+
+function isCall(tokens: readonly SqlToken[], index: number): boolean {
+  const [token, next] = [tokens[index], tokens[index + 1]];
+  const named = (token?.kind === 'word' || token?.kind === 'name') && token.value === 'set_config';
+  return named && next?.kind === 'sign' && next.value === '(';
+}
+
+/** The arguments of a call, up to its closing parenthesis; `from` is behind the opening one. */
+function argumentsAt(tokens: readonly SqlToken[], from: number): readonly (readonly SqlToken[])[] {
+  const found: SqlToken[][] = [[]];
+  let depth = 0;
+  for (const token of tokens.slice(from)) {
+    const sign = token.kind === 'sign' ? token.value : '';
+    if (depth === 0 && sign === ')') break;
+    if (depth === 0 && sign === ',') found.push([]);
+    else found.at(-1)?.push(token);
+    if (sign === '(' || sign === '[') depth += 1;
+    else if (sign === ')' || sign === ']') depth -= 1;
+  }
+  return found;
+}
+
+/** The form of pg_dump: `SELECT set_config(name, …) FROM pg_settings WHERE name = '…'`, and nothing else in the text. */
+function namesInView(tokens: readonly SqlToken[]): string | undefined {
+  const open = tokens.findIndex((_, index) => isCall(tokens, index));
+  const first = tokens.slice(open + 2, open + 4).map(({ value }) => value);
+  const end = tokens.at(-1)?.value === ';' ? tokens.slice(0, -1) : tokens;
+  const tail = end.slice(-6);
+  const is =
+    tail
+      .map(({ value }) => value)
+      .slice(0, 5)
+      .join(' ') === 'from pg_settings where name =';
+  const last = tail[5];
+  const one = tokens.filter(({ value }) => value === 'from' || value === 'set_config').length === 2;
+  if (!is || !one || first.join('') !== 'name,' || last?.kind !== 'text') return undefined;
+  return last.value.toLowerCase();
+}
