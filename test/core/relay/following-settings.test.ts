@@ -1,10 +1,9 @@
 /** The settings of a session in transaction mode: they follow it, and it alone, as if it had a connection of its own. */
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { parseDatabase, parseRole } from '../../../core/names.ts';
-import { open } from '../../../core/upstream/open.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
-import { direct, frame } from '../../support/raw.ts';
+import { frame } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';
+import { believed, say, straight } from '../../support/settings-client.ts';
 import { sharedSessions } from '../../support/shared-sessions.ts';
 import type { Arrival, SharedSession, SharedSessions } from '../../support/shared-sessions.ts';
 
@@ -34,61 +33,9 @@ const B = (name = ''): Buffer => frame('B', '', name, 0, 0, 0);
 const E = frame('E', '', ALL);
 const S = frame('S');
 
-/** What a client reads up to the last ReadyForQuery: rows, tags, SQLSTATEs. */
-async function say(client: RawClient, ...messages: readonly Buffer[]): Promise<string[]> {
-  const from = client.messages.length;
-  const asked = messages.filter((bytes) => 'QS'.includes(String.fromCharCode(bytes[0] ?? 0))).length;
-  client.send(...messages);
-  const answers = (): RawClient['messages'] => client.messages.slice(from);
-  const readies = (): number => answers().filter(({ type }) => type === 'Z').length;
-  for (let turn = 0; !client.closed && readies() < asked; turn += 1)
-    await new Promise((resolve) => (turn < 200 ? setImmediate(resolve) : setTimeout(resolve, 2)));
-  return answers().flatMap(({ type, body }) => {
-    if (type === 'D') return [rowOf(body).join('|')];
-    if (type === 'C') return [body.toString('latin1', 0, body.length - 1)];
-    if (type === 'E') return [/\0C([0-9A-Z]{5})\0/.exec(body.toString('latin1'))?.[1] ?? '?'];
-    return [];
-  });
-}
-
-function rowOf(body: Buffer): string[] {
-  const columns: string[] = [];
-  for (let at = 2; at < body.length;) {
-    const length = body.readInt32BE(at);
-    columns.push(length < 0 ? 'null' : body.toString('utf8', at + 4, at + 4 + length));
-    at += 4 + Math.max(length, 0);
-  }
-  return columns;
-}
-
-const believed = (client: RawClient, name: string): string | undefined =>
-  client.messages
-    .filter(({ type }) => type === 'S')
-    .map(({ body }) => body.toString('latin1').split('\0'))
-    .findLast(([key]) => key === name)?.[1];
-
-/** A client of PostgreSQL itself, with parameters in its startup packet. */
-async function straight(parameters: Readonly<Record<string, string>> = {}): Promise<RawClient> {
-  const connection = await open({
-    entry: 'direct',
-    database: {
-      host: postgres.socketDir,
-      port: postgres.port,
-      tls: { mode: 'disable' },
-      login: { kind: 'password', passwords: postgres.passwords },
-    },
-    upstream: {
-      entry: 'direct',
-      database: parseDatabase(database),
-      role: parseRole('writer'),
-      settings: parameters,
-      schemas: [],
-      onCheckout: [],
-    },
-    startup: { user: 'writer', database, parameters: {} },
-    signal: new AbortController().signal,
-  });
-  const client = direct(connection);
+/** A client of PostgreSQL itself. */
+async function alone(): Promise<RawClient> {
+  const client = await straight(postgres, database);
   directs.push(client);
   return client;
 }
@@ -191,7 +138,7 @@ const WAYS: readonly (readonly [name: string, sets: readonly Buffer[], looks: st
 describe('a setting follows its session, and no other meets it', () => {
   test.each(WAYS)('%s', async (_name, sets, looks, finds) => {
     const [mine = fail(), same = fail(), other = fail()] = await three();
-    const own = await straight();
+    const own = await alone();
     const said = await say(mine, ...sets);
     expect(said).toEqual(await say(own, ...sets));
     for (let round = 0; round < 3; round += 1) {
