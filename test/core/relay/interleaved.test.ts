@@ -13,8 +13,10 @@ import { sharedSessions } from '../../support/shared-sessions.ts';
 import type { SharedSession, SharedSessions } from '../../support/shared-sessions.ts';
 
 const SEQUENCES = Number(process.env['POSTERN_SEQUENCES'] ?? 120);
-/** The same each time; another one looks elsewhere. Behind COPYs that fail with a Sync in flight there may be more to find. */
-const SEED = Number(process.env['POSTERN_SEED'] ?? 20_261_123);
+/** Another one each time. */
+const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+/** Sequences that once differed: a setting that was made behind a batch without its Sync was lost; a COPY that failed by itself hid a skipped Close. */
+const KEPT = process.env['POSTERN_SEED'] === undefined ? [9_095, 1_436_496_715] : [];
 
 /** A server of this file's own: some sequences end it. */
 let postgres: OwnPostgres;
@@ -187,20 +189,26 @@ test.each([1, 2])(
   async (size) => {
     let shared = sharedSessions(postgres, databases[1], size);
     let messages = 0;
-    const ended: number[] = [];
-    for (let i = 0; i < SEQUENCES; i += 1) {
-      messages += await compare(shared, size, SEED + i).catch(async (error: unknown) => {
-        if (!(await crashed())) throw error;
-        ended.push(SEED + i);
+    const [ended, repeated]: [number[], string[]] = [[], []];
+    for (const seed of [...KEPT, ...Array.from({ length: SEQUENCES }, (_, i) => SEED + i)]) {
+      messages += await compare(shared, size, seed).catch(async (error: unknown) => {
+        const over = await crashed();
         await shared.close();
         shared = sharedSessions(postgres, databases[1], size);
-        return 0;
+        if (over) {
+          ended.push(seed);
+          return 0;
+        }
+        // A statement_timeout of some milliseconds does not expire at the same message twice: a real difference is there again.
+        repeated.push(`${seed}: ${String(error)}`);
+        return compare(shared, size, seed);
       });
     }
     await shared.close();
     console.log(
-      `${size} connections: ${SEQUENCES} sequences, ${messages} messages; PostgreSQL crashed on ${ended.join(', ')}`,
+      `${size} connections: ${SEQUENCES} sequences from POSTERN_SEED=${SEED}, ${messages} messages; PostgreSQL crashed on ${ended.join(', ')}; equal when repeated: ${repeated.join('; ')}`,
     );
+    expect(repeated.length).toBeLessThan(3);
     expect(ended.length).toBeLessThan(3 + SEQUENCES / 50);
   },
   36_000_000,
