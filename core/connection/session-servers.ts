@@ -6,8 +6,8 @@ import type { ServerFitness } from '../relay/transaction-boundary.ts';
 import type { Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import { querySessionState } from '../upstream/session-state-query.ts';
-import { namesToAsk, settle, tooMany } from '../upstream/client-settings.ts';
-import type { Ended, Touched } from '../upstream/client-settings.ts';
+import { asksOrigins, namesToAsk, settle, tooMany } from '../upstream/client-settings.ts';
+import type { Asked, Ended, Touched } from '../upstream/client-settings.ts';
 import { agrees, SessionSettings } from '../upstream/session-settings.ts';
 import { pinnedNames, settingsFor } from '../upstream/settings.ts';
 import { querySettings } from '../upstream/settings-query.ts';
@@ -152,20 +152,27 @@ class SessionServers implements ServerSource, CheckOutListener {
 
   settle(server: ServerConnection, touched: Touched): Promise<string | undefined> | undefined {
     const applied = this.#pool.settingsOn(server);
-    const pinned = pinnedNames(this.#request.request.upstream);
-    const ended: Ended = { touched, applied, reported: server.parameters, pinned };
+    const { upstream, startup } = this.#request.request;
+    const ended: Ended = {
+      touched,
+      applied,
+      reported: server.parameters,
+      pinned: pinnedNames(upstream),
+      startup: new Set(Object.keys(startup.parameters).map((name) => name.toLowerCase())),
+    };
     const names = namesToAsk(ended);
-    if (names.length === 0) return void this.#settled(server, ended, NOTHING);
-    return querySettings(server, names).then((values) => {
+    const origins = asksOrigins(this.#session, ended);
+    if (names.length === 0 && !origins) return void this.#settled(server, ended, NOTHING);
+    return querySettings(server, names, origins).then((asked) => {
       // For example a time-out that the session has set: the connection stays with it.
-      if (!values) return 'what it has set is not known';
-      this.#settled(server, ended, values);
+      if (!asked) return 'what it has set is not known';
+      this.#settled(server, ended, asked);
       return tooMany(this.#session);
     });
   }
 
-  #settled(server: ServerConnection, ended: Ended, values: ReadonlyMap<string, string | null>): void {
-    const { session, applied } = settle(this.#session, ended, values);
+  #settled(server: ServerConnection, ended: Ended, asked: Asked): void {
+    const { session, applied } = settle(this.#session, ended, asked);
     if (applied !== ended.applied) this.#pool.noteSettings(server, applied);
     if (session !== this.#session) {
       this.#session = session;
@@ -220,7 +227,7 @@ class SessionServers implements ServerSource, CheckOutListener {
   }
 }
 
-const NOTHING: ReadonlyMap<string, string | null> = new Map();
+const NOTHING: Asked = { values: new Map(), ofSession: new Set() };
 
 /** The error for observers of the queue where the session ended. */
 const OVER = new GatewayError('query_canceled', 'the session has ended');

@@ -42,6 +42,16 @@ export interface Ended {
   readonly reported: Parameters;
   /** Names that plugins pin, in lower case. */
   readonly pinned: ReadonlySet<string>;
+  /** Names that the client's startup packet has, in lower case. */
+  readonly startup: ReadonlySet<string>;
+}
+
+/** Answers of the server, by name in lower case. */
+export interface Asked {
+  /** Null for a setting that does not exist. */
+  readonly values: ReadonlyMap<string, string | null>;
+  /** The settings that have a value of the session. */
+  readonly ofSession: ReadonlySet<string>;
 }
 
 /** The settings after a transaction. */
@@ -80,21 +90,28 @@ export function namesToAsk(ended: Ended): readonly string[] {
   return open.map(([name]) => name);
 }
 
+/**
+ * True where a value does not show whether a RESET was rolled back: the client may have set the server's own value, to which
+ * another one of its startup packet is preferred after a RESET.
+ */
+export function asksOrigins(session: SessionSettings, ended: Ended): boolean {
+  if (session === SessionSettings.none) return false;
+  return [...touchesOf(ended)].some(
+    ([name, how]) => how === 'reset' && ended.startup.has(name) && session.get(name) !== undefined,
+  );
+}
+
 /** The settings after a transaction; `asked` has the values of {@link namesToAsk}. */
-export function settle(
-  session: SessionSettings,
-  ended: Ended,
-  asked: ReadonlyMap<string, string | null>,
-): Settled {
+export function settle(session: SessionSettings, ended: Ended, asked: Asked): Settled {
   const { touched, applied, reported, pinned } = ended;
   const [set, done, removed, undone]: [Setting[], Setting[], string[], string[]] = [[], [], [], []];
   for (const [name, how] of touchesOf(ended)) {
     if (NO_SETTINGS.has(name) || isPolicy(ended, name)) continue;
-    const now = valueOf(reported, name) ?? asked.get(name) ?? null;
+    const now = valueOf(reported, name) ?? asked.values.get(name) ?? null;
     const isReported = valueOf(reported, name) !== undefined;
     const before = isReported ? touched.reported.get(name) : applied.get(name)?.value;
     const isChanged = isReported ? touched.reported.has(name) && before !== now : (before ?? null) !== now;
-    if (!isChanged) continue;
+    if (!isChanged && !(how === 'reset' && isReset(session, ended, asked, name, now))) continue;
     if (how === 'reset' || now === null) {
       removed.push(name);
       undone.push(name);
@@ -105,6 +122,18 @@ export function settle(
     if (isChosen && !pinned.has(name)) set.push({ name, value: now, from: 'client' });
   }
   return { session: session.without(removed).with(set), applied: applied.without(undone).with(done) };
+}
+
+/** Whether a RESET of a startup parameter took effect, although the value is the same. A custom setting is empty then. */
+function isReset(
+  session: SessionSettings,
+  { startup }: Ended,
+  { ofSession }: Asked,
+  name: string,
+  now: string | null,
+): boolean {
+  if (!startup.has(name) || session.get(name) === undefined || ofSession.has(name)) return false;
+  return !name.includes('.') || now === '';
 }
 
 /** Why settings do not follow their session any more: each check-out would have to send them. */

@@ -1,4 +1,5 @@
 /** Asks an idle connection for the values of settings that its session may have changed. */
+import type { Asked } from './client-settings.ts';
 import type { ServerConnection } from './connection.ts';
 import { within } from './deadline.ts';
 import { encodeExecutions, executeBetween, ownName } from './query.ts';
@@ -15,10 +16,14 @@ const QUERY = `/* the gateway reads what its session has set */ select pg_catalo
 /** The snapshot of a deferrable transaction may have to wait for others. */
 export const AT_ONCE: Executions = { sql: 'set transaction_deferrable = off', values: [[]] };
 
+/** No name that is asked for has a blank in it. */
+const ORIGINS = `select pg_catalog.array_to_string(array(select pg_catalog.lower(s.name) from pg_catalog.pg_settings as s
+  where s.source operator(pg_catalog.=) 'session'), ' ')`;
+
 const NEVER = new AbortController().signal;
 
 /**
- * Values by name; null for a setting that does not exist. One round trip; the statement has a random name, so that the session's
+ * Values by name, and with `origins` which settings have a value of the session. One round trip; the statement has a random name, so that the session's
  * unnamed one stays. Undefined where the server refuses to answer, for example after a time-out that the session has set.
  * @throws GatewayError `sqlclient_unable_to_establish_sqlconnection` if the server did not answer in time or the connection
  * is lost: a cancel is over then, and the connection must be closed
@@ -26,11 +31,13 @@ const NEVER = new AbortController().signal;
 export async function querySettings(
   connection: ServerConnection,
   names: readonly string[],
-): Promise<ReadonlyMap<string, string | null> | undefined> {
+  origins: boolean,
+): Promise<Asked | undefined> {
   const late = unreachable(new Error(`no answer within ${QUERY_MS} ms to what a session has set`));
   const batch = encodeExecutions(
     { ...AT_ONCE, name: ownName() },
     { sql: QUERY, values: names.map((name) => [Buffer.from(name)]), name: ownName() },
+    ...(origins ? [{ sql: ORIGINS, values: [[]], name: ownName() }] : []),
   );
   try {
     const { rows, error } = await within(
@@ -39,8 +46,11 @@ export async function querySettings(
       () => late,
       (signal) => executeBetween(connection, batch, signal),
     );
-    if (error || rows.length !== names.length) return undefined;
-    return new Map(names.map((name, index) => [name, decoded(rows[index]?.[0])]));
+    if (error || rows.length !== names.length + (origins ? 1 : 0)) return undefined;
+    return {
+      values: new Map(names.map((name, index) => [name, decoded(rows[index]?.[0])])),
+      ofSession: new Set(origins ? rows.at(-1)?.[0]?.split(' ') : []),
+    };
   } catch (error) {
     if (error === late) await connection.cancel();
     throw error;
