@@ -58,7 +58,7 @@ export function whyElsewhere(claims: Claims, claim: string): string | undefined 
  */
 export function claimAt(claims: Claims, claim: string): unknown {
   const why = whyElsewhere(claims, claim);
-  if (why === undefined) return at(claims, claim.split('.'));
+  if (why === undefined) return claim.includes('.') ? at(claims, claim.split('.')) : member(claims, claim);
   throw new GatewayError('invalid_authorization_specification', 'the token lacks a claim that decides here', {
     hint: 'Its issuer keeps that claim elsewhere, as Microsoft Entra ID does with too many groups.',
     cause: new Error(why),

@@ -14,14 +14,14 @@ import { compileObservers } from './hooks/observers.ts';
 import type { Observed, ObserverFailed } from './hooks/observers.ts';
 import type { AnyPlugin } from './plugin.ts';
 import { inScope } from './scopes.ts';
-import { isPromise, settle } from './hooks/settle.ts';
+import { after, isPromise, settle } from './hooks/settle.ts';
 import type { CloseReason, LoginSession, MaybePromise, Session, Upstream } from './session.ts';
 import type { Statement } from './statement.ts';
 
 type Startup = Session<never, FactName>;
 type Login = LoginSession<FactName, FactName>;
 type Open = Session<FactName, FactName>;
-type Locate = (upstream: Upstream) => Promise<Upstream>;
+type Locate = (upstream: Upstream) => MaybePromise<Upstream>;
 type CloseFailed = (plugin: string, error: unknown) => void;
 
 /** The parts of a statement that `onQuery` reads: the most that one of its plugins declared. */
@@ -32,7 +32,7 @@ export interface Hooks {
   /** The plugins of this set, in the order of the list. */
   readonly plugins: readonly AnyPlugin[];
   /** Every `onStartup` in turn, with the checks of what it establishes; the first error rejects. */
-  startup(session: Startup, facts: SessionFacts): Promise<void>;
+  startup(session: Startup, facts: SessionFacts): MaybePromise<void>;
   /**
    * Every `onAuth` in turn, each followed by the checks of the facts it established. Seals `facts`. From the moment an
    * identity is known, `locate` completes what the next plugin sees. Default: nothing is missing.
@@ -49,7 +49,7 @@ export interface Hooks {
   readonly query: ((session: Open, statement: Statement) => MaybePromise<Statement>) | undefined;
   readonly reads: Reads;
   /** Every `onClose` at once, each exactly once whatever the others do; never rejects. */
-  close(session: Session, reason: CloseReason, failed: CloseFailed): Promise<void>;
+  close(session: Session, reason: CloseReason, failed: CloseFailed): MaybePromise<void>;
   /** Checks facts that shall replace known ones; the caller swaps them when this resolves. */
   renew(session: Session, facts: Readonly<Partial<Facts>>): Promise<void>;
   /** Answers to `SET postern.x`, by their key. */
@@ -74,12 +74,11 @@ function compileStartup(plugins: readonly AnyPlugin[]): Hooks['startup'] {
   const hook = new AsyncSeriesHook<[Startup, SessionFacts]>(['session', 'facts'], 'onStartup');
   for (const plugin of plugins) {
     if (!plugin.onStartup) continue;
-    const step = async (session: Startup, facts: SessionFacts): Promise<void> => {
-      await plugin.onStartup?.(session);
-      await checkNewFacts(plugins, plugin, session, facts);
-    };
+    const step = (session: Startup, facts: SessionFacts): MaybePromise<void> =>
+      after(plugin.onStartup?.(session), () => checkNewFacts(plugins, plugin, session, facts));
     hook.tapAsync(plugin.name, (session, facts, done) => settle(() => step(session, facts), done));
   }
+  if (!hook.isUsed()) return () => undefined;
   return (session, facts) => hook.promise(session, facts);
 }
 
@@ -90,23 +89,32 @@ function compileAuth(plugins: readonly AnyPlugin[]): Hooks['auth'] {
   );
   for (const plugin of plugins) {
     if (!plugin.onAuth && !plugin.provides?.length) continue;
-    const step = async (
+    const checked = (
+      session: Login,
+      facts: SessionFacts,
+      located: Upstream,
+      changed: Upstream | undefined,
+    ): MaybePromise<Upstream> =>
+      after(checkNewFacts(plugins, plugin, session, facts), () => {
+        refuseBrokenPromises(plugin, facts.known);
+        return objectOrNothing(plugin, 'onAuth', changed) ?? located;
+      });
+    const step = (
       upstream: Upstream,
       session: Login,
       facts: SessionFacts,
       locate: Locate,
-    ): Promise<Upstream> => {
-      const located = facts.known.identity ? await locate(upstream) : upstream;
-      const changed = (await plugin.onAuth?.(session, located)) as Upstream | undefined;
-      await checkNewFacts(plugins, plugin, session, facts);
-      refuseBrokenPromises(plugin, facts.known);
-      return objectOrNothing(plugin, 'onAuth', changed) ?? located;
-    };
+    ): MaybePromise<Upstream> =>
+      after(facts.known.identity ? locate(upstream) : upstream, (located) =>
+        after(plugin.onAuth?.(session, located) as MaybePromise<Upstream | undefined>, (changed) =>
+          checked(session, facts, located, changed),
+        ),
+      );
     hook.tapAsync(plugin.name, (upstream, session, facts, locate, done) => {
       settle<Upstream | undefined>(() => step(upstream, session, facts, locate), done);
     });
   }
-  return async (session, facts, upstream, locate = (same) => Promise.resolve(same)) => {
+  return async (session, facts, upstream, locate = (same) => same) => {
     const connected = (await hook.promise(upstream, session, facts, locate)) ?? upstream;
     facts.seal();
     requireEnforced(plugins, facts.known.rules);
@@ -170,6 +178,7 @@ function compileClose(plugins: readonly AnyPlugin[]): Hooks['close'] {
       );
     });
   }
+  if (!hook.isUsed()) return () => undefined;
   return (session, reason, failed) => hook.promise(session, reason, failed);
 }
 
@@ -236,7 +245,7 @@ export class HookSets {
   forScope(listener: string, database: string): Hooks {
     const members = this.plugins.map((plugin) => inScope(plugin.scope, listener, database));
     // The key is the set of plugins, not the names: clients choose database names, and may choose many.
-    const key = members.map(Number).join('');
+    const key = members.includes(false) ? members.map(Number).join('') : '';
     const known = this.#compiled.get(key);
     if (known) return known;
     const hooks = compileHooks(

@@ -116,7 +116,8 @@ async function nextGreeting(reader: Reader): Promise<Heard> {
       return dropped('a PROXY header from an address that proxyProtocol.trusted does not name');
     return dropped('not a startup packet');
   }
-  const packet = Buffer.concat([head, await reader.exactly(length - 4)]);
+  const rest = reader.exactly(length - 4);
+  const packet = Buffer.concat([head, rest instanceof Promise ? await rest : rest]);
   try {
     const said = parseGreeting(packet);
     if (said.kind === 'silent') return dropped(said.why);

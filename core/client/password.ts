@@ -21,7 +21,9 @@ const LONGEST_PASSWORD_MESSAGE = 4 + LONGEST_TOKEN + 1;
  */
 export async function askPassword(reader: Reader): Promise<string> {
   reader.channel.write(AUTHENTICATION_CLEARTEXT_PASSWORD);
-  const body = await passwordBody(reader);
+  const length = bodyLength(await reader.exactly(HEADER_BYTES));
+  const there = reader.exactly(length);
+  const body = there instanceof Promise ? await there : there;
   try {
     const password = strictUtf8(readPassword(body), 'password');
     if (password !== '') return password;
@@ -33,8 +35,8 @@ export async function askPassword(reader: Reader): Promise<string> {
   }
 }
 
-async function passwordBody(reader: Reader): Promise<Buffer> {
-  const head = await reader.exactly(HEADER_BYTES);
+/** How long the message is behind its header. */
+function bodyLength(head: Buffer): number {
   const type = head.readUInt8(0);
   if (type !== Frontend.password) {
     throw new GatewayError('protocol_violation', `expected password response, got message type ${type}`);
@@ -43,5 +45,5 @@ async function passwordBody(reader: Reader): Promise<Buffer> {
   if (length < 4 || length > LONGEST_PASSWORD_MESSAGE) {
     throw new GatewayError('protocol_violation', 'invalid password packet size');
   }
-  return reader.exactly(length - 4);
+  return length - 4;
 }

@@ -1,5 +1,6 @@
 /** The client's bytes before the relay takes over: exact amounts, awaited, never more than a bounded amount ahead. */
 import type { Channel, ChannelListener } from '../net/channel.ts';
+import type { MaybePromise } from '../session.ts';
 
 /** Bytes that are kept before they are requested. Beyond this the socket is paused and the rest waits in the kernel. */
 const AHEAD = 16_384;
@@ -44,14 +45,18 @@ export class Reader implements ChannelListener {
   }
 
   /** The next byte, left where it is. @throws ClientGone */
-  async peek(): Promise<number> {
-    await this.#available(1);
-    return this.#store.readUInt8(0);
+  peek(): Promise<number> {
+    if (this.#length >= 1) return Promise.resolve(this.#store.readUInt8(0));
+    return this.#available(1, () => this.#store.readUInt8(0));
   }
 
-  /** The next `length` bytes as a buffer of their own; no other copy stays here. @throws ClientGone */
-  async exactly(length: number): Promise<Buffer> {
-    await this.#available(length);
+  /** The next `length` bytes as a buffer of their own, at once if they are there; no other copy stays here. @throws ClientGone */
+  exactly(length: number): MaybePromise<Buffer> {
+    if (this.#length >= length) return this.#take(length);
+    return this.#available(length, () => this.#take(length));
+  }
+
+  #take(length: number): Buffer {
     const bytes = Buffer.from(this.#store.subarray(0, length));
     this.#store.copyWithin(0, length, this.#length);
     this.#store.fill(0, this.#length - length, this.#length);
@@ -89,11 +94,11 @@ export class Reader implements ChannelListener {
     this.#wanted = undefined;
   }
 
-  #available(length: number): Promise<void> {
-    if (this.#length >= length) return Promise.resolve();
+  /** What `take` makes of so many bytes as soon as they have come. */
+  #available<T>(length: number, take: () => T): Promise<T> {
     if (this.#gone) return Promise.reject(this.#gone);
     return new Promise((resolve, reject) => {
-      this.#wanted = { length, resolve, reject };
+      this.#wanted = { length, resolve: () => resolve(take()), reject };
       this.channel.resume();
     });
   }

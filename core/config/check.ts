@@ -57,7 +57,7 @@ function lookupByName(entries: Readonly<Record<string, DatabaseOptions>>, direct
   const rest = Object.hasOwn(entries, '*') ? entries['*'] : undefined;
   const place = { path: configPath(['databases', '*']), directory };
   const served = new Map<string, ResolvedDatabase>();
-  return async (name) => {
+  return (name) => {
     const known = byName.get(name) ?? served.get(name);
     if (known || !rest) return known;
     const resolved = resolveDatabase(rest, name, place);

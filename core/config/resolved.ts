@@ -4,6 +4,7 @@ import type { DatabaseOptions, UpstreamTls } from '../database.ts';
 import type { ListenOptions, ListenTls } from '../listen.ts';
 import type { Networks } from '../networks.ts';
 import type { AnyPlugin } from '../plugin.ts';
+import type { MaybePromise } from '../session.ts';
 import type { StartupRules } from '../startup-rules.ts';
 import type { Target } from '../target.ts';
 import type { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
@@ -52,10 +53,10 @@ export interface ResolvedConfig {
   /** At least one; names are unique. */
   readonly listeners: readonly ResolvedListener[];
   /**
-   * The entry for a name a client gave: exact beats `'*'`; undefined where there is none.
+   * The entry for a name a client gave: exact beats `'*'`; undefined where there is none. At once unless a function finds it.
    * @throws ConfigError if the config's function gave something that is not an entry; what that function throws
    */
-  readonly database: (name: string) => Promise<ResolvedDatabase | undefined>;
+  readonly database: (name: string) => MaybePromise<ResolvedDatabase | undefined>;
   /** The keys of `databases`, `'*'` included; empty where `databases` is a function. */
   readonly databaseNames: readonly string[];
   /** Undefined: no admin listener. */

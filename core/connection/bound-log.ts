@@ -27,6 +27,11 @@ export class BoundLog implements Logger {
     this.#session = session;
   }
 
+  /** Lines of level info are written. */
+  get tellsInfo(): boolean {
+    return this.#root.isLevelEnabled('info');
+  }
+
   info(fields: object, message: string): void {
     if (this.#root.isLevelEnabled('info')) this.#bound().info(fields, message);
   }

@@ -1,7 +1,7 @@
 /** The functions that plugins have deferred to the end of a session. */
 import { describe } from '../client/refuse.ts';
 import { pluginAtWork } from '../hooks/plugin-calls.ts';
-import type { Disposer, Logger } from '../session.ts';
+import type { Disposer, Logger, MaybePromise } from '../session.ts';
 
 /** One per session. */
 export class Deferred {
@@ -22,9 +22,13 @@ export class Deferred {
     else this.#releases.push(own);
   }
 
-  /** Runs all of them when the session is over, the latest first. Never rejects. */
-  async run(): Promise<void> {
+  /** Runs all of them, if there are any, when the session is over, the latest first. Never rejects. */
+  run(): MaybePromise<void> {
     this.#over = true;
+    return this.#releases.length === 0 ? undefined : this.#runAll();
+  }
+
+  async #runAll(): Promise<void> {
     for (const release of this.#releases.splice(0).toReversed()) await this.#run(release);
   }
 

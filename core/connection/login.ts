@@ -4,17 +4,18 @@ import type { Reader } from '../client/reader.ts';
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { GatewayContext } from '../gateway/gateway-context.ts';
-import { fingerprintOf, isolationScopesOf } from './fingerprint.ts';
+import { isolationScopesOf, knownFingerprintOf } from './fingerprint.ts';
 import { governedStartup } from './startup-parameters.ts';
 import { serversFor, serversLater } from './session-servers.ts';
 import type { ConnectTold, SessionServersOptions } from './session-servers.ts';
 import type { Hooks } from '../hooks.ts';
+import { after } from '../hooks/settle.ts';
 import { parseDatabase } from '../names.ts';
 import type { DatabaseName } from '../names.ts';
 import type { OpenSession } from './open-session.ts';
 import { tellConnect, tellQueue } from './session-log.ts';
 import type { ServerSource } from '../relay/server-link.ts';
-import type { Upstream } from '../session.ts';
+import type { MaybePromise, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
 import { asksForReplication } from '../upstream/startup.ts';
@@ -53,12 +54,14 @@ export interface Login {
  */
 export async function logIn(request: LoginRequest, context: GatewayContext): Promise<Login> {
   const { session, hooks, replication } = request;
-  await hooks.startup(session, session.sessionFacts);
+  const started = hooks.startup(session, session.sessionFacts);
+  if (started) await started;
   const entryOf = entries(context);
   const upstream = await authenticate(request, entryOf);
   const { entry } = upstream;
   refuseMoved(upstream, request, context);
-  const { database, error } = await entryOf(entry);
+  const looked = entryOf(entry);
+  const { database, error } = looked instanceof Promise ? await looked : looked;
   if (error !== undefined) throw error;
   const name = upstream.database === NOWHERE ? nameOnServer(entry, database) : upstream.database;
   if (!database || name === undefined) {
@@ -87,7 +90,7 @@ export async function logIn(request: LoginRequest, context: GatewayContext): Pro
   );
   const pool = context.pools.for(entry, database);
   const { startup, over: signal } = session;
-  const fingerprint = fingerprintOf(session.sessionFacts.known, session.upstream, session.id);
+  const fingerprint = knownFingerprintOf(session.sessionFacts.known, session.upstream, session.id);
   const scopes = isolationScopesOf(session.sessionFacts.known, session.id);
   const who = { fingerprint, scopes, holder: session };
   const usage = context.statistics.enter(
@@ -115,17 +118,19 @@ const NOWHERE = parseDatabase('nowhere');
 
 async function authenticate(
   { session, reader, hooks }: LoginRequest,
-  entryOf: (name: string) => Promise<Entry>,
+  entryOf: (name: string) => MaybePromise<Entry>,
 ): Promise<Upstream> {
   const asked = session.startup.database;
   let found: Upstream | undefined;
-  const locate = async (upstream: Upstream): Promise<Upstream> => {
+  const locate = (upstream: Upstream): MaybePromise<Upstream> => {
     // Another entry has another name for it, unless the plugin that chose the entry chose the name as well.
     const moved = found && upstream.entry !== found.entry && upstream.database === found.database;
     if (upstream.database !== NOWHERE && !moved) return upstream;
-    const database = nameOnServer(asked, (await entryOf(upstream.entry)).database);
-    found = database === undefined ? undefined : { ...upstream, database };
-    return found ?? upstream;
+    return after(entryOf(upstream.entry), (entry) => {
+      const database = nameOnServer(asked, entry.database);
+      found = database === undefined ? undefined : { ...upstream, database };
+      return found ?? upstream;
+    });
   };
   session.askToken = () => askPassword(reader);
   try {
@@ -169,13 +174,17 @@ interface Entry {
 }
 
 /** Looks each name up once per login; never rejects. */
-function entries(context: GatewayContext): (name: string) => Promise<Entry> {
-  const known = new Map<string, Promise<Entry>>();
-  const look = async (name: string): Promise<Entry> => {
+function entries(context: GatewayContext): (name: string) => MaybePromise<Entry> {
+  const known = new Map<string, MaybePromise<Entry>>();
+  const failed = (error: unknown): Entry => ({ error });
+  const look = (name: string): MaybePromise<Entry> => {
     try {
-      return { database: await context.config.database(name) };
+      const found = context.config.database(name);
+      return found instanceof Promise
+        ? found.then((database) => ({ database }), failed)
+        : { database: found };
     } catch (error) {
-      return { error };
+      return failed(error);
     }
   };
   return (name) => {

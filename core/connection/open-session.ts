@@ -16,7 +16,6 @@ import type {
   CloseReason,
   Disposer,
   EndAtOptions,
-  Logger,
   LoginSession,
   MaybePromise,
   SessionState,
@@ -63,7 +62,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   /** Asks the client for its token; present during `onAuth` only. */
   askToken: (() => Promise<string>) | undefined;
   upstream: Upstream | undefined;
-  readonly log: Logger;
+  readonly log: BoundLog;
   /** For what waits inside the gateway. */
   readonly over = new SessionEndSignal();
   readonly #abort = new PluginSignal();
@@ -205,10 +204,9 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     this.#abort.abort(why);
   }
 
-  /** After the last hook: runs the deferred functions, the latest first. Never rejects. */
-  async settle(): Promise<void> {
-    await this.#renewal;
-    await this.#releases().run();
+  /** After the last hook: runs the deferred functions, the latest first; at once where there are none. Never rejects. */
+  settle(): MaybePromise<void> {
+    return this.#renewal ? this.#renewal.then(() => this.#releases().run()) : this.#releases().run();
   }
 
   /** Ends with `error`; a running transaction may take `graceMs` longer. */

@@ -119,8 +119,8 @@ export class RelayedSession implements RelayOptions {
 
   /** The client does not wait for running hooks; onClose does. */
   async #closeSession(): Promise<void> {
-    if (this.#runningHooks) await Promise.allSettled(this.#runningHooks);
-    await closeSession(this.#sessionContext, this.#context);
+    if (this.#runningHooks?.size) await Promise.allSettled(this.#runningHooks);
+    return closeSession(this.#sessionContext, this.#context);
   }
 
   /** While the whole gateway drains the reason is `drained`, whether the session ended by itself or at the deadline. */

@@ -11,10 +11,12 @@ export async function closeSession(
 ): Promise<void> {
   const reason = session.reason ?? { kind: 'lost' };
   try {
-    await hooks.close(session, reason, (plugin, error) => {
+    const closed = hooks.close(session, reason, (plugin, error) => {
       session.log.error({ plugin, error: describe(error) }, 'onClose failed');
     });
-    await session.settle();
+    if (closed) await closed;
+    const settled = session.settle();
+    if (settled) await settled;
   } finally {
     context.sessions.delete(session);
     const used = context.statistics.leave(session);

@@ -33,7 +33,7 @@ function who(session: OpenSession): object {
 /** ReadyForQuery has been sent. */
 export function tellLogin(session: OpenSession, { observed }: Observed): void {
   const event = ended(session);
-  session.log.info({ ...who(session), durationMs: event.durationMs }, 'login');
+  if (session.log.tellsInfo) session.log.info({ ...who(session), durationMs: event.durationMs }, 'login');
   observed.login?.(event);
 }
 
@@ -55,11 +55,12 @@ export function tellClose(
   const error = 'error' in reason ? reason.error : undefined;
   const event = ended(session, error);
   // A refusal has its line already.
-  if (reason.kind !== 'refused') {
+  if (reason.kind !== 'refused' && session.log.tellsInfo) {
     const why = error ? { sqlstate: error.sqlstate, message: error.message } : {};
     session.log.info({ ...who(session), durationMs: event.durationMs, reason: reason.kind, ...why }, 'close');
   }
-  observed.close?.({ ...event, reason, ...(used && { used: { ...used } }) });
+  const { close } = observed;
+  if (close) close({ ...event, reason, ...(used && { used: { ...used } }) });
 }
 
 /** Reports how the wait for the first server connection of a session ends, which begins now. */

@@ -3,6 +3,7 @@ import type { CancelKey } from '../gateway/cancel-keys.ts';
 import type { GatewayContext } from '../gateway/gateway-context.ts';
 import type { Login } from './login.ts';
 import { RelayedSession } from './relayed-session.ts';
+import type { Parameters } from '../upstream/connection.ts';
 import { tellLogin } from './session-log.ts';
 import type { SessionContext } from './session-context.ts';
 import { AUTHENTICATION_OK, backendKeyData, parameterStatus, readyForQuery } from '../wire/to-client.ts';
@@ -21,25 +22,23 @@ export function startSession(sessionContext: SessionContext, login: Login, conte
   tellLogin(session, sessionContext.hooks);
 }
 
-/** The newest message of each parameter: nearly all sessions get the same. */
-const newest = new Map<string, { readonly value: string; readonly message: Buffer }>();
-/** PostgreSQL 18 reports fifteen. */
-const MOST_PARAMETERS = 100;
+/** AuthenticationOk and each ParameterStatus, by the number of their contents: nearly all sessions get the same. */
+const heads = new Map<number, Buffer>();
+/** Others make them anew. */
+const MOST_HEADS = 1_000;
 
-function told(name: string, value: string): Buffer {
-  const known = newest.get(name);
-  if (known?.value === value) return known.message;
-  const message = parameterStatus(name, value);
-  if (known || newest.size < MOST_PARAMETERS) newest.set(name, { value, message });
-  return message;
+function headOf(parameters: ReadonlyMap<string, string>): Buffer {
+  const { content } = parameters as Parameters;
+  const known = content === undefined ? undefined : heads.get(content);
+  if (known) return known;
+  const statuses = [...parameters].map(([name, value]) => parameterStatus(name, value));
+  const head = Buffer.concat([AUTHENTICATION_OK, ...statuses]);
+  if (content !== undefined && heads.size >= MOST_HEADS) heads.clear();
+  if (content !== undefined) heads.set(content, head);
+  return head;
 }
 
 /** The messages at the end of a successful login (manual, 55.2.1). */
 export function loginResponse(parameters: ReadonlyMap<string, string>, key: CancelKey): Buffer {
-  return Buffer.concat([
-    AUTHENTICATION_OK,
-    ...[...parameters].map(([name, value]) => told(name, value)),
-    backendKeyData(key.processId, key.secret),
-    readyForQuery('I'),
-  ]);
+  return Buffer.concat([headOf(parameters), backendKeyData(key.processId, key.secret), readyForQuery('I')]);
 }

@@ -104,7 +104,7 @@ export class ConfigVersions {
 
   /** Closes pools of entries that were removed or have changed, once they are unused. */
   #closePools(): Promise<void> {
-    return this.#options.shared.pools.retain((entry) => this.#inForce.config.database(entry));
+    return this.#options.shared.pools.retain(async (entry) => this.#inForce.config.database(entry));
   }
 
   async #end(configVersion: ConfigVersion): Promise<void> {

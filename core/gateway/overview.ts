@@ -119,12 +119,20 @@ export class Overview {
     return Promise.all([...names].map((name) => this.entry(name)));
   }
 
+  async #databaseOf(name: string): Promise<EntryView['database']> {
+    try {
+      return await this.config.database(name);
+    } catch {
+      return undefined;
+    }
+  }
+
   /** One of them, known or not. */
   async entry(name: string): Promise<EntryView> {
     const { pools } = this.#parts;
     const own = pools.everyOne().filter(({ entry }) => entry === name);
     const connections = own.reduce((sum, { pool }) => sum + pool.size, 0);
-    const database = await this.config.database(name).catch(() => undefined);
+    const database = await this.#databaseOf(name);
     const [paused, disabled] = [pools.isPaused(name), pools.isDisabled(name)];
     return { name, database, connections, paused, disabled };
   }

@@ -3,54 +3,50 @@ import { GatewayError } from '../errors.ts';
 import type { SessionFacts } from './session-facts.ts';
 import type { FactName, Facts, RuleName, TokenRules } from '../facts.ts';
 import type { AnyPlugin } from '../plugin.ts';
-import type { Session } from '../session.ts';
+import type { MaybePromise, Session } from '../session.ts';
+import { after, isPromise } from './settle.ts';
 
 function internal(why: string): GatewayError {
   return new GatewayError('internal_error', 'the login failed inside the gateway', { cause: new Error(why) });
 }
 
-async function checkFact<F extends FactName>(
-  plugin: AnyPlugin,
-  session: Session,
-  fact: F,
-  value: Facts[F],
-  renewed: boolean,
-): Promise<void> {
-  const checks: { readonly [K in F]?: (value: Facts[K], session: Session, renewed: boolean) => unknown } =
-    plugin.checks ?? {};
-  await checks[fact]?.(value, session, renewed);
+type Checks = { readonly [F in FactName]?: (value: unknown, session: Session, renewed: boolean) => unknown };
+
+/** Facts, and how they come to be checked. */
+interface Checked {
+  readonly session: Session;
+  readonly facts: Readonly<Partial<Facts>>;
+  readonly names: readonly FactName[];
+  readonly renewed: boolean;
 }
 
-async function runChecks(
-  plugins: readonly AnyPlugin[],
-  session: Session,
-  facts: Readonly<Partial<Facts>>,
-  names: readonly FactName[],
-  renewed: boolean,
-): Promise<void> {
-  for (const plugin of plugins) {
-    if (!plugin.checks) continue;
-    for (const name of names) {
-      const value = facts[name];
-      if (value !== undefined) await checkFact(plugin, session, name, value, renewed);
-    }
+/** One check after the other, from the `first` on, plugin by plugin; synchronous where all of them are. */
+function runChecks(plugins: readonly AnyPlugin[], checked: Checked, first = 0): MaybePromise<void> {
+  const { session, facts, names, renewed } = checked;
+  for (let n = first; n < plugins.length * names.length; n += 1) {
+    const checks = plugins[Math.floor(n / names.length)]?.checks as Checks | undefined;
+    const name = names[n % names.length];
+    if (!checks || name === undefined || facts[name] === undefined) continue;
+    const done: unknown = checks[name]?.(facts[name], session, renewed);
+    if (isPromise(done)) return after(done, () => runChecks(plugins, checked, n + 1));
   }
 }
 
 /**
- * Runs every plugin's checks for the facts that `by` has just established.
+ * Runs every plugin's checks for the facts that `by` has just established; synchronous where all of them are.
  * @throws GatewayError `internal_error` if `by` does not provide one of them; what a check throws
  */
-export async function checkNewFacts(
+export function checkNewFacts(
   plugins: readonly AnyPlugin[],
   by: AnyPlugin,
   session: Session,
   facts: SessionFacts,
-): Promise<void> {
+): MaybePromise<void> {
   for (let names = facts.takeNew(); names.length > 0; names = facts.takeNew()) {
     const foreign = names.find((name) => !by.provides?.includes(name));
     if (foreign) throw internal(`plugin '${by.name}' established '${foreign}', which it does not provide`);
-    await runChecks(plugins, session, facts.known, names, false);
+    const done = runChecks(plugins, { session, facts: facts.known, names, renewed: false });
+    if (isPromise(done)) return after(done, () => checkNewFacts(plugins, by, session, facts));
   }
 }
 
@@ -60,7 +56,7 @@ export async function checkOwnFacts(
   session: Session,
   facts: SessionFacts,
 ): Promise<void> {
-  await runChecks(plugins, session, facts.known, facts.takeNew(), false);
+  await runChecks(plugins, { session, facts: facts.known, names: facts.takeNew(), renewed: false });
 }
 
 /** Refuses a login whose plugin left out a fact it promised. @throws GatewayError `internal_error` */
@@ -74,9 +70,10 @@ export function refuseBrokenPromises(plugin: AnyPlugin, known: Readonly<Partial<
  * @throws GatewayError `invalid_authorization_specification`; its cause names the rule
  */
 export function requireEnforced(plugins: readonly AnyPlugin[], rules: TokenRules | undefined): void {
+  if (!rules || Object.keys(rules).length === 0) return;
   const enforced = new Set<string>(plugins.flatMap((plugin) => plugin.enforces ?? []));
-  const idle = Object.keys(rules ?? {}).find(
-    (rule) => rules?.[rule as RuleName] !== undefined && !enforced.has(rule),
+  const idle = Object.keys(rules).find(
+    (rule) => rules[rule as RuleName] !== undefined && !enforced.has(rule),
   );
   if (idle === undefined) return;
   throw new GatewayError(
@@ -96,5 +93,5 @@ export async function renewFacts(
   const gone = names.find((name) => facts[name] === undefined);
   if (gone) throw new Error(`the fact '${gone}' cannot be undefined`);
   requireEnforced(plugins, facts.rules);
-  await runChecks(plugins, session, facts, names, true);
+  await runChecks(plugins, { session, facts, names, renewed: true });
 }

@@ -59,6 +59,7 @@ function timedOnce(hooks: Hooks): Hooks {
 
 /** The same object where no plugin observes this session in particular. `failed` hears of observers that throw. */
 export function hooksFor(session: Session, hooks: Hooks, failed: ObserverFailed): Hooks {
+  if (!hooks.observed.hook && hooks.plugins.every((plugin) => !plugin.observe)) return hooks;
   const once = failedOnce(hooks, failed);
   const own = hooks.plugins.flatMap((plugin) => askPlugin(plugin, session, once));
   const heard = own.length === 0 ? hooks : observedBy(hooks, own, once);

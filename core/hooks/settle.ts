@@ -14,6 +14,12 @@ export function isPromise<R>(value: R | Promise<R>): value is Promise<R> {
   return typeof (value as { readonly then?: unknown } | null | undefined)?.then === 'function';
 }
 
+/** Gives `work` the value: at once if it is there. */
+export function after<T, R>(value: MaybePromise<T>, work: (value: T) => MaybePromise<R>): MaybePromise<R> {
+  // A query builder and its like have a `then` of another make.
+  return isPromise(value) ? Promise.resolve(value).then(work) : work(value);
+}
+
 /** Calls `tell` synchronously if `run` is synchronous, and outside of every `try`: what it throws is its own. */
 export function settle<R>(run: () => MaybePromise<R>, tell: Tell<R>): void {
   let result: MaybePromise<R>;

@@ -201,6 +201,14 @@ export class Channel implements SocketOwner {
     this.resume();
   }
 
+  /** Closes the connection to a peer that has said its last word: at once where it has been sent everything. */
+  close(): void {
+    const unsent = this.#raw > 0 || this.socket.writableLength > 0;
+    // TLS has a last word of its own.
+    if (unsent || this.#finishing || 'encrypted' in this.socket) this.finish();
+    else this.socket.destroy();
+  }
+
   destroy(): void {
     this.socket.destroy();
   }

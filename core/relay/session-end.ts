@@ -221,7 +221,10 @@ export class SessionEnd {
     this.#reason = reason;
     this.#stop();
     const { client, link, fromClient } = this.#parts;
-    if (!client.closed) client.finish();
+    if (!client.closed) {
+      if (reason.kind === 'client') client.close();
+      else client.finish();
+    }
     // A Terminate would be read as the rest of the message, and the server would run it.
     if (fromClient.position === 'midMessage') link.server?.channel.destroy();
     link.leave();

@@ -132,8 +132,13 @@ export class KeyStore {
     };
   }
 
-  /** The set in use. @throws KeysUnavailable */
-  async current(): Promise<KeySet> {
+  /** The set in use, at once where nothing has to be asked. @throws KeysUnavailable */
+  current(): KeySet | Promise<KeySet> {
+    const waits = this.#pace.isDue || (this.#seeded && this.#flight !== undefined);
+    return (waits ? undefined : this.#usable()) ?? this.#currentLater();
+  }
+
+  async #currentLater(): Promise<KeySet> {
     if (this.#pace.isDue) await this.#look();
     else if (!this.#usable() && this.#flight) await this.#flight;
     // Whoever is up may say that a kept key is withdrawn.

@@ -15,7 +15,7 @@ interface Entry {
   /** `exp` in milliseconds, where nobody can move it: a Date cannot be frozen. */
   readonly until: number;
   /** Whether the keys the token was verified with are still the issuer's. */
-  readonly stillGood: () => Promise<boolean>;
+  readonly stillGood: () => boolean | Promise<boolean>;
 }
 
 /**
@@ -31,11 +31,18 @@ export class RememberedTokens {
     this.#limit = limit;
   }
 
-  async find(token: string): Promise<Verified | undefined> {
+  /** Undefined for one that has to be verified; at once where nothing has to be asked for that. */
+  find(token: string): Verified | undefined | Promise<Verified | undefined> {
     const key = digest(signedPart(token));
     const entry = this.#entries.get(key);
     if (entry?.digest !== digest(token)) return undefined;
-    const fresh = (await entry.stillGood()) && entry.until > Date.now();
+    const good = entry.stillGood();
+    if (good instanceof Promise) return good.then((late) => this.#found(key, entry, late));
+    return this.#found(key, entry, good);
+  }
+
+  #found(key: string, entry: Entry, good: boolean): Verified | undefined {
+    const fresh = good && entry.until > Date.now();
     if (fresh) this.#keep(key, entry);
     else this.#entries.delete(key);
     if (!fresh) return undefined;
@@ -43,7 +50,7 @@ export class RememberedTokens {
     return { identity: { ...identity, expiresAt: new Date(entry.until) }, rules };
   }
 
-  add(token: string, verified: Verified, stillGood: () => Promise<boolean>): void {
+  add(token: string, verified: Verified, stillGood: Entry['stillGood']): void {
     const until = verified.identity.expiresAt.getTime();
     this.#keep(digest(signedPart(token)), { digest: digest(token), verified, until, stillGood });
   }

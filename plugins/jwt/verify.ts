@@ -119,7 +119,10 @@ export function tokenVerifier(
       identity,
       rules: parseTokenRules(policy.rulesClaim, claims[policy.rulesClaim]),
     });
-    remembered.add(text, verified, async () => (await store.current()) === set);
+    remembered.add(text, verified, () => {
+      const current = store.current();
+      return current instanceof Promise ? current.then((late) => late === set) : current === set;
+    });
     return verified;
   }
 
@@ -127,7 +130,8 @@ export function tokenVerifier(
     const bytes = Buffer.byteLength(text);
     if (bytes > policy.maxTokenBytes)
       throw new TokenRefused(`is ${bytes} bytes long, ${policy.maxTokenBytes} allowed (maxTokenBytes)`);
-    const known = await remembered.find(text);
+    const found = remembered.find(text);
+    const known = found instanceof Promise ? await found : found;
     const token = known ? { header: {}, claims: known.identity.claims } : parseCompact(text);
     try {
       const verified = known ?? (await verifyParsed(text, token));

@@ -14,8 +14,10 @@ function refuse(message: string, reason: string, hint?: string): never {
 }
 
 function mapOf(maps: readonly RoleMap[], { issuer }: Identity, entry: string): RoleMap {
+  const map = mapFor(maps, issuer, entry);
+  if (map) return map;
   const reason = `no roles are configured for issuer ${issuer} at database ${shown(entry)}`;
-  return mapFor(maps, issuer, entry) ?? refuse('the token maps to no role', reason);
+  return refuse('the token maps to no role', reason);
 }
 
 /** The roles a token may take, in the claim's order. Values that mean nothing here are skipped. */
@@ -60,8 +62,10 @@ function checkRenewed(
 }
 
 function targetFor(policy: Target | undefined, rule: Target | undefined): Target | undefined {
+  const target = narrowed(policy, rule);
+  if (target !== undefined || rule === undefined) return target;
   const reason = `the token's rule asks for ${rule}, the role may have ${policy ?? 'replica'} only`;
-  return narrowed(policy, rule) ?? (rule && refuse('the token may not use the servers it asks for', reason));
+  return refuse('the token may not use the servers it asks for', reason);
 }
 
 /**

@@ -38,7 +38,12 @@ function textsIn(value: unknown, shape: Shape | undefined): readonly string[] | 
   return shape === 'keys' && typeof value === 'object' && value !== null ? Object.keys(value) : null;
 }
 
+function alone(value: unknown, shape: Shape | undefined): ReturnType<Values['read']> {
+  return value === undefined ? undefined : (textsIn(value, shape) ?? { unfit: value });
+}
+
 function together(found: readonly unknown[], shape: Shape | undefined): ReturnType<Values['read']> {
+  if (found.length === 1) return alone(found[0], shape);
   const there = found.filter((value) => value !== undefined);
   if (there.length === 0) return undefined;
   const values = there.map((value) => textsIn(value, shape));

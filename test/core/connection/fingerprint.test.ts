@@ -1,6 +1,10 @@
 /** Who is the same for a pool: only then is a server connection used again without a reset, or shared. */
 import { describe, expect, test } from 'vitest';
-import { fingerprintOf, isolationScopesOf } from '../../../core/connection/fingerprint.ts';
+import {
+  fingerprintOf,
+  isolationScopesOf,
+  knownFingerprintOf,
+} from '../../../core/connection/fingerprint.ts';
 import type { Facts, Identity } from '../../../core/facts.ts';
 import { parseDatabase, parseRole, parseSchema, parseTenant } from '../../../core/names.ts';
 import type { Upstream } from '../../../core/session.ts';
@@ -79,6 +83,29 @@ test('sessions share with their session, their subject and their tenant; who has
   expect(isolationScopesOf({ tenant: parseTenant('s1') }, 'x').tenant).not.toBe(
     isolationScopesOf({}, 's1').session,
   );
+});
+
+test('sessions of one token share a fingerprint that is made once, and never one of somebody else or of other rights', () => {
+  const plain: Partial<Upstream> = { settings: {}, schemas: [] };
+  const who = [facts(), facts({ subject: 'bob' }), facts({ issuer: 'other' }), facts({}, 'acme'), {}];
+  const upstreams: readonly Partial<Upstream>[] = [
+    plain,
+    { ...plain, role: parseRole('writer') },
+    { ...plain, entry: 'other' },
+    { ...plain, database: parseDatabase('other') },
+    { ...plain, settings: { 'app.a': '1' } },
+    { ...plain, schemas: [parseSchema('a')] },
+  ];
+  // All of them have the same claims, and each comes behind each.
+  for (let round = 0; round < 3; round += 1) {
+    for (const one of who) {
+      for (const more of upstreams) {
+        const upstream = { ...UPSTREAM, ...more };
+        expect(knownFingerprintOf(one, upstream, 's1')).toBe(fingerprintOf(one, upstream, 's1'));
+        expect(knownFingerprintOf(one, upstream, 's1')).toBe(fingerprintOf(one, upstream, 's1'));
+      }
+    }
+  }
 });
 
 describe('the key of a pool', () => {

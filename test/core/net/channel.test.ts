@@ -182,3 +182,31 @@ test('where the system gives no handle, a socket that net has made carries bytes
   client.destroy();
   for (const one of [server, other]) one.close();
 });
+
+test('a peer that has said its last word is closed at once when it has been sent everything, and gets what is queued before', async () => {
+  const much = randomBytes(8_000_000);
+  const accepted: Channel[] = [];
+  const server = await listening((channel) => accepted.push(channel));
+  const read = async (): Promise<[Buffer[], Channel]> => {
+    const socket = net.connect(portOf(server), '127.0.0.1');
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk) => chunks.push(chunk));
+    const ended = once(socket, 'end');
+    await expect.poll(() => accepted.length).toBe(1);
+    const [channel] = accepted.splice(0) as [Channel];
+    channel.resume();
+    if (chunks.length === 0) channel.write(Buffer.from('answer'));
+    if (sends) channel.write(much);
+    channel.close();
+    expect(channel.socket.destroyed).toBe(!sends);
+    await ended;
+    return [chunks, channel];
+  };
+  let sends = false;
+  const [few] = await read();
+  expect(Buffer.concat(few).toString()).toBe('answer');
+  sends = true;
+  const [all] = await read();
+  expect(Buffer.concat(all).subarray(6).equals(much)).toBe(true);
+  server.close();
+});
