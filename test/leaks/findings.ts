@@ -5,6 +5,7 @@ export const KINDS = {
   answers: 'answers that were foreign, lost or out of order',
   state: 'state that another identity left',
   claims: 'claims, roles and pinned settings that were not one’s own',
+  settings: 'settings of a session that it did not see, or another one of the same identity saw',
   rows: 'canary rows of another identity, or one’s own missing',
   notifications: 'notifications for a channel of somebody else',
   commits: 'transactions lost, doubled, falsely confirmed or falsely refused',

@@ -1,4 +1,5 @@
 /** Looks for state of others on the connection that a session has just got, and says whose it is. */
+import { OWN } from './own-settings.ts';
 import type { Person } from './people.ts';
 import { wordOf } from './people.ts';
 
@@ -41,6 +42,7 @@ const QUICK = {
   strings: `current_setting('standard_conforming_strings')`,
   encoding: `current_setting('client_encoding')`,
   application: `current_setting('application_name')`,
+  ...OWN,
   temp: `pg_catalog.obj_description(pg_catalog.to_regclass('pg_temp.mine'), 'pg_class')`,
 } as const;
 
@@ -75,6 +77,10 @@ export const full: Probe = { sql: sqlOf(all), names: ['tag', ...Object.keys(all)
 /** The probe with a tag in it, as text. */
 export const withTag = ({ sql }: Probe, tag: string): string => sql.replace('$1', `'${tag}'`);
 
+/** The row of a probe, by column. */
+export const rowOf = ({ names }: Probe, values: readonly (string | null)[]): Row =>
+  Object.fromEntries(names.map((name, i) => [name, values[i]]));
+
 type Row = Readonly<Record<string, string | null | undefined>>;
 
 /** What only wreckers change. */
@@ -95,12 +101,12 @@ const CHANGED: Row = {
 
 /** Everything wrong with the row of a probe. */
 export function judge(
-  { names }: Probe,
+  probe: Probe,
   values: readonly (string | null)[],
   expected: Expected,
 ): readonly Finding[] {
-  const row: Row = Object.fromEntries(names.map((name, i) => [name, values[i]]));
-  if (row['tag'] !== expected.tag || values.length !== names.length) {
+  const row = rowOf(probe, values);
+  if (row['tag'] !== expected.tag || values.length !== probe.names.length) {
     return [{ kind: 'answers', text: `the answer is ${row['tag']}, not ${expected.tag}` }];
   }
   return [...identity(row, expected), ...foreign(row, expected), ...nameless(row, expected)];

@@ -3,7 +3,8 @@ import type { Entry } from './entries.ts';
 import type { Findings, Kind } from './findings.ts';
 import type { OutstandingRequests } from './ledger.ts';
 import type { Person } from './people.ts';
-import { full, judge, quick } from './probe.ts';
+import { OwnSettings } from './own-settings.ts';
+import { full, judge, quick, rowOf } from './probe.ts';
 import type { Probe } from './probe.ts';
 import type { Random } from './random.ts';
 import type { Stage } from './stage.ts';
@@ -48,6 +49,8 @@ export class Session {
   readonly id: number;
   /** Names of statements that it has prepared. */
   readonly prepared = new Set<string>();
+  /** What it has set for itself. */
+  readonly own = new OwnSettings();
   /** Part of these names. */
   names = 0;
   /** It has overwritten its claims on the connection that it keeps. */
@@ -113,7 +116,7 @@ export class Session {
   /** Judges the row of a probe. */
   judge(probe: Probe, values: readonly (string | null)[] | undefined, tag: string): void {
     const { findings } = this.run;
-    for (const kind of ['state', 'claims', 'rows'] as const) {
+    for (const kind of ['state', 'claims', 'settings', 'rows'] as const) {
       if (kind !== 'rows' || probe === full) findings.trial(kind);
     }
     const found = judge(probe, values ?? [], {
@@ -123,6 +126,8 @@ export class Session {
       told: this.entry.claims,
     });
     for (const { kind, text } of found) this.violation(kind, text);
+    if (found.some(({ kind }) => kind === 'answers')) return;
+    for (const text of this.own.judge(rowOf(probe, values ?? []), this.id)) this.violation('settings', text);
   }
 
   /** The full probe now and then, the quick one otherwise; only that one for wreckers, who may lack the privileges. */

@@ -1,6 +1,7 @@
 /** What sessions do between their login and their end: each step knows the exact answer it must get. */
 import { parse, query, run as execute, SYNC } from './messages.ts';
 import { ROLES, people } from './people.ts';
+import { setOwn } from './own-settings.ts';
 import { withTag } from './probe.ts';
 import type { Probe } from './probe.ts';
 import type { Session } from './session.ts';
@@ -103,6 +104,7 @@ const STEPS: readonly (readonly [number, Step])[] = [
   [12, transaction],
   [4, mistake],
   [2, copy],
+  [10, setOwn],
   [1, foreign],
   [0.5, notify],
   [2, trace],

@@ -10,6 +10,8 @@ interface Trace {
   readonly pins?: boolean;
   /** The claims are no longer those of the gateway. */
   readonly forges?: boolean;
+  /** The session's own settings are gone. */
+  readonly resets?: boolean;
   /** Prepared statements are gone. */
   readonly discards?: boolean;
 }
@@ -48,8 +50,8 @@ export const traces: readonly Trace[] = [
     pins: true,
   },
   { sql: (number, unique) => `prepare left_${number}_${unique} as select 'left-${number}'`, pins: true },
-  { sql: () => 'reset all', forges: true },
-  { sql: () => 'discard all', forges: true, discards: true },
+  { sql: () => 'reset all', forges: true, resets: true },
+  { sql: () => 'discard all', forges: true, resets: true, discards: true },
 ];
 
 /** What only wreckers leave: it bears no name, or stands in the way of a reset. */
@@ -83,5 +85,6 @@ export async function leave(session: Session, trace: Trace): Promise<void> {
   if (errors.length > 0) return;
   if (trace.pins) session.pinned = true;
   if (trace.forges && session.pinned) session.forged = true;
+  if (trace.resets) session.own.reset();
   if (trace.discards) session.prepared.clear();
 }
