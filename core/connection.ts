@@ -10,6 +10,7 @@ import { GatewayError } from './errors.ts';
 import { SessionFacts } from './hooks/session-facts.ts';
 import { hooksFor } from './hooks/session-hooks.ts';
 import { asksForConsole, logInToConsole, serveConsole } from './connection/console.ts';
+import { POOL_MODE, checkPoolMode } from './connection/pool-mode.ts';
 import { startSession } from './connection/session-start.ts';
 import type { GatewayContext } from './gateway/gateway-context.ts';
 import { logIn } from './connection/login.ts';
@@ -113,10 +114,13 @@ function admit(
   const { gatewayOptions: options, protocolOptions, ...accepted } = acceptParameters(said.parameters);
   const { user, database, parameters, replication } = accepted;
   const shared = context.hooks.forScope(client.listener, database);
-  const unknown = Object.keys(options).find((name) => !shared.startupParameters.has(name));
+  const unknown = Object.keys(options).find(
+    (name) => name !== POOL_MODE && !shared.startupParameters.has(name),
+  );
   if (unknown !== undefined) {
     throw new GatewayError('protocol_violation', `unsupported startup parameter: ${shown(unknown)}`);
   }
+  checkPoolMode(options);
   const { minor, reply } = negotiateVersion(said.minor, protocolOptions);
   if (reply) reader.channel.write(reply);
   if (context.draining) throw new GatewayError('cannot_connect_now', 'the gateway is shutting down');

@@ -55,6 +55,16 @@ export interface UpstreamTls {
 export interface PoolOptions {
   /** Default `'session'`: one belongs to a client until that leaves. `'transaction'`: until its transaction is over. */
   readonly mode?: 'session' | 'transaction';
+  /**
+   * Whether a client may choose the other mode for its session, by the startup parameter `postern.pool`
+   * (`options=-c postern.pool=session`). Default `'fixed'`: refused with 0A000.
+   */
+  readonly clientMode?: 'fixed' | 'choose';
+  /**
+   * Where a client may choose and `mode` is `'transaction'`: most connections of clients in session mode; who comes later waits, in
+   * a line of their own. Less than `size`. Default half of `size`.
+   */
+  readonly mostSessions?: number;
   /** Most server connections, those that are opened or closed included. Default 20. */
   readonly size?: number;
   /** Most of them for one role. Default: no limit but `size`. */

@@ -104,6 +104,19 @@ function refuseTwins(options: DatabaseOptions, path: string): void {
   if (twin >= 0) throw new ConfigError(`${path}.host[${twin}]: ${hosts[twin]} comes twice`);
 }
 
+/** Some connections have to stay with clients in transaction mode. @throws ConfigError */
+function checkSessions({ mode, clientMode, size, mostSessions }: typeof POOL_DEFAULTS, path: string): void {
+  if (mode !== 'transaction' || clientMode !== 'choose') {
+    if (mostSessions === undefined) return;
+    throw new ConfigError(`${path}.mostSessions: is for mode: 'transaction' with clientMode: 'choose'`);
+  }
+  if (size < 2) throw new ConfigError(`${path}.clientMode: 'choose' needs a size of at least 2, is ${size}`);
+  if (mostSessions !== undefined && mostSessions >= size)
+    throw new ConfigError(
+      `${path}.mostSessions: must be less than size, ${size}, is ${mostSessions}: nothing would be left for transaction mode`,
+    );
+}
+
 function checkName(name: string, path: string): void {
   try {
     parseDatabase(name);
@@ -121,6 +134,7 @@ export function resolveDatabase(options: DatabaseOptions, name: string, place: P
   const { host, port = 5432, pool, replication = false, privilegedRoles = [] } = options;
   if (options.database !== undefined) checkName(options.database, `${place.path}.database`);
   refuseTwins(options, place.path);
+  checkSessions({ ...POOL_DEFAULTS, ...pool }, `${place.path}.pool`);
   const hosts = hostsOf(options).map((one) => one.host);
   const resolved = {
     host,

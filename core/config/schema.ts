@@ -153,6 +153,8 @@ export const database = object<DatabaseOptions>({
   login,
   pool: object<NonNullable<DatabaseOptions['pool']>>({
     mode: oneOf(['session', 'transaction']).optional(),
+    clientMode: oneOf(['fixed', 'choose']).optional(),
+    mostSessions: whole(1, 10_000).optional(),
     size: whole(1, 10_000).optional(),
     perRole: whole(1, 10_000).optional(),
     min: whole(0, 10_000).optional(),

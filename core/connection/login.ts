@@ -6,6 +6,7 @@ import { GatewayError } from '../errors.ts';
 import type { GatewayContext } from '../gateway/gateway-context.ts';
 import { isolationScopesOf, knownFingerprintOf } from './fingerprint.ts';
 import { governedStartup } from './startup-parameters.ts';
+import { poolModeOf } from './pool-mode.ts';
 import { serversFor, serversLater } from './session-servers.ts';
 import type { ConnectTold, SessionServersOptions } from './session-servers.ts';
 import type { Hooks } from '../hooks.ts';
@@ -82,26 +83,27 @@ export async function logIn(request: LoginRequest, context: GatewayContext): Pro
     throw new GatewayError('feature_not_supported', 'replication connections are not supported');
   }
   session.upstream = Object.freeze({ ...upstream, database: name });
+  const mode = poolModeOf(session.startup, entry, database);
   const listener = context.config.listeners.find((one) => one.name === session.client.listener);
-  session.startup = governedStartup(
-    session.startup,
-    [listener?.startup, database.startup],
-    database.pool?.mode,
-  );
+  session.startup = governedStartup(session.startup, [listener?.startup, database.startup], mode);
   const pool = context.pools.for(entry, database);
   const { startup, over: signal } = session;
-  const fingerprint = knownFingerprintOf(session.sessionFacts.known, session.upstream, session.id);
+  const known = knownFingerprintOf(session.sessionFacts.known, session.upstream, session.id);
+  const inSessionMode = mode === 'session' && database.pool?.mode === 'transaction';
+  // As another identity it begins with a reset connection, and waits in a line of its own.
+  const fingerprint = inSessionMode ? `${known} in session mode` : known;
   const scopes = isolationScopesOf(session.sessionFacts.known, session.id);
-  const who = { fingerprint, scopes, holder: session };
+  const who = { fingerprint, scopes, inSessionMode, holder: session };
   const usage = context.statistics.enter(
     new Usage(session, entry, upstream.role, request.reader.channel, pool),
   );
+  usage.mode = mode;
   if (asksForReplication(replication)) {
     usage.replication = replication?.toLowerCase() === 'database' ? 'logical' : 'physical';
   }
   const queued = tellQueue(session, hooks);
   const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal, queued };
-  const lends = database.pool?.mode === 'transaction' && replication === undefined;
+  const lends = mode === 'transaction' && replication === undefined;
   const parameters = lends ? pool.reported.of(loan) : undefined;
   if (parameters) {
     const connects = (): ConnectTold => tellConnect(session, hooks, database);

@@ -28,6 +28,7 @@ export interface SessionServersOptions {
   /** The session: it may get a connection back as it left it. */
   readonly holder: Holder;
   readonly scopes?: IsolationScopes;
+  readonly inSessionMode?: boolean | undefined;
   /** Counts it. Default: it is not counted. */
   readonly usage?: Usage;
   /** Aborted when the session ends. */

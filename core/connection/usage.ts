@@ -1,4 +1,5 @@
 /** The use of one session: its present server connection, and its counters. Added up only on request. */
+import type { PoolOptions } from '../database.ts';
 import type { Channel } from '../net/channel.ts';
 import { SessionCounters } from '../relay/outstanding-requests.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
@@ -36,6 +37,8 @@ export class Usage {
   /** The pool of its server connections. Undefined: it gets none. */
   readonly pool: Pool | undefined;
   readonly counters = new SessionCounters();
+  /** How it uses its pool. Undefined: it has none. */
+  mode: PoolOptions['mode'];
   /** The parameters that the client believes to be in force. */
   parameters: ReadonlyMap<string, string> = new Map();
   /** Its present connection. */

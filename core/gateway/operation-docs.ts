@@ -21,19 +21,23 @@ const json = (description: string, schema: object): { description: string; conte
 });
 const none = (description: string): { description: string } => ({ description });
 
+const mode = { enum: ['session', 'transaction'] };
+
 const database = object(
   {
     name: text,
     configured: { ...flag, description: 'The config in force has it.' },
     paused: flag,
     disabled: { ...flag, description: 'It takes no new sessions.' },
-    mode: { enum: ['session', 'transaction'] },
+    mode,
+    clientMode: { enum: ['fixed', 'choose'] },
     size: { ...count, description: 'Most server connections.' },
     connections: { ...count, description: 'Server connections in any state.' },
     sessions: count,
+    inSessionMode: { ...count, description: 'Sessions that keep their server connection until they end.' },
     waiting: { ...count, description: 'Sessions that wait for a server connection.' },
   },
-  ['name', 'configured', 'paused', 'disabled', 'connections', 'sessions', 'waiting'],
+  ['name', 'configured', 'paused', 'disabled', 'connections', 'sessions', 'inSessionMode', 'waiting'],
 );
 
 const session = object(
@@ -41,6 +45,7 @@ const session = object(
     id: text,
     database: text,
     role: text,
+    mode,
     state: { ...text, description: 'As in pg_stat_activity, or `waiting` for a server connection.' },
     since: time,
     startedAt: time,

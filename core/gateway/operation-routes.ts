@@ -213,19 +213,22 @@ function stateOf({ name, database, connections, paused, disabled }: EntryView, o
     paused,
     disabled,
     mode: database?.pool.mode,
+    clientMode: database?.pool.clientMode,
     size: database?.pool.size,
     connections,
     sessions: usages.length,
+    inSessionMode: usages.filter(({ mode }) => mode === 'session').length,
     waiting: usages.filter(({ waitingSince }) => waitingSince !== undefined).length,
   };
 }
 
-function sessionOf({ session, entry, role, server, waitingSince }: Usage): object {
+function sessionOf({ session, entry, role, mode, server, waitingSince }: Usage): object {
   const { id, client, state, stateSince, startedAt, facts } = session;
   return {
     id,
     database: entry,
     role,
+    mode,
     state: waitingSince === undefined ? state : 'waiting',
     since: new Date(waitingSince ?? stateSince),
     startedAt: new Date(startedAt),

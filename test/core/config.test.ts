@@ -205,7 +205,7 @@ describe('mistakes', () => {
     [
       'a key like nothing',
       withDatabase({ pool: { zzz: 1 } }),
-      "databases.orders.pool: unknown key 'zzz'; known: mode, size, perRole, min, reserve, reserveAfter, connecting, connectRate, share, reset, detect, unknownSettings, queueTimeout, idleTimeout, maxLifetime",
+      "databases.orders.pool: unknown key 'zzz'; known: mode, clientMode, mostSessions, size, perRole, min, reserve, reserveAfter, connecting, connectRate, share, reset, detect, unknownSettings, queueTimeout, idleTimeout, maxLifetime",
     ],
     [
       'a misspelt word',
@@ -381,6 +381,28 @@ describe('mistakes', () => {
       sentence.startsWith('unknown') ? `${path}: ${sentence}` : `${path}.${sentence}`;
     expect(wrong({ ...valid, listen: { startup } })).toEqual([at('listen.startup')]);
     expect(wrong(withDatabase({ startup }))).toEqual([at('databases.orders.startup')]);
+  });
+
+  test.each<[unknown, string]>([
+    [{ clientMode: 'free' }, "clientMode: expected 'fixed' or 'choose', got 'free'"],
+    [
+      { mode: 'transaction', clientMode: 'choose', size: 1 },
+      "clientMode: 'choose' needs a size of at least 2, is 1",
+    ],
+    [
+      { mode: 'transaction', clientMode: 'choose', size: 5, mostSessions: 5 },
+      'mostSessions: must be less than size, 5, is 5: nothing would be left for transaction mode',
+    ],
+    [
+      { mode: 'transaction', mostSessions: 5 },
+      "mostSessions: is for mode: 'transaction' with clientMode: 'choose'",
+    ],
+    [
+      { clientMode: 'choose', mostSessions: 5 },
+      "mostSessions: is for mode: 'transaction' with clientMode: 'choose'",
+    ],
+  ])('a mode that clients cannot choose names the place: %j', (pool, sentence) => {
+    expect(wrong(withDatabase({ pool }))).toEqual([`databases.orders.pool.${sentence}`]);
   });
 
   test.each<[unknown, string]>([

@@ -31,11 +31,12 @@ export const CONNECTION_COLUMNS = {
 /** Those of its newer versions: behind the last of the older ones, so that these are where they have always been. */
 const NEWER = { id: 'text', replication: 'text', prepared_statements: 'int4' } as const satisfies Columns;
 
-/** `SHOW CLIENTS`: `id` is what `KILL_CLIENT` takes, `subject` the token's. */
+/** `SHOW CLIENTS`: `id` is what `KILL_CLIENT` takes, `subject` the token's; `pool_mode` is that of this session. */
 export const CLIENT_COLUMNS = {
   ...CONNECTION_COLUMNS,
   ...NEWER,
   subject: 'text',
+  pool_mode: 'text',
 } as const satisfies Columns;
 /** `SHOW SERVERS`: how many statements are prepared there under names of the gateway's. */
 export const SERVER_COLUMNS = { ...CONNECTION_COLUMNS, ...NEWER } as const satisfies Columns;
@@ -87,6 +88,7 @@ export function clientRow(usage: Usage, link: Backing | undefined): Row<typeof C
     // Clients prepare on server connections: those of each are counted there.
     prepared_statements: null,
     subject: session.facts.identity?.subject ?? null,
+    pool_mode: usage.mode ?? null,
   };
 }
 

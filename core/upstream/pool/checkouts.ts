@@ -104,7 +104,7 @@ export class Checkouts {
     for (const waiter of state.waiting.all()) {
       if (!waiter.queued || waiter.until > now) continue;
       state.leave(waiter);
-      this.refused(waiter, this.#absence(waiter) ?? tooLate());
+      this.refused(waiter, this.#absence(waiter) ?? tooLate(waiter));
     }
   }
 
@@ -158,5 +158,9 @@ function dequeue(waiter: Waiter, error?: unknown): void {
   dequeued?.(error);
 }
 
-const tooLate = (): GatewayError =>
-  new GatewayError('too_many_connections', 'no connection to the database became free in time');
+function tooLate({ owner }: Waiter): GatewayError {
+  const hint =
+    'The pool has few connections for session mode (pool.mostSessions): end one, or connect without postern.pool.';
+  const more = owner.inSessionMode === true ? { hint } : {};
+  return new GatewayError('too_many_connections', 'no connection to the database became free in time', more);
+}

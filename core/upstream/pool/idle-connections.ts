@@ -125,6 +125,7 @@ export class IdleConnections {
   /** As {@link lend}, for one that was lent to another session until now. */
   lent(server: PooledServer, owner: Owner): void {
     this.#parts.isolation.lent(server, owner);
+    this.#parts.servers.setSessionMode(server, owner.inSessionMode === true);
     server.uses += 1;
     this.returning = (server.lastFingerprint ?? owner.fingerprint) === owner.fingerprint;
     server.lastFingerprint = owner.fingerprint;

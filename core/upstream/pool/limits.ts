@@ -3,11 +3,12 @@ import type { PoolOptions } from '../../database.ts';
 import { milliseconds } from '../../durations.ts';
 
 /** Options without a fixed default. */
-type Own = 'perRole' | 'share' | 'detect' | 'unknownSettings';
+type Own = 'perRole' | 'mostSessions' | 'share' | 'detect' | 'unknownSettings';
 
 /** The defaults of an entry; without `perRole` there is no such limit, and without `share` the database decides. */
 export const POOL_DEFAULTS: Required<Omit<PoolOptions, Own>> & Pick<PoolOptions, Own> = {
   mode: 'session',
+  clientMode: 'fixed',
   size: 20,
   min: 0,
   reserve: 0,
@@ -26,6 +27,8 @@ export interface Limits extends Pick<PoolOptions, 'share'>, Required<Pick<PoolOp
   readonly reserve: number;
   readonly reserveAfterMs: number;
   readonly perRole: number;
+  /** Most connections that belong to one session until it ends, where `mode` is `'transaction'`. */
+  readonly mostSessions: number;
   readonly min: number;
   readonly connecting: number;
   readonly connectRate: number;
@@ -42,6 +45,7 @@ export function limitsOf(options: PoolOptions = {}): Limits {
     reserve: rest.reserve,
     reserveAfterMs: milliseconds(reserveAfter),
     perRole: rest.perRole ?? Infinity,
+    mostSessions: rest.mostSessions ?? Math.floor(rest.size / 2),
     min: rest.min,
     connecting: rest.connecting,
     connectRate: rest.connectRate,

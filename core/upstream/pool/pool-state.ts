@@ -58,7 +58,7 @@ class PendingCapacity {
 
 /** The options of a state. */
 interface PoolStateParts {
-  readonly limits: Pick<Limits, 'size' | 'perRole' | 'reserve' | 'reserveAfterMs'>;
+  readonly limits: Pick<Limits, 'size' | 'perRole' | 'mostSessions' | 'reserve' | 'reserveAfterMs'>;
   readonly isolation: Isolation;
   readonly environment: PoolEnvironment;
 }
@@ -84,6 +84,7 @@ export class PoolState {
 
   /** Lends the idle connection that suits best. */
   pick(key: PoolKey, owner: Owner): PooledServer | undefined {
+    if (this.#tooManySessions(owner)) return undefined;
     for (;;) {
       const server = this.idle.paused ? undefined : this.servers.bestIdle(key, owner, this.#parts.isolation);
       if (!server || this.idle.lend(server, owner)) return server;
@@ -115,6 +116,7 @@ export class PoolState {
     const { idle } = this;
     // Closed together with the pool.
     if (server.state !== 'lent') return;
+    if (server.inSessionMode) this.servers.setSessionMode(server, false);
     const kept = how !== 'close' && server.key.pooled && !idle.keepsNothing && idle.usable(server);
     if (!kept) idle.close(server);
     else if (how === 'dirty') idle.reset(server);
@@ -129,6 +131,7 @@ export class PoolState {
     // Bytes that arrived meanwhile have to be read by the idle watch.
     if (server.connection?.channel.kept !== 0) return false;
     if (server.key.text !== next.key.text || !isolation.passes(server, next.owner)) return false;
+    if (this.#tooManySessions(next.owner)) return false;
     this.waiting.remove(next, true);
     this.idle.lent(server, next.owner);
     this.#serving = true;
@@ -196,6 +199,7 @@ export class PoolState {
     const pendingCapacity = new PendingCapacity(this.servers, this.#parts.isolation);
     for (const waiter of this.waiting.inTurn()) {
       if (this.#exhausted) return false;
+      if (this.#tooManySessions(waiter.owner)) continue;
       const server = this.pick(waiter.key, waiter.owner);
       if (server) {
         this.waiting.remove(waiter, true);
@@ -234,6 +238,11 @@ export class PoolState {
   #refuse(waiter: Waiter, error: unknown): void {
     this.waiting.remove(waiter, false);
     this.#parts.environment.refused(waiter, error);
+  }
+
+  /** A session in session mode has to wait until another one ends, whatever connections there are. */
+  #tooManySessions({ inSessionMode }: Owner): boolean {
+    return inSessionMode === true && this.servers.inSessionMode >= this.#parts.limits.mostSessions;
   }
 
   /** No connection is idle, and none can be opened. */

@@ -83,6 +83,8 @@ export interface Owner {
   readonly scopes: IsolationScopes;
   /** The session itself. */
   readonly holder: Holder | undefined;
+  /** It keeps its connection until it ends, in a pool that lends for transactions. Default false. */
+  readonly inSessionMode?: boolean | undefined;
 }
 
 let made = 0;
@@ -143,6 +145,8 @@ export class PooledServer {
   lastFingerprint: string | undefined;
   /** Why it stays with its session until that ends; undefined: another session may get it after a transaction. */
   pinned: string | undefined;
+  /** It is lent to a session that keeps it until it ends, in a pool that lends for transactions. */
+  inSessionMode = false;
   /** How often it has been lent. */
   uses = 0;
   /** By the pool's clock. */

@@ -16,6 +16,8 @@ export class PooledServers {
   /** Called when the last session in transaction mode has ended, see {@link addTransactionSession}. */
   noTransactionSessions: () => void = () => {};
   #transactionSessions = 0;
+  /** How many are lent to sessions in session mode, in a pool that lends for transactions. */
+  inSessionMode = 0;
   /** How many have had to stay with their session so far. */
   pins = 0;
   readonly #counts = none();
@@ -62,6 +64,7 @@ export class PooledServers {
     if (!this.#all.delete(server)) return;
     const { role, text } = server.key;
     this.#unlist(server);
+    this.setSessionMode(server, false);
     for (const each of server.counts) each[server.state] -= 1;
     if (total(this.ofRole(role)) === 0) this.#roles.delete(role);
     if (total(this.ofKey(server.key)) > 0) return;
@@ -71,12 +74,20 @@ export class PooledServers {
 
   become(server: PooledServer, state: PooledServerState): void {
     this.#unlist(server);
+    if (server.inSessionMode) this.setSessionMode(server, false);
     for (const each of server.counts) {
       count(each, server.state, -1);
       count(each, state, 1);
     }
     server.state = state;
     if (state === 'idle') server.idleOnes.push(server);
+  }
+
+  /** Says whether a lent one stays with a session in session mode. */
+  setSessionMode(server: PooledServer, is: boolean): void {
+    if (server.inSessionMode === is) return;
+    server.inSessionMode = is;
+    this.inSessionMode += is ? 1 : -1;
   }
 
   /** A session in transaction mode uses the pool until `signal` is aborted. */

@@ -68,7 +68,8 @@ export class ReportedParameters {
 
   /** A session has got its first connection, on which none of its statements has run. */
   learn(server: PooledServer, { request }: CheckoutRequest): void {
-    if (this.#parts.database.pool?.mode !== 'transaction') return;
+    const { mode, clientMode } = this.#parts.database.pool ?? {};
+    if (mode !== 'transaction' && clientMode !== 'choose') return;
     const { key, connection, endpoint, applied, reported: base, expiresAt: until } = server;
     if (!connection || !key.pooled) return;
     const { parameters, serverStatus } = connection;

@@ -34,6 +34,8 @@ export interface AcquireRequest {
   readonly fingerprint: string;
   /** The session itself in transaction mode, where it may get a connection again as it left it. */
   readonly holder?: Holder;
+  /** It keeps its connection until it ends, in a pool that lends for transactions. Default false. */
+  readonly inSessionMode?: boolean | undefined;
   /** The groups with which it shares connections. Default: only its fingerprint. */
   readonly scopes?: IsolationScopes;
   /** Aborted when the session ends; waits for the connection then stop at once. */
@@ -122,9 +124,9 @@ export function changedRequest(
   return { database, upstream, startup, follows, session, settings: undefined, replication, signal, queued };
 }
 
-function ownerOf({ fingerprint, holder, scopes }: AcquireRequest): Owner {
+function ownerOf({ fingerprint, holder, scopes, inSessionMode }: AcquireRequest): Owner {
   const own = { session: fingerprint, subject: fingerprint, tenant: fingerprint };
-  return { fingerprint, holder, scopes: scopes ?? own };
+  return { fingerprint, holder, scopes: scopes ?? own, inSessionMode };
 }
 
 // The queue of a pool: identities are served in rotation, within one identity first come, first served.

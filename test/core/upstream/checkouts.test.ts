@@ -15,7 +15,7 @@ function pool(queueMs: number) {
   const isolation = new Isolation({ entry: 'main', limits: { share: 'role', reset: 'auto' }, clock });
   const environment = { connecting: true, now: clock.now, refusal() {}, served() {}, refused() {} };
   const state = new PoolState({
-    limits: { size: 1, perRole: 1, reserve: 0, reserveAfterMs: 0 },
+    limits: { size: 1, perRole: 1, mostSessions: Infinity, reserve: 0, reserveAfterMs: 0 },
     isolation,
     environment: environment as unknown as ConstructorParameters<typeof PoolState>[0]['environment'],
   });

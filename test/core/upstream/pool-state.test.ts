@@ -19,19 +19,25 @@ interface Session {
 interface Setting {
   readonly size: number;
   readonly perRole: number;
+  /** Default: any number. */
+  readonly mostSessions?: number;
   readonly reset: 'auto' | 'always';
   readonly share: Share;
 }
+
+/** At the end of an identity: its sessions keep their connection until they end. */
+const IN_SESSION_MODE = ' in session mode';
 
 const database = parseDatabase('db');
 const roles = [parseRole('r0'), parseRole('r1')] as const;
 const KEYS = roles.map((role) => ({ text: role, role, database, pooled: true, target: 'any' }) as const);
 
-function session(identity: string, key: (typeof KEYS)[number]): Session {
+function session(identity: string, key: (typeof KEYS)[number], inSessionMode = false): Session {
   const owner = {
     fingerprint: identity,
     scopes: { session: '', subject: identity, tenant: 'all' },
     holder: {},
+    inSessionMode,
   };
   owner.scopes.session = `${identity} ${key.text} ${Math.random()}`;
   const waiter = { key, owner, since: 0, queued: false } as unknown as Waiter;
@@ -66,7 +72,7 @@ class World implements PoolEnvironment {
     const clock = { now: () => this.#now, every: () => () => {} };
     const isolation = new Isolation({ entry: 'main', limits: setting, clock });
     this.state = new PoolState({
-      limits: { size: setting.size, perRole: setting.perRole, reserve: 0, reserveAfterMs: 0 },
+      limits: { mostSessions: Infinity, ...setting, reserve: 0, reserveAfterMs: 0 },
       isolation,
       environment: this,
     });
@@ -118,13 +124,13 @@ class World implements PoolEnvironment {
     this.#count(waiter, -1);
   }
 
-  /** Identities take turns: while one waits and nothing is under way, no other gets more than two. */
+  /** Identities take turns, but for those that wait for others in session mode: while one waits and nothing is under way, no other gets more than two. */
   #note({ owner: { fingerprint } }: Waiter): void {
     this.#passed.delete(fingerprint);
     const pendingCapacity = this.opening.length + this.resetting.length + this.closing.length > 0;
     if (pendingCapacity || this.setting.perRole < Infinity) return;
     for (const identity of this.#waiting.keys()) {
-      if (identity === fingerprint) continue;
+      if (identity === fingerprint || identity.endsWith(IN_SESSION_MODE)) continue;
       const passed = this.#passed.get(identity) ?? new Map<string, number>();
       this.#passed.set(identity, passed);
       const times = (passed.get(fingerprint) ?? 0) + 1;
@@ -206,6 +212,10 @@ class World implements PoolEnvironment {
     for (const { role } of KEYS)
       if (total(servers.ofRole(role)) > this.setting.perRole) throw new Error('more than perRole');
     if (counts.lent !== this.#held.size) throw new Error(`${counts.lent} lent, ${this.#held.size} held`);
+    const kept = this.sessions.filter(({ held, waiter }) => held && waiter.owner.inSessionMode).length;
+    if (servers.inSessionMode !== kept)
+      throw new Error(`${servers.inSessionMode} counted, ${kept} in session mode`);
+    if (kept > (this.setting.mostSessions ?? Infinity)) throw new Error('more than mostSessions');
     if (counts.idle !== this.watched.size) throw new Error('an idle connection is not watched');
     const queued = this.#queued;
     if (waiting.size !== queued) throw new Error(`${queued} wait, ${waiting.size} are in the queue`);
@@ -265,6 +275,14 @@ function sessions(): readonly Session[] {
   return Array.from({ length: 12 }, (_, i) => session('abc'.charAt(i % 3), KEYS[i < 9 ? 0 : 1]!));
 }
 
+/** As {@link sessions}, and half as many in session mode. */
+function mixedSessions(): readonly Session[] {
+  const inSessionMode = Array.from({ length: 4 }, (_, i) =>
+    session(`${'ab'.charAt(i % 2)}${IN_SESSION_MODE}`, KEYS[i < 3 ? 0 : 1]!, true),
+  );
+  return [...sessions(), ...inSessionMode];
+}
+
 function run(bytes: Uint8Array): void {
   const [first = 0] = bytes;
   const world = new World(
@@ -273,8 +291,9 @@ function run(bytes: Uint8Array): void {
       perRole: first & 4 ? 1 : Infinity,
       reset: first & 8 ? 'always' : 'auto',
       share: (['role', 'subject', 'tenant', 'session'] as const)[(first >> 4) & 3]!,
+      mostSessions: first & 128 ? 1 : Infinity,
     },
-    sessions(),
+    mixedSessions(),
   );
   // Some are done in the stack of the one that gave them the connection.
   if (first & 64) world.atOnce = (one) => one.waiter.since % 3 === 0 && world.checkIn(one, 'clean');
@@ -324,6 +343,29 @@ test('a connection that comes back goes to the next in turn in the stack of the 
   world.checkIn(b1, 'clean');
   world.wasReset(true);
   expect(order).toEqual([a2, b1, a3]);
+});
+
+test('those in session mode wait for each other, and hold up no other, not even of their own person', () => {
+  const setting = { size: 3, perRole: Infinity, reset: 'auto', share: 'role', mostSessions: 1 } as const;
+  const kept = Array.from({ length: 3 }, () => session(`a${IN_SESSION_MODE}`, KEYS[0]!, true));
+  const others = Array.from({ length: 3 }, () => session('a', KEYS[0]!));
+  const world = new World(setting, [...kept, ...others]);
+  const state = (): string => world.sessions.map(({ held }) => (held ? 'x' : '-')).join('');
+  for (const one of world.sessions) world.checkOut(one);
+  for (let i = 0; i < 3; i += 1) world.opened(true);
+  expect(state()).toBe('x--xx-');
+  world.checkIn(others[0]!, 'clean');
+  expect(state()).toBe('x---xx');
+  world.checkIn(others[1]!, 'clean');
+  expect(state()).toBe('x----x');
+  world.checkIn(kept[0]!, 'clean');
+  expect(state()).toBe('-x---x');
+  world.checkIn(kept[1]!, 'dirty');
+  while (world.resetting.length > 0) world.wasReset(true);
+  expect(state()).toBe('--x--x');
+  world.checkIn(kept[2]!, 'close');
+  world.check();
+  expect(world.state.servers.inSessionMode).toBe(0);
 });
 
 test('ten thousand that are done in the stack of their grant do not exhaust it', () => {
