@@ -1,8 +1,7 @@
 /** One client of a pool in transaction mode asks for session mode, and the other way round, by `options=-c postern.pool=…`. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { Client } from 'pg';
-import type { ClientConfig } from 'pg';
+import type { Client, ClientConfig } from 'pg';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { PoolOptions } from '../../core/database.ts';
 import { databaseOf } from '../support/gateway.ts';
@@ -74,8 +73,8 @@ describe('what a session leaves between its transactions stays, as without a gat
     expect(await value(keeps, 'show work_mem')).toBe('7MB');
     expect(await value(keeps, 'select n from kept')).toBe(1);
     expect(await value(keeps, 'execute mine')).toBe(2);
-    expect(await value(others[0]!, 'select pg_try_advisory_lock(4711)')).toBe(false);
-    expect(await value(others[0]!, 'show work_mem')).toBe('4MB');
+    expect(await value(others[0], 'select pg_try_advisory_lock(4711)')).toBe(false);
+    expect(await value(others[0], 'show work_mem')).toBe('4MB');
   });
 
   test('what it has heard, also while it says nothing', async () => {
@@ -197,11 +196,11 @@ describe('it shares the pool with the others', () => {
     await Promise.all([come(SESSION), come()]);
     const { body } = await running.ask('GET', '/v1/sessions');
     const { sessions } = body as { sessions: readonly { mode: string }[] };
-    expect(sessions.map(({ mode }) => mode).sort()).toEqual(['session', 'transaction']);
+    expect(sessions.map(({ mode }) => mode).toSorted()).toEqual(['session', 'transaction']);
     const desk = await running.console();
     const { rows } = await desk.query<{ pool_mode: string | null; database: string }>('SHOW CLIENTS');
     const modes = rows.filter(({ database: name }) => name === 'orders').map(({ pool_mode }) => pool_mode);
-    expect(modes.sort()).toEqual(['session', 'transaction']);
+    expect(modes.toSorted((a, b) => String(a).localeCompare(String(b)))).toEqual(['session', 'transaction']);
     await desk.end();
   });
 });
