@@ -13,6 +13,7 @@ type Rules = readonly [listener: StartupRules | undefined, entry: StartupRules |
  * @throws GatewayError `protocol_violation` for a parameter that either refuses, with a hint for the pool's mode
  */
 export function governedStartup(startup: Startup, rules: Rules, mode: PoolOptions['mode']): Startup {
+  if (!rules[0] && !rules[1]) return startup;
   const { parameters } = startup;
   const governed: [name: string, value: string][] = [];
   let same = true;
