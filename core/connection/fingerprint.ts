@@ -57,7 +57,8 @@ export function fingerprintOf(facts: Partial<Facts>, upstream: Upstream, session
  * without a tenant shares with its own subject only.
  */
 export function isolationScopesOf({ identity, tenant }: Partial<Facts>, sessionId: string): IsolationScopes {
-  const session = JSON.stringify(['session', sessionId]);
+  // Unlike the others, which begin with a bracket.
+  const session = `session ${sessionId}`;
   const subject = identity ? JSON.stringify(['subject', identity.issuer, identity.subject]) : session;
   return { session, subject, tenant: tenant === undefined ? subject : JSON.stringify(['tenant', tenant]) };
 }
