@@ -87,10 +87,12 @@ export interface PoolOptions {
    */
   readonly reset?: 'auto' | 'always';
   /**
-   * How it is found out, with `mode: 'transaction'`, that a connection has to stay with its session: `'tags'`: by the tags of
-   * commands; `'state'`: also by a query after each transaction. Default `'tags'`, with `reset: 'always'` `'state'`.
+   * How state is found that a session leaves on its connection. `'tags'`: by tags and texts of its statements; the database's
+   * functions are trusted. `'calls'`: also by the functions that a statement may run and the catalog says may leave state: another
+   * session gets the connection after a reset. `'state'`, with `mode: 'transaction'`: also by a query after each transaction; the connection
+   * then stays with the session. Default `'calls'`, with `reset: 'always'` `'state'`.
    */
-  readonly detect?: 'tags' | 'state';
+  readonly detect?: 'tags' | 'calls' | 'state';
   /**
    * What becomes, with `mode: 'transaction'`, of settings that no text shows: in a `DO` block, by `set_config` with a name that is
    * computed. `'reset'`: they are gone after the transaction. `'pin'`: the connection stays with its session. Default `'reset'`.

@@ -164,7 +164,7 @@ export const database = object<DatabaseOptions>({
     connectRate: whole(1, 10_000).optional(),
     share: oneOf(['session', 'subject', 'tenant', 'role']).optional(),
     reset: oneOf(['auto', 'always']).optional(),
-    detect: oneOf(['tags', 'state']).optional(),
+    detect: oneOf(['tags', 'calls', 'state']).optional(),
     unknownSettings: oneOf(['reset', 'pin']).optional(),
     queueTimeout: duration(1).optional(),
     idleTimeout: duration(1).optional(),

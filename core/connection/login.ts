@@ -15,6 +15,7 @@ import { parseDatabase } from '../names.ts';
 import type { DatabaseName } from '../names.ts';
 import type { OpenSession } from './open-session.ts';
 import { tellConnect, tellQueue } from './session-log.ts';
+import type { KnownFunctions } from '../relay/known-functions.ts';
 import type { ServerSource } from '../relay/server-link.ts';
 import type { MaybePromise, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
@@ -44,6 +45,8 @@ export interface Login {
   readonly source?: ServerSource | undefined;
   /** See {@link RelayOptions.watches}. */
   readonly watches?: boolean;
+  /** See {@link RelayOptions.functions}. */
+  readonly functions?: KnownFunctions | undefined;
   readonly usage: Usage;
 }
 
@@ -104,15 +107,16 @@ export async function logIn(request: LoginRequest, context: GatewayContext): Pro
   const queued = tellQueue(session, hooks);
   const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal, queued };
   const lends = mode === 'transaction' && replication === undefined;
+  const functions = pool.functions(name);
   const parameters = lends ? pool.reported.of(loan) : undefined;
   if (parameters) {
     const connects = (): ConnectTold => tellConnect(session, hooks, database);
-    return { pool, usage, parameters, source: serversLater({ ...loan, connects }, parameters) };
+    return { pool, usage, parameters, source: serversLater({ ...loan, connects }, parameters), functions };
   }
   const server = await connect(request, loan, context);
   const source = lends ? serversFor(loan, server) : undefined;
   const watches = !lends && database.pool?.reset !== 'always' && replication === undefined;
-  return { pool, usage, parameters: server.parameters, server, source, watches };
+  return { pool, usage, parameters: server.parameters, server, source, watches, functions };
 }
 
 /** Stands for the database's name on the server while that is not known: no connection ever uses it. */

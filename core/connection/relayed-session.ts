@@ -11,6 +11,7 @@ import type { RelayOptions } from '../relay/relay-options.ts';
 import type { ServerSource } from '../relay/server-link.ts';
 import type { Reads } from '../relay/statements/statement-texts.ts';
 import type { StatementEnd } from '../relay/statements/statement-observer.ts';
+import type { KnownFunctions } from '../relay/known-functions.ts';
 import type { SessionCounters } from '../relay/outstanding-requests.ts';
 import type { CloseReason, Logger, SessionState } from '../session.ts';
 import type { Statement } from '../statement.ts';
@@ -67,6 +68,9 @@ export class RelayedSession implements RelayOptions {
   }
   get watches(): boolean {
     return this.#login.watches === true;
+  }
+  get functions(): KnownFunctions | undefined {
+    return this.#login.functions;
   }
   get counters(): SessionCounters {
     return this.#login.usage.counters;

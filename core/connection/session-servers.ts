@@ -66,6 +66,9 @@ class SessionServers implements ServerSource, CheckOutListener {
   /** Policies have settings, whose values are asked for at each check-out. */
   readonly #asks: boolean;
   readonly #request: Waiter;
+  readonly #signal: EndSignal;
+  /** It has left state on a connection that only it may see. */
+  #hasLeft = false;
   readonly #connects: SessionServersOptions['connects'];
   /** What the client has set since its login. */
   #session = SessionSettings.none;
@@ -85,6 +88,7 @@ class SessionServers implements ServerSource, CheckOutListener {
     this.#pool = options.pool;
     this.#usage = options.usage;
     this.#holder = options.holder;
+    this.#signal = options.signal;
     this.#asks = options.upstream.onCheckout.length > 0;
     this.#request = options.pool.waiter(options, this);
     this.#connects = options.connects;
@@ -138,6 +142,7 @@ class SessionServers implements ServerSource, CheckOutListener {
 
   checkIn(server: ServerConnection, how: ServerFitness): void {
     if (this.#usage) this.#usage.server = undefined;
+    if (how === 'suspect' && !this.#hasLeft) this.#leaves();
     this.#pool.checkIn(server, how);
   }
 
@@ -188,6 +193,12 @@ class SessionServers implements ServerSource, CheckOutListener {
     return this.#latest !== undefined && !this.#asks && settingsFor(request, this.#latest) === applied;
   }
 
+  /** What it has left goes when it ends, as a lock does on PostgreSQL. */
+  #leaves(): void {
+    this.#hasLeft = true;
+    this.#signal.addEventListener('abort', () => this.#pool.over(this.#holder), { once: true });
+  }
+
   #got(server: ServerConnection): void {
     this.#differs = false;
     this.#waiter = undefined;
@@ -235,7 +246,7 @@ const OVER = new GatewayError('query_canceled', 'the session has ended');
 
 /** Command tags show most of what ties a session to its connection, and cost nothing. */
 function looks({ pool }: DatabaseOptions): boolean {
-  return (pool?.detect ?? (pool?.reset === 'always' ? 'state' : 'tags')) === 'state';
+  return (pool?.detect ?? (pool?.reset === 'always' ? 'state' : 'calls')) === 'state';
 }
 
 /** Texts remembered per pool; the oldest goes first. */

@@ -8,6 +8,7 @@ import type { RelayEnd } from './session-end.ts';
 import type { ServerSource } from './server-link.ts';
 import type { Reads } from './statements/statement-texts.ts';
 import type { StatementEnd } from './statements/statement-observer.ts';
+import type { KnownFunctions } from './known-functions.ts';
 import type { SessionCounters } from './outstanding-requests.ts';
 
 /** The two connections of a relay, and the hooks and observers of its session. */
@@ -29,6 +30,8 @@ export interface RelayOptions {
    * `source` only. Default false: the connection is always reset.
    */
   readonly watches?: boolean | undefined;
+  /** The functions of the database. Absent: the state that functions leave is not looked for. */
+  readonly functions?: KnownFunctions | undefined;
   readonly log: Logger;
   /** Counts messages. Default: they are not counted. */
   readonly counters?: SessionCounters | undefined;

@@ -22,7 +22,10 @@ import type { QueryHookHost } from './statements/query-hook.ts';
 import { QueryHook } from './statements/query-hook.ts';
 import { OutstandingRequests } from './outstanding-requests.ts';
 import type { RelayOptions } from './relay-options.ts';
-import { ServerLink, reportParameterChanges } from './server-link.ts';
+import { reportParameterChanges } from './parameter-changes.ts';
+import { ServerLink } from './server-link.ts';
+import { Definitions } from './known-functions.ts';
+import type { KnownFunctions, LeftState } from './known-functions.ts';
 import type { LinkHost, ServerSource } from './server-link.ts';
 import type { NamedSettings } from './setting-names.ts';
 import type { PreparedStatementsHost } from './prepared/parse.ts';
@@ -48,6 +51,7 @@ abstract class RelayStreams
   readonly unlinkedMessages: UnlinkedMessages;
   readonly sessionEnd: SessionEnd;
   protected readonly options: RelayOptions;
+  protected readonly definitions: Definitions | undefined;
   #statements = 0;
 
   constructor(options: RelayOptions) {
@@ -66,6 +70,7 @@ abstract class RelayStreams
       watched: options.watches === true,
     });
     this.prepared = movesBetweenServers(this) ? new PreparedStatements(this) : undefined;
+    this.definitions = options.functions && new Definitions(options.functions);
     this.queryHook = new QueryHook(this, options);
     this.fromClient = new FromClient(this);
     this.fromServer = new FromServer(this);
@@ -95,6 +100,14 @@ abstract class RelayStreams
 
   touches(named: NamedSettings | undefined): void {
     if (named) this.link.touch(named);
+  }
+
+  get functions(): KnownFunctions | undefined {
+    return this.options.functions;
+  }
+
+  calls(left: LeftState): void {
+    if (left === 'state' || this.link.left === 'nothing') this.link.left = left;
   }
 
   // ---- called by the link ----
@@ -131,7 +144,8 @@ abstract class RelayStreams
   sends(type: number, frame: Buffer): void {
     if (!this.watched) return;
     this.#statements += 1;
-    if (this.#statements > WATCHED_STATEMENTS || messageLeavesState(type, frame)) this.link.dirty = true;
+    if (this.#statements > WATCHED_STATEMENTS || messageLeavesState(type, frame, this.functions?.catalog))
+      this.link.dirty = true;
   }
 
   toServer(bytes: Buffer, from = 0, to = bytes.length): void {
@@ -170,12 +184,18 @@ abstract class RelayStreams
   // ---- called by the stream from the server ----
 
   get readsTags(): boolean {
-    return this.source !== undefined || this.options.refresh !== undefined || this.watched;
+    return (
+      this.source !== undefined ||
+      this.options.refresh !== undefined ||
+      this.functions !== undefined ||
+      this.watched
+    );
   }
 
   completed(tag: string): void {
     if (dropsStatements(tag)) this.prepared?.forgetAll();
     else if (tag === 'DEALLOCATE') this.prepared?.deallocated();
+    this.definitions?.completed(tag, this.link.pinned);
     if (this.watched && commandLeavesState(tag)) this.link.dirty = true;
     this.link.completed(tag);
   }
@@ -308,6 +328,7 @@ export class Relay extends RelayStreams {
 
   override ended(end: RelayEnd): void {
     this.statements?.abandon();
+    this.definitions?.over();
     this.#end = end;
     this.options.ended?.(end);
     for (const resolve of this.#waiting ?? []) resolve(end);
@@ -328,6 +349,7 @@ export class Relay extends RelayStreams {
     this.#probe();
     this.#showState();
     this.sessionEnd.settled();
+    if (this.definitions?.pending && boundary(this, 'next message').free) this.definitions.over();
     this.#checkIn();
   }
 

@@ -3,9 +3,9 @@
  * session.
  */
 import type { Parameters, ServerConnection } from '../upstream/connection.ts';
-import { parameterStatus } from '../wire/to-client.ts';
 import type { ChannelListener } from '../net/channel.ts';
 import type { LinkState, ServerFitness } from './transaction-boundary.ts';
+import type { LeftState } from './known-functions.ts';
 import { TouchedSettings } from './touched-settings.ts';
 import type { NamedSettings } from './setting-names.ts';
 import { leavesState, mayBeUnknown, pins, setsByText, takesOffSettings } from './session-state-detection.ts';
@@ -77,20 +77,6 @@ interface LinkOptions {
   readonly refresh?: ((server: ServerConnection, afterReset: boolean) => Promise<void>) | undefined;
 }
 
-/** Reports to the client the run-time parameters in which a connection differs from the last one. */
-export function reportParameterChanges(
-  known: Parameters,
-  { parameters }: ServerConnection,
-  tell: (message: Buffer) => void,
-): void {
-  if (known.content !== undefined && known.content === parameters.content) return;
-  for (const [name, value] of parameters) {
-    if (known.get(name) === value) continue;
-    known.set(name, value);
-    tell(parameterStatus(name, value));
-  }
-}
-
 const IGNORE: ChannelListener = { bytes() {}, drained() {}, closed() {} };
 /**
  * The server connection of one session, for all of it or for one transaction at a time: the only holder of one in a
@@ -99,6 +85,8 @@ const IGNORE: ChannelListener = { bytes() {}, drained() {}, closed() {} };
 export class ServerLink implements ServerWaiter {
   /** A command of this transaction may have left state of the session that is not known: a reset removes it. */
   dirty: boolean;
+  /** What functions may have left in this transaction. */
+  left: LeftState = 'nothing';
   /** Settings of policies or of the client's startup packet are not in force, or have other values now. */
   settingsOutdated = false;
   /** The client has reset settings since they were in force. */
@@ -301,6 +289,7 @@ export class ServerLink implements ServerWaiter {
     this.#server = undefined;
     this.#touched = undefined;
     this.dirty = false;
+    this.left = 'nothing';
     this.#expected = 0;
     const asked = how === 'close' ? undefined : this.#ask(source, server, touched);
     if (asked) return this.#probe(source, asked, server, how);
@@ -376,7 +365,9 @@ export class ServerLink implements ServerWaiter {
     const [server, source] = [this.#server, this.#options.source];
     if (!server || !source) return;
     this.#server = undefined;
-    source.checkIn(server, how === 'clean' && this.#touched ? 'dirty' : how);
+    // The session cannot come back.
+    const leaves = how === 'suspect' || (this.#touched && how !== 'close');
+    source.checkIn(server, leaves ? 'dirty' : how);
   }
 
   #stopWaiting(reason?: Error): void {

@@ -4,6 +4,7 @@
  */
 import { withoutLiterals } from '../sql-text.ts';
 import { readCommandComplete } from '../wire/backend.ts';
+import type { Functions } from './known-functions.ts';
 import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
 import { ShortTexts } from '../wire/short-texts.ts';
 
@@ -154,12 +155,13 @@ const SEQUENCE = /nextval|setval|insert|merge|copy|default/i;
 
 /**
  * Whether a message may leave state that no tag shows. A Parse leaves a statement, the unnamed one included; a FunctionCall may
- * call any function. `frame` is the whole message or its beginning.
+ * call any function. `frame` is the whole message or its beginning. Without `functions`, those of the database are trusted.
  */
-export function messageLeavesState(type: number, frame: Buffer): boolean {
+export function messageLeavesState(type: number, frame: Buffer, functions?: Functions): boolean {
   if (type !== Frontend.query || frame.length > LONGEST_TEXT) return true;
   const text = frame.toString('latin1', HEADER_BYTES);
-  return mayLeaveState(text) || SEQUENCE.test(text);
+  if (mayLeaveState(text) || SEQUENCE.test(text)) return true;
+  return functions !== undefined && functions.leaves(text) !== 'nothing';
 }
 
 /** Whether a completed command may have left state, by its tag. */

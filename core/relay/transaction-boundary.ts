@@ -4,6 +4,7 @@
  */
 
 import type { SessionState } from '../session.ts';
+import type { LeftState } from './known-functions.ts';
 
 /** ReadyForQuery's status byte (manual, 55.7): idle, in a transaction, in a failed one. */
 export const Status = { idle: 0x49, transaction: 0x54, failed: 0x45 } as const;
@@ -86,11 +87,16 @@ export interface BoundaryState {
     readonly state: LinkState;
     /** A command may have left state of the session. */
     readonly dirty: boolean;
+    /** What functions may have left. */
+    readonly left: LeftState;
   };
 }
 
-/** `clean`: the same identity may have the connection as it is. `dirty`: it needs a reset. `close`: no session may have it. */
-export type ServerFitness = 'clean' | 'dirty' | 'close';
+/**
+ * `clean`: the same identity may have the connection as it is. `sequences`: so may this session; others after DISCARD SEQUENCES.
+ * `suspect`: so may this session; others after a reset. `dirty`: it needs a reset. `close`: no session may have it.
+ */
+export type ServerFitness = 'clean' | 'sequences' | 'suspect' | 'dirty' | 'close';
 
 /** Why a session is not between two transactions. */
 export type Obstacle =
@@ -115,6 +121,8 @@ export type Boundary =
 /** Asked after every step of a session: made once. */
 const FREE: Readonly<Record<ServerFitness, Boundary>> = {
   clean: { free: true, server: 'clean' },
+  sequences: { free: true, server: 'sequences' },
+  suspect: { free: true, server: 'suspect' },
   dirty: { free: true, server: 'dirty' },
   close: { free: true, server: 'close' },
 };
@@ -193,8 +201,14 @@ function fitness({ outstanding, sessionEnd, link }: BoundaryState): ServerFitnes
     link.state === 'applying'
   )
     return 'close';
-  return link.dirty ? 'dirty' : 'clean';
+  return link.dirty ? 'dirty' : FITNESS[link.left];
 }
+
+const FITNESS: Readonly<Record<LeftState, ServerFitness>> = {
+  nothing: 'clean',
+  sequences: 'sequences',
+  state: 'suspect',
+};
 
 function notFree(why: Obstacle): Boundary {
   const known = NOT_FREE.get(why);

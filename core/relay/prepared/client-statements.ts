@@ -4,6 +4,7 @@ import { GatewayError } from '../../errors.ts';
 import { Backend } from '../../wire/frames.ts';
 import type { RequestObserver } from '../request-queue.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
+import { StatementCalls } from '../known-functions.ts';
 import { ANY_SETTING, settingsIn } from '../setting-names.ts';
 import type { NamedSettings } from '../setting-names.ts';
 import { deallocated } from './deallocate.ts';
@@ -74,16 +75,23 @@ export interface Effects {
   readonly deallocates: readonly string[];
   /** The settings that it may change. */
   readonly named: NamedSettings | undefined;
+  /** The state that the functions that it runs may leave. */
+  readonly calls: StatementCalls;
 }
 
 /** Those of a statement that does nothing. */
-export const NO_EFFECTS: Effects = { discards: false, deallocates: [], named: undefined };
+export const NO_EFFECTS: Effects = {
+  discards: false,
+  deallocates: [],
+  named: undefined,
+  calls: new StatementCalls(''),
+};
 
 /** Those of a statement with this text. */
 export function effectsOf(text: string): Effects {
   const discards = mayDiscard(text);
   const deallocates = discards ? deallocated(text) : NO_EFFECTS.deallocates;
-  return { discards, deallocates, named: settingsIn(text) };
+  return { discards, deallocates, named: settingsIn(text), calls: new StatementCalls(text) };
 }
 
 /** A statement that a session has prepared. */

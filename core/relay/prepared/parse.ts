@@ -11,6 +11,7 @@ import { EMPTY, isCutOff, nameIn, parseParts, renamedLongParse, renamedParse } f
 import type { ParseParts } from './statement-names.ts';
 import type {
   Change,
+  Effects,
   ClientStatements,
   PendingChanges,
   PreparedStatement,
@@ -21,6 +22,7 @@ import { NO_EFFECTS, UNSHARED, effectsOf, settingsOf, statementOf, unlike } from
 import { ANY_SETTING, settingsIn } from '../setting-names.ts';
 import type { NamedSettings } from '../setting-names.ts';
 import { mayChooseSchemas, mayLeaveState, pinReason } from '../session-state-detection.ts';
+import type { KnownFunctions, LeftState } from '../known-functions.ts';
 import { Status } from '../transaction-boundary.ts';
 
 /** The interface between a session's prepared statements and the relay. */
@@ -34,6 +36,10 @@ export interface PreparedStatementsHost {
   touches(named: NamedSettings | undefined): void;
   /** A statement may leave other state of the session. */
   leavesState(): void;
+  /** Absent: the state that functions leave is not looked for. */
+  readonly functions?: KnownFunctions | undefined;
+  /** A statement is executed whose functions may leave this. */
+  calls(left: LeftState): void;
 }
 
 /** The session's statements, by their names and keys. */
@@ -69,6 +75,8 @@ export class ParseHandler {
     if (mayLeaveState(text)) this.read(text);
     this.#choseSchemas ||= isCut;
     this.#host.touches(isCut ? ANY_SETTING : settingsIn(text));
+    const { functions } = this.#host;
+    if (functions) this.#host.calls(isCut ? 'state' : functions.catalog.leaves(text));
   }
 
   /** The session may have set search_path, and the server does not report it: its table names may mean other tables than in other sessions. */
@@ -100,7 +108,9 @@ export class ParseHandler {
   }
 
   /** A statement is executed: that may do more than its tag shows. */
-  executed({ discards, named }: Pick<PreparedStatement, 'discards' | 'named'>): void {
+  executed({ discards, named, calls }: Effects): void {
+    const { functions } = this.#host;
+    if (functions) this.#host.calls(calls.leaves(functions));
     if (discards) this.#parts.onServer.mayFail = true;
     if (named) this.#host.touches(named);
   }

@@ -8,9 +8,13 @@ import type { Isolation } from './isolation.ts';
 
 /**
  * The condition of a connection at check-in. `clean`: idle, no answer outstanding, and no tag showed that state was left, so that
- * the same identity may have it as it is. `dirty`: idle and no answer outstanding. `close`: any other.
+ * the same identity may have it as it is. `suspect`: as `clean`, but state may be left that no tag shows, so that only the same session
+ * may have it as it is; `sequences`: nothing but values of sequences. `dirty`: idle and no answer outstanding. `close`: any other.
  */
-export type Condition = 'clean' | 'dirty' | 'close';
+export type Condition = 'clean' | 'sequences' | 'suspect' | 'dirty' | 'close';
+
+/** `sequences`: what `lastval` shows, for another session of the same identity. */
+export type Reset = 'sequences' | 'all';
 
 /** Questions and effects of the state. */
 export interface PoolEnvironment {
@@ -29,7 +33,7 @@ export interface PoolEnvironment {
   /** Stops watching; false: the connection must not be used. */
   unwatch(server: PooledServer): boolean;
   /** Ends with a call of `wasReset`. */
-  reset(server: PooledServer): void;
+  reset(server: PooledServer, what: Reset): void;
   /** Ends with a call of `closed`. */
   close(server: PooledServer): void;
   /** The request has left the queue, and the connection is lent to it. */
@@ -139,17 +143,20 @@ export class IdleConnections {
   }
 
   /** Resets one; afterwards it is kept, or closed. */
-  reset(server: PooledServer): void {
+  reset(server: PooledServer, what: Reset = 'all'): void {
     this.#parts.servers.become(server, 'resetting');
-    this.#parts.environment.reset(server);
+    this.#parts.environment.reset(server, what);
   }
 
   /** A reset is over. */
-  wasReset(server: PooledServer, done: boolean): void {
+  wasReset(server: PooledServer, done: boolean, what: Reset = 'all'): void {
     if (server.state !== 'resetting') return;
     if (!done) return this.close(server);
-    server.owner = undefined;
-    server.applied = SessionSettings.none;
+    server.left = 'nothing';
+    if (what === 'all') {
+      server.owner = undefined;
+      server.applied = SessionSettings.none;
+    }
     this.keep(server);
   }
 

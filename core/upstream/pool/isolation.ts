@@ -79,12 +79,17 @@ export class Isolation {
     return share === 'role' || served[share] === undefined || served[share] === scopes[share];
   }
 
+  /** Whether a session of this identity may use it as it is, or after {@link discardSequences} only. */
+  sharesState({ owner, left }: PooledServer, { fingerprint }: Owner): boolean {
+    return left !== 'state' && !this.resetsAlways && owner?.fingerprint === fingerprint;
+  }
+
   /** Whether `next` may use it as its owner left it. */
   passes(server: PooledServer, next: Owner): boolean {
     const { owner } = server;
     if (!owner) return false;
     const same = owner.holder !== undefined && owner.holder === next.holder;
-    const suits = same || (!this.resetsAlways && owner.fingerprint === next.fingerprint);
+    const suits = same || (server.left === 'nothing' && this.sharesState(server, next));
     return suits && this.fits(server, next);
   }
 

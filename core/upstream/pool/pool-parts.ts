@@ -14,7 +14,8 @@ import type { PooledServer } from './pooled-server.ts';
 import { Maintenance, PendingCloses } from './maintenance.ts';
 import { Connector } from './connector.ts';
 import type { Attempt } from './connector.ts';
-import type { PoolEnvironment } from './idle-connections.ts';
+import type { PoolEnvironment, Reset } from './idle-connections.ts';
+import { KnownFunctions } from './known-functions.ts';
 import { PoolState } from './pool-state.ts';
 import { ReportedParameters } from './reported-parameters.ts';
 import { ServerSockets } from './server-sockets.ts';
@@ -73,6 +74,8 @@ export class PoolParts implements PoolEnvironment {
   readonly reported: ReportedParameters;
   readonly #options: PoolPartsOptions;
   readonly #isolation: Isolation;
+  /** By the database's name on the server. */
+  readonly #functions = new Map<string, KnownFunctions>();
   readonly #sockets: ServerSockets;
 
   constructor(options: PoolPartsOptions) {
@@ -109,9 +112,19 @@ export class PoolParts implements PoolEnvironment {
     this.#sockets = new ServerSockets({
       ...parts,
       unusable: (server) => this.state.idle.unusable(server),
-      wasReset: (server, done) => this.state.idle.wasReset(server, done),
+      functions: (database) => this.functions(database),
+      wasReset: (server, done, what) => this.state.idle.wasReset(server, done, what),
       closed: (server) => this.state.closed(server),
     });
+  }
+
+  /** The functions of a database; undefined where the entry's `detect` is `'tags'`. */
+  functions(database: string): KnownFunctions | undefined {
+    const { clock, database: entry } = this.#options;
+    if (entry.pool?.detect === 'tags') return undefined;
+    const known = this.#functions.get(database) ?? new KnownFunctions(database, clock);
+    this.#functions.set(database, known);
+    return known;
   }
 
   // ---- questions and effects of the state ----
@@ -138,8 +151,8 @@ export class PoolParts implements PoolEnvironment {
   unwatch(server: PooledServer): boolean {
     return this.#sockets.unwatch(server);
   }
-  reset(server: PooledServer): void {
-    this.#sockets.reset(server);
+  reset(server: PooledServer, what: Reset): void {
+    this.#sockets.reset(server, what);
   }
   close(server: PooledServer): void {
     this.#sockets.close(server);

@@ -56,6 +56,12 @@ class PendingCapacity {
   }
 }
 
+/** What its session may have left is on the connection until a reset. */
+function note(server: PooledServer, how: Condition): void {
+  if (how === 'suspect' || how === 'dirty') server.left = 'state';
+  else if (how === 'sequences' && server.left === 'nothing') server.left = how;
+}
+
 /** The options of a state. */
 interface PoolStateParts {
   readonly limits: Pick<Limits, 'size' | 'perRole' | 'mostSessions' | 'reserve' | 'reserveAfterMs'>;
@@ -118,6 +124,7 @@ export class PoolState {
     if (server.state !== 'lent') return;
     if (server.inSessionMode) this.servers.setSessionMode(server, false);
     const kept = how !== 'close' && server.key.pooled && !idle.keepsNothing && idle.usable(server);
+    note(server, how);
     if (!kept) idle.close(server);
     else if (how === 'dirty') idle.reset(server);
     else if (!this.#giveToNext(server)) idle.keep(server, true);
@@ -148,6 +155,11 @@ export class PoolState {
   closed(server: PooledServer): void {
     this.servers.remove(server);
     this.serve();
+  }
+
+  /** A session is over: state that only it may have seen, such as locks, goes at once. */
+  over(holder: Holder): void {
+    for (const server of this.servers.leftBy(holder)) if (this.idle.take(server)) this.idle.reset(server);
   }
 
   // ---- openings ----
@@ -221,7 +233,8 @@ export class PoolState {
     const { limits, environment, isolation } = this.#parts;
     const used = this.servers.dirtyLongest(key, owner, isolation);
     if (used) {
-      if (this.idle.take(used)) this.idle.reset(used);
+      const what = isolation.sharesState(used, owner) ? 'sequences' : 'all';
+      if (this.idle.take(used)) this.idle.reset(used, what);
       return undefined;
     }
     const crowded = total(this.servers.ofRole(key.role)) >= limits.perRole ? key.role : undefined;

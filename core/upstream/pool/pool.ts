@@ -8,6 +8,7 @@ import type { Hosts } from '../hosts/hosts.ts';
 import { SessionSettings } from '../session-settings.ts';
 import type { Timeouts } from '../open.ts';
 import type { PendingCloses } from './maintenance.ts';
+import type { KnownFunctions } from './known-functions.ts';
 import { limitsOf } from './limits.ts';
 import type { Limits } from './limits.ts';
 import type { Clock } from '../clock.ts';
@@ -212,6 +213,16 @@ export class Pool {
     // Where the next session is likely another identity's, it does not wait for the reset.
     this.checkIn(connection, how === 'clean' && !this.#parts.state.idle.returning ? 'dirty' : how);
     return this.#servers.get(connection)?.ended ?? GIVEN_BACK;
+  }
+
+  /** The functions of a database; undefined where the entry's `detect` is `'tags'`. */
+  functions(database: string): KnownFunctions | undefined {
+    return this.#parts.functions(database);
+  }
+
+  /** A session in transaction mode that has left state is over: connections that carry it are reset. */
+  over(holder: Holder): void {
+    if (!this.#closing.signal.aborted) this.#parts.state.over(holder);
   }
 
   // ---- operators ----

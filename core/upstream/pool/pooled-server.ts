@@ -8,6 +8,7 @@ import type { Upstream } from '../../session.ts';
 import type { Target } from '../../target.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Endpoint } from '../hosts/endpoint.ts';
+import type { LeftState } from '../left-state.ts';
 import { SessionSettings } from '../session-settings.ts';
 import type { Setting } from '../session-settings.ts';
 import type { IdleWatch } from '../idle-watch.ts';
@@ -119,6 +120,8 @@ export class PooledServer {
   endpoint: Endpoint | undefined;
   /** Undefined: it has the state of a new login. */
   owner: Owner | undefined;
+  /** State that its owner may have left although no tag showed it: only the same session may have it as it is. */
+  left: LeftState = 'nothing';
   /** The settings that were applied for its owner. */
   applied = SessionSettings.none;
   /** Policies had other settings in a later transaction of its owner: both may have left some. */

@@ -1,7 +1,7 @@
 /** All connections of a pool, counted by state, role and key. */
 import type { ServerConnection } from '../connection.ts';
 import { PooledServer } from './pooled-server.ts';
-import type { Counts, Owner, PoolKey, PooledServerState } from './pooled-server.ts';
+import type { Counts, Holder, Owner, PoolKey, PooledServerState } from './pooled-server.ts';
 import type { EndSignal } from './waiting-clients.ts';
 import type { Isolation } from './isolation.ts';
 
@@ -116,19 +116,28 @@ export class PooledServers {
   bestIdle(key: PoolKey, next: Owner, isolation: Isolation): PooledServer | undefined {
     const idle = this.#idle.get(key.text);
     if (!idle) return undefined;
-    const { fingerprint, holder } = next;
-    const last = (suits: (owner: Owner | undefined) => boolean): PooledServer | undefined =>
-      idle.findLast((server) => suits(server.owner) && isolation.fits(server, next));
+    const { holder } = next;
+    const last = (suits: (server: PooledServer) => boolean): PooledServer | undefined =>
+      idle.findLast((server) => suits(server) && isolation.fits(server, next));
     return (
-      (holder && last((owner) => owner?.holder === holder)) ??
-      (isolation.resetsAlways ? undefined : last((owner) => owner?.fingerprint === fingerprint)) ??
-      last((owner) => owner === undefined)
+      (holder && last(({ owner }) => owner?.holder === holder)) ??
+      last((server) => server.left === 'nothing' && isolation.sharesState(server, next)) ??
+      last(({ owner }) => owner === undefined)
     );
   }
 
-  /** The idle one of a key that has carried another session's state for longest, and may serve `next` after a reset. */
+  /** The idle one of a key that may serve `next` after a reset: the cheapest, or that which has carried another session's state for longest. */
   dirtyLongest(key: PoolKey, next: Owner, isolation: Isolation): PooledServer | undefined {
-    return this.#idle.get(key.text)?.find((server) => server.owner && isolation.fits(server, next));
+    const fitting = (suits: (server: PooledServer) => boolean): PooledServer | undefined =>
+      this.#idle.get(key.text)?.find((server) => suits(server) && isolation.fits(server, next));
+    return (
+      fitting((server) => isolation.sharesState(server, next)) ?? fitting(({ owner }) => owner !== undefined)
+    );
+  }
+
+  /** The idle ones on which a session has left state that no other may see. */
+  leftBy(holder: Holder): readonly PooledServer[] {
+    return this.all('idle').filter(({ owner, left }) => owner?.holder === holder && left === 'state');
   }
 
   /** The idle one that has been unused for longest, of a role or of all. */

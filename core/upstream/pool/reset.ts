@@ -1,10 +1,13 @@
 /** Removes all state of a session from its connection, and verifies that each step succeeded. */
+import { randomInt } from 'node:crypto';
 import { readCommandComplete, readReadyForQuery } from '../../wire/backend.ts';
 import { Backend } from '../../wire/frames.ts';
 import { encodeQuery } from '../../wire/to-server.ts';
 import type { ServerConnection } from '../connection.ts';
 import { Conversation, errorIn } from '../conversation.ts';
 import { within } from '../deadline.ts';
+import { queryFunctions } from '../function-catalog.ts';
+import type { FunctionCatalog } from '../function-catalog.ts';
 import { queryUnresettable } from '../unresettable-state.ts';
 import { readOutcome } from '../query.ts';
 import { encodeSettings } from '../settings.ts';
@@ -24,6 +27,8 @@ const STEPS = [
 
 const QUERIES = Buffer.concat(STEPS.map(([text]) => encodeQuery(text)));
 
+const DISCARD_SEQUENCES = encodeQuery('DISCARD SEQUENCES');
+
 /** Known by its identity, and made once: a stack costs more than the reset. */
 const LATE = new Error('the reset took too long');
 
@@ -36,6 +41,10 @@ export interface ResetOptions {
   readonly wanted?: readonly Setting[];
   /** Whether to ask if the database has state that no reset undoes. Default false. */
   readonly asks?: boolean;
+  /** Whether the session may have set the seed of `random()`, which DISCARD ALL leaves as it is. Default false. */
+  readonly seeds?: boolean;
+  /** Whether to ask which functions may leave state. Default false. */
+  readonly asksFunctions?: boolean;
 }
 
 /** The result of a reset. */
@@ -46,6 +55,8 @@ export interface ResetOutcome {
   readonly preset: readonly Preset[];
   /** The answer to `asks`, if there is one. */
   readonly unresettable?: boolean | undefined;
+  /** The answer to `asksFunctions`, if there is one. */
+  readonly functions?: FunctionCatalog | undefined;
 }
 
 /**
@@ -55,14 +66,14 @@ export interface ResetOutcome {
  */
 export async function reset(
   connection: ServerConnection,
-  { ms, closing, wanted = [], asks = false }: ResetOptions,
+  { ms, closing, ...rest }: ResetOptions,
 ): Promise<ResetOutcome> {
   try {
     return await within(
       ms,
       closing,
       () => LATE,
-      (signal) => run(connection, { wanted, asks }, signal),
+      (signal) => run(connection, rest, signal),
     );
   } catch (error) {
     if (error === LATE) await connection.cancel();
@@ -74,22 +85,55 @@ const FAILED: ResetOutcome = { done: false, preset: [] };
 
 async function run(
   { channel, parameters, prepared }: ServerConnection,
-  { wanted, asks }: Required<Pick<ResetOptions, 'wanted' | 'asks'>>,
+  { wanted = [], seeds = false, asks = false, asksFunctions = false }: Omit<ResetOptions, 'ms' | 'closing'>,
   signal: AbortSignal,
 ): Promise<ResetOutcome> {
   const talk = new Conversation(channel, signal, parameters);
   try {
-    // In one write: whichever of the three fails, the connection is closed.
-    talk.send(wanted.length > 0 ? Buffer.concat([QUERIES, encodeSettings(wanted)]) : QUERIES);
+    // In one write: whichever of them fails, the connection is closed.
+    talk.send(
+      Buffer.concat([
+        QUERIES,
+        ...(seeds ? [encodeQuery(`SET seed TO 0.${randomInt(2 ** 47)}`)] : []),
+        ...(wanted.length > 0 ? [encodeSettings(wanted)] : []),
+      ]),
+    );
     for (const [, tag] of STEPS) if (!(await confirmed(talk, tag))) return FAILED;
+    if (seeds && !(await confirmed(talk, 'SET'))) return FAILED;
     // DISCARD ALL has dropped them.
     prepared.clear();
     const preset = wanted.map(({ name, value }) => ({ name, value, before: parameters.get(name) ?? null }));
     const refused = wanted.length > 0 && (await readOutcome(talk)).error !== undefined;
     const unresettable = asks ? await queryUnresettable(talk) : undefined;
-    return { done: true, preset: refused ? [] : preset, unresettable };
+    const functions = asksFunctions ? await queryFunctions(talk) : undefined;
+    return { done: true, preset: refused ? [] : preset, unresettable, functions };
   } finally {
     talk.end();
+  }
+}
+
+/**
+ * Removes what a session has taken from sequences, and leaves all else: for another session of the same identity. As
+ * {@link reset}; false: the connection must be closed.
+ */
+export async function discardSequences(
+  connection: ServerConnection,
+  { ms, closing }: Pick<ResetOptions, 'ms' | 'closing'>,
+): Promise<boolean> {
+  const step = async (signal: AbortSignal): Promise<boolean> => {
+    const talk = new Conversation(connection.channel, signal, connection.parameters);
+    try {
+      talk.send(DISCARD_SEQUENCES);
+      return await confirmed(talk, 'DISCARD SEQUENCES');
+    } finally {
+      talk.end();
+    }
+  };
+  try {
+    return await within(ms, closing, () => LATE, step);
+  } catch (error) {
+    if (error === LATE) await connection.cancel();
+    return false;
   }
 }
 

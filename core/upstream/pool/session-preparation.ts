@@ -67,10 +67,11 @@ export function prepare(
 /** Takes it after a reset. */
 async function takeReset(taken: Taken): Promise<Prepared> {
   const { server, connection, closing } = taken;
-  const { done } = await reset(connection, { ms: STEP_MS, closing });
+  const { done } = await reset(connection, { ms: STEP_MS, closing, seeds: server.left === 'state' });
   if (!done) return lost(unreachable(new Error('the connection could not be reset')));
   server.owner = undefined;
   server.applied = SessionSettings.none;
+  server.left = 'nothing';
   server.mixed = false;
   server.preset = [];
   return take(taken);

@@ -27,7 +27,7 @@ function stateOf(row: Row): BoundaryState {
     fromServer: { position: 'boundary', ...row.fromServer },
     sessionEnd: { decided: false, cancelling: false, lateCancelPossible: false, ...row.sessionEnd },
     pauses: { full: false, ...row.pauses },
-    link: { state: 'linked', pinned: undefined, dirty: false, ...row.link },
+    link: { state: 'linked', pinned: undefined, dirty: false, left: 'nothing', ...row.link },
   };
 }
 
@@ -115,6 +115,9 @@ const ROWS: readonly (readonly [rule: string, row: Row, answers: Answers])[] = [
     ['pinned', 'dirty', 'dirty', 'dirty', 'dirty'],
   ],
   ['a command may have left state', { link: { dirty: true } }, all('dirty')],
+  ['functions may have left state', { link: { left: 'state' } }, all('suspect')],
+  ['functions may have taken values of sequences', { link: { left: 'sequences' } }, all('sequences')],
+  ['a command and functions may have left state', { link: { dirty: true, left: 'sequences' } }, all('dirty')],
   ['the server answered out of order once', { outstanding: { outOfSync: true } }, all('close')],
   ['a Query stood in a batch without its Sync', { outstanding: { batch: { unsafe: true } } }, all('close')],
   ['settings of policies are being set', { link: { state: 'applying' } }, all('close')],
