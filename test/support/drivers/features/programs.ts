@@ -1,0 +1,132 @@
+/** The drivers of the table, and how the program of each is run; undefined where one is not to be had here. */
+import { execFile } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { executable } from '../../executable.ts';
+import { fileHere, readRun, runCases } from './index.ts';
+import type { Place, Run } from './index.ts';
+import * as nodePostgres from './node-postgres.ts';
+import * as postgresJs from './postgres-js.ts';
+
+const run = promisify(execFile);
+
+/** Runs all cases of a driver in one place. */
+export type Program = (place: Place) => Promise<Run>;
+
+/** A row of the table. */
+export interface TableDriver {
+  readonly name: string;
+  /** What has to be set in transaction mode, in the words of the table. */
+  readonly note: string;
+  /** The program, or why there is none here. */
+  readonly find: () => Promise<Program | string>;
+}
+
+const DEBIAN_JAR = '/usr/share/java/postgresql.jar';
+const PROGRAM_MS = 200_000;
+
+function environmentOf({ host, port, user, password, database }: Place): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    PGHOST: host,
+    PGPORT: String(port),
+    PGUSER: user,
+    PGPASSWORD: password,
+    PGDATABASE: database,
+    PGSSLMODE: 'disable',
+  };
+}
+
+async function printedBy(file: string, args: readonly string[], place: Place): Promise<Run> {
+  const options = { env: environmentOf(place), timeout: PROGRAM_MS, maxBuffer: 64 * 1_048_576 };
+  const { stdout } = await run(file, args, options);
+  return readRun(stdout);
+}
+
+/** A program in Python, for the first Python here that has its modules. */
+function python(modules: string, file: string): () => Promise<Program | string> {
+  return async () => {
+    for (const path of ['/usr/bin/python3', executable('python3')]) {
+      if (path === undefined) continue;
+      const has = await run(path, ['-c', `import ${modules}`]).then(
+        () => true,
+        () => false,
+      );
+      if (has) return (place) => printedBy(path, ['-B', fileHere(file)], place);
+    }
+    return `no Python here has ${modules}`;
+  };
+}
+
+let built: Promise<string> | undefined;
+
+/** Builds the programs in Go, once, in a temporary folder, with the versions that go.sum pins. */
+function buildGo(go: string): Promise<string> {
+  built ??= (async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'postern-go-'));
+    cpSync(fileHere('go'), folder, { recursive: true });
+    const env = { ...process.env, GOFLAGS: '-mod=mod', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
+    await run(go, ['build', '-o', 'drivers', '.'], { cwd: folder, env, timeout: PROGRAM_MS });
+    return join(folder, 'drivers');
+  })();
+  return built;
+}
+
+function goProgram(which: string): () => Promise<Program | string> {
+  return async () => {
+    const go = executable('go');
+    if (go === undefined) return 'go is not installed here';
+    try {
+      const binary = await buildGo(go);
+      return (place) => printedBy(binary, [which], place);
+    } catch (error) {
+      // Not where the program is wrong: there is no proxy for modules, or this go is too old.
+      const text = String((error as { stderr?: unknown }).stderr ?? error);
+      if (/dial tcp|lookup |requires go|i\/o timeout|connection refused/.test(text))
+        return `go could not build it: ${text}`;
+      throw error;
+    }
+  };
+}
+
+async function java(): Promise<Program | string> {
+  const path = executable('java');
+  if (path === undefined || executable('javac') === undefined) return 'no JDK is installed here';
+  if (!existsSync(DEBIAN_JAR)) return `there is no ${DEBIAN_JAR}`;
+  return (place) => printedBy(path, ['-cp', DEBIAN_JAR, fileHere('PgjdbcFeatures.java')], place);
+}
+
+/** In the order of the table. */
+export const DRIVERS: readonly TableDriver[] = [
+  {
+    name: 'node-postgres',
+    note: 'COPY and batches by packages of their own',
+    find: async () => (place) => runCases(nodePostgres.version, nodePostgres.cases, place),
+  },
+  {
+    name: 'postgres.js',
+    note: '`listen` has a connection of its own, and keeps it',
+    find: async () => (place) => runCases(postgresJs.version, postgresJs.cases, place),
+  },
+  { name: 'psycopg 3', note: 'its pipelines too', find: python('psycopg', 'psycopg_features.py') },
+  {
+    name: 'asyncpg',
+    note: '`server_settings` are there again after the reset of its pool',
+    find: python('asyncpg', 'asyncpg_features.py'),
+  },
+  {
+    name: 'SQLAlchemy',
+    note: 'with psycopg2, which prepares nothing; `stream_results` keeps a connection',
+    find: python('sqlalchemy, psycopg2', 'sqlalchemy_features.py'),
+  },
+  {
+    name: 'Django',
+    note: 'with psycopg2; `DISABLE_SERVER_SIDE_CURSORS` is not needed: an iterator keeps its connection',
+    find: python('django, psycopg2', 'django_features.py'),
+  },
+  { name: 'pgx', note: 'its cache of statements too', find: goProgram('pgx') },
+  { name: 'lib/pq', note: '`binary_parameters` is not needed', find: goProgram('libpq') },
+  { name: 'pgjdbc', note: '`prepareThreshold` may stay as it is', find: java },
+];
