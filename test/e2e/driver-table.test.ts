@@ -5,7 +5,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FEATURES } from '../support/drivers/features/index.ts';
 import type { Place } from '../support/drivers/features/index.ts';
-import { DRIVERS } from '../support/drivers/features/programs.ts';
+import { DRIVERS, removeBuilt } from '../support/drivers/features/programs.ts';
 import type { TableDriver } from '../support/drivers/features/programs.ts';
 import { rowOf, withRow } from '../support/drivers/features/table.ts';
 import type { Runs } from '../support/drivers/features/table.ts';
@@ -50,6 +50,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await stopOthers();
   await running.gateway.stop();
+  removeBuilt();
 });
 
 function placeOf(name: PlaceName, sub = 'ada'): Place {

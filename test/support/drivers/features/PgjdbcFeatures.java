@@ -15,7 +15,7 @@ import org.postgresql.PGConnection;
 import org.postgresql.PGNotification;
 import org.postgresql.copy.CopyManager;
 
-/** pgjdbc as its users write it, one method for each column of the table of drivers; run as a single source file. */
+/** pgjdbc as its users write it, one method for each column of the table of drivers. */
 class PgjdbcFeatures {
     private static final String SHOW =
         "select current_setting('search_path'), current_setting('statement_timeout'), current_setting('TimeZone'), current_setting('work_mem')";

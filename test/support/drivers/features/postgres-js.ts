@@ -132,10 +132,10 @@ export const cases: Cases = {
       const heard = new Promise<string>((resolve) => {
         told = resolve;
       });
-      const { unlisten } = await sql.listen('postgres_js', (payload) => told(payload));
+      const listening = await sql.listen('postgres_js', (payload) => told(payload));
       await sql.notify('postgres_js', 'news');
       const news = await heard;
-      await unlisten();
+      await listening.unlisten();
       return news;
     }),
   batch: (place) =>

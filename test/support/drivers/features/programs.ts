@@ -1,6 +1,6 @@
 /** The drivers of the table, and how the program of each is run; undefined where one is not to be had here. */
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -60,12 +60,25 @@ function python(modules: string, file: string): () => Promise<Program | string> 
   };
 }
 
+const folders: string[] = [];
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-drivers-'));
+  folders.push(folder);
+  return folder;
+}
+
+/** Removes what was built. */
+export function removeBuilt(): void {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+}
+
 let built: Promise<string> | undefined;
 
 /** Builds the programs in Go, once, in a temporary folder, with the versions that go.sum pins. */
 function buildGo(go: string): Promise<string> {
   built ??= (async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'postern-go-'));
+    const folder = temporaryFolder();
     cpSync(fileHere('go'), folder, { recursive: true });
     const env = { ...process.env, GOFLAGS: '-mod=mod', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
     await run(go, ['build', '-o', 'drivers', '.'], { cwd: folder, env, timeout: PROGRAM_MS });
@@ -92,10 +105,16 @@ function goProgram(which: string): () => Promise<Program | string> {
 }
 
 async function java(): Promise<Program | string> {
-  const path = executable('java');
-  if (path === undefined || executable('javac') === undefined) return 'no JDK is installed here';
+  const [path, compiler] = [executable('java'), executable('javac')];
+  if (path === undefined || compiler === undefined) return 'no JDK is installed here';
   if (!existsSync(DEBIAN_JAR)) return `there is no ${DEBIAN_JAR}`;
-  return (place) => printedBy(path, ['-cp', DEBIAN_JAR, fileHere('PgjdbcFeatures.java')], place);
+  const folder = temporaryFolder();
+  await run(compiler, ['-cp', DEBIAN_JAR, '-d', folder, fileHere('PgjdbcFeatures.java')], {
+    timeout: PROGRAM_MS,
+  });
+  // These programs are over before the optimising compiler has done any good.
+  const args = ['-XX:TieredStopAtLevel=1', '-cp', `${DEBIAN_JAR}:${folder}`, 'PgjdbcFeatures'];
+  return (place) => printedBy(path, args, place);
 }
 
 /** In the order of the table. */
