@@ -12,8 +12,8 @@ import { attributesJson, spanJson } from './span-json.ts';
 
 /** Spans that may wait to be sent; later ones are dropped. */
 const MOST_WAITING = 4_096;
-/** How long they may be together, in UTF-16 code units. */
-const MOST_UNITS = 8 * 1_024 * 1_024;
+/** How long they may be together, in bytes. */
+const MOST_BYTES = 8 * 1_024 * 1_024;
 /** So many are sent at once, and a request is not much longer than this: collectors take 4 MiB and more. */
 const BATCH = 512;
 const MOST_BATCH = 2_048;
@@ -31,9 +31,57 @@ export interface SpanTarget {
   readonly resource: Resource;
 }
 
-type Batch = readonly string[];
+/** Bytes of a new batch, before it is known how long batches are. */
+const FIRST_BYTES = 65_536;
+/** In UTF-8, for each UTF-16 code unit at most. */
+const UNIT_BYTES = 3;
+const COMMA = 0x2c;
+const END = ']}]}]}';
 
-function exporterTo({ url, headers, agent, resource }: SpanTarget): IOtlpExportDelegate<Batch> {
+/** Spans that are sent at once, as the body of their request: nothing of them is kept as text. */
+class Batch {
+  count = 0;
+  readonly #headBytes: number;
+  #bytes: Buffer;
+  #length: number;
+
+  /** `head` is the beginning of the body, `bytes` an estimate of its length. */
+  constructor(head: string, bytes: number) {
+    this.#bytes = Buffer.allocUnsafeSlow(Math.max(bytes, UNIT_BYTES * head.length));
+    this.#headBytes = this.#length = this.#bytes.write(head, 'utf8');
+  }
+
+  /** Of the spans, in bytes. */
+  get length(): number {
+    return this.#length - this.#headBytes;
+  }
+
+  add(span: string): void {
+    const most = this.#length + UNIT_BYTES * span.length + END.length + 1;
+    if (most > this.#bytes.length) this.#grow(most);
+    if (this.count > 0) this.#bytes[this.#length++] = COMMA;
+    this.#length += this.#bytes.write(span, this.#length, 'utf8');
+    this.count += 1;
+  }
+
+  /** The whole body. */
+  body(): Buffer {
+    const end = this.#length + this.#bytes.write(END, this.#length, 'latin1');
+    return this.#bytes.subarray(0, end);
+  }
+
+  #grow(most: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.max(most, 2 * this.#bytes.length));
+    this.#bytes.copy(larger, 0, 0, this.#length);
+    this.#bytes = larger;
+  }
+}
+
+function headOf({ resource }: SpanTarget): string {
+  return `{"resourceSpans":[{"resource":{"attributes":[${attributesJson(resource.attributes)}]},"scopeSpans":[{"scope":{"name":"postern"},"spans":[`;
+}
+
+function exporterTo({ url, headers, agent }: SpanTarget): IOtlpExportDelegate<Batch> {
   const json = { 'Content-Type': 'application/json' };
   const options = {
     ...agent.options,
@@ -42,9 +90,8 @@ function exporterTo({ url, headers, agent, resource }: SpanTarget): IOtlpExportD
     timeoutMillis: PATIENCE_MS,
     concurrencyLimit: 4,
   };
-  const head = `{"resourceSpans":[{"resource":{"attributes":[${attributesJson(resource.attributes)}]},"scopeSpans":[{"scope":{"name":"postern"},"spans":[`;
   const serializer = {
-    serializeRequest: (batch: Batch) => Buffer.from(`${head}${batch.join()}]}]}]}`),
+    serializeRequest: (batch: Batch) => batch.body(),
     // Partial success: what was rejected is not to be sent again (OTLP 1.x, "Partial Success").
     deserializeResponse: () => ({}),
   };
@@ -52,7 +99,7 @@ function exporterTo({ url, headers, agent, resource }: SpanTarget): IOtlpExportD
     convertLegacyHttpOptions(options, 'TRACES', 'v1/traces', json),
     serializer,
     'otlp_http_json_span_exporter',
-    { name: 'span', countItems: (batch: Batch) => batch.length },
+    { name: 'span', countItems: (batch: Batch) => batch.count },
     undefined,
   );
 }
@@ -61,8 +108,13 @@ function exporterTo({ url, headers, agent, resource }: SpanTarget): IOtlpExportD
 export class SpanBatches implements SpanProcessor {
   readonly #exporter: IOtlpExportDelegate<Batch>;
   readonly #outcome: Outcome;
-  #waiting: string[] = [];
-  #units = 0;
+  readonly #head: string;
+  /** The last one takes spans. */
+  #waiting: Batch[] = [];
+  #spans = 0;
+  #bytes = 0;
+  /** Of the batch before. */
+  #lastBytes = FIRST_BYTES;
   #timer: NodeJS.Timeout | undefined;
   #sending: Promise<void> | undefined;
   #closed = false;
@@ -70,6 +122,7 @@ export class SpanBatches implements SpanProcessor {
   /** `outcome` counts what becomes of them. */
   constructor(target: SpanTarget, outcome: Outcome) {
     this.#exporter = exporterTo(target);
+    this.#head = headOf(target);
     this.#outcome = outcome;
   }
 
@@ -77,11 +130,18 @@ export class SpanBatches implements SpanProcessor {
   add(span: string): void {
     if (this.#closed) return;
     this.#outcome.made += 1;
-    if (this.#waiting.length >= MOST_WAITING || this.#units + span.length > MOST_UNITS) return;
-    this.#units += span.length;
-    this.#waiting.push(span);
+    if (this.#spans >= MOST_WAITING || this.#bytes + span.length > MOST_BYTES) return;
+    let batch = this.#waiting.at(-1);
+    if (!batch || batch.count === MOST_BATCH || batch.length + span.length > LONGEST_BATCH) {
+      batch = new Batch(this.#head, this.#lastBytes);
+      this.#waiting.push(batch);
+    }
+    const before = batch.length;
+    batch.add(span);
+    this.#spans += 1;
+    this.#bytes += batch.length - before;
     if (this.#sending) return;
-    if (this.#waiting.length >= BATCH) this.#send();
+    if (this.#spans >= BATCH) this.#send();
     else this.#timer ??= setTimeout(() => this.#send(), GATHER_MS).unref();
   }
 
@@ -93,7 +153,7 @@ export class SpanBatches implements SpanProcessor {
 
   /** Resolves when nothing waits, whatever has become of it. */
   async forceFlush(): Promise<void> {
-    while (this.#sending || this.#waiting.length > 0) {
+    while (this.#sending || this.#spans > 0) {
       if (!this.#sending) this.#send();
       await this.#sending;
     }
@@ -109,22 +169,17 @@ export class SpanBatches implements SpanProcessor {
   #send(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#sending = this.#export(this.#next()).then(() => {
+    const batch = this.#waiting.shift();
+    if (!batch) return;
+    this.#spans -= batch.count;
+    // Another one is about as long.
+    this.#lastBytes = Math.min(batch.length + FIRST_BYTES, LONGEST_BATCH);
+    this.#bytes -= batch.length;
+    this.#sending = this.#export(batch).then(() => {
       this.#sending = undefined;
-      if (this.#waiting.length >= BATCH) this.#send();
-      else if (this.#waiting.length > 0) this.#timer = setTimeout(() => this.#send(), GATHER_MS).unref();
+      if (this.#spans >= BATCH) this.#send();
+      else if (this.#spans > 0) this.#timer = setTimeout(() => this.#send(), GATHER_MS).unref();
     });
-  }
-
-  #next(): Batch {
-    let [count, units] = [0, 0];
-    for (const span of this.#waiting) {
-      if (count === MOST_BATCH || (count > 0 && units + span.length > LONGEST_BATCH)) break;
-      count += 1;
-      units += span.length;
-    }
-    this.#units -= units;
-    return this.#waiting.splice(0, count);
   }
 
   /** Never rejects. */
@@ -133,7 +188,7 @@ export class SpanBatches implements SpanProcessor {
       this.#exporter.export(batch, (result) => {
         // 0 is ExportResultCode.SUCCESS.
         const code: number = result.code;
-        this.#outcome.sent(batch.length, code > 0 ? (result.error ?? new Error('unknown')) : undefined);
+        this.#outcome.sent(batch.count, code > 0 ? (result.error ?? new Error('unknown')) : undefined);
         resolve();
       });
     });
