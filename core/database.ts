@@ -108,6 +108,11 @@ export interface PoolOptions {
   readonly idleTimeout?: Duration;
   /** How long one is handed out again, give or take 10 %. Default `'1h'`. */
   readonly maxLifetime?: Duration;
+  /**
+   * How long, with `mode: 'transaction'`, a prepared statement serves clients that parse the same text, before the server is asked
+   * again: so long the effect of DDL that does not pass this gateway may be missed. 0 asks each time. Default `'30s'`.
+   */
+  readonly reparseAfter?: Duration;
 }
 
 /** One of several servers of an entry. */

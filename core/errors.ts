@@ -52,6 +52,8 @@ export interface ErrorDetails {
   readonly detail?: string;
   /** The client's HINT field: what to do about it. */
   readonly hint?: string;
+  /** The client's ROUTINE field: the function of PostgreSQL that reports this error. Some drivers read it. Default: none. */
+  readonly routine?: string;
   /** For the operator's log only; never sent to a client. */
   readonly cause?: unknown;
 }
@@ -66,12 +68,14 @@ export class GatewayError extends Error {
   readonly code: Condition;
   readonly detail: string | undefined;
   readonly hint: string | undefined;
+  readonly routine: string | undefined;
 
   constructor(code: Condition, message: string, more: ErrorDetails = {}) {
     super(message, more.cause === undefined ? undefined : { cause: more.cause });
     this.code = code;
     this.detail = more.detail;
     this.hint = more.hint;
+    this.routine = more.routine;
   }
 
   /** The five characters a client sees (manual, Appendix A). */

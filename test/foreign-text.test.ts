@@ -6,7 +6,8 @@ import { parseCommands } from '../core/gateway/console/commands.ts';
 import { parseNetwork } from '../core/networks.ts';
 import { deallocated } from '../core/relay/prepared/deallocate.ts';
 import { looksInBand, parseInBand } from '../core/relay/statements/gateway-commands.ts';
-import { mayDiscard, statementOf } from '../core/relay/prepared/client-statements.ts';
+import { mayDiscard, originOf, statementOf } from '../core/relay/prepared/prepared-statement.ts';
+import { descriptionOf } from '../core/relay/prepared/description.ts';
 import { mayChooseSchemas, pinReason } from '../core/relay/session-state-detection.ts';
 import { settingsIn } from '../core/relay/setting-names.ts';
 import { withoutLiterals, withoutTokens } from '../core/sql-text.ts';
@@ -74,7 +75,11 @@ const READERS: Readonly<Record<string, Reader>> = {
     begins: ['', 'set', 'set local', "set_config('a', ".repeat(20)],
   },
   mayDiscard: { read: mayDiscard, begins: [''] },
-  statementOf: { read: bytes((frame) => statementOf(frame, new Map())), begins: [''] },
+  descriptionOf: {
+    read: bytes((frame) => descriptionOf(Buffer.alloc(2), frame)),
+    begins: ['', '\0\x01', '\x7f\x7f'],
+  },
+  statementOf: { read: bytes((frame) => statementOf(originOf(frame, new Map()), 0, true)), begins: [''] },
   deallocated: {
     read: deallocated,
     begins: ['deallocate ', 'deallocate prepare', 'deallocate all'],

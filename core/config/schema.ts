@@ -169,6 +169,7 @@ export const database = object<DatabaseOptions>({
     queueTimeout: duration(1).optional(),
     idleTimeout: duration(1).optional(),
     maxLifetime: duration(1).optional(),
+    reparseAfter: duration(0).optional(),
   }).optional(),
   startup: startup.optional(),
   replication: flag.optional(),

@@ -16,6 +16,8 @@ import type { DatabaseName } from '../names.ts';
 import type { OpenSession } from './open-session.ts';
 import { tellConnect, tellQueue } from './session-log.ts';
 import type { KnownFunctions } from '../relay/known-functions.ts';
+import { schemaChangesOf } from '../upstream/schema-changes.ts';
+import type { SchemaChanges } from '../upstream/schema-changes.ts';
 import type { ServerSource } from '../relay/server-link.ts';
 import type { MaybePromise, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
@@ -47,6 +49,8 @@ export interface Login {
   readonly watches?: boolean;
   /** See {@link RelayOptions.functions}. */
   readonly functions?: KnownFunctions | undefined;
+  /** See {@link RelayOptions.schema}. */
+  readonly schema: SchemaChanges;
   readonly usage: Usage;
 }
 
@@ -107,16 +111,17 @@ export async function logIn(request: LoginRequest, context: GatewayContext): Pro
   const queued = tellQueue(session, hooks);
   const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal, queued };
   const lends = mode === 'transaction' && replication === undefined;
-  const functions = pool.functions(name);
+  const [functions, schema] = [pool.functions(name), schemaChangesOf(database, name)];
   const parameters = lends ? pool.reported.of(loan) : undefined;
   if (parameters) {
     const connects = (): ConnectTold => tellConnect(session, hooks, database);
-    return { pool, usage, parameters, source: serversLater({ ...loan, connects }, parameters), functions };
+    const source = serversLater({ ...loan, connects }, parameters);
+    return { pool, usage, schema, parameters, source, functions };
   }
   const server = await connect(request, loan, context);
   const source = lends ? serversFor(loan, server) : undefined;
   const watches = !lends && database.pool?.reset !== 'always' && replication === undefined;
-  return { pool, usage, parameters: server.parameters, server, source, watches, functions };
+  return { pool, usage, schema, parameters: server.parameters, server, source, watches, functions };
 }
 
 /** Stands for the database's name on the server while that is not known: no connection ever uses it. */

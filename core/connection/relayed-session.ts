@@ -16,6 +16,7 @@ import type { SessionCounters } from '../relay/outstanding-requests.ts';
 import type { CloseReason, Logger, SessionState } from '../session.ts';
 import type { Statement } from '../statement.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
+import type { SchemaChanges } from '../upstream/schema-changes.ts';
 import { applyAgain } from '../upstream/settings.ts';
 import { closeSession } from './session-close.ts';
 import type { Login } from './login.ts';
@@ -71,6 +72,9 @@ export class RelayedSession implements RelayOptions {
   }
   get functions(): KnownFunctions | undefined {
     return this.#login.functions;
+  }
+  get schema(): SchemaChanges {
+    return this.#login.schema;
   }
   get counters(): SessionCounters {
     return this.#login.usage.counters;

@@ -16,7 +16,9 @@ import type { Usage } from './usage.ts';
 import type { Holder, IsolationScopes } from '../upstream/pool/pooled-server.ts';
 import { changedRequest } from '../upstream/pool/waiting-clients.ts';
 import type { CheckOutListener, EndSignal, Queued, Waiter } from '../upstream/pool/waiting-clients.ts';
+import { schemaChangesOf } from '../upstream/schema-changes.ts';
 import { ParameterMap, valueOf } from '../upstream/parameter-map.ts';
+import { knownTo } from './pool-statements.ts';
 
 /** A session's use of its pool. */
 export interface SessionServersOptions {
@@ -94,7 +96,8 @@ class SessionServers implements ServerSource, CheckOutListener {
     this.#connects = options.connects;
     this.parameters = new ParameterMap(parameters);
     if (first) this.#begin(first);
-    this.known = knownTo(options.pool, JSON.stringify([role, database, settings, schemas]));
+    const changes = schemaChangesOf(options.database, database);
+    this.known = knownTo(options, changes, JSON.stringify([role, database, settings, schemas]));
     this.probe = looks(options.database) ? querySessionState : undefined;
     this.pinsUnknown = options.database.pool?.unknownSettings === 'pin';
     if (options.usage) options.usage.parameters = this.parameters;
@@ -247,34 +250,4 @@ const OVER = new GatewayError('query_canceled', 'the session has ended');
 /** Command tags show most of what ties a session to its connection, and cost nothing. */
 function looks({ pool }: DatabaseOptions): boolean {
   return (pool?.detect ?? (pool?.reset === 'always' ? 'state' : 'calls')) === 'state';
-}
-
-/** Texts remembered per pool; the oldest goes first. */
-const MOST_KNOWN = 10_000;
-/** Kinds of sessions per pool of which each has one object; one that is forgotten only costs memory. */
-const MOST_KINDS = 1_000;
-
-interface Known {
-  readonly texts: Set<string>;
-  readonly kinds: Map<string, ServerSource['known']>;
-}
-
-const known = new WeakMap<Pool, Known>();
-
-/** The statements that connections of a pool have prepared for sessions with the same role, database and settings. */
-function knownTo(pool: Pool, kind: string): ServerSource['known'] {
-  const all: Known = known.get(pool) ?? { texts: new Set(), kinds: new Map() };
-  known.set(pool, all);
-  const { texts, kinds } = all;
-  const found = kinds.get(kind) ?? {
-    has: (key: string) => texts.has(`${kind}${key}`),
-    add: (key: string) => keepNewest(texts.add(`${kind}${key}`), MOST_KNOWN),
-  };
-  keepNewest(kinds.set(kind, found), MOST_KINDS);
-  return found;
-}
-
-function keepNewest(all: Set<string> | Map<string, unknown>, most: number): void {
-  const [oldest] = all.keys();
-  if (all.size > most && oldest !== undefined) all.delete(oldest);
 }

@@ -13,7 +13,7 @@ import type { ServerPosition } from './transaction-boundary.ts';
 
 /** Bytes that are assembled of an inspected message; the fields that matter come first. */
 const INSPECTED_BYTES = 65_536;
-/** Longest ParameterStatus in bytes: it is kept whole, and a search_path may be long. */
+/** Longest ParameterStatus in bytes: it is kept whole, and a search_path may be long. So is the description of a prepared statement. */
 const LONGEST_PARAMETER = 1_048_576;
 
 /** The interface between the stream from the server and the relay. */
@@ -180,7 +180,8 @@ export class FromServer implements ChannelListener {
   #lookAt(type: number, length: number): number {
     const looked = this.#host.readsTags || !isPlain(this.#host.outstanding.head);
     const observed = looked && type === Backend.commandComplete;
-    if (type === Backend.parameterStatus) return Math.min(length, LONGEST_PARAMETER);
+    if (type === Backend.parameterStatus || this.#isDescribed(type))
+      return Math.min(length, LONGEST_PARAMETER);
     return NEEDS_BODY[type] === 1 || observed ? Math.min(length, INSPECTED_BYTES) : HEADER_BYTES;
   }
 
@@ -221,8 +222,15 @@ export class FromServer implements ChannelListener {
     // While several possibilities exist, the request queue itself has no entries.
     const observed = isPlain(outstanding.head) ? outstanding.recovery : outstanding.headObserver;
     if (!observed?.answered || ASYNCHRONOUS.has(type)) return;
-    const kept = type === Backend.commandComplete || type === Backend.errorResponse;
+    const kept =
+      type === Backend.commandComplete || type === Backend.errorResponse || this.#isDescribed(type);
     observed.answered(type, bytes, kept ? data.subarray(from, end) : undefined);
+  }
+
+  /** True for a message of whose body an observer needs all. */
+  #isDescribed(type: number): boolean {
+    if (type !== Backend.rowDescription && type !== Backend.parameterDescription) return false;
+    return this.#host.outstanding.headObserver?.describes === true;
   }
 
   #replaceError(): void {

@@ -45,6 +45,12 @@ export const STOP: Step = { next: 'stop' };
 
 /** What to do with a message: send bytes and observe their answers, answer it in the gateway, or refuse it. */
 export type Plan =
-  | { readonly kind: 'send'; readonly bytes: Buffer; readonly observer?: RequestObserver | undefined }
+  | {
+      readonly kind: 'send';
+      readonly bytes: Buffer;
+      readonly observer?: RequestObserver | undefined;
+      /** The bytes end with a Describe of the gateway, which has this observer. */
+      readonly described?: RequestObserver | undefined;
+    }
   | { readonly kind: 'answer'; readonly observer: RequestObserver }
   | { readonly kind: 'refuse'; readonly error: GatewayError };

@@ -6,6 +6,7 @@ import type { Statement } from '../statement.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { RelayEnd } from './session-end.ts';
 import type { ServerSource } from './server-link.ts';
+import type { SchemaClock } from './object-changes.ts';
 import type { Reads } from './statements/statement-texts.ts';
 import type { StatementEnd } from './statements/statement-observer.ts';
 import type { KnownFunctions } from './known-functions.ts';
@@ -32,6 +33,8 @@ export interface RelayOptions {
   readonly watches?: boolean | undefined;
   /** The functions of the database. Absent: the state that functions leave is not looked for. */
   readonly functions?: KnownFunctions | undefined;
+  /** The objects of the session's database, which its commands may change. Default: changes are not counted. */
+  readonly schema?: SchemaClock | undefined;
   readonly log: Logger;
   /** Counts messages. Default: they are not counted. */
   readonly counters?: SessionCounters | undefined;

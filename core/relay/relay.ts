@@ -20,6 +20,7 @@ import { FromServer } from './from-server.ts';
 import type { FromServerHost } from './from-server.ts';
 import type { QueryHookHost } from './statements/query-hook.ts';
 import { QueryHook } from './statements/query-hook.ts';
+import { ObjectChanges } from './object-changes.ts';
 import { OutstandingRequests } from './outstanding-requests.ts';
 import type { RelayOptions } from './relay-options.ts';
 import { reportParameterChanges } from './parameter-changes.ts';
@@ -52,12 +53,14 @@ abstract class RelayStreams
   readonly sessionEnd: SessionEnd;
   protected readonly options: RelayOptions;
   protected readonly definitions: Definitions | undefined;
+  readonly objectChanges: ObjectChanges;
   #statements = 0;
 
   constructor(options: RelayOptions) {
     const { client, server, source, refresh, statement } = options;
     this.options = options;
     this.client = client;
+    this.objectChanges = new ObjectChanges(options.schema);
     this.source = source;
     this.outstanding = new OutstandingRequests(options.counters);
     this.pauses = new ClientPauses(client);
@@ -184,18 +187,16 @@ abstract class RelayStreams
   // ---- called by the stream from the server ----
 
   get readsTags(): boolean {
-    return (
-      this.source !== undefined ||
-      this.options.refresh !== undefined ||
-      this.functions !== undefined ||
-      this.watched
-    );
+    const { refresh, schema } = this.options;
+    const isRead = this.source !== undefined || refresh !== undefined || this.functions !== undefined;
+    return isRead || this.watched || schema?.used === true;
   }
 
   completed(tag: string): void {
     if (dropsStatements(tag)) this.prepared?.forgetAll();
     else if (tag === 'DEALLOCATE') this.prepared?.deallocated();
     this.definitions?.completed(tag, this.link.pinned);
+    this.objectChanges.completed(tag);
     if (this.watched && commandLeavesState(tag)) this.link.dirty = true;
     this.link.completed(tag);
   }
@@ -327,6 +328,7 @@ export class Relay extends RelayStreams {
   }
 
   override ended(end: RelayEnd): void {
+    this.objectChanges.over();
     this.statements?.abandon();
     this.definitions?.over();
     this.#end = end;
@@ -341,6 +343,7 @@ export class Relay extends RelayStreams {
   }
 
   override settled(): void {
+    if (this.objectChanges.pending) this.objectChanges.settled(this.outstanding);
     this.statements?.chunkRead();
     if (this.sessionEnd.decided || this.fromServer.processing) return;
     if (this.outstanding.answerLost) this.queryHook.failOrderLost();

@@ -61,6 +61,8 @@ export interface RequestObserver {
   readonly replaces?: readonly string[] | undefined;
   /** Action `skip`: an error is sent to the client all the same. */
   readonly showsError?: boolean | undefined;
+  /** A Describe: `answered` gets the bodies of ParameterDescription and RowDescription. */
+  readonly describes?: boolean | undefined;
   /** A Parse that prepares a statement under a name of the client. */
   readonly names?: true | undefined;
   /** The server, or the gateway, answered it without an error. */
@@ -235,6 +237,7 @@ class Combined implements RequestObserver {
   readonly error: RequestObserver['error'];
   readonly replaces: RequestObserver['replaces'];
   readonly showsError: RequestObserver['showsError'];
+  readonly describes: RequestObserver['describes'];
   readonly names: RequestObserver['names'];
   readonly #one: RequestObserver;
   readonly #other: RequestObserver;
@@ -244,6 +247,7 @@ class Combined implements RequestObserver {
     this.error = one.error ?? other.error;
     this.replaces = one.replaces ?? other.replaces;
     this.showsError = one.showsError ?? other.showsError;
+    this.describes = one.describes ?? other.describes;
     this.names = one.names ?? other.names;
     this.#one = one;
     this.#other = other;

@@ -4,6 +4,7 @@
  */
 import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import type { ChannelListener } from '../net/channel.ts';
+import type { KnownStatements } from './prepared/known-statements.ts';
 import type { LinkState, ServerFitness } from './transaction-boundary.ts';
 import type { LeftState } from './known-functions.ts';
 import { TouchedSettings } from './touched-settings.ts';
@@ -22,8 +23,8 @@ export interface ServerWaiter {
 export interface ServerSource {
   /** The run-time parameters that the client believes to be in force, kept up to date by the relay. */
   readonly parameters: Parameters;
-  /** Keys of statements that a connection of the pool has prepared without an error: their Parse needs no connection. */
-  readonly known: { has(key: string): boolean; add(key: string): unknown };
+  /** Statements that a connection of the pool has prepared without an error: their Parse needs no connection. */
+  readonly known: KnownStatements;
   /** A connection with all settings of the session in force; undefined: `waiter` is called later, unless it cancels. */
   checkOut(waiter: ServerWaiter): ServerConnection | undefined;
   /** Ends the session's wait: the waiter is not called after this. Default reason: the session has ended. */

@@ -37,6 +37,19 @@ export const pins = (tag: string): boolean => PINS.has(tag);
 /** Whether a command may have taken off what policies have set. */
 export const takesOffSettings = (tag: string): boolean => RESETS.has(tag);
 
+/** Commands after which a text may mean something else, by the first word of their tag: a DO or CALL may run any of them. */
+const CHANGES: ReadonlySet<string> = new Set(['CREATE', 'ALTER', 'DROP', 'IMPORT', 'DO', 'CALL']);
+const CREATES = /\bcreate\b/i;
+
+/** Whether a command may have changed objects of its database, by its tag. */
+export function changesObjects(tag: string): boolean {
+  const end = tag.indexOf(' ');
+  return CHANGES.has(end < 0 ? tag : tag.slice(0, end)) || tag === 'COMMIT PREPARED';
+}
+
+/** True for a text that may make an object, whatever its tag: CREATE TABLE AS has that of a SELECT. */
+export const mayCreate = (text: string): boolean => CREATES.test(text);
+
 /** Whether a command has dropped every prepared statement. */
 export const dropsStatements = (tag: string): boolean => tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL';
 
@@ -86,7 +99,7 @@ const ADVISORY = /\bpg_(?:try_)?advisory_lock/i;
 const SET_CONFIG = /\b(?:set_config|pg_settings)\b|u&"/gi;
 const CALL = /\bset_config\b"?\s*\(/gi;
 /** Parts of all patterns here: most texts have none of them. */
-const STATE_WORDS = /temp|advisory_lock|set_config|pg_settings|search_path|schema|u&"/i;
+const STATE_WORDS = /temp|advisory_lock|set_config|pg_settings|search_path|schema|create\b|u&"/i;
 /** More calls than these are not read one by one. */
 const MOST_CALLS = 20;
 /** Ways to choose schemas by a text (manual, 5.10.3; SET SCHEMA is a form of SET). */

@@ -10,6 +10,13 @@ export interface Clock {
   every(ms: number, run: () => void): () => void;
 }
 
+let last = 0;
+/** Between two times in milliseconds, so that no two are the same. */
+const STEP = 2 ** -10;
+
+/** The time of the {@link machineClock}, which is never given twice. */
+export const monotonicTime = (): number => (last = Math.max(machineClock.now(), last + STEP));
+
 /** The machine's monotonic clock; its timers do not keep the process alive. */
 export const machineClock: Clock = {
   now: () => performance.now(),

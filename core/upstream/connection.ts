@@ -6,6 +6,14 @@ import type { Parameters } from './parameter-map.ts';
 
 export type { Parameters };
 
+/** A prepared statement on a connection. */
+export interface OnServer {
+  /** A name of the gateway. */
+  readonly name: string;
+  /** When its Parse was sent, in milliseconds of a monotonic clock. */
+  readonly at: number;
+}
+
 /** A server connection between its ReadyForQuery at login and its end. */
 export interface ServerConnection extends Backend {
   readonly port?: number | undefined;
@@ -15,8 +23,8 @@ export interface ServerConnection extends Backend {
   readonly channel: Channel;
   /** The newest ParameterStatus values by name; the relay keeps them up to date. */
   readonly parameters: Parameters;
-  /** Names of the gateway by the key of the statement behind them; a reset of the connection clears it. */
-  readonly prepared: Map<string, string>;
+  /** By the key of the statement; a reset of the connection clears it. */
+  readonly prepared: Map<string, OnServer>;
   /** The database has state that no reset undoes, as of the login. Default false. */
   readonly unresettable?: boolean;
   /**

@@ -5,7 +5,7 @@ import type { Backend } from '../session.ts';
 import { TERMINATE } from '../wire/to-server.ts';
 import { cancel } from './cancel.ts';
 import type { CancelRequest } from './cancel.ts';
-import type { ServerConnection } from './connection.ts';
+import type { OnServer, ServerConnection } from './connection.ts';
 import type { ServerStatus } from './hosts/server-probe.ts';
 import type { Parameters } from './parameter-map.ts';
 
@@ -27,7 +27,7 @@ export class OpenConnection implements ServerConnection {
   readonly port: number | undefined;
   readonly role: RoleName;
   readonly channel: Channel;
-  readonly prepared = new Map<string, string>();
+  readonly prepared = new Map<string, OnServer>();
   readonly parameters: Parameters;
   readonly unresettable: boolean;
   readonly serverStatus: ServerStatus | undefined;

@@ -82,6 +82,7 @@ export interface Report<Severity extends string> {
   readonly message: string;
   readonly detail?: string | undefined;
   readonly hint?: string | undefined;
+  readonly routine?: string | undefined;
 }
 
 /**
@@ -94,8 +95,8 @@ export function errorResponse(report: Report<'ERROR' | 'FATAL' | 'PANIC'>): Buff
 
 /** ErrorResponse for a refusal of the gateway's own. */
 export function refusal(severity: 'ERROR' | 'FATAL', error: GatewayError): Buffer {
-  const { sqlstate: code, message: text, detail, hint } = error;
-  return errorResponse({ severity, code, message: text, detail, hint });
+  const { sqlstate: code, message: text, detail, hint, routine } = error;
+  return errorResponse({ severity, code, message: text, detail, hint, routine });
 }
 
 /** ErrorResponse of protocols 1 and 2, which have a text instead of fields: as PostgreSQL tells them that they are too old. */
@@ -112,10 +113,11 @@ export function noticeResponse(report: Report<'NOTICE' | 'WARNING' | 'INFO' | 'L
 const LONGEST_TEXT = 3_000;
 
 function encodeReport(type: string, report: Report<string>): Buffer {
-  const { severity, code, message: text, detail, hint } = report;
+  const { severity, code, message: text, detail, hint, routine } = report;
   const fields = [field('S', severity), field('V', severity), field('C', code), field('M', text)];
   if (detail !== undefined) fields.push(field('D', detail));
   if (hint !== undefined) fields.push(field('H', hint));
+  if (routine !== undefined) fields.push(field('R', routine));
   return message(type, [...fields, Buffer.alloc(1)]);
 }
 

@@ -205,7 +205,7 @@ describe('mistakes', () => {
     [
       'a key like nothing',
       withDatabase({ pool: { zzz: 1 } }),
-      "databases.orders.pool: unknown key 'zzz'; known: mode, clientMode, mostSessions, size, perRole, min, reserve, reserveAfter, connecting, connectRate, share, reset, detect, unknownSettings, queueTimeout, idleTimeout, maxLifetime",
+      "databases.orders.pool: unknown key 'zzz'; known: mode, clientMode, mostSessions, size, perRole, min, reserve, reserveAfter, connecting, connectRate, share, reset, detect, unknownSettings, queueTimeout, idleTimeout, maxLifetime, reparseAfter",
     ],
     [
       'a misspelt word',

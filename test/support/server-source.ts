@@ -1,6 +1,8 @@
 /** A source of server connections for tests: a few connections, given out in any order, sometimes reset in between. */
+import type { KnownStatement, KnownStatements } from '../../core/relay/prepared/known-statements.ts';
 import type { ServerSource } from '../../core/relay/server-link.ts';
 import type { ServerConnection } from '../../core/upstream/connection.ts';
+import { monotonicTime } from '../../core/upstream/clock.ts';
 import { frame, Messages } from './raw.ts';
 
 /** Run-time parameters that follow a client from connection to connection. */
@@ -35,6 +37,18 @@ export interface TestSource extends ServerSource {
   readonly free: readonly ServerConnection[];
 }
 
+/** Statements that are known for ever. */
+export function knownStatements(): KnownStatements {
+  const all = new Map<string, KnownStatement>();
+  return {
+    now: monotonicTime,
+    oldest: () => 0,
+    get: (parsed) => all.get(parsed),
+    set: (parsed, known) => void all.set(parsed, known),
+    delete: (parsed) => void all.delete(parsed),
+  };
+}
+
 /** Gives `connections`, any of them; what comes back `dirty` is reset, as is some of the rest. */
 export function serverSource(connections: readonly ServerConnection[], dice: () => number): TestSource {
   const free = [...connections];
@@ -65,7 +79,7 @@ export function serverSource(connections: readonly ServerConnection[], dice: () 
   };
   return {
     parameters,
-    known: new Set<string>(),
+    known: knownStatements(),
     free,
     get lent() {
       return lent;

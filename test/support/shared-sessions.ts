@@ -4,6 +4,7 @@ import type { ServerSource } from '../../core/relay/server-link.ts';
 import type { RelayOptions } from '../../core/relay/relay-options.ts';
 import { parseDatabase, parseRole } from '../../core/names.ts';
 import type { Startup, Upstream } from '../../core/session.ts';
+import { schemaChangesOf } from '../../core/upstream/schema-changes.ts';
 import { Pool } from '../../core/upstream/pool/pool.ts';
 import type { Postgres } from './postgres.ts';
 import { relayed } from './raw.ts';
@@ -90,7 +91,8 @@ export function sharedSessions(
           source.checkIn(server, how);
         },
       };
-      const session = await relayed(first, { source: watched, ...options });
+      const schema = schemaChangesOf(database, name);
+      const session = await relayed(first, { source: watched, schema, ...options });
       sessions.add(session);
       void session.relay.done.then(() => {
         over.abort();

@@ -1,13 +1,10 @@
-/** A client's prepared statements by its own names, the unnamed one included, and when two of them are the same. */
-import { createHash } from 'node:crypto';
+/** A client's prepared statements by its own names, the unnamed one included. */
 import { GatewayError } from '../../errors.ts';
 import { Backend } from '../../wire/frames.ts';
 import type { RequestObserver } from '../request-queue.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
-import { StatementCalls } from '../known-functions.ts';
-import { ANY_SETTING, settingsIn } from '../setting-names.ts';
-import type { NamedSettings } from '../setting-names.ts';
-import { deallocated } from './deallocate.ts';
+import type { Description } from './description.ts';
+import type { Effects, PreparedStatement } from './prepared-statement.ts';
 
 /** One change, as an observer of its request. */
 export type Change = Required<Pick<RequestObserver, 'closed' | 'dropped'>>;
@@ -65,111 +62,9 @@ export class PendingChanges {
   }
 }
 
-// A prepared statement as a session remembers it, and when two of them are the same.
-
-/** What executing a statement may do besides what its tag shows. */
-export interface Effects {
-  /** It drops prepared statements. */
-  readonly discards: boolean;
-  /** The names that it deallocates. */
-  readonly deallocates: readonly string[];
-  /** The settings that it may change. */
-  readonly named: NamedSettings | undefined;
-  /** The state that the functions that it runs may leave. */
-  readonly calls: StatementCalls;
-}
-
-/** Those of a statement that does nothing. */
-export const NO_EFFECTS: Effects = {
-  discards: false,
-  deallocates: [],
-  named: undefined,
-  calls: new StatementCalls(''),
-};
-
-/** Those of a statement with this text. */
-export function effectsOf(text: string): Effects {
-  const discards = mayDiscard(text);
-  const deallocates = discards ? deallocated(text) : NO_EFFECTS.deallocates;
-  return { discards, deallocates, named: settingsIn(text), calls: new StatementCalls(text) };
-}
-
-/** A statement that a session has prepared. */
-export interface PreparedStatement extends Effects {
-  /** Equal for statements of the same meaning: text, parameter types, and the settings that their literals depend on. */
-  readonly key: string;
-  /** A key that no other statement has. */
-  readonly alone: string;
-  /** Text and parameter types as in the Parse, behind its name: in the client's encoding, never decoded. */
-  readonly body: Buffer;
-  /** The settings under which it was prepared; empty where nothing in it depends on them. */
-  readonly settings: string;
-  /** The search_path under which it was prepared; undefined where the server does not report it. */
-  readonly path: string | undefined;
-}
-
-/** Settings that a literal may depend on when the statement is prepared: `'01/02/2020'::date` is another day under DMY. */
-const SETTINGS = ['DateStyle', 'TimeZone', 'IntervalStyle', 'standard_conforming_strings', 'client_encoding'];
-/** A quote, a dollar quote, or what is not ASCII: without any of them it has no literal that a setting could change. */
-const HAS_LITERALS = /'|\$\D|[^\0-\x7f]/;
-const DISCARDS = /\b(?:deallocate|discard)\b/i;
-
-const ALONE = 'alone ';
-let made = 0;
-
-/** True for the key of one statement only. */
-export const isAlone = (key: string): boolean => key.startsWith(ALONE);
-
-/** The settings in force that literals depend on, as one text. */
-export const settingsOf = (parameters: ReadonlyMap<string, string>): string =>
-  SETTINGS.map((name) => parameters.get(name) ?? '').join('\0');
-
-/** True for a text that may drop prepared statements when it is executed. */
-export const mayDiscard = (text: string): boolean => DISCARDS.test(text);
-
-/**
- * The statement in a Parse with this `body`, under the settings in `parameters`. From PostgreSQL 18 on they have search_path
- * too, and the same text is another statement in another schema.
- */
-export function statementOf(body: Buffer, parameters: ReadonlyMap<string, string>): PreparedStatement {
-  const text = body.toString('latin1');
-  const settings = HAS_LITERALS.test(text) ? settingsOf(parameters) : '';
-  const path = parameters.get('search_path');
-  const hash = createHash('sha256')
-    .update(`${settings}\0${path ?? ''}\0`)
-    .update(body);
-  made += 1;
-  return {
-    key: hash.digest('base64'),
-    alone: `${ALONE}${made}`,
-    body,
-    settings,
-    path,
-    ...effectsOf(text.slice(0, text.indexOf('\0'))),
-  };
-}
-
-/** The same statement where the settings at its Parse are not known: it is not shared. */
-export const unlike = (statement: PreparedStatement): PreparedStatement => ({
-  ...statement,
-  key: statement.alone,
-  settings: 'unknown',
-});
-
 /** Most names at once, and bytes of all their texts: the gateway's memory is shared by all sessions. */
 const MOST_NAMES = 10_000;
 const MOST_BYTES = 33_554_432;
-
-/** Stands for a statement that is prepared under the client's own name, as it is too long to be stored: the connection stays with the session. */
-export const UNSHARED: PreparedStatement = {
-  key: '',
-  alone: '',
-  body: Buffer.alloc(0),
-  settings: '',
-  path: undefined,
-  ...NO_EFFECTS,
-  named: ANY_SETTING,
-};
 
 /** Shared by the sessions that have prepared nothing: never written to. */
 const NONE = new Map<string, PreparedStatement>();
@@ -251,11 +146,13 @@ export class ClientStatements {
 }
 
 /** A Parse of it. */
-interface UnnamedParse extends Effects {
+export interface UnnamedParse extends Effects {
   /** The whole message; undefined if it was too long to be stored: the connection stays with the session then. */
   readonly frame: Buffer | undefined;
   /** Its text does nothing to the session that it would not do again by itself: the same bytes need not be read again. */
   readonly plain: boolean;
+  /** What the client was told of it; undefined if it has not asked. */
+  description?: Description | undefined;
 }
 
 /** The name by which its changes are unconfirmed. */
@@ -338,6 +235,11 @@ export class UnnamedStatement {
       () => {},
       () => (now.preparedAt = undefined),
     );
+  }
+
+  /** The connection has another one by now. */
+  outdate(): void {
+    this.#now.preparedAt = undefined;
   }
 
   /** A Query is sent, which drops it even if it fails, or a Close of it. Undefined if there is nothing to drop. */

@@ -7,8 +7,8 @@ import { SYNC } from '../../wire/to-server.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
 import { Op, ResponseAction } from '../request-queue.ts';
 import type { RequestObserver } from '../request-queue.ts';
-import { NO_EFFECTS, UNSHARED } from './client-statements.ts';
 import type { ClientStatements } from './client-statements.ts';
+import { NO_EFFECTS, UNSHARED } from './prepared-statement.ts';
 import { EMPTY, renamedParse } from './statement-names.ts';
 
 const closeOf = (name: string): Buffer => message('C', [Buffer.from(`S${name}\0`, 'latin1')]);

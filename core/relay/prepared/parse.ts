@@ -2,6 +2,7 @@
 import { GatewayError } from '../../errors.ts';
 import { shown } from '../../wire/text.ts';
 import { PARSE_COMPLETE } from '../../wire/to-client.ts';
+import { encodeDescribe } from '../../wire/to-server.ts';
 import type { Plan } from '../message-action.ts';
 import { Op, ResponseAction, combined } from '../request-queue.ts';
 import type { RequestObserver } from '../request-queue.ts';
@@ -9,20 +10,25 @@ import type { ServerStatements } from './server-statements.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
 import { EMPTY, isCutOff, nameIn, parseParts, renamedLongParse, renamedParse } from './statement-names.ts';
 import type { ParseParts } from './statement-names.ts';
-import type {
-  Change,
-  Effects,
-  ClientStatements,
-  PendingChanges,
-  PreparedStatement,
-  UnnamedStatement,
-} from './client-statements.ts';
+import type { Change, ClientStatements, PendingChanges, UnnamedStatement } from './client-statements.ts';
 import type { ServerLink, ServerSource } from '../server-link.ts';
-import { NO_EFFECTS, UNSHARED, effectsOf, settingsOf, statementOf, unlike } from './client-statements.ts';
+import {
+  NO_EFFECTS,
+  UNSHARED,
+  effectsOf,
+  keyOf,
+  originOf,
+  settingsOf,
+  statementOf,
+} from './prepared-statement.ts';
+import type { Effects, PreparedStatement } from './prepared-statement.ts';
+import { DescribeObserver } from './description.ts';
+import type { KnownStatement } from './known-statements.ts';
 import { ANY_SETTING, settingsIn } from '../setting-names.ts';
 import type { NamedSettings } from '../setting-names.ts';
-import { mayChooseSchemas, mayLeaveState, pinReason } from '../session-state-detection.ts';
+import { mayChooseSchemas, mayCreate, mayLeaveState, pinReason } from '../session-state-detection.ts';
 import type { KnownFunctions, LeftState } from '../known-functions.ts';
+import type { ObjectChanges } from '../object-changes.ts';
 import { Status } from '../transaction-boundary.ts';
 
 /** The interface between a session's prepared statements and the relay. */
@@ -40,6 +46,7 @@ export interface PreparedStatementsHost {
   readonly functions?: KnownFunctions | undefined;
   /** A statement is executed whose functions may leave this. */
   calls(left: LeftState): void;
+  readonly objectChanges: ObjectChanges;
 }
 
 /** The session's statements, by their names and keys. */
@@ -72,7 +79,10 @@ export class ParseHandler {
 
   /** The same for a Query, which is executed at once; the end of a long one is not known. */
   readQuery(text: string, isCut: boolean): void {
-    if (mayLeaveState(text)) this.read(text);
+    if (mayLeaveState(text)) {
+      this.read(text);
+      if (mayCreate(text)) this.#host.objectChanges.begin();
+    }
     this.#choseSchemas ||= isCut;
     this.#host.touches(isCut ? ANY_SETTING : settingsIn(text));
     const { functions } = this.#host;
@@ -85,7 +95,7 @@ export class ParseHandler {
   }
 
   /** Prepared now, the statement may differ in meaning from its Parse: it is not shared with other sessions. */
-  isApart({ settings, path }: PreparedStatement): boolean {
+  isApart({ settings, path }: Pick<PreparedStatement, 'settings' | 'path'>): boolean {
     const { settingsKnown } = this.#host.outstanding;
     const now = this.#parameters;
     const settingsUncertain = this.#choseSchemas && !settingsKnown;
@@ -93,12 +103,40 @@ export class ParseHandler {
     return settings !== '' && (!settingsKnown || settingsOf(now) !== settings);
   }
 
-  /** True for a whole Parse of a statement that the connection has prepared already. */
-  isPrepared(frame: Buffer): boolean {
-    const parts = isCutOff(frame) ? undefined : parseParts(frame);
-    return (
-      parts !== undefined && this.#parts.onServer.prepared.has(statementOf(parts.body, this.#parameters).key)
-    );
+  /** What is known of a Parse with this body, so that it needs no server. */
+  knownFor(body: Buffer): KnownStatement | undefined {
+    const { known, parameters } = this.#host.source;
+    return this.hidesSchemas ? undefined : known.get(originOf(body, parameters).parsed);
+  }
+
+  /** The statement's key on the present connection, and its name where it is prepared there. */
+  onConnection(statement: PreparedStatement): {
+    readonly key: string;
+    readonly serverName: string | undefined;
+  } {
+    const { onServer } = this.#parts;
+    const { alone, since } = statement;
+    const key = this.hidesSchemas ? alone : statement.key;
+    const serverName = onServer.find(key, since);
+    if (serverName !== undefined || key === alone || !this.isApart(statement)) return { key, serverName };
+    return { key: alone, serverName: onServer.find(alone, since) };
+  }
+
+  /** The observer of a Describe by which the server says for the first time what a statement is; its Parse was sent at `at`. */
+  learns(statement: PreparedStatement, at: number): RequestObserver {
+    const { known } = this.#host.source;
+    return new DescribeObserver((said) => {
+      if (!said) return;
+      const { parsed, shared, alone } = statement;
+      const before = shared ? known.get(parsed)?.description : undefined;
+      // Equal ones are one object: each client's statement has one.
+      const description = before?.fingerprint === said.fingerprint ? before : said;
+      statement.describedAs(description);
+      if (!shared) return;
+      // Others do not see yet what this transaction has changed.
+      if (!this.#host.objectChanges.pending) known.set(parsed, { description, at });
+      this.#parts.onServer.rename(alone, statement.key);
+    });
   }
 
   /** The parameters in force on the connection, or on the next one. */
@@ -108,11 +146,12 @@ export class ParseHandler {
   }
 
   /** A statement is executed: that may do more than its tag shows. */
-  executed({ discards, named, calls }: Effects): void {
+  executed({ discards, named, calls, creates }: Effects): void {
     const { functions } = this.#host;
     if (functions) this.#host.calls(calls.leaves(functions));
     if (discards) this.#parts.onServer.mayFail = true;
     if (named) this.#host.touches(named);
+    if (creates) this.#host.objectChanges.begin();
   }
 
   /** What to do with a Parse. @throws GatewayError `program_limit_exceeded` */
@@ -128,25 +167,38 @@ export class ParseHandler {
   }
 
   #parseNamed({ name, body }: ParseParts): Plan {
-    const { link, outstanding } = this.#host;
-    const { server } = link;
-    const read = statementOf(Buffer.from(body), this.#parameters);
-    const statement = this.isApart(read) ? unlike(read) : read;
-    this.#parts.names.add(name, statement);
+    const { link, outstanding, source } = this.#host;
+    const { onServer, names } = this.#parts;
+    const origin = originOf(Buffer.from(body), this.#parameters);
+    const shared = !this.isApart(origin);
+    const statement = statementOf(origin, source.known.oldest(), shared);
+    const known = shared ? source.known.get(origin.parsed) : undefined;
+    names.add(name, statement);
     const change = this.#named(name, statement);
     const synthesized = { kind: 'answer', observer: { answer: () => PARSE_COMPLETE, ...change } } as const;
-    if (!server) return synthesized;
+    if (!link.server) {
+      if (known) statement.describedAs(known.description);
+      return synthesized;
+    }
     if (outstanding.outOfSync) return orderLost();
-    const isPrepared = this.#parts.onServer.find(statement.key) !== undefined;
-    const certain =
-      outstanding.status !== Status.failed &&
-      !outstanding.changing &&
-      !this.#parts.onServer.pending.has(statement.key);
-    if (isPrepared && certain) return synthesized;
-    if (isPrepared) return this.#try(body, change);
-    const { serverName, before, observer } = this.#parts.onServer.add(statement.key);
-    const bytes = Buffer.concat([before, renamedParse(serverName, body)]);
-    return { kind: 'send', bytes, observer: combined(observer, change) };
+    const key = known && keyOf(origin.parsed, known.description);
+    if (known && key !== undefined && onServer.find(key, statement.since) !== undefined) {
+      statement.describedAs(known.description);
+      const certain =
+        outstanding.status !== Status.failed && !outstanding.changing && !onServer.pending.has(key);
+      return certain ? synthesized : this.#try(body, change);
+    }
+    return this.#prepare(statement, change);
+  }
+
+  /** Behind the Parse the server is asked what the statement is, unless a COPY may read that message. */
+  #prepare(statement: PreparedStatement, change: RequestObserver): Plan {
+    const { serverName, at, before, observer } = this.#parts.onServer.add(statement.key);
+    const parse = Buffer.concat([before, renamedParse(serverName, statement.body)]);
+    const sent = { kind: 'send', bytes: parse, observer: combined(observer, change) } as const;
+    if (this.#host.outstanding.changing) return sent;
+    const bytes = Buffer.concat([parse, encodeDescribe('S', serverName)]);
+    return { ...sent, bytes, described: this.learns(statement, at) };
   }
 
   #named(name: string, statement: PreparedStatement): Change & RequestObserver {

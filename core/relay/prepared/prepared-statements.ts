@@ -12,16 +12,20 @@ import type { Plan } from '../message-action.ts';
 import { Op, ResponseAction, combined } from '../request-queue.ts';
 import type { RequestObserver } from '../request-queue.ts';
 import { ServerStatements, newName } from './server-statements.ts';
-import { isCutOff, nameIn, parseParts, renamedBind, renamedParse, statementIn } from './statement-names.ts';
 import {
-  ClientStatements,
-  PendingChanges,
-  UNSHARED,
-  UnnamedStatement,
-  NO_EFFECTS,
-  mayDiscard,
-  statementOf,
-} from './client-statements.ts';
+  isCutOff,
+  nameFor,
+  nameIn,
+  parseParts,
+  renamedBind,
+  renamedParse,
+  statementIn,
+} from './statement-names.ts';
+import { ClientStatements, PendingChanges, UnnamedStatement } from './client-statements.ts';
+import { NO_EFFECTS, UNSHARED, mayDiscard } from './prepared-statement.ts';
+import type { PreparedStatement } from './prepared-statement.ts';
+import { DescribeObserver } from './description.ts';
+import { DescriptionCheck, resultChanged } from './description-check.ts';
 import { ParseHandler, orderLost } from './parse.ts';
 import type { PreparedStatementsHost } from './parse.ts';
 import { ANY_SETTING } from '../setting-names.ts';
@@ -39,6 +43,8 @@ export class PreparedStatements {
   readonly #unnamed: UnnamedStatement;
   readonly #parseHandler: ParseHandler;
   readonly #deallocations: Deallocations;
+  /** See {@link DescriptionCheck}. */
+  readonly check: DescriptionCheck;
   /** See {@link RepeatedMessages}. */
   readonly repeated: RepeatedMessages;
 
@@ -55,6 +61,7 @@ export class PreparedStatements {
     };
     this.#parseHandler = new ParseHandler(host, remembered);
     this.#deallocations = new Deallocations(this.#names, host.outstanding);
+    this.check = new DescriptionCheck(host, remembered, this.#parseHandler);
     this.repeated = new RepeatedMessages(host, remembered, this.#parseHandler);
   }
 
@@ -88,14 +95,12 @@ export class PreparedStatements {
     if (type === Frontend.close) return this.#names.has(statementIn(frame) ?? '');
     const parts = type === Frontend.parse ? parseParts(frame) : undefined;
     if (!parts || parts.name === '' || this.#names.has(parts.name)) return false;
-    const { source } = this.#host;
-    return (
-      !this.#parseHandler.hidesSchemas && source.known.has(statementOf(parts.body, source.parameters).key)
-    );
+    return this.#parseHandler.knownFor(parts.body) !== undefined;
   }
 
   /** True where the action depends on an outstanding answer. */
   mustWait(type: number, frame: Buffer): boolean {
+    if (this.check.waiting) return true;
     const { outstanding } = this.#host;
     const { mayFail } = this.#onServer;
     if (!outstanding.answered && type === Frontend.query) return !outstanding.stuck && this.#frees(frame);
@@ -125,18 +130,16 @@ export class PreparedStatements {
 
   /** True if the gateway sends a message in front, or answers in its place: either would be lost in a COPY that fails. */
   #addsGatewayMessage(type: number, name: string, frame: Buffer): boolean {
-    const { prepared } = this.#onServer;
     if (type === Frontend.close) return false;
-    if (type === Frontend.parse)
-      return name !== '' && (this.#names.has(name) || this.#parseHandler.isPrepared(frame));
+    // A long one is not described.
+    if (type === Frontend.parse) return name !== '' && (this.#names.has(name) || !isCutOff(frame));
     if (name === '') {
       const { parse, preparedAt } = this.#unnamed;
       return parse !== undefined && (parse.discards || preparedAt !== this.#host.link.checkOuts);
     }
     const statement = this.#names.get(name) ?? UNSHARED;
     if (statement.discards) return true;
-    const shared = !this.#parseHandler.hidesSchemas && prepared.has(statement.key);
-    return statement !== UNSHARED && !shared && !prepared.has(statement.alone);
+    return statement !== UNSHARED && this.#parseHandler.onConnection(statement).serverName === undefined;
   }
 
   /** What to do with a Query, Parse, Bind, Describe or Close. @throws GatewayError `program_limit_exceeded` */
@@ -196,45 +199,46 @@ export class PreparedStatements {
     if (name === '') return this.#useUnnamed(frame);
     const statement = name === undefined ? undefined : this.#names.get(name);
     if (!statement || statement === UNSHARED) return { kind: 'send', bytes: frame };
+    if (this.check.takeDifference(statement)) return { kind: 'refuse', error: resultChanged() };
     this.#parseHandler.executed(statement);
-    let key = this.#parseHandler.hidesSchemas ? statement.alone : statement.key;
-    let serverName = this.#onServer.find(key);
-    let before: Buffer = NOTHING;
-    if (serverName === undefined && this.#parseHandler.isApart(statement)) {
-      key = statement.alone;
-      serverName = this.#onServer.find(key);
-    }
-    if (serverName === undefined) {
-      if (this.#host.outstanding.outOfSync) return orderLost();
-      ({ serverName, before } = this.#prepare(key, statement.body));
-    }
+    const { key, serverName } = this.#parseHandler.onConnection(statement);
+    if (serverName === undefined && this.#host.outstanding.outOfSync) return orderLost();
+    const [prepared, before] =
+      serverName === undefined ? this.#prepare(statement, key) : [serverName, NOTHING];
     return {
       kind: 'send',
-      bytes: Buffer.concat([before, renamed(serverName)]),
-      observer: this.#onServer.use(key),
+      bytes: Buffer.concat([before, renamed(prepared)]),
+      observer: this.#onServer.use(prepared, statement.parsed),
     };
   }
 
   /** Prepares the statement on the present connection, in front of the message that uses it. */
-  #prepare(key: string, body: Buffer): { readonly serverName: string; readonly before: Buffer } {
-    const { serverName, before, observer } = this.#onServer.add(key);
-    this.#host.outstanding.sent(Op.parse, ResponseAction.skip, { showsError: true, ...observer });
-    return { serverName, before: Buffer.concat([before, renamedParse(serverName, body)]) };
+  #prepare(statement: PreparedStatement, key: string): [serverName: string, before: Buffer] {
+    const { outstanding } = this.#host;
+    const { serverName, at, before, observer } = this.#onServer.add(key);
+    outstanding.sent(Op.parse, ResponseAction.skip, { showsError: true, ...observer });
+    const parse = Buffer.concat([before, renamedParse(serverName, statement.again)]);
+    if (statement.description !== undefined || outstanding.changing) return [serverName, parse];
+    outstanding.sent(Op.describe, ResponseAction.skip, this.#parseHandler.learns(statement, at));
+    return [serverName, Buffer.concat([parse, encodeDescribe('S', serverName)])];
   }
 
   #useUnnamed(frame: Buffer): Plan {
     const { link, outstanding } = this.#host;
     const { parse, preparedAt } = this.#unnamed;
     if (!parse) return { kind: 'refuse', error: noUnnamed() };
+    if (this.check.takeDifference(parse)) return { kind: 'refuse', error: resultChanged() };
     this.#parseHandler.executed(parse);
-    if (preparedAt === link.checkOuts) return { kind: 'send', bytes: frame };
+    const isDescribe = frame[0] === Frontend.describe;
+    const observer = isDescribe ? new DescribeObserver((said) => (parse.description = said)) : undefined;
+    if (preparedAt === link.checkOuts) return { kind: 'send', bytes: frame, observer };
     if (!parse.frame) return { kind: 'refuse', error: noUnnamed() };
     if (outstanding.outOfSync) return orderLost();
     outstanding.sent(Op.parse, ResponseAction.skip, {
       showsError: true,
       ...this.#unnamed.again(link.checkOuts),
     });
-    return { kind: 'send', bytes: Buffer.concat([parse.frame, frame]) };
+    return { kind: 'send', bytes: Buffer.concat([parse.frame, frame]), observer };
   }
 
   #close(frame: Buffer, name: string | undefined): Plan {
@@ -260,11 +264,5 @@ const textOf = (frame: Buffer): string => frame.toString('latin1', HEADER_BYTES,
 
 const noUnnamed = (): GatewayError =>
   new GatewayError('invalid_sql_statement_name', 'unnamed prepared statement does not exist');
-
-/** The statement that a message is about; undefined for a portal, or where it cannot be read. */
-const nameFor = (type: number, frame: Buffer): string | undefined =>
-  type === Frontend.parse || type === Frontend.bind
-    ? nameIn(frame, type === Frontend.bind)
-    : statementIn(frame);
 
 const isUnnamedParse = (op: number, frame: Buffer): boolean => op === Op.parse && frame[HEADER_BYTES] === 0;

@@ -4,7 +4,7 @@ import { Op, ResponseAction } from '../request-queue.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
 import { stringEnd } from './statement-names.ts';
 import type { ParseHandler, ParseHandlerParts, PreparedStatementsHost } from './parse.ts';
-import { UNSHARED } from './client-statements.ts';
+import { UNSHARED } from './prepared-statement.ts';
 
 /** Kind byte of Describe and Close. */
 const PORTAL = 0x50;
@@ -51,10 +51,11 @@ export class RepeatedMessages {
     if (!found || found.statement === UNSHARED || found.statement.discards) return undefined;
     const { name, statement } = found;
     const key = this.#parseHandler.hidesSchemas ? statement.alone : statement.key;
-    const serverName = pending.has(name) || onServer.pending.has(key) ? undefined : onServer.find(key);
+    const isPending = pending.has(name) || onServer.pending.has(key);
+    const serverName = isPending ? undefined : onServer.find(key, statement.since);
     if (serverName === undefined) return undefined;
     this.#parseHandler.executed(statement);
-    outstanding.sent(Op.bind, ResponseAction.forward, onServer.use(key));
+    outstanding.sent(Op.bind, ResponseAction.forward, onServer.use(serverName, statement.parsed));
     return serverName;
   }
 
@@ -76,7 +77,9 @@ export class RepeatedMessages {
     if (!parse?.frame || !parse.plain || data[at + HEADER_BYTES] !== 0) return undefined;
     const { frame } = parse;
     if (frame.length !== end - at || frame.compare(data, at, end) !== 0) return undefined;
-    outstanding.sent(Op.parse, ResponseAction.forward, unnamed.prepare(parse, this.#host.link.checkOuts));
+    // The server may describe it in another way now.
+    const anew = parse.description === undefined ? parse : { ...parse, description: undefined };
+    outstanding.sent(Op.parse, ResponseAction.forward, unnamed.prepare(anew, this.#host.link.checkOuts));
     return UNCHANGED;
   }
 }

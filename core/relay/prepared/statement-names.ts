@@ -2,7 +2,7 @@
  * Names of statements in Parse, Bind, Describe and Close as bytes: read, and replaced by names of the gateway. Nothing is decoded,
  * because texts and names are in the client's encoding. A name is a string of the characters with its bytes' numbers.
  */
-import { HEADER_BYTES } from '../../wire/frames.ts';
+import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import { message } from '../../wire/message.ts';
 import type { PendingWrite } from '../pending-write.ts';
 
@@ -38,6 +38,12 @@ export function statementIn(frame: Buffer): string | undefined {
   const end = frame.indexOf(0, HEADER_BYTES + 1);
   return end === frame.length - 1 ? frame.toString('latin1', HEADER_BYTES + 1, end) : undefined;
 }
+
+/** The statement that a Parse, Bind, Describe or Close is about; undefined for a portal, or where it cannot be read. */
+export const nameFor = (type: number, frame: Buffer): string | undefined =>
+  type === Frontend.parse || type === Frontend.bind
+    ? nameIn(frame, type === Frontend.bind)
+    : statementIn(frame);
 
 /** Where the string ends that begins at `from`: the place of its zero byte; `end` where it has none before that. */
 export function stringEnd(data: Buffer, from: number, end: number): number {

@@ -9,6 +9,7 @@ import { readyForQuery, refusal } from '../../wire/to-client.ts';
 import { FLUSH } from '../../wire/to-server.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
 import type { PreparedStatements } from '../prepared/prepared-statements.ts';
+import type { DescriptionCheck } from '../prepared/description-check.ts';
 import { Streamed, preceded } from '../message-action.ts';
 import type { MessageAction, Plan } from '../message-action.ts';
 import { OP_OF, Op, ResponseAction, combined } from '../request-queue.ts';
@@ -48,6 +49,8 @@ export interface QueryHookHost {
   betweenTransactions(): boolean;
   /** Makes the server send its buffered answers at once. */
   flush(): void;
+  /** Sends bytes of the gateway's to the server. */
+  toServer(bytes: Buffer): void;
   /** The refusal cannot be placed in the order of answers: the session ends with it. */
   unplaceable(error: GatewayError): void;
 }
@@ -245,14 +248,43 @@ export class QueryHook {
     return sent.catch((thrown: unknown) => this.#refuse(op, frame, thrown, statement));
   }
 
-  #sendNow(type: number, op: number, frame: Buffer, statement?: Statement): MessageAction {
+  #sendNow(
+    type: number,
+    op: number,
+    frame: Buffer,
+    statement?: Statement,
+  ): MessageAction | Promise<MessageAction> {
     const probe = this.#encoding?.probe(type, frame);
+    const check = this.#host.prepared?.check;
+    if (check?.isNeeded(type, frame) === true) {
+      const sent = this.#sendBehind(check, probe, type, op, frame, statement);
+      return sent.catch((thrown: unknown) => this.#refuse(op, frame, thrown, statement));
+    }
     if (!probe) return this.#pass(type, op, frame, statement);
     try {
       return preceded(probe, this.#pass(type, op, frame, statement), frame);
     } catch (thrown) {
       return preceded(probe, this.#refuse(op, frame, thrown, statement), frame);
     }
+  }
+
+  /** The message waits until the server has described its statement. */
+  async #sendBehind(
+    check: DescriptionCheck,
+    probe: Buffer | undefined,
+    type: number,
+    op: number,
+    frame: Buffer,
+    statement: Statement | undefined,
+  ): Promise<MessageAction> {
+    // After the bytes that the current chunk still forwards.
+    await Promise.resolve();
+    const begun = check.begin(type, frame);
+    this.#host.toServer(probe ? Buffer.concat([probe, begun]) : begun);
+    await this.barrier.wait(type, frame);
+    // The server discards the message.
+    if (this.#host.outstanding.skipping) return frame;
+    return this.#pass(type, op, frame, statement);
   }
 
   #pass(type: number, op: number, frame: Buffer, statement: Statement | undefined): MessageAction {
@@ -273,6 +305,7 @@ export class QueryHook {
     }
     if (plan.kind === 'answer') return this.#answerHere(op, combined(plan.observer, observer));
     this.#host.outstanding.sent(op, ResponseAction.forward, combined(plan.observer, observer));
+    if (plan.described) this.#host.outstanding.sent(Op.describe, ResponseAction.skip, plan.described);
     return plan.bytes === frame || !isCutOff(frame) ? plan.bytes : new Streamed(plan.bytes);
   }
 

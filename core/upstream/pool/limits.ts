@@ -19,6 +19,7 @@ export const POOL_DEFAULTS: Required<Omit<PoolOptions, Own>> & Pick<PoolOptions,
   queueTimeout: '10s',
   idleTimeout: '10m',
   maxLifetime: '1h',
+  reparseAfter: '30s',
 };
 
 /** Milliseconds, numbers of connections, and which sessions share them. */
@@ -35,11 +36,15 @@ export interface Limits extends Pick<PoolOptions, 'share'>, Required<Pick<PoolOp
   readonly queueMs: number;
   readonly idleMs: number;
   readonly lifetimeMs: number;
+  readonly reparseMs: number;
 }
 
 /** Reads a pool's options; what is absent is {@link POOL_DEFAULTS}, and `perRole` then no limit of its own. */
 export function limitsOf(options: PoolOptions = {}): Limits {
-  const { reserveAfter, queueTimeout, idleTimeout, maxLifetime, ...rest } = { ...POOL_DEFAULTS, ...options };
+  const { reserveAfter, queueTimeout, idleTimeout, maxLifetime, reparseAfter, ...rest } = {
+    ...POOL_DEFAULTS,
+    ...options,
+  };
   return {
     size: rest.size,
     reserve: rest.reserve,
@@ -54,5 +59,6 @@ export function limitsOf(options: PoolOptions = {}): Limits {
     queueMs: milliseconds(queueTimeout),
     idleMs: milliseconds(idleTimeout),
     lifetimeMs: milliseconds(maxLifetime),
+    reparseMs: milliseconds(reparseAfter),
   };
 }

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { ServerLink } from '../../../core/relay/server-link.ts';
 import type { ServerSource, ServerWaiter } from '../../../core/relay/server-link.ts';
 import type { LinkState } from '../../../core/relay/transaction-boundary.ts';
+import { knownStatements } from '../../support/server-source.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 
 /** A promise that a test settles, and that tells at once. */
@@ -31,7 +32,7 @@ const server = (): ServerConnection =>
 /** A link between a source and a relay that a test plays, with everything that must stay true looked after. */
 class Stage implements ServerSource {
   readonly parameters = new Map<string, string>();
-  readonly known = new Set<string>();
+  readonly known = knownStatements();
   readonly probe: ServerSource['probe'];
   readonly link: ServerLink;
   readonly out = new Set<ServerConnection>();

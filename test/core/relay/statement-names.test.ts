@@ -1,7 +1,8 @@
 /** The names of prepared statements and portals that a session has: bounded, and as they were where the server discards a message. */
 import { describe, expect, test } from 'vitest';
 import { TextsByName } from '../../../core/relay/statements/statement-texts.ts';
-import { ClientStatements, UNSHARED } from '../../../core/relay/prepared/client-statements.ts';
+import { ClientStatements } from '../../../core/relay/prepared/client-statements.ts';
+import { NO_EFFECTS, PreparedStatement } from '../../../core/relay/prepared/prepared-statement.ts';
 
 const text = (sql: string) => ({ sql, cut: false });
 const UNSEEN = text('');
@@ -62,7 +63,10 @@ describe('texts behind names', () => {
 });
 
 describe('statements of a session', () => {
-  const statement = (bytes = 0) => ({ ...UNSHARED, body: Buffer.alloc(bytes) });
+  const statement = (bytes = 0): PreparedStatement => {
+    const origin = { body: Buffer.alloc(bytes), settings: '', path: undefined, parsed: '' };
+    return new PreparedStatement(origin, NO_EFFECTS, 0, true);
+  };
 
   test('are bounded by their number', () => {
     const statements = new ClientStatements();

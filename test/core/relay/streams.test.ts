@@ -65,6 +65,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     flush() {},
     watched: false,
     sends() {},
+    toServer() {},
     unplaceable() {},
   };
   const queryHook = new QueryHook(host, {
