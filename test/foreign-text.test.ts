@@ -59,16 +59,8 @@ const READERS: Readonly<Record<string, Reader>> = {
   pinReason: { read: pinReason, begins: ['', 'create ', 'create or replace ', 'pg_try_'] },
   settingsIn: {
     read: settingsIn,
-    begins: [
-      '',
-      'set local x',
-      'set a.',
-      'reset ',
-      'select set_config(',
-      "set_config('a', ".repeat(20),
-      'set_config("',
-    ],
-    ends: ['', 'z', ';', ';z', ')', '", true)'],
+    begins: ['', 'set a.', "set_config('a', ".repeat(20), 'set_config("'],
+    ends: ['', ';z', '", true)'],
   },
   mayChooseSchemas: {
     read: mayChooseSchemas,

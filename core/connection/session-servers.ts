@@ -171,7 +171,10 @@ class SessionServers implements ServerSource, CheckOutListener {
     };
     const names = namesToAsk(ended);
     const origins = asksOrigins(this.#session, ended);
-    if (names.length === 0 && !origins) return void this.#settled(server, ended, NOTHING);
+    if (names.length === 0 && !origins) {
+      this.#settled(server, ended, NOTHING);
+      return undefined;
+    }
     return querySettings(server, names, origins).then((asked) => {
       // For example a time-out that the session has set: the connection stays with it.
       if (!asked) return 'what it has set is not known';

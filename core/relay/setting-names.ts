@@ -208,11 +208,14 @@ function isCall(tokens: readonly SqlToken[], index: number): boolean {
   return named && next?.kind === 'sign' && next.value === '(';
 }
 
+/** Of a longer call only the beginning is read: it may set a setting, whatever its last argument is. */
+const LONGEST_CALL = 500;
+
 /** The arguments of a call, up to its closing parenthesis; `from` is behind the opening one. */
 function argumentsAt(tokens: readonly SqlToken[], from: number): readonly (readonly SqlToken[])[] {
   const found: SqlToken[][] = [[]];
   let depth = 0;
-  for (const token of tokens.slice(from)) {
+  for (const token of tokens.slice(from, from + LONGEST_CALL)) {
     const sign = token.kind === 'sign' ? token.value : '';
     if (depth === 0 && sign === ')') break;
     if (depth === 0 && sign === ',') found.push([]);
@@ -225,6 +228,7 @@ function argumentsAt(tokens: readonly SqlToken[], from: number): readonly (reado
 
 /** The form of pg_dump: `SELECT set_config(name, …) FROM pg_settings WHERE name = '…'`, and nothing else in the text. */
 function namesInView(tokens: readonly SqlToken[]): string | undefined {
+  if (tokens.length > LONGEST_CALL) return undefined;
   const open = tokens.findIndex((_, index) => isCall(tokens, index));
   const first = tokens.slice(open + 2, open + 4).map(({ value }) => value);
   const end = tokens.at(-1)?.value === ';' ? tokens.slice(0, -1) : tokens;

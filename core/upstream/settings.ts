@@ -220,7 +220,10 @@ export async function applyAgain(
   const settings = settingsFor(request, connection);
   const { chosen: atLogin } = settings;
   if (afterReset && atLogin.length > 0) {
-    const columns = [atLogin.map(({ name }) => name), atLogin.map(({ value }) => String(value))];
+    const columns = [
+      atLogin.map(({ name }) => name),
+      atLogin.map(({ value }) => (typeof value === 'string' ? value : '')),
+    ];
     const batch = encodeExecutions(
       { ...AT_ONCE, name: ownName() },
       { sql: RESTORE, values: [columns.map(hexArray)], name: ownName() },

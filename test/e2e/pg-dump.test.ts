@@ -106,12 +106,12 @@ describe.skipIf(folder === undefined)('pg_dump, where it is installed with its s
     await client.connect();
     await client.query(`set datestyle = 'German'; set extra_float_digits = -5; set bytea_output = escape;
       set timezone = 'Asia/Tokyo'; set search_path = own; set intervalstyle = iso_8601`);
-    let over = false;
+    const state = { over: false };
     const loop = (async () => {
-      while (!over) await client.query('select 1');
+      while (!state.over) await client.query('select 1');
     })();
     return async () => {
-      over = true;
+      state.over = true;
       await loop;
     };
   }
