@@ -125,6 +125,10 @@ const WAYS: Readonly<Record<string, { readonly made: string; readonly run: strin
 
 const pool = { mode: 'transaction', size: 1 } as const;
 
+/** The name is that of the database on the server. */
+const { host, port, passwords } = postgres;
+const anyDatabase = { host, port, login: { kind: 'password', passwords }, pool } as const;
+
 /** The first number of a session with the seed that the function sets. */
 let seeded: unknown;
 
@@ -147,7 +151,7 @@ beforeAll(async () => {
       tags: databaseOf(postgres, { database, pool: { ...pool, detect: 'tags' } }),
       state: databaseOf(postgres, { database, pool: { ...pool, detect: 'state' } }),
       session: databaseOf(postgres, { database, pool: { mode: 'session', size: 1 } }),
-      '*': (({ database: _, ...rest }) => rest)(databaseOf(postgres, { pool })),
+      '*': anyDatabase,
     },
     plugins: [onePerson],
   });

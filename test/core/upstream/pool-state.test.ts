@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { parseDatabase, parseRole } from '../../../core/names.ts';
 import type { PooledServer } from '../../../core/upstream/pool/pooled-server.ts';
 import { total } from '../../../core/upstream/pool/pooled-servers.ts';
-import type { PoolEnvironment } from '../../../core/upstream/pool/idle-connections.ts';
+import type { Condition, PoolEnvironment, Reset } from '../../../core/upstream/pool/idle-connections.ts';
 import { PoolState } from '../../../core/upstream/pool/pool-state.ts';
 import { Isolation } from '../../../core/upstream/pool/isolation.ts';
 import type { Share } from '../../../core/upstream/pool/isolation.ts';
@@ -52,6 +52,9 @@ class World implements PoolEnvironment {
   readonly opening: { readonly server: PooledServer; readonly waiter: Waiter; readonly startedAt: number }[] =
     [];
   readonly resetting: PooledServer[] = [];
+  readonly #resets = new Map<PooledServer, Reset>();
+  /** Which sessions have left something on a connection that another must not meet, since its last reset. */
+  readonly #left = new Map<PooledServer, Map<unknown, 'sequences' | 'suspect'>>();
   readonly closing: PooledServer[] = [];
   readonly watched = new Set<PooledServer>();
   readonly #byWaiter = new Map<Waiter, Session>();
@@ -99,8 +102,9 @@ class World implements PoolEnvironment {
   unwatch(server: PooledServer): boolean {
     return this.watched.delete(server);
   }
-  reset(server: PooledServer): void {
+  reset(server: PooledServer, what: Reset): void {
     if (this.#held.has(server)) throw new Error('a connection that is in use is reset');
+    this.#resets.set(server, what);
     this.resetting.push(server);
   }
   close(server: PooledServer): void {
@@ -157,6 +161,8 @@ class World implements PoolEnvironment {
     const own = server.owner?.holder === owner.holder;
     if (this.setting.reset === 'always' && server.owner && !own)
       throw new Error('not reset between sessions');
+    for (const [holder, what] of this.#left.get(server) ?? [])
+      if (holder !== owner.holder) throw new Error(`another session meets what is ${what}`);
     server.owner = owner;
     this.#held.add(server);
     one.held = server;
@@ -171,12 +177,19 @@ class World implements PoolEnvironment {
     this.#count(waiter, 1);
     this.state.queue(waiter);
   }
-  checkIn(one: Session, how: 'clean' | 'dirty' | 'close'): void {
+  checkIn(one: Session, how: Condition): void {
     const { held } = one;
     if (!held) return;
     one.held = undefined;
     this.#held.delete(held);
+    if (how === 'sequences' || how === 'suspect') this.#leave(one, held, how);
     this.state.checkIn(held, how);
+  }
+  #leave({ waiter }: Session, server: PooledServer, what: 'sequences' | 'suspect'): void {
+    const left = this.#left.get(server) ?? new Map<unknown, 'sequences' | 'suspect'>();
+    const { holder } = waiter.owner;
+    if (left.get(holder) !== 'suspect') left.set(holder, what);
+    this.#left.set(server, left);
   }
   cancel({ waiter }: Session): void {
     if (!waiter.queued) return;
@@ -198,7 +211,11 @@ class World implements PoolEnvironment {
   }
   wasReset(well: boolean): void {
     const server = this.resetting.shift();
-    if (server) this.state.idle.wasReset(server, well);
+    if (!server) return;
+    const what = this.#resets.get(server);
+    const left = [...(this.#left.get(server) ?? [])];
+    this.#left.set(server, new Map(what === 'all' ? [] : left.filter(([, one]) => one === 'suspect')));
+    this.state.idle.wasReset(server, well, what);
   }
   closed(): void {
     const server = this.closing.shift();
@@ -227,8 +244,8 @@ const STEPS = [
   'out',
   'out',
   'in',
-  'in',
-  'in',
+  'suspect',
+  'sequences',
   'dirty',
   'close',
   'cancel',
@@ -247,7 +264,8 @@ function step(world: World, byte: number): void {
   if (!one) return;
   if (name === 'out') world.checkOut(one);
   else if (name === 'in') world.checkIn(one, 'clean');
-  else if (name === 'dirty' || name === 'close') world.checkIn(one, name);
+  else if (name === 'dirty' || name === 'close' || name === 'suspect' || name === 'sequences')
+    world.checkIn(one, name);
   else if (name === 'cancel') world.cancel(one);
   else if (name === 'opened') world.opened(true);
   else if (name === 'reset') world.wasReset(true);
