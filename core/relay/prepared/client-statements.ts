@@ -211,7 +211,7 @@ export class UnnamedStatement {
     this.#newest = new Version(pending);
   }
 
-  /** The turn in which it was prepared: in any other the connection has another one, or none. */
+  /** The turn in which it was prepared, or dropped after that: in any other the connection has another one, or none. */
   get preparedAt(): number | undefined {
     return this.#now.preparedAt;
   }
@@ -245,7 +245,13 @@ export class UnnamedStatement {
   /** A Query is sent, which drops it even if it fails, or a Close of it. Undefined if there is nothing to drop. */
   drop(): RequestObserver | undefined {
     if (!this.#now.parse) return undefined;
-    return (this.#newest = new Version(this.#pending, undefined, undefined, this.#now));
+    const { preparedAt } = this.#now;
+    return (this.#newest = new Version(this.#pending, undefined, preparedAt, this.#now));
+  }
+
+  /** The one that there is if the server skips the message that drops it. */
+  get droppedParse(): UnnamedParse | undefined {
+    return this.#now.before?.parse;
   }
 
   /** Drops it: DISCARD ALL, or a refusal by the gateway where PostgreSQL's would have dropped it. */

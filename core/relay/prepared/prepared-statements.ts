@@ -226,19 +226,26 @@ export class PreparedStatements {
   #useUnnamed(frame: Buffer): Plan {
     const { link, outstanding } = this.#host;
     const { parse, preparedAt } = this.#unnamed;
-    if (!parse) return { kind: 'refuse', error: noUnnamed() };
+    if (!parse) return preparedAt === link.checkOuts ? this.#useDropped(frame) : noUnnamed();
     if (this.check.takeDifference(parse)) return { kind: 'refuse', error: resultChanged() };
     this.#parseHandler.executed(parse);
     const isDescribe = frame[0] === Frontend.describe;
     const observer = isDescribe ? new DescribeObserver((said) => (parse.description = said)) : undefined;
     if (preparedAt === link.checkOuts) return { kind: 'send', bytes: frame, observer };
-    if (!parse.frame) return { kind: 'refuse', error: noUnnamed() };
+    if (!parse.frame) return noUnnamed();
     if (outstanding.outOfSync) return orderLost();
     outstanding.sent(Op.parse, ResponseAction.skip, {
       showsError: true,
       ...this.#unnamed.again(link.checkOuts),
     });
     return { kind: 'send', bytes: Buffer.concat([parse.frame, frame]), observer };
+  }
+
+  /** A COPY may hide whether the server has skipped the message that drops it: only the server knows whether there is one. */
+  #useDropped(frame: Buffer): Plan {
+    const { droppedParse } = this.#unnamed;
+    if (droppedParse) this.#parseHandler.executed(droppedParse);
+    return { kind: 'send', bytes: frame };
   }
 
   #close(frame: Buffer, name: string | undefined): Plan {
@@ -262,7 +269,9 @@ export class PreparedStatements {
 /** The text of a Query: bytes as characters. */
 const textOf = (frame: Buffer): string => frame.toString('latin1', HEADER_BYTES, frame.length - 1);
 
-const noUnnamed = (): GatewayError =>
-  new GatewayError('invalid_sql_statement_name', 'unnamed prepared statement does not exist');
+const noUnnamed = (): Plan => ({
+  kind: 'refuse',
+  error: new GatewayError('invalid_sql_statement_name', 'unnamed prepared statement does not exist'),
+});
 
 const isUnnamedParse = (op: number, frame: Buffer): boolean => op === Op.parse && frame[HEADER_BYTES] === 0;

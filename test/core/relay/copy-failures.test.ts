@@ -51,6 +51,13 @@ const SEQUENCES: Record<string, Flights> = {
     [P('select 3', 'one'), S, B('one'), E, S],
     [run('copy t from stdin'), S, f, S, P('select 3', 'two'), B('two'), E, S],
   ],
+  'a COPY that fails by itself, a Close of the unnamed statement that is skipped, and that statement': [
+    [run('copy v from stdin'), C('S', ''), S, D(''), S],
+  ],
+  'the same, and the statement a moment later': [
+    [run('copy v from stdin'), C('S', ''), S],
+    [D(''), S],
+  ],
   'tokio-postgres drops a copy_in while others wait for their turn': [
     [P('copy t from stdin', 's0'), D('s0'), S],
     [B('s0'), E, S],

@@ -49,10 +49,14 @@ export const speaking =
 export const FAST = { connectMs: 500, loginMs: 250, queueMs: 5_000, cancelMs: 250 };
 
 /** The refusal that a scripted server brings about; every socket is gone afterwards. */
-export async function refusalBy(script: (socket: Socket) => void, kind: 'trust' | 'password' = 'trust') {
+export async function refusalBy(
+  script: (socket: Socket) => void,
+  kind: 'trust' | 'password' = 'trust',
+  timeouts = FAST,
+) {
   const server = await scripted(script);
   const login = kind === 'trust' ? { kind } : { kind, passwords: { reader: 'tell-nobody' } };
-  const error = await refusal({ host: '127.0.0.1', port: server.port, login }, {}, FAST);
+  const error = await refusal({ host: '127.0.0.1', port: server.port, login }, {}, timeouts);
   await expect.poll(() => server.sockets.size).toBe(0);
   await server.stop();
   expect(causes(error)).not.toContain('tell-nobody');
