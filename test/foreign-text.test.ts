@@ -11,6 +11,8 @@ import { descriptionOf } from '../core/relay/prepared/description.ts';
 import { mayChooseSchemas, pinReason } from '../core/relay/session-state-detection.ts';
 import { settingsIn } from '../core/relay/setting-names.ts';
 import { withoutLiterals, withoutTokens } from '../core/sql-text.ts';
+import { FunctionCatalog } from '../core/upstream/function-catalog.ts';
+import { readBody } from '../core/upstream/function-body.ts';
 import { parseOptions, splitOptions } from '../core/wire/options.ts';
 import { shown } from '../core/wire/text.ts';
 import { askedByJson } from '../plugins/access/request-body.ts';
@@ -40,6 +42,8 @@ const bytes =
   (text) =>
     read(Buffer.from(`${text}\0`));
 
+/** A function that leaves state, by its name. */
+const CATALOG = FunctionCatalog.of([['1', 'take', null, null, 'a']]);
 const STARTUP_PACKET = 10_000;
 const TOKEN = 65_536;
 const REQUEST = 65_536;
@@ -65,6 +69,22 @@ const READERS: Readonly<Record<string, Reader>> = {
   mayChooseSchemas: {
     read: mayChooseSchemas,
     begins: ['', 'set', 'set local', "set_config('a', ".repeat(20)],
+  },
+  readBody: {
+    read: readBody,
+    begins: [
+      '',
+      'update a set ',
+      'set_config(',
+      'set_config(?, ?, true) '.repeat(20),
+      'update '.repeat(20),
+      'do ',
+    ],
+    ends: ['', ' set', ', true)', ')'],
+  },
+  leaves: {
+    read: (text) => CATALOG.leaves(text),
+    begins: ['', 'select take(', 'take_'.repeat(20)],
   },
   mayDiscard: { read: mayDiscard, begins: [''] },
   descriptionOf: {

@@ -32,6 +32,9 @@ const onePerson: AnyPlugin = {
   },
 };
 
+const detectOf = (name: string): 'tags' | 'calls' | 'state' =>
+  (['state', 'calls'] as const).find((one) => name.startsWith(one)) ?? 'tags';
+
 beforeAll(async () => {
   const database = await freshDatabase();
   await postgres.sql(
@@ -49,7 +52,7 @@ beforeAll(async () => {
       database,
       login: { kind: 'password', passwords: { ...passwords, [superuser]: password } },
       privilegedRoles: [superuser],
-      pool: { mode: 'transaction', size: 2, detect: name.startsWith('state') ? 'state' : 'tags' },
+      pool: { mode: 'transaction', size: 2, detect: detectOf(name) },
     }),
     plugins: [onePerson],
   });
@@ -202,12 +205,12 @@ test('each row is tried, and each try has a row', () => {
 });
 
 let tries = 0;
-describe.each(['tags', 'state'] as const)("detect: '%s'", (detect) => {
+describe.each(['tags', 'calls', 'state'] as const)("detect: '%s'", (detect) => {
   test.each(Object.keys(TRIES))('%s', async (begin) => {
     const [, tags, state] = rows.find(([what = '']) => what.startsWith(begin)) ?? [];
     for (const one of TRIES[begin] ?? []) {
       const database = `${detect}-${(tries += 1)}${begin === '`LOAD`' ? '-load' : ''}`;
-      expect(await outcome(one, database), String(one[0])).toBe(detect === 'tags' ? tags : state);
+      expect(await outcome(one, database), String(one[0])).toBe(detect === 'state' ? state : tags);
     }
   });
 });
