@@ -59,6 +59,9 @@ export class ClientEncoding {
   #said = false;
   /** No statement has been executed since the last probe. */
   #probed = false;
+  /** The text that was sent last, and whether it may change the encoding: most sessions repeat themselves. */
+  #text: string | undefined;
+  #mayChange = false;
 
   constructor(host: ClientEncodingHost, reads: Reads) {
     this.#host = host;
@@ -87,13 +90,15 @@ export class ClientEncoding {
     return PROBE;
   }
 
-  /** A message has been sent; `statement` is the one that it carries or runs. */
-  sent(type: number, statement: Statement | undefined): void {
+  /** A message has been sent that carries or runs `text`; empty where that is not known, as of a cursor, or of a statement that SQL has prepared. */
+  sent(type: number, text: string): void {
     if (!RUN.has(type)) return;
     this.#probed = false;
-    // The text of a cursor, or of a statement that SQL has prepared, is not known.
-    const text = statement && 'sql' in statement ? statement.sql : '';
-    this.#said ||= text === '' || MAY_CHANGE.test(text);
+    if (text !== this.#text) {
+      this.#text = text;
+      this.#mayChange = text === '' || MAY_CHANGE.test(text);
+    }
+    this.#said ||= this.#mayChange;
   }
 
   /** @throws GatewayError `feature_not_supported` for what cannot be read as the server reads it */

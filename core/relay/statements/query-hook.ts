@@ -290,7 +290,7 @@ export class QueryHook {
   #pass(type: number, op: number, frame: Buffer, statement: Statement | undefined): MessageAction {
     if (this.#texts?.anyPortal && this.#host.betweenTransactions()) this.#texts.transactionEnded();
     const observer = this.#texts?.sent(type, frame, statement);
-    this.#encoding?.sent(type, statement);
+    this.#encoding?.sent(type, this.#texts?.textOf(type, statement) ?? '');
     this.#host.sends(type, frame);
     const plan = this.#host.prepared?.plan(type, frame);
     if (plan) return this.#carryOut(plan, op, frame, observer);

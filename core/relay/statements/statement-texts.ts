@@ -154,6 +154,8 @@ export class StatementTexts {
   readonly #reads: Reads;
   readonly #log: StatementObserver | undefined;
   readonly #byName = new TextsByName();
+  /** The text of the newest Bind. */
+  #bound = '';
   #count = 0;
 
   constructor(reads: Reads, log: StatementObserver | undefined) {
@@ -192,6 +194,12 @@ export class StatementTexts {
   /** No transaction is open: all portals are closed. */
   transactionEnded(): void {
     this.#byName.transactionEnded();
+  }
+
+  /** The text of a statement that is sent; of a Bind, which is not inspected everywhere, that of its prepared one. Call it behind {@link sent}. */
+  textOf(type: number, statement: Statement | undefined): string {
+    if (statement) return 'sql' in statement ? statement.sql : '';
+    return type === Frontend.bind ? this.#bound : '';
   }
 
   /** The observer for a message that is sent. @throws GatewayError `program_limit_exceeded` for too many names */
@@ -268,6 +276,7 @@ export class StatementTexts {
     }
     if (type === Frontend.bind) {
       const { portal, name } = statement?.kind === 'bind' ? statement : bindNames(bodyOf(frame));
+      this.#bound = this.#byName.ofStatement(name).sql;
       return this.#byName.bind(portal, name);
     }
     if (type !== Frontend.close) return undefined;

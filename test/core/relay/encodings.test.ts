@@ -6,6 +6,7 @@ import type { Statement } from '../../../core/statement.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame, openAs, relayed } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';
+import { typesOf } from '../../support/sequences.ts';
 import { sharedSessions } from '../../support/shared-sessions.ts';
 import type { SharedSessions } from '../../support/shared-sessions.ts';
 
@@ -332,4 +333,25 @@ test('a plugin that refuses is not passed by what stands in front, whatever that
   await say(client, Q("set client_encoding = 'LATIN1'"), Q('select no'), ...run("select 'ü no'"), S);
   expect(codes(client)).toEqual(['42501', '42501']);
   client.close();
+});
+
+/** The types of all messages that a server connection gets. */
+async function typesSent(what: (client: RawClient) => Promise<void>): Promise<string> {
+  const server = await openAs(postgres, database, 'writer');
+  const sent: Buffer[] = [];
+  const { channel } = server;
+  const writeCopy = channel.writeCopy.bind(channel);
+  channel.writeCopy = (chunk, from, to) => {
+    sent.push(Buffer.from(chunk.subarray(from, to)));
+    return writeCopy(chunk, from, to);
+  };
+  await what(await relayed(server, reading()));
+  return typesOf(Buffer.concat(sent));
+}
+
+test('the encoding is asked for behind a prepared statement only if that may change it', async () => {
+  const plain = (client: RawClient) => say(client, P('select 1', 's'), S, B('s'), E(), B('s'), E(), S);
+  expect(await typesSent(plain)).toBe('PSBEBES');
+  const changing = (client: RawClient) => say(client, P(WAYS.set_config, 's'), S, B('s'), E(), S);
+  expect(await typesSent(changing)).toContain('C');
 });
