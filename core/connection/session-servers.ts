@@ -92,7 +92,7 @@ class SessionServers implements ServerSource, CheckOutListener {
     this.#holder = options.holder;
     this.#signal = options.signal;
     this.#asks = options.upstream.onCheckout.length > 0;
-    this.#request = options.pool.waiter(options, this);
+    this.#request = options.pool.waiter({ ...options, discardsSequences: true }, this);
     this.#connects = options.connects;
     this.parameters = new ParameterMap(parameters);
     if (first) this.#begin(first);

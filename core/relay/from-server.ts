@@ -4,7 +4,14 @@ import type { ChannelListener } from '../net/channel.ts';
 import { errorFields, readCommandComplete } from '../wire/backend.ts';
 import { BACKEND_LIMIT, Backend, HEADER_BYTES } from '../wire/frames.ts';
 import { refusal } from '../wire/to-client.ts';
-import { ASYNCHRONOUS, Disposition, isPlain, streamsData } from './request-queue.ts';
+import {
+  ASYNCHRONOUS,
+  Disposition,
+  ResponseAction,
+  actionOf,
+  isPlain,
+  streamsData,
+} from './request-queue.ts';
 import { isQuiet } from './session-state-detection.ts';
 import { MessageBuffer } from './message-buffer.ts';
 import type { OutstandingRequests } from './outstanding-requests.ts';
@@ -203,7 +210,8 @@ export class FromServer implements ChannelListener {
     if (NEEDS_BODY[type] === 0 && (type !== Backend.commandComplete || quiet)) return outstanding.reply(type);
     const body = data.subarray(from, end);
     if (type === Backend.parameterStatus) this.#host.reported(body);
-    if (type === Backend.commandComplete) this.#host.completed(readCommandComplete(body));
+    if (type === Backend.commandComplete && actionOf(outstanding.head) !== ResponseAction.skip)
+      this.#host.completed(readCommandComplete(body));
     if (type !== Backend.errorResponse) return outstanding.reply(type);
     const { severity, code } = errorFields(body);
     if (code === SQLSTATES.read_only_sql_transaction) this.#host.refusedWrite();

@@ -24,6 +24,7 @@ import { ObjectChanges } from './object-changes.ts';
 import { OutstandingRequests } from './outstanding-requests.ts';
 import type { RelayOptions } from './relay-options.ts';
 import { reportParameterChanges } from './parameter-changes.ts';
+import { discardSequencesOfOthers } from './sequences-of-others.ts';
 import { ServerLink } from './server-link.ts';
 import { Definitions } from './known-functions.ts';
 import type { KnownFunctions, LeftState } from './known-functions.ts';
@@ -65,13 +66,8 @@ abstract class RelayStreams
     this.outstanding = new OutstandingRequests(options.counters);
     this.pauses = new ClientPauses(client);
     this.statements = statement && new StatementObserver(statement);
-    this.link = new ServerLink({
-      host: this,
-      first: server,
-      source,
-      refresh,
-      watched: options.watches === true,
-    });
+    const watched = options.watches === true;
+    this.link = new ServerLink({ host: this, first: server, source, refresh, watched });
     this.prepared = movesBetweenServers(this) ? new PreparedStatements(this) : undefined;
     this.definitions = options.functions && new Definitions(options.functions);
     this.queryHook = new QueryHook(this, options);
@@ -117,6 +113,7 @@ abstract class RelayStreams
 
   linked(next: ServerConnection): void {
     this.outstanding.changed();
+    discardSequencesOfOthers(next, this.outstanding);
     if (this.source)
       reportParameterChanges(this.source.parameters, next, (bytes) => this.client.write(bytes));
   }

@@ -18,6 +18,8 @@ export const Op = {
   sync: 8,
   /** CopyDone or CopyFail: gets no answer, and marks a position in the stream. */
   copyEnd: 9,
+  /** DISCARD SEQUENCES of the gateway: it changes nothing that an answer depends on but what `currval` and `lastval` show. */
+  discardSequences: 10,
 } as const;
 export type Op = (typeof Op)[keyof typeof Op];
 
@@ -307,8 +309,8 @@ export const Answer = {
 } as const;
 export type Answer = (typeof Answer)[keyof typeof Answer];
 
-const ENDS_READY = (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.sync);
-const CHANGES = ENDS_READY | (1 << Op.execute);
+const CHANGES = (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.sync) | (1 << Op.execute);
+const ENDS_READY = (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.sync) | (1 << Op.discardSequences);
 
 /** Sets of operations, with the bit `1 << op` of each. */
 export const Ops = {
@@ -337,12 +339,14 @@ const PARTS: readonly (readonly [op: number, types: readonly number[]])[] = [
   [Op.execute, RESULT],
   [Op.describe, [Backend.parameterDescription]],
   [Op.functionCall, [Backend.functionCallResponse]],
+  [Op.discardSequences, [Backend.commandComplete]],
 ];
 
 const LASTS: readonly (readonly [op: number, types: readonly number[]])[] = [
   [Op.query, [Backend.readyForQuery]],
   [Op.functionCall, [Backend.readyForQuery]],
   [Op.sync, [Backend.readyForQuery]],
+  [Op.discardSequences, [Backend.readyForQuery]],
   [Op.parse, [Backend.parseComplete]],
   [Op.bind, [Backend.bindComplete]],
   [Op.close, [Backend.closeComplete]],

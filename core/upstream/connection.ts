@@ -25,6 +25,11 @@ export interface ServerConnection extends Backend {
   readonly parameters: Parameters;
   /** By the key of the statement; a reset of the connection clears it. */
   readonly prepared: Map<string, OnServer>;
+  /**
+   * `present`: another session of the same identity has taken values of sequences, which `currval` and `lastval` show; the next session
+   * discards them in front of its first message. `discarded`: it has. Default: there are none, or a reset removes them.
+   */
+  sequencesOfOthers?: 'present' | 'discarded' | undefined;
   /** The database has state that no reset undoes, as of the login. Default false. */
   readonly unresettable?: boolean;
   /**

@@ -55,6 +55,7 @@ export function serverSource(connections: readonly ServerConnection[], dice: () 
   const parameters = new Map(connections[0]?.parameters);
   const dirty = new WeakSet<ServerConnection>();
   let lent = 0;
+  let takes = 0;
   let waiting = {};
   const take = async (): Promise<ServerConnection> => {
     const [server] = free.splice(Math.floor(dice() * free.length), 1);
@@ -65,6 +66,9 @@ export function serverSource(connections: readonly ServerConnection[], dice: () 
       server.prepared.clear();
     }
     dirty.delete(server);
+    // As if another session of the same identity had taken values of sequences: no client may see what follows from that.
+    takes += 1;
+    if (takes % 3 === 0) server.sequencesOfOthers = 'present';
     for (const name of FOLLOWING) {
       const [wanted, is] = [parameters.get(name), server.parameters.get(name)];
       if (wanted !== undefined && wanted !== is) await say(server, `set ${name} to '${wanted}'`);

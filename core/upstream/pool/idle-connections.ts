@@ -128,6 +128,9 @@ export class IdleConnections {
 
   /** As {@link lend}, for one that was lent to another session until now. */
   lent(server: PooledServer, owner: Owner): void {
+    const { connection, left } = server;
+    if (connection && left === 'sequences' && server.owner?.holder !== owner.holder)
+      connection.sequencesOfOthers = 'present';
     this.#parts.isolation.lent(server, owner);
     this.#parts.servers.setSessionMode(server, owner.inSessionMode === true);
     server.uses += 1;

@@ -89,8 +89,14 @@ export class Isolation {
     const { owner } = server;
     if (!owner) return false;
     const same = owner.holder !== undefined && owner.holder === next.holder;
-    const suits = same || (server.left === 'nothing' && this.sharesState(server, next));
-    return suits && this.fits(server, next);
+    return (same || this.passesToOthers(server, next)) && this.fits(server, next);
+  }
+
+  /** Whether another session of the same identity may use it as it is. */
+  passesToOthers(server: PooledServer, next: Owner): boolean {
+    const left =
+      server.left === 'nothing' || (server.left === 'sequences' && next.discardsSequences === true);
+    return left && this.sharesState(server, next);
   }
 
   /** No session may ever use it again. */

@@ -58,6 +58,9 @@ class PendingCapacity {
 
 /** What its session may have left is on the connection until a reset. */
 function note(server: PooledServer, how: Condition): void {
+  const { connection } = server;
+  if (connection?.sequencesOfOthers === 'discarded' && server.left === 'sequences') server.left = 'nothing';
+  if (connection) connection.sequencesOfOthers = undefined;
   if (how === 'suspect' || how === 'dirty') server.left = 'state';
   else if (how === 'sequences' && server.left === 'nothing') server.left = how;
 }

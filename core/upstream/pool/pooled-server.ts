@@ -86,6 +86,8 @@ export interface Owner {
   readonly holder: Holder | undefined;
   /** It keeps its connection until it ends, in a pool that lends for transactions. Default false. */
   readonly inSessionMode?: boolean | undefined;
+  /** The session discards values of sequences by itself: {@link ServerConnection.sequencesOfOthers}. Default false. */
+  readonly discardsSequences?: boolean | undefined;
 }
 
 let made = 0;

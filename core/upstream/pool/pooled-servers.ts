@@ -121,7 +121,7 @@ export class PooledServers {
       idle.findLast((server) => suits(server) && isolation.fits(server, next));
     return (
       (holder && last(({ owner }) => owner?.holder === holder)) ??
-      last((server) => server.left === 'nothing' && isolation.sharesState(server, next)) ??
+      last((server) => isolation.passesToOthers(server, next)) ??
       last(({ owner }) => owner === undefined)
     );
   }

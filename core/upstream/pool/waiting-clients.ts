@@ -36,6 +36,8 @@ export interface AcquireRequest {
   readonly holder?: Holder;
   /** It keeps its connection until it ends, in a pool that lends for transactions. Default false. */
   readonly inSessionMode?: boolean | undefined;
+  /** See {@link Owner.discardsSequences}. */
+  readonly discardsSequences?: boolean | undefined;
   /** The groups with which it shares connections. Default: only its fingerprint. */
   readonly scopes?: IsolationScopes;
   /** Aborted when the session ends; waits for the connection then stop at once. */
@@ -124,9 +126,9 @@ export function changedRequest(
   return { database, upstream, startup, follows, session, settings: undefined, replication, signal, queued };
 }
 
-function ownerOf({ fingerprint, holder, scopes, inSessionMode }: AcquireRequest): Owner {
+function ownerOf({ fingerprint, holder, scopes, inSessionMode, discardsSequences }: AcquireRequest): Owner {
   const own = { session: fingerprint, subject: fingerprint, tenant: fingerprint };
-  return { fingerprint, holder, scopes: scopes ?? own, inSessionMode };
+  return { fingerprint, holder, scopes: scopes ?? own, inSessionMode, discardsSequences };
 }
 
 // The queue of a pool: identities are served in rotation, within one identity first come, first served.
