@@ -98,13 +98,13 @@ class SessionServers implements ServerSource, CheckOutListener {
     if (first) this.#begin(first);
     const changes = schemaChangesOf(options.database, database);
     this.known = knownTo(options, changes, JSON.stringify([role, database, settings, schemas]));
-    this.probe = looks(options.database) ? querySessionState : undefined;
+    this.probe = asksForState(options.database) ? querySessionState : undefined;
     this.pinsUnknown = options.database.pool?.unknownSettings === 'pin';
     if (options.usage) options.usage.parameters = this.parameters;
     options.pool.servers.addTransactionSession(options.signal);
   }
 
-  pinned(_server: ServerConnection | undefined, why: string): void {
+  pinned(why: string): void {
     if (this.#latest) this.#pool.servers.pin(this.#latest, why);
   }
 
@@ -250,7 +250,7 @@ const NOTHING: Asked = { values: new Map(), ofSession: new Set() };
 /** The error for observers of the queue where the session ended. */
 const OVER = new GatewayError('query_canceled', 'the session has ended');
 
-/** Command tags show most of what ties a session to its connection, and cost nothing. */
-function looks({ pool }: DatabaseOptions): boolean {
+/** The server is asked after each transaction what ties the session to its connection. */
+function asksForState({ pool }: DatabaseOptions): boolean {
   return (pool?.detect ?? (pool?.reset === 'always' ? 'state' : 'calls')) === 'state';
 }

@@ -12,7 +12,7 @@ import {
   isPlain,
   streamsData,
 } from './request-queue.ts';
-import { isQuiet } from './session-state-detection.ts';
+import { isQuiet } from './command-tags.ts';
 import { MessageBuffer } from './message-buffer.ts';
 import type { OutstandingRequests } from './outstanding-requests.ts';
 import { Status } from './transaction-boundary.ts';

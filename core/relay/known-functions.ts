@@ -1,7 +1,5 @@
 /** Statements by the functions that they run: the state that one may leave although neither its tag nor its text shows it. */
-
-/** `sequences`: values for `currval` and `lastval`. `state`: any. */
-export type LeftState = 'nothing' | 'sequences' | 'state';
+import type { LeftState } from '../left-state.ts';
 
 /** The functions of a database at one time. */
 export interface Functions {

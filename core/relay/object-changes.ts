@@ -1,7 +1,5 @@
 /** Commands of one session that change objects of its database, after which a text may mean something else. */
-import type { Unfinished } from './transaction-boundary.ts';
-import { Status } from './transaction-boundary.ts';
-import { changesObjects } from './session-state-detection.ts';
+import { changesObjects } from './command-tags.ts';
 
 /** When objects of a database were changed. */
 export interface SchemaClock {
@@ -34,17 +32,6 @@ export class ObjectChanges {
   begin(): void {
     this.#pending = true;
     this.#schema?.changed();
-  }
-
-  /** Something was answered. */
-  settled({
-    status,
-    unfinished,
-  }: {
-    readonly status: number;
-    readonly unfinished: Unfinished | undefined;
-  }): void {
-    if (this.#pending && status === Status.idle && unfinished === undefined) this.over();
   }
 
   /** The transaction is over, or its end is not known: it may have been committed. */

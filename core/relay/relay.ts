@@ -1,17 +1,15 @@
 /** One session after login: its two channels, and the objects that decide about each message. */
 import { GatewayError } from '../errors.ts';
+import { larger } from '../left-state.ts';
+import type { LeftState } from '../left-state.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Logger, SessionState } from '../session.ts';
 import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import { readParameterStatus } from '../wire/backend.ts';
 import { FLUSH } from '../wire/to-server.ts';
 import { noticeResponse } from '../wire/to-client.ts';
-import {
-  WATCHED_STATEMENTS,
-  commandLeavesState,
-  dropsStatements,
-  messageLeavesState,
-} from './session-state-detection.ts';
+import { commandLeavesState, dropsStatements } from './command-tags.ts';
+import { WATCHED_STATEMENTS, messageLeavesState } from './session-state-detection.ts';
 import { SessionEnd } from './session-end.ts';
 import type { RelayEnd, SessionEndParts } from './session-end.ts';
 import type { FromClientHost } from './from-client.ts';
@@ -27,7 +25,7 @@ import { reportParameterChanges } from './parameter-changes.ts';
 import { discardSequencesOfOthers } from './sequences-of-others.ts';
 import { ServerLink } from './server-link.ts';
 import { Definitions } from './known-functions.ts';
-import type { KnownFunctions, LeftState } from './known-functions.ts';
+import type { KnownFunctions } from './known-functions.ts';
 import type { LinkHost, ServerSource } from './server-link.ts';
 import type { NamedSettings } from './setting-names.ts';
 import type { PreparedStatementsHost } from './prepared/parse.ts';
@@ -106,7 +104,7 @@ abstract class RelayStreams
   }
 
   calls(left: LeftState): void {
-    if (left === 'state' || this.link.left === 'nothing') this.link.left = left;
+    this.link.left = larger(this.link.left, left);
   }
 
   // ---- called by the link ----
@@ -340,7 +338,7 @@ export class Relay extends RelayStreams {
   }
 
   override settled(): void {
-    if (this.objectChanges.pending) this.objectChanges.settled(this.outstanding);
+    if (this.objectChanges.pending && this.betweenTransactions()) this.objectChanges.over();
     this.statements?.chunkRead();
     if (this.sessionEnd.decided || this.fromServer.processing) return;
     if (this.outstanding.answerLost) this.queryHook.failOrderLost();
@@ -349,7 +347,7 @@ export class Relay extends RelayStreams {
     this.#probe();
     this.#showState();
     this.sessionEnd.settled();
-    if (this.definitions?.pending && boundary(this, 'next message').free) this.definitions.over();
+    if (this.definitions?.pending && this.betweenTransactions()) this.definitions.over();
     this.#checkIn();
   }
 

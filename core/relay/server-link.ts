@@ -2,14 +2,14 @@
  * The server connection of one session, for all of it or for one transaction at a time: the only holder of one in a
  * session.
  */
+import type { LeftState } from '../left-state.ts';
 import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import type { ChannelListener } from '../net/channel.ts';
 import type { KnownStatements } from './prepared/known-statements.ts';
 import type { LinkState, ServerFitness } from './transaction-boundary.ts';
-import type { LeftState } from './known-functions.ts';
 import { TouchedSettings } from './touched-settings.ts';
 import type { NamedSettings } from './setting-names.ts';
-import { leavesState, mayBeUnknown, pins, setsByText, takesOffSettings } from './session-state-detection.ts';
+import { leavesState, mayBeUnknown, pins, setsByText, takesOffSettings } from './command-tags.ts';
 
 /** Called once when a wait for a server connection ends, in the stack of the caller that ends it. */
 export interface ServerWaiter {
@@ -31,7 +31,7 @@ export interface ServerSource {
   cancel(reason?: Error): void;
   checkIn(server: ServerConnection, how: ServerFitness): void;
   /** Called once when the connection has to stay with the session. */
-  readonly pinned?: ((server: ServerConnection | undefined, why: string) => void) | undefined;
+  readonly pinned?: ((why: string) => void) | undefined;
   /**
    * The state that ties the session to an idle connection, for the log; undefined if there is none. Rejects if the connection is
    * lost. Absent: it is not checked.
@@ -206,7 +206,7 @@ export class ServerLink implements ServerWaiter {
   pin(why: string): void {
     if (this.#pinned !== undefined) return;
     this.#pinned = why;
-    this.#options.source?.pinned?.(this.#server, why);
+    this.#options.source?.pinned?.(why);
     this.#options.host.pinned(why);
   }
 

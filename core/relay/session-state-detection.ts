@@ -1,89 +1,10 @@
-/**
- * Detects state that a statement leaves on its server connection: by the tag of its command, and by its text where the
- * tag is silent.
- */
+/** Detects by the text of a statement state that it leaves on its server connection, where the tag of its command is silent: see `command-tags.ts`. */
+import { takesFromSequence } from '../left-state.ts';
 import { withoutLiterals } from '../sql-text.ts';
-import { readCommandComplete } from '../wire/backend.ts';
 import type { Functions } from './known-functions.ts';
 import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
-import { ShortTexts } from '../wire/short-texts.ts';
 
-/** Commands that leave no state of the session behind, by the first word of their tag. */
-const NOTHING = new Set(
-  'SELECT INSERT UPDATE DELETE MERGE COPY FETCH MOVE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE EXPLAIN SHOW LOCK CLOSE DEALLOCATE NOTIFY TRUNCATE'.split(
-    ' ',
-  ),
-);
-/** Commands whose effect lives on the connection and is waited for there. */
-const PINS: ReadonlySet<string> = new Set(['LISTEN', 'PREPARE', 'DECLARE CURSOR', 'CREATE TABLE', 'LOAD']);
-/** Commands that take off what policies have set. */
-const RESETS: ReadonlySet<string> = new Set(['RESET', 'DISCARD ALL', 'DISCARD SEQUENCES']);
-
-/** Tags of commands whose text says which settings they change: see `setting-names.ts`. */
-export const setsByText = (tag: string): boolean => tag === 'SET' || tag === 'RESET';
-
-/** Whether a command may have changed settings that its text does not show. */
-export const mayBeUnknown = (tag: string): boolean => tag === 'DO' || tag === 'CALL';
-
-/** Whether a command may leave state of the session. */
-export function leavesState(tag: string): boolean {
-  const end = tag.indexOf(' ');
-  return !NOTHING.has(end < 0 ? tag : tag.slice(0, end)) && tag !== 'SET CONSTRAINTS';
-}
-
-/** Whether what a command leaves ties its session to the server connection. */
-export const pins = (tag: string): boolean => PINS.has(tag);
-
-/** Whether a command may have taken off what policies have set. */
-export const takesOffSettings = (tag: string): boolean => RESETS.has(tag);
-
-/** Commands after which a text may mean something else, by the first word of their tag: a DO or CALL may run any of them. */
-const CHANGES: ReadonlySet<string> = new Set(['CREATE', 'ALTER', 'DROP', 'IMPORT', 'DO', 'CALL']);
 const CREATES = /\bcreate\b/i;
-
-/** Whether a command may have changed objects of its database, by its tag. */
-export function changesObjects(tag: string): boolean {
-  const end = tag.indexOf(' ');
-  return CHANGES.has(end < 0 ? tag : tag.slice(0, end)) || tag === 'COMMIT PREPARED';
-}
-
-/** True for a text that may make an object, whatever its tag: CREATE TABLE AS has that of a SELECT. */
-export const mayCreate = (text: string): boolean => CREATES.test(text);
-
-/** Whether a command has dropped every prepared statement. */
-export const dropsStatements = (tag: string): boolean => tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL';
-
-/** Tags of which no question here is answered with yes, as they begin or are: those of nearly all commands. */
-const QUIET = ['SELECT ', 'INSERT ', 'UPDATE ', 'DELETE ', 'BEGIN\0', 'COMMIT\0', 'ROLLBACK\0'].map((tag) =>
-  Buffer.from(tag),
-);
-
-/** True for a tag, which begins at `at`, that need not be read. */
-export function isQuiet(bytes: Buffer, at: number): boolean {
-  return QUIET.some((tag) => {
-    for (let i = 0; i < tag.length; i += 1) if (bytes[at + i] !== tag[i]) return false;
-    return true;
-  });
-}
-
-/** A tag as observers are told of it. */
-export interface ReadTag {
-  readonly text: string;
-  /** A list that has only this one: the same for all statements that end so. */
-  readonly alone: readonly string[];
-  /** The number at its end counts rows: `INSERT 0 5`, `COPY 5` (manual, 55.7 CommandComplete). 0 if there is none. */
-  readonly rows: number;
-}
-
-/** Most statements end with one of a few tags. */
-const known = new ShortTexts<ReadTag>((body) => {
-  const tag = readCommandComplete(body);
-  return { text: tag, alone: Object.freeze([tag]), rows: Number(/ (\d+)$/.exec(tag)?.[1] ?? 0) };
-});
-
-/** Reads a CommandComplete, and the number of rows in its tag. @throws GatewayError `protocol_violation` */
-export const readTag = (body: Buffer): ReadTag => known.of(body, 0, body.length);
-
 /** Temporary objects, however they are made (`CREATE TABLE AS` and `SELECT INTO` have the tag of a SELECT). */
 const TEMPORARY = /\b(?:create|into)\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\b/i;
 /** The same words with a comment anywhere: it may stand between them (4.1.5). */
@@ -104,6 +25,9 @@ const STATE_WORDS = /temp|advisory_lock|set_config|pg_settings|search_path|schem
 const MOST_CALLS = 20;
 /** Ways to choose schemas by a text (manual, 5.10.3; SET SCHEMA is a form of SET). */
 const SEARCH_PATH = /search_path|\bset\s+(?:(?:local|session)\s+)?schema\b|u&"/i;
+
+/** True for a text that may make an object, whatever its tag: CREATE TABLE AS has that of a SELECT. */
+export const mayCreate = (text: string): boolean => CREATES.test(text);
 
 /** Why a statement with this text keeps its connection with the session; undefined if it does not seem to. */
 export function pinReason(text: string): string | undefined {
@@ -159,13 +83,6 @@ export const WATCHED_STATEMENTS = 20;
 /** Longer texts are not read. */
 const LONGEST_TEXT = 1_024;
 
-/** Commands that leave nothing. */
-const LEAVES_NOTHING = new Set(
-  'SELECT UPDATE DELETE BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE SHOW LOCK'.split(' '),
-);
-/** Words of texts that may take a value of a sequence, which `lastval` shows afterwards; a WITH has the tag of its SELECT. */
-const SEQUENCE = /nextval|setval|insert|merge|copy|default/i;
-
 /**
  * Whether a message may leave state that no tag shows. A Parse leaves a statement, the unnamed one included; a FunctionCall may
  * call any function. `frame` is the whole message or its beginning. Without `functions`, those of the database are trusted.
@@ -173,12 +90,6 @@ const SEQUENCE = /nextval|setval|insert|merge|copy|default/i;
 export function messageLeavesState(type: number, frame: Buffer, functions?: Functions): boolean {
   if (type !== Frontend.query || frame.length > LONGEST_TEXT) return true;
   const text = frame.toString('latin1', HEADER_BYTES);
-  if (mayLeaveState(text) || SEQUENCE.test(text)) return true;
+  if (mayLeaveState(text) || takesFromSequence(text)) return true;
   return functions !== undefined && functions.leaves(text) !== 'nothing';
-}
-
-/** Whether a completed command may have left state, by its tag. */
-export function commandLeavesState(tag: string): boolean {
-  const end = tag.indexOf(' ');
-  return !LEAVES_NOTHING.has(end < 0 ? tag : tag.slice(0, end));
 }

@@ -9,8 +9,8 @@ import {
   larger,
   mayFireTriggers,
   takesFromSequence,
-} from './left-state.ts';
-import type { LeftState } from './left-state.ts';
+} from '../left-state.ts';
+import type { LeftState } from '../left-state.ts';
 import { encodeExecutions, readOutcome } from './query.ts';
 import type { TextRow } from './query.ts';
 

@@ -73,7 +73,7 @@ export function sharedSessions(
         pinsUnknown: source.pinsUnknown === true,
         settle: (server, touched) => source.settle?.(server, touched),
         settingOf: (name) => source.settingOf?.(name),
-        pinned: (server, why) => source.pinned?.(server, why),
+        pinned: (why) => source.pinned?.(why),
         checkOut(waiter) {
           const server = source.checkOut({
             granted(granted) {

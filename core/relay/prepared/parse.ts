@@ -1,5 +1,6 @@
 /** The action for a Parse where server connections change between transactions. */
 import { GatewayError } from '../../errors.ts';
+import type { LeftState } from '../../left-state.ts';
 import { shown } from '../../wire/text.ts';
 import { PARSE_COMPLETE } from '../../wire/to-client.ts';
 import { encodeDescribe } from '../../wire/to-server.ts';
@@ -27,7 +28,7 @@ import type { KnownStatement } from './known-statements.ts';
 import { ANY_SETTING, settingsIn } from '../setting-names.ts';
 import type { NamedSettings } from '../setting-names.ts';
 import { mayChooseSchemas, mayCreate, mayLeaveState, pinReason } from '../session-state-detection.ts';
-import type { KnownFunctions, LeftState } from '../known-functions.ts';
+import type { KnownFunctions } from '../known-functions.ts';
 import type { ObjectChanges } from '../object-changes.ts';
 import { Status } from '../transaction-boundary.ts';
 

@@ -4,7 +4,7 @@ import type { GatewayError } from '../../errors.ts';
 import type { Statement } from '../../statement.ts';
 import { errorFields } from '../../wire/backend.ts';
 import { Backend } from '../../wire/frames.ts';
-import { readTag } from '../session-state-detection.ts';
+import { readTag } from '../command-tags.ts';
 import type { RequestObserver } from '../request-queue.ts';
 
 /**

@@ -8,7 +8,7 @@ import type { Upstream } from '../../session.ts';
 import type { Target } from '../../target.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Endpoint } from '../hosts/endpoint.ts';
-import type { LeftState } from '../left-state.ts';
+import type { LeftState } from '../../left-state.ts';
 import { SessionSettings } from '../session-settings.ts';
 import type { Setting } from '../session-settings.ts';
 import type { IdleWatch } from '../idle-watch.ts';

@@ -5,12 +5,7 @@ import {
   OutstandingRequests,
   SessionCounters,
 } from '../../../core/relay/outstanding-requests.ts';
-import {
-  dropsStatements,
-  leavesState,
-  pins,
-  takesOffSettings,
-} from '../../../core/relay/session-state-detection.ts';
+import { dropsStatements, leavesState, pins, takesOffSettings } from '../../../core/relay/command-tags.ts';
 import { Op, ResponseAction } from '../../../core/relay/request-queue.ts';
 import { Backend } from '../../../core/wire/frames.ts';
 

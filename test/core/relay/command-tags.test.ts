@@ -1,21 +1,33 @@
 /** Tags that need not be read are those of which every question is answered with no. */
 import { expect, test } from 'vitest';
 import {
+  changesObjects,
   dropsStatements,
   isQuiet,
   leavesState,
-  messageLeavesState,
-  pinReason,
+  mayBeUnknown,
   pins,
+  setsByText,
   takesOffSettings,
-} from '../../../core/relay/session-state-detection.ts';
+} from '../../../core/relay/command-tags.ts';
+import { messageLeavesState, pinReason } from '../../../core/relay/session-state-detection.ts';
+
+const QUESTIONS = [
+  changesObjects,
+  dropsStatements,
+  leavesState,
+  mayBeUnknown,
+  pins,
+  setsByText,
+  takesOffSettings,
+];
 
 const TAGS =
   'SELECT 1|INSERT 0 1|UPDATE 0|DELETE 12|BEGIN|COMMIT|ROLLBACK|ROLLBACK PREPARED|COMMIT PREPARED|SELECT|SELECTED 1|BEGINNING|SET|RESET|DISCARD ALL|DISCARD SEQUENCES|DEALLOCATE|DEALLOCATE ALL|LISTEN|PREPARE|DECLARE CURSOR|CREATE TABLE|LOAD|DO|CALL|COPY 5|FETCH 1|';
 
 test.each(TAGS.split('|'))('%j is not read only where nothing would follow from it', (tag) => {
   const bytes = Buffer.from(`xxxxx${tag}\0`);
-  const matters = [dropsStatements, leavesState, pins, takesOffSettings].some((asks) => asks(tag));
+  const matters = QUESTIONS.some((asks) => asks(tag));
   if (isQuiet(bytes, 5)) expect(matters).toBe(false);
   // Cut off anywhere, it is no other.
   for (let end = 5; end < bytes.length - 1; end += 1)

@@ -5,7 +5,7 @@ import {
   STATE_FUNCTIONS,
   callsStateFunction,
   takesFromSequence,
-} from '../../../core/upstream/left-state.ts';
+} from '../../../core/left-state.ts';
 import { mayLeaveState } from '../../../core/relay/session-state-detection.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 

@@ -43,7 +43,7 @@ export const SEQUENCE_FUNCTIONS: readonly string[] = ['nextval', 'setval'];
 
 /** Parts of the names above, but for those that texts are read for elsewhere; and a name that is written in such a way may be any (4.1.2.3). */
 const STATE_CALL = /setseed|_to_xml|ts_stat|ts_rewrite|replication_(?:origin|slot)|pg_backup_st|u&"/i;
-/** Words of texts that may take a value of a sequence: a column's default does. */
+/** Words of texts that may take a value of a sequence, which `lastval` shows afterwards: a column's default does; a WITH has the tag of its SELECT. */
 const SEQUENCE_WORD = /nextval|setval|insert|merge|copy|default/i;
 /** Words of texts that may fire triggers. */
 const WRITING_WORD = /insert|update|delete|merge|truncate|copy/i;
