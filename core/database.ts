@@ -62,7 +62,7 @@ export interface PoolOptions {
   readonly clientMode?: 'fixed' | 'choose';
   /**
    * Where a client may choose and `mode` is `'transaction'`: most connections of clients in session mode; who comes later waits, in
-   * a line of their own. Less than `size`. Default half of `size`.
+   * a line of their own. Less than `size`; of one role at most one less than `perRole`. Default half of `size`.
    */
   readonly mostSessions?: number;
   /** Most server connections, those that are opened or closed included. Default 20. */

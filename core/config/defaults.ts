@@ -105,12 +105,17 @@ function refuseTwins(options: DatabaseOptions, path: string): void {
 }
 
 /** Some connections have to stay with clients in transaction mode. @throws ConfigError */
-function checkSessions({ mode, clientMode, size, mostSessions }: typeof POOL_DEFAULTS, path: string): void {
+function checkSessions(
+  { mode, clientMode, size, perRole = size, mostSessions }: typeof POOL_DEFAULTS,
+  path: string,
+): void {
   if (mode !== 'transaction' || clientMode !== 'choose') {
     if (mostSessions === undefined) return;
     throw new ConfigError(`${path}.mostSessions: is for mode: 'transaction' with clientMode: 'choose'`);
   }
   if (size < 2) throw new ConfigError(`${path}.clientMode: 'choose' needs a size of at least 2, is ${size}`);
+  if (perRole < 2)
+    throw new ConfigError(`${path}.clientMode: 'choose' needs a perRole of at least 2, is ${perRole}`);
   if (mostSessions !== undefined && mostSessions >= size)
     throw new ConfigError(
       `${path}.mostSessions: must be less than size, ${size}, is ${mostSessions}: nothing would be left for transaction mode`,

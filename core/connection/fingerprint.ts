@@ -4,7 +4,7 @@ import type { Facts, Identity } from '../facts.ts';
 import type { Upstream } from '../session.ts';
 import type { IsolationScopes } from '../upstream/pool/pooled-server.ts';
 
-/** What a fingerprint and isolation scopes were made of, and they themselves. */
+/** A fingerprint, and what it was made of. */
 interface Made {
   readonly identity: Identity;
   readonly tenant: Facts['tenant'] | undefined;

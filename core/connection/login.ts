@@ -5,7 +5,7 @@ import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { GatewayContext } from '../gateway/gateway-context.ts';
 import { isolationScopesOf, knownFingerprintOf } from './fingerprint.ts';
-import { governedStartup } from './startup-parameters.ts';
+import { applyStartupRules } from './startup-parameters.ts';
 import { poolModeOf } from './pool-mode.ts';
 import { serversFor, serversLater } from './session-servers.ts';
 import type { ConnectTold, SessionServersOptions } from './session-servers.ts';
@@ -21,6 +21,7 @@ import type { SchemaChanges } from '../upstream/schema-changes.ts';
 import type { ServerSource } from '../relay/server-link.ts';
 import type { MaybePromise, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
+import { tooLate } from '../upstream/pool/checkouts.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
 import { asksForReplication } from '../upstream/startup.ts';
 import { Usage } from './usage.ts';
@@ -61,27 +62,45 @@ export interface Login {
  * @throws GatewayError to refuse; what hooks throw; ClientGone
  */
 export async function logIn(request: LoginRequest, context: GatewayContext): Promise<Login> {
-  const { session, hooks, replication } = request;
+  const { session, hooks } = request;
   const started = hooks.startup(session, session.sessionFacts);
   if (started) await started;
   const entryOf = entries(context);
   const upstream = await authenticate(request, entryOf);
-  const { entry } = upstream;
   refuseMoved(upstream, request, context);
-  const looked = entryOf(entry);
+  const looked = entryOf(upstream.entry);
   const { database, error } = looked instanceof Promise ? await looked : looked;
   if (error !== undefined) throw error;
+  const located = admitted(upstream, database, request, context);
+  return connected(loanOf(located, request, context), request, context);
+}
+
+/** The database of a login that may connect. */
+interface Located {
+  readonly database: DatabaseOptions;
+  readonly upstream: Upstream;
+  readonly role: string;
+}
+
+/** @throws GatewayError for a database that there is not or that is disabled, for a login without a role, and for replication that is not allowed */
+function admitted(
+  upstream: Upstream,
+  database: DatabaseOptions | undefined,
+  { session, replication }: LoginRequest,
+  { pools }: GatewayContext,
+): Located {
+  const { entry, role } = upstream;
   const name = upstream.database === NOWHERE ? nameOnServer(entry, database) : upstream.database;
   if (!database || name === undefined) {
     throw new GatewayError('invalid_catalog_name', `database "${entry}" does not exist`);
   }
-  if (context.pools.isDisabled(entry)) {
+  if (pools.isDisabled(entry)) {
     const message = `database "${entry}" is not currently accepting connections`;
     throw new GatewayError('object_not_in_prerequisite_state', message, {
       cause: new Error('an operator has disabled it'),
     });
   }
-  if (upstream.role === undefined) {
+  if (role === undefined) {
     throw new GatewayError('invalid_authorization_specification', 'no role for this login', {
       cause: new Error('no plugin has mapped a role'),
     });
@@ -90,37 +109,65 @@ export async function logIn(request: LoginRequest, context: GatewayContext): Pro
     throw new GatewayError('feature_not_supported', 'replication connections are not supported');
   }
   session.upstream = Object.freeze({ ...upstream, database: name });
+  return { database, upstream: session.upstream, role };
+}
+
+/** How a session uses its pool. */
+interface Loan extends SessionServersOptions {
+  readonly usage: Usage;
+  /** It gives its connection back between two transactions. */
+  readonly lends: boolean;
+}
+
+/** @throws GatewayError as {@link poolModeOf} and {@link applyStartupRules} do */
+function loanOf(
+  { database, upstream, role }: Located,
+  { session, hooks, reader, replication }: LoginRequest,
+  { config, pools, statistics }: GatewayContext,
+): Loan {
+  const { entry } = upstream;
   const mode = poolModeOf(session.startup, entry, database);
-  const listener = context.config.listeners.find((one) => one.name === session.client.listener);
-  session.startup = governedStartup(session.startup, [listener?.startup, database.startup], mode);
-  const pool = context.pools.for(entry, database);
-  const { startup, over: signal } = session;
-  const known = knownFingerprintOf(session.sessionFacts.known, session.upstream, session.id);
+  const listener = config.listeners.find((one) => one.name === session.client.listener);
+  session.startup = applyStartupRules(session.startup, [listener?.startup, database.startup]);
+  const pool = pools.for(entry, database);
+  const known = knownFingerprintOf(session.sessionFacts.known, upstream, session.id);
   const inSessionMode = mode === 'session' && database.pool?.mode === 'transaction';
-  // As another identity it begins with a reset connection, and waits in a line of its own.
-  const fingerprint = inSessionMode ? `${known} in session mode` : known;
-  const scopes = isolationScopesOf(session.sessionFacts.known, session.id);
-  const who = { fingerprint, scopes, inSessionMode, holder: session };
-  const usage = context.statistics.enter(
-    new Usage(session, entry, upstream.role, request.reader.channel, pool),
-  );
-  usage.mode = mode;
+  const usage = statistics.enter(new Usage(session, entry, role, reader.channel, pool));
+  const lends = mode === 'transaction' && replication === undefined;
+  usage.mode = lends ? mode : 'session';
   if (asksForReplication(replication)) {
     usage.replication = replication?.toLowerCase() === 'database' ? 'logical' : 'physical';
   }
-  const queued = tellQueue(session, hooks);
-  const loan = { pool, database, upstream: session.upstream, startup, ...who, usage, signal, queued };
-  const lends = mode === 'transaction' && replication === undefined;
-  const [functions, schema] = [pool.functions(name), schemaChangesOf(database, name)];
+  return {
+    pool,
+    database,
+    upstream,
+    startup: session.startup,
+    // As another identity it begins with a reset connection, and waits in a line of its own.
+    fingerprint: inSessionMode ? `${known} in session mode` : known,
+    scopes: isolationScopesOf(session.sessionFacts.known, session.id),
+    inSessionMode,
+    holder: session,
+    usage,
+    signal: session.over,
+    queued: tellQueue(session, hooks),
+    lends,
+  };
+}
+
+/** Connects, or leaves that to the first transaction where the pool knows what PostgreSQL says to such a login. */
+async function connected(loan: Loan, request: LoginRequest, context: GatewayContext): Promise<Login> {
+  const { pool, database, upstream, usage, lends } = loan;
+  const [functions, schema] = [pool.functions(upstream.database), schemaChangesOf(database, upstream.database)];
   const parameters = lends ? pool.reported.of(loan) : undefined;
   if (parameters) {
-    const connects = (): ConnectTold => tellConnect(session, hooks, database);
+    const connects = (): ConnectTold => tellConnect(request.session, request.hooks, database);
     const source = serversLater({ ...loan, connects }, parameters);
     return { pool, usage, schema, parameters, source, functions };
   }
   const server = await connect(request, loan, context);
   const source = lends ? serversFor(loan, server) : undefined;
-  const watches = !lends && database.pool?.reset !== 'always' && replication === undefined;
+  const watches = !lends && database.pool?.reset !== 'always' && request.replication === undefined;
   return { pool, usage, schema, parameters: server.parameters, server, source, watches, functions };
 }
 
@@ -229,7 +276,9 @@ async function connect(
   const { pool, database, upstream, usage } = loan;
   const tell = tellConnect(session, hooks, database);
   const { entry } = upstream;
-  request.missing = () => (pools.isPaused(entry) ? paused(entry) : pool.absence(upstream));
+  // In session mode on request it mostly waits for another such session, whose end may take any time.
+  const late = (): GatewayError | undefined => (loan.inSessionMode === true ? tooLate(loan) : undefined);
+  request.missing = () => (pools.isPaused(entry) ? paused(entry) : (pool.absence(upstream) ?? late()));
   usage?.waits();
   try {
     const server = await pool.acquire({ ...loan, replication });

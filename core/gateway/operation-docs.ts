@@ -32,6 +32,7 @@ const database = object(
     mode,
     clientMode: { enum: ['fixed', 'choose'] },
     size: { ...count, description: 'Most server connections.' },
+    mostSessions: { ...count, description: 'Most of them for clients that have chosen session mode.' },
     connections: { ...count, description: 'Server connections in any state.' },
     sessions: count,
     inSessionMode: { ...count, description: 'Sessions that keep their server connection until they end.' },

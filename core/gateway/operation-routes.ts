@@ -11,6 +11,7 @@ import { OPERATION_DOCS } from './operation-docs.ts';
 import type { OperationPath } from './operation-docs.ts';
 import type { Operations, Operator } from './operations.ts';
 import type { EntryView, Overview } from './overview.ts';
+import { limitsOf } from '../upstream/pool/limits.ts';
 import { pluginView } from './plugin-view.ts';
 import { poolViews } from './pool-view.ts';
 
@@ -205,6 +206,13 @@ function statusOf(error: unknown): number | undefined {
   return error instanceof ConfigError || error instanceof URIError ? 400 : undefined;
 }
 
+/** Undefined where no client may choose session mode. */
+function mostSessionsOf(database: EntryView['database']): number | undefined {
+  const { mode, clientMode } = database?.pool ?? {};
+  const choose = mode === 'transaction' && clientMode === 'choose';
+  return choose ? limitsOf(database?.pool).mostSessions : undefined;
+}
+
 function stateOf({ name, database, connections, paused, disabled }: EntryView, overview: Overview): object {
   const usages = overview.usages.filter(({ entry }) => entry === name);
   return {
@@ -215,6 +223,7 @@ function stateOf({ name, database, connections, paused, disabled }: EntryView, o
     mode: database?.pool.mode,
     clientMode: database?.pool.clientMode,
     size: database?.pool.size,
+    mostSessions: mostSessionsOf(database),
     connections,
     sessions: usages.length,
     inSessionMode: usages.filter(({ mode }) => mode === 'session').length,

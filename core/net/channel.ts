@@ -201,10 +201,10 @@ export class Channel implements SocketOwner {
     this.resume();
   }
 
-  /** Closes the connection to a peer that has said its last word: at once where it has been sent everything. */
+  /** Closes the connection to a peer that sends nothing more: at once where everything has been sent to it. */
   close(): void {
     const unsent = this.#raw > 0 || this.socket.writableLength > 0;
-    // TLS has a last word of its own.
+    // TLS sends a close_notify first.
     if (unsent || this.#finishing || 'encrypted' in this.socket) this.finish();
     else this.socket.destroy();
   }

@@ -390,6 +390,10 @@ describe('mistakes', () => {
       "clientMode: 'choose' needs a size of at least 2, is 1",
     ],
     [
+      { mode: 'transaction', clientMode: 'choose', perRole: 1 },
+      "clientMode: 'choose' needs a perRole of at least 2, is 1",
+    ],
+    [
       { mode: 'transaction', clientMode: 'choose', size: 5, mostSessions: 5 },
       'mostSessions: must be less than size, 5, is 5: nothing would be left for transaction mode',
     ],

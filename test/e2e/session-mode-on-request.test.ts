@@ -5,6 +5,7 @@ import type { Client, ClientConfig } from 'pg';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { PoolOptions } from '../../core/database.ts';
 import { databaseOf } from '../support/gateway.ts';
+import type { TestConfig } from '../support/gateway.ts';
 import { home, startOperated } from '../support/operated.ts';
 import type { Operated } from '../support/operated.ts';
 import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
@@ -29,8 +30,9 @@ afterEach(async () => {
   await running.gateway.stop();
 });
 
-async function start(pool: Partial<PoolOptions>): Promise<void> {
+async function start(pool: Partial<PoolOptions>, more: Partial<TestConfig> = {}): Promise<void> {
   running = await startOperated(postgres, {
+    ...more,
     databases: { orders: databaseOf(postgres, { database, pool }) },
   });
 }
@@ -185,8 +187,28 @@ describe('it shares the pool with the others', () => {
     expect(await value(await third, 'select 3')).toBe(3);
   });
 
+  test('where the time of its login is over first, it reads the same', async () => {
+    await start({ ...POOL, mostSessions: 1 }, { loginTimeout: '1s' });
+    await come(SESSION);
+    await expect(come(SESSION)).rejects.toMatchObject({
+      code: '53300',
+      hint: expect.stringContaining('mostSessions') as string,
+    });
+  });
+
   test('by default half of size', async () => {
     await start({ mode: 'transaction', clientMode: 'choose', size: 3 });
+    const first = await come(SESSION);
+    const second = come(SESSION);
+    await expect.poll(async () => (await state())['waiting']).toBe(1);
+    expect(await state()).toMatchObject({ mostSessions: 1, inSessionMode: 2 });
+    expect(await value(await come(), 'select 2')).toBe(2);
+    await first.end();
+    expect(await value(await second, 'select 1')).toBe(1);
+  });
+
+  test('of one role at most one less than perRole: its others go on', async () => {
+    await start({ ...POOL, perRole: 2 });
     const first = await come(SESSION);
     const second = come(SESSION);
     await expect.poll(async () => (await state())['waiting']).toBe(1);

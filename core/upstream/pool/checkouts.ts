@@ -4,7 +4,7 @@ import type { ServerConnection } from '../connection.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { Clock } from '../clock.ts';
 import type { Limits } from './limits.ts';
-import type { PooledServer } from './pooled-server.ts';
+import type { Owner, PooledServer } from './pooled-server.ts';
 import type { PoolState } from './pool-state.ts';
 import { prepare } from './session-preparation.ts';
 import type { Prepared } from './session-preparation.ts';
@@ -104,7 +104,7 @@ export class Checkouts {
     for (const waiter of state.waiting.all()) {
       if (!waiter.queued || waiter.until > now) continue;
       state.leave(waiter);
-      this.refused(waiter, this.#absence(waiter) ?? tooLate(waiter));
+      this.refused(waiter, this.#absence(waiter) ?? tooLate(waiter.owner));
     }
   }
 
@@ -158,9 +158,10 @@ function dequeue(waiter: Waiter, error?: unknown): void {
   dequeued?.(error);
 }
 
-function tooLate({ owner }: Waiter): GatewayError {
+/** The refusal of a request that was not served in time. */
+export function tooLate({ inSessionMode }: Pick<Owner, 'inSessionMode'>): GatewayError {
   const hint =
     'The pool has few connections for session mode (pool.mostSessions): end one, or connect without postern.pool.';
-  const more = owner.inSessionMode === true ? { hint } : {};
+  const more = inSessionMode === true ? { hint } : {};
   return new GatewayError('too_many_connections', 'no connection to the database became free in time', more);
 }

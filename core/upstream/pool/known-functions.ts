@@ -9,11 +9,16 @@ const ASK_MS = 1_000;
 
 /** By a database's name: how often its functions have changed by statements that passed the gateway. Shared by all pools. */
 const changes = new Map<string, { count: number }>();
+/** Databases that are told apart; the names of all others may come from clients, and one counter stands for them. */
+export const MOST_DATABASES = 10_000;
+const others = { count: 0 };
 
 function changesOf(database: string): { count: number } {
-  const known = changes.get(database) ?? { count: 0 };
-  changes.set(database, known);
-  return known;
+  const known = changes.get(database);
+  if (known || changes.size >= MOST_DATABASES) return known ?? others;
+  const made = { count: 0 };
+  changes.set(database, made);
+  return made;
 }
 
 /** A question to a server. */

@@ -93,7 +93,7 @@ export class PoolState {
 
   /** Lends the idle connection that suits best. */
   pick(key: PoolKey, owner: Owner): PooledServer | undefined {
-    if (this.#tooManySessions(owner)) return undefined;
+    if (this.#tooManySessions(key, owner)) return undefined;
     for (;;) {
       const server = this.idle.paused ? undefined : this.servers.bestIdle(key, owner, this.#parts.isolation);
       if (!server || this.idle.lend(server, owner)) return server;
@@ -141,7 +141,7 @@ export class PoolState {
     // Bytes that arrived meanwhile have to be read by the idle watch.
     if (server.connection?.channel.kept !== 0) return false;
     if (server.key.text !== next.key.text || !isolation.passes(server, next.owner)) return false;
-    if (this.#tooManySessions(next.owner)) return false;
+    if (this.#tooManySessions(next.key, next.owner)) return false;
     this.waiting.remove(next, true);
     this.idle.lent(server, next.owner);
     this.#serving = true;
@@ -214,7 +214,7 @@ export class PoolState {
     const pendingCapacity = new PendingCapacity(this.servers, this.#parts.isolation);
     for (const waiter of this.waiting.inTurn()) {
       if (this.#exhausted) return false;
-      if (this.#tooManySessions(waiter.owner)) continue;
+      if (this.#tooManySessions(waiter.key, waiter.owner)) continue;
       const server = this.pick(waiter.key, waiter.owner);
       if (server) {
         this.waiting.remove(waiter, true);
@@ -257,8 +257,12 @@ export class PoolState {
   }
 
   /** A session in session mode has to wait until another one ends, whatever connections there are. */
-  #tooManySessions({ inSessionMode }: Owner): boolean {
-    return inSessionMode === true && this.servers.inSessionMode >= this.#parts.limits.mostSessions;
+  #tooManySessions({ role }: PoolKey, { inSessionMode }: Owner): boolean {
+    if (inSessionMode !== true) return false;
+    const { mostSessions, perRole } = this.#parts.limits;
+    // The last one of a role is for its clients in transaction mode.
+    const ofRole = Math.max(1, perRole - 1);
+    return this.servers.inSessionMode >= mostSessions || this.servers.inSessionModeOf(role) >= ofRole;
   }
 
   /** No connection is idle, and none can be opened. */

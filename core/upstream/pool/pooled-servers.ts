@@ -18,6 +18,7 @@ export class PooledServers {
   #transactionSessions = 0;
   /** How many are lent to sessions in session mode, in a pool that lends for transactions. */
   inSessionMode = 0;
+  readonly #inSessionMode = new Map<string, number>();
   /** How many have had to stay with their session so far. */
   pins = 0;
   readonly #counts = none();
@@ -87,7 +88,17 @@ export class PooledServers {
   setSessionMode(server: PooledServer, is: boolean): void {
     if (server.inSessionMode === is) return;
     server.inSessionMode = is;
-    this.inSessionMode += is ? 1 : -1;
+    const by = is ? 1 : -1;
+    this.inSessionMode += by;
+    const { role } = server.key;
+    const ofRole = this.inSessionModeOf(role) + by;
+    if (ofRole === 0) this.#inSessionMode.delete(role);
+    else this.#inSessionMode.set(role, ofRole);
+  }
+
+  /** {@link inSessionMode} of one role. */
+  inSessionModeOf(role: string): number {
+    return this.#inSessionMode.get(role) ?? 0;
   }
 
   /** A session in transaction mode uses the pool until `signal` is aborted. */

@@ -1,7 +1,7 @@
 /** How long an answer about a database's functions is believed. */
 import { expect, test } from 'vitest';
 import { FunctionCatalog } from '../../../core/upstream/function-catalog.ts';
-import { BELIEVED_MS, KnownFunctions } from '../../../core/upstream/pool/known-functions.ts';
+import { BELIEVED_MS, KnownFunctions, MOST_DATABASES } from '../../../core/upstream/pool/known-functions.ts';
 
 let now = 0;
 let databases = 0;
@@ -68,4 +68,13 @@ test('an answer is the same object until it changes: statements are read again o
   const one = known();
   ask(one);
   expect(one.catalog).toBe(one.catalog);
+});
+
+test('names of databases, which clients may choose, are remembered up to a number; all others outdate each other', () => {
+  const first = known('first of many');
+  for (let i = 0; i < MOST_DATABASES; i += 1) known(`chosen ${i}`);
+  const [one, other] = [known('one too many'), known('another')];
+  for (const each of [first, one, other]) ask(each);
+  one.outdate();
+  expect([first.catalog, one.catalog, other.catalog]).toEqual([answer, unknown, unknown]);
 });

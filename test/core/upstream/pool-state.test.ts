@@ -233,6 +233,9 @@ class World implements PoolEnvironment {
     if (servers.inSessionMode !== kept)
       throw new Error(`${servers.inSessionMode} counted, ${kept} in session mode`);
     if (kept > (this.setting.mostSessions ?? Infinity)) throw new Error('more than mostSessions');
+    for (const { role } of KEYS)
+      if (servers.inSessionModeOf(role) > Math.max(1, this.setting.perRole - 1))
+        throw new Error('nothing is left of a role for transaction mode');
     if (counts.idle !== this.watched.size) throw new Error('an idle connection is not watched');
     const queued = this.#queued;
     if (waiting.size !== queued) throw new Error(`${queued} wait, ${waiting.size} are in the queue`);
@@ -306,7 +309,7 @@ function run(bytes: Uint8Array): void {
   const world = new World(
     {
       size: 1 + (first & 3),
-      perRole: first & 4 ? 1 : Infinity,
+      perRole: first & 4 ? 1 + (bytes.length & 1) : Infinity,
       reset: first & 8 ? 'always' : 'auto',
       share: (['role', 'subject', 'tenant', 'session'] as const)[(first >> 4) & 3]!,
       mostSessions: first & 128 ? 1 : Infinity,
@@ -384,6 +387,20 @@ test('those in session mode wait for each other, and hold up no other, not even 
   world.checkIn(kept[2]!, 'close');
   world.check();
   expect(world.state.servers.inSessionMode).toBe(0);
+});
+
+test('those in session mode leave one connection of their role to the others', () => {
+  const setting = { size: 4, perRole: 2, reset: 'auto', share: 'role', mostSessions: 3 } as const;
+  const kept = Array.from({ length: 2 }, () => session(`a${IN_SESSION_MODE}`, KEYS[0]!, true));
+  const [other, elsewhere] = [session('a', KEYS[0]!), session(`b${IN_SESSION_MODE}`, KEYS[1]!, true)];
+  const world = new World(setting, [...kept, other, elsewhere]);
+  const state = (): string => world.sessions.map(({ held }) => (held ? 'x' : '-')).join('');
+  for (const one of world.sessions) world.checkOut(one);
+  while (world.opening.length > 0) world.opened(true);
+  expect(state()).toBe('x-xx');
+  world.checkIn(kept[0]!, 'clean');
+  expect(state()).toBe('-xxx');
+  world.check();
 });
 
 test('ten thousand that are done in the stack of their grant do not exhaust it', () => {
