@@ -9,7 +9,7 @@ export interface Changes {
   readonly plugins?: Difference;
   /** Names of listeners whose TLS is not as before: new certificates, or other demands. */
   readonly certificates?: readonly string[];
-  /** Options of the top level with another value. */
+  /** Options of the top level, of listeners and of `admin` with another value. */
   readonly options?: readonly string[];
 }
 
@@ -61,16 +61,27 @@ function changedPlugins(before: ResolvedConfig, after: ResolvedConfig): Differen
 
 const OPTIONS = ['loginTimeoutMs', 'drainTimeoutMs', 'maxStatementBytes', 'logLevel'] as const;
 
+const LISTENER_OPTIONS = ['plaintext', 'startup'] as const;
+
 const ADMIN_OPTIONS = ['operators', 'console'] as const;
+
+const differ = (was: unknown, is: unknown): boolean => JSON.stringify(was) !== JSON.stringify(is);
+
+function changedListeners(before: ResolvedConfig, after: ResolvedConfig): readonly string[] {
+  return after.listeners.flatMap((is) => {
+    const was = before.listeners.find(({ name }) => name === is.name);
+    return LISTENER_OPTIONS.filter((option) => was && differ(was[option], is[option])).map(
+      (option) => `${is.path}.${option}`,
+    );
+  });
+}
 
 function changedOptions(before: ResolvedConfig, after: ResolvedConfig): readonly string[] {
   const options = OPTIONS.filter((option) => before[option] !== after[option]).map((option) =>
     option.replace(/Ms$/, ''),
   );
-  const admin = ADMIN_OPTIONS.filter(
-    (option) => JSON.stringify(before.admin?.[option]) !== JSON.stringify(after.admin?.[option]),
-  );
-  return [...options, ...admin.map((option) => `admin.${option}`)];
+  const admin = ADMIN_OPTIONS.filter((option) => differ(before.admin?.[option], after.admin?.[option]));
+  return [...options, ...changedListeners(before, after), ...admin.map((option) => `admin.${option}`)];
 }
 
 /** Compares what was in force with what is. Options inside of plugins cannot be seen. */
@@ -78,12 +89,12 @@ export async function changesBetween(before: ConfigVersion, after: ConfigVersion
   const databases = await changedDatabases(before.config, after.config);
   const plugins = changedPlugins(before.config, after.config);
   const names = after.config.listeners.map(({ name }) => name);
-  const differ = (name: string): boolean =>
+  const hasOtherTls = (name: string): boolean =>
     before.listenerContext(name)?.tls !== after.listenerContext(name)?.tls;
   return {
     ...(Object.keys(databases).length > 0 && { databases }),
     ...(Object.keys(plugins).length > 0 && { plugins }),
-    ...some('certificates', names.filter(differ)),
+    ...some('certificates', names.filter(hasOtherTls)),
     ...some('options', changedOptions(before.config, after.config)),
   };
 }

@@ -331,6 +331,15 @@ test('TLS and plaintext rules of a listener are for new connections', async () =
   expect(await ask(before, 'select 1')).toBe(1);
 });
 
+test('rules for startup parameters of a listener are those of the config in force', async () => {
+  const running = await start();
+  const before = await client(running);
+  await reload(running, { listen: { port: 0, startup: { default: { statement_timeout: '7s' } } } });
+  expect(await ask(before, 'show statement_timeout')).toBe('0');
+  expect(await ask(await client(running), 'show statement_timeout')).toBe('7s');
+  expect(running.lines('reloaded')).toMatchObject([{ options: ['listen.startup'] }]);
+});
+
 test('operators and routes of the admin listener are those of the config in force', async () => {
   const plugin = (path: string): AnyPlugin => ({
     name: 'routes',

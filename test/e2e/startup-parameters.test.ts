@@ -308,11 +308,30 @@ describe('the config says', () => {
         severity: 'FATAL',
         code: '08P01',
         message: 'unsupported startup parameter: "work_mem"',
-        hint: expect.stringContaining(mode === 'transaction' ? 'SET LOCAL' : 'SET after the login') as string,
+        hint: expect.stringContaining('SET after the login') as string,
       });
     } finally {
       await gateway.stop();
     }
+  });
+
+  test('and SHOW CONFIG what it says', async () => {
+    const { gateway, console: openDesk } = await started(
+      { ignore: ['GEQO', 'jit'] },
+      { refuse: ['Work_Mem'], default: { timezone: 'UTC', statement_timeout: '1s' } },
+    );
+    const desk = await openDesk();
+    const { rows } = await desk.query<{ key: string; value: string; default: string }>('SHOW CONFIG');
+    await desk.end();
+    await gateway.stop();
+    const known = (key: string): unknown => rows.find((row) => row.key === key);
+    expect(known('listen.startup.ignore')).toMatchObject({ value: 'geqo, jit', default: '' });
+    expect(known('listen.startup.refuse')).toMatchObject({ value: '' });
+    expect(known('databases.session.startup.refuse')).toMatchObject({ value: 'work_mem' });
+    expect(known('databases.session.startup.default')).toMatchObject({
+      value: 'TimeZone=UTC, statement_timeout=1s',
+    });
+    expect(known('databases.transaction.pool.mode')).toMatchObject({ value: 'transaction', default: 'session' });
   });
 
   test('a default that PostgreSQL refuses, and the login is refused with its words', async () => {

@@ -2,6 +2,8 @@
 import type { ResolvedConfig, ResolvedDatabase } from '../../config/resolved.ts';
 import { hostsOf } from '../../database.ts';
 import { configPath } from '../../config/sentences.ts';
+import type { StartupRules } from '../../startup-rules.ts';
+import { POOL_DEFAULTS } from '../../upstream/pool/limits.ts';
 import type { Overview } from '../overview.ts';
 import { table } from './table.ts';
 import type { Columns, Row, Table } from './table.ts';
@@ -39,13 +41,29 @@ function general(config: ResolvedConfig): readonly Setting[] {
   ];
 }
 
+/** Every client can see these values by SHOW. */
+function startup(path: string, { ignore, refuse, default: values }: Required<StartupRules>): readonly Setting[] {
+  const pairs = Object.entries(values).map(([name, value]) => `${name}=${value}`);
+  return [
+    setting(`${path}.startup.ignore`, ignore.join(', '), ''),
+    setting(`${path}.startup.refuse`, refuse.join(', '), ''),
+    setting(`${path}.startup.default`, pairs.join(', '), ''),
+  ];
+}
+
+function pool(path: string, options: ResolvedDatabase['pool']): readonly Setting[] {
+  const standard: Readonly<Partial<Record<string, Text>>> = POOL_DEFAULTS;
+  return Object.entries(options).map(([key, value]) => setting(`${path}.pool.${key}`, value, standard[key]));
+}
+
 function listeners(config: ResolvedConfig): readonly Setting[] {
-  return config.listeners.flatMap(({ path, name, host, port, plaintext, tls }) => [
+  return config.listeners.flatMap(({ path, name, host, port, plaintext, tls, startup: rules }) => [
     setting(`${path}.name`, name, 'default', false),
     setting(`${path}.host`, host, '127.0.0.1', false),
     setting(`${path}.port`, port, 6_432, false),
     setting(`${path}.plaintext`, plaintext, 'loopback'),
     setting(`${path}.tls`, tls !== undefined, false),
+    ...startup(path, rules),
   ]);
 }
 
@@ -57,7 +75,8 @@ function entry(name: string, database: ResolvedDatabase): readonly Setting[] {
     setting(`${path}.database`, database.database, name),
     setting(`${path}.tls.mode`, database.tls.mode, undefined),
     setting(`${path}.login.kind`, database.login.kind, undefined),
-    ...Object.entries(database.pool).map(([key, value]) => setting(`${path}.pool.${key}`, value, undefined)),
+    ...pool(path, database.pool),
+    ...startup(path, database.startup),
   ];
 }
 
