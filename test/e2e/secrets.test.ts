@@ -113,7 +113,7 @@ test('no token, password or cancel key is in what anybody can read', async () =>
   await refusedLogin('another user', token, { user: 'somebody' });
   await refusedLogin('an unknown database', token, { database: 'nowhere' });
   await refusedLogin('a database with another password', token, { database: 'wrong' });
-  await refusedLogin('a parameter that is not allowed', token, { statement_timeout: 5 });
+  await refusedLogin('a parameter that is not allowed', token, { options: '-c role=writer' });
   await refusedLogin('the token as user', token, { user: token });
   await refusedLogin('the token as database', token, { database: token });
 

@@ -62,7 +62,7 @@ test.each(['TLSv1.2', 'TLSv1.3'] as const)('no %s session is resumed', async (ma
     await once(socket, 'secureConnect');
     session ??= socket.getSession();
     reused.push(socket.isSessionReused());
-    socket.write(startup({ user: '_', database: 'orders', bad: 'x' }));
+    socket.write(startup({ user: '_', database: 'orders', role: 'x' }));
     await once(socket, 'close');
   }
   expect(reused).toEqual([false, false, false]);
@@ -146,6 +146,6 @@ test('clients that leave at any byte of the handshake leave no socket', async ()
   await expect.poll(sockets).toBeLessThanOrEqual(before);
   // The gateway still serves.
   const next = await RawClient.connectTls(port, { ALPNProtocols: ['postgresql'] });
-  next.send(startup({ user: '_', database: 'orders', bad: 'x' }));
+  next.send(startup({ user: '_', database: 'orders', role: 'x' }));
   expect((await next.error())['C']).toBe('08P01');
 });
