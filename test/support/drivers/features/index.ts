@@ -28,6 +28,19 @@ export interface Place {
   readonly database: string;
 }
 
+/** libpq's variables for a program that connects there. */
+export function environmentOf({ host, port, user, password, database }: Place): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    PGHOST: host,
+    PGPORT: String(port),
+    PGUSER: user,
+    PGPASSWORD: password,
+    PGDATABASE: database,
+    PGSSLMODE: 'disable',
+  };
+}
+
 /** What a case gave, as JSON: its result, or the error that ended it. */
 export type Result = { readonly result: unknown } | { readonly error: string };
 

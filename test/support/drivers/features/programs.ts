@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { executable } from '../../executable.ts';
-import { fileHere, readRun, runCases } from './index.ts';
+import { environmentOf, fileHere, readRun, runCases } from './index.ts';
 import type { Place, Run } from './index.ts';
 import * as nodePostgres from './node-postgres.ts';
 import * as postgresJs from './postgres-js.ts';
+import { casesOf, versionOf } from './psql.ts';
 
 const run = promisify(execFile);
 
@@ -26,18 +27,6 @@ export interface TableDriver {
 
 const DEBIAN_JAR = '/usr/share/java/postgresql.jar';
 const PROGRAM_MS = 200_000;
-
-function environmentOf({ host, port, user, password, database }: Place): NodeJS.ProcessEnv {
-  return {
-    ...process.env,
-    PGHOST: host,
-    PGPORT: String(port),
-    PGUSER: user,
-    PGPASSWORD: password,
-    PGDATABASE: database,
-    PGSSLMODE: 'disable',
-  };
-}
 
 async function printedBy(file: string, args: readonly string[], place: Place): Promise<Run> {
   const options = { env: environmentOf(place), timeout: PROGRAM_MS, maxBuffer: 64 * 1_048_576 };
@@ -117,8 +106,20 @@ async function java(): Promise<Program | string> {
   return (place) => printedBy(path, args, place);
 }
 
+function psql(): Program | string {
+  const path = executable('psql');
+  if (path === undefined) return 'psql is not installed here';
+  const [version, cases] = [versionOf(path), casesOf(path)];
+  return (place) => runCases(version, cases, place);
+}
+
 /** In the order of the table. */
 export const DRIVERS: readonly TableDriver[] = [
+  {
+    name: 'psql',
+    note: 'its `\\copy`, `\\d`, `\\gdesc`, `FETCH_COUNT` and `ON_ERROR_ROLLBACK` too',
+    find: async () => psql(),
+  },
   {
     name: 'node-postgres',
     note: 'COPY and batches by packages of their own',
