@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { executable } from '../../executable.ts';
 import { environmentOf, fileHere, readRun, runCases } from './index.ts';
 import type { Place, Run } from './index.ts';
+import * as drizzle from './drizzle.ts';
 import * as nodePostgres from './node-postgres.ts';
 import * as postgresJs from './postgres-js.ts';
 import { casesOf, versionOf } from './psql.ts';
@@ -129,6 +130,11 @@ export const DRIVERS: readonly TableDriver[] = [
     name: 'postgres.js',
     note: '`listen` has a connection of its own, and keeps it',
     find: async () => (place) => runCases(postgresJs.version, postgresJs.cases, place),
+  },
+  {
+    name: 'Drizzle',
+    note: 'with node-postgres; its `migrate` too',
+    find: async () => (place) => runCases(drizzle.version, drizzle.cases, place),
   },
   { name: 'psycopg 3', note: 'its pipelines too', find: python('psycopg', 'psycopg_features.py') },
   {
