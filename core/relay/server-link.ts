@@ -174,8 +174,15 @@ export class ServerLink implements ServerWaiter {
     this.#expected += named.commands;
     const changes = named.resetsAll || named.set.length + named.reset.length > 0;
     if (named.unknown || (changes && !source.settle)) this.unknown();
-    if (changes) (this.#touched ??= new TouchedSettings()).add(named);
+    if (changes) this.#touch(named);
     // It sets the role, too.
+  #touch(named: NamedSettings): void {
+    this.#touched ??= new TouchedSettings();
+    // A session that keeps its connection is never asked for their values.
+    if (this.#pinned === undefined && !this.#touched.add(named)) this.pin('too many settings');
+    if (this.#pinned !== undefined) this.dirty = true;
+  }
+
     if (named.set.includes('session_authorization')) this.dirty = true;
   }
 
@@ -318,7 +325,9 @@ export class ServerLink implements ServerWaiter {
     this.#state = 'probing';
     found.then(
       (why) => {
-        if (this.#state !== 'probing') source.checkIn(server, why === undefined ? how : 'dirty');
+        // The session is over, and cannot come back for what it has left.
+        if (this.#state !== 'probing')
+          source.checkIn(server, why === undefined && how !== 'suspect' ? how : 'dirty');
         else if (why === undefined) this.#probed(() => source.checkIn(server, how));
         else this.#tied(server, why);
       },

@@ -45,6 +45,8 @@ class Stage implements ServerSource {
   waits = 0;
   error: unknown;
   lost = 0;
+  /** That of the last check-in. */
+  fitness: string | undefined;
 
   constructor(probes: boolean, source = true) {
     if (probes) this.probe = () => (this.probing = new Pending()).promise;
@@ -90,8 +92,9 @@ class Stage implements ServerSource {
     if (!this.waiter) throw new Error('nobody waits');
     this.waiter = undefined;
   }
-  checkIn(given: ServerConnection): void {
+  checkIn(given: ServerConnection, how?: string): void {
     if (!this.out.delete(given)) throw new Error('checked in twice');
+    this.fitness = how;
   }
   grant(): void {
     const { waiter } = this;
@@ -254,6 +257,29 @@ test('a refusal in the stack of the check-out is told when the message is held',
   await expect.poll(() => stage.resumed).toBe(1);
   expect(stage.error).toEqual(new Error('closing'));
   expect(stage.link.state).toBe('unlinked');
+});
+
+test('a session that ends while its connection is looked at cannot come back for what functions have left there', () => {
+  const left = (['clean', 'sequences', 'suspect', 'dirty'] as const).map((how) => {
+    const stage = new Stage(true);
+    stage.link.checkIn(how);
+    stage.link.close('dirty');
+    stage.take('probing')?.resolve(undefined);
+    return stage.fitness;
+  });
+  expect(left).toEqual(['clean', 'sequences', 'dirty', 'dirty']);
+});
+
+test('names of settings without end are not remembered: the connection stays with the session', () => {
+  const { link } = new Stage(false);
+  const touch = (count: number, from = 0): void => {
+    const set = Array.from({ length: count }, (_, i) => `no.such_${from + i}`);
+    link.touch({ set, reset: [], resetsAll: false, commands: count, unknown: false });
+  };
+  for (let i = 0; i < 10; i += 1) touch(1_000);
+  expect([link.pinned, link.dirty]).toEqual([undefined, true]);
+  touch(1, 1_000);
+  expect([link.pinned, link.dirty]).toEqual(['too many settings', true]);
 });
 
 test('without a source the first connection stays, whatever is checked in', () => {
