@@ -31,6 +31,7 @@ const TESTS = [
   'test/core/relay/following-settings.test.ts',
   'test/core/relay/settings-sequences.test.ts',
   'test/core/relay/statements.test.ts',
+  'test/core/relay/temporary-objects.test.ts',
   'test/plugins/claims.test.ts',
   'test/plugins/tenant.test.ts',
   'test/plugins/audit-trail.test.ts',

@@ -17,7 +17,7 @@ import type { Holder, IsolationScopes } from '../upstream/pool/pooled-server.ts'
 import { changedRequest } from '../upstream/pool/waiting-clients.ts';
 import type { CheckOutListener, EndSignal, Queued, Waiter } from '../upstream/pool/waiting-clients.ts';
 import { schemaChangesOf } from '../upstream/schema-changes.ts';
-import { ParameterMap, valueOf } from '../upstream/parameter-map.ts';
+import { ParameterMap } from '../upstream/parameter-map.ts';
 import { knownTo } from './pool-statements.ts';
 
 /** A session's use of its pool. */
@@ -149,14 +149,9 @@ class SessionServers implements ServerSource, CheckOutListener {
     this.#pool.checkIn(server, how);
   }
 
-  settingOf(name: string): string | null | undefined {
-    const reported = valueOf(this.parameters, name);
-    if (reported !== undefined) return reported;
-    if (pinnedNames(this.#request.request.upstream).has(name)) return null;
-    const { settings } = this.#request.request;
-    // Policies' settings depend on the connection.
-    const value = settings ? (settings.get(name)?.value ?? null) : undefined;
-    return typeof value === 'object' && value ? undefined : value;
+  startupValue(name: string): string | undefined {
+    const { startup } = this.#request.request;
+    return Object.entries(startup.parameters).find(([one]) => one.toLowerCase() === name)?.[1];
   }
 
   settle(server: ServerConnection, touched: Touched): Promise<string | undefined> | undefined {

@@ -17,25 +17,25 @@ export interface KnownFunctions {
 
 /** What a statement may leave that is executed more than once: its text is read again only when functions have changed. */
 export class StatementCalls {
-  readonly #text: string;
+  readonly text: string;
   #catalog: Functions | undefined;
   #leaves: LeftState = 'state';
 
   constructor(text: string) {
-    this.#text = text;
+    this.text = text;
   }
 
   leaves({ catalog }: KnownFunctions): LeftState {
     if (catalog !== this.#catalog) {
       this.#catalog = catalog;
-      this.#leaves = catalog.leaves(this.#text);
+      this.#leaves = catalog.leaves(this.text);
     }
     return this.#leaves;
   }
 }
 
 /** Commands that make or change functions or what runs them; a DO or CALL may. Those that drop some are left out. */
-const DEFINES = /^(?:CREATE|ALTER|IMPORT|DO|CALL)\b/;
+const DEFINES = /^(?:CREATE|ALTER|IMPORT|DO|CALL|COMMIT PREPARED)\b/;
 
 /** Notices commands that may change functions; one per session. */
 export class Definitions {

@@ -91,10 +91,6 @@ abstract class RelayStreams
     this.link.pin(why);
   }
 
-  leavesState(): void {
-    this.link.dirty = true;
-  }
-
   touches(named: NamedSettings | undefined): void {
     if (named) this.link.touch(named);
   }
@@ -354,7 +350,9 @@ export class Relay extends RelayStreams {
   #checkIn(): void {
     if (this.link.state !== 'linked' || !this.source) return;
     const at = boundary(this, 'check-in');
-    if (at.free) this.link.checkIn(at.server);
+    if (!at.free) return;
+    const left = this.prepared?.takeLeftNames() === true && at.server !== 'close';
+    this.link.checkIn(left ? 'dirty' : at.server);
   }
 
   #sendPending(): void {

@@ -44,11 +44,8 @@ export interface ServerSource {
   settle?(server: ServerConnection, touched: TouchedSettings): Promise<string | undefined> | undefined;
   /** Settings that no text shows keep the connection with the session. Default: they are reset. */
   readonly pinsUnknown?: boolean;
-  /**
-   * The value of a setting, named in lower case, with which the session's next transaction begins; null: that of a login. Undefined:
-   * not known. Absent: as undefined.
-   */
-  settingOf?(name: string): string | null | undefined;
+  /** The client's startup parameter with this name, in lower case; undefined if it has none. Absent: it has none. */
+  startupValue?(name: string): string | undefined;
 }
 
 /** What the link reports to the relay. */
@@ -176,14 +173,14 @@ export class ServerLink implements ServerWaiter {
     if (named.unknown || (changes && !source.settle)) this.unknown();
     if (changes) this.#touch(named);
     // It sets the role, too.
+    if (named.set.includes('session_authorization')) this.dirty = true;
+  }
+
   #touch(named: NamedSettings): void {
     this.#touched ??= new TouchedSettings();
     // A session that keeps its connection is never asked for their values.
     if (this.#pinned === undefined && !this.#touched.add(named)) this.pin('too many settings');
     if (this.#pinned !== undefined) this.dirty = true;
-  }
-
-    if (named.set.includes('session_authorization')) this.dirty = true;
   }
 
   /** A command of this transaction may have changed settings that are not known. */

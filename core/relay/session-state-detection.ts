@@ -9,8 +9,12 @@ const CREATES = /\bcreate\b/i;
 const TEMPORARY = /\b(?:create|into)\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\b/i;
 /** The same words with a comment anywhere: it may stand between them (4.1.5). */
 const COMMENT = /\/\*|--/;
-const TEMPORARY_WORD = /\btemp(?:orary)?\b/i;
+const TEMPORARY_WORD = /\btemp(?:orary)?\b|pg_temp/i;
 const MAKING_WORD = /\b(?:create|into)\b/i;
+/** An object in their schema, which has a second name with a number in it (manual, "search_path"). */
+const IN_TEMPORARY_SCHEMA = /pg_temp(?:_\d{1,10})?"?\s*\./i;
+const TEMPORARY_SCHEMA = /pg_temp/i;
+const INSERT = /^\s*insert\b/i;
 /** Locks of the session, not those of a transaction. */
 const ADVISORY = /\bpg_(?:try_)?advisory_lock/i;
 /**
@@ -20,7 +24,8 @@ const ADVISORY = /\bpg_(?:try_)?advisory_lock/i;
 const SET_CONFIG = /\b(?:set_config|pg_settings)\b|u&"/gi;
 const CALL = /\bset_config\b"?\s*\(/gi;
 /** Parts of all patterns here: most texts have none of them. */
-const STATE_WORDS = /temp|advisory_lock|set_config|pg_settings|search_path|schema|create\b|u&"/i;
+const STATE_WORDS =
+  /temp|advisory_lock|set_config|pg_settings|search_path|schema|create\b|u&"|transform_null|array_nulls|xmloption|xml\s+option|lc_monetary|timezone_abb/i;
 /** More calls than these are not read one by one. */
 const MOST_CALLS = 20;
 /** Ways to choose schemas by a text (manual, 5.10.3; SET SCHEMA is a form of SET). */
@@ -31,9 +36,35 @@ export const mayCreate = (text: string): boolean => CREATES.test(text);
 
 /** Why a statement with this text keeps its connection with the session; undefined if it does not seem to. */
 export function pinReason(text: string): string | undefined {
-  if (TEMPORARY.test(text) || isCommented(text)) return 'temporary objects';
+  if (TEMPORARY.test(text) || isCommented(text) || makesInTemporarySchema(text)) return TEMPORARY_OBJECTS;
   return ADVISORY.test(text) ? 'advisory lock' : undefined;
 }
+
+const makesInTemporarySchema = (text: string): boolean =>
+  IN_TEMPORARY_SCHEMA.test(text) && MAKING_WORD.test(text);
+
+/** Why a session with temporary objects keeps its connection. */
+export const TEMPORARY_OBJECTS = 'temporary objects';
+
+/** True for schemas, or a text, among which is that for temporary objects. */
+export const hasTemporarySchema = (text: string): boolean => TEMPORARY_SCHEMA.test(text);
+
+/** True for a text that may make a table with the tag of a SELECT: a temporary one where its first schema is that for them. */
+export const mayMakeTable = (text: string): boolean => MAKING_WORD.test(text) && !INSERT.test(text);
+
+/** Settings that the server does not report, and that say what a text means when it is parsed: its comparisons with NULL, and its literals. */
+export const READING = [
+  'transform_null_equals',
+  'array_nulls',
+  'xmloption',
+  'lc_monetary',
+  'timezone_abbreviations',
+];
+const READING_WORD =
+  /transform_null_equals|array_nulls|xmloption|xml\s+option|lc_monetary|timezone_abbreviations/i;
+
+/** True for a text that may change them. */
+export const mayChangeReading = (text: string): boolean => READING_WORD.test(text);
 
 const isCommented = (text: string): boolean =>
   COMMENT.test(text) && TEMPORARY_WORD.test(text) && MAKING_WORD.test(text);
@@ -90,6 +121,6 @@ const LONGEST_TEXT = 1_024;
 export function messageLeavesState(type: number, frame: Buffer, functions?: Functions): boolean {
   if (type !== Frontend.query || frame.length > LONGEST_TEXT) return true;
   const text = frame.toString('latin1', HEADER_BYTES);
-  if (mayLeaveState(text) || takesFromSequence(text)) return true;
+  if (mayLeaveState(text) || takesFromSequence(text) || MAKING_WORD.test(text)) return true;
   return functions !== undefined && functions.leaves(text) !== 'nothing';
 }

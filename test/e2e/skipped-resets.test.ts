@@ -92,6 +92,7 @@ test.each([
   'create temp table mine (n int)',
   'create table pg_temp.mine as select 1',
   'select 1 into temp mine',
+  'select 1 as one into mine',
   'select pg_advisory_lock(1)',
   `select set_config('work_mem', '1MB', false)`,
   `update pg_settings set setting = '1MB' where name = 'work_mem'`,

@@ -114,6 +114,8 @@ const TRIES: Readonly<Record<string, readonly Try[]>> = {
     ['create temp view x as select 1', TEMPORARY, 'x'],
     ['create temp sequence x', TEMPORARY, 'x'],
     ['create table pg_temp.x (n int)', TEMPORARY, 'x'],
+    ['create table pg_temp.x as select 1', TEMPORARY, 'x'],
+    ["create function pg_temp.f() returns int language sql as 'select 42'", 'select pg_temp.f()', '42'],
     [inside('create temp table x (n int)'), TEMPORARY, 'x'],
   ],
   'an advisory lock of the session': [
@@ -127,8 +129,6 @@ const TRIES: Readonly<Record<string, readonly Try[]>> = {
     [inside('listen news'), CHANNELS, '1'],
     [inside('prepare p as select 42'), 'execute p', '42'],
     [inside('declare c cursor with hold for select 42'), 'fetch c', '42'],
-    ['create table pg_temp.x as select 1', TEMPORARY, 'x'],
-    ["create function pg_temp.f() returns int language sql as 'select 42'", 'select pg_temp.f()', '42'],
     ['select locks()', LOCKS, '1'],
   ],
   '`currval`': [

@@ -72,7 +72,7 @@ export function sharedSessions(
         probe: source.probe,
         pinsUnknown: source.pinsUnknown === true,
         settle: (server, touched) => source.settle?.(server, touched),
-        settingOf: (name) => source.settingOf?.(name),
+        startupValue: (name) => source.startupValue?.(name),
         pinned: (why) => source.pinned?.(why),
         checkOut(waiter) {
           const server = source.checkOut({

@@ -6,7 +6,6 @@ import { message } from '../../wire/message.ts';
 import { SYNC } from '../../wire/to-server.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
 import { Op, ResponseAction } from '../request-queue.ts';
-import type { RequestObserver } from '../request-queue.ts';
 import type { ClientStatements } from './client-statements.ts';
 import { NO_EFFECTS, UNSHARED } from './prepared-statement.ts';
 import { EMPTY, renamedParse } from './statement-names.ts';
@@ -19,6 +18,8 @@ export class Deallocations {
   readonly #outstanding: OutstandingRequests;
   /** The names of commands that have not completed. */
   #due = NO_EFFECTS.deallocates;
+  /** Those of the client's names that stand for an empty statement on the connection. Made for the first. */
+  #onConnection: Set<string> | undefined;
 
   constructor(names: ClientStatements, outstanding: OutstandingRequests) {
     this.#names = names;
@@ -35,7 +36,15 @@ export class Deallocations {
     const [name, ...rest] = this.#due;
     if (name === undefined) return;
     this.#due = rest;
+    this.#onConnection?.delete(name);
     this.#names.remove(name);
+  }
+
+  /** True, once, where names are left on the connection at the end of a transaction: their command was refused, or not executed. */
+  takeLeft(): boolean {
+    const left = this.#onConnection !== undefined && this.#onConnection.size > 0;
+    this.#onConnection = undefined;
+    return left;
   }
 
   /**
@@ -49,6 +58,7 @@ export class Deallocations {
       const statement = this.#names.get(name);
       // A long one has the client's name on the connection.
       if (!statement || statement === UNSHARED) continue;
+      (this.#onConnection ??= new Set()).add(name);
       // The name may be left from a command that did not run.
       this.#outstanding.sent(Op.close, ResponseAction.skip, { showsError: true });
       this.#outstanding.sent(Op.parse, ResponseAction.skip, { showsError: true });
@@ -65,14 +75,5 @@ export class Deallocations {
     // A Query inside a batch would make the connection unfit for other sessions.
     this.#outstanding.sent(Op.sync, ResponseAction.skip);
     return Buffer.concat([before, SYNC]);
-  }
-
-  /** The observer of that Query; `left` is called where a name is left on the connection. */
-  observer(left: () => void): RequestObserver {
-    const ended = (): void => {
-      if (this.concern(this.#due)) left();
-      this.#due = NO_EFFECTS.deallocates;
-    };
-    return { closed: ended, dropped: ended };
   }
 }

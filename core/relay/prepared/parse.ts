@@ -27,7 +27,17 @@ import { DescribeObserver } from './description.ts';
 import type { KnownStatement } from './known-statements.ts';
 import { ANY_SETTING, settingsIn } from '../setting-names.ts';
 import type { NamedSettings } from '../setting-names.ts';
-import { mayChooseSchemas, mayCreate, mayLeaveState, pinReason } from '../session-state-detection.ts';
+import {
+  READING,
+  TEMPORARY_OBJECTS,
+  hasTemporarySchema,
+  mayChangeReading,
+  mayChooseSchemas,
+  mayCreate,
+  mayLeaveState,
+  mayMakeTable,
+  pinReason,
+} from '../session-state-detection.ts';
 import type { KnownFunctions } from '../known-functions.ts';
 import type { ObjectChanges } from '../object-changes.ts';
 import { Status } from '../transaction-boundary.ts';
@@ -36,13 +46,11 @@ import { Status } from '../transaction-boundary.ts';
 export interface PreparedStatementsHost {
   readonly link: Pick<ServerLink, 'server' | 'checkOuts'>;
   readonly outstanding: OutstandingRequests;
-  readonly source: Pick<ServerSource, 'parameters' | 'known'>;
+  readonly source: Pick<ServerSource, 'parameters' | 'known' | 'startupValue'>;
   /** The connection has to stay with the session. */
   pin(why: string): void;
   /** A statement is executed that may change settings of the session. Undefined: it changes none. */
   touches(named: NamedSettings | undefined): void;
-  /** A statement may leave other state of the session. */
-  leavesState(): void;
   /** Absent: the state that functions leave is not looked for. */
   readonly functions?: KnownFunctions | undefined;
   /** A statement is executed whose functions may leave this. */
@@ -64,6 +72,12 @@ export class ParseHandler {
   readonly #host: PreparedStatementsHost;
   readonly #parts: ParseHandlerParts;
   #choseSchemas = false;
+  /** It may have temporary objects: its table names may mean these. */
+  #hasTemporary = false;
+  /** The schema for them may be in its search_path. Undefined: that of its login has not been looked at. */
+  #inTemporarySchema: boolean | undefined;
+  /** Texts may mean something else to it than to other sessions. Undefined: its login has not been looked at for that. */
+  #readsOtherwise: boolean | undefined;
 
   constructor(host: PreparedStatementsHost, parts: ParseHandlerParts) {
     this.#host = host;
@@ -75,7 +89,27 @@ export class ParseHandler {
     if (!mayLeaveState(text)) return;
     const why = pinReason(text);
     if (why !== undefined) this.#host.pin(why);
+    this.#hasTemporary ||= why === TEMPORARY_OBJECTS;
+    if (hasTemporarySchema(text)) this.#inTemporarySchema = true;
     this.#choseSchemas ||= mayChooseSchemas(text);
+    if (mayChangeReading(text)) this.#readsOtherwise = true;
+  }
+
+  /** A text is executed: with the schema for temporary objects in its search_path it may make one of which it has no word. */
+  #makes(text: string): void {
+    const path = this.#parameters.get('search_path');
+    this.#inTemporarySchema ??= hasTemporarySchema(this.#host.source.startupValue?.('search_path') ?? '');
+    const mayBeFirst = this.#inTemporarySchema || (path !== undefined && hasTemporarySchema(path));
+    if (!mayBeFirst || !mayMakeTable(text)) return;
+    this.#hasTemporary = true;
+    this.#host.calls('state');
+  }
+
+  /** Other sessions' statements with the same texts may mean something else. */
+  get #isAlone(): boolean {
+    const { source } = this.#host;
+    this.#readsOtherwise ??= READING.some((name) => source.startupValue?.(name) !== undefined);
+    return this.#readsOtherwise || this.#hasTemporary;
   }
 
   /** The same for a Query, which is executed at once; the end of a long one is not known. */
@@ -84,6 +118,7 @@ export class ParseHandler {
       this.read(text);
       if (mayCreate(text)) this.#host.objectChanges.begin();
     }
+    this.#makes(text);
     this.#choseSchemas ||= isCut;
     this.#host.touches(isCut ? ANY_SETTING : settingsIn(text));
     const { functions } = this.#host;
@@ -99,6 +134,7 @@ export class ParseHandler {
   isApart({ settings, path }: Pick<PreparedStatement, 'settings' | 'path'>): boolean {
     const { settingsKnown } = this.#host.outstanding;
     const now = this.#parameters;
+    if (this.#isAlone) return true;
     const settingsUncertain = this.#choseSchemas && !settingsKnown;
     if (settingsUncertain || this.hidesSchemas || path !== now.get('search_path')) return true;
     return settings !== '' && (!settingsKnown || settingsOf(now) !== settings);
@@ -107,7 +143,7 @@ export class ParseHandler {
   /** What is known of a Parse with this body, so that it needs no server. */
   knownFor(body: Buffer): KnownStatement | undefined {
     const { known, parameters } = this.#host.source;
-    return this.hidesSchemas ? undefined : known.get(originOf(body, parameters).parsed);
+    return this.hidesSchemas || this.#isAlone ? undefined : known.get(originOf(body, parameters).parsed);
   }
 
   /** The statement's key on the present connection, and its name where it is prepared there. */
@@ -150,6 +186,7 @@ export class ParseHandler {
   executed({ discards, named, calls, creates }: Effects): void {
     const { functions } = this.#host;
     if (functions) this.#host.calls(calls.leaves(functions));
+    this.#makes(calls.text);
     if (discards) this.#parts.onServer.mayFail = true;
     if (named) this.#host.touches(named);
     if (creates) this.#host.objectChanges.begin();

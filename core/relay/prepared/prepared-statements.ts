@@ -9,7 +9,7 @@ import { encodeClose, encodeDescribe } from '../../wire/to-server.ts';
 import { deallocated } from './deallocate.ts';
 import { Deallocations } from './deallocations.ts';
 import type { Plan } from '../message-action.ts';
-import { Op, ResponseAction, combined } from '../request-queue.ts';
+import { Op, ResponseAction } from '../request-queue.ts';
 import type { RequestObserver } from '../request-queue.ts';
 import { ServerStatements, newName } from './server-statements.ts';
 import {
@@ -74,6 +74,11 @@ export class PreparedStatements {
   /** A DEALLOCATE of one name has completed. */
   deallocated(): void {
     this.#deallocations.completed();
+  }
+
+  /** True, once, where names of the client are left on the connection. Call it between two transactions. */
+  takeLeftNames(): boolean {
+    return this.#deallocations.takeLeft();
   }
 
   /** A Query or unnamed Parse that is refused without a server drops the unnamed statement. */
@@ -172,14 +177,7 @@ export class PreparedStatements {
     const freed = isCutOff(frame) ? [] : deallocated(text);
     const before = this.#deallocations.beforeQuery(freed);
     if (before.length === 0) return { kind: 'send', bytes: frame, observer };
-    return {
-      kind: 'send',
-      bytes: Buffer.concat([before, frame]),
-      observer: combined(
-        this.#deallocations.observer(() => this.#host.leavesState()),
-        observer,
-      ),
-    };
+    return { kind: 'send', bytes: Buffer.concat([before, frame]), observer };
   }
 
   // ---- Bind, Describe, Close ----

@@ -1,5 +1,6 @@
 /** Tags that need not be read are those of which every question is answered with no. */
 import { expect, test } from 'vitest';
+import { Definitions } from '../../../core/relay/known-functions.ts';
 import {
   changesObjects,
   dropsStatements,
@@ -46,6 +47,12 @@ test.each([
   ['insert into readings (temp) values (1)', undefined],
   ['select temp from readings /* into the report */ where n = 1', 'temporary objects'],
   ['create table t (n int) -- for good', undefined],
+  ['create table pg_temp.t as select 1', 'temporary objects'],
+  ['select 1 into "pg_temp" . t', 'temporary objects'],
+  ['create function pg_temp_3.f() returns int', 'temporary objects'],
+  ['create table pg_temp/**/.t as select 1', 'temporary objects'],
+  ['create function f() returns int set search_path = app, pg_temp', undefined],
+  ['insert into t select * from x', undefined],
 ])('a comment between words does not hide that objects are temporary: %s', (text, why) => {
   expect(pinReason(text)).toBe(why);
 });
@@ -54,4 +61,29 @@ test('a default may take a value of a sequence', () => {
   expect(messageLeavesState(0x51, Buffer.from('Q\0\0\0\x1fupdate t set id = default\0', 'latin1'))).toBe(
     true,
   );
+});
+
+test('a command outdates what is known of functions if it may have defined one, and again when its transaction is over', () => {
+  let outdated = 0;
+  const definitions = new Definitions({
+    catalog: { leaves: () => 'nothing' },
+    outdate: () => (outdated += 1),
+  });
+  for (const tag of ['SELECT 1', 'COMMIT', 'PREPARE TRANSACTION', 'DROP FUNCTION', 'INSERT 0 1'])
+    definitions.completed(tag, undefined);
+  expect([outdated, definitions.pending]).toEqual([0, false]);
+  for (const tag of [
+    'CREATE FUNCTION',
+    'ALTER TABLE',
+    'COMMIT PREPARED',
+    'DO',
+    'CALL',
+    'IMPORT FOREIGN SCHEMA',
+  ]) {
+    outdated = 0;
+    definitions.completed(tag, undefined);
+    expect([outdated, definitions.pending], tag).toEqual([1, true]);
+    definitions.over();
+    expect([outdated, definitions.pending], tag).toEqual([2, false]);
+  }
 });

@@ -170,6 +170,27 @@ test('a connection whose session frees names by a Query serves the next session:
   await one.close();
 });
 
+test.each<[string, readonly Buffer[]]>([
+  ['not executed', [P('deallocate a'), B(), S]],
+  [
+    'in a transaction that has failed',
+    [Q('begin'), Q('select 1/0'), P('deallocate a'), B(), E, S, Q('rollback')],
+  ],
+  ['behind an error of its text', [Q('select 1/0; deallocate a')]],
+])(
+  'no session of the same identity meets a name whose command was not carried out: %s',
+  async (_name, step) => {
+    const one = sharedSessions(postgres, database, 1);
+    const [client, other] = [await one.connect(), await one.connect()];
+    await said(client, Buffer.concat([P("select 'a'", 'a'), S]));
+    await said(client, Buffer.concat(step));
+    expect((await said(other, Q('execute a'))).at(0)).toContain('C26000');
+    expect((await said(other, use('a'))).at(0)).toContain('C26000');
+    expect((await said(client, use('a'))).at(1)).toContain('a');
+    await one.close();
+  },
+);
+
 describe('the names that a text deallocates', () => {
   test.each([
     ['deallocate "a""b"; deallocate Ab$1', ['a"b', 'ab$1']],

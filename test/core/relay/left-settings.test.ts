@@ -227,6 +227,27 @@ describe('a statement with the text of another session means the tables of its o
     await two.close();
   });
 
+  test.each<[string, readonly Buffer[], Readonly<Record<string, string>>]>([
+    ['SET', [Q('set transform_null_equals = on')], {}],
+    ['SET LOCAL', [Q('begin'), Q('set local transform_null_equals = on')], {}],
+    ['set_config', [Q('begin'), Q("select set_config('transform_null_equals', 'on', true)")], {}],
+    ['the startup packet', [Q('select 1')], { transform_null_equals: 'on' }],
+  ])('and compares with NULL as its own session does: chosen by %s', async (_name, chooses, parameters) => {
+    const compared = 'select count(*) from (values (null::int), (1)) as v (i) where i = null';
+    const use = (): Buffer[] => [P(compared, 'own'), B('own'), E, S, frame('C', Buffer.from('S'), 'own'), S];
+    const last = async (client: RawClient, ...messages: readonly Buffer[]): Promise<string | undefined> => {
+      await say(client, ...messages);
+      return values(client).at(-1);
+    };
+    const [plain, chooser] = [await one.connect(), await one.connect({ parameters })];
+    expect(await last(plain, ...use())).toBe('0');
+    await say(chooser, ...chooses);
+    expect(await last(chooser, ...use())).toBe('1');
+    await say(chooser, Q('commit'));
+    expect(await last(plain, ...use())).toBe('0');
+    for (const client of [plain, chooser]) client.close();
+  });
+
   test('sessions that choose none share what they prepare', async () => {
     const [first, next] = [await one.connect(), await one.connect()];
     await say(first, P(TEXT, 'own'), B('own'), E, S);
