@@ -158,7 +158,10 @@ function loanOf(
 /** Connects, or leaves that to the first transaction where the pool knows what PostgreSQL says to such a login. */
 async function connected(loan: Loan, request: LoginRequest, context: GatewayContext): Promise<Login> {
   const { pool, database, upstream, usage, lends } = loan;
-  const [functions, schema] = [pool.functions(upstream.database), schemaChangesOf(database, upstream.database)];
+  const [functions, schema] = [
+    pool.functions(upstream.database),
+    schemaChangesOf(database, upstream.database),
+  ];
   const parameters = lends ? pool.reported.of(loan) : undefined;
   if (parameters) {
     const connects = (): ConnectTold => tellConnect(request.session, request.hooks, database);

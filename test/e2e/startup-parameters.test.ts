@@ -316,14 +316,14 @@ describe('the config says', () => {
   });
 
   test('and SHOW CONFIG what it says', async () => {
-    const { gateway, console: openDesk } = await started(
+    const operated = await started(
       { ignore: ['GEQO', 'jit'] },
       { refuse: ['Work_Mem'], default: { timezone: 'UTC', statement_timeout: '1s' } },
     );
-    const desk = await openDesk();
+    const desk = await operated.console();
     const { rows } = await desk.query<{ key: string; value: string; default: string }>('SHOW CONFIG');
     await desk.end();
-    await gateway.stop();
+    await operated.gateway.stop();
     const known = (key: string): unknown => rows.find((row) => row.key === key);
     expect(known('listen.startup.ignore')).toMatchObject({ value: 'geqo, jit', default: '' });
     expect(known('listen.startup.refuse')).toMatchObject({ value: '' });
@@ -331,7 +331,10 @@ describe('the config says', () => {
     expect(known('databases.session.startup.default')).toMatchObject({
       value: 'TimeZone=UTC, statement_timeout=1s',
     });
-    expect(known('databases.transaction.pool.mode')).toMatchObject({ value: 'transaction', default: 'session' });
+    expect(known('databases.transaction.pool.mode')).toMatchObject({
+      value: 'transaction',
+      default: 'session',
+    });
   });
 
   test('a default that PostgreSQL refuses, and the login is refused with its words', async () => {

@@ -42,7 +42,10 @@ function general(config: ResolvedConfig): readonly Setting[] {
 }
 
 /** Every client can see these values by SHOW. */
-function startup(path: string, { ignore, refuse, default: values }: Required<StartupRules>): readonly Setting[] {
+function startup(
+  path: string,
+  { ignore, refuse, default: values }: Required<StartupRules>,
+): readonly Setting[] {
   const pairs = Object.entries(values).map(([name, value]) => `${name}=${value}`);
   return [
     setting(`${path}.startup.ignore`, ignore.join(', '), ''),
