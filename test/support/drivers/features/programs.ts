@@ -63,6 +63,36 @@ export function removeBuilt(): void {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 }
 
+/** Drivers that are long in building are built only on request; writing the table's rows is one. */
+const BUILDS = process.env['POSTERN_WRITE_DRIVERS'] === '1';
+const UNASKED = 'it is built only where POSTERN_WRITE_DRIVERS=1 asks for it';
+
+/** Where a build has failed because no registry answers, and not because the program is wrong. */
+const UNREACHABLE =
+  /dial tcp|lookup |i\/o timeout|connection refused|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN/;
+
+/** TypeORM asks for another version of ioredis than the gateway, so it has a folder of its own. */
+async function typeorm(): Promise<Program | string> {
+  if (!BUILDS) return UNASKED;
+  const npm = executable('npm');
+  if (npm === undefined) return 'npm is not installed here';
+  const folder = temporaryFolder();
+  cpSync(fileHere('npm'), folder, { recursive: true });
+  try {
+    await run(npm, ['ci', '--ignore-scripts'], { cwd: folder, timeout: PROGRAM_MS });
+  } catch (error) {
+    return unreachableOr(error, 'npm');
+  }
+  return (place) => printedBy(process.execPath, [join(folder, 'typeorm.js')], place);
+}
+
+/** Why it could not be built, where a registry is the cause. @throws the error where the program is */
+function unreachableOr(error: unknown, tool: string): string {
+  const text = String((error as { stderr?: unknown }).stderr ?? error);
+  if (UNREACHABLE.test(text)) return `${tool} could not build it: ${text}`;
+  throw error;
+}
+
 let built: Promise<string> | undefined;
 
 /** Builds the programs in Go, once, in a temporary folder, with the versions that go.sum pins. */
@@ -136,6 +166,7 @@ export const DRIVERS: readonly TableDriver[] = [
     note: 'with node-postgres; its `migrate` too',
     find: async () => (place) => runCases(drizzle.version, drizzle.cases, place),
   },
+  { name: 'TypeORM', note: 'with node-postgres; `synchronize` and migrations too', find: typeorm },
   { name: 'psycopg 3', note: 'its pipelines too', find: python('psycopg', 'psycopg_features.py') },
   {
     name: 'asyncpg',
