@@ -28,6 +28,7 @@ const TESTS = [
   'test/core/relay/encodings.test.ts',
   'test/core/relay/session-end.test.ts',
   'test/core/relay/left-settings.test.ts',
+  'test/core/relay/search-paths.test.ts',
   'test/core/relay/following-settings.test.ts',
   'test/core/relay/settings-sequences.test.ts',
   'test/core/relay/statements.test.ts',

@@ -17,7 +17,7 @@ import type { Holder, IsolationScopes } from '../upstream/pool/pooled-server.ts'
 import { changedRequest } from '../upstream/pool/waiting-clients.ts';
 import type { CheckOutListener, EndSignal, Queued, Waiter } from '../upstream/pool/waiting-clients.ts';
 import { schemaChangesOf } from '../upstream/schema-changes.ts';
-import { ParameterMap } from '../upstream/parameter-map.ts';
+import { ParameterMap, valueOf } from '../upstream/parameter-map.ts';
 import { knownTo } from './pool-statements.ts';
 
 /** A session's use of its pool. */
@@ -74,6 +74,10 @@ class SessionServers implements ServerSource, CheckOutListener {
   readonly #connects: SessionServersOptions['connects'];
   /** What the client has set since its login. */
   #session = SessionSettings.none;
+  /** Where policies have settings: those in force on the connection that the session had last. */
+  #applied: SessionSettings | undefined;
+  /** It has that connection now. */
+  #holds = false;
   /** The connection that the session had last has other settings than the session. */
   #differs = false;
   /** The connection that the session had last. Undefined: its login needed none, and it has had none since. */
@@ -144,6 +148,7 @@ class SessionServers implements ServerSource, CheckOutListener {
   }
 
   checkIn(server: ServerConnection, how: ServerFitness): void {
+    this.#holds = false;
     if (this.#usage) this.#usage.server = undefined;
     if (how === 'suspect' && !this.#hasLeft) this.#leaves();
     this.#pool.checkIn(server, how);
@@ -152,6 +157,18 @@ class SessionServers implements ServerSource, CheckOutListener {
   startupValue(name: string): string | undefined {
     const { startup } = this.#request.request;
     return Object.entries(startup.parameters).find(([one]) => one.toLowerCase() === name)?.[1];
+  }
+
+  settingOf(name: string): string | null | undefined {
+    const reported = valueOf(this.parameters, name);
+    if (reported !== undefined) return reported;
+    const { upstream } = this.#request.request;
+    const settings = this.#asks ? this.#applied : this.#session;
+    const found = settings?.get(name);
+    // Policies' settings depend on the connection.
+    if (!settings || (found?.from === 'policy' && !this.#holds)) return undefined;
+    if (found) return typeof found.value === 'object' && found.value ? undefined : found.value;
+    return pinnedNames(upstream).has(name) ? null : (this.startupValue(name) ?? null);
   }
 
   settle(server: ServerConnection, touched: Touched): Promise<string | undefined> | undefined {
@@ -202,6 +219,7 @@ class SessionServers implements ServerSource, CheckOutListener {
 
   #got(server: ServerConnection): void {
     this.#differs = false;
+    this.#takes(server);
     this.#waiter = undefined;
     this.#usage?.waited(server);
     if (this.#connecting) this.#tellConnect(server);
@@ -212,7 +230,14 @@ class SessionServers implements ServerSource, CheckOutListener {
   /** The session's first connection: from here on what the client believes to be in force follows it. */
   #begin(server: ServerConnection): void {
     this.#latest = server;
+    this.#takes(server);
     this.#requestAnew();
+  }
+
+  #takes(server: ServerConnection): void {
+    if (!this.#asks) return;
+    this.#applied = this.#pool.settingsOn(server);
+    this.#holds = true;
   }
 
   #requestAnew(): void {

@@ -30,6 +30,7 @@ const STATE_WORDS =
 const MOST_CALLS = 20;
 /** Ways to choose schemas by a text (manual, 5.10.3; SET SCHEMA is a form of SET). */
 const SEARCH_PATH = /search_path|\bset\s+(?:(?:local|session)\s+)?schema\b|u&"/i;
+const ESCAPES = /\\|u&/i;
 
 /** True for a text that may make an object, whatever its tag: CREATE TABLE AS has that of a SELECT. */
 export const mayCreate = (text: string): boolean => CREATES.test(text);
@@ -76,7 +77,8 @@ export const mayLeaveState = (text: string): boolean => STATE_WORDS.test(text);
 export function mayChooseSchemas(text: string): boolean {
   if (SEARCH_PATH.test(text)) return true;
   const calls = callsIn(text);
-  return !calls || calls.some(([name]) => name !== '?');
+  // A name that is written with escapes is seen as any other literal.
+  return !calls || (calls.length > 0 && ESCAPES.test(text)) || calls.some(([name]) => name !== '?');
 }
 
 /** The arguments of each call of `set_config`, literals as `?`. Undefined where it is named and not seen to be called. */

@@ -17,6 +17,8 @@ export interface Arrival {
   /** The client's own run-time parameters. Default none. */
   readonly parameters?: Readonly<Record<string, string>>;
   readonly options?: Partial<RelayOptions>;
+  /** What plugins pin, and set at each check-out. Default nothing. */
+  readonly plugins?: Partial<Upstream>;
 }
 
 /** A session, and whether it has a server connection now. */
@@ -58,11 +60,19 @@ export function sharedSessions(
   const sessions = new Set<Relayed>();
   return {
     pool,
-    async connect({ fingerprint = 'same', parameters = {}, options = {} } = {}) {
+    async connect({ fingerprint = 'same', parameters = {}, options = {}, plugins = {} } = {}) {
       const startup: Startup = { user: 'writer', database: name, parameters };
       const over = new AbortController();
       const { signal } = over;
-      const loan = { pool, database, upstream, startup, fingerprint, holder: {}, signal };
+      const loan = {
+        pool,
+        database,
+        upstream: { ...upstream, ...plugins },
+        startup,
+        fingerprint,
+        holder: {},
+        signal,
+      };
       const first = await pool.acquire(loan);
       const source = serversFor(loan, first);
       let held = 1;

@@ -22,7 +22,7 @@ import {
   settingsOf,
   statementOf,
 } from './prepared-statement.ts';
-import type { Effects, PreparedStatement } from './prepared-statement.ts';
+import type { Effects, PreparedStatement, SearchPath } from './prepared-statement.ts';
 import { DescribeObserver } from './description.ts';
 import type { KnownStatement } from './known-statements.ts';
 import { ANY_SETTING, settingsIn } from '../setting-names.ts';
@@ -46,7 +46,7 @@ import { Status } from '../transaction-boundary.ts';
 export interface PreparedStatementsHost {
   readonly link: Pick<ServerLink, 'server' | 'checkOuts'>;
   readonly outstanding: OutstandingRequests;
-  readonly source: Pick<ServerSource, 'parameters' | 'known' | 'startupValue'>;
+  readonly source: Pick<ServerSource, 'parameters' | 'known' | 'settingOf' | 'startupValue'>;
   /** The connection has to stay with the session. */
   pin(why: string): void;
   /** A statement is executed that may change settings of the session. Undefined: it changes none. */
@@ -71,13 +71,16 @@ export interface ParseHandlerParts {
 export class ParseHandler {
   readonly #host: PreparedStatementsHost;
   readonly #parts: ParseHandlerParts;
-  #choseSchemas = false;
   /** It may have temporary objects: its table names may mean these. */
   #hasTemporary = false;
   /** The schema for them may be in its search_path. Undefined: that of its login has not been looked at. */
   #inTemporarySchema: boolean | undefined;
   /** Texts may mean something else to it than to other sessions. Undefined: its login has not been looked at for that. */
   #readsOtherwise: boolean | undefined;
+  /** A statement may have chosen schemas for longer than its settings are known. */
+  #hidesSchemas = false;
+  /** The check-out in which a statement has changed settings among which search_path may be: they are known after it. */
+  #changedAt = 0;
 
   constructor(host: PreparedStatementsHost, parts: ParseHandlerParts) {
     this.#host = host;
@@ -91,7 +94,6 @@ export class ParseHandler {
     if (why !== undefined) this.#host.pin(why);
     this.#hasTemporary ||= why === TEMPORARY_OBJECTS;
     if (hasTemporarySchema(text)) this.#inTemporarySchema = true;
-    this.#choseSchemas ||= mayChooseSchemas(text);
     if (mayChangeReading(text)) this.#readsOtherwise = true;
   }
 
@@ -119,15 +121,41 @@ export class ParseHandler {
       if (mayCreate(text)) this.#host.objectChanges.begin();
     }
     this.#makes(text);
-    this.#choseSchemas ||= isCut;
-    this.#host.touches(isCut ? ANY_SETTING : settingsIn(text));
+    const chooses = isCut || (mayLeaveState(text) && mayChooseSchemas(text));
+    this.touches(isCut ? ANY_SETTING : settingsIn(text), chooses);
     const { functions } = this.#host;
-    if (functions) this.#host.calls(isCut ? 'state' : functions.catalog.leaves(text));
+    if (functions) this.#calls(isCut ? 'state' : functions.catalog.leaves(text), functions);
+  }
+
+  /** A statement is executed that may change these settings; `chooses`: search_path among them. */
+  touches(named: NamedSettings | undefined, chooses: boolean): void {
+    if (named) this.#host.touches(named);
+    if (named?.unknown || (chooses && !named)) this.#hidesSchemas = true;
+    else if (chooses || named?.resetsAll) this.#changedAt = this.#host.link.checkOuts;
+  }
+
+  /** A statement is executed whose functions may leave this: search_path is a setting, too. */
+  #calls(left: LeftState, { catalog }: KnownFunctions): void {
+    this.#host.calls(left);
+    // Where any text may leave state, nothing is known of this one.
+    if (left === 'state' && catalog.leaves('') !== 'state') this.#hidesSchemas = true;
+  }
+
+  get #choseSchemas(): boolean {
+    return this.#hidesSchemas || (this.#changedAt !== 0 && this.#changedAt === this.#host.link.checkOuts);
   }
 
   /** The session may have set search_path, and the server does not report it: its table names may mean other tables than in other sessions. */
   get hidesSchemas(): boolean {
     return this.#choseSchemas && !this.#host.source.parameters.has('search_path');
+  }
+
+  /** Where the server does not report it, that with which the transaction began. */
+  get #path(): SearchPath {
+    const reported = this.#parameters.get('search_path');
+    const { source } = this.#host;
+    if (reported !== undefined || !source.settingOf) return reported ?? null;
+    return source.settingOf('search_path');
   }
 
   /** Prepared now, the statement may differ in meaning from its Parse: it is not shared with other sessions. */
@@ -136,14 +164,16 @@ export class ParseHandler {
     const now = this.#parameters;
     if (this.#isAlone) return true;
     const settingsUncertain = this.#choseSchemas && !settingsKnown;
-    if (settingsUncertain || this.hidesSchemas || path !== now.get('search_path')) return true;
+    if (settingsUncertain || this.hidesSchemas || path === undefined || path !== this.#path) return true;
     return settings !== '' && (!settingsKnown || settingsOf(now) !== settings);
   }
 
   /** What is known of a Parse with this body, so that it needs no server. */
   knownFor(body: Buffer): KnownStatement | undefined {
     const { known, parameters } = this.#host.source;
-    return this.hidesSchemas || this.#isAlone ? undefined : known.get(originOf(body, parameters).parsed);
+    const path = this.#path;
+    if (this.hidesSchemas || this.#isAlone || path === undefined) return undefined;
+    return known.get(originOf(body, parameters, path).parsed);
   }
 
   /** The statement's key on the present connection, and its name where it is prepared there. */
@@ -183,12 +213,12 @@ export class ParseHandler {
   }
 
   /** A statement is executed: that may do more than its tag shows. */
-  executed({ discards, named, calls, creates }: Effects): void {
+  executed({ discards, named, calls, creates, chooses }: Effects): void {
     const { functions } = this.#host;
-    if (functions) this.#host.calls(calls.leaves(functions));
+    if (functions) this.#calls(calls.leaves(functions), functions);
     this.#makes(calls.text);
     if (discards) this.#parts.onServer.mayFail = true;
-    if (named) this.#host.touches(named);
+    if (named || chooses) this.touches(named, chooses);
     if (creates) this.#host.objectChanges.begin();
   }
 
@@ -207,7 +237,7 @@ export class ParseHandler {
   #parseNamed({ name, body }: ParseParts): Plan {
     const { link, outstanding, source } = this.#host;
     const { onServer, names } = this.#parts;
-    const origin = originOf(Buffer.from(body), this.#parameters);
+    const origin = originOf(Buffer.from(body), this.#parameters, this.#path);
     const shared = !this.isApart(origin);
     const statement = statementOf(origin, source.known.oldest(), shared);
     const known = shared ? source.known.get(origin.parsed) : undefined;

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { message } from '../../wire/message.ts';
 import { StatementCalls } from '../known-functions.ts';
-import { mayCreate } from '../session-state-detection.ts';
+import { mayChooseSchemas, mayCreate, mayLeaveState } from '../session-state-detection.ts';
 import { ANY_SETTING, settingsIn } from '../setting-names.ts';
 import type { NamedSettings } from '../setting-names.ts';
 import { deallocated } from './deallocate.ts';
@@ -20,6 +20,8 @@ export interface Effects {
   readonly calls: StatementCalls;
   /** It may make an object. */
   readonly creates: boolean;
+  /** It may choose schemas. */
+  readonly chooses: boolean;
 }
 
 /** Those of a statement that does nothing. */
@@ -29,6 +31,7 @@ export const NO_EFFECTS: Effects = {
   named: undefined,
   calls: new StatementCalls(''),
   creates: false,
+  chooses: false,
 };
 
 /** Those of a statement with this text. */
@@ -41,6 +44,7 @@ export function effectsOf(text: string): Effects {
     named: settingsIn(text),
     calls: new StatementCalls(text),
     creates: mayCreate(text),
+    chooses: mayLeaveState(text) && mayChooseSchemas(text),
   };
 }
 
@@ -57,14 +61,17 @@ export const settingsOf = (parameters: ReadonlyMap<string, string>): string =>
 /** True for a text that may drop prepared statements when it is executed. */
 export const mayDiscard = (text: string): boolean => DISCARDS.test(text);
 
+/** The value of search_path; null: that of a login. Undefined: not known. */
+export type SearchPath = string | null | undefined;
+
 /** The parts of a Parse by which two statements are the same. */
 interface Origin {
   /** Text and parameter types as in the Parse, behind its name: in the client's encoding, never decoded. */
   readonly body: Buffer;
   /** The settings under which it was prepared; empty where nothing in it depends on them. */
   readonly settings: string;
-  /** The search_path under which it was prepared; undefined where the server does not report it. */
-  readonly path: string | undefined;
+  /** The search_path under which it was prepared. */
+  readonly path: SearchPath;
   /** Equal for the same text, parameter types, and settings that it depends on. */
   readonly parsed: string;
 }
@@ -75,13 +82,14 @@ let made = 0;
 export class PreparedStatement implements Effects, Origin {
   readonly body: Buffer;
   readonly settings: string;
-  readonly path: string | undefined;
+  readonly path: SearchPath;
   readonly parsed: string;
   readonly discards: boolean;
   readonly deallocates: readonly string[];
   readonly named: NamedSettings | undefined;
   readonly calls: StatementCalls;
   readonly creates: boolean;
+  readonly chooses: boolean;
   /** Sessions that parse the same and are told the same have it in common. */
   readonly shared: boolean;
   /** A statement that a connection has had since before this time does not serve it: objects may have changed before its Parse. */
@@ -98,6 +106,7 @@ export class PreparedStatement implements Effects, Origin {
     this.named = effects.named;
     this.calls = effects.calls;
     this.creates = effects.creates;
+    this.chooses = effects.chooses;
     this.shared = shared;
     this.since = since;
     made += 1;
@@ -142,14 +151,14 @@ const UNNAMED_BODY = 6;
 const NO_NAME = Buffer.alloc(1);
 
 /**
- * The origin of a statement in a Parse with this `body`, under the settings in `parameters`. From PostgreSQL 18 on they have
- * search_path too, and the same text is another statement in another schema.
+ * The origin of a statement in a Parse with this `body`, under the settings in `parameters` and this search_path: the same text is
+ * another statement in another schema.
  */
-export function originOf(body: Buffer, parameters: ReadonlyMap<string, string>): Origin {
+export function originOf(body: Buffer, parameters: ReadonlyMap<string, string>, path: SearchPath): Origin {
   const settings = HAS_LITERALS.test(body.toString('latin1')) ? settingsOf(parameters) : '';
-  const path = parameters.get('search_path');
+  // An empty search_path is not that of a login.
   const hash = createHash('sha256')
-    .update(`${settings}\0${path ?? ''}\0`)
+    .update(`${settings}\0${path == null ? '' : `=${path}`}\0`)
     .update(body);
   return { body, settings, path, parsed: hash.digest('base64') };
 }

@@ -161,7 +161,7 @@ export class PreparedStatements {
       case Frontend.close:
         return this.#close(frame, statementIn(frame));
       case Frontend.functionCall:
-        this.#host.touches(ANY_SETTING);
+        this.#parseHandler.touches(ANY_SETTING, true);
         return { kind: 'send', bytes: frame };
       default:
         return { kind: 'send', bytes: frame };
