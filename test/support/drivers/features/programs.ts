@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { executable } from '../../executable.ts';
 import { environmentOf, fileHere, readRun, runCases } from './index.ts';
@@ -69,7 +69,7 @@ const UNASKED = 'it is built only where POSTERN_WRITE_DRIVERS=1 asks for it';
 
 /** Where a build has failed because no registry answers, and not because the program is wrong. */
 const UNREACHABLE =
-  /dial tcp|lookup |i\/o timeout|connection refused|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN/;
+  /dial tcp|lookup |i\/o timeout|connection refused|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|Could not resolve host|Could not connect|Failed to connect/;
 
 /** TypeORM asks for another version of ioredis than the gateway, so it has a folder of its own. */
 async function typeorm(): Promise<Program | string> {
@@ -115,26 +115,50 @@ function goProgram(which: string): () => Promise<Program | string> {
       const binary = await buildGo(go);
       return (place) => printedBy(binary, [which], place);
     } catch (error) {
-      // Not where the program is wrong: there is no proxy for modules, or this go is too old.
-      const text = String((error as { stderr?: unknown }).stderr ?? error);
-      if (/dial tcp|lookup |requires go|i\/o timeout|connection refused/.test(text))
-        return `go could not build it: ${text}`;
-      throw error;
+      return unreachableOr(error, 'go');
     }
   };
 }
 
-async function java(): Promise<Program | string> {
+let builtRust: Promise<string> | undefined;
+
+/** Builds the programs in Rust, once, with the versions that Cargo.lock pins; CARGO_TARGET_DIR keeps what is built. */
+function buildRust(cargo: string): Promise<string> {
+  builtRust ??= (async () => {
+    const folder = temporaryFolder();
+    cpSync(fileHere('rust'), folder, { recursive: true });
+    const target = process.env['CARGO_TARGET_DIR'] ?? join(folder, 'target');
+    const env = { ...process.env, CARGO_TARGET_DIR: target };
+    await run(cargo, ['build', '--locked', '--quiet'], { cwd: folder, env, timeout: PROGRAM_MS });
+    return join(target, 'debug', 'drivers');
+  })();
+  return builtRust;
+}
+
+function rustProgram(which: string): () => Promise<Program | string> {
+  return async () => {
+    if (!BUILDS) return UNASKED;
+    const cargo = executable('cargo');
+    if (cargo === undefined) return 'cargo is not installed here';
+    try {
+      const binary = await buildRust(cargo);
+      return (place) => printedBy(binary, [which], place);
+    } catch (error) {
+      return unreachableOr(error, 'cargo');
+    }
+  };
+}
+
+/** Compiles a program in Java beside pgjdbc of Debian. */
+async function javaProgram(file: string, folder: string): Promise<Program | string> {
   const [path, compiler] = [executable('java'), executable('javac')];
   if (path === undefined || compiler === undefined) return 'no JDK is installed here';
   if (!existsSync(DEBIAN_JAR)) return `there is no ${DEBIAN_JAR}`;
-  const folder = temporaryFolder();
-  await run(compiler, ['-cp', DEBIAN_JAR, '-d', folder, fileHere('PgjdbcFeatures.java')], {
-    timeout: PROGRAM_MS,
-  });
+  const jars = DEBIAN_JAR;
+  await run(compiler, ['-cp', jars, '-d', folder, fileHere(file)], { timeout: PROGRAM_MS });
   // These programs are over before the optimising compiler has done any good.
-  const args = ['-XX:TieredStopAtLevel=1', '-cp', `${DEBIAN_JAR}:${folder}`, 'PgjdbcFeatures'];
-  return (place) => printedBy(path, args, place);
+  const flags = ['-XX:TieredStopAtLevel=1', `-Djava.io.tmpdir=${folder}`, '-cp', `${jars}:${folder}`];
+  return (place) => printedBy(path, [...flags, basename(file, '.java')], place);
 }
 
 function psql(): Program | string {
@@ -185,5 +209,15 @@ export const DRIVERS: readonly TableDriver[] = [
   },
   { name: 'pgx', note: 'its cache of statements too', find: goProgram('pgx') },
   { name: 'lib/pq', note: '`binary_parameters` is not needed', find: goProgram('libpq') },
-  { name: 'pgjdbc', note: '`prepareThreshold` may stay as it is', find: java },
+  {
+    name: 'tokio-postgres',
+    note: 'its pipelines, portals and look-ups of types too',
+    find: rustProgram('tokio-postgres'),
+  },
+  { name: 'sqlx', note: 'its cache of statements and its migrations too', find: rustProgram('sqlx') },
+  {
+    name: 'pgjdbc',
+    note: '`prepareThreshold` may stay as it is',
+    find: async () => javaProgram('PgjdbcFeatures.java', temporaryFolder()),
+  },
 ];
