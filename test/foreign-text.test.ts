@@ -91,7 +91,10 @@ const READERS: Readonly<Record<string, Reader>> = {
     read: bytes((frame) => descriptionOf(Buffer.alloc(2), frame)),
     begins: ['', '\0\x01', '\x7f\x7f'],
   },
-  statementOf: { read: bytes((frame) => statementOf(originOf(frame, new Map(), null), 0, true)), begins: [''] },
+  statementOf: {
+    read: bytes((frame) => statementOf(originOf(frame, new Map(), null), 0, true)),
+    begins: [''],
+  },
   deallocated: {
     read: deallocated,
     begins: ['deallocate ', 'deallocate prepare', 'deallocate all'],
