@@ -30,6 +30,8 @@ const STATE_WORDS =
 const MOST_CALLS = 20;
 /** Ways to choose schemas by a text (manual, 5.10.3; SET SCHEMA is a form of SET). */
 const SEARCH_PATH = /search_path|\bset\s+(?:(?:local|session)\s+)?schema\b|u&"/i;
+/** Words of every way to change the role in force (manual, SET ROLE and SET SESSION AUTHORIZATION). */
+const ROLE = /\brole\b|authorization|u&"/i;
 const ESCAPES = /\\|u&/i;
 
 /** True for a text that may make an object, whatever its tag: CREATE TABLE AS has that of a SELECT. */
@@ -69,6 +71,10 @@ export const mayChangeReading = (text: string): boolean => READING_WORD.test(tex
 
 const isCommented = (text: string): boolean =>
   COMMENT.test(text) && TEMPORARY_WORD.test(text) && MAKING_WORD.test(text);
+
+/** True for a text that may change the role in force; `sets`: it has a command that changes settings, be it for a transaction. */
+export const mayChangeRole = (text: string, sets: boolean): boolean =>
+  (sets || mayLeaveState(text)) && (ROLE.test(text) || ESCAPES.test(text));
 
 /** False for a text to which no other check here applies. */
 export const mayLeaveState = (text: string): boolean => STATE_WORDS.test(text);

@@ -83,6 +83,7 @@ export function sharedSessions(
         pinsUnknown: source.pinsUnknown === true,
         settle: (server, touched) => source.settle?.(server, touched),
         startupValue: (name) => source.startupValue?.(name),
+        settingOf: (name) => source.settingOf?.(name),
         pinned: (why) => source.pinned?.(why),
         checkOut(waiter) {
           const server = source.checkOut({

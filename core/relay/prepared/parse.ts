@@ -32,6 +32,7 @@ import {
   TEMPORARY_OBJECTS,
   hasTemporarySchema,
   mayChangeReading,
+  mayChangeRole,
   mayChooseSchemas,
   mayCreate,
   mayLeaveState,
@@ -79,6 +80,8 @@ export class ParseHandler {
   #readsOtherwise: boolean | undefined;
   /** A statement may have chosen schemas for longer than its settings are known. */
   #hidesSchemas = false;
+  /** The check-out in which a statement may have changed the role in force: it is known after it. */
+  #roleChangedAt = 0;
   /** The check-out in which a statement has changed settings among which search_path may be: they are known after it. */
   #changedAt = 0;
 
@@ -111,7 +114,8 @@ export class ParseHandler {
   get #isAlone(): boolean {
     const { source } = this.#host;
     this.#readsOtherwise ??= READING.some((name) => source.startupValue?.(name) !== undefined);
-    return this.#readsOtherwise || this.#hasTemporary;
+    const roleChanged = this.#roleChangedAt !== 0 && this.#roleChangedAt === this.#host.link.checkOuts;
+    return this.#readsOtherwise || this.#hasTemporary || roleChanged;
   }
 
   /** The same for a Query, which is executed at once; the end of a long one is not known. */
@@ -122,7 +126,9 @@ export class ParseHandler {
     }
     this.#makes(text);
     const chooses = isCut || (mayLeaveState(text) && mayChooseSchemas(text));
-    this.touches(isCut ? ANY_SETTING : settingsIn(text), chooses);
+    const named = isCut ? ANY_SETTING : settingsIn(text);
+    if (mayChangeRole(text, named !== undefined)) this.#roleChangedAt = this.#host.link.checkOuts;
+    this.touches(named, chooses);
     const { functions } = this.#host;
     if (functions) this.#calls(isCut ? 'state' : functions.catalog.leaves(text), functions);
   }
@@ -150,12 +156,15 @@ export class ParseHandler {
     return this.#choseSchemas && !this.#host.source.parameters.has('search_path');
   }
 
-  /** Where the server does not report it, that with which the transaction began. */
+  /** Where the server does not report it, that with which the transaction began; with a role that the session has chosen. */
   get #path(): SearchPath {
-    const reported = this.#parameters.get('search_path');
     const { source } = this.#host;
-    if (reported !== undefined || !source.settingOf) return reported ?? null;
-    return source.settingOf('search_path');
+    const reported = this.#parameters.get('search_path');
+    const path = reported === undefined && source.settingOf ? source.settingOf('search_path') : reported;
+    const role = source.settingOf?.('role') ?? null;
+    if (path === undefined && source.settingOf) return undefined;
+    // `"$user"` in it is the role in force.
+    return role === null ? (path ?? null) : `${path ?? ''}\0${role}`;
   }
 
   /** Prepared now, the statement may differ in meaning from its Parse: it is not shared with other sessions. */
@@ -213,11 +222,12 @@ export class ParseHandler {
   }
 
   /** A statement is executed: that may do more than its tag shows. */
-  executed({ discards, named, calls, creates, chooses }: Effects): void {
+  executed({ discards, named, calls, creates, chooses, changesRole }: Effects): void {
     const { functions } = this.#host;
     if (functions) this.#calls(calls.leaves(functions), functions);
     this.#makes(calls.text);
     if (discards) this.#parts.onServer.mayFail = true;
+    if (changesRole) this.#roleChangedAt = this.#host.link.checkOuts;
     if (named || chooses) this.touches(named, chooses);
     if (creates) this.#host.objectChanges.begin();
   }

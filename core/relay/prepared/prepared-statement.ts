@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { message } from '../../wire/message.ts';
 import { StatementCalls } from '../known-functions.ts';
-import { mayChooseSchemas, mayCreate, mayLeaveState } from '../session-state-detection.ts';
+import { mayChangeRole, mayChooseSchemas, mayCreate, mayLeaveState } from '../session-state-detection.ts';
 import { ANY_SETTING, settingsIn } from '../setting-names.ts';
 import type { NamedSettings } from '../setting-names.ts';
 import { deallocated } from './deallocate.ts';
@@ -22,6 +22,8 @@ export interface Effects {
   readonly creates: boolean;
   /** It may choose schemas. */
   readonly chooses: boolean;
+  /** It may change the role in force. */
+  readonly changesRole: boolean;
 }
 
 /** Those of a statement that does nothing. */
@@ -32,19 +34,22 @@ export const NO_EFFECTS: Effects = {
   calls: new StatementCalls(''),
   creates: false,
   chooses: false,
+  changesRole: false,
 };
 
 /** Those of a statement with this text. */
 export function effectsOf(text: string): Effects {
   const discards = mayDiscard(text);
+  const named = settingsIn(text);
   const deallocates = discards ? deallocated(text) : NO_EFFECTS.deallocates;
   return {
     discards,
     deallocates,
-    named: settingsIn(text),
+    named,
     calls: new StatementCalls(text),
     creates: mayCreate(text),
     chooses: mayLeaveState(text) && mayChooseSchemas(text),
+    changesRole: mayChangeRole(text, named !== undefined),
   };
 }
 
@@ -90,6 +95,7 @@ export class PreparedStatement implements Effects, Origin {
   readonly calls: StatementCalls;
   readonly creates: boolean;
   readonly chooses: boolean;
+  readonly changesRole: boolean;
   /** Sessions that parse the same and are told the same have it in common. */
   readonly shared: boolean;
   /** A statement that a connection has had since before this time does not serve it: objects may have changed before its Parse. */
@@ -107,6 +113,7 @@ export class PreparedStatement implements Effects, Origin {
     this.calls = effects.calls;
     this.creates = effects.creates;
     this.chooses = effects.chooses;
+    this.changesRole = effects.changesRole;
     this.shared = shared;
     this.since = since;
     made += 1;
