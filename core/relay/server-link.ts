@@ -46,10 +46,7 @@ export interface ServerSource {
   readonly pinsUnknown?: boolean;
   /** The client's startup parameter with this name, in lower case; undefined if it has none. Absent: it has none. */
   startupValue?(name: string): string | undefined;
-  /**
-   * The value of a setting, named in lower case, with which the session's transaction has begun, or the next one begins; null: that of a
-   * login. Undefined: not known. Absent: no session has another than that of a login.
-   */
+  /** The value of a setting, named in lower case, with which this or the next transaction begins; null or absent: that of a login. Undefined: not known. */
   settingOf?(name: string): string | null | undefined;
 }
 
