@@ -14,7 +14,10 @@ const QUERY = `/* the gateway reads what its session has set */ select pg_catalo
   pg_catalog.current_setting(pg_catalog.convert_from($1, 'UTF8'), true), 'UTF8'), 'hex')`;
 
 /** The snapshot of a deferrable transaction may have to wait for others. */
-export const AT_ONCE: Executions = { sql: 'set transaction_deferrable = off', values: [[]] };
+export const AT_ONCE: Executions = {
+  sql: '/* the gateway does not wait for a snapshot */ set transaction_deferrable = off',
+  values: [[]],
+};
 
 /** No name that is asked for has a blank in it. */
 const ORIGINS = `select pg_catalog.array_to_string(array(select pg_catalog.lower(s.name) from pg_catalog.pg_settings as s

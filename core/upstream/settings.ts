@@ -134,7 +134,10 @@ function executionsOf({ name, value }: Pick<Setting, 'name' | 'value'>): Executi
 }
 
 /** Has to come first: a function may write although the role's transactions are read-only. */
-const WRITABLE: Executions = { sql: 'set transaction_read_only = off', values: [[]] };
+const WRITABLE: Executions = {
+  sql: '/* the gateway lets policies write */ set transaction_read_only = off',
+  values: [[]],
+};
 
 /** Where it is set, a snapshot may have to wait for others. */
 export const DEFERRABLE = 'default_transaction_deferrable';

@@ -94,7 +94,9 @@ async function run(
     talk.send(
       Buffer.concat([
         QUERIES,
-        ...(seeds ? [encodeQuery(`SET seed TO 0.${randomInt(2 ** 47)}`)] : []),
+        ...(seeds
+          ? [encodeQuery(`/* the gateway sets a new seed */ SET seed TO 0.${randomInt(2 ** 47)}`)]
+          : []),
         ...(wanted.length > 0 ? [encodeSettings(wanted)] : []),
       ]),
     );

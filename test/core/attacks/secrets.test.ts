@@ -75,7 +75,7 @@ test('a server name in TLS is no more than a text', async () => {
     // OpenSSL of the client refuses some of them itself; the others have to work.
     await client.startTls({ servername }).catch(() => undefined);
     if (client.socket instanceof tls.TLSSocket) {
-      client.send(startup({ user: '_', database: 'orders', bad: 'x' }));
+      client.send(startup({ user: '_', database: 'orders', role: 'x' }));
       expect([servername, (await client.error())['C']]).toEqual([servername, '08P01']);
     }
   }
