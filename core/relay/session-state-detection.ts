@@ -72,9 +72,8 @@ export const mayChangeReading = (text: string): boolean => READING_WORD.test(tex
 const isCommented = (text: string): boolean =>
   COMMENT.test(text) && TEMPORARY_WORD.test(text) && MAKING_WORD.test(text);
 
-/** True for a text that may change the role in force; `sets`: it has a command that changes settings, be it for a transaction. */
-export const mayChangeRole = (text: string, sets: boolean): boolean =>
-  (sets || mayLeaveState(text)) && (ROLE.test(text) || ESCAPES.test(text));
+/** True for a text with a word of the commands that change the role in force. */
+export const mayChangeRole = (text: string): boolean => ROLE.test(text) || ESCAPES.test(text);
 
 /** False for a text to which no other check here applies. */
 export const mayLeaveState = (text: string): boolean => STATE_WORDS.test(text);

@@ -120,14 +120,15 @@ export class ParseHandler {
 
   /** The same for a Query, which is executed at once; the end of a long one is not known. */
   readQuery(text: string, isCut: boolean): void {
-    if (mayLeaveState(text)) {
+    const tells = mayLeaveState(text);
+    if (tells) {
       this.read(text);
       if (mayCreate(text)) this.#host.objectChanges.begin();
     }
     this.#makes(text);
-    const chooses = isCut || (mayLeaveState(text) && mayChooseSchemas(text));
     const named = isCut ? ANY_SETTING : settingsIn(text);
-    if (mayChangeRole(text, named !== undefined)) this.#roleChangedAt = this.#host.link.checkOuts;
+    const chooses = isCut || (tells && mayChooseSchemas(text));
+    if ((tells || named) && mayChangeRole(text)) this.#roleChangedAt = this.#host.link.checkOuts;
     this.touches(named, chooses);
     const { functions } = this.#host;
     if (functions) this.#calls(isCut ? 'state' : functions.catalog.leaves(text), functions);

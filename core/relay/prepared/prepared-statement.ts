@@ -41,6 +41,7 @@ export const NO_EFFECTS: Effects = {
 export function effectsOf(text: string): Effects {
   const discards = mayDiscard(text);
   const named = settingsIn(text);
+  const tells = mayLeaveState(text);
   const deallocates = discards ? deallocated(text) : NO_EFFECTS.deallocates;
   return {
     discards,
@@ -48,8 +49,8 @@ export function effectsOf(text: string): Effects {
     named,
     calls: new StatementCalls(text),
     creates: mayCreate(text),
-    chooses: mayLeaveState(text) && mayChooseSchemas(text),
-    changesRole: mayChangeRole(text, named !== undefined),
+    chooses: tells && mayChooseSchemas(text),
+    changesRole: (tells || named !== undefined) && mayChangeRole(text),
   };
 }
 
