@@ -7,12 +7,16 @@ const MOST_GROWTH = 3;
 const RUNS = 3;
 /** Before a growth is believed. */
 const TRIES = 4;
+/** Growth by this much is believed without a longer text, which might never end. */
+const NO_DOUBT = 16;
 
 /** What is measured, and on what. */
 export interface Measured {
   readonly run: (text: string) => unknown;
   /** The text in about this many characters. */
   readonly text: (length: number) => string;
+  /** The function is never given more characters. */
+  readonly most: number;
 }
 
 /** Milliseconds of CPU that this process uses for one run, of several the least. */
@@ -37,7 +41,7 @@ export interface Growth {
 }
 
 /** Measures at each length, in ascending order, each twice the one before. */
-export function growthOf({ run, text }: Measured, lengths: readonly number[]): Growth {
+export function growthOf({ run, text, most }: Measured, lengths: readonly number[]): Growth {
   const times = new Map<number, number>();
   // Regular expressions are compiled when they are used for the second time.
   for (let count = 0; count < RUNS; count += 1) run(text(1_024));
@@ -51,6 +55,9 @@ export function growthOf({ run, text }: Measured, lengths: readonly number[]): G
       now = Math.min(now, cost(run, longer));
       grown = grows(cost(run, shorter), cost(run, longer));
     }
+    // A step, as of a cache that is full, does not come again with the next doubling.
+    if (grown && now < NO_DOUBT * before && 2 * length <= most)
+      grown = grows(cost(run, longer), cost(run, text(2 * length)));
     times.set(length, now);
     if (grown) return { times, tooMuchAt: length };
     [shorter, before] = [longer, now];

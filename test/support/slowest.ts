@@ -43,7 +43,7 @@ export function slowest(run: Run, inputs: readonly WorstInput[], most = Infinity
   const at = (input: WorstInput, lengths: readonly number[]): Tried => ({
     input,
     growth: growthOf(
-      { run, text: (length) => written(input, length) },
+      { run, text: (length) => written(input, length), most },
       lengths.filter((length) => length <= most),
     ),
   });
@@ -65,8 +65,9 @@ const longest = ({ growth }: Tried): number => Math.max(...growth.times.values()
 export const grewTooMuch = (tried: readonly Tried[]): boolean =>
   tried.some(({ growth }) => growth.tooMuchAt !== undefined);
 
-/** One line for the worst text, with its times. */
-export function describe([worst]: readonly Tried[]): string {
+/** One line for the worst text, with its times up to the length that took too much. */
+export function describe(tried: readonly Tried[]): string {
+  const worst = tried.find(({ growth }) => growth.tooMuchAt !== undefined) ?? tried[0];
   if (!worst) return 'nothing was tried';
   const { before, repeated, after } = worst.input;
   const times = [...worst.growth.times]
