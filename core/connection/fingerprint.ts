@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import type { Facts, Identity } from '../facts.ts';
 import type { Upstream } from '../session.ts';
-import type { IsolationScopes } from '../upstream/pool/pooled-server.ts';
+import type { IsolationScopes } from '../upstream/pool/checkout-request.ts';
 
 /** A fingerprint, and what it was made of. */
 interface Made {

@@ -1,5 +1,5 @@
 /** Reports the end of a session to what waits for it inside the gateway: as an AbortSignal, at the cost of one small object. */
-import type { EndSignal } from '../upstream/pool/waiting-clients.ts';
+import type { EndSignal } from '../upstream/pool/checkout-request.ts';
 
 /** One per session. */
 export class SessionEndSignal implements EndSignal {

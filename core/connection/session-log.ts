@@ -9,7 +9,7 @@ import type { OpenSession } from './open-session.ts';
 import type { CloseReason } from '../session.ts';
 import type { ConnectTold } from './session-servers.ts';
 import { addressOf } from '../upstream/connection.ts';
-import type { Queued } from '../upstream/pool/waiting-clients.ts';
+import type { Queued } from '../upstream/pool/checkout-request.ts';
 
 type Observed = Pick<Hooks, 'observed'>;
 

@@ -13,9 +13,15 @@ import { pinnedNames, settingsFor } from '../upstream/settings.ts';
 import { querySettings } from '../upstream/settings-query.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
 import type { Usage } from './usage.ts';
-import type { Holder, IsolationScopes } from '../upstream/pool/pooled-server.ts';
-import { changedRequest } from '../upstream/pool/waiting-clients.ts';
-import type { CheckOutListener, EndSignal, Queued, Waiter } from '../upstream/pool/waiting-clients.ts';
+import { changedRequest } from '../upstream/pool/checkout-request.ts';
+import type {
+  CheckOutListener,
+  EndSignal,
+  Holder,
+  IsolationScopes,
+  Queued,
+  Waiter,
+} from '../upstream/pool/checkout-request.ts';
 import { schemaChangesOf } from '../upstream/schema-changes.ts';
 import { ParameterMap, valueOf } from '../upstream/parameter-map.ts';
 import { knownTo } from './pool-statements.ts';

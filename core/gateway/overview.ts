@@ -4,7 +4,7 @@ import type { OpenSession } from '../connection/open-session.ts';
 import type { Usage } from '../connection/usage.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
-import type { PooledServer } from '../upstream/pool/pooled-server.ts';
+import type { PooledServer } from '../upstream/pool/pooled-servers.ts';
 import type { Address } from './listening.ts';
 import type { Pools } from './pools.ts';
 import type { Statistics } from './statistics.ts';

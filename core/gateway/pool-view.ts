@@ -1,5 +1,5 @@
 /** What operators see of a pool over HTTP: who uses it, who waits, and what its server connections do. */
-import type { PooledServerState } from '../upstream/pool/pooled-server.ts';
+import type { PooledServerState } from '../upstream/pool/pooled-servers.ts';
 import type { Overview } from './overview.ts';
 import { longestWaitMs, poolGroups, waitingIn } from './pool-groups.ts';
 

@@ -4,11 +4,11 @@ import type { ServerConnection } from '../connection.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { Clock } from '../clock.ts';
 import type { Limits } from './limits.ts';
-import type { Owner, PooledServer } from './pooled-server.ts';
+import type { Owner, Waiter } from './checkout-request.ts';
+import type { PooledServer } from './pooled-servers.ts';
 import type { PoolState } from './pool-state.ts';
 import { prepare } from './session-preparation.ts';
 import type { Prepared } from './session-preparation.ts';
-import type { Waiter } from './waiting-clients.ts';
 
 /** The parts of the pool that check-outs use. */
 export interface CheckOutParts {

@@ -1,9 +1,8 @@
 /** Decides about a connection between two sessions: keep and watch it, lend it again, reset it, or close it. */
 import { SessionSettings } from '../session-settings.ts';
-import type { Owner, PooledServer } from './pooled-server.ts';
-import type { Waiter } from './waiting-clients.ts';
+import type { Owner, Waiter } from './checkout-request.ts';
+import type { PooledServer, PooledServers } from './pooled-servers.ts';
 import type { Limits } from './limits.ts';
-import type { PooledServers } from './pooled-servers.ts';
 import type { Isolation } from './isolation.ts';
 
 /**

@@ -2,7 +2,8 @@
 import type { PoolOptions } from '../../database.ts';
 import type { Logger } from '../../session.ts';
 import type { Clock } from '../clock.ts';
-import type { Holder, Owner, PooledServer } from './pooled-server.ts';
+import type { Holder, Owner } from './checkout-request.ts';
+import type { PooledServer } from './pooled-servers.ts';
 
 /** The smallest group of sessions that a connection never leaves. */
 export type Share = NonNullable<PoolOptions['share']>;
@@ -97,6 +98,25 @@ export class Isolation {
     const left =
       server.left === 'nothing' || (server.left === 'sequences' && next.discardsSequences === true);
     return left && this.sharesState(server, next);
+  }
+
+  /** Of idle ones, that which suits best as it is: of the same session, of the same identity, or a clean one; the latest used. */
+  best(idle: readonly PooledServer[], next: Owner): PooledServer | undefined {
+    const { holder } = next;
+    const last = (suits: (server: PooledServer) => boolean): PooledServer | undefined =>
+      idle.findLast((server) => suits(server) && this.fits(server, next));
+    return (
+      (holder && last(({ owner }) => owner?.holder === holder)) ??
+      last((server) => this.passesToOthers(server, next)) ??
+      last(({ owner }) => owner === undefined)
+    );
+  }
+
+  /** Of idle ones, that which may serve `next` after a reset: the cheapest, or that which has carried another session's state for longest. */
+  bestAfterReset(idle: readonly PooledServer[], next: Owner): PooledServer | undefined {
+    const first = (suits: (server: PooledServer) => boolean): PooledServer | undefined =>
+      idle.find((server) => suits(server) && this.fits(server, next));
+    return first((server) => this.sharesState(server, next)) ?? first(({ owner }) => owner !== undefined);
   }
 
   /** No session may ever use it again. */

@@ -1,12 +1,11 @@
 /** Periodic work of a pool: closes connections that are old or unused, keeps the configured minimum open. */
 import type { Clock } from '../clock.ts';
-import type { PooledServer } from './pooled-server.ts';
-import type { PooledServers } from './pooled-servers.ts';
-import type { Limits } from './limits.ts';
 import { total } from './pooled-servers.ts';
+import type { PooledServer, PooledServers } from './pooled-servers.ts';
+import type { Limits } from './limits.ts';
 import type { Connector } from './connector.ts';
 import type { Isolation } from './isolation.ts';
-import type { CheckoutRequest } from './waiting-clients.ts';
+import type { CheckoutRequest } from './checkout-request.ts';
 
 /** The connections to watch. */
 interface PendingClosesParts {

@@ -1,26 +1,29 @@
 /** A pool put together: its state, and the sockets, servers and timers that the state decides about. */
 import type { DatabaseOptions } from '../../database.ts';
 import { GatewayError } from '../../errors.ts';
+import { whenClosed } from '../../net/channel.ts';
 import type { Logger } from '../../session.ts';
+import type { Clock } from '../clock.ts';
+import type { ServerConnection } from '../connection.ts';
 import { Hosts } from '../hosts/hosts.ts';
 import type { HostsParts } from '../hosts/hosts.ts';
+import { IdleWatch } from '../idle-watch.ts';
+import { KnownFunctions } from '../known-functions.ts';
 import type { Timeouts } from '../open.ts';
 import { unreachable } from '../refusals.ts';
-import type { Clock } from '../clock.ts';
-import type { PooledServers } from './pooled-servers.ts';
+import { ReportedParameters } from '../reported-parameters.ts';
+import { discardSequences, reset } from '../reset.ts';
+import type { Waiter } from './checkout-request.ts';
 import { Checkouts } from './checkouts.ts';
-import type { Limits } from './limits.ts';
-import type { PooledServer } from './pooled-server.ts';
-import { Maintenance, PendingCloses } from './maintenance.ts';
 import { Connector } from './connector.ts';
 import type { Attempt } from './connector.ts';
 import type { PoolEnvironment, Reset } from './idle-connections.ts';
-import { KnownFunctions } from './known-functions.ts';
-import { PoolState } from './pool-state.ts';
-import { ReportedParameters } from './reported-parameters.ts';
-import { ServerSockets } from './server-sockets.ts';
 import { Isolation } from './isolation.ts';
-import type { Waiter } from './waiting-clients.ts';
+import type { Limits } from './limits.ts';
+import { Maintenance, PendingCloses } from './maintenance.ts';
+import { PoolState } from './pool-state.ts';
+import type { PooledServer, PooledServers } from './pooled-servers.ts';
+import { STEP_MS } from './session-preparation.ts';
 
 /** The connections, and the options of their servers. */
 interface HostedParts extends Omit<HostsParts, 'inUse' | 'load'> {
@@ -47,6 +50,12 @@ function closeObsoleteServers(servers: PooledServers, hosts: Pick<Hosts, 'fits' 
     if (unused || hosts.wrong(server)) server.connection?.channel.destroy();
   }
 }
+
+/**
+ * Settings that most clients of an application choose alike, set in advance with a reset. Not client_encoding: names and values of
+ * other settings are sent in UTF-8.
+ */
+const PRESET = new Set(['application_name', 'datestyle', 'intervalstyle', 'timezone', 'extra_float_digits']);
 
 /** The options of these parts. */
 interface PoolPartsOptions {
@@ -76,7 +85,6 @@ export class PoolParts implements PoolEnvironment {
   readonly #isolation: Isolation;
   /** By the database's name on the server. */
   readonly #functions = new Map<string, KnownFunctions>();
-  readonly #sockets: ServerSockets;
 
   constructor(options: PoolPartsOptions) {
     this.#options = options;
@@ -99,7 +107,7 @@ export class PoolParts implements PoolEnvironment {
     this.reported = new ReportedParameters({ ...parts, connector: this.connector });
     this.checkOuts = new Checkouts({
       ...parts,
-      first: (server, waiter) => this.reported.learn(server, waiter),
+      first: (server, waiter) => this.reported.learn(server, waiter.request),
     });
     const close = (server: PooledServer): void => this.state.idle.close(server);
     this.maintenance = new Maintenance({
@@ -108,13 +116,6 @@ export class PoolParts implements PoolEnvironment {
       close,
       waiting: isWaiting,
       looked: serve,
-    });
-    this.#sockets = new ServerSockets({
-      ...parts,
-      unusable: (server) => this.state.idle.unusable(server),
-      functions: (database) => this.functions(database),
-      wasReset: (server, done, what) => this.state.idle.wasReset(server, done, what),
-      closed: (server) => this.state.closed(server),
     });
   }
 
@@ -146,16 +147,30 @@ export class PoolParts implements PoolEnvironment {
     return this.hosts.fits(server);
   }
   watch(server: PooledServer): void {
-    this.#sockets.watch(server);
+    const { connection } = server;
+    if (connection) server.watch ??= new IdleWatch(connection, () => this.state.idle.unusable(server));
+    server.watch?.start();
   }
   unwatch(server: PooledServer): boolean {
-    return this.#sockets.unwatch(server);
+    return server.watch?.stop() === true;
   }
   reset(server: PooledServer, what: Reset): void {
-    this.#sockets.reset(server, what);
+    const { connection } = server;
+    if (!connection) return;
+    server.busy = true;
+    if (what === 'all') return this.#resetAll(server, connection);
+    const { closing } = this.#options;
+    void discardSequences(connection, { ms: STEP_MS, closing }).then((done) => {
+      server.busy = false;
+      this.state.idle.wasReset(server, done, what);
+    });
   }
+  /** Says Terminate and waits for the server's end of the connection. */
   close(server: PooledServer): void {
-    this.#sockets.close(server);
+    const { connection } = server;
+    if (!connection) return;
+    server.ended = whenClosed(connection.channel).then(() => this.state.closed(server));
+    connection.close();
   }
   granted(waiter: Waiter, server: PooledServer): void {
     this.checkOuts.granted(waiter, server);
@@ -165,6 +180,27 @@ export class PoolParts implements PoolEnvironment {
   }
   served(): void {
     this.pendingCloses.look();
+  }
+
+  #resetAll(server: PooledServer, connection: ServerConnection): void {
+    const { closing } = this.#options;
+    const { database } = server.key;
+    const asks = this.#isolation.asks(database);
+    const known = this.functions(database);
+    const question = known?.question();
+    // Without `known`, nothing tells whether a seed was set.
+    const seeds = !known || server.left === 'state';
+    const wanted = server.applied.all.filter(
+      ({ name, from }) => from === 'client' && PRESET.has(name.toLowerCase()),
+    );
+    const options = { ms: STEP_MS, closing, wanted, seeds, asks, asksFunctions: question !== undefined };
+    void reset(connection, options).then(({ done, preset, unresettable, functions }) => {
+      server.busy = false;
+      if (unresettable !== undefined) this.#isolation.learn(database, unresettable);
+      if (question && functions) known?.learn(question, functions);
+      server.preset = preset;
+      this.state.idle.wasReset(server, done, 'all');
+    });
   }
 
   /** A new connection. One that cannot be used counts as a failure, or it would be opened again and again. */

@@ -3,11 +3,12 @@
  * one available. It only decides: sockets, timers and the clock are its {@link PoolEnvironment}.
  */
 import type { Isolation } from './isolation.ts';
-import type { CheckoutRequest, Waiter } from './waiting-clients.ts';
-import type { Holder, Owner, PoolKey, PooledServer } from './pooled-server.ts';
+import type { CheckoutRequest, Holder, Owner, Waiter } from './checkout-request.ts';
+import type { PoolKey } from '../pool-key.ts';
 import type { Limits } from './limits.ts';
 import { IdleConnections } from './idle-connections.ts';
 import { PooledServers, total } from './pooled-servers.ts';
+import type { PooledServer } from './pooled-servers.ts';
 import { speaksFor } from './connector.ts';
 import type { Attempt } from './connector.ts';
 import type { Condition, PoolEnvironment } from './idle-connections.ts';
@@ -95,7 +96,8 @@ export class PoolState {
   pick(key: PoolKey, owner: Owner): PooledServer | undefined {
     if (this.#tooManySessions(key, owner)) return undefined;
     for (;;) {
-      const server = this.idle.paused ? undefined : this.servers.bestIdle(key, owner, this.#parts.isolation);
+      if (this.idle.paused) return undefined;
+      const server = this.#parts.isolation.best(this.servers.idleOf(key), owner);
       if (!server || this.idle.lend(server, owner)) return server;
     }
   }
@@ -234,7 +236,7 @@ export class PoolState {
   #help(waiter: Waiter, pendingCapacity: PendingCapacity): Error | undefined {
     const { key, owner } = waiter;
     const { limits, environment, isolation } = this.#parts;
-    const used = this.servers.dirtyLongest(key, owner, isolation);
+    const used = isolation.bestAfterReset(this.servers.idleOf(key), owner);
     if (used) {
       const what = isolation.sharesState(used, owner) ? 'sequences' : 'all';
       if (this.idle.take(used)) this.idle.reset(used, what);

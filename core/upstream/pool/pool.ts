@@ -8,18 +8,17 @@ import type { Hosts } from '../hosts/hosts.ts';
 import { SessionSettings } from '../session-settings.ts';
 import type { Timeouts } from '../open.ts';
 import type { PendingCloses } from './maintenance.ts';
-import type { KnownFunctions } from './known-functions.ts';
+import type { KnownFunctions } from '../known-functions.ts';
 import { limitsOf } from './limits.ts';
 import type { Limits } from './limits.ts';
 import type { Clock } from '../clock.ts';
 import { machineClock } from '../clock.ts';
-import type { Holder, PooledServer } from './pooled-server.ts';
-import type { PooledServers } from './pooled-servers.ts';
+import { waiterOf } from './checkout-request.ts';
+import type { AcquireRequest, CheckOutListener, Holder, Waiter } from './checkout-request.ts';
+import type { PooledServer, PooledServers } from './pooled-servers.ts';
 import type { Condition } from './idle-connections.ts';
 import { PoolParts } from './pool-parts.ts';
-import type { ReportedParameters } from './reported-parameters.ts';
-import { waiterOf } from './waiting-clients.ts';
-import type { AcquireRequest, CheckOutListener, Waiter } from './waiting-clients.ts';
+import type { ReportedParameters } from '../reported-parameters.ts';
 
 /** The options of a pool. */
 export interface PoolSetup {

@@ -1,9 +1,90 @@
-/** All connections of a pool, counted by state, role and key. */
+/** The connections of a pool: each from the decision to open it until its socket is closed, counted by state, role and key. */
+import type { LeftState } from '../../left-state.ts';
 import type { ServerConnection } from '../connection.ts';
-import { PooledServer } from './pooled-server.ts';
-import type { Counts, Holder, Owner, PoolKey, PooledServerState } from './pooled-server.ts';
-import type { EndSignal } from './waiting-clients.ts';
-import type { Isolation } from './isolation.ts';
+import type { Endpoint } from '../hosts/endpoint.ts';
+import type { IdleWatch } from '../idle-watch.ts';
+import type { PoolKey } from '../pool-key.ts';
+import type { Preset } from '../reset.ts';
+import { SessionSettings } from '../session-settings.ts';
+import type { EndSignal, Holder, IsolationScopes, Owner } from './checkout-request.ts';
+
+/** The state of a connection; `closing` ends when the server has closed it. */
+export type PooledServerState = 'opening' | 'idle' | 'resetting' | 'lent' | 'closing';
+
+/** How many there are in each state. */
+export type Counts = Record<PooledServerState, number>;
+
+let made = 0;
+const NOTHING: ReadonlyMap<string, string> = new Map();
+const NO_SERVERS: readonly PooledServer[] = [];
+
+/** Made when a connection is about to be opened. */
+export class PooledServer {
+  readonly key: PoolKey;
+  /** Where it is counted. */
+  readonly counts: readonly Counts[];
+  /** The idle ones of its key, the longest idle first; in it while it is idle. */
+  readonly idleOnes: PooledServer[];
+  /** Tells servers apart, for operators. */
+  readonly serial = (made += 1);
+  /** Milliseconds since the epoch. */
+  readonly madeAt = Date.now();
+  /** When it is too old to be lent, by the pool's clock. */
+  readonly expiresAt: number;
+  state: PooledServerState = 'opening';
+  connection: ServerConnection | undefined;
+  /** The run-time parameters that the server reported at the login. */
+  reported: ReadonlyMap<string, string> = NOTHING;
+  /** The address of its server. */
+  endpoint: Endpoint | undefined;
+  /** Undefined: it has the state of a new login. */
+  owner: Owner | undefined;
+  /** State that its owner may have left although no tag showed it: only the same session may have it as it is. */
+  left: LeftState = 'nothing';
+  /** The settings that were applied for its owner. */
+  applied = SessionSettings.none;
+  /** Policies had other settings in a later transaction of its owner: both may have left some. */
+  mixed = false;
+  /** Settings that were in force when the server had reported parameters of this content. */
+  inForce: { readonly settings: SessionSettings; readonly content: number } | undefined;
+  /** The settings that were applied in advance for the next session. */
+  preset: readonly Preset[] = [];
+  /** The gateway itself sends messages on it, and will report the result. */
+  busy = false;
+  /** It sent an unexpected message, or was closed, while no session had it. */
+  unusable = false;
+  /** An operator has it replaced: it is not lent again. */
+  outdated = false;
+  /** The session, subject and tenant that it has served since its login; null if several, undefined if none. */
+  readonly served: { -readonly [Scope in keyof IsolationScopes]: string | null | undefined } = {
+    session: undefined,
+    subject: undefined,
+    tenant: undefined,
+  };
+  /** The session that had it last. */
+  lastHolder: Holder | undefined;
+  /** The identity that had it last. */
+  lastFingerprint: string | undefined;
+  /** Why it stays with its session until that ends; undefined: another session may get it after a transaction. */
+  pinned: string | undefined;
+  /** It is lent to a session that keeps it until it ends, in a pool that lends for transactions. */
+  inSessionMode = false;
+  /** How often it has been lent. */
+  uses = 0;
+  /** By the pool's clock. */
+  idleSince = 0;
+  /** Active while it is idle. */
+  watch: IdleWatch | undefined;
+  /** Resolves when the server has closed it; undefined before it is being closed. */
+  ended: Promise<void> | undefined;
+
+  constructor(key: PoolKey, expiresAt: number, counts: readonly Counts[], idleOnes: PooledServer[] = []) {
+    this.key = key;
+    this.counts = counts;
+    this.idleOnes = idleOnes;
+    this.expiresAt = expiresAt;
+  }
+}
 
 const none = (): Counts => ({ opening: 0, idle: 0, resetting: 0, lent: 0, closing: 0 });
 
@@ -123,27 +204,9 @@ export class PooledServers {
     for (const server of this.#all) if (server.connection === connection) server.pinned = why;
   }
 
-  /** The idle one of a key that suits best: of the same session, of the same identity, or a clean one; the latest used. */
-  bestIdle(key: PoolKey, next: Owner, isolation: Isolation): PooledServer | undefined {
-    const idle = this.#idle.get(key.text);
-    if (!idle) return undefined;
-    const { holder } = next;
-    const last = (suits: (server: PooledServer) => boolean): PooledServer | undefined =>
-      idle.findLast((server) => suits(server) && isolation.fits(server, next));
-    return (
-      (holder && last(({ owner }) => owner?.holder === holder)) ??
-      last((server) => isolation.passesToOthers(server, next)) ??
-      last(({ owner }) => owner === undefined)
-    );
-  }
-
-  /** The idle one of a key that may serve `next` after a reset: the cheapest, or that which has carried another session's state for longest. */
-  dirtyLongest(key: PoolKey, next: Owner, isolation: Isolation): PooledServer | undefined {
-    const fitting = (suits: (server: PooledServer) => boolean): PooledServer | undefined =>
-      this.#idle.get(key.text)?.find((server) => suits(server) && isolation.fits(server, next));
-    return (
-      fitting((server) => isolation.sharesState(server, next)) ?? fitting(({ owner }) => owner !== undefined)
-    );
+  /** The idle ones of a key, the longest idle first. Not a copy. */
+  idleOf(key: Pick<PoolKey, 'text'>): readonly PooledServer[] {
+    return this.#idle.get(key.text) ?? NO_SERVERS;
   }
 
   /** The idle ones on which a session has left state that no other may see. */

@@ -16,8 +16,9 @@ import {
   withTakenBack,
 } from '../settings.ts';
 import type { SettingsRequest } from '../settings.ts';
-import type { Owner, PooledServer } from './pooled-server.ts';
-import { reset } from './reset.ts';
+import type { Owner } from './checkout-request.ts';
+import type { PooledServer } from './pooled-servers.ts';
+import { reset } from '../reset.ts';
 
 /** How long a reset may take, and how long settings may, in milliseconds. */
 export const STEP_MS = 2_000;

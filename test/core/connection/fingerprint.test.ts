@@ -8,7 +8,7 @@ import {
 import type { Facts, Identity } from '../../../core/facts.ts';
 import { parseDatabase, parseRole, parseSchema, parseTenant } from '../../../core/names.ts';
 import type { Upstream } from '../../../core/session.ts';
-import { keyOf } from '../../../core/upstream/pool/pooled-server.ts';
+import { keyOf } from '../../../core/upstream/pool-key.ts';
 
 const ALICE: Identity = {
   issuer: 'https://id.example',

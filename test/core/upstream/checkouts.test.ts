@@ -3,7 +3,7 @@ import { parseDatabase, parseRole } from '../../../core/names.ts';
 import { Checkouts } from '../../../core/upstream/pool/checkouts.ts';
 import { PoolState } from '../../../core/upstream/pool/pool-state.ts';
 import { Isolation } from '../../../core/upstream/pool/isolation.ts';
-import type { Waiter } from '../../../core/upstream/pool/waiting-clients.ts';
+import type { Waiter } from '../../../core/upstream/pool/checkout-request.ts';
 
 const role = parseRole('reader');
 const key = { text: 'reader', role, database: parseDatabase('db'), pooled: true, target: 'any' } as const;

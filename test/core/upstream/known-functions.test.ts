@@ -1,7 +1,7 @@
 /** How long an answer about a database's functions is believed. */
 import { expect, test } from 'vitest';
 import { FunctionCatalog } from '../../../core/upstream/function-catalog.ts';
-import { BELIEVED_MS, KnownFunctions, MOST_DATABASES } from '../../../core/upstream/pool/known-functions.ts';
+import { BELIEVED_MS, KnownFunctions, MOST_DATABASES } from '../../../core/upstream/known-functions.ts';
 
 let now = 0;
 let databases = 0;

@@ -1,6 +1,6 @@
 /** A role whose login the server refuses: how often its credentials are shown, and what the operator is told. By a clock of its own. */
 import { expect, test } from 'vitest';
-import { LoginBackoff, PAUSE_MS } from '../../../core/upstream/pool/login-backoff.ts';
+import { LoginBackoff, PAUSE_MS } from '../../../core/upstream/login-backoff.ts';
 import { credentialsMissing, refusedByServer, unreachable } from '../../../core/upstream/refusals.ts';
 
 const REFUSED = refusedByServer({ code: '28P01', message: 'password authentication failed' });

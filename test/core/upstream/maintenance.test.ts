@@ -6,10 +6,10 @@ import type { Connector } from '../../../core/upstream/pool/connector.ts';
 import type { Isolation } from '../../../core/upstream/pool/isolation.ts';
 import { limitsOf } from '../../../core/upstream/pool/limits.ts';
 import { Maintenance, PendingCloses } from '../../../core/upstream/pool/maintenance.ts';
-import { keyOf } from '../../../core/upstream/pool/pooled-server.ts';
-import type { PooledServer } from '../../../core/upstream/pool/pooled-server.ts';
+import { keyOf } from '../../../core/upstream/pool-key.ts';
 import { PooledServers } from '../../../core/upstream/pool/pooled-servers.ts';
-import type { CheckoutRequest } from '../../../core/upstream/pool/waiting-clients.ts';
+import type { PooledServer } from '../../../core/upstream/pool/pooled-servers.ts';
+import type { CheckoutRequest } from '../../../core/upstream/pool/checkout-request.ts';
 import type { PoolOptions } from '../../../core/database.ts';
 
 const upstreamOf = (role: string): Upstream => ({

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
-import type { AcquireRequest } from '../../../core/upstream/pool/waiting-clients.ts';
+import type { AcquireRequest } from '../../../core/upstream/pool/checkout-request.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { query, request } from './support.ts';
 import type { CheckoutRequest } from './support.ts';

@@ -1,13 +1,13 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseDatabase, parseRole } from '../../../core/names.ts';
-import type { PooledServer } from '../../../core/upstream/pool/pooled-server.ts';
 import { total } from '../../../core/upstream/pool/pooled-servers.ts';
+import type { PooledServer } from '../../../core/upstream/pool/pooled-servers.ts';
 import type { Condition, PoolEnvironment, Reset } from '../../../core/upstream/pool/idle-connections.ts';
 import { PoolState } from '../../../core/upstream/pool/pool-state.ts';
 import { Isolation } from '../../../core/upstream/pool/isolation.ts';
 import type { Share } from '../../../core/upstream/pool/isolation.ts';
-import type { Waiter } from '../../../core/upstream/pool/waiting-clients.ts';
+import type { Waiter } from '../../../core/upstream/pool/checkout-request.ts';
 
 /** A session: it holds a connection, waits for one, or neither. */
 interface Session {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
 import { GatewayError } from '../../../core/errors.ts';
-import { ConnectRate } from '../../../core/upstream/pool/connector.ts';
+import { ConnectRate } from '../../../core/upstream/connect-rate.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { ERROR, LOGGED_IN, row, speaking, verified } from './server-script.ts';

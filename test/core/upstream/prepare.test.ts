@@ -2,8 +2,9 @@ import { expect, test } from 'vitest';
 import { parseDatabase, parseRole } from '../../../core/names.ts';
 import type { Upstream } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
-import { PooledServer, keyOf } from '../../../core/upstream/pool/pooled-server.ts';
-import type { Owner } from '../../../core/upstream/pool/pooled-server.ts';
+import { PooledServer } from '../../../core/upstream/pool/pooled-servers.ts';
+import { keyOf } from '../../../core/upstream/pool-key.ts';
+import type { Owner } from '../../../core/upstream/pool/checkout-request.ts';
 import { prepare } from '../../../core/upstream/pool/session-preparation.ts';
 import { SessionSettings } from '../../../core/upstream/session-settings.ts';
 

@@ -2,10 +2,10 @@ import { beforeEach, expect, test } from 'vitest';
 import { parseDatabase, parseRole } from '../../../core/names.ts';
 import type { Upstream } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
-import { PooledServer, keyOf } from '../../../core/upstream/pool/pooled-server.ts';
-import { ReportedParameters } from '../../../core/upstream/pool/reported-parameters.ts';
-import type { ReportedParametersParts } from '../../../core/upstream/pool/reported-parameters.ts';
-import type { CheckoutRequest } from '../../../core/upstream/pool/waiting-clients.ts';
+import { PooledServer } from '../../../core/upstream/pool/pooled-servers.ts';
+import { keyOf } from '../../../core/upstream/pool-key.ts';
+import { ReportedParameters } from '../../../core/upstream/reported-parameters.ts';
+import type { ReportedParametersParts } from '../../../core/upstream/reported-parameters.ts';
 import { SessionSettings } from '../../../core/upstream/session-settings.ts';
 
 const upstream: Upstream = {
@@ -48,11 +48,11 @@ beforeEach(() => {
   });
 });
 
-const wanted = (name = 'app', more: Partial<Upstream> = {}): CheckoutRequest =>
-  ({
-    request: { upstream: { ...upstream, ...more }, startup: { parameters: { application_name: name } } },
-  }) as unknown as CheckoutRequest;
-const told = (name?: string, more?: Partial<Upstream>) => reported.of(wanted(name, more).request);
+const wanted = (name = 'app', more: Partial<Upstream> = {}) => ({
+  upstream: { ...upstream, ...more },
+  startup: { user: 'u', database: 'main', parameters: { application_name: name } },
+});
+const told = (name?: string, more?: Partial<Upstream>) => reported.of(wanted(name, more));
 
 function member(server: Partial<typeof SERVER> = {}, endpoint = 0, expiresAt = 100): PooledServer {
   const made = new PooledServer(keyOf(upstream, false), expiresAt, []);

@@ -2,7 +2,7 @@
 import { expect, test, vi } from 'vitest';
 import type { ChannelListener } from '../../../core/net/channel.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
-import { reset } from '../../../core/upstream/pool/reset.ts';
+import { reset } from '../../../core/upstream/reset.ts';
 import { encodeQuery } from '../../../core/wire/to-server.ts';
 import { ERROR, NOTICE, READY, STATUS, message } from './server-script.ts';
 

@@ -9,7 +9,7 @@ import type { Startup, Upstream } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import type { PoolSetup } from '../../../core/upstream/pool/pool.ts';
-import type { AcquireRequest } from '../../../core/upstream/pool/waiting-clients.ts';
+import type { AcquireRequest } from '../../../core/upstream/pool/checkout-request.ts';
 import { BodyReader } from '../../../core/wire/body.ts';
 import { encodeQuery } from '../../../core/wire/to-server.ts';
 

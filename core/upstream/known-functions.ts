@@ -1,6 +1,6 @@
 /** The functions of a database as a pool knows them: asked for together with a reset, and believed for a while. */
-import type { Clock } from '../clock.ts';
-import { FunctionCatalog } from '../function-catalog.ts';
+import type { Clock } from './clock.ts';
+import { FunctionCatalog } from './function-catalog.ts';
 
 /** How long an answer is believed, in milliseconds: functions are made on connections that are not the gateway's, too. */
 export const BELIEVED_MS = 10_000;

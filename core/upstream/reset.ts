@@ -1,18 +1,17 @@
 /** Removes all state of a session from its connection, and verifies that each step succeeded. */
 import { randomInt } from 'node:crypto';
-import { readCommandComplete, readReadyForQuery } from '../../wire/backend.ts';
-import { Backend } from '../../wire/frames.ts';
-import { encodeQuery } from '../../wire/to-server.ts';
-import type { ServerConnection } from '../connection.ts';
-import { Conversation, errorIn } from '../conversation.ts';
-import { within } from '../deadline.ts';
-import { queryFunctions } from '../function-catalog.ts';
-import type { FunctionCatalog } from '../function-catalog.ts';
-import { queryUnresettable } from '../unresettable-state.ts';
-import { readOutcome } from '../query.ts';
-import { encodeSettings } from '../settings.ts';
-import type { Setting } from '../session-settings.ts';
-import type { Preset } from './pooled-server.ts';
+import { readCommandComplete, readReadyForQuery } from '../wire/backend.ts';
+import { Backend } from '../wire/frames.ts';
+import { encodeQuery } from '../wire/to-server.ts';
+import type { ServerConnection } from './connection.ts';
+import { Conversation, errorIn } from './conversation.ts';
+import { within } from './deadline.ts';
+import { queryFunctions } from './function-catalog.ts';
+import type { FunctionCatalog } from './function-catalog.ts';
+import { queryUnresettable } from './unresettable-state.ts';
+import { readOutcome } from './query.ts';
+import { encodeSettings } from './settings.ts';
+import type { Setting } from './session-settings.ts';
 
 /**
  * Texts with the tags that confirm them. RESET ALL comes first: time-outs and deferrable defaults that a session left make
@@ -45,6 +44,14 @@ export interface ResetOptions {
   readonly seeds?: boolean;
   /** Whether to ask which functions may leave state. Default false. */
   readonly asksFunctions?: boolean;
+}
+
+/** A setting that is applied in advance for the next session. */
+export interface Preset {
+  readonly name: string;
+  readonly value: Setting['value'];
+  /** The value without the setting; null where the server does not report it. */
+  readonly before: string | null;
 }
 
 /** The result of a reset. */

@@ -1,33 +1,51 @@
 /** The ParameterStatus of earlier logins, by which the next login of the same kind needs no server connection. */
-import type { ServerConnection } from '../connection.ts';
-import type { DatabaseOptions } from '../../database.ts';
-import type { Startup } from '../../session.ts';
-import { valueOf } from '../parameter-map.ts';
-import type { HostedConnection, Hosts } from '../hosts/hosts.ts';
-import type { SessionSettings } from '../session-settings.ts';
-import type { Clock } from '../clock.ts';
-import { keyOf } from './pooled-server.ts';
-import type { PoolKey, PooledServer } from './pooled-server.ts';
-import type { Connector } from './connector.ts';
-import type { AcquireRequest, CheckoutRequest } from './waiting-clients.ts';
+import type { ServerConnection } from './connection.ts';
+import type { DatabaseOptions } from '../database.ts';
+import type { Startup, Upstream } from '../session.ts';
+import { valueOf } from './parameter-map.ts';
+import type { Endpoint } from './hosts/endpoint.ts';
+import type { HostedConnection, Hosts } from './hosts/hosts.ts';
+import type { SessionSettings } from './session-settings.ts';
+import type { Clock } from './clock.ts';
+import { keyOf } from './pool-key.ts';
+import type { PoolKey } from './pool-key.ts';
 
 /** The parts of the pool that reports depend on. */
 export interface ReportedParametersParts {
   readonly database: DatabaseOptions;
   readonly clock: Pick<Clock, 'now'>;
   readonly hosts: Pick<Hosts, 'target' | 'absence' | 'fits'>;
-  readonly connector: Pick<Connector, 'refusal'>;
+  readonly connector: { readonly refusal: (role: string) => Error | undefined };
   /** Aborted when the pool ends. */
   readonly closing: AbortSignal;
 }
 
 type Parameters = ReadonlyMap<string, string>;
 
+/** A login: as whom, and with which startup parameters. */
+interface Login {
+  readonly upstream: Upstream;
+  readonly startup: Startup;
+}
+
+/** A connection of the pool, as its login left it. */
+interface LoggedIn {
+  readonly key: PoolKey;
+  readonly connection: ServerConnection | undefined;
+  readonly endpoint: Endpoint | undefined;
+  /** The settings that were applied for its session. */
+  readonly applied: SessionSettings;
+  /** The parameters that the server reported at the login. */
+  readonly reported: Parameters;
+  /** When it is too old to be lent, by the pool's clock. */
+  readonly expiresAt: number;
+}
+
 /** The parameters of the server connection that a session with this kind of login got. */
 interface Report extends HostedConnection {
   readonly key: PoolKey;
   readonly connection: Pick<ServerConnection, 'parameters' | 'serverStatus'>;
-  /** See {@link PooledServer.reported}. */
+  /** See {@link LoggedIn.reported}. */
   readonly base: Parameters;
   /** When that connection is too old to be handed out, by the pool's clock. */
   readonly until: number;
@@ -54,7 +72,7 @@ export class ReportedParameters {
   }
 
   /** The parameters for a login; undefined where a server connection is needed to know them. Not a copy. */
-  of({ upstream, startup }: Pick<AcquireRequest, 'upstream' | 'startup'>): Parameters | undefined {
+  of({ upstream, startup }: Login): Parameters | undefined {
     const { clock, hosts, connector, closing } = this.#parts;
     const key = keyOf(upstream, false, hosts.target);
     const text = textOf(key, startup);
@@ -67,7 +85,7 @@ export class ReportedParameters {
   }
 
   /** A session has got its first connection, on which none of its statements has run. */
-  learn(server: PooledServer, { request }: CheckoutRequest): void {
+  learn(server: LoggedIn, { startup }: Pick<Login, 'startup'>): void {
     const { mode, clientMode } = this.#parts.database.pool ?? {};
     if (mode !== 'transaction' && clientMode !== 'choose') return;
     const { key, connection, endpoint, applied, reported: base, expiresAt: until } = server;
@@ -78,7 +96,7 @@ export class ReportedParameters {
       return keepNewest(this.#policies.add(key.text));
     // A parameter has changed without a tag that shows it: by the server, or by a function.
     if (differences(parameters, base, setBy(applied, 'client'))) return this.forget(key);
-    const text = textOf(key, request.startup);
+    const text = textOf(key, startup);
     if (text.length > LONGEST) return;
     const known = this.#reports.get(text);
     const same = known && known.endpoint === endpoint && !differences(known.base, base, NONE);
@@ -103,7 +121,7 @@ export class ReportedParameters {
   }
 
   /** PostgreSQL has accepted a login again: drops earlier reports with other values. */
-  opened({ key, endpoint, reported }: PooledServer): void {
+  opened({ key, endpoint, reported }: Pick<LoggedIn, 'key' | 'endpoint' | 'reported'>): void {
     for (const [text, one] of this.#reports) {
       const same =
         one.key.text !== key.text || one.endpoint !== endpoint || !differences(one.base, reported, NONE);

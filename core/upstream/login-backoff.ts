@@ -1,13 +1,13 @@
 /** Stops logging in as a role that the server refuses: one attempt at a time, and long pauses for credentials that it has refused. */
-import type { Logger } from '../../session.ts';
+import type { Logger } from '../session.ts';
 import {
   credentialsMissing,
   identityRefused,
   innermost,
   loginRefused,
   whyNoCredentials,
-} from '../refusals.ts';
-import type { Clock } from '../clock.ts';
+} from './refusals.ts';
+import type { Clock } from './clock.ts';
 
 /** How long refused credentials are not sent to the server again, in milliseconds. */
 export const PAUSE_MS = 30_000;
