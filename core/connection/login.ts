@@ -15,7 +15,7 @@ import { parseDatabase } from '../names.ts';
 import type { DatabaseName } from '../names.ts';
 import type { OpenSession } from './open-session.ts';
 import { tellConnect, tellQueue } from './session-log.ts';
-import type { KnownFunctions } from '../relay/known-functions.ts';
+import type { KnownFunctions } from '../relay/session-state-detection.ts';
 import { schemaChangesOf } from '../upstream/schema-changes.ts';
 import type { SchemaChanges } from '../upstream/schema-changes.ts';
 import type { ServerSource } from '../relay/server-link.ts';
@@ -158,10 +158,7 @@ function loanOf(
 /** Connects, or leaves that to the first transaction where the pool knows what PostgreSQL says to such a login. */
 async function connected(loan: Loan, request: LoginRequest, context: GatewayContext): Promise<Login> {
   const { pool, database, upstream, usage, lends } = loan;
-  const [functions, schema] = [
-    pool.functions(upstream.database),
-    schemaChangesOf(database, upstream.database),
-  ];
+  const [functions, schema] = [pool.functions(upstream.database), schemaChangesOf(upstream.database)];
   const parameters = lends ? pool.reported.of(loan) : undefined;
   if (parameters) {
     const connects = (): ConnectTold => tellConnect(request.session, request.hooks, database);

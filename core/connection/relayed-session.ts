@@ -11,7 +11,7 @@ import type { RelayOptions } from '../relay/relay-options.ts';
 import type { ServerSource } from '../relay/server-link.ts';
 import type { Reads } from '../relay/statements/statement-texts.ts';
 import type { StatementEnd } from '../relay/statements/statement-observer.ts';
-import type { KnownFunctions } from '../relay/known-functions.ts';
+import type { KnownFunctions } from '../relay/session-state-detection.ts';
 import type { SessionCounters } from '../relay/outstanding-requests.ts';
 import type { CloseReason, Logger, SessionState } from '../session.ts';
 import type { Statement } from '../statement.ts';

@@ -106,7 +106,7 @@ class SessionServers implements ServerSource, CheckOutListener {
     this.#connects = options.connects;
     this.parameters = new ParameterMap(parameters);
     if (first) this.#begin(first);
-    const changes = schemaChangesOf(options.database, database);
+    const changes = schemaChangesOf(database);
     this.known = knownTo(options, changes, JSON.stringify([role, database, settings, schemas]));
     this.probe = asksForState(options.database) ? querySessionState : undefined;
     this.pinsUnknown = options.database.pool?.unknownSettings === 'pin';

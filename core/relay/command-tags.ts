@@ -40,6 +40,9 @@ export function changesObjects(tag: string): boolean {
   return CHANGES.has(end < 0 ? tag : tag.slice(0, end)) || tag === 'COMMIT PREPARED';
 }
 
+/** Whether a command that {@link changesObjects} may have made or changed functions or what runs them: any but one that drops some. */
+export const definesFunctions = (tag: string): boolean => !tag.startsWith('DROP');
+
 /** Whether a command has dropped every prepared statement. */
 export const dropsStatements = (tag: string): boolean => tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL';
 

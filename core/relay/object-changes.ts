@@ -1,18 +1,22 @@
-/** Commands of one session that change objects of its database, after which a text may mean something else. */
-import { changesObjects } from './command-tags.ts';
+/** Commands of one session that change objects of its database: a text may mean something else, or run other functions. */
+import { changesObjects, definesFunctions } from './command-tags.ts';
+import { TEMPORARY_OBJECTS } from './session-state-detection.ts';
 
-/** When objects of a database were changed. */
+/** What all sessions of a database have changed. */
 export interface SchemaClock {
-  /** Sessions rely on it: without any, commands need not be looked at for it. */
+  /** Sessions rely on the time of changes: without any, commands need not be looked at for it. */
   readonly used: boolean;
   /** A command has changed objects, or a transaction with such a command is over. */
   changed(): void;
+  /** Such a command may have changed functions, or the ways in which statements run them. */
+  functionsChanged(): void;
 }
 
-/** One per session. */
+/** One per session. A change is noted twice: other sessions see it only when its transaction is over. */
 export class ObjectChanges {
   readonly #schema: SchemaClock | undefined;
   #pending = false;
+  #functionsPending = false;
 
   constructor(schema: SchemaClock | undefined) {
     this.#schema = schema;
@@ -23,9 +27,13 @@ export class ObjectChanges {
     return this.#pending;
   }
 
-  /** A command has ended. */
-  completed(tag: string): void {
-    if (changesObjects(tag)) this.begin();
+  /** A command has ended. `pinned`: a session with temporary objects may make such a table in each transaction. */
+  completed(tag: string, pinned: string | undefined): void {
+    if (!changesObjects(tag)) return;
+    this.begin();
+    if (!definesFunctions(tag) || (tag === 'CREATE TABLE' && pinned === TEMPORARY_OBJECTS)) return;
+    this.#functionsPending = true;
+    this.#schema?.functionsChanged();
   }
 
   /** A statement is executed that may change objects although no tag shows it. */
@@ -39,5 +47,8 @@ export class ObjectChanges {
     if (!this.#pending) return;
     this.#pending = false;
     this.#schema?.changed();
+    if (!this.#functionsPending) return;
+    this.#functionsPending = false;
+    this.#schema?.functionsChanged();
   }
 }

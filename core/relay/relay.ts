@@ -10,6 +10,7 @@ import { FLUSH } from '../wire/to-server.ts';
 import { noticeResponse } from '../wire/to-client.ts';
 import { commandLeavesState, dropsStatements } from './command-tags.ts';
 import { WATCHED_STATEMENTS, messageLeavesState } from './session-state-detection.ts';
+import type { KnownFunctions } from './session-state-detection.ts';
 import { SessionEnd } from './session-end.ts';
 import type { RelayEnd, SessionEndParts } from './session-end.ts';
 import type { FromClientHost } from './from-client.ts';
@@ -24,8 +25,6 @@ import type { RelayOptions } from './relay-options.ts';
 import { reportParameterChanges } from './parameter-changes.ts';
 import { discardSequencesOfOthers } from './sequences-of-others.ts';
 import { ServerLink } from './server-link.ts';
-import { Definitions } from './known-functions.ts';
-import type { KnownFunctions } from './known-functions.ts';
 import type { LinkHost, ServerSource } from './server-link.ts';
 import type { NamedSettings } from './setting-names.ts';
 import type { PreparedStatementsHost } from './prepared/parse.ts';
@@ -51,7 +50,6 @@ abstract class RelayStreams
   readonly unlinkedMessages: UnlinkedMessages;
   readonly sessionEnd: SessionEnd;
   protected readonly options: RelayOptions;
-  protected readonly definitions: Definitions | undefined;
   readonly objectChanges: ObjectChanges;
   #statements = 0;
 
@@ -67,7 +65,6 @@ abstract class RelayStreams
     const watched = options.watches === true;
     this.link = new ServerLink({ host: this, first: server, source, refresh, watched });
     this.prepared = movesBetweenServers(this) ? new PreparedStatements(this) : undefined;
-    this.definitions = options.functions && new Definitions(options.functions);
     this.queryHook = new QueryHook(this, options);
     this.fromClient = new FromClient(this);
     this.fromServer = new FromServer(this);
@@ -186,8 +183,7 @@ abstract class RelayStreams
   completed(tag: string): void {
     if (dropsStatements(tag)) this.prepared?.forgetAll();
     else if (tag === 'DEALLOCATE') this.prepared?.deallocated();
-    this.definitions?.completed(tag, this.link.pinned);
-    this.objectChanges.completed(tag);
+    this.objectChanges.completed(tag, this.link.pinned);
     if (this.watched && commandLeavesState(tag)) this.link.dirty = true;
     this.link.completed(tag);
   }
@@ -321,7 +317,6 @@ export class Relay extends RelayStreams {
   override ended(end: RelayEnd): void {
     this.objectChanges.over();
     this.statements?.abandon();
-    this.definitions?.over();
     this.#end = end;
     this.options.ended?.(end);
     for (const resolve of this.#waiting ?? []) resolve(end);
@@ -343,7 +338,6 @@ export class Relay extends RelayStreams {
     this.#probe();
     this.#showState();
     this.sessionEnd.settled();
-    if (this.definitions?.pending && this.betweenTransactions()) this.definitions.over();
     this.#checkIn();
   }
 

@@ -1,7 +1,7 @@
 /** Detects by the text of a statement state that it leaves on its server connection, where the tag of its command is silent: see `command-tags.ts`. */
 import { takesFromSequence } from '../left-state.ts';
+import type { LeftState } from '../left-state.ts';
 import { withoutLiterals } from '../sql-text.ts';
-import type { Functions } from './known-functions.ts';
 import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
 
 const CREATES = /\bcreate\b/i;
@@ -112,6 +112,39 @@ function argumentsAt(sql: string, from: number): readonly string[] {
     }
   }
   return found;
+}
+
+// By the functions that a statement runs.
+
+/** The functions of a database at one time. */
+export interface Functions {
+  /** The state that a statement with this text may leave, besides that which is seen by its tag and its words. */
+  leaves(text: string): LeftState;
+}
+
+/** The functions of the session's database as the gateway knows them. */
+export interface KnownFunctions {
+  /** What is known now: the same object as long as that does not change. */
+  readonly catalog: Functions;
+}
+
+/** What a statement may leave that is executed more than once: its text is read again only when functions have changed. */
+export class StatementCalls {
+  readonly text: string;
+  #catalog: Functions | undefined;
+  #leaves: LeftState = 'state';
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  leaves({ catalog }: KnownFunctions): LeftState {
+    if (catalog !== this.#catalog) {
+      this.#catalog = catalog;
+      this.#leaves = catalog.leaves(this.text);
+    }
+    return this.#leaves;
+  }
 }
 
 // Decides whether a session in session mode may have left state on its server connection. A reset is skipped only for what is known to leave nothing: short texts in the simple protocol, with commands whose tags say so.

@@ -1,25 +1,12 @@
 /** The functions of a database as a pool knows them: asked for together with a reset, and believed for a while. */
 import type { Clock } from './clock.ts';
 import { FunctionCatalog } from './function-catalog.ts';
+import type { SchemaChanges } from './schema-changes.ts';
 
 /** How long an answer is believed, in milliseconds: functions are made on connections that are not the gateway's, too. */
 export const BELIEVED_MS = 10_000;
 /** Where functions have not changed, the catalog is asked at most once in this time, in milliseconds. */
 const ASK_MS = 1_000;
-
-/** By a database's name: how often its functions have changed by statements that passed the gateway. Shared by all pools. */
-const changes = new Map<string, { count: number }>();
-/** Databases that are told apart; the names of all others may come from clients, and one counter stands for them. */
-export const MOST_DATABASES = 10_000;
-const others = { count: 0 };
-
-function changesOf(database: string): { count: number } {
-  const known = changes.get(database);
-  if (known || changes.size >= MOST_DATABASES) return known ?? others;
-  const made = { count: 0 };
-  changes.set(database, made);
-  return made;
-}
 
 /** A question to a server. */
 export interface Question {
@@ -34,32 +21,32 @@ const NEVER: Question = { changes: -1, at: -Infinity };
 /** One per pool and database. */
 export class KnownFunctions {
   readonly #clock: Pick<Clock, 'now'>;
-  readonly #changes: { count: number };
+  readonly #changes: SchemaChanges;
   #catalog = FunctionCatalog.unknown;
   /** The question that the catalog answers. */
   #answered = NEVER;
   /** The newest one. */
   #asked = NEVER;
 
-  constructor(database: string, clock: Pick<Clock, 'now'>) {
+  constructor(changes: SchemaChanges, clock: Pick<Clock, 'now'>) {
     this.#clock = clock;
-    this.#changes = changesOf(database);
+    this.#changes = changes;
   }
 
   /** What is known now: {@link FunctionCatalog.unknown} where the last answer is too old or out of date. */
   get catalog(): FunctionCatalog {
     const { changes: before, at } = this.#answered;
-    const current = before === this.#changes.count && this.#clock.now() < at + BELIEVED_MS;
+    const current = before === this.#changes.functions && this.#clock.now() < at + BELIEVED_MS;
     return current ? this.#catalog : FunctionCatalog.unknown;
   }
 
   /** The question for the caller to ask now, if one is due. */
   question(): Question | undefined {
     const at = this.#clock.now();
-    const changed = this.#asked.changes !== this.#changes.count;
+    const changed = this.#asked.changes !== this.#changes.functions;
     const late = at - this.#asked.at >= ASK_MS;
     if (!changed && !(late && this.catalog === FunctionCatalog.unknown)) return undefined;
-    this.#asked = { changes: this.#changes.count, at };
+    this.#asked = { changes: this.#changes.functions, at };
     return this.#asked;
   }
 
@@ -68,10 +55,5 @@ export class KnownFunctions {
     if (question.changes < this.#answered.changes || question.at < this.#answered.at) return;
     this.#catalog = catalog;
     this.#answered = question;
-  }
-
-  /** Functions, or the ways in which statements run them, may be others from now on, in every pool. */
-  outdate(): void {
-    this.#changes.count += 1;
   }
 }

@@ -1,75 +1,56 @@
-/**
- * When objects of a database were last changed by a command that passed the gateway. Kept by server and database: all pools and
- * sessions of the process that lead there share it.
- */
-import { hostsOf } from '../database.ts';
-import type { DatabaseOptions } from '../database.ts';
+/** Commands that have passed the gateway and changed objects of a database: when the last one did, and how many changed functions. */
 import { monotonicTime } from './clock.ts';
 
-/** One database on one server. */
-interface Changed {
-  /** The time of the last change, by the monotonic clock; 0: none. */
-  at: number;
-  /** Sessions ask for it. */
-  used: boolean;
-}
-
-const databases = new Map<string, Changed>();
-/** Databases that are told apart; the names of all others may come from clients, and one entry stands for them. */
-const MOST_DATABASES = 10_000;
-const others: Changed = { at: 0, used: false };
-
-function changedOf(key: string): Changed {
-  const known = databases.get(key);
-  if (known || databases.size >= MOST_DATABASES) return known ?? others;
-  const made = { at: 0, used: false };
-  databases.set(key, made);
-  return made;
-}
-
-/** The changes of one database of an entry, whichever of its servers a session is on. */
+/** The changes of one database. */
 export class SchemaChanges {
-  readonly #all: readonly Changed[];
-
-  constructor(all: readonly Changed[]) {
-    this.#all = all;
-  }
+  #last = 0;
+  #functions = 0;
+  #used = false;
 
   /** A command has changed objects, or a transaction with such a command is over. */
   changed(): void {
-    const at = monotonicTime();
-    for (const database of this.#all) database.at = at;
+    this.#last = monotonicTime();
+  }
+
+  /** Functions, or the ways in which statements run them, may be others from now on. */
+  functionsChanged(): void {
+    this.#functions += 1;
   }
 
   /** The time of the last change, by the monotonic clock; 0: none. */
   get last(): number {
-    let last = 0;
-    for (const { at } of this.#all) last = Math.max(last, at);
-    return last;
+    return this.#last;
   }
 
-  /** Sessions in transaction mode rely on it: without any the others need not look at their commands. */
+  /** How often functions may have changed. */
+  get functions(): number {
+    return this.#functions;
+  }
+
+  /** Sessions in transaction mode rely on {@link last}: without any the others need not look at their commands for it. */
   get used(): boolean {
-    return this.#all.some(({ used }) => used);
+    return this.#used;
   }
 
   /** A session in transaction mode relies on it from here on. */
   use(): void {
-    for (const database of this.#all) database.used = true;
+    this.#used = true;
   }
 }
 
-const entries = new WeakMap<DatabaseOptions, Map<string, SchemaChanges>>();
+/** Databases that are told apart; the names of all others may come from clients, and one object stands for them. */
+export const MOST_DATABASES = 10_000;
+const databases = new Map<string, SchemaChanges>();
+const others = new SchemaChanges();
 
-/** Those of the database with this name on the servers of an entry. */
-export function schemaChangesOf(options: DatabaseOptions, name: string): SchemaChanges {
-  const byName = entries.get(options) ?? new Map<string, SchemaChanges>();
-  entries.set(options, byName);
-  const found =
-    byName.get(name) ??
-    new SchemaChanges(
-      hostsOf(options).map(({ host, port }) => changedOf(JSON.stringify([host, port, name]))),
-    );
-  if (byName.size < MOST_DATABASES) byName.set(name, found);
-  return found;
+/**
+ * Those of the databases with this name, shared by all pools and sessions of the process: whichever entry a session uses and by
+ * whichever name of its host it reaches the server. Databases of one name on two servers pay for each other's changes.
+ */
+export function schemaChangesOf(name: string): SchemaChanges {
+  const known = databases.get(name);
+  if (known || databases.size >= MOST_DATABASES) return known ?? others;
+  const made = new SchemaChanges();
+  databases.set(name, made);
+  return made;
 }

@@ -102,7 +102,7 @@ export function sharedSessions(
           source.checkIn(server, how);
         },
       };
-      const schema = schemaChangesOf(database, name);
+      const schema = schemaChangesOf(name);
       const session = await relayed(first, { source: watched, schema, ...options });
       sessions.add(session);
       void session.relay.done.then(() => {

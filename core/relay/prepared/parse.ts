@@ -39,7 +39,7 @@ import {
   mayMakeTable,
   pinReason,
 } from '../session-state-detection.ts';
-import type { KnownFunctions } from '../known-functions.ts';
+import type { KnownFunctions } from '../session-state-detection.ts';
 import type { ObjectChanges } from '../object-changes.ts';
 import { Status } from '../transaction-boundary.ts';
 

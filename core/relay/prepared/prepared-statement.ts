@@ -1,8 +1,13 @@
 /** A prepared statement as a session remembers it, and when two of them are the same. */
 import { createHash } from 'node:crypto';
 import { message } from '../../wire/message.ts';
-import { StatementCalls } from '../known-functions.ts';
-import { mayChangeRole, mayChooseSchemas, mayCreate, mayLeaveState } from '../session-state-detection.ts';
+import {
+  StatementCalls,
+  mayChangeRole,
+  mayChooseSchemas,
+  mayCreate,
+  mayLeaveState,
+} from '../session-state-detection.ts';
 import { ANY_SETTING, settingsIn } from '../setting-names.ts';
 import type { NamedSettings } from '../setting-names.ts';
 import { deallocated } from './deallocate.ts';

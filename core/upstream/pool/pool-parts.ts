@@ -13,6 +13,7 @@ import type { Timeouts } from '../open.ts';
 import { unreachable } from '../refusals.ts';
 import { ReportedParameters } from '../reported-parameters.ts';
 import { discardSequences, reset } from '../reset.ts';
+import { schemaChangesOf } from '../schema-changes.ts';
 import type { Waiter } from './checkout-request.ts';
 import { Checkouts } from './checkouts.ts';
 import { Connector } from './connector.ts';
@@ -123,7 +124,7 @@ export class PoolParts implements PoolEnvironment {
   functions(database: string): KnownFunctions | undefined {
     const { clock, database: entry } = this.#options;
     if (entry.pool?.detect === 'tags') return undefined;
-    const known = this.#functions.get(database) ?? new KnownFunctions(database, clock);
+    const known = this.#functions.get(database) ?? new KnownFunctions(schemaChangesOf(database), clock);
     this.#functions.set(database, known);
     return known;
   }

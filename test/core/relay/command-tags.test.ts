@@ -1,6 +1,6 @@
 /** Tags that need not be read are those of which every question is answered with no. */
 import { expect, test } from 'vitest';
-import { Definitions } from '../../../core/relay/known-functions.ts';
+import { ObjectChanges } from '../../../core/relay/object-changes.ts';
 import {
   changesObjects,
   dropsStatements,
@@ -64,14 +64,15 @@ test('a default may take a value of a sequence', () => {
 });
 
 test('a command outdates what is known of functions if it may have defined one, and again when its transaction is over', () => {
-  let outdated = 0;
-  const definitions = new Definitions({
-    catalog: { leaves: () => 'nothing' },
-    outdate: () => (outdated += 1),
+  let [changed, outdated] = [0, 0];
+  const changes = new ObjectChanges({
+    used: true,
+    changed: () => (changed += 1),
+    functionsChanged: () => (outdated += 1),
   });
-  for (const tag of ['SELECT 1', 'COMMIT', 'PREPARE TRANSACTION', 'DROP FUNCTION', 'INSERT 0 1'])
-    definitions.completed(tag, undefined);
-  expect([outdated, definitions.pending]).toEqual([0, false]);
+  for (const tag of ['SELECT 1', 'COMMIT', 'PREPARE TRANSACTION', 'INSERT 0 1'])
+    changes.completed(tag, undefined);
+  expect([changed, outdated, changes.pending]).toEqual([0, 0, false]);
   for (const tag of [
     'CREATE FUNCTION',
     'ALTER TABLE',
@@ -80,10 +81,25 @@ test('a command outdates what is known of functions if it may have defined one, 
     'CALL',
     'IMPORT FOREIGN SCHEMA',
   ]) {
-    outdated = 0;
-    definitions.completed(tag, undefined);
-    expect([outdated, definitions.pending], tag).toEqual([1, true]);
-    definitions.over();
-    expect([outdated, definitions.pending], tag).toEqual([2, false]);
+    [changed, outdated] = [0, 0];
+    changes.completed(tag, undefined);
+    expect([changed, outdated, changes.pending], tag).toEqual([1, 1, true]);
+    changes.over();
+    expect([changed, outdated, changes.pending], tag).toEqual([2, 2, false]);
   }
+});
+
+test('a command that drops objects, or makes a temporary one, changes objects and no function', () => {
+  let [changed, outdated] = [0, 0];
+  const changes = new ObjectChanges({
+    used: true,
+    changed: () => (changed += 1),
+    functionsChanged: () => (outdated += 1),
+  });
+  changes.completed('DROP FUNCTION', undefined);
+  changes.completed('CREATE TABLE', 'temporary objects');
+  changes.begin();
+  changes.over();
+  changes.over();
+  expect([changed, outdated, changes.pending]).toEqual([4, 0, false]);
 });

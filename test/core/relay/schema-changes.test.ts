@@ -205,9 +205,8 @@ describe.each(Object.entries(CASES))('%s', (_, specimen) => {
       if (how === 'another entry') await said(await elsewhere.connect(), Q(change));
       if (how === 'Parse') for (const one of change.split(/;(?! \$)/)) await said(other, P(one), B(''), E, S);
       if (how === 'session mode') {
-        const options = { host: postgres.socketDir, port: postgres.port, login: { kind: 'trust' } } as const;
         const session = await relayed(await openAs(postgres, database, 'writer'), {
-          schema: schemaChangesOf(options, database),
+          schema: schemaChangesOf(database),
         });
         clients.push(session);
         // No text is read there, and the tag is that of a SELECT.

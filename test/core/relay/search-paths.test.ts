@@ -307,7 +307,6 @@ describe('functions', () => {
       catalog: {
         leaves: (text: string): LeftState => (text.includes('turn_to') ? 'state' : 'nothing'),
       },
-      outdate() {},
     };
     const arrivals = [{}, {}].map(() => ({ parameters: A, options: { functions } }));
     const ways: readonly Step[] = [

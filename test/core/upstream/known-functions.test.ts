@@ -1,12 +1,13 @@
 /** How long an answer about a database's functions is believed. */
 import { expect, test } from 'vitest';
 import { FunctionCatalog } from '../../../core/upstream/function-catalog.ts';
-import { BELIEVED_MS, KnownFunctions, MOST_DATABASES } from '../../../core/upstream/known-functions.ts';
+import { BELIEVED_MS, KnownFunctions } from '../../../core/upstream/known-functions.ts';
+import { MOST_DATABASES, schemaChangesOf } from '../../../core/upstream/schema-changes.ts';
 
 let now = 0;
 let databases = 0;
 const known = (database = `database ${(databases += 1)}`): KnownFunctions =>
-  new KnownFunctions(database, { now: () => now });
+  new KnownFunctions(schemaChangesOf(database), { now: () => now });
 const { unknown } = FunctionCatalog;
 const answer = FunctionCatalog.of([]);
 
@@ -46,15 +47,15 @@ test('a question without an answer, or with one that says nothing, is asked agai
 test('a change outdates what is known, in each pool of the database', () => {
   const [one, same, other] = [known('shared'), known('shared'), known()];
   for (const each of [one, same, other]) ask(each);
-  one.outdate();
+  schemaChangesOf('shared').functionsChanged();
   expect([one.catalog, same.catalog, other.catalog]).toEqual([unknown, unknown, answer]);
   expect([ask(one), ask(same), ask(other)]).toEqual([true, true, false]);
 });
 
 test('an answer to a question from before a change is not believed, whenever it comes', () => {
-  const one = known();
+  const one = known('asked early');
   const [early, more] = [one.question(), FunctionCatalog.of([['state', 'all']])];
-  one.outdate();
+  schemaChangesOf('asked early').functionsChanged();
   const late = one.question();
   if (!early || !late) throw new Error('no question');
   one.learn(early, answer);
@@ -75,6 +76,6 @@ test('names of databases, which clients may choose, are remembered up to a numbe
   for (let i = 0; i < MOST_DATABASES; i += 1) known(`chosen ${i}`);
   const [one, other] = [known('one too many'), known('another')];
   for (const each of [first, one, other]) ask(each);
-  one.outdate();
+  schemaChangesOf('one too many').functionsChanged();
   expect([first.catalog, one.catalog, other.catalog]).toEqual([answer, unknown, unknown]);
 });
