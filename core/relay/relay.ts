@@ -1,6 +1,5 @@
 /** One session after login: its two channels, and the objects that decide about each message. */
 import { GatewayError } from '../errors.ts';
-import { larger } from '../left-state.ts';
 import type { LeftState } from '../left-state.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Logger, SessionState } from '../session.ts';
@@ -8,8 +7,7 @@ import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import { readParameterStatus } from '../wire/backend.ts';
 import { FLUSH } from '../wire/to-server.ts';
 import { noticeResponse } from '../wire/to-client.ts';
-import { commandLeavesState, dropsStatements } from './command-tags.ts';
-import { WATCHED_STATEMENTS, messageLeavesState } from './session-state-detection.ts';
+import { dropsStatements } from './command-tags.ts';
 import type { KnownFunctions } from './session-state-detection.ts';
 import { SessionEnd } from './session-end.ts';
 import type { RelayEnd, SessionEndParts } from './session-end.ts';
@@ -22,8 +20,7 @@ import { QueryHook } from './statements/query-hook.ts';
 import { ObjectChanges } from './object-changes.ts';
 import { OutstandingRequests } from './outstanding-requests.ts';
 import type { RelayOptions } from './relay-options.ts';
-import { reportParameterChanges } from './parameter-changes.ts';
-import { discardSequencesOfOthers } from './sequences-of-others.ts';
+import { discardSequencesOfOthers, reportParameterChanges } from './linked-connection.ts';
 import { ServerLink } from './server-link.ts';
 import type { LinkHost, ServerSource } from './server-link.ts';
 import type { NamedSettings } from './setting-names.ts';
@@ -51,7 +48,6 @@ abstract class RelayStreams
   readonly sessionEnd: SessionEnd;
   protected readonly options: RelayOptions;
   readonly objectChanges: ObjectChanges;
-  #statements = 0;
 
   constructor(options: RelayOptions) {
     const { client, server, source, refresh, statement } = options;
@@ -89,7 +85,7 @@ abstract class RelayStreams
   }
 
   touches(named: NamedSettings | undefined): void {
-    if (named) this.link.touch(named);
+    if (named) this.link.changes.touch(named);
   }
 
   get functions(): KnownFunctions | undefined {
@@ -97,7 +93,7 @@ abstract class RelayStreams
   }
 
   calls(left: LeftState): void {
-    this.link.left = larger(this.link.left, left);
+    this.link.changes.calls(left);
   }
 
   // ---- called by the link ----
@@ -129,14 +125,12 @@ abstract class RelayStreams
 
   /** In session mode: the session may have left nothing on its connection so far. */
   get watched(): boolean {
-    return this.source === undefined && !this.link.dirty && this.options.watches === true;
+    return this.link.changes.watched;
   }
 
   sends(type: number, frame: Buffer): void {
-    if (!this.watched) return;
-    this.#statements += 1;
-    if (this.#statements > WATCHED_STATEMENTS || messageLeavesState(type, frame, this.functions?.catalog))
-      this.link.dirty = true;
+    const { changes } = this.link;
+    if (changes.watched) changes.sends(type, frame, this.functions?.catalog);
   }
 
   toServer(bytes: Buffer, from = 0, to = bytes.length): void {
@@ -184,7 +178,6 @@ abstract class RelayStreams
     if (dropsStatements(tag)) this.prepared?.forgetAll();
     else if (tag === 'DEALLOCATE') this.prepared?.deallocated();
     this.objectChanges.completed(tag, this.link.pinned);
-    if (this.watched && commandLeavesState(tag)) this.link.dirty = true;
     this.link.completed(tag);
   }
 
@@ -197,8 +190,6 @@ abstract class RelayStreams
   }
 
   reported(body: Buffer): void {
-    // Not always by a SET: a function may have set it.
-    if (this.watched) this.link.dirty = true;
     this.link.reported(readParameterStatus(body));
   }
 

@@ -2,14 +2,13 @@
  * The server connection of one session, for all of it or for one transaction at a time: the only holder of one in a
  * session.
  */
-import type { LeftState } from '../left-state.ts';
 import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import type { ChannelListener } from '../net/channel.ts';
 import type { KnownStatements } from './prepared/known-statements.ts';
 import type { LinkState, ServerFitness } from './transaction-boundary.ts';
-import { TouchedSettings } from './touched-settings.ts';
-import type { NamedSettings } from './setting-names.ts';
-import { leavesState, mayBeUnknown, pins, setsByText, takesOffSettings } from './command-tags.ts';
+import { ConnectionChanges } from './connection-changes.ts';
+import type { TouchedSettings } from './connection-changes.ts';
+import { takesOffSettings } from './command-tags.ts';
 
 /** Called once when a wait for a server connection ends, in the stack of the caller that ends it. */
 export interface ServerWaiter {
@@ -71,7 +70,7 @@ interface LinkOptions {
   readonly first?: ServerConnection | undefined;
   /** Absent: the session keeps its first connection. */
   readonly source?: ServerSource | undefined;
-  /** Without a source: whether {@link ServerLink.dirty} is kept up to date. Default: it is true from the start. */
+  /** Without a source: whether the session may leave nothing on its connection. Default: the connection is always reset. */
   readonly watched?: boolean;
   /** See {@link RelayOptions.refresh}. */
   readonly refresh?: ((server: ServerConnection, afterReset: boolean) => Promise<void>) | undefined;
@@ -83,18 +82,12 @@ const IGNORE: ChannelListener = { bytes() {}, drained() {}, closed() {} };
  * session. One per session.
  */
 export class ServerLink implements ServerWaiter {
-  /** A command of this transaction may have left state of the session that is not known: a reset removes it. */
-  dirty: boolean;
-  /** What functions may have left in this transaction. */
-  left: LeftState = 'nothing';
+  /** Changes since the check-out. */
+  readonly changes: ConnectionChanges;
   /** Settings of policies or of the client's startup packet are not in force, or have other values now. */
   settingsOutdated = false;
   /** The client has reset settings since they were in force. */
   #wasReset = false;
-  /** Made for the first setting that a transaction changes. */
-  #touched: TouchedSettings | undefined;
-  /** How many commands with the tag SET or RESET may still end whose settings are known. */
-  #expected = 0;
   readonly #options: LinkOptions;
   #server: ServerConnection | undefined;
   #state: LinkState;
@@ -109,7 +102,7 @@ export class ServerLink implements ServerWaiter {
     this.#options = options;
     this.#server = options.first;
     [this.#state, this.#checkOuts] = options.first ? ['linked', 1] : ['unlinked', 0];
-    this.dirty = options.source === undefined && !options.watched;
+    this.changes = new ConnectionChanges(this, options.source, options.watched === true);
   }
 
   get state(): LinkState {
@@ -149,8 +142,7 @@ export class ServerLink implements ServerWaiter {
 
   /** The server has reported a parameter. */
   reported({ name, value }: { readonly name: string; readonly value: string }): void {
-    if (this.#server && this.#options.source?.settle)
-      (this.#touched ??= new TouchedSettings()).report(name, this.#server.parameters);
+    if (this.#server) this.changes.reports(name, this.#server.parameters);
     this.#server?.parameters.set(name, value);
     this.#options.source?.parameters.set(name, value);
   }
@@ -166,46 +158,10 @@ export class ServerLink implements ServerWaiter {
     this.#wasReset ||= wasReset;
   }
 
-  /** A text is executed that may change these settings of the session. */
-  touch(named: NamedSettings): void {
-    const { source } = this.#options;
-    if (!source) return;
-    this.#expected += named.commands;
-    const changes = named.resetsAll || named.set.length + named.reset.length > 0;
-    if (named.unknown || (changes && !source.settle)) this.unknown();
-    if (changes) this.#touch(named);
-    // It sets the role, too.
-    if (named.set.includes('session_authorization')) this.dirty = true;
-  }
-
-  #touch(named: NamedSettings): void {
-    this.#touched ??= new TouchedSettings();
-    // A session that keeps its connection is never asked for their values.
-    if (this.#pinned === undefined && !this.#touched.add(named)) this.pin('too many settings');
-    if (this.#pinned !== undefined) this.dirty = true;
-  }
-
-  /** A command of this transaction may have changed settings that are not known. */
-  unknown(): void {
-    this.dirty = true;
-    if (this.#options.source?.pinsUnknown) this.pin('settings that no text shows');
-  }
-
   /** A command has ended. */
   completed(tag: string): void {
-    if (this.#options.source) this.#completed(tag);
+    this.changes.completed(tag);
     if (takesOffSettings(tag)) this.#outdate(true);
-  }
-
-  #completed(tag: string): void {
-    if (setsByText(tag)) {
-      if (this.#expected === 0) this.unknown();
-      else this.#expected -= 1;
-    } else if (leavesState(tag)) {
-      this.dirty = true;
-      if (pins(tag)) this.pin(tag);
-      else if (mayBeUnknown(tag)) this.unknown();
-    }
   }
 
   /** The connection stays until the session ends. */
@@ -269,7 +225,7 @@ export class ServerLink implements ServerWaiter {
     const [server, how] = [this.#server, this.#options.refresh];
     if (!server || !how) return;
     this.#state = 'applying';
-    this.dirty ||= !this.#options.source;
+    this.changes.dirty ||= !this.#options.source;
     const wasReset = this.#wasReset;
     this.settingsOutdated = this.#wasReset = false;
     const before = new Map(server.parameters);
@@ -292,12 +248,8 @@ export class ServerLink implements ServerWaiter {
     const [server, source] = [this.#server, this.#options.source];
     if (!server || !source || this.#state !== 'linked') return;
     this.#detach();
-    const touched = this.#touched;
+    const touched = this.changes.take();
     this.#server = undefined;
-    this.#touched = undefined;
-    this.dirty = false;
-    this.left = 'nothing';
-    this.#expected = 0;
     const asked = how === 'close' ? undefined : this.#ask(source, server, touched);
     if (asked) return this.#probe(source, asked, server, how);
     this.#state = 'unlinked';
@@ -375,7 +327,7 @@ export class ServerLink implements ServerWaiter {
     if (!server || !source) return;
     this.#server = undefined;
     // The session cannot come back.
-    const leaves = how === 'suspect' || (this.#touched && how !== 'close');
+    const leaves = how === 'suspect' || (this.changes.hasTouched && how !== 'close');
     source.checkIn(server, leaves ? 'dirty' : how);
   }
 

@@ -85,10 +85,12 @@ export interface BoundaryState {
     readonly pinned: string | undefined;
     /** `applying`: the gateway sets on it what policies rely on. */
     readonly state: LinkState;
-    /** A command may have left state of the session. */
-    readonly dirty: boolean;
-    /** What functions may have left. */
-    readonly left: LeftState;
+    readonly changes: {
+      /** A command may have left state of the session. */
+      readonly dirty: boolean;
+      /** The state that functions may have left. */
+      readonly left: LeftState;
+    };
   };
 }
 
@@ -201,7 +203,7 @@ function fitness({ outstanding, sessionEnd, link }: BoundaryState): ServerFitnes
     link.state === 'applying'
   )
     return 'close';
-  return link.dirty ? 'dirty' : FITNESS[link.left];
+  return link.changes.dirty ? 'dirty' : FITNESS[link.changes.left];
 }
 
 const FITNESS: Readonly<Record<LeftState, ServerFitness>> = {

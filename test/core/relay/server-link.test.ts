@@ -274,12 +274,12 @@ test('names of settings without end are not remembered: the connection stays wit
   const { link } = new Stage(false);
   const touch = (count: number, from = 0): void => {
     const set = Array.from({ length: count }, (_, i) => `no.such_${from + i}`);
-    link.touch({ set, reset: [], resetsAll: false, commands: count, unknown: false });
+    link.changes.touch({ set, reset: [], resetsAll: false, commands: count, unknown: false });
   };
   for (let i = 0; i < 10; i += 1) touch(1_000);
-  expect([link.pinned, link.dirty]).toEqual([undefined, true]);
+  expect([link.pinned, link.changes.dirty]).toEqual([undefined, true]);
   touch(1, 1_000);
-  expect([link.pinned, link.dirty]).toEqual(['too many settings', true]);
+  expect([link.pinned, link.changes.dirty]).toEqual(['too many settings', true]);
 });
 
 test('without a source the first connection stays, whatever is checked in', () => {
@@ -296,13 +296,13 @@ test('tags pin and soil a connection only where it changes, and a RESET takes of
   for (const { link } of [changing, staying]) {
     link.completed('SELECT 1');
     // SET LOCAL, by its text.
-    link.touch({ set: [], reset: [], resetsAll: false, commands: 1, unknown: false });
+    link.changes.touch({ set: [], reset: [], resetsAll: false, commands: 1, unknown: false });
     link.completed('SET');
   }
-  expect([changing.link.dirty, staying.link.dirty]).toEqual([false, true]);
+  expect([changing.link.changes.dirty, staying.link.changes.dirty]).toEqual([false, true]);
   for (const { link } of [changing, staying])
     for (const tag of ['SET', 'RESET', 'LISTEN']) link.completed(tag);
-  expect([changing.link.dirty, changing.link.pinned, changing.link.settingsOutdated]).toEqual([
+  expect([changing.link.changes.dirty, changing.link.pinned, changing.link.settingsOutdated]).toEqual([
     true,
     'LISTEN',
     true,

@@ -12,6 +12,8 @@ type Row = {
   readonly [Part in keyof BoundaryState]?: Partial<BoundaryState[Part]>;
 };
 
+const NO_CHANGES = { dirty: false, left: 'nothing' } as const;
+
 function stateOf(row: Row): BoundaryState {
   return {
     outstanding: {
@@ -27,7 +29,7 @@ function stateOf(row: Row): BoundaryState {
     fromServer: { position: 'boundary', ...row.fromServer },
     sessionEnd: { decided: false, cancelling: false, lateCancelPossible: false, ...row.sessionEnd },
     pauses: { full: false, ...row.pauses },
-    link: { state: 'linked', pinned: undefined, dirty: false, left: 'nothing', ...row.link },
+    link: { state: 'linked', pinned: undefined, changes: NO_CHANGES, ...row.link },
   };
 }
 
@@ -111,13 +113,21 @@ const ROWS: readonly (readonly [rule: string, row: Row, answers: Answers])[] = [
   ],
   [
     'the connection is pinned',
-    { link: { pinned: 'LISTEN', dirty: true } },
+    { link: { pinned: 'LISTEN', changes: { dirty: true, left: 'nothing' } } },
     ['pinned', 'dirty', 'dirty', 'dirty', 'dirty'],
   ],
-  ['a command may have left state', { link: { dirty: true } }, all('dirty')],
-  ['functions may have left state', { link: { left: 'state' } }, all('suspect')],
-  ['functions may have taken values of sequences', { link: { left: 'sequences' } }, all('sequences')],
-  ['a command and functions may have left state', { link: { dirty: true, left: 'sequences' } }, all('dirty')],
+  ['a command may have left state', { link: { changes: { dirty: true, left: 'nothing' } } }, all('dirty')],
+  ['functions may have left state', { link: { changes: { dirty: false, left: 'state' } } }, all('suspect')],
+  [
+    'functions may have taken values of sequences',
+    { link: { changes: { dirty: false, left: 'sequences' } } },
+    all('sequences'),
+  ],
+  [
+    'a command and functions may have left state',
+    { link: { changes: { dirty: true, left: 'sequences' } } },
+    all('dirty'),
+  ],
   ['the server answered out of order once', { outstanding: { outOfSync: true } }, all('close')],
   ['a Query stood in a batch without its Sync', { outstanding: { batch: { unsafe: true } } }, all('close')],
   ['settings of policies are being set', { link: { state: 'applying' } }, all('close')],
@@ -132,7 +142,10 @@ test.each(ROWS)('%s', (_rule, row, answers) => {
 });
 
 test('an obstacle is told whatever the connection is fit for', () => {
-  const state = stateOf({ outstanding: { unfinished: 'answers', outOfSync: true }, link: { dirty: true } });
+  const state = stateOf({
+    outstanding: { unfinished: 'answers', outOfSync: true },
+    link: { changes: { dirty: true, left: 'nothing' } },
+  });
   expect(READERS.map((reader) => boundary(state, reader).free)).toEqual(READERS.map(() => false));
 });
 
