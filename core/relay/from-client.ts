@@ -16,6 +16,7 @@ import type { MessageAction, Step } from './message-action.ts';
 import { MessageBuffer } from './message-buffer.ts';
 import { renameBind } from './prepared/statement-names.ts';
 import { PendingWrite } from './pending-write.ts';
+import { UNCHANGED } from './prepared/repeated-messages.ts';
 import type { ClientPosition } from './transaction-boundary.ts';
 
 /** Reasons, as bits. */
@@ -66,7 +67,7 @@ export interface FromClientHost {
   readonly outstanding: OutstandingRequests;
   readonly queryHook: QueryHook;
   /** Present where server connections change between transactions. */
-  readonly shared?: PreparedStatements | undefined;
+  readonly prepared: PreparedStatements | undefined;
   /** Writes a copy of them, or of a part. */
   toServer(bytes: Buffer, from?: number, to?: number): void;
   /** A message with a statement is about to be sent; `frame` is its beginning. */
@@ -235,10 +236,14 @@ export class FromClient implements ChannelListener {
 
   /** Undefined for a message that only needs an entry in the queue, once it is whole. */
   #step(type: number, data: Buffer, at: number, end: number): Step | undefined {
-    const { queryHook, shared } = this.#host;
+    const { queryHook, prepared } = this.#host;
     const { wants, namesOnly, observesOnly } = queryHook.messageMask;
-    if (wants[type] === 0 || (namesOnly && shared?.repeated.isPlain(type, data, at))) return undefined;
-    if (observesOnly && end <= data.length && queryHook.observes(type, data, at, end)) return PASS;
+    if (wants[type] === 0 || (namesOnly && prepared?.repeated.isPlain(type, data, at, observesOnly)))
+      return undefined;
+    if (observesOnly && end <= data.length) {
+      const own = queryHook.observes(type, data, at, end);
+      if (own !== undefined) return underName(own);
+    }
     if (type === Frontend.terminate) {
       this.#stopped = this.#terminated = true;
       // Forwarded bytes first: statements in front of a Terminate are completed.
@@ -253,8 +258,9 @@ export class FromClient implements ChannelListener {
     const bytes = Math.min(end - at, HOLD_BYTES);
     if (there < bytes) return { next: 'hold', bytes };
     const whole = at + there === end;
-    const own = whole && namesOnly ? shared?.repeated.nameFor(type, data, at, end) : undefined;
-    if (own !== undefined) return own === '' ? PASS : { next: 'rename', own };
+    const own =
+      whole && namesOnly && !observesOnly ? prepared?.repeated.nameFor(type, data, at, end) : undefined;
+    if (own !== undefined) return underName(own);
     const seen = partOf(data, at, at + there);
     if (!queryHook.concerns(type, seen)) {
       this.#host.sends(type, seen);
@@ -329,6 +335,9 @@ export class FromClient implements ChannelListener {
     this.#host.violated(frontendViolation(type, word));
   }
 }
+
+/** The message is sent as it is, or as a Bind of the statement with this name of the gateway. */
+const underName = (own: string): Step => (own === UNCHANGED ? PASS : { next: 'rename', own });
 
 /** A view of a part; of all of it no view is made. */
 function partOf(data: Buffer, from: number, to: number): Buffer {

@@ -1,6 +1,7 @@
 /** Messages about prepared statements for which an earlier decision still holds: most messages of a busy session. */
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
-import { Op, ResponseAction } from '../request-queue.ts';
+import { Op, ResponseAction, combined } from '../request-queue.ts';
+import type { RequestObserver } from '../request-queue.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
 import { stringEnd } from './statement-names.ts';
 import type { ParseHandler, ParseHandlerParts, PreparedStatementsHost } from './parse.ts';
@@ -9,7 +10,13 @@ import { UNSHARED } from './prepared-statement.ts';
 /** Kind byte of Describe and Close. */
 const PORTAL = 0x50;
 /** The message is sent as it is. */
-const UNCHANGED = '';
+export const UNCHANGED = '';
+
+/** Follows messages for observers. */
+export interface ObservedTexts {
+  /** The observer of a whole message in `data`; `'read'`: the message has to be read as one of its own. */
+  sentInChunk(type: number, data: Buffer, at: number, end: number): RequestObserver | undefined | 'read';
+}
 
 /** One per session. */
 export class RepeatedMessages {
@@ -23,54 +30,78 @@ export class RepeatedMessages {
     this.#parseHandler = parseHandler;
   }
 
-  /** True for a message about a portal: portals keep the client's names. */
-  isPlain(type: number, data: Buffer, at: number): boolean {
-    return (type === Frontend.describe || type === Frontend.close) && data[at + HEADER_BYTES] === PORTAL;
+  /** True for a message about a portal: portals keep the client's names. Where statements are observed, a Close has to be read. */
+  isPlain(type: number, data: Buffer, at: number, observed: boolean): boolean {
+    const isAboutPortal = type === Frontend.describe || (type === Frontend.close && !observed);
+    return isAboutPortal && data[at + HEADER_BYTES] === PORTAL;
   }
 
   /**
-   * For a whole message in `data` from `at` to `end`: the name under which a Bind is sent, or an empty text for a message that is
-   * sent as it is; the request queue has its entry then. Undefined: it needs a decision.
+   * For a whole message in `data` from `at` to `end`: the name under which a Bind is sent, or {@link UNCHANGED}; the request queue
+   * has its entry then, with the observer of `texts`. Undefined: it needs a decision.
    */
-  nameFor(type: number, data: Buffer, at: number, end: number): string | undefined {
+  nameFor(type: number, data: Buffer, at: number, end: number, texts?: ObservedTexts): string | undefined {
     if (type !== Frontend.bind && type !== Frontend.parse) return undefined;
     const { outstanding } = this.#host;
     if (this.#parts.onServer.mayFail || outstanding.skipping || outstanding.stuck) return undefined;
     return type === Frontend.bind
-      ? this.#bind(outstanding, data, at, end)
-      : this.#parse(outstanding, data, at, end);
+      ? this.#bind(outstanding, data, at, end, texts)
+      : this.#parse(outstanding, data, at, end, texts);
   }
 
   /** A Bind of a statement that is prepared on the connection. */
-  #bind(outstanding: OutstandingRequests, data: Buffer, at: number, end: number): string | undefined {
+  #bind(
+    outstanding: OutstandingRequests,
+    data: Buffer,
+    at: number,
+    end: number,
+    texts: ObservedTexts | undefined,
+  ): string | undefined {
     const { names, onServer, pending } = this.#parts;
     const start = stringEnd(data, at + HEADER_BYTES, end) + 1;
     const stop = stringEnd(data, start, end);
-    if (stop === start) return this.#bindUnnamed(outstanding);
+    if (stop === start) return this.#bindUnnamed(outstanding, data, at, end, texts);
     const found = stop < end ? names.find(data, start, stop) : undefined;
     if (!found || found.statement === UNSHARED || found.statement.discards) return undefined;
     const { name, statement } = found;
     const key = this.#parseHandler.hidesSchemas ? statement.alone : statement.key;
-    const isPending = pending.has(name) || onServer.pending.has(key);
+    const isPending = pending.has(name) || onServer.pending.has(key) || onServer.pending.has(statement.alone);
     const serverName = isPending ? undefined : onServer.find(key, statement.since);
     if (serverName === undefined) return undefined;
+    const observer = texts?.sentInChunk(Frontend.bind, data, at, end);
+    if (observer === 'read') return undefined;
     this.#parseHandler.executed(statement);
-    outstanding.sent(Op.bind, ResponseAction.forward, onServer.use(serverName, statement.parsed));
+    const use = onServer.use(serverName, statement.parsed);
+    outstanding.sent(Op.bind, ResponseAction.forward, combined(use, observer));
     return serverName;
   }
 
-  #bindUnnamed(outstanding: OutstandingRequests): string | undefined {
+  #bindUnnamed(
+    outstanding: OutstandingRequests,
+    data: Buffer,
+    at: number,
+    end: number,
+    texts: ObservedTexts | undefined,
+  ): string | undefined {
     const { unnamed, pending } = this.#parts;
     const { parse, preparedAt } = unnamed;
     if (!parse || parse.discards || preparedAt !== this.#host.link.checkOuts || pending.has(''))
       return undefined;
+    const observer = texts?.sentInChunk(Frontend.bind, data, at, end);
+    if (observer === 'read') return undefined;
     this.#parseHandler.executed(parse);
-    outstanding.sent(Op.bind);
+    outstanding.sent(Op.bind, ResponseAction.forward, observer);
     return UNCHANGED;
   }
 
   /** The same Parse of the unnamed statement as the last one. */
-  #parse(outstanding: OutstandingRequests, data: Buffer, at: number, end: number): string | undefined {
+  #parse(
+    outstanding: OutstandingRequests,
+    data: Buffer,
+    at: number,
+    end: number,
+    texts: ObservedTexts | undefined,
+  ): string | undefined {
     const { unnamed } = this.#parts;
     const { parse } = unnamed;
     // Its name is empty.
@@ -79,7 +110,10 @@ export class RepeatedMessages {
     if (frame.length !== end - at || frame.compare(data, at, end) !== 0) return undefined;
     // The server may describe it in another way now.
     const anew = parse.description === undefined ? parse : { ...parse, description: undefined };
-    outstanding.sent(Op.parse, ResponseAction.forward, unnamed.prepare(anew, this.#host.link.checkOuts));
+    const observer = texts?.sentInChunk(Frontend.parse, data, at, end);
+    if (observer === 'read') return undefined;
+    const version = unnamed.prepare(anew, this.#host.link.checkOuts);
+    outstanding.sent(Op.parse, ResponseAction.forward, combined(version, observer));
     return UNCHANGED;
   }
 }

@@ -79,6 +79,8 @@ const OWN = [Frontend.bind, Frontend.describe, Frontend.execute, Frontend.close]
 
 /** Reasons to inspect messages, as bits, and the message types of each. */
 const Reason = { looks: 1, ends: 2, prepared: 4, own: 8, all: 16, watched: 32 } as const;
+/** The reasons of observers. */
+const OBSERVING = Reason.looks | Reason.ends;
 const TYPES: readonly (readonly [reason: number, types: readonly number[]])[] = [
   [Reason.looks, OBSERVED_TYPES],
   [Reason.ends, ENDS],
@@ -105,9 +107,9 @@ export class MessageMask {
   observesStatements: boolean;
   /** By type byte: 1 where a message needs more than an entry in the queue. Shared with other sessions: never write to it. */
   wants: Uint8Array;
-  /** Messages about prepared statements are inspected for the names in them only. */
+  /** Messages about prepared statements are inspected for the names in them, and for nothing else but observers. */
   namesOnly: boolean;
-  /** Messages are inspected for observers only, and no plugin decides about them. */
+  /** Statements are inspected for observers, and no plugin decides about them. */
   observesOnly: boolean;
   /** The reasons that last for the rest of the session. */
   #base: number;
@@ -125,7 +127,7 @@ export class MessageMask {
       (watched ? Reason.watched : 0) |
       (this.observesStatements ? this.#looking : 0);
     this.wants = tableOf(this.#base);
-    this.namesOnly = this.#base === Reason.prepared;
+    this.namesOnly = this.#namesOnly(this.#base);
     this.observesOnly = this.#observesOnly(this.#base);
   }
 
@@ -149,12 +151,16 @@ export class MessageMask {
   update(all: boolean, own: boolean): void {
     const reasons = this.#base | (all ? Reason.all : 0) | (own ? Reason.own : 0);
     this.wants = tableOf(reasons);
-    this.namesOnly = reasons === Reason.prepared;
+    this.namesOnly = this.#namesOnly(reasons);
     this.observesOnly = this.#observesOnly(reasons);
   }
 
+  #namesOnly(reasons: number): boolean {
+    return this.#asked === undefined && (reasons & ~OBSERVING) === Reason.prepared;
+  }
+
   #observesOnly(reasons: number): boolean {
-    return this.#asked === undefined && (reasons & ~Reason.watched) === (Reason.looks | Reason.ends);
+    return this.#asked === undefined && (reasons & ~(Reason.watched | Reason.prepared)) === OBSERVING;
   }
 
   get #looking(): number {

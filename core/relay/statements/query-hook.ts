@@ -10,6 +10,7 @@ import { FLUSH } from '../../wire/to-server.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
 import type { PreparedStatements } from '../prepared/prepared-statements.ts';
 import type { DescriptionCheck } from '../prepared/description-check.ts';
+import { UNCHANGED } from '../prepared/repeated-messages.ts';
 import { Streamed, preceded } from '../message-action.ts';
 import type { MessageAction, Plan } from '../message-action.ts';
 import { OP_OF, Op, ResponseAction, combined } from '../request-queue.ts';
@@ -106,19 +107,24 @@ export class QueryHook {
   }
 
   /**
-   * Decides about the whole message in `data` from `at` to `end` where statements are observed and nothing else: true if it is
-   * sent as it is, and has its entry in the queue. False: it needs {@link message}.
+   * Decides about the whole message in `data` from `at` to `end` where statements are observed and no plugin decides: the name
+   * under which a Bind is sent, {@link UNCHANGED} for a message that is sent as it is; it has its entry in the queue then.
+   * Undefined: it needs {@link message}.
    */
-  observes(type: number, data: Buffer, at: number, end: number): boolean {
-    if (type !== Frontend.bind && type !== Frontend.execute && type !== Frontend.sync) return false;
-    const { outstanding } = this.#host;
-    if (outstanding.skipping || !this.#texts) return false;
-    if (this.#texts.anyPortal && this.#host.betweenTransactions()) this.#texts.transactionEnded();
-    const observer = this.#texts.sentInChunk(type, data, at, end);
-    if (observer === 'read') return false;
+  observes(type: number, data: Buffer, at: number, end: number): string | undefined {
+    const { outstanding, prepared } = this.#host;
+    const texts = this.#texts;
+    if (outstanding.skipping || !texts) return undefined;
+    const isNamed = prepared !== undefined && (type === Frontend.bind || type === Frontend.parse);
+    if (!isNamed && type !== Frontend.bind && type !== Frontend.execute && type !== Frontend.sync)
+      return undefined;
+    if (texts.anyPortal && this.#host.betweenTransactions()) texts.transactionEnded();
+    if (isNamed) return prepared.repeated.nameFor(type, data, at, end, texts);
+    const observer = texts.sentInChunk(type, data, at, end);
+    if (observer === 'read') return undefined;
     this.#host.sends(type, data);
     outstanding.sent(OP_OF[type] ?? 0, ResponseAction.forward, observer);
-    return true;
+    return UNCHANGED;
   }
 
   /** True for a message, `bytes` long, that is longer than may be assembled. */

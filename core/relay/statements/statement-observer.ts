@@ -82,7 +82,9 @@ class RunningStatement implements RequestObserver {
   constructor(
     log: StatementObserver,
     kind: Kind,
-    { id, sql, truncated }: { readonly id: number; readonly sql: string; readonly truncated: boolean },
+    id: number,
+    sql: string,
+    truncated: boolean,
     bytesIn: number,
     time: Time,
   ) {
@@ -195,7 +197,7 @@ export class StatementObserver {
   follow({ statement, truncated, bytesIn, change, error }: StatementBegin): RequestObserver {
     const { id, kind } = statement;
     const sql = 'sql' in statement ? statement.sql : '';
-    const running = new RunningStatement(this, kind, { id, sql, truncated }, bytesIn, now());
+    const running = new RunningStatement(this, kind, id, sql, truncated, bytesIn, now());
     running.change = change;
     running.refusal = error;
     if (statement.kind === 'function-call') running.function = statement.function;
@@ -204,14 +206,15 @@ export class StatementObserver {
     return running;
   }
 
-  /** The same for a Bind or Execute of the chunk that is read, which is sent in any case. */
+  /** The same for a Parse, Bind or Execute of the chunk that is read, which is sent in any case. */
   followInChunk(
-    kind: 'bind' | 'execute',
-    what: { readonly id: number; readonly sql: string; readonly truncated: boolean },
+    kind: 'parse' | 'bind' | 'execute',
+    id: number,
+    { sql, cut }: { readonly sql: string; readonly cut: boolean },
     bytesIn: number,
     change?: Change,
   ): RequestObserver {
-    const running = new RunningStatement(this, kind, what, bytesIn, (this.#chunkTime ??= now()));
+    const running = new RunningStatement(this, kind, id, sql, cut, bytesIn, (this.#chunkTime ??= now()));
     running.change = change;
     this.#add(running);
     if (kind === 'execute') this.#executed = running;
@@ -225,7 +228,9 @@ export class StatementObserver {
   followSync(bytesIn: number): RequestObserver | undefined {
     const executed = this.#executed;
     if (!executed) return undefined;
-    const running = new RunningStatement(this, 'sync', executed, bytesIn, (this.#chunkTime ??= now()));
+    const { id, sql, truncated } = executed;
+    const at = (this.#chunkTime ??= now());
+    const running = new RunningStatement(this, 'sync', id, sql, truncated, bytesIn, at);
     running.executed = executed;
     this.#add(running);
     return running;

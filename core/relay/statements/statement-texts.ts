@@ -22,7 +22,7 @@ import {
 } from './statement.ts';
 
 /** The SQL of a statement, as far as the gateway has it. */
-interface Text {
+export interface Text {
   readonly sql: string;
   /** It is the beginning of a longer one. */
   readonly cut: boolean;
@@ -71,7 +71,7 @@ class Names {
 
   change(name: string, text: Text | undefined): Change {
     const before = this.get(name);
-    if (text !== undefined && before === undefined && this.#texts.size >= MOST_NAMES) {
+    if (name !== '' && text !== undefined && before === undefined && this.#texts.size >= MOST_NAMES) {
       throw new GatewayError(
         'program_limit_exceeded',
         `more than ${MOST_NAMES} prepared statements or portals`,
@@ -212,8 +212,9 @@ export class StatementTexts {
   }
 
   /**
-   * The same for the whole message in `data` from `at` to `end`, if it is a Sync, or a Bind or Execute with the unnamed portal
-   * as nearly all are: nothing of it is copied. `'read'`: it has to be read by {@link open}. Only where statements are observed.
+   * The same for the whole message in `data` from `at` to `end`, if it is a Sync, a Parse of the unnamed statement, or a Bind or
+   * Execute with the unnamed portal, as nearly all are: nothing of it is copied. `'read'`: it has to be read by {@link open}. Only
+   * where statements are observed.
    */
   sentInChunk(type: number, data: Buffer, at: number, end: number): RequestObserver | undefined | 'read' {
     const log = this.#log;
@@ -222,16 +223,20 @@ export class StatementTexts {
     if (data[at + HEADER_BYTES] !== 0) return 'read';
     if (type === Frontend.execute) {
       if (end - at !== UNNAMED_EXECUTE_BYTES) return 'read';
-      const { sql, cut } = this.#byName.ofPortal('');
-      return log.followInChunk('execute', { id: this.#nextId(), sql, truncated: cut }, end - at);
+      return log.followInChunk('execute', this.#nextId(), this.#byName.ofPortal(''), end - at);
     }
     const from = at + HEADER_BYTES + 1;
+    if (type === Frontend.parse) {
+      const text = { sql: data.toString('utf8', from, stringEnd(data, from, end)), cut: false };
+      const change = this.#byName.parse('', text);
+      return log.followInChunk('parse', this.#nextId(), text, end - at, change);
+    }
     const to = stringEnd(data, from, end);
     const name = to < end ? NAMES.of(data, from, to) : undefined;
     if (name === undefined) return 'read';
-    const { sql, cut } = this.#byName.ofStatement(name);
+    const text = this.#byName.ofStatement(name);
     const change = this.#byName.bind('', name);
-    return log.followInChunk('bind', { id: this.#nextId(), sql, truncated: cut }, end - at, change);
+    return log.followInChunk('bind', this.#nextId(), text, end - at, change);
   }
 
   /** The observer for a statement that is refused. */

@@ -59,7 +59,7 @@ class Observed {
     this.#unanswered.push(one);
     if (this.outstanding.skipping && type !== 0x53) return;
     const chunk = Buffer.concat([Buffer.from('in front'), bytes, Buffer.from('behind')]);
-    const may = this.#inChunk && [0x42, 0x45, 0x53].includes(type);
+    const may = this.#inChunk && [0x42, 0x45, 0x50, 0x53].includes(type);
     const observer = may ? this.#texts.sentInChunk(type, chunk, 8, 8 + bytes.length) : 'read';
     const read = () => this.#texts.sent(type, bytes, this.#texts.open(type, bytes));
     this.outstanding.sent(op, ResponseAction.forward, observer === 'read' ? read() : observer);

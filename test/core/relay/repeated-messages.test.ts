@@ -1,5 +1,8 @@
 /** Messages that were decided before, in transaction mode with one connection for all sessions: they do what the first one did. */
-import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { QueryHook } from '../../../core/relay/statements/query-hook.ts';
+import type { StatementEnd } from '../../../core/relay/statements/statement-observer.ts';
+import { RepeatedMessages } from '../../../core/relay/prepared/repeated-messages.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';
@@ -33,6 +36,21 @@ async function batch(client: RawClient, ...messages: readonly Buffer[]): Promise
   });
   return told.join(' ');
 }
+
+test('a Bind of a known statement and the same unnamed Parse are not decided about again', async () => {
+  const decided = vi.spyOn(RepeatedMessages.prototype, 'nameFor');
+  const client = await one.connect();
+  try {
+    await batch(client, P("select 'x'", 's'), P('select 1'), S);
+    decided.mockClear();
+    expect(await batch(client, B('s'), E(), P('select 1'), B(), E(), S)).toBe('2 x C 1 2 1 C Z');
+    const names = decided.mock.results.map(({ value }) => value as unknown);
+    expect(names).toEqual([expect.stringMatching(/./), '', '']);
+  } finally {
+    decided.mockRestore();
+  }
+  client.close();
+});
 
 test('the same unnamed Parse again, with other sessions in between on the same connection', async () => {
   const [a, b] = [await one.connect(), await one.connect()];
@@ -98,4 +116,57 @@ test('a Bind that is malformed is refused by the server', async () => {
   expect(await batch(client, frame('B', '', Buffer.from('s')), S)).toBe('08P01 Z');
   expect(await batch(client, B('s'), E(), S)).toBe('2 x C Z');
   client.close();
+});
+
+test('where statements are observed, such messages are not decided about either', async () => {
+  const told: string[] = [];
+  const client = await one.connect({ options: { statement: ({ sql }) => void told.push(sql) } });
+  await batch(client, P("select 'x'", 's'), P('select 1'), S);
+  const decided = vi.spyOn(QueryHook.prototype, 'message');
+  try {
+    expect(await batch(client, B('s'), D, E(), P('select 1'), B(), D, E(), S)).toBe('2 T x C 1 2 T 1 C Z');
+    expect(decided).not.toHaveBeenCalled();
+  } finally {
+    decided.mockRestore();
+  }
+  expect(told).toEqual(["select 'x'", 'select 1']);
+  client.close();
+});
+
+/** Batches of one session, in which messages fail, are skipped, name portals, and change what names mean. */
+const OBSERVED: readonly (readonly Buffer[])[] = [
+  [P("select 'x'", 's'), B('s'), D, E(), S],
+  [B('s'), E(), B('s'), E(), S],
+  [P('select 1'), B(), E(), S],
+  [P('select 1'), B(), E(), P('select 1'), B(), E(), S],
+  [B('s', 'p'), E('p'), frame('C', Buffer.from('P'), 'p'), E('p'), B('s'), E(), S],
+  [B('s'), E('nowhere'), B('s'), E(), P('select 1'), S],
+  [B('s'), E(), S],
+  [P('select 1/$1::int'), frame('B', '', '', 0, 1, 1, Buffer.from('0'), 0), E(), S],
+  [P('select 1'), B(), E(), S],
+  [frame('Q', 'select 2'), B(), E(), S],
+  [C('s'), P("select 'y'", 's'), B('s'), E(), S],
+  [B('s'), E(), B('none'), E(), S],
+  [frame('B', '', Buffer.from('s')), S],
+  [B('s'), E(), S],
+  [frame('Q', "begin; select 'größe'"), B('s'), E(), S],
+  [B('s'), E(), E(), S, frame('Q', 'rollback')],
+];
+
+async function observed(): Promise<readonly string[]> {
+  const told: string[] = [];
+  const tell = ({ startedAt: _, durationMs: __, ...end }: StatementEnd): void =>
+    void told.push(JSON.stringify(end));
+  const client = await one.connect({ options: { statement: tell } });
+  for (const messages of OBSERVED) told.push(await batch(client, ...messages));
+  client.close();
+  return told;
+}
+
+test('observers are told the same of messages that are decided about each time', async () => {
+  const now = await observed();
+  const decide = vi.spyOn(QueryHook.prototype, 'observes').mockReturnValue(undefined);
+  const each = await observed().finally(() => decide.mockRestore());
+  expect(now.length).toBeGreaterThan(30);
+  expect(now).toEqual(each);
 });

@@ -79,6 +79,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
   const stream = new FromClient({
     outstanding,
     queryHook,
+    prepared: undefined,
     toServer: (bytes, from = 0, to = bytes.length) => out.push(Buffer.from(bytes.subarray(from, to))),
     held() {},
     sends() {},
