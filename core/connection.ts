@@ -112,7 +112,9 @@ function admit(
   context: GatewayContext,
 ): SessionContext {
   const { gatewayOptions: options, protocolOptions, ...accepted } = acceptParameters(said.parameters);
-  const { user, database, parameters, replication } = accepted;
+  const { user, parameters, replication } = accepted;
+  const standby = replication === 'true' && accepted.database === 'replication';
+  const database = (standby ? context.config.replicationEntry : undefined) ?? accepted.database;
   const shared = context.hooks.forScope(client.listener, database);
   const unknown = Object.keys(options).find(
     (name) => name !== POOL_MODE && !shared.startupParameters.has(name),

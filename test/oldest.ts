@@ -46,6 +46,8 @@ const TESTS = [
   'test/e2e/transaction-mode.test.ts',
   'test/e2e/psql.test.ts',
   'test/e2e/startup-parameters.test.ts',
+  'test/e2e/replication.test.ts',
+  'test/e2e/replication-clients.test.ts',
 ];
 
 function oldest(): Binaries | undefined {

@@ -72,6 +72,15 @@ function namesOf(databases: Databases): readonly string[] {
   return typeof databases === 'function' ? [] : Object.keys(databases);
 }
 
+/** The only entry that lets replication pass: a standby cannot name another database than `replication`, which PostgreSQL ignores. */
+function replicationEntryOf(databases: Databases): string | undefined {
+  if (typeof databases === 'function' || Object.hasOwn(databases, 'replication')) return undefined;
+  const allowed = Object.entries(databases).filter(
+    ([name, entry]) => name !== '*' && entry.replication === true,
+  );
+  return allowed.length === 1 ? allowed[0]?.[0] : undefined;
+}
+
 /** PgBouncer's: its exporter and dashboards look there. */
 const CONSOLE = 'pgbouncer';
 
@@ -128,6 +137,7 @@ export function checkConfig(value: unknown, directory: string): ResolvedConfig {
     listeners,
     database,
     databaseNames,
+    replicationEntry: replicationEntryOf(databases),
     admin,
     plugins: checkPlugins(checked.plugins, {
       listeners: listeners.map(({ name }) => name),

@@ -59,6 +59,8 @@ export interface ResolvedConfig {
   readonly database: (name: string) => MaybePromise<ResolvedDatabase | undefined>;
   /** The keys of `databases`, `'*'` included; empty where `databases` is a function. */
   readonly databaseNames: readonly string[];
+  /** The entry for physical replication under the name `replication`, where none has that name. Undefined: there is no only one. */
+  readonly replicationEntry: string | undefined;
   /** Undefined: no admin listener. */
   readonly admin: ResolvedAdmin | undefined;
   /** Without the entries that are false, null or undefined. */

@@ -44,12 +44,15 @@ export class RelayedSession implements RelayOptions {
     this.#sessionContext = sessionContext;
     this.#login = login;
     this.#context = context;
-    const { session, hooks } = sessionContext;
+    const { session, hooks, replication } = sessionContext;
     const { upstream, startup } = session;
     const { query, observed } = hooks;
     if (query) this.query = (message: Statement) => this.#tracked(query(session, message));
     if (observed.statement) this.statement = (end) => this.#ended(end);
-    if (upstream && (upstream.onCheckout.length > 0 || Object.keys(startup.parameters).length > 0))
+    const hasSettings =
+      upstream && (upstream.onCheckout.length > 0 || Object.keys(startup.parameters).length > 0);
+    // RESET returns to the values of a replication connection by itself: they are in its startup packet.
+    if (hasSettings && replication === undefined)
       this.refresh = (server, afterReset) => applyAgain(server, { upstream, startup }, afterReset);
     this.relay = new Relay(this);
     // In transaction mode the server process changes: its id would later belong to another session.

@@ -37,7 +37,7 @@ export interface Shared {
 export interface GatewayContext extends Readonly<Shared> {
   readonly config: Pick<
     ResolvedConfig,
-    'admin' | 'database' | 'listeners' | 'loginTimeoutMs' | 'maxStatementBytes'
+    'admin' | 'database' | 'listeners' | 'loginTimeoutMs' | 'maxStatementBytes' | 'replicationEntry'
   >;
   readonly operators: Operators;
   readonly hooks: HookSets;

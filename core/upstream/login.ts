@@ -6,7 +6,7 @@ import { authenticate } from './authentication.ts';
 import type { Peer, Shown } from './authentication.ts';
 import { errorIn, unexpected } from './conversation.ts';
 import type { Conversation } from './conversation.ts';
-import { refusedByServer, unreachable } from './refusals.ts';
+import { parameterRefused, refusedByServer, unreachable } from './refusals.ts';
 
 /** BackendKeyData: what cancels a query of this connection. */
 export interface BackendKey {
@@ -20,6 +20,8 @@ export interface LoginRequest {
   readonly startup: readonly (readonly [string, string])[];
   readonly credentials: Shown;
   readonly peer: Peer;
+  /** The packet has parameters that the client chose: it reads why the server refuses one. Default false. */
+  readonly clientParameters?: boolean;
 }
 
 /**
@@ -33,7 +35,7 @@ export async function login(talk: Conversation, request: LoginRequest): Promise<
   for (;;) {
     const message = await talk.reply();
     const error = errorIn(message);
-    if (error) throw refusedByServer(error);
+    if (error) throw request.clientParameters === true ? parameterRefused(error) : refusedByServer(error);
     if (message.type === Backend.readyForQuery && readReadyForQuery(message.body) === 'I') break;
     if (message.type !== Backend.backendKeyData || key) throw unexpected(message);
     const { processId, secret } = readBackendKeyData(message.body);

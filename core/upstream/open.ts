@@ -153,11 +153,12 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
     unreachable(new Error(`${step.entry}: not a word within ${connectMs} ms`)),
   );
   try {
-    const key = await login(talk, { startup, credentials, peer: dialed });
+    const replicating = asksForReplication(step.replication);
+    const key = await login(talk, { startup, credentials, peer: dialed, clientParameters: replicating });
     const backend: Backend = { pid: key.pid, host: database.host, role };
     let unresettable = false;
     let serverStatus: ServerStatus | undefined;
-    if (asksForReplication(step.replication)) checkReplication(step);
+    if (replicating) checkReplication(step);
     else {
       serverStatus = step.probes === true ? await probeServer(talk) : undefined;
       ({ unresettable } = await verify(talk, {

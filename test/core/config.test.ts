@@ -164,6 +164,24 @@ describe('finding a database', () => {
     },
   );
 
+  test.each<[string, Record<string, unknown>, string | undefined]>([
+    [
+      'the only entry that lets it pass',
+      { orders: { ...orders, replication: true }, other: orders },
+      'orders',
+    ],
+    ['none of two', { a: { ...orders, replication: true }, b: { ...orders, replication: true } }, undefined],
+    ['none where none lets it pass', { orders }, undefined],
+    [
+      'the one of this name itself',
+      { orders: { ...orders, replication: true }, replication: orders },
+      undefined,
+    ],
+    ['none that is for every name', { '*': { ...orders, replication: true } }, undefined],
+  ])('physical replication under the name "replication" gets %s', (_, databases, found) => {
+    expect(checkConfig({ ...valid, databases }, DIRECTORY).replicationEntry).toBe(found);
+  });
+
   test('a function is asked each time, and its answers are checked and completed', async () => {
     const answers = new Map<string, unknown>([
       ['good', orders],

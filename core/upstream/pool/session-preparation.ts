@@ -44,6 +44,11 @@ export function prepare(
 ): Prepared | Promise<Prepared> {
   const { connection, owner, applied } = server;
   if (!connection) return lost(new Error('there is no connection'));
+  // A replication connection takes no extended query, and its startup packet has what the client chose.
+  if (!server.key.pooled) {
+    server.owner = next;
+    return READY;
+  }
   let settings: SessionSettings;
   try {
     settings = wantedOn(server, connection, request);
