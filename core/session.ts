@@ -42,7 +42,7 @@ export type SessionState =
 
 /** A server connection, as `onCheckout` sees it. */
 export interface Backend {
-  /** The server process id (BackendKeyData). */
+  /** The server process id (BackendKeyData); 0 where the server sent none. */
   readonly pid: number;
   readonly host: string;
   readonly role: RoleName;

@@ -32,10 +32,13 @@ export interface ServerConnection extends Backend {
   sequencesOfOthers?: 'present' | 'discarded' | undefined;
   /** The database has state that no reset undoes, as of the login. Default false. */
   readonly unresettable?: boolean;
+  /** The server has sent a key for it. Default true. */
+  readonly cancelable?: boolean;
   /**
    * Sends a CancelRequest (manual, 55.2.8) on a connection of its own, with the same TLS, and resolves when the
    * server closed that connection, which it does after the signal was sent: until then a cancel may still hit.
    * Resolves after 10 s at the latest: `false` then, and the connection must not be used again. Never rejects.
+   * Does nothing where it is not `cancelable`.
    */
   cancel(): Promise<boolean>;
   /** Sends Terminate and closes. */

@@ -6,7 +6,7 @@ import { authenticate } from './authentication.ts';
 import type { Peer, Shown } from './authentication.ts';
 import { errorIn, unexpected } from './conversation.ts';
 import type { Conversation } from './conversation.ts';
-import { parameterRefused, refusedByServer, unreachable } from './refusals.ts';
+import { parameterRefused, refusedByServer } from './refusals.ts';
 
 /** BackendKeyData: what cancels a query of this connection. */
 export interface BackendKey {
@@ -25,10 +25,11 @@ export interface LoginRequest {
 }
 
 /**
- * Logs in; the server is idle afterwards. Its ParameterStatus values are in `talk.parameters`.
+ * Logs in; the server is idle afterwards. Its ParameterStatus values are in `talk.parameters`. Undefined where it sends no key, as
+ * some poolers do.
  * @throws GatewayError as {@link refusedByServer} and {@link unreachable} make them, or the signal's reason
  */
-export async function login(talk: Conversation, request: LoginRequest): Promise<BackendKey> {
+export async function login(talk: Conversation, request: LoginRequest): Promise<BackendKey | undefined> {
   talk.send(encodeStartup(request.startup));
   await authenticate(talk, request.credentials, request.peer);
   let key: BackendKey | undefined;
@@ -41,6 +42,5 @@ export async function login(talk: Conversation, request: LoginRequest): Promise<
     const { processId, secret } = readBackendKeyData(message.body);
     key = { pid: processId, secret: Buffer.from(secret) };
   }
-  if (key) return key;
-  throw unreachable(new Error('the server sent no BackendKeyData, so that nothing could be cancelled'));
+  return key;
 }

@@ -15,7 +15,8 @@ export interface ConnectionParts {
   readonly port: number | undefined;
   readonly channel: Channel;
   readonly parameters: Parameters;
-  readonly canceling: CancelRequest;
+  /** Undefined: the server sent no key. */
+  readonly canceling: CancelRequest | undefined;
   readonly unresettable: boolean;
   readonly serverStatus: ServerStatus | undefined;
 }
@@ -31,7 +32,7 @@ export class OpenConnection implements ServerConnection {
   readonly parameters: Parameters;
   readonly unresettable: boolean;
   readonly serverStatus: ServerStatus | undefined;
-  readonly #canceling: CancelRequest;
+  readonly #canceling: CancelRequest | undefined;
 
   constructor({
     backend,
@@ -53,9 +54,13 @@ export class OpenConnection implements ServerConnection {
     this.#canceling = canceling;
   }
 
+  get cancelable(): boolean {
+    return this.#canceling !== undefined;
+  }
+
   async cancel(): Promise<boolean> {
     // The process id may belong to another backend by now.
-    return this.channel.closed || cancel(this.#canceling);
+    return this.channel.closed || !this.#canceling || cancel(this.#canceling);
   }
 
   close(): void {

@@ -155,7 +155,7 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
   try {
     const replicating = asksForReplication(step.replication);
     const key = await login(talk, { startup, credentials, peer: dialed, clientParameters: replicating });
-    const backend: Backend = { pid: key.pid, host: database.host, role };
+    const backend: Backend = { pid: key?.pid ?? 0, host: database.host, role };
     let unresettable = false;
     let serverStatus: ServerStatus | undefined;
     if (replicating) checkReplication(step);
@@ -168,7 +168,7 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
         privilegedRoles: database.privilegedRoles ?? [],
       }));
     }
-    const canceling = { database, address: dialed.address, key, ...timeouts };
+    const canceling = key && { database, address: dialed.address, key, ...timeouts };
     return new OpenConnection({
       backend,
       port: database.port,

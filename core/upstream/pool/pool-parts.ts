@@ -86,6 +86,7 @@ export class PoolParts implements PoolEnvironment {
   readonly #isolation: Isolation;
   /** By the database's name on the server. */
   readonly #functions = new Map<string, KnownFunctions>();
+  #toldUncancelable = false;
 
   constructor(options: PoolPartsOptions) {
     this.#options = options;
@@ -208,11 +209,23 @@ export class PoolParts implements PoolEnvironment {
   #opened(server: PooledServer, attempt: Attempt): void {
     const { connection, key } = server;
     this.#options.opened(server);
+    if (connection?.cancelable === false) this.#tellUncancelable();
     if (key.pooled) this.#isolation.learn(key.database, connection?.unresettable === true);
     this.reported.opened(server);
     if (this.state.opened(server)) return;
     const why = new Error('the server said what nobody asked for, or closed');
     this.state.failed(attempt, unreachable(why));
+  }
+
+  /** Once per pool: it applies to the server, and no client can change it. */
+  #tellUncancelable(): void {
+    if (this.#toldUncancelable) return;
+    this.#toldUncancelable = true;
+    const { entry, log } = this.#options;
+    log?.warn(
+      { entry },
+      'the server sends no BackendKeyData: cancels do nothing, and a statement runs to its end although its client is gone',
+    );
   }
 
   /** A login without a connection must not hide that PostgreSQL refuses it. A server that is full does not refuse it. */

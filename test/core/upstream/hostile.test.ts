@@ -46,7 +46,6 @@ test.each([
   ['a second key', Buffer.concat([OK, KEY, KEY, READY])],
   ['a key of 3 bytes', Buffer.concat([OK, message('K', 1, 'abc'), READY])],
   ['a key of 257 bytes', Buffer.concat([OK, message('K', 1, Buffer.alloc(257)), READY])],
-  ['no key', Buffer.concat([OK, READY])],
   ['a transaction at login', Buffer.concat([OK, KEY, message('Z', 'T')])],
   ['a status that does not exist', Buffer.concat([OK, KEY, message('Z', '?')])],
   ['a ParameterStatus without a value', Buffer.concat([OK, message('S', 'name\0'), KEY, READY])],
