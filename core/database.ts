@@ -135,6 +135,11 @@ export interface DatabaseOptions {
   readonly target?: Target;
   /** Default: `disable` for sockets and loopback addresses, else `{ mode: 'verify-full' }`. */
   readonly tls?: UpstreamTls;
+  /**
+   * The newest protocol that the gateway asks for. From `'3.2'` (PostgreSQL 18) on, cancel keys have 256 random bits; older servers answer that they have 3.0.
+   * Default `'3.0'`, as libpq's: some poolers refuse all else.
+   */
+  readonly maxProtocolVersion?: '3.0' | '3.2';
   readonly login: Login;
   /** Default: that of each option. */
   readonly pool?: PoolOptions;

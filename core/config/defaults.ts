@@ -137,6 +137,7 @@ function checkName(name: string, path: string): void {
  */
 export function resolveDatabase(options: DatabaseOptions, name: string, place: Place): ResolvedDatabase {
   const { host, port = 5432, pool, replication = false, privilegedRoles = [] } = options;
+  const { maxProtocolVersion = '3.0' } = options;
   if (options.database !== undefined) checkName(options.database, `${place.path}.database`);
   refuseTwins(options, place.path);
   checkSessions({ ...POOL_DEFAULTS, ...pool }, `${place.path}.pool`);
@@ -147,6 +148,7 @@ export function resolveDatabase(options: DatabaseOptions, name: string, place: P
     target: targetOf(options),
     database: options.database ?? name,
     tls: resolveUpstreamTls(options.tls, hosts, { ...place, path: `${place.path}.tls` }),
+    maxProtocolVersion,
     login: resolveLogin(options.login, place.directory),
     pool: { ...POOL_DEFAULTS, ...pool },
     startup: resolveStartup(options.startup ?? {}, `${place.path}.startup`),

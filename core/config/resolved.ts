@@ -29,6 +29,7 @@ export interface ResolvedDatabase extends DatabaseOptions {
   readonly database: string;
   /** Always with a mode; `ca` is absolute. */
   readonly tls: UpstreamTls & Required<Pick<UpstreamTls, 'mode'>>;
+  readonly maxProtocolVersion: NonNullable<DatabaseOptions['maxProtocolVersion']>;
   /** Paths are absolute, `lifetime` is there. */
   readonly login: DatabaseOptions['login'];
   readonly pool: typeof POOL_DEFAULTS;

@@ -150,6 +150,7 @@ export const database = object<DatabaseOptions>({
     ca: text('the path of a PEM file').optional(),
     servername: text('a host name').optional(),
   }).optional(),
+  maxProtocolVersion: oneOf(['3.0', '3.2']).optional(),
   login,
   pool: object<NonNullable<DatabaseOptions['pool']>>({
     mode: oneOf(['session', 'transaction']).optional(),

@@ -1,14 +1,14 @@
 /** Proves to a server that the gateway may log in as the role, and, where the method can, the server to the gateway. */
 import { createHash } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
-import { readAuthentication } from '../wire/backend.ts';
+import { readAuthentication, readNegotiateProtocolVersion } from '../wire/backend.ts';
 import type { AuthenticationRequest } from '../wire/backend.ts';
 import { serverEndPoint } from '../wire/channel-binding.ts';
 import { Backend } from '../wire/frames.ts';
 import { ScramClient } from '../wire/scram.ts';
 import { encodePassword, encodeSaslInitialResponse, encodeSaslResponse } from '../wire/to-server.ts';
 import { errorIn, unexpected } from './conversation.ts';
-import type { Conversation } from './conversation.ts';
+import type { Conversation, ServerMessage } from './conversation.ts';
 import type { Credentials } from './credentials.ts';
 import type { Dialed } from './dial.ts';
 import { loginRefused, refusedByServer } from './refusals.ts';
@@ -21,11 +21,17 @@ export type Shown = Omit<Credentials, 'fingerprint'>;
 
 /**
  * Answers authentication requests until AuthenticationOk (manual, 55.2.1 and 55.3).
+ * @param minor the newest minor version that the startup packet has asked for: the server may say first that it has an older one
  * @throws GatewayError `sqlserver_rejected_establishment_of_sqlconnection` if the server refuses, wants a method the
  * gateway does not use here, or fails to prove that it knows the password
  */
-export async function authenticate(talk: Conversation, credentials: Shown, peer: Peer): Promise<void> {
-  const request = await nextRequest(talk);
+export async function authenticate(
+  talk: Conversation,
+  credentials: Shown,
+  peer: Peer,
+  minor = 0,
+): Promise<void> {
+  const request = await firstRequest(talk, minor);
   const { kind, user, password } = credentials;
   if (request.kind === 'ok') {
     if (password === undefined || peer.proven) return;
@@ -42,8 +48,19 @@ export async function authenticate(talk: Conversation, credentials: Shown, peer:
   throw refuse(`it asks for authentication ${what}, which the gateway does not know`);
 }
 
-async function nextRequest(talk: Conversation): Promise<AuthenticationRequest> {
+async function firstRequest(talk: Conversation, minor: number): Promise<AuthenticationRequest> {
   const message = await talk.next();
+  if (minor === 0 || message.type !== Backend.negotiateProtocolVersion) return requestIn(message);
+  const older = readNegotiateProtocolVersion(message.body);
+  if (older.major !== 3 || older.minor >= minor || older.options.length > 0) throw unexpected(message);
+  return nextRequest(talk);
+}
+
+async function nextRequest(talk: Conversation): Promise<AuthenticationRequest> {
+  return requestIn(await talk.next());
+}
+
+function requestIn(message: ServerMessage): AuthenticationRequest {
   const error = errorIn(message);
   if (error) throw refusedByServer(error);
   // Nothing else may come before AuthenticationOk, a notice neither (wire: libpq breaks as well).

@@ -20,6 +20,8 @@ export interface LoginRequest {
   readonly startup: readonly (readonly [string, string])[];
   readonly credentials: Shown;
   readonly peer: Peer;
+  /** The newest minor version of protocol 3 that is asked for. Default 0. */
+  readonly minor?: number;
   /** The packet has parameters that the client chose: it reads why the server refuses one. Default false. */
   readonly clientParameters?: boolean;
 }
@@ -30,8 +32,9 @@ export interface LoginRequest {
  * @throws GatewayError as {@link refusedByServer} and {@link unreachable} make them, or the signal's reason
  */
 export async function login(talk: Conversation, request: LoginRequest): Promise<BackendKey | undefined> {
-  talk.send(encodeStartup(request.startup));
-  await authenticate(talk, request.credentials, request.peer);
+  const { startup, credentials, peer, minor = 0 } = request;
+  talk.send(encodeStartup(startup, minor));
+  await authenticate(talk, credentials, peer, minor);
   let key: BackendKey | undefined;
   for (;;) {
     const message = await talk.reply();

@@ -154,7 +154,9 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
   );
   try {
     const replicating = asksForReplication(step.replication);
-    const key = await login(talk, { startup, credentials, peer: dialed, clientParameters: replicating });
+    const minor = database.maxProtocolVersion === '3.2' ? 2 : 0;
+    const how = { minor, clientParameters: replicating };
+    const key = await login(talk, { startup, credentials, peer: dialed, ...how });
     const backend: Backend = { pid: key?.pid ?? 0, host: database.host, role };
     let unresettable = false;
     let serverStatus: ServerStatus | undefined;

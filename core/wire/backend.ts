@@ -73,6 +73,20 @@ export function readBackendKeyData(body: Buffer): { readonly processId: number; 
   return { processId, secret };
 }
 
+/** NegotiateProtocolVersion: the newest version of the server, and the protocol options that it does not know. */
+export function readNegotiateProtocolVersion(body: Buffer): {
+  readonly major: number;
+  readonly minor: number;
+  readonly options: readonly string[];
+} {
+  const reader = new BodyReader(body);
+  const [major, minor, count] = [reader.uint16(), reader.uint16(), reader.uint32()];
+  const options: string[] = [];
+  while (options.length < count) options.push(reader.cstring());
+  reader.end();
+  return { major, minor, options };
+}
+
 /** CommandComplete: its tag. */
 export function readCommandComplete(body: Buffer): string {
   const reader = new BodyReader(body);

@@ -110,12 +110,15 @@ export function unsupportedProtocol(major: number, minor: number): GatewayError 
 }
 
 /**
- * StartupMessage of protocol 3.0.
+ * StartupMessage of protocol 3. `minor`: the newest minor version asked for; to another than 0 a server may answer that it has an older one.
  * @throws GatewayError `protocol_violation` for an empty name or a zero byte: a later parameter could be forged with
  * either; `program_limit_exceeded` beyond 10 004 bytes, which the server would close on without a word
  */
-export function encodeStartup(parameters: Iterable<readonly [name: string, value: string]>): Buffer {
-  const fields = [int32(3 * 65_536)];
+export function encodeStartup(
+  parameters: Iterable<readonly [name: string, value: string]>,
+  minor = 0,
+): Buffer {
+  const fields = [int32(3 * 65_536 + minor)];
   for (const [name, value] of parameters) {
     if (name === '') throw new GatewayError('protocol_violation', 'startup parameter without a name');
     if (value.includes('\0'))

@@ -63,6 +63,7 @@ describe('defaults', () => {
       target: 'any',
       database: 'orders',
       tls: { mode: 'verify-full' },
+      maxProtocolVersion: '3.0',
       pool: POOL_DEFAULTS,
       startup: { ignore: [], refuse: [], default: {} },
       replication: false,

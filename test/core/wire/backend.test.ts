@@ -213,6 +213,14 @@ test('a server’s key has 4 to 256 bytes', () => {
   for (const length of [0, 3, 4, 7, 261]) refused(() => backend.readBackendKeyData(Buffer.alloc(length)));
 });
 
+test('the version that a server answers, and the options that it does not know', () => {
+  const answer = Buffer.concat([bytes('\0\x03\0\x02\0\0\0\x01'), bytes('_pq_.a\0')]);
+  expect(backend.readNegotiateProtocolVersion(answer)).toEqual({ major: 3, minor: 2, options: ['_pq_.a'] });
+  for (const end of [1, 8, answer.length - 1])
+    refused(() => backend.readNegotiateProtocolVersion(answer.subarray(0, end)));
+  refused(() => backend.readNegotiateProtocolVersion(Buffer.concat([answer, bytes('x')])));
+});
+
 test('parameters, tags and states are read back', () => {
   expect(backend.readParameterStatus(body(client.parameterStatus('a', 'ü')))).toEqual({
     name: 'a',

@@ -8,6 +8,7 @@ import { parseOptions } from '../../../core/wire/options.ts';
 import { acceptParameters } from '../../../core/wire/startup-parameters.ts';
 import * as client from '../../../core/wire/to-client.ts';
 import * as server from '../../../core/wire/to-server.ts';
+import { negotiateProtocolVersion } from '../../../core/wire/version.ts';
 import { attempt } from './refused.ts';
 
 const LENGTHS = [0, 3, 4, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1];
@@ -41,6 +42,11 @@ const READERS: [name: string, read: (body: Buffer) => unknown, sample: Buffer][]
   ['errorFields', backend.errorFields, Buffer.from('SERROR\0C42601\0Mm\0\0')],
   ['readParameterStatus', backend.readParameterStatus, client.parameterStatus('a', 'b').subarray(5)],
   ['readBackendKeyData', backend.readBackendKeyData, client.backendKeyData(1, Buffer.alloc(32)).subarray(5)],
+  [
+    'readNegotiateProtocolVersion',
+    backend.readNegotiateProtocolVersion,
+    negotiateProtocolVersion(2, ['_pq_.a', '_pq_.b']).subarray(5),
+  ],
   ['readCommandComplete', backend.readCommandComplete, client.commandComplete('SET').subarray(5)],
   ['readReadyForQuery', backend.readReadyForQuery, client.readyForQuery('I').subarray(5)],
   ['readAuthentication', backend.readAuthentication, client.authenticationSasl(['A', 'B']).subarray(5)],
