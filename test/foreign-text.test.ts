@@ -13,6 +13,7 @@ import { settingsIn } from '../core/relay/setting-names.ts';
 import { withoutLiterals, withoutTokens } from '../core/sql-text.ts';
 import { FunctionCatalog } from '../core/upstream/function-catalog.ts';
 import { readBody } from '../core/upstream/function-body.ts';
+import { parseBearerRequest } from '../core/wire/oauthbearer.ts';
 import { parseOptions, splitOptions } from '../core/wire/options.ts';
 import { shown } from '../core/wire/text.ts';
 import { askedByJson } from '../plugins/access/request-body.ts';
@@ -119,6 +120,12 @@ const READERS: Readonly<Record<string, Reader>> = {
   shown: { read: shown, begins: [''] },
   splitOptions: { read: splitOptions, begins: ['', '-c a='], most: STARTUP_PACKET },
   parseOptions: { read: parseOptions, begins: ['', '-c a=', '--a='], most: STARTUP_PACKET },
+  parseBearerRequest: {
+    read: (text) => parseBearerRequest(Buffer.from(text)),
+    begins: ['', 'n,,\x01', 'n,,\x01auth=', 'n,,\x01auth=Bearer ', 'n,,\x01auth=Bearer a'],
+    ends: ['', '\x01\x01'],
+    most: TOKEN,
+  },
   parseAddress: { read: parseAddress, begins: ['', '::', 'fe80::1%', '1.'], most: REQUEST },
   parseNetwork: { read: parseNetwork, begins: ['', '::/', '10.0.0.0/'], most: REQUEST },
   parseLine: { read: bytes(parseLine), begins: ['PROXY ', 'PROXY UNKNOWN ', 'PROXY TCP4 '], most: 107 },

@@ -4,6 +4,7 @@ import * as backend from '../../../core/wire/backend.ts';
 import { serverEndPoint } from '../../../core/wire/channel-binding.ts';
 import * as frontend from '../../../core/wire/frontend.ts';
 import { encodeCancel, encodeStartup, greetingLength, parseGreeting } from '../../../core/wire/greeting.ts';
+import { parseBearerRequest } from '../../../core/wire/oauthbearer.ts';
 import { parseOptions } from '../../../core/wire/options.ts';
 import { acceptParameters } from '../../../core/wire/startup-parameters.ts';
 import * as client from '../../../core/wire/to-client.ts';
@@ -39,6 +40,7 @@ const READERS: [name: string, read: (body: Buffer) => unknown, sample: Buffer][]
     frontend.readSaslInitialResponse,
     server.encodeSaslInitialResponse('M', Buffer.from('abcd')).subarray(5),
   ],
+  ['parseBearerRequest', parseBearerRequest, Buffer.from('n,,\x01host=h\x01auth=Bearer a.b.c\x01\x01')],
   ['errorFields', backend.errorFields, Buffer.from('SERROR\0C42601\0Mm\0\0')],
   ['readParameterStatus', backend.readParameterStatus, client.parameterStatus('a', 'b').subarray(5)],
   ['readBackendKeyData', backend.readBackendKeyData, client.backendKeyData(1, Buffer.alloc(32)).subarray(5)],
