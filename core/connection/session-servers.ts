@@ -23,7 +23,8 @@ import type {
   Waiter,
 } from '../upstream/pool/checkout-request.ts';
 import { schemaChangesOf } from '../upstream/schema-changes.ts';
-import { ParameterMap, valueOf } from '../upstream/parameter-map.ts';
+import { ParameterMap } from '../upstream/parameter-map.ts';
+import type { SessionDefaults } from '../upstream/session-defaults.ts';
 import { knownTo } from './pool-statements.ts';
 
 /** A session's use of its pool. */
@@ -68,6 +69,7 @@ class SessionServers implements ServerSource, CheckOutListener {
   readonly known: ServerSource['known'];
   readonly probe: ServerSource['probe'];
   readonly pinsUnknown: boolean;
+  defaults: SessionDefaults | undefined;
   readonly #pool: Pool;
   readonly #usage: Usage | undefined;
   readonly #holder: Holder;
@@ -88,6 +90,8 @@ class SessionServers implements ServerSource, CheckOutListener {
   #differs = false;
   /** The connection that the session had last. Undefined: its login needed none, and it has had none since. */
   #latest: ServerConnection | undefined;
+  /** Values of settings that nobody has changed since the login; undefined until one is asked for. */
+  #valuesAtLogin: Map<string, string | null> | undefined;
   #waiter: ServerWaiter | undefined;
   #connecting: ConnectTold | undefined;
 
@@ -166,15 +170,27 @@ class SessionServers implements ServerSource, CheckOutListener {
   }
 
   settingOf(name: string): string | null | undefined {
-    const reported = valueOf(this.parameters, name);
+    const reported = this.parameters.get(name);
     if (reported !== undefined) return reported;
-    const { upstream } = this.#request.request;
     const settings = this.#asks ? this.#applied : this.#session;
     const found = settings?.get(name);
     // Policies' settings depend on the connection.
     if (!settings || (found?.from === 'policy' && !this.#holds)) return undefined;
-    if (found) return typeof found.value === 'object' && found.value ? undefined : found.value;
-    return pinnedNames(upstream).has(name) ? null : (this.startupValue(name) ?? null);
+    if (found?.value != null) return typeof found.value === 'object' ? undefined : found.value;
+    return this.#latest ? this.#atLogin(name) : undefined;
+  }
+
+  /** Asked for with each statement. */
+  #atLogin(name: string): string | null {
+    const known = (this.#valuesAtLogin ??= new Map<string, string | null>());
+    const found = known.get(name);
+    if (found !== undefined) return found;
+    const chosen = pinnedNames(this.#request.request.upstream).has(name)
+      ? undefined
+      : this.startupValue(name);
+    const value = chosen ?? this.defaults?.get(name) ?? null;
+    known.set(name, value);
+    return value;
   }
 
   settle(server: ServerConnection, touched: Touched): Promise<string | undefined> | undefined {
@@ -185,7 +201,10 @@ class SessionServers implements ServerSource, CheckOutListener {
       applied,
       reported: server.parameters,
       pinned: pinnedNames(upstream),
-      startup: new Set(Object.keys(startup.parameters).map((name) => name.toLowerCase())),
+      atLogin: new Set([
+        ...Object.keys(startup.parameters).map((name) => name.toLowerCase()),
+        ...(this.parameters.defaults?.missingOn(server.parameters.defaults) ?? []).map(({ name }) => name),
+      ]),
     };
     const names = namesToAsk(ended);
     const origins = asksOrigins(this.#session, ended);
@@ -214,7 +233,9 @@ class SessionServers implements ServerSource, CheckOutListener {
   /** Whether settings on a connection are those of the session. */
   #isWanted(applied: SessionSettings): boolean {
     const { request } = this.#request;
-    return this.#latest !== undefined && !this.#asks && settingsFor(request, this.#latest) === applied;
+    if (!this.#latest || this.#asks || this.parameters.defaults !== this.#latest.parameters.defaults)
+      return false;
+    return settingsFor(request, this.#latest) === applied;
   }
 
   /** What it has left goes when it ends, as a lock does on PostgreSQL. */
@@ -229,13 +250,24 @@ class SessionServers implements ServerSource, CheckOutListener {
     this.#waiter = undefined;
     this.#usage?.waited(server);
     if (this.#connecting) this.#tellConnect(server);
-    if (this.#latest) this.#latest = server;
-    else this.#begin(server);
+    if (!this.#latest) return this.#begin(server);
+    this.#latest = server;
+    this.#setDefaults(server);
+  }
+
+  /** Those in force: the connection may have others by itself. */
+  #setDefaults({ parameters: { defaults: there } }: ServerConnection): void {
+    const own = (this.parameters.defaults ??= there);
+    const defaults = own && there ? own.on(there) : undefined;
+    if (defaults === this.defaults) return;
+    this.defaults = defaults;
+    this.#valuesAtLogin = undefined;
   }
 
   /** The session's first connection: from here on what the client believes to be in force follows it. */
   #begin(server: ServerConnection): void {
     this.#latest = server;
+    this.#setDefaults(server);
     this.#takes(server);
     this.#requestAnew();
   }

@@ -3,6 +3,7 @@
  * session.
  */
 import type { Parameters, ServerConnection } from '../upstream/connection.ts';
+import type { SessionDefaults } from '../upstream/session-defaults.ts';
 import type { ChannelListener } from '../net/channel.ts';
 import type { KnownStatements } from './prepared/known-statements.ts';
 import type { LinkState, ServerFitness } from './transaction-boundary.ts';
@@ -47,6 +48,8 @@ export interface ServerSource {
   startupValue?(name: string): string | undefined;
   /** The value of a setting, named in lower case, with which this or the next transaction begins; null or absent: that of a login. Undefined: not known. */
   settingOf?(name: string): string | null | undefined;
+  /** The defaults in force on the connection that the session has, or had last. Undefined: not known. */
+  readonly defaults?: SessionDefaults | undefined;
 }
 
 /** What the link reports to the relay. */
@@ -77,10 +80,7 @@ interface LinkOptions {
 }
 
 const IGNORE: ChannelListener = { bytes() {}, drained() {}, closed() {} };
-/**
- * The server connection of one session, for all of it or for one transaction at a time: the only holder of one in a
- * session. One per session.
- */
+/** One per session. */
 export class ServerLink implements ServerWaiter {
   /** Changes since the check-out. */
   readonly changes: ConnectionChanges;

@@ -25,7 +25,7 @@ const SET_CONFIG = /\b(?:set_config|pg_settings)\b|u&"/gi;
 const CALL = /\bset_config\b"?\s*\(/gi;
 /** Parts of all patterns here: most texts have none of them. */
 const STATE_WORDS =
-  /temp|advisory_lock|set_config|pg_settings|search_path|schema|create\b|u&"|transform_null|array_nulls|xmloption|xml\s+option|lc_monetary|timezone_abb/i;
+  /temp|advisory_lock|set_config|pg_settings|search_path|schema|create\b|u&"|transform_null|array_nulls|xmloption|xml\s+option|lc_monetary|timezone_abb|backslash_quote/i;
 /** More calls than these are not read one by one. */
 const MOST_CALLS = 20;
 /** Ways to choose schemas by a text (manual, 5.10.3; SET SCHEMA is a form of SET). */
@@ -55,18 +55,10 @@ export const hasTemporarySchema = (text: string): boolean => TEMPORARY_SCHEMA.te
 /** True for a text that may make a table with the tag of a SELECT: a temporary one where its first schema is that for them. */
 export const mayMakeTable = (text: string): boolean => MAKING_WORD.test(text) && !INSERT.test(text);
 
-/** Settings that the server does not report, and that say what a text means when it is parsed: its comparisons with NULL, and its literals. */
-export const READING = [
-  'transform_null_equals',
-  'array_nulls',
-  'xmloption',
-  'lc_monetary',
-  'timezone_abbreviations',
-];
 const READING_WORD =
-  /transform_null_equals|array_nulls|xmloption|xml\s+option|lc_monetary|timezone_abbreviations/i;
+  /transform_null_equals|array_nulls|xmloption|xml\s+option|lc_monetary|timezone_abbreviations|backslash_quote/i;
 
-/** True for a text that may change them. */
+/** True for a text that may change a setting of `READING`. */
 export const mayChangeReading = (text: string): boolean => READING_WORD.test(text);
 
 const isCommented = (text: string): boolean =>

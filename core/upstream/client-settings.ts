@@ -42,8 +42,8 @@ export interface Ended {
   readonly reported: Parameters;
   /** Names that plugins pin, in lower case. */
   readonly pinned: ReadonlySet<string>;
-  /** Names that the client's startup packet has, in lower case. */
-  readonly startup: ReadonlySet<string>;
+  /** Names, in lower case, that a RESET of the session returns to another value than the connection's own: its startup packet has them, or its login had other defaults. */
+  readonly atLogin: ReadonlySet<string>;
 }
 
 /** Answers of the server, by name in lower case. */
@@ -92,12 +92,12 @@ export function namesToAsk(ended: Ended): readonly string[] {
 
 /**
  * True where a value does not show whether a RESET was rolled back: the client may have set the server's own value, to which
- * another one of its startup packet is preferred after a RESET.
+ * another one of its login is preferred after a RESET.
  */
 export function asksOrigins(session: SessionSettings, ended: Ended): boolean {
   if (session === SessionSettings.none) return false;
   return [...touchesOf(ended)].some(
-    ([name, how]) => how === 'reset' && ended.startup.has(name) && session.get(name) !== undefined,
+    ([name, how]) => how === 'reset' && ended.atLogin.has(name) && session.get(name) !== undefined,
   );
 }
 
@@ -124,15 +124,15 @@ export function settle(session: SessionSettings, ended: Ended, asked: Asked): Se
   return { session: session.without(removed).with(set), applied: applied.without(undone).with(done) };
 }
 
-/** Whether a RESET of a startup parameter took effect, although the value is the same. A custom setting is empty then. */
+/** Whether a RESET of such a setting took effect, although the value is the same. A custom setting is empty then. */
 function isReset(
   session: SessionSettings,
-  { startup }: Ended,
+  { atLogin }: Ended,
   { ofSession }: Asked,
   name: string,
   now: string | null,
 ): boolean {
-  if (!startup.has(name) || session.get(name) === undefined || ofSession.has(name)) return false;
+  if (!atLogin.has(name) || session.get(name) === undefined || ofSession.has(name)) return false;
   return !name.includes('.') || now === '';
 }
 

@@ -163,12 +163,14 @@ async function prepare(step: Preparation): Promise<ServerConnection> {
     if (replicating) checkReplication(step);
     else {
       serverStatus = step.probes === true ? await probeServer(talk) : undefined;
-      ({ unresettable } = await verify(talk, {
+      const verified = await verify(talk, {
         role,
         user: credentials.user,
         schemas: upstream.schemas,
         privilegedRoles: database.privilegedRoles ?? [],
-      }));
+      });
+      ({ unresettable } = verified);
+      talk.parameters.defaults = verified.defaults;
     }
     const canceling = key && { database, address: dialed.address, key, ...timeouts };
     return new OpenConnection({

@@ -1,9 +1,12 @@
 /** Run-time parameters as a server reports them by ParameterStatus (manual, 55.2.7), equal ones known as equal at a look. */
+import type { SessionDefaults } from './session-defaults.ts';
 
 /** Values by name. */
 export interface Parameters extends Map<string, string> {
   /** Equal for equal parameters, and for no others. Absent: they have to be compared one by one. */
   readonly content?: number;
+  /** Those of the login. Absent: not known. */
+  defaults?: SessionDefaults | undefined;
 }
 
 /** Contents that have a number; one that is forgotten only costs a comparison of values. */
@@ -17,6 +20,7 @@ let given = 0;
  */
 export class ParameterMap implements Parameters {
   readonly [Symbol.toStringTag] = 'ParameterMap';
+  defaults: SessionDefaults | undefined;
   #values: Map<string, string>;
   /** Others have the same values: they are copied before they change. */
   #shared: boolean;
@@ -29,6 +33,7 @@ export class ParameterMap implements Parameters {
       parameters.#shared = true;
       this.#values = parameters.#values;
       this.#content = parameters.#content;
+      this.defaults = parameters.defaults;
     } else this.#values = new Map(parameters);
   }
 
@@ -101,7 +106,7 @@ export function valueOf(parameters: ReadonlyMap<string, string>, name: string): 
 
 /** True only for equal ones; false where that is not known at a look. */
 export function areEqual(some: Parameters, others: Parameters): boolean {
-  return some.content !== undefined && some.content === others.content;
+  return some.content !== undefined && some.content === others.content && some.defaults === others.defaults;
 }
 
 function numberOf(parameters: ReadonlyMap<string, string>): number {

@@ -1,6 +1,7 @@
 /** The run-time settings of a session as one immutable value: equal ones are the same object, so that `===` compares them. */
 import type { SetByFunction } from '../session.ts';
 import { areEqual } from './parameter-map.ts';
+import type { SessionDefault } from './session-defaults.ts';
 import { WeakValues } from './weak-values.ts';
 import type { Parameters } from './parameter-map.ts';
 
@@ -92,7 +93,7 @@ export class SessionSettings {
 
   /**
    * Adds the values that the client believes in force where a connection reports others, or has them set already, and no plugin
-   * pins them. `applied` is in force on the connection.
+   * pins them; and the defaults of its login where those of the connection differ. `applied` is in force on the connection.
    */
   withFollowing(
     believed: Parameters,
@@ -101,14 +102,32 @@ export class SessionSettings {
     applied: SessionSettings,
   ): SessionSettings {
     if (areEqual(believed, reported) && applied.all.every(({ name }) => this.get(name))) return this;
-    const changes: Setting[] = [];
+    const changes = this.#defaults(believed, reported, pinned, applied);
     for (const name of FOLLOWING) {
-      const value = believed.get(name);
+      const value = believed.defaults?.get(name) === undefined ? believed.get(name) : undefined;
       if (value === undefined || this.get(name) || pinned.has(name.toLowerCase())) continue;
       if (reported.get(name) === value && applied.get(name)?.from !== 'client') continue;
       changes.push({ name, value, from: 'client' });
     }
     return this.with(changes);
+  }
+
+  /** The defaults of the session's login that the connection does not have by itself. */
+  #defaults(
+    believed: Parameters,
+    reported: Parameters,
+    pinned: ReadonlySet<string>,
+    applied: SessionSettings,
+  ): Setting[] {
+    const [own, there] = [believed.defaults, reported.defaults];
+    if (!own || !there) return [];
+    const inForce = ({ name, value }: SessionDefault): boolean =>
+      there.get(name) === value &&
+      (applied.get(name) !== undefined || (reported.get(name) ?? value) === value);
+    return own
+      .on(there)
+      .all.filter((one) => !this.get(one.name) && !pinned.has(one.name) && !inForce(one))
+      .map(({ name, value }) => ({ name, value, from: 'client' }));
   }
 }
 

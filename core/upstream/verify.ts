@@ -1,7 +1,9 @@
-/** Verifies a new login before a session may use it: it is the mapped role, the role is not privileged, its schemas exist. */
+/** Verifies a new login before a session may use it: it is the mapped role, the role is not privileged, its schemas exist. Reads its defaults, too. */
 import { GatewayError } from '../errors.ts';
 import type { SchemaName } from '../names.ts';
 import type { Conversation } from './conversation.ts';
+import { DEFAULTS_COLUMNS, DEFAULTS_WIDTH, defaultsIn } from './session-defaults.ts';
+import type { SessionDefaults } from './session-defaults.ts';
 import { UNRESETTABLE, isUnresettable } from './unresettable-state.ts';
 import { execute } from './query.ts';
 import type { TextRow } from './query.ts';
@@ -34,12 +36,18 @@ select session_user::pg_catalog.text, current_user::pg_catalog.text,
   (select wanted.name from pg_catalog.unnest($1::pg_catalog.text[]) as wanted(name)
     where not exists (select from pg_catalog.pg_namespace as n
       where n.nspname operator(pg_catalog.=) wanted.name::pg_catalog.name) limit 1),
-  ${UNRESETTABLE}`;
+  ${UNRESETTABLE},
+  ${DEFAULTS_COLUMNS}`;
+
+/** Columns in front of the defaults. */
+const VERIFIED = 5;
 
 /** Other results of the query. */
 export interface Verified {
   /** The database has state that no reset undoes: {@link UNRESETTABLE}. */
   readonly unresettable: boolean;
+  /** Those of the connection, before any setting of a session is in force. */
+  readonly defaults: SessionDefaults;
 }
 
 /**
@@ -55,11 +63,13 @@ export async function verify(talk: Conversation, expected: Expectation): Promise
   if (outcome.error) throw unverified(describeRefusal(outcome.error));
   if (outcome.rows.length !== roles.length) throw unverified('the answer has not one row for each question');
   for (const [endpoint, role] of roles.entries()) checkRow(expected, role, outcome.rows[endpoint]);
-  return { unresettable: isUnresettable(outcome.rows[0], 4) };
+  const [row = []] = outcome.rows;
+  const defaults = defaultsIn(row.slice(VERIFIED));
+  return { unresettable: isUnresettable(row, VERIFIED - 1), defaults };
 }
 
 function checkRow(expected: Expectation, role: string, row: TextRow | undefined): void {
-  if (row?.length !== 5) throw unverified('the answer has not five columns');
+  if (row?.length !== VERIFIED + DEFAULTS_WIDTH) throw unverified('the answer has another number of columns');
   const [sessionUser, currentUser, privileged, missing] = row;
   checkIdentity(expected, sessionUser, currentUser);
   if (privileged != null && !expected.privilegedRoles.includes(role)) throw tooMighty(role, privileged);

@@ -81,6 +81,9 @@ export function sharedSessions(
         known: source.known,
         probe: source.probe,
         pinsUnknown: source.pinsUnknown === true,
+        get defaults() {
+          return source.defaults;
+        },
         settle: (server, touched) => source.settle?.(server, touched),
         startupValue: (name) => source.startupValue?.(name),
         settingOf: (name) => source.settingOf?.(name),

@@ -13,6 +13,7 @@ import { EMPTY, isCutOff, nameIn, parseParts, renamedLongParse, renamedParse } f
 import type { ParseParts } from './statement-names.ts';
 import type { Change, ClientStatements, PendingChanges, UnnamedStatement } from './client-statements.ts';
 import type { ServerLink, ServerSource } from '../server-link.ts';
+import { READING } from '../../upstream/session-defaults.ts';
 import {
   NO_EFFECTS,
   UNSHARED,
@@ -28,7 +29,6 @@ import type { KnownStatement } from './known-statements.ts';
 import { ANY_SETTING, settingsIn } from '../setting-names.ts';
 import type { NamedSettings } from '../setting-names.ts';
 import {
-  READING,
   TEMPORARY_OBJECTS,
   hasTemporarySchema,
   mayChangeReading,
@@ -47,7 +47,7 @@ import { Status } from '../transaction-boundary.ts';
 export interface PreparedStatementsHost {
   readonly link: Pick<ServerLink, 'server' | 'checkOuts'>;
   readonly outstanding: OutstandingRequests;
-  readonly source: Pick<ServerSource, 'parameters' | 'known' | 'settingOf' | 'startupValue'>;
+  readonly source: Pick<ServerSource, 'parameters' | 'known' | 'settingOf' | 'startupValue' | 'defaults'>;
   /** The connection has to stay with the session. */
   pin(why: string): void;
   /** A statement is executed that may change settings of the session. Undefined: it changes none. */
@@ -162,10 +162,11 @@ export class ParseHandler {
     const { source } = this.#host;
     const reported = this.#parameters.get('search_path');
     const path = reported === undefined && source.settingOf ? source.settingOf('search_path') : reported;
-    const role = source.settingOf?.('role') ?? null;
-    if (path === undefined && source.settingOf) return undefined;
+    if (!source.settingOf) return null;
+    const reading = source.defaults?.reading;
+    if (path === undefined || reading === undefined) return undefined;
     // `"$user"` in it is the role in force.
-    return role === null ? (path ?? null) : `${path ?? ''}\0${role}`;
+    return `${path ?? ''}\0${source.settingOf('role') ?? ''}\0${reading}`;
   }
 
   /** Prepared now, the statement may differ in meaning from its Parse: it is not shared with other sessions. */

@@ -4,7 +4,7 @@ import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
 import type { Logger, Upstream } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
-import { ERROR, KEY, LOGGED_IN, OK, READY, message, row, verified } from './server-script.ts';
+import { ERROR, KEY, LOGGED_IN, OK, READY, message, row, verified, VERIFIED } from './server-script.ts';
 import { query, request, scripted } from './support.ts';
 import type { ScriptedServer } from './support.ts';
 
@@ -50,7 +50,7 @@ export async function actor(role: Role, timeline = 1): Promise<Actor> {
           self.role === 'replica' ? row('true', null, '7', run) : row('false', hex(self.timeline), '7', run);
         socket.write(verified(is));
       } else if (text.includes('verifies its login')) {
-        socket.write(verified(row('reader', 'reader', null, null, 'false')));
+        socket.write(verified(VERIFIED));
       } else if (text.includes('select port')) {
         socket.write(Buffer.concat([row(String(self.port)), message('C', 'SELECT 1\0'), READY]));
       }

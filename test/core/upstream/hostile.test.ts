@@ -19,6 +19,8 @@ import {
   scramming,
   speaking,
   verified,
+  VERIFIED,
+  loginRow,
 } from './server-script.ts';
 
 const LONG = Buffer.alloc(70_000, 'x');
@@ -121,11 +123,11 @@ test('the text of an ErrorResponse is cut before it reaches anybody', async () =
 });
 
 test.each([
-  ['another role', [row('reader', 'postgres', null, null, 'f')], '28000'],
-  ['another session', [row('postgres', 'reader', null, null, 'f')], '28000'],
-  ['nobody', [row(null, null, null, null, 'f')], '28000'],
+  ['another role', [loginRow('reader', 'postgres')], '28000'],
+  ['another session', [loginRow('postgres', 'reader')], '28000'],
+  ['nobody', [loginRow(null, null)], '28000'],
   ['no row', [], '08001'],
-  ['two rows', [row('reader', 'reader', null, null, 'f'), row('reader', 'reader', null, null, 'f')], '08001'],
+  ['two rows', [VERIFIED, VERIFIED], '08001'],
   ['too few columns', [row('reader', 'reader')], '08001'],
   ['a row longer than its message', [message('D', Buffer.from([0, 1]), 1_000_000, 'x')], '08001'],
   ['a row with a negative count', [message('D', Buffer.from([0xff, 0xff]))], '08001'],

@@ -7,7 +7,7 @@ import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import type { OwnPostgres } from '../../support/postgres.ts';
 import { poolOf, query, request, scripted } from './support.ts';
-import { LOGGED_IN, message, row, speaking, verified } from './server-script.ts';
+import { LOGGED_IN, message, row, speaking, verified, VERIFIED } from './server-script.ts';
 
 let postgres: OwnPostgres;
 
@@ -146,7 +146,7 @@ describe('a login that the server refuses', () => {
 
 describe('strange servers', () => {
   const trust = (port: number): DatabaseOptions => ({ host: '127.0.0.1', port, login: { kind: 'trust' } });
-  const good = verified(row('reader', 'reader', null, null, 'f'));
+  const good = verified(VERIFIED);
 
   /** A server whose first connection does `then` when it is told to, and answers nothing. */
   async function idleAt(): Promise<{ server: Awaited<ReturnType<typeof scripted>>; pool: Pool }> {

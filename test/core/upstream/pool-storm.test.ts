@@ -6,7 +6,7 @@ import { GatewayError } from '../../../core/errors.ts';
 import { ConnectRate } from '../../../core/upstream/connect-rate.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
-import { ERROR, LOGGED_IN, row, speaking, verified } from './server-script.ts';
+import { ERROR, LOGGED_IN, speaking, verified, VERIFIED } from './server-script.ts';
 import { poolOf, request, scripted } from './support.ts';
 
 const postgres = sharedPostgres();
@@ -108,7 +108,7 @@ test('a pool begins no more than connectRate in a second, and goes on by itself'
 test('two hundred clients of a server that refuses everybody are no storm, and none when it is back', async () => {
   const SIZE = 10;
   let back = false;
-  const good = speaking(LOGGED_IN, verified(row('reader', 'reader', null, null, 'f')));
+  const good = speaking(LOGGED_IN, verified(VERIFIED));
   const starting = ERROR('SFATAL\0C57P03\0Mthe database system is starting up\0\0');
   const server = await scripted((socket: Socket) => {
     if (back) good(socket);

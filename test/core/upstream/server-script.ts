@@ -87,6 +87,11 @@ export function row(...columns: readonly (string | null)[]): Buffer {
   const values = columns.flatMap((column) => (column === null ? [-1] : [Buffer.byteLength(column), column]));
   return message('D', Buffer.from([0, columns.length]), ...values);
 }
+/** What a server says of a login that is otherwise as it should be. */
+export const loginRow = (sessionUser: string | null, currentUser: string | null): Buffer =>
+  row(sessionUser, currentUser, null, null, 'f', '"$user", public', ...Array<null>(7).fill(null));
+/** That of the role that tests log in as. */
+export const VERIFIED = loginRow('reader', 'reader');
 const DONE = Buffer.concat([message('C', 'SELECT 1\0'), message('3'), READY]);
 export const verified = (...rows: readonly Buffer[]): Buffer =>
   Buffer.concat([message('1'), message('2'), ...rows, DONE]);

@@ -12,10 +12,10 @@ import {
   honest,
   message,
   refusalBy,
-  row,
   scramming,
   speaking,
   verified,
+  VERIFIED,
 } from './server-script.ts';
 import { causes, poolOf, request, scripted } from './support.ts';
 
@@ -50,10 +50,7 @@ test.each([
   ['the key', speaking(Buffer.concat([OK, KEY]))],
   ['half a message', speaking(Buffer.concat([OK, KEY, READY.subarray(0, 3)]))],
   ['ReadyForQuery', speaking(LOGGED_IN)],
-  [
-    'half the verification',
-    speaking(LOGGED_IN, verified(row('reader', 'reader', null, null, 'f')).subarray(0, 30)),
-  ],
+  ['half the verification', speaking(LOGGED_IN, verified(VERIFIED).subarray(0, 30))],
 ])('a server that stalls after %s is given up at the deadline', async (what, script) => {
   const error = await refusalBy(script, what.includes('SCRAM') ? 'password' : 'trust');
   expect(error.sqlstate).toBe('08001');
@@ -80,7 +77,7 @@ test('an error sent with the last breath is heard although the connection is gon
 });
 
 test('a login in pieces of one byte is a login', async () => {
-  const script = speaking(LOGGED_IN, verified(row('reader', 'reader', null, null, 'f')));
+  const script = speaking(LOGGED_IN, verified(VERIFIED));
   const server = await scripted((socket) => {
     const write = socket.write.bind(socket);
     const pieces = (bytes: Buffer): boolean => {
@@ -100,7 +97,7 @@ test('a login in pieces of one byte is a login', async () => {
 });
 
 const entryOf = (port: number): DatabaseOptions => ({ host: '127.0.0.1', port, login: { kind: 'trust' } });
-const good = verified(row('reader', 'reader', null, null, 'f'));
+const good = verified(VERIFIED);
 
 test('parameters and notices behind the last ReadyForQuery are read before the connection is handed out', async () => {
   const late = Buffer.concat([message('N', 'Mhello\0\0'), message('S', 'in_hot_standby\0on\0')]);
