@@ -8,7 +8,7 @@ import { deallocated } from '../core/relay/prepared/deallocate.ts';
 import { looksInBand, parseInBand } from '../core/relay/statements/gateway-commands.ts';
 import { mayDiscard, originOf, statementOf } from '../core/relay/prepared/prepared-statement.ts';
 import { descriptionOf } from '../core/relay/prepared/description.ts';
-import { mayChooseSchemas, pinReason } from '../core/relay/session-state-detection.ts';
+import { pinReason } from '../core/relay/session-state-detection.ts';
 import { settingsIn } from '../core/relay/setting-names.ts';
 import { withoutLiterals, withoutTokens } from '../core/sql-text.ts';
 import { FunctionCatalog } from '../core/upstream/function-catalog.ts';
@@ -64,12 +64,8 @@ const READERS: Readonly<Record<string, Reader>> = {
   pinReason: { read: pinReason, begins: ['', 'create ', 'create or replace ', 'pg_try_'] },
   settingsIn: {
     read: settingsIn,
-    begins: ['', 'set a.', "set_config('a', ".repeat(20), 'set_config("'],
+    begins: ['', 'set a.', 'set local', "set_config('a', ".repeat(20), 'set_config("', '--', ';do'],
     ends: ['', ';z', '", true)'],
-  },
-  mayChooseSchemas: {
-    read: mayChooseSchemas,
-    begins: ['', 'set', 'set local', "set_config('a', ".repeat(20)],
   },
   readBody: {
     read: readBody,

@@ -164,11 +164,6 @@ class SessionServers implements ServerSource, CheckOutListener {
     this.#pool.checkIn(server, how);
   }
 
-  startupValue(name: string): string | undefined {
-    const { startup } = this.#request.request;
-    return Object.entries(startup.parameters).find(([one]) => one.toLowerCase() === name)?.[1];
-  }
-
   settingOf(name: string): string | null | undefined {
     const reported = this.parameters.get(name);
     if (reported !== undefined) return reported;
@@ -185,9 +180,9 @@ class SessionServers implements ServerSource, CheckOutListener {
     const known = (this.#valuesAtLogin ??= new Map<string, string | null>());
     const found = known.get(name);
     if (found !== undefined) return found;
-    const chosen = pinnedNames(this.#request.request.upstream).has(name)
-      ? undefined
-      : this.startupValue(name);
+    const { startup, upstream } = this.#request.request;
+    const sent = Object.entries(startup.parameters).find(([one]) => one.toLowerCase() === name)?.[1];
+    const chosen = pinnedNames(upstream).has(name) ? undefined : sent;
     const value = chosen ?? this.defaults?.get(name) ?? null;
     known.set(name, value);
     return value;

@@ -44,8 +44,6 @@ export interface ServerSource {
   settle?(server: ServerConnection, touched: TouchedSettings): Promise<string | undefined> | undefined;
   /** Settings that no text shows keep the connection with the session. Default: they are reset. */
   readonly pinsUnknown?: boolean;
-  /** The client's startup parameter with this name, in lower case; undefined if it has none. Absent: it has none. */
-  startupValue?(name: string): string | undefined;
   /** The value of a setting, named in lower case, with which this or the next transaction begins; null or absent: that of a login. Undefined: not known. */
   settingOf?(name: string): string | null | undefined;
   /** The defaults in force on the connection that the session has, or had last. Undefined: not known. */

@@ -1,7 +1,6 @@
 /** Detects by the text of a statement state that it leaves on its server connection, where the tag of its command is silent: see `command-tags.ts`. */
 import { takesFromSequence } from '../left-state.ts';
 import type { LeftState } from '../left-state.ts';
-import { withoutLiterals } from '../sql-text.ts';
 import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
 
 const CREATES = /\bcreate\b/i;
@@ -17,22 +16,8 @@ const TEMPORARY_SCHEMA = /pg_temp/i;
 const INSERT = /^\s*insert\b/i;
 /** Locks of the session, not those of a transaction. */
 const ADVISORY = /\bpg_(?:try_)?advisory_lock/i;
-/**
- * The function leaves a setting, and the tag of its statement is that of a SELECT (manual, 9.28.1); so does an UPDATE of the view
- * (54.25); and a name that is written in such a way may be any (4.1.2.3).
- */
-const SET_CONFIG = /\b(?:set_config|pg_settings)\b|u&"/gi;
-const CALL = /\bset_config\b"?\s*\(/gi;
 /** Parts of all patterns here: most texts have none of them. */
-const STATE_WORDS =
-  /temp|advisory_lock|set_config|pg_settings|search_path|schema|create\b|u&"|transform_null|array_nulls|xmloption|xml\s+option|lc_monetary|timezone_abb|backslash_quote/i;
-/** More calls than these are not read one by one. */
-const MOST_CALLS = 20;
-/** Ways to choose schemas by a text (manual, 5.10.3; SET SCHEMA is a form of SET). */
-const SEARCH_PATH = /search_path|\bset\s+(?:(?:local|session)\s+)?schema\b|u&"/i;
-/** Words of every way to change the role in force (manual, SET ROLE and SET SESSION AUTHORIZATION). */
-const ROLE = /\brole\b|authorization|u&"/i;
-const ESCAPES = /\\|u&/i;
+const STATE_WORDS = /temp|advisory_lock|set_config|pg_settings|create\b|u&"/i;
 
 /** True for a text that may make an object, whatever its tag: CREATE TABLE AS has that of a SELECT. */
 export const mayCreate = (text: string): boolean => CREATES.test(text);
@@ -55,56 +40,11 @@ export const hasTemporarySchema = (text: string): boolean => TEMPORARY_SCHEMA.te
 /** True for a text that may make a table with the tag of a SELECT: a temporary one where its first schema is that for them. */
 export const mayMakeTable = (text: string): boolean => MAKING_WORD.test(text) && !INSERT.test(text);
 
-const READING_WORD =
-  /transform_null_equals|array_nulls|xmloption|xml\s+option|lc_monetary|timezone_abbreviations|backslash_quote/i;
-
-/** True for a text that may change a setting of `READING`. */
-export const mayChangeReading = (text: string): boolean => READING_WORD.test(text);
-
 const isCommented = (text: string): boolean =>
   COMMENT.test(text) && TEMPORARY_WORD.test(text) && MAKING_WORD.test(text);
 
-/** True for a text with a word of the commands that change the role in force. */
-export const mayChangeRole = (text: string): boolean => ROLE.test(text) || ESCAPES.test(text);
-
 /** False for a text to which no other check here applies. */
 export const mayLeaveState = (text: string): boolean => STATE_WORDS.test(text);
-
-/** True for a text that may change the schemas in which names are looked up. */
-export function mayChooseSchemas(text: string): boolean {
-  if (SEARCH_PATH.test(text)) return true;
-  const calls = callsIn(text);
-  // A name that is written with escapes is seen as any other literal.
-  return !calls || (calls.length > 0 && ESCAPES.test(text)) || calls.some(([name]) => name !== '?');
-}
-
-/** The arguments of each call of `set_config`, literals as `?`. Undefined where it is named and not seen to be called. */
-function callsIn(text: string): readonly (readonly string[])[] | undefined {
-  const named = text.match(SET_CONFIG)?.length ?? 0;
-  if (named === 0) return [];
-  if (named > MOST_CALLS) return undefined;
-  const sql = withoutLiterals(text);
-  const calls = [...sql.matchAll(CALL)].map(({ index, 0: call }) => argumentsAt(sql, index + call.length));
-  return calls.length === named ? calls : undefined;
-}
-
-/** The arguments of a call, up to its closing parenthesis; `from` is behind the opening one. */
-function argumentsAt(sql: string, from: number): readonly string[] {
-  const found: string[] = [];
-  let begin = from;
-  for (let at = from, depth = 0; at < sql.length; at += 1) {
-    const character = sql[at] ?? '';
-    if (character === '"') at = Math.max(at, sql.indexOf('"', at + 1));
-    else if ('(['.includes(character)) depth += 1;
-    else if (depth > 0) depth -= ')]'.includes(character) ? 1 : 0;
-    else if (character === ',' || character === ')') {
-      found.push(sql.slice(begin, at).trim());
-      begin = at + 1;
-      if (character === ')') break;
-    }
-  }
-  return found;
-}
 
 // By the functions that a statement runs.
 

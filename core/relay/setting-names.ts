@@ -1,4 +1,5 @@
 /** Which settings of the session the commands in a text may set or reset: their names, never their values. */
+import { READING } from '../upstream/session-defaults.ts';
 import { tokensOf } from '../sql-tokens.ts';
 import type { SqlToken } from '../sql-tokens.ts';
 
@@ -10,6 +11,10 @@ export interface NamedSettings {
   readonly reset: readonly string[];
   /** All of them return to that. */
   readonly resetsAll: boolean;
+  /** Those that say what a text means, set until the transaction ends. */
+  readonly local: readonly string[];
+  /** Until the transaction ends any of these may have another value: code runs that is not read, or a name is computed. */
+  readonly opaque: boolean;
   /** The number of commands with the tag SET or RESET. */
   readonly commands: number;
   /** It may change others. */
@@ -21,12 +26,18 @@ export const ANY_SETTING: NamedSettings = {
   set: [],
   reset: [],
   resetsAll: false,
+  local: [],
+  opaque: true,
   commands: 0,
   unknown: true,
 };
+/** A text of which it is only known that it runs code. */
+const RUNS_CODE: NamedSettings = { ...ANY_SETTING, unknown: false };
 
-const COMMAND = /^\s*(?:set|reset|discard)\b/i;
+const COMMAND = /^\s*(?:set|reset|discard|do|call)\b/i;
 const COMMAND_WORD = /\b(?:set|reset|discard)\b/i;
+/** A DO command, not that of ON CONFLICT. */
+const CODE = /\b(?:do(?!\s+(?:nothing|update)\b)|call)\b/i;
 /** What may stand in front of such a command. */
 const FIRST_COMMENT = /^\s*(?:--|\/\*)/;
 const SECOND_STATEMENT = /;\s*\S/;
@@ -54,13 +65,15 @@ const CHARACTERISTICS = [
   'default_transaction_deferrable',
 ];
 const AUTHORIZATION = ['session_authorization', 'role'];
+/** They say what a text means, and not every server reports them. */
+const MEANING = new Set(['search_path', ...AUTHORIZATION, ...READING]);
 
 /** The settings that a text may change; undefined if it changes none. */
 export function settingsIn(text: string): NamedSettings | undefined {
   const calls = FUNCTION.test(text);
   if (!calls && !hasCommand(text)) return undefined;
   const tokens = text.length > LONGEST ? undefined : tokensOf(text);
-  if (!tokens) return ANY_SETTING;
+  if (!tokens) return calls || COMMAND_WORD.test(text) ? ANY_SETTING : RUNS_CODE;
   const found = new Found();
   for (const statement of statementsOf(tokens)) found.statement(statement);
   if (calls) found.calls(text, tokens);
@@ -69,7 +82,8 @@ export function settingsIn(text: string): NamedSettings | undefined {
 
 function hasCommand(text: string): boolean {
   if (COMMAND.test(text)) return true;
-  return (SECOND_STATEMENT.test(text) || FIRST_COMMENT.test(text)) && COMMAND_WORD.test(text);
+  if (!SECOND_STATEMENT.test(text) && !FIRST_COMMENT.test(text)) return false;
+  return COMMAND_WORD.test(text) || CODE.test(text);
 }
 
 function statementsOf(tokens: readonly SqlToken[]): readonly (readonly SqlToken[])[] {
@@ -84,21 +98,25 @@ function statementsOf(tokens: readonly SqlToken[]): readonly (readonly SqlToken[
 class Found implements NamedSettings {
   readonly set: string[] = [];
   readonly reset: string[] = [];
+  readonly local: string[] = [];
   resetsAll = false;
+  opaque = false;
   commands = 0;
   unknown = false;
 
   get any(): boolean {
-    return this.unknown || this.resetsAll || this.commands + this.set.length + this.reset.length > 0;
+    if (this.unknown || this.resetsAll || this.opaque) return true;
+    return this.commands + this.set.length + this.reset.length + this.local.length > 0;
   }
 
-  /** Reads a SET, RESET or DISCARD. */
+  /** Reads a SET, RESET, DISCARD, DO or CALL. */
   statement(tokens: readonly SqlToken[]): void {
     const words = tokens.map(({ kind, value }) => (kind === 'word' ? value : ''));
     const [first, second] = words;
     if (first === 'set') this.#set(tokens.slice(1), words.slice(1));
     else if (first === 'reset') this.#reset(tokens.slice(1), words.slice(1));
     else if (first === 'discard' && second === 'all') this.#all(AUTHORIZATION);
+    else if (first === 'do' || first === 'call') this.opaque = true;
   }
 
   #set(all: readonly SqlToken[], allWords: readonly string[]): void {
@@ -106,7 +124,8 @@ class Found implements NamedSettings {
     const isPart = all[1]?.kind === 'sign';
     if (!isPart && first === 'constraints') return;
     this.commands += 1;
-    if (!isPart && (first === 'local' || first === 'transaction')) return;
+    if (!isPart && first === 'transaction') return;
+    if (!isPart && first === 'local') return this.#setLocal(all.slice(1), allWords.slice(1));
     if (first === 'session' && second === 'characteristics') return this.#names('set', CHARACTERISTICS);
     if (first === 'session' && second === 'authorization') return this.#names('set', AUTHORIZATION);
     const from = first === 'session' && !isPart ? 1 : 0;
@@ -115,6 +134,16 @@ class Found implements NamedSettings {
     const { name, end } = special ?? nameAt(tokens);
     if (!special && !isAssigned(tokens[end])) return this.#any();
     this.#names(isDefault(name, words.slice(special ? end : end + 1)) ? 'reset' : 'set', [name]);
+  }
+
+  #setLocal(tokens: readonly SqlToken[], words: readonly string[]): void {
+    const [first, second] = words;
+    if (first === 'transaction') return;
+    if (first === 'session' && second === 'authorization') return this.#names('local', AUTHORIZATION);
+    const special = specialName(tokens, words);
+    const { name, end } = special ?? nameAt(tokens);
+    if (special || isAssigned(tokens[end])) this.#names('local', [name]);
+    else this.opaque = true;
   }
 
   #reset(tokens: readonly SqlToken[], words: readonly string[]): void {
@@ -137,18 +166,27 @@ class Found implements NamedSettings {
     if (at.length !== named) return this.#any();
     for (const from of at) {
       const [name = [], , local = []] = argumentsAt(tokens, from);
-      if (local.length === 1 && local[0]?.kind === 'word' && local[0].value === 'true') continue;
+      const isLocal = local.length === 1 && local[0]?.kind === 'word' && local[0].value === 'true';
       const [only] = name;
-      if (name.length === 1 && only?.kind === 'text') this.#names('set', [only.value.toLowerCase()]);
-      else this.#names('set', [namesInView(tokens) ?? '']);
+      const isRead = name.length === 1 && only?.kind === 'text';
+      this.#names(isLocal ? 'local' : 'set', [
+        isRead ? only.value.toLowerCase() : (namesInView(tokens) ?? ''),
+      ]);
     }
   }
 
-  #names(how: 'set' | 'reset', names: readonly string[]): void {
+  #names(how: 'set' | 'reset' | 'local', names: readonly string[]): void {
     for (const name of names) {
-      if (!PLAIN_NAME.test(name) || name === 'seed') this.#any();
+      if (how === 'local') this.#name(name);
+      else if (!PLAIN_NAME.test(name) || name === 'seed') this.#any();
       else if (!OF_TRANSACTION.has(name)) this[how].push(name);
     }
+  }
+
+  /** A setting until the transaction ends. */
+  #name(name: string): void {
+    if (!PLAIN_NAME.test(name)) this.opaque = true;
+    else if (MEANING.has(name)) this.local.push(name);
   }
 
   #all(also: readonly string[]): void {
@@ -157,7 +195,7 @@ class Found implements NamedSettings {
   }
 
   #any(): void {
-    this.unknown = true;
+    this.unknown = this.opaque = true;
   }
 }
 

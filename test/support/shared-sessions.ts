@@ -85,7 +85,6 @@ export function sharedSessions(
           return source.defaults;
         },
         settle: (server, touched) => source.settle?.(server, touched),
-        startupValue: (name) => source.startupValue?.(name),
         settingOf: (name) => source.settingOf?.(name),
         pinned: (why) => source.pinned?.(why),
         checkOut(waiter) {

@@ -1,13 +1,7 @@
 /** A prepared statement as a session remembers it, and when two of them are the same. */
 import { createHash } from 'node:crypto';
 import { message } from '../../wire/message.ts';
-import {
-  StatementCalls,
-  mayChangeRole,
-  mayChooseSchemas,
-  mayCreate,
-  mayLeaveState,
-} from '../session-state-detection.ts';
+import { StatementCalls, mayCreate } from '../session-state-detection.ts';
 import { ANY_SETTING, settingsIn } from '../setting-names.ts';
 import type { NamedSettings } from '../setting-names.ts';
 import { deallocated } from './deallocate.ts';
@@ -25,10 +19,6 @@ export interface Effects {
   readonly calls: StatementCalls;
   /** It may make an object. */
   readonly creates: boolean;
-  /** It may choose schemas. */
-  readonly chooses: boolean;
-  /** It may change the role in force. */
-  readonly changesRole: boolean;
 }
 
 /** Those of a statement that does nothing. */
@@ -38,15 +28,12 @@ export const NO_EFFECTS: Effects = {
   named: undefined,
   calls: new StatementCalls(''),
   creates: false,
-  chooses: false,
-  changesRole: false,
 };
 
 /** Those of a statement with this text. */
 export function effectsOf(text: string): Effects {
   const discards = mayDiscard(text);
   const named = settingsIn(text);
-  const tells = mayLeaveState(text);
   const deallocates = discards ? deallocated(text) : NO_EFFECTS.deallocates;
   return {
     discards,
@@ -54,8 +41,6 @@ export function effectsOf(text: string): Effects {
     named,
     calls: new StatementCalls(text),
     creates: mayCreate(text),
-    chooses: tells && mayChooseSchemas(text),
-    changesRole: (tells || named !== undefined) && mayChangeRole(text),
   };
 }
 
@@ -72,7 +57,7 @@ export const settingsOf = (parameters: ReadonlyMap<string, string>): string =>
 /** True for a text that may drop prepared statements when it is executed. */
 export const mayDiscard = (text: string): boolean => DISCARDS.test(text);
 
-/** The value of search_path; null: that of a login. Undefined: not known. */
+/** The schemas in which names are looked up, and how literals are read; null: as at a login. Undefined: not known. */
 export type SearchPath = string | null | undefined;
 
 /** The parts of a Parse by which two statements are the same. */
@@ -100,8 +85,6 @@ export class PreparedStatement implements Effects, Origin {
   readonly named: NamedSettings | undefined;
   readonly calls: StatementCalls;
   readonly creates: boolean;
-  readonly chooses: boolean;
-  readonly changesRole: boolean;
   /** Sessions that parse the same and are told the same have it in common. */
   readonly shared: boolean;
   /** A statement that a connection has had since before this time does not serve it: objects may have changed before its Parse. */
@@ -118,8 +101,6 @@ export class PreparedStatement implements Effects, Origin {
     this.named = effects.named;
     this.calls = effects.calls;
     this.creates = effects.creates;
-    this.chooses = effects.chooses;
-    this.changesRole = effects.changesRole;
     this.shared = shared;
     this.since = since;
     made += 1;

@@ -161,7 +161,7 @@ export class PreparedStatements {
       case Frontend.close:
         return this.#close(frame, statementIn(frame));
       case Frontend.functionCall:
-        this.#parseHandler.touches(ANY_SETTING, true);
+        this.#parseHandler.context.touches(ANY_SETTING);
         return { kind: 'send', bytes: frame };
       default:
         return { kind: 'send', bytes: frame };
@@ -170,7 +170,7 @@ export class PreparedStatements {
 
   #query(frame: Buffer): Plan {
     const text = textOf(frame);
-    this.#parseHandler.readQuery(text, isCutOff(frame));
+    this.#parseHandler.context.readQuery(text, isCutOff(frame));
     const observer = this.#unnamed.drop();
     if (!mayDiscard(text)) return { kind: 'send', bytes: frame, observer };
     this.#onServer.mayFail = true;

@@ -64,7 +64,7 @@ export class RepeatedMessages {
     const found = stop < end ? names.find(data, start, stop) : undefined;
     if (!found || found.statement === UNSHARED || found.statement.discards) return undefined;
     const { name, statement } = found;
-    const key = this.#parseHandler.hidesSchemas ? statement.alone : statement.key;
+    const key = this.#parseHandler.context.hidesSchemas ? statement.alone : statement.key;
     const isPending = pending.has(name) || onServer.pending.has(key) || onServer.pending.has(statement.alone);
     const serverName = isPending ? undefined : onServer.find(key, statement.since);
     if (serverName === undefined) return undefined;

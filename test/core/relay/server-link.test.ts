@@ -274,7 +274,15 @@ test('names of settings without end are not remembered: the connection stays wit
   const { link } = new Stage(false);
   const touch = (count: number, from = 0): void => {
     const set = Array.from({ length: count }, (_, i) => `no.such_${from + i}`);
-    link.changes.touch({ set, reset: [], resetsAll: false, commands: count, unknown: false });
+    link.changes.touch({
+      set,
+      reset: [],
+      resetsAll: false,
+      commands: count,
+      unknown: false,
+      local: [],
+      opaque: false,
+    });
   };
   for (let i = 0; i < 10; i += 1) touch(1_000);
   expect([link.pinned, link.changes.dirty]).toEqual([undefined, true]);
@@ -296,7 +304,15 @@ test('tags pin and soil a connection only where it changes, and a RESET takes of
   for (const { link } of [changing, staying]) {
     link.completed('SELECT 1');
     // SET LOCAL, by its text.
-    link.changes.touch({ set: [], reset: [], resetsAll: false, commands: 1, unknown: false });
+    link.changes.touch({
+      set: [],
+      reset: [],
+      resetsAll: false,
+      commands: 1,
+      unknown: false,
+      local: [],
+      opaque: false,
+    });
     link.completed('SET');
   }
   expect([changing.link.changes.dirty, staying.link.changes.dirty]).toEqual([false, true]);

@@ -107,6 +107,47 @@ test.each([
   expect(settingsIn(text)?.unknown).toBe(true);
 });
 
+describe('until its transaction ends, a text sets', () => {
+  test.each<[string, readonly string[], boolean]>([
+    ['set local search_path = b', ['search_path'], false],
+    ["SET LOCAL SCHEMA 'b'", ['search_path'], false],
+    ['set local "search_path" to default', ['search_path'], false],
+    ['set local role x', ['role'], false],
+    ['set local session authorization x', ['session_authorization', 'role'], false],
+    ['set local xml option document', ['xmloption'], false],
+    ["select set_config('Search_Path', $1, true), set_config('a', '', true)", ['search_path'], false],
+    ["select set_config('array_nulls', 'off', true)", ['array_nulls'], false],
+    ["select set_config($1, 'x', true)", [], true],
+    ["select set_config(concat('ro', 'le'), 'x', true)", [], true],
+    [String.raw`select set_config(E'search\137path', 'b', true)`, [], true],
+    [String.raw`select set_config(U&'search!005fpath' uescape '!', 'b', true)`, [], true],
+    ['do $$ begin set local search_path = b; end $$', [], true],
+    ["DO 'begin perform f(); end'", [], true],
+    ['call p()', [], true],
+    ['select 1; call p()', [], true],
+    ['/* a */ call p()', [], true],
+    [`-- a\ncall p('${'x'.repeat(300_000)}')`, [], true],
+  ])('%s', (text, local, opaque) => {
+    expect(settingsIn(text)).toMatchObject({ set: [], reset: [], local, opaque, unknown: false });
+  });
+
+  test.each([
+    'set local statement_timeout = 1',
+    'set local transaction read only',
+    'set local time zone default',
+  ])('%s: nothing that says what a text means', (text) => {
+    expect(settingsIn(text)).toMatchObject({ local: [], opaque: false, commands: 1 });
+  });
+
+  test.each([
+    'insert into t values (1) on conflict do nothing',
+    '/* a */ insert into t values (1) on conflict\n do nothing',
+    "select 'x'; select call from t",
+  ])('%s: nothing', (text) => {
+    expect(settingsIn(text)).toBeUndefined();
+  });
+});
+
 test('each command with the tag of a SET or RESET is counted', () => {
   expect(settingsIn('set a = 1; reset b; set local c = 1; select 1; discard all; reset all')?.commands).toBe(
     4,
