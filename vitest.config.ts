@@ -1,4 +1,5 @@
-/** How tests run: real servers, so files in processes of their own and few at a time. */
+/** How tests run: real servers, so files in processes of their own. */
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -15,7 +16,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/shared-postgres.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // Most tests wait for servers, clocks and timers: two processes per core keep it busy. On large machines memory is the limit.
+    maxWorkers: Math.min(8, 2 * availableParallelism()),
     // Events come within milliseconds, unless the machine is busy with something else: no test fails for want of speed.
     testTimeout: 120_000,
     hookTimeout: 120_000,

@@ -12,7 +12,8 @@ import type { Made } from '../../support/sequences.ts';
 import { sharedSessions } from '../../support/shared-sessions.ts';
 import type { SharedSession, SharedSessions } from '../../support/shared-sessions.ts';
 
-const SEQUENCES = Number(process.env['POSTERN_SEQUENCES'] ?? 120);
+/** For each number of connections. Each run draws others; after a change of the relay: POSTERN_SEQUENCES=5000. */
+const SEQUENCES = Number(process.env['POSTERN_SEQUENCES'] ?? 60);
 /** Another one each time. */
 const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 /** Sequences that once differed: a setting that was made behind a batch without its Sync was lost; a COPY that failed by itself hid a skipped Close. */
