@@ -5,7 +5,8 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FEATURES } from '../support/drivers/features/index.ts';
 import type { Place } from '../support/drivers/features/index.ts';
-import { DRIVERS, removeBuilt } from '../support/drivers/features/programs.ts';
+import { removeBuilt } from '../support/drivers/features/builds.ts';
+import { DRIVERS } from '../support/drivers/features/programs.ts';
 import type { TableDriver } from '../support/drivers/features/programs.ts';
 import { rowOf, withRow } from '../support/drivers/features/table.ts';
 import type { Runs } from '../support/drivers/features/table.ts';
@@ -19,7 +20,10 @@ const MODES = ['session', 'transaction'] as const;
 const PLACES = ['direct', ...MODES] as const;
 type PlaceName = (typeof PLACES)[number];
 /** Server connections of the pool in transaction mode, and others who always want them: a session seldom gets the same one twice. */
-const SIZE = 3;
+const POOLS = {
+  session: { size: 10, clientMode: 'choose' },
+  transaction: { size: 3, clientMode: 'choose', mostSessions: 2 },
+} as const;
 const OTHERS = 4;
 
 const postgres = sharedPostgres();
@@ -39,7 +43,7 @@ beforeAll(async () => {
   const entry = (mode: (typeof MODES)[number]) =>
     databaseOf(postgres, {
       database: databases.get(mode) ?? '',
-      pool: { mode, size: mode === 'transaction' ? SIZE : 10, queueTimeout: '60s' },
+      pool: { mode, queueTimeout: '60s', ...POOLS[mode] },
     });
   running = await startOperated(postgres, {
     databases: Object.fromEntries(MODES.map((mode) => [mode, entry(mode)])),

