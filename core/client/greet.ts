@@ -43,6 +43,8 @@ export interface Introduction {
 interface Place {
   readonly reader: Reader;
   readonly tls?: Client['tls'];
+  /** As in {@link Secured}. */
+  readonly fault?: GatewayError | undefined;
 }
 
 /** First byte of a TLS record that carries a handshake (RFC 8446 §5.1). */
@@ -67,6 +69,8 @@ export async function greet(arrival: Arrival, listener: ListenerContext): Promis
   const asked = { ssl: place.tls !== undefined, gssenc: false };
   for (;;) {
     const said = await nextGreeting(place.reader);
+    if (place.fault && (said.kind === 'startup' || said.kind === 'cancel'))
+      return { ...place, said: refused(place.fault) };
     if (said.kind === 'startup') return { ...place, said: admit(said, place, arrival, listener) };
     if (said.kind !== 'ssl' && said.kind !== 'gssenc') return { ...place, said };
     if (asked[said.kind])
@@ -74,8 +78,11 @@ export async function greet(arrival: Arrival, listener: ListenerContext): Promis
     // Bytes behind the request were not encrypted and may come from an attacker (CVE-2021-23214).
     if (place.reader.buffered > 0) return { ...place, said: dropped('data behind an encryption request') };
     asked[said.kind] = true;
-    if (said.kind === 'ssl' && listener.tls) place = await startTls(place.reader, listener.tls);
-    else place.reader.channel.write(NO);
+    if (said.kind === 'ssl' && listener.tls) {
+      place = await startTls(place.reader, listener.tls);
+      // As on PostgreSQL: one kind of encryption is enough.
+      asked.gssenc = true;
+    } else place.reader.channel.write(NO);
   }
 }
 
@@ -96,12 +103,12 @@ async function takeOver(reader: Reader, termination: TlsTermination): Promise<Se
   return termination.secure(reader.channel, first);
 }
 
-function placeIn({ channel, servername, certificateSha256 }: Secured): Place {
+function placeIn({ channel, servername, certificateSha256, fault }: Secured): Place {
   const tls = {
     ...(servername === undefined ? {} : { servername }),
     ...(certificateSha256 === undefined ? {} : { certificateSha256 }),
   };
-  return { reader: new Reader(channel), tls };
+  return { reader: new Reader(channel), tls, fault };
 }
 
 type Heard = Exclude<Greeting, { kind: 'unsupported' | 'silent' }> | Dismissed;

@@ -6,7 +6,9 @@ import tls from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { ListenTls } from '../listen.ts';
 import { ConfigError } from '../errors.ts';
+import type { GatewayError } from '../errors.ts';
 import { Channel } from '../net/channel.ts';
+import { certificateFault } from './client-certificate.ts';
 import { ClientGone } from './reader.ts';
 
 /** The protocol's name in Application-Layer Protocol Negotiation (manual, 55.2.10 "SSL Session Encryption"). */
@@ -23,6 +25,8 @@ export interface Secured {
   readonly certificateSha256: string | undefined;
   /** The client named the protocol `postgresql` by ALPN. */
   readonly alpn: boolean;
+  /** The certificate is not as the listener demands: nothing but this may be said to the client. */
+  readonly fault: GatewayError | undefined;
 }
 
 interface Waiting {
@@ -101,17 +105,20 @@ export class TlsTermination {
   readonly #server: tls.Server;
   readonly #waiting = new Map<string, Waiting>();
   readonly #contexts: Contexts;
+  readonly #certificateRequired: boolean;
 
   /** @throws ConfigError when a certificate cannot be used */
   constructor(config: ListenTls) {
     // Before the files are read for use: one that changes in between makes the next look see a difference.
     this.#version = versionOf(config);
     this.#contexts = readContexts(config);
+    this.#certificateRequired = config.clientCertificate === 'required';
     this.#server = tls.createServer({
       ...this.#contexts.options,
       ALPNProtocols: [ALPN],
       requestCert: config.clientCa !== undefined,
-      rejectUnauthorized: config.clientCa !== undefined && config.clientCertificate === 'required',
+      // Node would cut the connection without a word.
+      rejectUnauthorized: false,
       SNICallback: (name, done) => {
         done(null, this.#contextFor(name));
       },
@@ -136,16 +143,14 @@ export class TlsTermination {
   async secure(plain: Channel, first?: Buffer): Promise<Secured> {
     const socket = await this.#handshake(plain, first);
     socket.setMaxSendFragment(RECORD_BYTES);
-    const certificate = socket.getPeerX509Certificate();
-    if (certificate && !socket.authorized) {
-      socket.destroy();
-      throw new ClientGone('client certificate not valid', { cause: socket.authorizationError });
-    }
+    const fault = certificateFault(socket, this.#certificateRequired);
+    const certificate = fault ? undefined : socket.getPeerX509Certificate();
     return {
       channel: new Channel(socket),
       servername: typeof socket.servername === 'string' ? socket.servername : undefined,
       certificateSha256: certificate && createHash('sha256').update(certificate.raw).digest('hex'),
       alpn: socket.alpnProtocol === ALPN,
+      fault,
     };
   }
 

@@ -37,6 +37,8 @@ export interface Certificates {
   readonly other: Certificate;
   /** CN `client`, signed by `ca`. */
   readonly client: Certificate;
+  /** CN `client`, signed by `ca`, good until an hour ago. */
+  readonly expiredClient: Certificate;
   /** An authority that signed none of them. */
   readonly wrongCa: Certificate;
   /** For `localhost`, signed by `wrongCa`. */
@@ -51,7 +53,7 @@ interface Issuer {
 }
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-const DAY_MS = 86_400_000;
+const [HOUR_MS, DAY_MS] = [3_600_000, 86_400_000];
 
 cryptoProvider.set(webcrypto);
 
@@ -71,7 +73,12 @@ function usage(names: JsonGeneralNames | undefined): Extension[] {
 }
 
 /** Makes a certificate; an authority (self-signed) where no issuer is given. */
-async function issue(name: string, issuer?: Issuer, names?: JsonGeneralNames): Promise<Issuer> {
+async function issue(
+  name: string,
+  issuer?: Issuer,
+  names?: JsonGeneralNames,
+  leftMs = DAY_MS,
+): Promise<Issuer> {
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   // Typed names only: a plain string would be parsed, and could say more than one name.
   const subject = new Name([{ CN: [{ utf8String: name }] }]);
@@ -79,7 +86,7 @@ async function issue(name: string, issuer?: Issuer, names?: JsonGeneralNames): P
     subject,
     issuer: issuer?.certificate.subjectName ?? subject,
     notBefore: new Date(Date.now() - DAY_MS),
-    notAfter: new Date(Date.now() + DAY_MS),
+    notAfter: new Date(Date.now() + leftMs),
     publicKey: keys.publicKey,
     signingKey: (issuer?.keys ?? keys).privateKey,
     signingAlgorithm: ALGORITHM,
@@ -114,6 +121,11 @@ export async function certificates(): Promise<Certificates> {
     server: await write(folder, 'server', await issue('localhost', ca, local)),
     other: await write(folder, 'other', await issue('other', ca, [{ type: 'dns', value: 'other.example' }])),
     client: await write(folder, 'client', await issue('client', ca, [{ type: 'dns', value: 'client' }])),
+    expiredClient: await write(
+      folder,
+      'expired-client',
+      await issue('client', ca, [{ type: 'dns', value: 'client' }], -HOUR_MS),
+    ),
     wrongCa: await write(folder, 'wrong-ca', wrongCa),
     wrongServer: await write(folder, 'wrong-server', await issue('localhost', wrongCa, local)),
     remove: () => {

@@ -79,8 +79,8 @@ test('SSLRequest is answered with S and the startup packet is read inside TLS', 
   expect(introductions[0]?.tls).toEqual({});
 });
 
-test('encryption requests pass in either order, each once', async () => {
-  const { port, ends } = await stage();
+test('GSSENCRequest may come before SSLRequest, and is an unsupported protocol inside TLS, as on PostgreSQL', async () => {
+  const { port, ends, introductions } = await stage();
   const first = await connect(port);
   first.send(GSSENC_REQUEST);
   expect(String(await first.read(1))).toBe('N');
@@ -89,9 +89,14 @@ test('encryption requests pass in either order, each once', async () => {
   const second = await connect(port);
   await second.startTls();
   second.send(GSSENC_REQUEST);
-  expect(String(await second.read(1))).toBe('N');
-  second.send(HELLO);
-  await expect.poll(() => ends).toEqual(['startup', 'startup']);
+  await expect.poll(() => ends).toEqual(['startup', 'refused']);
+  const [, inside] = introductions;
+  expect(inside?.said).toMatchObject({
+    error: {
+      sqlstate: '0A000',
+      message: 'unsupported frontend protocol 1234.5680: server supports 3.0 to 3.2',
+    },
+  });
 });
 
 test('without TLS on the listener SSLRequest is answered with N, once', async () => {
