@@ -52,12 +52,12 @@ async function receive(
   let stays = false;
   let incoming: IncomingClient = {
     channel: accepted,
-    client: { ...peerOf(accepted.socket), listener: listener.name },
+    client: { ...peerOf(accepted.socket, listener.unix), listener: listener.name },
   };
   // From accept to ReadyForQuery. Before the startup packet a client gets no error, as with PostgreSQL.
   const deadline = new Deadline(context.config.loginTimeoutMs, () => accepted.destroy());
   try {
-    const arrival = await arrive(accepted, listener.proxies);
+    const arrival = await arrive(accepted, listener.proxies, listener.unix);
     const { address, port } = arrival;
     incoming = { channel: accepted, client: { address, port, listener: listener.name } };
     const { said, reader, tls } = await greet(arrival, listener);

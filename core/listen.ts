@@ -21,11 +21,18 @@ export interface ListenOptions {
   readonly name?: string;
   /** Default `'127.0.0.1'`. A change needs a restart. */
   readonly host?: string;
+  /**
+   * A folder, relative to the config file: the listener is the unix socket `.s.PGSQL.<port>` in it, as libpq looks for it, and has no `host`, no
+   * TLS and no PROXY header. Default: TCP. A change needs a restart.
+   */
+  readonly path?: string;
+  /** Permissions of that socket. Default `0o777`, as PostgreSQL's `unix_socket_permissions`. A change needs a restart. */
+  readonly mode?: number;
   /** Default 6432; 0 takes a free one and says so in the `listening` line. A change needs a restart. */
   readonly port?: number;
   /** Default: none; then only plaintext as `plaintext` allows. */
   readonly tls?: ListenTls;
-  /** Who may come without TLS, by the client's address, as a trusted proxy gives it. Default `'loopback'`. */
+  /** Who may come without TLS, by the client's address, as a trusted proxy gives it; a unix socket counts as loopback. Default `'loopback'`. */
   readonly plaintext?: 'never' | 'loopback';
   /**
    * Addresses of proxies and load balancers in CIDR notation, which send a PROXY header (HAProxy's, version 1 or 2) before all

@@ -11,7 +11,7 @@ export type Disposer = () => MaybePromise<void>;
 
 /** Where a client comes from. */
 export interface Client {
-  /** IP address in text form; IPv4-mapped IPv6 addresses are unmapped. Empty for a stream without one. */
+  /** IP address in text form; IPv4-mapped IPv6 addresses are unmapped. `unix` for a unix socket, whose peer Node does not tell. */
   readonly address: string;
   readonly port: number;
   /** The `name` of the listener. */

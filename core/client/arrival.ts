@@ -19,8 +19,12 @@ export interface Arrival {
  * Has no deadline of its own: destroying the channel ends it.
  * @throws ClientGone if the header is not there, or wrong
  */
-export async function arrive(channel: Channel, proxies: Networks | undefined): Promise<Arrival> {
-  const peer = peerOf(channel.socket);
+export async function arrive(
+  channel: Channel,
+  proxies: Networks | undefined,
+  unix = false,
+): Promise<Arrival> {
+  const peer = peerOf(channel.socket, unix);
   const reader = new Reader(channel);
   const origin = proxies?.has(peer.address) ? await readProxyHeader(reader) : undefined;
   return { reader, ...(origin ?? peer) };

@@ -16,6 +16,8 @@ import type { Secured, TlsTermination } from './tls.ts';
 export interface ListenerContext {
   readonly name: string;
   readonly plaintext: NonNullable<ListenOptions['plaintext']>;
+  /** It is a unix socket. Default false. */
+  readonly unix?: boolean;
   /** Absent: this listener speaks no TLS. */
   readonly tls?: TlsTermination | undefined;
   /** Networks whose connections must begin with a PROXY header. Absent: no connection may. */

@@ -1,6 +1,6 @@
 /** Fills a checked config's defaults, makes its paths absolute, and refuses combinations that cannot work. */
 import { isIP } from 'node:net';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { hostsOf, targetOf } from '../database.ts';
 import type { DatabaseOptions, TlsMode, UpstreamTls } from '../database.ts';
 import type { ListenOptions, ListenTls } from '../listen.ts';
@@ -44,18 +44,41 @@ function resolveListenTls(tls: ListenTls, { path, directory }: Place): ListenTls
   return { ...resolved, clientCa, clientCertificate, servernames: Object.fromEntries(servernames) };
 }
 
+type Where = Pick<ResolvedListener, 'host' | 'mode'>;
+
+function tcp({ host = '127.0.0.1', mode }: ListenOptions, path: string): Where {
+  if (host.startsWith('/'))
+    throw new ConfigError(`${path}.host: write path: '${host}' for a unix socket in this folder`);
+  if (mode !== undefined) throw new ConfigError(`${path}.mode: is for a unix socket, which has a path`);
+  return { host, mode };
+}
+
+/** What the system has room for in the name of a unix socket, in bytes. */
+const LONGEST_SOCKET = process.platform === 'linux' ? 107 : 103;
+
+function unixSocket(options: ListenOptions, path: string, directory: string): Where {
+  const { port = 6432, mode = 0o777 } = options;
+  for (const key of ['host', 'tls', 'proxyProtocol'] as const) {
+    if (options[key] === undefined) continue;
+    throw new ConfigError(`${path}.${key}: a unix socket has none; leave it out, or path`);
+  }
+  if (port === 0) throw new ConfigError(`${path}.port: a unix socket has its port in its name: say which`);
+  const host = resolve(directory, options.path ?? '');
+  const length = Buffer.byteLength(join(host, `.s.PGSQL.${port}`));
+  if (length <= LONGEST_SOCKET) return { host, mode };
+  throw new ConfigError(
+    `${path}.path: a unix socket's path has at most ${LONGEST_SOCKET} bytes, this one would have ${length}`,
+  );
+}
+
 /**
  * Completes one listener.
  * @throws ConfigError for TLS files that cannot be used, and for a listener that would let nobody in
  */
 export function resolveListener(options: ListenOptions, { path, directory }: Place): ResolvedListener {
-  const {
-    name = 'default',
-    host = '127.0.0.1',
-    port = 6432,
-    plaintext = 'loopback',
-    auth = 'password',
-  } = options;
+  const { name = 'default', port = 6432, plaintext = 'loopback', auth = 'password' } = options;
+  const { host, mode } =
+    options.path === undefined ? tcp(options, path) : unixSocket(options, path, directory);
   if (!options.tls && plaintext === 'never') {
     throw new ConfigError(`${path}.plaintext: 'never' without tls lets nobody in`);
   }
@@ -63,7 +86,7 @@ export function resolveListener(options: ListenOptions, { path, directory }: Pla
   const { trusted } = options.proxyProtocol ?? {};
   const proxies = trusted && new Networks(trusted.map(parseNetwork));
   const startup = resolveStartup(options.startup ?? {}, `${path}.startup`);
-  return { path, name, host, port, tls, plaintext, auth, proxies, startup };
+  return { path, name, host, mode, port, tls, plaintext, auth, proxies, startup };
 }
 
 /** Says whether PostgreSQL is reached without a network: a unix socket's folder or a loopback name or address. */

@@ -10,9 +10,13 @@ import type { Target } from '../target.ts';
 import type { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
 
 /** One address to listen on. */
-export interface ResolvedListener extends Required<Omit<ListenOptions, 'tls' | 'proxyProtocol'>> {
+export interface ResolvedListener extends Required<Omit<ListenOptions, 'tls' | 'proxyProtocol' | 'mode'>> {
   /** Where it stands in the config, for messages: `listen[1]`. */
   readonly path: string;
+  /** An address, or the folder of a unix socket, which is absolute. */
+  readonly host: string;
+  /** Permissions of a unix socket. Undefined: it is TCP. */
+  readonly mode: number | undefined;
   /** Undefined: plaintext only. Paths are absolute. */
   readonly tls: ListenTls | undefined;
   /** Who has to send a PROXY header. Undefined: nobody may. */

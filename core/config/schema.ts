@@ -61,6 +61,8 @@ const startup = object<StartupRules>({
 const listener = object<ListenOptions>({
   name: text('a name').optional(),
   host: text('an address').optional(),
+  path: text('the folder of a unix socket').optional(),
+  mode: whole(0, 0o777).optional(),
   port: port.optional(),
   tls: object<NonNullable<ListenOptions['tls']>>({
     ...keyPair,

@@ -173,9 +173,9 @@ export class ConfigVersion implements GatewayContext {
 
 /** TLS that is in use is kept where its options and files are unchanged. */
 function listenerContextOf(
-  { name, plaintext, proxies, tls }: ResolvedListener,
+  { name, mode, plaintext, proxies, tls }: ResolvedListener,
   before: ListenerContext | undefined,
 ): ListenerContext {
-  if (!tls) return { name, plaintext, proxies };
+  if (!tls) return { name, plaintext, proxies, unix: mode !== undefined };
   return { name, plaintext, proxies, tls: before?.tls?.serves(tls) ? before.tls : new TlsTermination(tls) };
 }

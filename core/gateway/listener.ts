@@ -4,6 +4,7 @@ import type { ResolvedListener } from '../config/resolved.ts';
 import { serve } from '../connection.ts';
 import type { ConfigVersion } from './config-version.ts';
 import { listening } from './listening.ts';
+import { UnixSocket } from './unix-socket.ts';
 import type { Address } from './listening.ts';
 import type { Channel } from '../net/channel.ts';
 import { listenShared } from '../net/shared-read.ts';
@@ -11,12 +12,15 @@ import { listenShared } from '../net/shared-read.ts';
 /** Accepts connections and has each served by the config that is in force at that moment. */
 export class Listener {
   readonly #config: Pick<ResolvedListener, 'name' | 'host' | 'port'>;
+  readonly #unixSocket: UnixSocket | undefined;
   readonly #inForce: () => ConfigVersion;
   readonly #channels = new Set<Channel>();
   #server: Server | undefined;
 
   constructor(config: ResolvedListener, inForce: () => ConfigVersion) {
     this.#config = config;
+    const { path, host: folder, port, mode } = config;
+    this.#unixSocket = mode === undefined ? undefined : new UnixSocket({ path, folder, port, mode });
     this.#inForce = inForce;
   }
 
@@ -27,6 +31,8 @@ export class Listener {
   /** Where it listens; undefined where it does not. */
   get address(): Address | undefined {
     const address = this.#server?.address();
+    const { host, port } = this.#config;
+    if (typeof address === 'string') return { host, port };
     return typeof address === 'object' && address ? { host: address.address, port: address.port } : undefined;
   }
 
@@ -37,8 +43,19 @@ export class Listener {
   /** @throws ConfigError when the address cannot be had */
   async open(): Promise<Address & { readonly name: string }> {
     const { name, host, port } = this.#config;
-    const server = listenShared({ host, port }, (channel) => this.#serve(channel));
-    const address = await listening(server, `listen '${name}'`, host, port);
+    const unixSocket = this.#unixSocket;
+    unixSocket?.claim();
+    const where = unixSocket ? { path: unixSocket.file } : { host, port };
+    const server = listenShared(where, (channel) => this.#serve(channel));
+    let address: Address;
+    try {
+      address = await listening(server, `listen '${name}'`, host, port);
+      unixSocket?.permit();
+    } catch (error) {
+      server.close();
+      unixSocket?.release();
+      throw error;
+    }
     // Such as EMFILE: the connection is lost, the listener goes on.
     server.on('error', (error) => {
       this.#inForce().unauthenticatedLog.error({ listener: name, error: error.message }, 'accept failed');
@@ -50,6 +67,7 @@ export class Listener {
   /** Stops listening. Open connections stay. */
   close(): void {
     this.#server?.close();
+    this.#unixSocket?.release();
   }
 
   /** No connection is open. */

@@ -1,9 +1,10 @@
 /** Waits until a server listens, and says in a sentence why it cannot. */
-import type { AddressInfo, Server } from 'node:net';
+import type { Server } from 'node:net';
 import { ConfigError } from '../errors.ts';
 
 /** Where a server really listens. */
 export interface Address {
+  /** An address, or the folder of a unix socket, as libpq has it. */
   readonly host: string;
   readonly port: number;
 }
@@ -17,7 +18,9 @@ export function listening(server: Server, what: string, host: string, port: numb
     server.once('error', failed);
     server.once('listening', () => {
       server.off('error', failed);
-      resolve({ host, port: (server.address() as AddressInfo).port });
+      const bound = server.address();
+      // That of a unix socket is its path.
+      resolve({ host, port: typeof bound === 'object' && bound ? bound.port : port });
     });
   });
 }

@@ -6,14 +6,22 @@ interface Bound {
   readonly path: string;
   readonly host: string;
   readonly port: number;
+  readonly mode?: number | undefined;
+}
+
+/** In the words of the config. */
+function optionsOf({ host, port, mode }: Bound): Readonly<Record<string, string | number | undefined>> {
+  if (mode === undefined) return { host, port };
+  return { path: host, port, mode: `0o${mode.toString(8)}` };
 }
 
 /** A sentence per difference between two addresses. */
 function moved(before: Bound, after: Bound): readonly string[] {
-  return (['host', 'port'] as const).flatMap((key) =>
-    before[key] === after[key]
+  const [was, is] = [optionsOf(before), optionsOf(after)];
+  return [...new Set([...Object.keys(is), ...Object.keys(was)])].flatMap((key) =>
+    was[key] === is[key]
       ? []
-      : [`${after.path}.${key}: ${after[key]} instead of ${before[key]} needs a restart`],
+      : [`${after.path}.${key}: ${is[key] ?? 'none'} instead of ${was[key] ?? 'none'} needs a restart`],
   );
 }
 

@@ -60,9 +60,14 @@ function pool(path: string, options: ResolvedDatabase['pool']): readonly Setting
 }
 
 function listeners(config: ResolvedConfig): readonly Setting[] {
-  return config.listeners.flatMap(({ path, name, host, port, plaintext, tls, startup: rules }) => [
+  return config.listeners.flatMap(({ path, name, host, mode, port, plaintext, tls, startup: rules }) => [
     setting(`${path}.name`, name, 'default', false),
-    setting(`${path}.host`, host, '127.0.0.1', false),
+    ...(mode === undefined
+      ? [setting(`${path}.host`, host, '127.0.0.1', false)]
+      : [
+          setting(`${path}.path`, host, undefined, false),
+          setting(`${path}.mode`, `0o${mode.toString(8)}`, '0o777', false),
+        ]),
     setting(`${path}.port`, port, 6_432, false),
     setting(`${path}.plaintext`, plaintext, 'loopback'),
     setting(`${path}.tls`, tls !== undefined, false),
