@@ -2,6 +2,7 @@
 import { peerOf } from './client/address.ts';
 import { arrive } from './client/arrival.ts';
 import { greet } from './client/greet.ts';
+import { CredentialExchange } from './client/credential-exchange.ts';
 import type { Introduction, ListenerContext } from './client/greet.ts';
 import { ClientGone } from './client/reader.ts';
 import type { Reader } from './client/reader.ts';
@@ -10,6 +11,7 @@ import { GatewayError } from './errors.ts';
 import { SessionFacts } from './hooks/session-facts.ts';
 import { hooksFor } from './hooks/session-hooks.ts';
 import { asksForConsole, logInToConsole, serveConsole } from './connection/console.ts';
+import { AUTH, credentialFor, parameterValues } from './connection/credential-choice.ts';
 import { POOL_MODE, checkPoolMode } from './connection/pool-mode.ts';
 import { startSession } from './connection/session-start.ts';
 import type { GatewayContext } from './gateway/gateway-context.ts';
@@ -18,7 +20,7 @@ import type { SessionContext } from './connection/session-context.ts';
 import { closeSession } from './connection/session-close.ts';
 import type { Channel } from './net/channel.ts';
 import { OpenSession } from './connection/open-session.ts';
-import { tellRefusal } from './connection/session-log.ts';
+import { tellDiscovery, tellRefusal } from './connection/session-log.ts';
 import type { Client, CloseReason } from './session.ts';
 import { acceptParameters } from './wire/startup-parameters.ts';
 import { shown } from './wire/text.ts';
@@ -116,13 +118,16 @@ function admit(
   const standby = replication === 'true' && accepted.database === 'replication';
   const database = (standby ? context.config.replicationEntry : undefined) ?? accepted.database;
   const shared = context.hooks.forScope(client.listener, database);
+  const { auth } = context.config.listeners.find(({ name }) => name === client.listener) ?? {};
+  const own = parameterValues(auth).length > 0 ? [POOL_MODE, AUTH] : [POOL_MODE];
   const unknown = Object.keys(options).find(
-    (name) => name !== POOL_MODE && !shared.startupParameters.has(name),
+    (name) => !own.includes(name) && !shared.startupParameters.has(name),
   );
   if (unknown !== undefined) {
     throw new GatewayError('protocol_violation', `unsupported startup parameter: ${shown(unknown)}`);
   }
   checkPoolMode(options);
+  const credential = credentialFor(auth, client, options);
   const { minor, reply } = negotiateVersion(said.minor, protocolOptions);
   if (reply) reader.channel.write(reply);
   if (context.draining) throw new GatewayError('cannot_connect_now', 'the gateway is shutting down');
@@ -136,7 +141,8 @@ function admit(
   });
   const hooks = hooksFor(session, shared, context.hooks.observerFailed);
   session.hooks = hooks;
-  return { session, reader, hooks, minor, replication };
+  const exchange = new CredentialExchange({ reader, credential, announcement: hooks.announces });
+  return { session, reader, hooks, exchange, minor, replication };
 }
 
 /** A session from its first hook to the end of its login. */
@@ -215,11 +221,16 @@ function endWhenClientLeaves({ session, reader }: SessionContext): void {
 }
 
 /** Sends the client its error when its session ends before the relay has started, which does so afterwards. */
-function sendRefusal({ session, reader, hooks }: SessionContext, why: CloseReason): void {
-  if (why.kind !== 'refused') return;
+function sendRefusal(sessionContext: SessionContext, why: CloseReason): void {
+  if (why.kind !== 'refused' && why.kind !== 'discovery') return;
+  const { session, reader, hooks, exchange } = sessionContext;
   const error = uniform(why.error, session.startup.user);
-  refuse(reader.channel, error);
-  tellRefusal(session, hooks, error);
+  const hearing = exchange.refuse(error);
+  if (hearing) sessionContext.farewell = hearing.then((last) => refuse(reader.channel, last));
+  else refuse(reader.channel, error);
+  // Whatever the client makes of it: a failed login counts although nobody listens to its end.
+  if (why.kind === 'refused') tellRefusal(session, hooks, error);
+  else tellDiscovery(session, hooks);
 }
 
 /** Refuses a client that never became a session. */

@@ -38,6 +38,8 @@ export interface SessionCounts {
 export interface Events {
   /** From StartupMessage to the first ReadyForQuery or the refusal. */
   login: Ended;
+  /** A client had no token and was told where to get one (`OAuthAnnouncement`): neither a login nor a failed one. */
+  discovery: Ended;
   /**
    * A session has got its first server connection, or none: during its login, or with its first statement where the login needed
    * none. Such a session is told again where its next statement tries again, and not where it ends while that statement waits.

@@ -8,6 +8,7 @@ import {
   requireEnforced,
 } from './hooks/fact-checks.ts';
 import type { SessionFacts } from './hooks/session-facts.ts';
+import type { OAuthAnnouncement } from './credential.ts';
 import type { EventName, Events } from './events.ts';
 import type { FactName, Facts } from './facts.ts';
 import { compileObservers } from './hooks/observers.ts';
@@ -56,6 +57,8 @@ export interface Hooks {
   readonly inBand: ReadonlyMap<string, (session: Open, value: string) => Promise<void>>;
   /** Parameters `postern.…` that clients may send in their startup packet. */
   readonly startupParameters: ReadonlySet<string>;
+  /** Where clients get tokens: what the plugin of this set that announces an issuer says. Undefined: none does. */
+  readonly announces: OAuthAnnouncement | undefined;
   /** One function per observed event; they never throw. */
   readonly observed: Observed;
   /** As in `SessionObservers`. Default: observers of statements are told of all. */
@@ -218,6 +221,7 @@ export function compileHooks(
     renew: (session, facts) => renewFacts(plugins, session, facts),
     inBand: compileInBand(plugins),
     startupParameters: new Set(plugins.flatMap(({ startupParameters }) => startupParameters ?? [])),
+    announces: plugins.find(({ announces }) => announces)?.announces,
     observed: compileObservers(plugins, observerFailed),
   };
 }

@@ -3,6 +3,8 @@ export { claimAt, hasClaim, whyElsewhere } from './claim.ts';
 export type { Command, CommandLine, CommandOption, StandaloneCommand } from './command.ts';
 export { defineConfig, env, file, only } from './config.ts';
 export type { AdminOptions, GatewayConfig } from './config.ts';
+export { CREDENTIALS } from './credential.ts';
+export type { Credential, CredentialChoice, CredentialSigns, OAuthAnnouncement } from './credential.ts';
 export type {
   DatabaseOptions,
   Databases,

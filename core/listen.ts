@@ -1,4 +1,5 @@
 /** What an entry of `listen` may say: where clients connect. */
+import type { Credential, CredentialChoice } from './credential.ts';
 import type { StartupRules } from './startup-rules.ts';
 
 /** TLS towards clients. Files are relative to the config file. A change of the files themselves is one of the config. */
@@ -41,6 +42,9 @@ export interface ListenOptions {
   readonly proxyProtocol?: { readonly trusted: readonly string[] };
   /** Parameters of startup packets, as an entry of `databases` has them. Default: every one that a client may `SET`. */
   readonly startup?: StartupRules;
-  /** How the token is presented. Default and, today, only `'password'`. */
-  readonly auth?: 'password';
+  /**
+   * Which credential clients are asked for: one, or a default and what chooses another. OAUTHBEARER needs a plugin that
+   * announces an issuer, such as `jwt` with `oauth`. Default `'password'`.
+   */
+  readonly auth?: Credential | CredentialChoice;
 }

@@ -1,5 +1,6 @@
 /** The plugin contract: plain objects with up to four hooks, made by factories that fail at boot. */
 import type { Command } from './command.ts';
+import type { OAuthAnnouncement } from './credential.ts';
 import type { EventName, Events } from './events.ts';
 import type { FactName, Facts, Identity, RuleName, ServiceName, Services } from './facts.ts';
 import type { Readings } from './readings.ts';
@@ -49,6 +50,11 @@ export interface Plugin<
   readonly provides?: readonly Provides[];
   /** Run when a fact is established and again when it is renewed, wherever the plugin stands in the list. */
   readonly checks?: FactChecks;
+  /**
+   * Where clients of OAUTHBEARER get tokens that this plugin takes: sent to whoever asks. Never out of a token. A listener that
+   * takes OAUTHBEARER needs exactly one plugin that announces. Default: it announces nothing.
+   */
+  readonly announces?: OAuthAnnouncement;
   /** Token rules this plugin enforces; a login with a rule that nobody enforces is refused. */
   readonly enforces?: readonly RuleName[];
   /** Roles that `onAuth` may map, for what operators prepare (`postern sql roles`). Default: not known, as with a function. */

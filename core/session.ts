@@ -1,5 +1,6 @@
 /** What a hook sees of one client connection, from its StartupMessage to its end. */
 import type { GatewayError } from './errors.ts';
+import type { Credential } from './credential.ts';
 import type { FactName, Facts } from './facts.ts';
 import type { DatabaseName, RoleName, SchemaName } from './names.ts';
 import type { Target } from './target.ts';
@@ -103,6 +104,8 @@ export interface Session<Known extends FactName = never, Own extends FactName = 
   readonly client: Client;
   readonly startup: Startup;
   readonly log: Logger;
+  /** Which credential the client was asked for; absent until a plugin wants it. */
+  readonly credential?: Credential | undefined;
   readonly state: SessionState;
   /** Milliseconds since the epoch of the last change of `state`. */
   readonly stateSince: number;
@@ -134,14 +137,17 @@ export interface LoginSession<Known extends FactName = never, Own extends FactNa
   Own
 > {
   /**
-   * The token, given as password. The client is asked once, when the first plugin calls this.
-   * @throws GatewayError `invalid_authorization_specification` where the connection may not carry one (plaintext)
+   * The token, as the listener takes it: given as password, or by OAUTHBEARER. The client is asked once, when the first plugin
+   * calls this.
+   * @throws GatewayError that ends the login, as for a client that asks where to get a token (`OAuthAnnouncement`)
    */
   token(): Promise<string>;
 }
 
 /** Why a session ended. */
 export type CloseReason =
+  /** It had no token, and was told where to get one (`OAuthAnnouncement`): no failed login. */
+  | { readonly kind: 'discovery'; readonly error: GatewayError }
   /** `client`: it said Terminate. `lost`: its connection broke. `upstream`: the server ended or was lost. */
   | { readonly kind: 'client' | 'lost' | 'upstream' }
   | { readonly kind: 'refused' | 'ended' | 'drained'; readonly error: GatewayError };

@@ -10,6 +10,7 @@ import type { GatewayError } from '../errors.ts';
 import { Channel } from '../net/channel.ts';
 import { certificateFault } from './client-certificate.ts';
 import { ClientGone } from './reader.ts';
+import { findByServername } from './server-name.ts';
 
 /** The protocol's name in Application-Layer Protocol Negotiation (manual, 55.2.10 "SSL Session Encryption"). */
 const ALPN = 'postgresql';
@@ -120,7 +121,7 @@ export class TlsTermination {
       // Node would cut the connection without a word.
       rejectUnauthorized: false,
       SNICallback: (name, done) => {
-        done(null, this.#contextFor(name));
+        done(null, findByServername(this.#contexts.byName, name));
       },
     });
     this.#server.on('secureConnection', (socket) => this.#waiting.get(pathOf(socket))?.resolve(socket));
@@ -166,11 +167,5 @@ export class TlsTermination {
       if (first) plain.socket.unshift(first);
       this.#server.emit('connection', plain.socket);
     }).finally(() => this.#waiting.delete(path));
-  }
-
-  #contextFor(name: string): SecureContext | undefined {
-    const wanted = name.toLowerCase();
-    const parent = wanted.slice(wanted.indexOf('.') + 1);
-    return this.#contexts.byName.get(wanted) ?? this.#contexts.byName.get(`*.${parent}`);
   }
 }

@@ -1,4 +1,5 @@
 /** Checks what a config file exports, and gives the gateway a config without holes. */
+import { checkAnnouncements } from './auth.ts';
 import { checkDatabase, resolveDatabase, resolveListener } from './defaults.ts';
 import type { ResolvedConfig, ResolvedDatabase, ResolvedListener } from './resolved.ts';
 import { config, database, parseAt } from './schema.ts';
@@ -132,6 +133,13 @@ export function checkConfig(value: unknown, directory: string): ResolvedConfig {
   const databaseNames = namesOf(databases);
   const admin = adminOf(checked.admin, listeners, databaseNames);
   const anyDatabase = typeof databases === 'function' || databaseNames.includes('*');
+  const plugins = checkPlugins(checked.plugins, {
+    listeners: listeners.map(({ name }) => name),
+    databases: anyDatabase
+      ? undefined
+      : [...databaseNames, ...(admin?.console === undefined ? [] : [admin.console])],
+  });
+  checkAnnouncements(listeners, plugins);
   return {
     directory,
     listeners,
@@ -139,12 +147,7 @@ export function checkConfig(value: unknown, directory: string): ResolvedConfig {
     databaseNames,
     replicationEntry: replicationEntryOf(databases),
     admin,
-    plugins: checkPlugins(checked.plugins, {
-      listeners: listeners.map(({ name }) => name),
-      databases: anyDatabase
-        ? undefined
-        : [...databaseNames, ...(admin?.console === undefined ? [] : [admin.console])],
-    }),
+    plugins,
     loginTimeoutMs: milliseconds(loginTimeout),
     drainTimeoutMs: milliseconds(drainTimeout),
     maxStatementBytes: checked.maxStatementBytes ?? 1_048_576,

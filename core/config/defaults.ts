@@ -8,6 +8,7 @@ import { ConfigError, GatewayError } from '../errors.ts';
 import { parseDatabase } from '../names.ts';
 import { Networks, parseNetwork } from '../networks.ts';
 import { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
+import { checkChoice } from './auth.ts';
 import type { ResolvedDatabase, ResolvedListener } from './resolved.ts';
 import { checkAuthority, checkLogin, resolveLogin } from './login.ts';
 import { resolveStartup } from './startup-rules.ts';
@@ -82,6 +83,7 @@ export function resolveListener(options: ListenOptions, { path, directory }: Pla
   if (!options.tls && plaintext === 'never') {
     throw new ConfigError(`${path}.plaintext: 'never' without tls lets nobody in`);
   }
+  checkChoice(options, path);
   const tls = options.tls && resolveListenTls(options.tls, { path: `${path}.tls`, directory });
   const { trusted } = options.proxyProtocol ?? {};
   const proxies = trusted && new Networks(trusted.map(parseNetwork));

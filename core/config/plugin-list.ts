@@ -2,6 +2,7 @@
 import { checkOrder } from './plugin-order.ts';
 import { alternatives, kindOf, unknownKey } from './sentences.ts';
 import { didYouMean } from './nearest-name.ts';
+import { checkAnnouncement } from './announcement.ts';
 import { ConfigError } from '../errors.ts';
 import { parseRole } from '../names.ts';
 import type { AnyPlugin, Scope } from '../plugin.ts';
@@ -18,7 +19,16 @@ const HOOKS = ['setup', 'observe', 'onStartup', 'onAuth', 'onQuery', 'onClose'] 
 const LISTS = ['needs', 'provides', 'enforces', 'maps', 'startupParameters'] as const;
 const TABLES = ['checks', 'inBand', 'on'] as const;
 const READS = ['kind', 'sql', 'parameters'] as const;
-const KEYS: readonly string[] = ['name', 'reads', 'scope', 'commands', ...LISTS, ...TABLES, ...HOOKS];
+const KEYS: readonly string[] = [
+  'name',
+  'reads',
+  'scope',
+  'commands',
+  'announces',
+  ...LISTS,
+  ...TABLES,
+  ...HOOKS,
+];
 const SCOPE_KEYS = ['listeners', 'databases'] as const;
 /** In the manner of a parameter name with a class (manual, 19.16 "Customized Options"). */
 const IN_BAND_KEY = /^postern\.[a-z_.]+$/;
@@ -130,6 +140,7 @@ function checkShape(plugin: Readonly<Record<string, unknown>>, known: KnownNames
     ...LISTS.flatMap((key) => checkTexts(plugin[key], key)),
     ...checkRoles(plugin['maps']),
     ...TABLES.flatMap((key) => checkTable(plugin[key], key)),
+    ...checkAnnouncement(plugin['announces']),
     ...checkCommands(plugin['commands']),
     ...Object.keys(isTable(inBand) ? inBand : {})
       .filter((key) => !IN_BAND_KEY.test(key))

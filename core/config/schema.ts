@@ -1,6 +1,8 @@
 /** The shape of a config, as the types in config.ts say it, for values that no compiler has seen. */
 import { z } from 'zod';
 import type { AdminOptions, GatewayConfig } from '../config.ts';
+import { CREDENTIALS } from '../credential.ts';
+import type { CredentialChoice, CredentialSigns } from '../credential.ts';
 import type { DatabaseOptions, HostAddress } from '../database.ts';
 import type { ListenOptions } from '../listen.ts';
 import { ConfigError } from '../errors.ts';
@@ -58,6 +60,26 @@ const startup = object<StartupRules>({
   default: record(settingValue).optional(),
 });
 
+/** What the contract promises and nobody built yet. */
+const LATER = ['scram'];
+
+const signs = object<CredentialSigns>({
+  servernames: z
+    .array(text('a server name'), { error: ({ input }) => expected('a list of server names', input) })
+    .min(1, { error: 'at least one server name is needed' })
+    .optional(),
+  parameter: flag.optional(),
+});
+
+/** One credential, or a default with what chooses another. */
+const auth = choose<NonNullable<ListenOptions['auth']>>((input) => {
+  if (typeof input !== 'object' || input === null) return oneOf(CREDENTIALS, LATER);
+  return object<CredentialChoice>(
+    { default: oneOf(CREDENTIALS, LATER), password: signs.optional(), oauthbearer: signs.optional() },
+    LATER,
+  );
+});
+
 const listener = object<ListenOptions>({
   name: text('a name').optional(),
   host: text('an address').optional(),
@@ -73,7 +95,7 @@ const listener = object<ListenOptions>({
   plaintext: oneOf(['never', 'loopback']).optional(),
   proxyProtocol: object<NonNullable<ListenOptions['proxyProtocol']>>({ trusted }).optional(),
   startup: startup.optional(),
-  auth: oneOf(['password'], ['oauthbearer']).optional(),
+  auth: auth.optional(),
 });
 
 const host: z.ZodType<string> = value((input) => {

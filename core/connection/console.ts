@@ -1,5 +1,4 @@
 /** A session of the console, from the check of its operator to its end. It never gets a server connection. */
-import { askPassword } from '../client/password.ts';
 import { asGatewayError } from '../client/refuse.ts';
 import { GatewayError } from '../errors.ts';
 import type { Identity } from '../facts.ts';
@@ -9,6 +8,7 @@ import { Extended } from '../gateway/console/extended.ts';
 import { Parameters } from '../gateway/console/parameters.ts';
 import { Transaction } from '../gateway/console/transaction.ts';
 import type { GatewayContext } from '../gateway/gateway-context.ts';
+import { askToken } from './credential.ts';
 import { loginResponse } from './session-start.ts';
 import { tellLogin } from './session-log.ts';
 import type { CloseReason } from '../session.ts';
@@ -30,9 +30,9 @@ export async function logInToConsole(
   sessionContext: SessionContext,
   context: GatewayContext,
 ): Promise<Identity> {
-  const { session, reader, hooks, replication } = sessionContext;
+  const { session, exchange, hooks, replication } = sessionContext;
   await hooks.startup(session, session.sessionFacts);
-  const found = await context.operators.check(await askPassword(reader));
+  const found = await context.operators.check(await askToken(session, exchange));
   if ('why' in found) {
     throw new GatewayError('invalid_authorization_specification', 'the token does not open this database', {
       cause: new Error(`the console is for operators: ${found.why}`),

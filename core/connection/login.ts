@@ -1,9 +1,10 @@
 /** From an accepted startup packet to a server connection: the hooks, the database entry, the pool. */
-import { askPassword } from '../client/password.ts';
+import type { CredentialExchange } from '../client/credential-exchange.ts';
 import type { Reader } from '../client/reader.ts';
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { GatewayContext } from '../gateway/gateway-context.ts';
+import { askToken } from './credential.ts';
 import { isolationScopesOf, knownFingerprintOf } from './fingerprint.ts';
 import { applyStartupRules } from './startup-parameters.ts';
 import { poolModeOf } from './pool-mode.ts';
@@ -31,6 +32,7 @@ export interface LoginRequest {
   readonly session: OpenSession;
   readonly reader: Reader;
   readonly hooks: Hooks;
+  readonly exchange: CredentialExchange;
   /** The client's `replication` parameter. */
   readonly replication: string | undefined;
   /** The error of a login whose time ends during a wait; present while it waits. */
@@ -175,7 +177,7 @@ async function connected(loan: Loan, request: LoginRequest, context: GatewayCont
 const NOWHERE = parseDatabase('nowhere');
 
 async function authenticate(
-  { session, reader, hooks }: LoginRequest,
+  { session, exchange, hooks }: LoginRequest,
   entryOf: (name: string) => MaybePromise<Entry>,
 ): Promise<Upstream> {
   const asked = session.startup.database;
@@ -190,7 +192,7 @@ async function authenticate(
       return found ?? upstream;
     });
   };
-  session.askToken = () => askPassword(reader);
+  session.askToken = () => askToken(session, exchange);
   try {
     const start = { entry: asked, database: NOWHERE, settings: {}, schemas: [], onCheckout: [] };
     return await locate(await hooks.auth(session, session.sessionFacts, start, locate));

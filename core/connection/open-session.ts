@@ -5,6 +5,7 @@ import { Deferred } from './deferred.ts';
 import { ScheduledEnds } from './scheduled-ends.ts';
 import { asGatewayError, reasonOf } from '../client/refuse.ts';
 import { SessionEndSignal } from './session-end-signal.ts';
+import type { Credential } from '../credential.ts';
 import { GatewayError, SQLSTATES } from '../errors.ts';
 import type { SessionFacts } from '../hooks/session-facts.ts';
 import { PluginSignal } from '../hooks/plugin-signal.ts';
@@ -59,6 +60,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   hooks: SessionOptions['hooks'];
   /** Resolves with the reason when the session ends. */
   readonly ended: Promise<CloseReason>;
+  credential: Credential | undefined;
   /** Asks the client for its token; present during `onAuth` only. */
   askToken: (() => Promise<string>) | undefined;
   upstream: Upstream | undefined;

@@ -5,10 +5,8 @@ import { tellClose } from './session-log.ts';
 import type { SessionContext } from './session-context.ts';
 
 /** Runs `onClose` and releases the session's resources; `context` counts it until then. Never rejects. */
-export async function closeSession(
-  { session, hooks, reader }: SessionContext,
-  context: GatewayContext,
-): Promise<void> {
+export async function closeSession(sessionContext: SessionContext, context: GatewayContext): Promise<void> {
+  const { session, hooks, reader } = sessionContext;
   const reason = session.reason ?? { kind: 'lost' };
   try {
     const closed = hooks.close(session, reason, (plugin, error) => {
@@ -21,6 +19,7 @@ export async function closeSession(
     context.sessions.delete(session);
     const used = context.statistics.leave(session);
     tellClose(session, hooks, reason, used);
+    if (sessionContext.farewell) await sessionContext.farewell;
     reader.channel.finish();
     context.leave();
   }

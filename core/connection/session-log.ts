@@ -27,6 +27,7 @@ function who(session: OpenSession): object {
     ...(upstream?.role === undefined ? {} : { role: upstream.role }),
     address: client.address,
     listener: client.listener,
+    ...(session.credential === undefined ? {} : { credential: session.credential }),
   };
 }
 
@@ -45,6 +46,13 @@ export function tellRefusal(session: OpenSession, { observed }: Observed, error:
   observed.login?.(event);
 }
 
+/** The client had no token, and is told where to get one. */
+export function tellDiscovery(session: OpenSession, { observed }: Observed): void {
+  const event = ended(session);
+  if (session.log.tellsInfo) session.log.info({ ...who(session), durationMs: event.durationMs }, 'discovery');
+  observed.discovery?.(event);
+}
+
 /** The session has ended, and its hooks have settled. */
 export function tellClose(
   session: OpenSession,
@@ -52,10 +60,11 @@ export function tellClose(
   reason: CloseReason,
   used?: SessionCounts,
 ): void {
-  const error = 'error' in reason ? reason.error : undefined;
+  const toldAlready = reason.kind === 'refused' || reason.kind === 'discovery';
+  // A discovery request is answered with an error, and nothing has failed.
+  const error = 'error' in reason && reason.kind !== 'discovery' ? reason.error : undefined;
   const event = ended(session, error);
-  // A refusal has its line already.
-  if (reason.kind !== 'refused' && session.log.tellsInfo) {
+  if (!toldAlready && session.log.tellsInfo) {
     const why = error ? { sqlstate: error.sqlstate, message: error.message } : {};
     session.log.info({ ...who(session), durationMs: event.durationMs, reason: reason.kind, ...why }, 'close');
   }

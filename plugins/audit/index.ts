@@ -33,11 +33,12 @@ function observersOf(
       if (event.sqlstate === undefined) inside.add(event.session);
       tell(recorder.login(event));
     },
+    discovery: (event) => tell(recorder.discovery(event)),
     statement: (event) => tell(recorder.statement(event, parameters?.take(event.session, event.id))),
     renewal: (event) => tell(recorder.renewal(event)),
     close(event) {
-      // A refusal has its line already.
-      if (event.reason.kind === 'refused') return;
+      // These have their lines already.
+      if (event.reason.kind === 'refused' || event.reason.kind === 'discovery') return;
       tell(inside.has(event.session) ? recorder.logout(event) : recorder.login(left(event)));
     },
     refused: (event) => tell(recorder.refusal(event)),

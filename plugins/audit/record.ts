@@ -164,6 +164,10 @@ export class Recorder {
     return this.#ended('login', event);
   }
 
+  discovery(event: Events['discovery']): string {
+    return this.#ended('discovery', event);
+  }
+
   renewal(event: Events['renewal']): string {
     return this.#ended('renewal', event);
   }

@@ -1,6 +1,7 @@
 /** Tokens as passwords: verifies a JWT (RFC 7519) before PostgreSQL sees a byte and states who it is for. */
 import { GatewayError } from '../../core/index.ts';
 import type { Disposer, GatewayHandle, Plugin, Session, TokenVerifier } from '../../core/index.ts';
+import { lookAtIssuer } from './announcement.ts';
 import { openIssuers } from './issuers.ts';
 import { mountOperatorRoutes } from './operator-routes.ts';
 import type { JwtOptions } from './options.ts';
@@ -20,6 +21,7 @@ export type {
   JwtOptions,
   KeysFrom,
   KeySetDocument,
+  OAuthOptions,
   RequiredValues,
   RevocationsOptions,
 } from './options.ts';
@@ -120,6 +122,7 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt'> {
   return {
     name: 'jwt',
     provides: ['identity', 'rules'],
+    ...(policy.announced && { announces: policy.announced.announcement }),
     checks: renewalChecks(() => running().revoker),
     inBand: {
       async 'postern.token'(session, token) {
@@ -133,6 +136,7 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt'> {
     async setup(gateway: GatewayHandle): Promise<Disposer> {
       const { close, ...made } = await setUp(policy, gateway);
       state = made;
+      if (policy.announced) lookAtIssuer(policy.announced, gateway);
       // Of several, each for its own listeners, the first one vouches for operators.
       if (!gateway.service('verifier')) gateway.provide('verifier', lent(made.verify));
       return close;

@@ -46,6 +46,17 @@ export type ClaimValue = string | number | boolean;
 /** Claims, each by its name or path, with the value that it must be or contain, or a list of values of which one is enough. */
 export type RequiredValues = Readonly<Record<string, ClaimValue | readonly ClaimValue[]>>;
 
+/** What clients of OAUTHBEARER are told. */
+export interface OAuthOptions {
+  /** What their tokens have to be good for (RFC 6749 §3.3), such as `'openid postern'`: with it the token's `aud` has to be ours. */
+  readonly scope: string;
+  /**
+   * Where the issuer says what it is, by https; libpq must find this issuer in it. Default: the issuer and
+   * `/.well-known/openid-configuration`.
+   */
+  readonly discovery?: string;
+}
+
 /** One issuer: its tokens are verified with its own keys and no others. */
 export interface IssuerOptions {
   /** The token's `iss`, compared character by character (RFC 7519 §4.1.1); with `{tenantid}` one issuer per entry of `tenants`. */
@@ -95,6 +106,11 @@ export interface IssuerOptions {
   readonly sessions?: 'until-exp' | 'check-at-login';
   /** Longest session with `'check-at-login'`, from the login or the last renewal; needed there. Default: none. */
   readonly maxSession?: Duration;
+  /**
+   * Announces this issuer to clients of OAUTHBEARER (`listen.auth`) that have no token yet; one issuer of a `jwt` at most.
+   * Default: it is not announced.
+   */
+  readonly oauth?: OAuthOptions;
   /** How long the last good keys serve while the issuer is unreachable: also how long a withdrawn key may live. Default `'24h'`. */
   readonly maxStale?: Duration;
 }

@@ -10,6 +10,8 @@ import {
   readText,
   readTexts,
 } from '../../core/index.ts';
+import { announcedIn } from './announcement.ts';
+import type { AnnouncedIssuer } from './announcement.ts';
 import { parseExpiry } from './expiry.ts';
 import type { ExpiryPolicy } from './expiry.ts';
 import { parseKeySet } from './key-set.ts';
@@ -52,6 +54,8 @@ export interface IssuerPolicy extends SessionPolicy {
 export interface Policy {
   /** By the exact `iss`. */
   readonly issuers: ReadonlyMap<string, IssuerPolicy>;
+  /** The one that clients of OAUTHBEARER are sent to. */
+  readonly announced: AnnouncedIssuer | undefined;
   readonly rulesClaim: string;
   readonly maxTokenBytes: number;
   /** The folder of kept key sets, as it stands in the config. */
@@ -81,6 +85,7 @@ const ISSUER_OPTIONS: readonly (keyof IssuerOptions)[] = [
   'sessions',
   'maxSession',
   'maxStale',
+  'oauth',
 ];
 
 function algorithm(path: string, value: unknown): Algorithm {
@@ -222,6 +227,7 @@ export function parsePolicy(given: JwtOptions): Policy {
   }
   return {
     issuers: issuersOf(options.issuers),
+    announced: announcedIn(options.issuers),
     rulesClaim: readText('jwt.rulesClaim', rulesClaim),
     maxTokenBytes: readInteger('jwt.maxTokenBytes', maxTokenBytes, TOKEN_BYTES),
     ...(options.cache === undefined ? {} : { cache: readText('jwt.cache', options.cache) }),

@@ -38,6 +38,7 @@ export function countersOf(meter: Meter, wanted: NonNullable<Tracing['metrics']>
       logins.add(1, outcome);
       loginTime.record(seconds(event), { outcome: outcome['outcome'] });
     },
+    discovery: () => logins.add(1, { outcome: 'discovery' }),
     refused: () => refused.add(1),
     close: ({ reason }) => ended.add(1, { reason: reason.kind }),
     renewal: (event) => renewals.add(1, outcomeOf(event)),

@@ -21,7 +21,7 @@ function countedEvents({ metrics }: Tracing): readonly EventName[] {
     ...(metrics.hooks ? ['hook' as const] : []),
     ...(metrics.statements ? ['statement' as const] : []),
   ];
-  return ['login', 'refused', 'close', 'renewal', ...dear];
+  return ['login', 'discovery', 'refused', 'close', 'renewal', ...dear];
 }
 
 function forward<E extends EventName>(name: E, to: () => Observers | undefined): (event: Events[E]) => void {

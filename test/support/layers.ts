@@ -3,7 +3,7 @@ import type { Source } from './source-tree.ts';
 
 /** The contract: what plugins see as types, and what every layer may know. */
 const CONTRACT =
-  /^core\/(errors|command|names|facts|session|statement|events|plugin|readings|config|database|listen|startup-rules|target|durations|left-state|claim|networks|addresses|option-readers|sql-text|sql-tokens|shown|proxy|outbound|route)\.ts$/;
+  /^core\/(errors|command|credential|names|facts|session|statement|events|plugin|readings|config|database|listen|startup-rules|target|durations|left-state|claim|networks|addresses|option-readers|sql-text|sql-tokens|shown|proxy|outbound|route)\.ts$/;
 
 interface Layer {
   readonly name: string;
@@ -50,6 +50,8 @@ const LAYERS: readonly Layer[] = [
       /^core\/upstream\/pool\/limits\.ts$/,
       // The same names of parameters at boot as at each login.
       /^core\/wire\/startup-parameters\.ts$/,
+      // The same limit of a status at boot as libpq has.
+      /^core\/wire\/oauthbearer\.ts$/,
     ],
   },
   { name: 'core/cli', files: /^core\/cli\//, may: [/^core\//, /^package\.json$/] },

@@ -108,8 +108,8 @@ export const misspelt = defineConfig({
 
 /** What is not built yet does not compile either. */
 export const later = defineConfig({
-  // @ts-expect-error only 'password' today
-  listen: { auth: 'oauthbearer' },
+  // @ts-expect-error not yet
+  listen: { auth: 'scram' },
   databases,
   plugins: [],
 });
