@@ -7,8 +7,8 @@ export const Q = (sql: string): Buffer => frame('Q', sql);
 /** A Parse. Default: the unnamed statement. */
 export const P = (sql: string, name = ''): Buffer => frame('P', name, sql, 0);
 
-/** A Bind of the unnamed portal with text parameters. */
-export const B = (name: string, ...values: readonly string[]): Buffer =>
+/** A Bind of the unnamed portal with text parameters. Default: of the unnamed statement. */
+export const B = (name = '', ...values: readonly string[]): Buffer =>
   frame('B', '', name, 0, values.length, ...values.flatMap(sized), 0);
 
 /** A Describe of a statement. */

@@ -3,8 +3,9 @@
  * connection of its own, or an error of PostgreSQL's, and never other rows.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { B, C, D, E, P as parse, Q, S } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
-import { direct, frame, openAs } from '../../support/raw.ts';
+import { direct, openAs } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';
 import { typesOf } from '../../support/sequences.ts';
 import { sharedSessions } from '../../support/shared-sessions.ts';
@@ -32,29 +33,7 @@ afterEach(async () => {
   await shared.close();
 });
 
-const Q = (sql: string): Buffer => frame('Q', sql);
-const P = (sql: string, name = 's'): Buffer => frame('P', name, sql, 0);
-/** A Bind with text parameters. */
-const B = (name: string, ...values: readonly string[]): Buffer =>
-  frame(
-    'B',
-    '',
-    name,
-    0,
-    values.length,
-    ...values.flatMap((value) => [int4(value.length), Buffer.from(value)]),
-    0,
-  );
-const D = (name: string): Buffer => frame('D', Buffer.from('S'), name);
-const E = frame('E', '', Buffer.alloc(4));
-const S = frame('S');
-const C = (name: string): Buffer => frame('C', Buffer.from('S'), name);
-
-function int4(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32BE(value);
-  return bytes;
-}
+const P = (sql: string, name = 's'): Buffer => parse(sql, name);
 
 /** Sends a step, and tells its answers: columns by name and type, rows by their values, errors by code, text and routine. */
 async function said(client: RawClient, ...messages: readonly Buffer[]): Promise<string[]> {

@@ -1,7 +1,7 @@
 /** The settings of a session in transaction mode: they follow it, and it alone, as if it had a connection of its own. */
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { B, E, P, Q, S } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
-import { frame } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';
 import { believed, say, straight } from '../../support/settings-client.ts';
 import { sharedSessions } from '../../support/shared-sessions.ts';
@@ -25,13 +25,6 @@ afterEach(async () => {
   await shared?.close();
   shared = undefined;
 });
-
-const ALL = Buffer.from([0, 0, 0, 0]);
-const Q = (sql: string): Buffer => frame('Q', sql);
-const P = (sql: string, name = ''): Buffer => frame('P', name, sql, 0);
-const B = (name = ''): Buffer => frame('B', '', name, 0, 0, 0);
-const E = frame('E', '', ALL);
-const S = frame('S');
 
 /** A client of PostgreSQL itself. */
 async function alone(): Promise<RawClient> {
@@ -92,12 +85,7 @@ const WAYS: readonly (readonly [name: string, sets: readonly Buffer[], looks: st
   ],
   [
     'set_config with a parameter as value',
-    [
-      P("select set_config('my.app', $1, false)"),
-      frame('B', '', '', 0, 1, Buffer.from([0, 0, 0, 1, 0x78]), 0),
-      E,
-      S,
-    ],
+    [P("select set_config('my.app', $1, false)"), B('', 'x'), E, S],
     'show my.app',
     'x',
   ],

@@ -1,7 +1,7 @@
 /** With `"$user"` in search_path a text means other tables under another role in force: statements are shared under the same one only. */
 import { beforeAll, expect, test } from 'vitest';
+import { B as bind, D as describe, E, P as parse, Q, S } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
-import { frame } from '../../support/raw.ts';
 import { sharedSessions } from '../../support/shared-sessions.ts';
 import type { SharedSession } from '../../support/shared-sessions.ts';
 
@@ -18,12 +18,9 @@ beforeAll(async () => {
   );
 });
 
-const Q = (sql: string): Buffer => frame('Q', sql);
-const P = frame('P', 's', 'select n from u', 0);
-const D = frame('D', Buffer.from('S'), 's');
-const B = frame('B', '', 's', 0, 0, 0);
-const E = frame('E', '', Buffer.alloc(4));
-const S = frame('S');
+const P = parse('select n from u', 's');
+const D = describe('s');
+const B = bind('s');
 
 /** Errors by their SQLSTATE, and the first column of rows, of all that the session is told until so many ReadyForQuery. */
 async function say(session: SharedSession, ...messages: readonly Buffer[]): Promise<string[]> {
@@ -49,8 +46,19 @@ test.each<[string, readonly Buffer[], readonly Buffer[]]>([
     [Q('commit')],
   ],
   [
+    'set_config of a computed name for a transaction',
+    [Q('begin'), parse('select set_config($1, $2, true)'), bind('', 'role', 'reader'), E, S],
+    [Q('commit')],
+  ],
+  [
+    'set_config of a name in parts for a transaction',
+    [Q('begin'), Q("select set_config(concat('ro', 'le'), 'reader', true)")],
+    [Q('commit')],
+  ],
+  ['DO', [Q('begin'), Q("do $$ begin execute 'set local ro' || 'le reader'; end $$")], [Q('commit')]],
+  [
     'a statement prepared before',
-    [frame('P', 'r', 'set role reader', 0), S, Q('begin'), frame('B', '', 'r', 0, 0, 0), E, S],
+    [parse('set role reader', 'r'), S, Q('begin'), bind('r'), E, S],
     [Q('commit')],
   ],
 ])('by %s', async (_, first, last) => {

@@ -6,8 +6,9 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vi
 import { SessionCounters } from '../../../core/relay/outstanding-requests.ts';
 import { machineClock } from '../../../core/upstream/clock.ts';
 import { schemaChangesOf } from '../../../core/upstream/schema-changes.ts';
+import { B, D, E, P, Q, S } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
-import { direct, frame, openAs, relayed } from '../../support/raw.ts';
+import { direct, openAs, relayed } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';
 import { typesOf } from '../../support/sequences.ts';
 import { sharedSessions } from '../../support/shared-sessions.ts';
@@ -38,28 +39,6 @@ afterEach(async () => {
   for (const client of clients.splice(0)) client.close();
   await shared.close();
 });
-
-const Q = (sql: string): Buffer => frame('Q', sql);
-const P = (sql: string, name = ''): Buffer => frame('P', name, sql, 0);
-const B = (name: string, ...values: readonly string[]): Buffer =>
-  frame(
-    'B',
-    '',
-    name,
-    0,
-    values.length,
-    ...values.flatMap((value) => [int4(value.length), Buffer.from(value)]),
-    0,
-  );
-const D = (name: string): Buffer => frame('D', Buffer.from('S'), name);
-const E = frame('E', '', Buffer.alloc(4));
-const S = frame('S');
-
-function int4(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32BE(value);
-  return bytes;
-}
 
 /** Sends a step, and tells its answers: columns by name and type, errors by their code. */
 async function said(client: RawClient, ...messages: readonly Buffer[]): Promise<string[]> {

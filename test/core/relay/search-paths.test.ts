@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { LeftState } from '../../../core/left-state.ts';
 import { parseSchema } from '../../../core/names.ts';
+import { B, C, E, P, Q, S, sized } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';
@@ -28,7 +29,9 @@ beforeAll(async () => {
      create function b.f() returns int language sql as $$ select 2 $$;
      create function public.look() returns text language sql set search_path = b as $$ select v::text from t limit 1 $$;
      create function public.turn_to(name text) returns void language plpgsql as
-       $$ begin perform set_config('search_path', name, false); end $$`,
+       $$ begin perform set_config('search_path', name, false); end $$;
+     create procedure public.go_to(name text) language plpgsql as
+       $$ begin perform set_config('search' || '_path', name, true); end $$`,
     database,
   );
   observer = await straight(postgres, database);
@@ -39,30 +42,6 @@ afterEach(async () => {
   await shared?.close();
   shared = undefined;
 });
-
-const ALL = Buffer.from([0, 0, 0, 0]);
-const Q = (sql: string): Buffer => frame('Q', sql);
-const P = (sql: string, name = ''): Buffer => frame('P', name, sql, 0);
-const E = frame('E', '', ALL);
-const S = frame('S');
-
-function length(value: string): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32BE(value.length);
-  return bytes;
-}
-
-/** A Bind with text parameters. */
-const B = (name: string, ...values: readonly string[]): Buffer =>
-  frame(
-    'B',
-    '',
-    name,
-    0,
-    values.length,
-    ...values.flatMap((value) => [length(value), Buffer.from(value)]),
-    0,
-  );
 
 const LITERAL = "insert into t values ('007')";
 const PARAMETER = 'insert into t values ($1)';
@@ -77,7 +56,7 @@ const SPECIMENS: readonly (readonly Buffer[])[] = [
   [P(PARAMETER), B('', '007'), E, S],
   [P(RESULT, 'result'), B('result'), E, S],
   [B('literal'), E, B('parameter', '007'), E, S],
-  [frame('C', Buffer.from('S'), 'parameter'), P(PARAMETER, 'parameter'), B('parameter', '007'), E, S],
+  [C('parameter'), P(PARAMETER, 'parameter'), B('parameter', '007'), E, S],
 ];
 
 /** One step of one of the two clients. */
@@ -170,7 +149,7 @@ const WAYS: readonly (readonly [name: string, before: readonly Buffer[], after: 
         Buffer.from([0, 0, 2078 >> 8, 2078 & 0xff]),
         0,
         3,
-        ...['search_path', 'b', 't'].flatMap((value) => [length(value), Buffer.from(value)]),
+        ...['search_path', 'b', 't'].flatMap(sized),
         0,
       ),
     ],
@@ -180,6 +159,22 @@ const WAYS: readonly (readonly [name: string, before: readonly Buffer[], after: 
     'UPDATE pg_settings',
     [Q('begin'), Q("update pg_settings set setting = 'b' where name like 'search%'")],
     [Q('rollback')],
+  ],
+  [
+    'set_config of a computed name',
+    [Q('begin'), P('select set_config($1, $2, true)'), B('', 'search_path', 'b'), E, S],
+    [Q('commit')],
+  ],
+  [
+    'set_config of a name in parts',
+    [Q('begin'), Q("select set_config(concat('search', '_path'), 'b', true)")],
+    [Q('commit')],
+  ],
+  ['CALL', [Q('begin'), Q("call public.go_to('b')")], [Q('commit')]],
+  [
+    'DO with a text in parts',
+    [Q('begin'), Q("do $$ begin execute 'set local search' || '_path = b'; end $$")],
+    [Q('commit')],
   ],
   ['DO', [Q('begin'), Q('do $$ begin set local search_path = b; end $$')], [Q('commit')]],
   [
