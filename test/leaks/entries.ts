@@ -36,7 +36,20 @@ export const entries: readonly Entry[] = [
   { name: 's1', mode: 'session', size: 1, workers: 2, home: 0, strangers: 0.02, ...claimless, pause: 400 },
   { name: 's2', mode: 'session', size: 2, workers: 3, home: 1, strangers: 0.02, ...calm, pause: 400 },
   { name: 's5', mode: 'session', size: 5, workers: 6, home: 3, strangers: 0.1, ...claimless, pause: 400 },
-  // Two people, so that connections go from session to session without a reset, which would take a late cancel upon itself.
+  // Two people, so that a connection goes from session to session of one identity all the time.
+  { name: 'h2', mode: 'transaction', size: 2, workers: 6, home: 0, strangers: 0, ...claimless, crowd: 2 },
+  {
+    name: 'hs2',
+    mode: 'session',
+    size: 2,
+    workers: 3,
+    home: 1,
+    strangers: 0,
+    ...claimless,
+    crowd: 2,
+    pause: 50,
+  },
+  // The same for cancels: no reset, which would take a late cancel upon itself.
   {
     name: 'c1',
     mode: 'transaction',

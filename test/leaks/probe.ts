@@ -1,4 +1,5 @@
 /** Looks for state of others on the connection that a session has just got, and says whose it is. */
+import { HIDDEN, HIDDEN_LOCKS, hiddenByOthers } from './hidden-state.ts';
 import { OWN } from './own-settings.ts';
 import type { Person } from './people.ts';
 import { wordOf } from './people.ts';
@@ -7,6 +8,8 @@ import { wordOf } from './people.ts';
 export interface Expected {
   readonly person: Person;
   readonly tag: string;
+  /** The number of the session. */
+  readonly session: number;
   /** Whether anybody tells SQL who it is. */
   readonly told: boolean;
   /** The session itself has overwritten its claims on this connection. */
@@ -43,6 +46,7 @@ const QUICK = {
   encoding: `current_setting('client_encoding')`,
   application: `current_setting('application_name')`,
   ...OWN,
+  ...HIDDEN,
   temp: `pg_catalog.obj_description(pg_catalog.to_regclass('pg_temp.mine'), 'pg_class')`,
 } as const;
 
@@ -51,6 +55,8 @@ const FULL = {
   channels: 'array(select pg_catalog.pg_listening_channels())::text',
   locks: `array(select 'left_' || objid::int8 from pg_catalog.pg_lock_status() where locktype = 'advisory'
     and classid::int8 = ${LOCK_CLASS} and pid = pg_catalog.pg_backend_pid())::text`,
+  hidden_locks: `array(select 'hidden_' || objid::int8 from pg_catalog.pg_lock_status() where locktype = 'advisory'
+    and classid::int8 = ${HIDDEN_LOCKS} and pid = pg_catalog.pg_backend_pid())::text`,
   cursors: 'array(select name from pg_catalog.pg_cursor() where is_holdable)::text',
   prepared: 'array(select name from pg_catalog.pg_prepared_statement() where from_sql)::text',
   relations: `array(select relname from pg_catalog.pg_class where relnamespace = pg_catalog.pg_my_temp_schema()
@@ -109,7 +115,8 @@ export function judge(
   if (row['tag'] !== expected.tag || values.length !== probe.names.length) {
     return [{ kind: 'answers', text: `the answer is ${row['tag']}, not ${expected.tag}` }];
   }
-  return [...identity(row, expected), ...foreign(row, expected), ...nameless(row, expected)];
+  const hidden = hiddenByOthers(row, expected.session).map((text) => ({ kind: 'state' as const, text }));
+  return [...identity(row, expected), ...foreign(row, expected), ...hidden, ...nameless(row, expected)];
 }
 
 function identity(row: Row, { person, forged, told }: Expected): readonly Finding[] {

@@ -1,4 +1,5 @@
 /** What the test's database holds: canary rows, the ledger, what COPY fills, and functions that look. */
+import { hiddenSchema } from './hidden-state.ts';
 import type { Person } from './people.ts';
 import { ROLES, people, wordOf } from './people.ts';
 
@@ -33,6 +34,7 @@ grant select on leaks.canary to ${tenants.join(', ')};
 ${tenants.map((role) => `create table leaks.only_${role} as select '${role}'::text as role; grant select on leaks.only_${role} to ${role};`).join('\n')}
 create function leaks.last() returns bigint language plpgsql as $$
   begin return pg_catalog.lastval(); exception when others then return null; end $$;
+${hiddenSchema(tenants.join(', '))}
 `;
 
 /** Statements for the temporary function whose use as a default makes DISCARD wait for somebody's lock. */

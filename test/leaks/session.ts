@@ -122,6 +122,7 @@ export class Session {
     const found = judge(probe, values ?? [], {
       person: this.person,
       tag,
+      session: this.id,
       forged: this.forged,
       told: this.entry.claims,
     });
@@ -171,7 +172,8 @@ export class Session {
     const { notified, unasked } = this.client;
     this.run.findings.trial('notifications');
     for (const channel of notified.splice(0)) {
-      if (channel !== `left_${this.person.number}`) this.violation('notifications', channel);
+      if (channel !== `left_${this.person.number}` && channel !== `hidden_${this.id}`)
+        this.violation('notifications', channel);
       else this.run.findings.event('notifications heard');
     }
     for (const message of unasked.splice(0)) {

@@ -1,6 +1,7 @@
 /** What sessions do between their login and their end: each step knows the exact answer it must get. */
 import { parse, query, run as execute, SYNC } from './messages.ts';
 import { ROLES, people } from './people.ts';
+import { hide } from './hidden-state.ts';
 import { setOwn } from './own-settings.ts';
 import { withTag } from './probe.ts';
 import type { Probe } from './probe.ts';
@@ -91,7 +92,9 @@ const foreign: Step = async (session) => {
 const notify: Step = async (session) => {
   session.tag();
   const { number } = session.run.random.pick(people);
-  await session.ask(query(`notify left_${number}, 'heard'`));
+  // Of its own session, or of one that came shortly before or after it.
+  const near = Math.max(0, session.id + session.run.random.below(21) - 10);
+  await session.ask(query(`notify left_${number}, 'heard'; notify hidden_${near}, 'heard'`));
 };
 
 const trace: Step = (session) => leave(session, session.run.random.pick(traces));
@@ -105,6 +108,7 @@ const STEPS: readonly (readonly [number, Step])[] = [
   [4, mistake],
   [2, copy],
   [10, setOwn],
+  [6, hide],
   [1, foreign],
   [0.5, notify],
   [2, trace],
