@@ -8,10 +8,11 @@ import { Backend } from '../wire/frames.ts';
 import { ScramClient } from '../wire/scram.ts';
 import { encodePassword, encodeSaslInitialResponse, encodeSaslResponse } from '../wire/to-server.ts';
 import { errorIn, unexpected } from './conversation.ts';
-import type { Conversation, ServerMessage } from './conversation.ts';
+import type { Conversation } from './conversation.ts';
 import type { Credentials } from './credentials.ts';
 import type { Dialed } from './dial.ts';
 import { loginRefused, refusedByServer } from './refusals.ts';
+import type { ServerMessage } from './server-messages.ts';
 
 /** The facts about the server before the authentication. */
 export type Peer = Pick<Dialed, 'proven' | 'certificate'>;

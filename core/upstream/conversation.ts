@@ -2,23 +2,12 @@
 import type { Channel } from '../net/channel.ts';
 import { errorFields, readParameterStatus } from '../wire/backend.ts';
 import type { ServerError } from '../wire/backend.ts';
-import { Backend, HEADER_BYTES } from '../wire/frames.ts';
+import { Backend } from '../wire/frames.ts';
 import { unreachable } from './refusals.ts';
 import { ParameterMap } from './parameter-map.ts';
 import type { Parameters } from './parameter-map.ts';
-
-/** One message of a server. */
-export interface ServerMessage {
-  /** Its type byte. */
-  readonly type: number;
-  /** Without type byte and length. */
-  readonly body: Buffer;
-}
-
-/** Longest length word accepted: an ErrorResponse at login is below 30 000 bytes for libpq, a key 260. */
-const MESSAGE_LIMIT = 65_536;
-/** Bytes a server may send during one conversation; PostgreSQL sends about 1 KiB at a login, and notices of triggers. */
-const TOTAL_LIMIT = 1_048_576;
+import { ServerMessages } from './server-messages.ts';
+import type { ServerMessage } from './server-messages.ts';
 
 interface Waiter {
   resolve(message: ServerMessage): void;
@@ -31,9 +20,7 @@ export class Conversation {
   readonly parameters: Parameters;
   readonly #channel: Channel;
   readonly #signal: AbortSignal;
-  #chunks: Buffer[] = [];
-  #held = 0;
-  #total = 0;
+  readonly #messages = new ServerMessages();
   #broken: Error | undefined;
   #waiter: Waiter | undefined;
   #silenceTimer: NodeJS.Timeout | undefined;
@@ -87,9 +74,7 @@ export class Conversation {
     clearTimeout(this.#silenceTimer);
     this.#signal.removeEventListener('abort', this.#abort);
     this.#channel.pause();
-    this.#channel.unshift(Buffer.concat(this.#chunks));
-    this.#chunks = [];
-    this.#held = 0;
+    this.#channel.unshift(this.#messages.rest());
   }
 
   #abort = (): void => this.#break(this.#signal.reason as Error);
@@ -101,9 +86,7 @@ export class Conversation {
 
   #receive(chunk: Buffer): void {
     clearTimeout(this.#silenceTimer);
-    this.#chunks.push(Buffer.from(chunk));
-    this.#held += chunk.length;
-    this.#total += chunk.length;
+    this.#messages.add(chunk);
     this.#advance();
   }
 
@@ -116,26 +99,12 @@ export class Conversation {
   }
 
   #take(): ServerMessage | undefined {
-    if (this.#held < HEADER_BYTES) return undefined;
-    const length = this.#joined(HEADER_BYTES).readUInt32BE(1);
-    if (length < 4 || length > MESSAGE_LIMIT || this.#total > TOTAL_LIMIT) {
-      this.#broken ??= outOfBounds(length, this.#total);
+    try {
+      return this.#messages.take();
+    } catch (error) {
+      this.#broken ??= error as Error;
       return undefined;
     }
-    if (this.#held < length + 1) return undefined;
-    const whole = this.#joined(length + 1);
-    this.#chunks = [whole.subarray(length + 1)];
-    this.#held -= length + 1;
-    return { type: whole.readUInt8(0), body: whole.subarray(HEADER_BYTES, length + 1) };
-  }
-
-  /** The held bytes as one buffer, joined only if the first chunk has fewer than `wanted`. */
-  #joined(wanted: number): Buffer {
-    const [first] = this.#chunks;
-    if (first && first.length >= wanted) return first;
-    const joined = Buffer.concat(this.#chunks);
-    this.#chunks = [joined];
-    return joined;
   }
 
   #break(error: Error): void {
@@ -149,11 +118,6 @@ export class Conversation {
     this.#channel.pause();
     if (waiter) how(waiter);
   }
-}
-
-function outOfBounds(length: number, total: number): Error {
-  const what = total > TOTAL_LIMIT ? `${total} bytes before it was ready` : `a message with length ${length}`;
-  return unreachable(new Error(`the server sent ${what}`));
 }
 
 /** A message the protocol does not allow here. */

@@ -8,7 +8,7 @@ import { BodyReader } from '../wire/body.ts';
 import { Backend } from '../wire/frames.ts';
 import { message } from '../wire/message.ts';
 import { Conversation, errorIn, unexpected } from './conversation.ts';
-import type { ServerMessage } from './conversation.ts';
+import type { ServerMessage } from './server-messages.ts';
 
 /** Values of a Bind: a string travels as text, a Buffer in binary form, null as SQL NULL. */
 export type Values = readonly (string | Buffer | null)[];
@@ -50,26 +50,39 @@ export function encodeExecutions(...all: readonly Executions[]): Buffer {
   return Buffer.concat([...runs, serialize.sync()]);
 }
 
+/** Reads what answers {@link encodeExecutions}, message by message. */
+export class OutcomeReader {
+  readonly #rows: TextRow[] = [];
+  #error: ServerError | undefined;
+
+  /** The outcome once ReadyForQuery is read. @throws Error for a message that answers no execution */
+  read(message: ServerMessage): Outcome | undefined {
+    const error = this.#error;
+    if (message.type === Backend.readyForQuery && readReadyForQuery(message.body) === 'I')
+      return error ? { rows: this.#rows, error } : { rows: this.#rows };
+    if (error) throw unexpected(message);
+    this.#error = errorIn(message);
+    if (message.type === Backend.dataRow) this.#rows.push(textRow(message.body));
+    else if (!this.#error && !REPLIES.has(message.type)) throw unexpected(message);
+    return undefined;
+  }
+}
+
 /** Reads what answers {@link encodeExecutions}, ReadyForQuery included. Notifications are `aside`. Default: none is expected. */
 export async function readOutcome(
   talk: Conversation,
   aside?: (notification: ServerMessage) => void,
 ): Promise<Outcome> {
-  const rows: TextRow[] = [];
-  let error: ServerError | undefined;
+  const reader = new OutcomeReader();
   for (;;) {
     const message = await talk.reply();
     if (aside && message.type === Backend.notificationResponse) {
       aside(message);
       continue;
     }
-    if (message.type === Backend.readyForQuery && readReadyForQuery(message.body) === 'I') break;
-    if (error) throw unexpected(message);
-    error = errorIn(message);
-    if (message.type === Backend.dataRow) rows.push(textRow(message.body));
-    else if (!error && !REPLIES.has(message.type)) throw unexpected(message);
+    const outcome = reader.read(message);
+    if (outcome) return outcome;
   }
-  return error ? { rows, error } : { rows };
 }
 
 /**

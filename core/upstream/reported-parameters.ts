@@ -2,7 +2,7 @@
 import type { ServerConnection } from './connection.ts';
 import type { DatabaseOptions } from '../database.ts';
 import type { Startup, Upstream } from '../session.ts';
-import { valueOf } from './parameter-map.ts';
+import { ParameterMap, valueOf } from './parameter-map.ts';
 import type { Endpoint } from './hosts/endpoint.ts';
 import type { HostedConnection, Hosts } from './hosts/hosts.ts';
 import type { SessionSettings } from './session-settings.ts';
@@ -102,7 +102,8 @@ export class ReportedParameters {
     const same = known && known.endpoint === endpoint && !differences(known.base, base, NONE);
     if (same && known.until >= until) return;
     this.#reports.delete(text);
-    const kept = { parameters: new Map(parameters), serverStatus };
+    // Its copies share the values, and are known as equal at a look.
+    const kept = { parameters: new ParameterMap(parameters), serverStatus };
     this.#reports.set(text, { key, endpoint, connection: kept, base, until });
     if (this.#reports.size > MOST) this.#reports.delete(this.#leastMissed());
   }

@@ -2,9 +2,8 @@
 import { GatewayError } from '../errors.ts';
 import type { Backend, SetByFunction, Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from './connection.ts';
-import { Conversation } from './conversation.ts';
 import { within } from './deadline.ts';
-import { encodeExecutions, executeBetween, ownName, readOutcome } from './query.ts';
+import { encodeExecutions, executeBetween, ownName } from './query.ts';
 import type { Executions, Outcome } from './query.ts';
 import { valueOf } from './parameter-map.ts';
 import { parameterRefused, unreachable } from './refusals.ts';
@@ -142,7 +141,7 @@ const WRITABLE: Executions = {
 /** Where it is set, a snapshot may have to wait for others. */
 export const DEFERRABLE = 'default_transaction_deferrable';
 
-/** The batch that sets them, in one transaction: {@link readOutcome} reads its answers, a row for each. @throws Error as onCheckout's mistakes */
+/** The batch that sets them, in one transaction: `OutcomeReader` reads its answers, a row for each. @throws Error as onCheckout's mistakes */
 export function encodeSettings(
   settings: readonly Pick<Setting, 'name' | 'value'>[],
   statement?: string,
@@ -165,28 +164,6 @@ export function missingOn(
   settings: readonly Setting[],
 ): readonly Setting[] {
   return settings.filter(({ name, value, from }) => from === 'policy' || valueOf(parameters, name) !== value);
-}
-
-/**
- * Sets them, for the session and not only for a transaction, in one round trip; the server has confirmed every one when
- * this resolves; only those of {@link missingOn} are sent. Where the server refuses one, none is set.
- * @throws GatewayError with the server's words where it refuses what the client chose, as it does at a login;
- * `internal_error` where it refuses what a policy relies on; as {@link Conversation.next} if the connection is lost
- */
-export async function applySettings(
-  { channel, parameters }: ServerConnection,
-  settings: readonly Setting[],
-  signal: AbortSignal,
-): Promise<void> {
-  const missing = missingOn({ parameters }, settings);
-  if (missing.length === 0) return;
-  const talk = new Conversation(channel, signal, parameters);
-  try {
-    talk.send(encodeSettings(missing));
-    check(missing, await readOutcome(talk));
-  } finally {
-    talk.end();
-  }
 }
 
 /** How long that may take, in milliseconds. */
@@ -213,7 +190,7 @@ const hexArray = (texts: readonly string[]): string =>
 /**
  * Sets the settings of policies again on the idle connection of a session, and after a RESET those of the client's startup packet
  * that are not set any more: RESET returns to them. Where the server does not answer in time, the connection is cut.
- * @throws as {@link applySettings}
+ * @throws as {@link checkOutcome}; GatewayError if the connection is lost, or is cut because there was no answer in time
  */
 export async function applyAgain(
   connection: ServerConnection,
@@ -236,7 +213,7 @@ export async function applyAgain(
   }
   const policies = withTakenBack(connection, settings).all.filter(({ from }) => from === 'policy');
   if (policies.length === 0) return;
-  check(policies, await executeWithin(connection, encodeSettings(policies, ownName())));
+  checkOutcome(policies, await executeWithin(connection, encodeSettings(policies, ownName())));
   noteWanted(connection, settings);
 }
 
@@ -256,7 +233,11 @@ async function executeWithin(connection: ServerConnection, batch: Buffer): Promi
   }
 }
 
-function check(settings: readonly Setting[], { rows, error }: Outcome): void {
+/**
+ * @throws GatewayError with the server's words where it has refused what the client chose, as it does at a login;
+ * `internal_error` where it has refused what a policy relies on
+ */
+export function checkOutcome(settings: readonly Setting[], { rows, error }: Outcome): void {
   if (!error && rows.length === settings.length) return;
   const culprit = settings[rows.length];
   if (error && culprit?.from === 'client') throw parameterRefused(error);

@@ -1,5 +1,5 @@
 /** Values by key, each for as long as something else refers to it. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** Only a digest of each key is kept: a key may have secrets in it. */
 export class WeakValues<T extends object> {
@@ -11,7 +11,7 @@ export class WeakValues<T extends object> {
 
   /** The value with this key; `make` makes it where there is none. */
   of(text: string, make: () => T): T {
-    const key = createHash('sha256').update(text).digest('base64');
+    const key = hash('sha256', text, 'base64');
     const known = this.#byKey.get(key)?.deref();
     if (known) return known;
     const made = make();

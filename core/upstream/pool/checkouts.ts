@@ -117,21 +117,25 @@ export class Checkouts {
 
   // ---- made ready ----
 
-  /** Returns at once where no message to the server is needed. */
+  /** Returns the connection where no message to the server is needed. */
   #prepare(waiter: Waiter, server: PooledServer): ServerConnection | undefined {
-    const prepared = prepare(server, waiter.request, waiter.owner, this.#parts.closing);
-    if (!(prepared instanceof Promise)) return this.#prepared(waiter, server, prepared);
     waiter.preparing = server;
     server.busy = true;
-    void prepared.then((outcome) => {
-      server.busy = false;
-      // The session has ended meanwhile; stopping then would have left half a message exchange.
-      if (waiter.preparing !== server) return this.#parts.state.checkIn(server, fitness(outcome));
-      waiter.preparing = undefined;
-      const connection = this.#prepared(waiter, server, outcome);
-      if (connection) waiter.listener.granted(connection);
-    });
-    return undefined;
+    const told = (late: Prepared): void => this.#preparedLater(waiter, server, late);
+    const outcome = prepare(server, waiter.request, waiter.owner, this.#parts.closing, told);
+    if (!outcome) return undefined;
+    waiter.preparing = undefined;
+    server.busy = false;
+    return this.#prepared(waiter, server, outcome);
+  }
+
+  #preparedLater(waiter: Waiter, server: PooledServer, outcome: Prepared): void {
+    server.busy = false;
+    // The session has ended meanwhile; stopping then would have left half a message exchange.
+    if (waiter.preparing !== server) return this.#parts.state.checkIn(server, fitness(outcome));
+    waiter.preparing = undefined;
+    const connection = this.#prepared(waiter, server, outcome);
+    if (connection) waiter.listener.granted(connection);
   }
 
   #prepared(waiter: Waiter, server: PooledServer, outcome: Prepared): ServerConnection | undefined {

@@ -1,21 +1,13 @@
 /** Prepares an idle connection for one session: no state of another session, all settings of this one. */
 import { GatewayError } from '../../errors.ts';
 import type { ServerConnection } from '../connection.ts';
-import { within } from '../deadline.ts';
 import { areEqual, valueOf } from '../parameter-map.ts';
 import { unreachable } from '../refusals.ts';
 import { SessionSettings } from '../session-settings.ts';
 import type { Setting } from '../session-settings.ts';
-import {
-  DEFERRABLE,
-  applySettings,
-  missingOn,
-  noteWanted,
-  pinnedNames,
-  settingsFor,
-  withTakenBack,
-} from '../settings.ts';
+import { DEFERRABLE, missingOn, noteWanted, pinnedNames, settingsFor, withTakenBack } from '../settings.ts';
 import type { SettingsRequest } from '../settings.ts';
+import { exchangeSettings } from '../settings-exchange.ts';
 import type { Owner } from './checkout-request.ts';
 import type { PooledServer } from './pooled-servers.ts';
 import { reset } from '../reset.ts';
@@ -31,17 +23,22 @@ export type Prepared =
   /** The connection was dead or does not answer. */
   | { readonly kind: 'lost'; readonly error: unknown; readonly server: 'close' };
 
+/** Hears the result once, in the call that reads the server's last answer. */
+export type PreparedTold = (outcome: Prepared) => void;
+
 /**
  * Prepares a connection for `next`; its last owner, if it was not reset since, has the same fingerprint. Only the difference
- * between the settings in force and those of the session is sent. Answers at once where the server need not be asked. Never
- * rejects, and does not stop when the session ends: half a message exchange would be left. `closing` is aborted when the pool ends.
+ * between the settings in force and those of the session is sent. Returns the result where the server need not be asked, else
+ * `told` is called later. Does not stop when the session ends: half a message exchange would be left. `closing` is aborted when
+ * the pool ends. Never throws.
  */
 export function prepare(
   server: PooledServer,
   request: SettingsRequest,
   next: Owner,
   closing: AbortSignal,
-): Prepared | Promise<Prepared> {
+  told: PreparedTold,
+): Prepared | undefined {
   const { connection, owner, applied } = server;
   if (!connection) return lost(new Error('there is no connection'));
   // A replication connection takes no extended query, and its startup packet has what the client chose.
@@ -62,25 +59,28 @@ export function prepare(
   const taken = { server, connection, settings, next, closing };
   const same = next.holder !== undefined && owner?.holder === next.holder;
   const others = settings.policies !== applied.policies;
-  if (owner && !same && (server.mixed || others)) return takeReset(taken);
+  if (owner && !same && (server.mixed || others)) {
+    void takeReset(taken, told);
+    return undefined;
+  }
   if (same) server.mixed ||= others;
-  const prepared = take(taken);
   // What is in force may itself be in the way of a change, such as a time-out.
-  if (!owner || applied.chosen.length === 0 || !(prepared instanceof Promise)) return prepared;
-  return prepared.then((outcome) => (outcome.kind === 'refused' ? takeReset(taken) : outcome));
+  if (!owner || applied.chosen.length === 0) return take(taken, told);
+  return take(taken, (outcome) => (outcome.kind === 'refused' ? void takeReset(taken, told) : told(outcome)));
 }
 
 /** Takes it after a reset. */
-async function takeReset(taken: Taken): Promise<Prepared> {
+async function takeReset(taken: Taken, told: PreparedTold): Promise<void> {
   const { server, connection, closing } = taken;
   const { done } = await reset(connection, { ms: STEP_MS, closing, seeds: server.left === 'state' });
-  if (!done) return lost(unreachable(new Error('the connection could not be reset')));
+  if (!done) return told(lost(unreachable(new Error('the connection could not be reset'))));
   server.owner = undefined;
   server.applied = SessionSettings.none;
   server.left = 'nothing';
   server.mixed = false;
   server.preset = [];
-  return take(taken);
+  const outcome = take(taken, told);
+  if (outcome) told(outcome);
 }
 
 /** The settings of the session, and those that it believes in force where the connection reports other values. */
@@ -120,16 +120,29 @@ interface Taken {
 }
 
 /** From here on it carries the state of `next`. */
-function take({ server, connection, settings, next, closing }: Taken): Prepared | Promise<Prepared> {
-  const all = difference(server, connection, settings);
+function take(taken: Taken, told: PreparedTold): Prepared | undefined {
+  const { server, connection, settings, next, closing } = taken;
+  const missing = missingOn(connection, difference(server, connection, settings));
   server.mixed &&= server.owner !== undefined;
   server.owner = next;
   server.preset = [];
-  return settled(apply(connection, all, closing), (ready) => {
-    // Where one is refused, none is set.
-    server.applied = ready ? settings : SessionSettings.none;
-    if (ready) noteWanted(connection, settings);
-  });
+  if (missing.length === 0) return settled(taken, READY);
+  try {
+    exchangeSettings(connection, missing, { ms: STEP_MS, closing }, (error) =>
+      told(settled(taken, outcomeOf(error))),
+    );
+  } catch (error) {
+    return settled(taken, outcomeOf(error));
+  }
+  return undefined;
+}
+
+/** Where one is refused, none is set. */
+function settled({ server, connection, settings }: Taken, outcome: Prepared): Prepared {
+  const ready = outcome.kind === 'ready';
+  server.applied = ready ? settings : SessionSettings.none;
+  if (ready) noteWanted(connection, settings);
+  return outcome;
 }
 
 /** The settings that have to be sent; null takes one back. */
@@ -165,18 +178,6 @@ function difference(
 
 const ROLE = 'role';
 
-/** Calls `hear` with the result, at once where it is known. */
-function settled(
-  applied: Prepared | Promise<Prepared>,
-  hear: (ready: boolean) => void,
-): Prepared | Promise<Prepared> {
-  const over = (prepared: Prepared): Prepared => {
-    hear(prepared.kind === 'ready');
-    return prepared;
-  };
-  return applied instanceof Promise ? applied.then(over) : over(applied);
-}
-
 /** A client's setting that no ParameterStatus shows is in force if it was applied last and no state was left since. */
 function inForce(
   { name, value, from }: Setting,
@@ -198,27 +199,9 @@ const READY: Prepared = { kind: 'ready' };
 
 const lost = (error: unknown): Prepared => ({ kind: 'lost', error, server: 'close' });
 
-function apply(
-  connection: ServerConnection,
-  settings: readonly Setting[],
-  closing: AbortSignal,
-): Prepared | Promise<Prepared> {
-  const missing = missingOn(connection, settings);
-  return missing.length === 0 ? READY : ask(connection, missing, closing);
-}
-
-async function ask(
-  connection: ServerConnection,
-  missing: readonly Setting[],
-  closing: AbortSignal,
-): Promise<Prepared> {
-  const late = (): Error => unreachable(new Error(`settings were not confirmed within ${STEP_MS} ms`));
-  try {
-    await within(STEP_MS, closing, late, (signal) => applySettings(connection, missing, signal));
-    return READY;
-  } catch (error) {
-    return isRefusal(error) ? { kind: 'refused', error, server: 'dirty' } : lost(error);
-  }
+function outcomeOf(error: unknown): Prepared {
+  if (error === undefined) return READY;
+  return isRefusal(error) ? { kind: 'refused', error, server: 'dirty' } : lost(error);
 }
 
 /** True for a refusal by a working server, false for errors of {@link unreachable} and of the wire's decoders. */

@@ -2,6 +2,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { parseDatabase, parseRole } from '../../../core/names.ts';
 import type { Upstream } from '../../../core/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
+import { ParameterMap, areEqual } from '../../../core/upstream/parameter-map.ts';
 import { PooledServer } from '../../../core/upstream/pool/pooled-servers.ts';
 import { keyOf } from '../../../core/upstream/pool-key.ts';
 import { ReportedParameters } from '../../../core/upstream/reported-parameters.ts';
@@ -82,6 +83,12 @@ test('a login is told what one of its kind was told, as long as the connection o
   expect(told()).toBeDefined();
   now = 100;
   expect(told()).toBeUndefined();
+});
+
+test('what two logins are told is known as equal without a look at each value', () => {
+  learn(member());
+  const [one, two] = [told() ?? new Map(), told() ?? new Map()];
+  expect(areEqual(new ParameterMap(one), new ParameterMap(two))).toBe(true);
 });
 
 test('a younger connection that says the same lets it be known longer, an older one takes nothing away', () => {
