@@ -110,6 +110,9 @@ export class FromClient implements ChannelListener {
   #terminated = false;
   #waiting = false;
   #processing = false;
+  /** Where the message ends that is decided about; only then. */
+  #data: Buffer | undefined;
+  #dataAt = 0;
 
   constructor(host: FromClientHost) {
     this.#host = host;
@@ -130,6 +133,11 @@ export class FromClient implements ChannelListener {
     if (!this.#waiting) return this.#terminated;
     const { bytes } = this.#held;
     return bytes !== undefined && lastType(bytes) === Frontend.terminate;
+  }
+
+  /** The received bytes behind the message that is decided about; they may change with the next read. */
+  get behind(): Buffer | undefined {
+    return this.#waiting ? this.#held.bytes : this.#data?.subarray(this.#dataAt);
   }
 
   /** No message of the client is sent to the server any more. */
@@ -273,7 +281,10 @@ export class FromClient implements ChannelListener {
       if (!whole) return { next: 'hold', bytes: end - at };
     }
     const frame = Buffer.from(seen);
+    this.#data = data;
+    this.#dataAt = at + there;
     const by = queryHook.message(type, frame);
+    this.#data = undefined;
     return by === frame ? PASS : { next: 'replace', by, frame };
   }
 

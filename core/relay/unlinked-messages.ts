@@ -2,6 +2,7 @@
 import type { Condition, GatewayError } from '../errors.ts';
 import { Frontend } from '../wire/frames.ts';
 import type { QueryHook } from './statements/query-hook.ts';
+import { beginsBatch } from './statements/batch-ahead.ts';
 import type { OutstandingRequests } from './outstanding-requests.ts';
 import { isGatewayCommand } from './statements/gateway-commands.ts';
 import type { LinkState } from './transaction-boundary.ts';
@@ -99,8 +100,10 @@ export class UnlinkedMessages {
       queryHook.refuseUnlinked(type, Buffer.from(there), refusal);
       return 'drop';
     }
-    // A plugin decides first, and then the connection is requested: see QueryHook.
-    if (link.state !== 'linked' && queryHook.messageMask.asks(type)) return 'go';
+    // A plugin decides first, about a batch up to its first Execute, and then the connection is requested: see QueryHook.
+    const { messageMask } = queryHook;
+    if (link.state !== 'linked' && (messageMask.asks(type) || (messageMask.asksAny && beginsBatch(type))))
+      return 'go';
     // Outdated settings of a connection are set first: behind a message that was sent it is too late.
     if (link.state === 'linked' ? isGatewayCommand(type, there) : queryHook.answersWithoutServer(type, there))
       return 'go';

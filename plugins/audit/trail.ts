@@ -20,7 +20,7 @@ export interface TrailOptions {
 /** Most events of one write. */
 const BATCH = 4_096;
 /** How long events are gathered, in milliseconds: nobody waits for them. */
-const GATHER_MS = 5;
+const GATHER_MS = 10;
 /** How long a sink may take for a write, before that is a failure, in milliseconds. */
 const SLOW_MS = 10_000;
 /** From one try of a sink that fails to the next, in milliseconds. */

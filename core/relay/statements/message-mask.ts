@@ -131,6 +131,11 @@ export class MessageMask {
     this.observesOnly = this.#observesOnly(this.#base);
   }
 
+  /** A plugin decides about statements. */
+  get asksAny(): boolean {
+    return this.#asked !== undefined;
+  }
+
   /** True for types of messages with statements that a plugin decides about. */
   asks(type: number): boolean {
     if (this.#asked === undefined) return false;

@@ -20,6 +20,7 @@ import type { HookCallOptions } from './hook-call.ts';
 import type { StatementObserver } from './statement-observer.ts';
 import { MessageMask, isTooLong, needsWhole, tooLong } from './message-mask.ts';
 import { ResponseBarrier } from './response-barrier.ts';
+import { BatchAhead, beginsBatch } from './batch-ahead.ts';
 import { ClientEncoding } from './client-encoding.ts';
 import { HookCall } from './hook-call.ts';
 import { GatewayCommands, isGatewayCommand } from './gateway-commands.ts';
@@ -41,6 +42,8 @@ export interface QueryHookHost {
     isReady(type: number, frame: Buffer): boolean;
     connection(): Promise<void>;
   };
+  /** The received bytes behind the message that is decided about. */
+  readonly fromClient: { readonly behind: Buffer | undefined };
   /** See {@link RelayOptions.watches}. */
   readonly watched: boolean;
   /** A message with a statement is about to be sent to the server. */
@@ -55,6 +58,9 @@ export interface QueryHookHost {
   /** The refusal cannot be placed in the order of answers: the session ends with it. */
   unplaceable(error: GatewayError): void;
 }
+
+/** At once, unless a hook or an answer of the server has to be awaited. */
+type Later = MessageAction | Promise<MessageAction>;
 
 /** What the query hook's decisions depend on. */
 interface QueryHookOptions extends HookCallOptions {
@@ -78,6 +84,7 @@ export class QueryHook {
   /** Made for the first statement for the gateway, and for the first that is inspected: most sessions need neither. */
   #commands: GatewayCommands | undefined;
   #texts: StatementTexts | undefined;
+  #ahead: BatchAhead | undefined;
   readonly messageMask: MessageMask;
   /** Present where a plugin reads statements. */
   readonly #encoding: ClientEncoding | undefined;
@@ -148,25 +155,30 @@ export class QueryHook {
   }
 
   /** Decides about one message. Synchronous when every hook is, and no answer has to be awaited first. */
-  message(type: number, frame: Buffer): MessageAction | Promise<MessageAction> {
+  message(type: number, frame: Buffer): Later {
     if (!this.barrier.isNeeded(type, frame)) return this.#decide(type, frame);
     return this.barrier.wait(type, frame).then(() => this.#decide(type, frame));
   }
 
-  #decide(type: number, frame: Buffer): MessageAction | Promise<MessageAction> {
+  #decide(type: number, frame: Buffer): Later {
     const op = OP_OF[type] ?? 0;
     const isCommand = isGatewayCommand(type, frame);
     // The server discards the message.
-    if (this.#host.outstanding.skipping && op !== Op.sync) return isCommand ? undefined : frame;
+    if (this.#host.outstanding.skipping && op !== Op.sync) {
+      this.#ahead?.clear();
+      return isCommand ? undefined : frame;
+    }
     if (isCommand) return this.#answerCommand(type, op, frame);
     let statement: Statement | undefined;
     try {
       const own = this.#commands?.any ? this.#commands.about(type, frame) : undefined;
       if (own) return this.#answerHere(op, own);
-      statement = this.#open(type, frame);
+      const ahead = this.#ahead?.take(frame);
+      statement = ahead ? ahead.statement : this.#open(type, frame);
       this.#encoding?.check(type, frame, statement);
-      if (!this.#hooks.wants(statement)) return this.#send(type, op, frame, statement);
-      return this.#ask(type, op, frame, statement);
+      if (!this.#hooks.wants(statement)) return this.#send(type, frame, statement);
+      if (ahead?.refusal) throw ahead.refusal.thrown;
+      return this.#ask(type, frame, statement, ahead?.approved);
     } catch (thrown) {
       return this.#refuse(op, frame, thrown, statement);
     }
@@ -225,41 +237,48 @@ export class QueryHook {
 
   // ---- statements for the server ----
 
-  #ask(type: number, op: number, frame: Buffer, shown: Statement): MessageAction | Promise<MessageAction> {
-    const send = (approved: Statement): MessageAction | Promise<MessageAction> => {
+  /** `known`: the answer of the hooks, if they have been asked. */
+  #ask(type: number, frame: Buffer, shown: Statement, known?: Statement): Later {
+    const send = (approved: Statement): Later => {
       const rewritten = this.#hooks.frameOf(frame, shown, approved);
-      if (rewritten === frame) return this.#send(type, op, frame, approved);
-      const sent = (): MessageAction | Promise<MessageAction> => {
+      if (rewritten === frame) return this.#send(type, frame, approved);
+      const sent = (): Later => {
         this.#encoding?.checkRewrite(type, frame, rewritten);
-        return this.#send(type, op, rewritten, approved);
+        return this.#send(type, rewritten, approved);
       };
       return this.barrier.isNeeded(type, rewritten) ? this.barrier.wait(type, rewritten).then(sent) : sent();
     };
-    const answer = this.#hooks.ask(shown);
+    const answer = known ?? this.#hooks.ask(shown);
     const action = answer instanceof Promise ? answer.then(send) : send(answer);
-    const refused = (thrown: unknown): MessageAction => this.#refuse(op, frame, thrown, shown);
+    const refused = (thrown: unknown): MessageAction => this.#refuse(OP_OF[type] ?? 0, frame, thrown, shown);
     return action instanceof Promise ? action.catch(refused) : action;
   }
 
-  /** Requests a server connection where the session has none: not before a hook has answered, which may take long. */
-  #send(
-    type: number,
-    op: number,
-    frame: Buffer,
-    statement?: Statement,
-  ): MessageAction | Promise<MessageAction> {
-    const { unlinkedMessages } = this.#host;
-    if (unlinkedMessages.isReady(type, frame)) return this.#sendNow(type, op, frame, statement);
-    const sent = unlinkedMessages.connection().then(() => this.#sendNow(type, op, frame, statement));
-    return sent.catch((thrown: unknown) => this.#refuse(op, frame, thrown, statement));
+  /** Requests a server connection where the session has none: not before hooks have answered, which may take long. */
+  #send(type: number, frame: Buffer, statement?: Statement): Later {
+    const asked = this.#host.unlinkedMessages.isLinked ? undefined : this.#askAhead(type, frame, statement);
+    if (asked) return asked.then(() => this.#sendLinked(type, frame, statement));
+    return this.#sendLinked(type, frame, statement);
   }
 
-  #sendNow(
-    type: number,
-    op: number,
-    frame: Buffer,
-    statement?: Statement,
-  ): MessageAction | Promise<MessageAction> {
+  /** The hooks are asked about the rest of the batch, up to its first Execute. */
+  #askAhead(type: number, frame: Buffer, statement: Statement | undefined): Promise<void> | undefined {
+    if (!this.#texts || !this.#options.query || !beginsBatch(type) || this.#ahead?.any || this.#commands?.any)
+      return undefined;
+    if (this.answersWithoutServer(type, frame)) return undefined;
+    this.#ahead ??= new BatchAhead(this.#host, this.#hooks, this.#options.maxStatementBytes);
+    return this.#ahead.read(type, frame, statement, this.#texts);
+  }
+
+  #sendLinked(type: number, frame: Buffer, statement?: Statement): Later {
+    const { unlinkedMessages } = this.#host;
+    if (unlinkedMessages.isReady(type, frame)) return this.#sendNow(type, frame, statement);
+    const sent = unlinkedMessages.connection().then(() => this.#sendNow(type, frame, statement));
+    return sent.catch((thrown: unknown) => this.#refuse(OP_OF[type] ?? 0, frame, thrown, statement));
+  }
+
+  #sendNow(type: number, frame: Buffer, statement?: Statement): Later {
+    const op = OP_OF[type] ?? 0;
     const probe = this.#encoding?.probe(type, frame);
     const check = this.#host.prepared?.check;
     if (check?.isNeeded(type, frame) === true) {
@@ -357,6 +376,7 @@ export class QueryHook {
   /** The server is idle and never sees the message: the gateway answers, and drops the rest of its batch. */
   #refuseHere(op: number, error: GatewayError, observer: RequestObserver | undefined): undefined {
     const text = refusal('ERROR', error);
+    this.#ahead?.clear();
     this.#discarding = op !== Op.query && op !== Op.functionCall;
     const bytes = this.#discarding ? text : Buffer.concat([text, readyForQuery('I')]);
     this.#answerHere(op, combined({ answer: () => bytes }, observer));

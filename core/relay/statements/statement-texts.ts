@@ -211,6 +211,11 @@ export class StatementTexts {
     return this.#log.follow({ statement, truncated, bytesIn: frame.readUInt32BE(1) + 1, change });
   }
 
+  /** The change by a message that will be sent later: it has to be undone until then. @throws as {@link sent} */
+  foreseen(type: number, frame: Buffer, statement: Statement | undefined): Change | undefined {
+    return this.#remember(type, frame, statement);
+  }
+
   /**
    * The same for the whole message in `data` from `at` to `end`, if it is a Sync, a Parse of the unnamed statement, or a Bind or
    * Execute with the unnamed portal, as nearly all are: nothing of it is copied. `'read'`: it has to be read by {@link open}. Only

@@ -168,6 +168,133 @@ test('a Bind whose parameters a hook thinks about holds no connection either', a
   await expect.poll(() => types(client), PATIENT).toBe('1Z2DCZ');
 });
 
+/** Holds each Execute until it is let go or refused. */
+function holdingExecutes(reads: 'sql' | 'parameters' = 'sql') {
+  const held: { readonly statement: Statement; approve(): void; refuse(error: unknown): void }[] = [];
+  const seen: Statement[] = [];
+  const query = (statement: Statement): Statement | Promise<Statement> => {
+    seen.push(statement);
+    if (statement.kind === 'parse' && statement.sql.includes('old'))
+      return statement.withSql(statement.sql.replace('old', 'new'));
+    if (statement.kind !== 'execute') return statement;
+    return new Promise((resolve, reject) => {
+      held.push({ statement, approve: () => resolve(statement), refuse: reject });
+    });
+  };
+  const shown = () => seen.map((one) => `${one.kind} ${'sql' in one ? one.sql : ''}`);
+  return { held, seen, shown, options: { query, reads } };
+}
+
+test('fifty sessions held at Execute starve no other on five connections, and each is answered when it is let go', async () => {
+  const hook = holdingExecutes();
+  const sessions: SharedSession[] = [];
+  for (let i = 0; i < 50; i += 1) sessions.push(await shared.connect({ options: hook.options }));
+  for (const [i, session] of sessions.entries()) if (i % 2 > 0) session.send(P(`select 'held ${i}'`, 's'), S);
+  for (const [i, session] of sessions.entries())
+    if (i % 2 > 0) await expect.poll(() => types(session), PATIENT).toBe('1Z');
+  await atRest();
+  for (const [i, session] of sessions.entries())
+    session.send(Buffer.concat(i % 2 > 0 ? [B('s'), E, S] : [P(`select 'held ${i}'`), B(), E, S]));
+  await expect.poll(() => hook.held.length, PATIENT).toBe(50);
+  expect(shared.pool.lent).toBe(0);
+  const others: SharedSession[] = [];
+  for (let i = 0; i < 5; i += 1) others.push(await shared.connect());
+  for (const other of others) other.send(Q("begin; select 'free'"));
+  for (const other of others) await expect.poll(() => types(other), PATIENT).toBe('CTDCZ');
+  for (const other of others) other.send(Q('commit'));
+  for (const one of hook.held) one.approve();
+  for (const [i, session] of sessions.entries()) {
+    await expect.poll(() => values(session), PATIENT).toEqual([`held ${i}`]);
+    expect(types(session)).toBe(i % 2 > 0 ? '1Z2DCZ' : '12DCZ');
+  }
+  expect(hook.seen.filter(({ kind }) => kind === 'execute').length).toBe(50);
+  await atRest();
+});
+
+test.each(['sql', 'parameters'] as const)(
+  'each message of a batch is shown once and in its order, with the text that is sent (%s)',
+  async (reads) => {
+    const hook = holdingExecutes(reads);
+    const client = await shared.connect({ options: hook.options });
+    client.send(Buffer.concat([P("select 'old'", 's'), B('s'), E, C('s'), P("select 'two'"), B(), E, S]));
+    await expect.poll(() => hook.held.length, PATIENT).toBe(1);
+    expect(shared.pool.lent).toBe(0);
+    hook.held[0]?.approve();
+    await expect.poll(() => hook.held.length, PATIENT).toBe(2);
+    hook.held[1]?.approve();
+    await expect.poll(() => types(client), PATIENT).toBe('12DC312DCZ');
+    expect(values(client)).toEqual(['new', 'two']);
+    const bind = (sql: string): readonly string[] => (reads === 'parameters' ? [`bind ${sql}`] : []);
+    expect(hook.shown()).toEqual([
+      "parse select 'old'",
+      ...bind("select 'new'"),
+      "execute select 'new'",
+      "parse select 'two'",
+      ...bind("select 'two'"),
+      "execute select 'two'",
+    ]);
+    const ids = hook.seen.map(({ id }) => id);
+    expect(ids).toEqual(ids.toSorted((a, b) => a - b));
+  },
+);
+
+test('a held Execute that is refused or cancelled is answered behind the messages in front of it, and is not carried out', async () => {
+  const hook = holdingExecutes();
+  const client = await shared.connect({ options: hook.options });
+  client.send(Buffer.concat([P('insert into t values (1)'), B(), E, S]));
+  await expect.poll(() => hook.held.length, PATIENT).toBe(1);
+  hook.held[0]?.refuse(no);
+  await expect.poll(() => types(client), PATIENT).toBe('12EZ');
+  expect(code(client)).toBe('42501');
+  client.send(Buffer.concat([P('insert into t values (2)'), B(), E, S]));
+  await expect.poll(() => hook.held.length, PATIENT).toBe(2);
+  await client.relay.cancel();
+  await expect.poll(() => types(client), PATIENT).toBe('12EZ12EZ');
+  expect(code(client)).toBe('57014');
+  client.send(Buffer.concat([P("select 'goes on'"), B(), E, S]));
+  await expect.poll(() => hook.held.length, PATIENT).toBe(3);
+  hook.held[2]?.approve();
+  await expect.poll(() => values(client), PATIENT).toEqual(['goes on']);
+  await atRest();
+  expect(await rows()).toBe(0);
+});
+
+test('a decision about a message that the server then skips does not hold for the same message later', async () => {
+  const hook = holdingExecutes();
+  const client = await shared.connect({ options: hook.options });
+  const batch = Buffer.concat([P('select 1/0'), B(), P("select 'x'", 's'), B('s'), E, S]);
+  client.send(batch);
+  await expect.poll(() => hook.held.length, PATIENT).toBe(1);
+  hook.held[0]?.approve();
+  await expect.poll(() => types(client), PATIENT).toMatch(/E.*Z$/);
+  const first = hook.seen.length;
+  client.send(Buffer.concat([P("select 'x'", 's'), B('s'), E, S]));
+  await expect.poll(() => hook.held.length, PATIENT).toBe(2);
+  expect(hook.seen.length).toBe(first + 2);
+  hook.held[1]?.approve();
+  await expect.poll(() => values(client), PATIENT).toEqual(['x']);
+  await atRest();
+});
+
+test('a session that ends or leaves while its Execute is held checks no connection out', async () => {
+  const hook = holdingExecutes();
+  const [gone, ended] = [
+    await shared.connect({ options: hook.options }),
+    await shared.connect({ options: hook.options }),
+  ];
+  for (const one of [gone, ended]) one.send(Buffer.concat([P('insert into t values (3)'), B(), E, S]));
+  await expect.poll(() => hook.held.length, PATIENT).toBe(2);
+  const before = [gone, ended].map((one) => one.relay.link.checkOuts);
+  gone.close();
+  await gone.relay.done;
+  ended.relay.end(over);
+  await ended.relay.done;
+  for (const one of hook.held) one.approve();
+  await atRest();
+  expect([gone, ended].map((one) => one.relay.link.checkOuts)).toEqual(before);
+  expect(await rows()).toBe(0);
+});
+
 test('the same Parse of another session needs no connection when it is let go', async () => {
   const approval = new Approval();
   const [one, other] = [await connect(approval), await connect(approval)];

@@ -60,6 +60,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
   const host = {
     outstanding,
     unlinkedMessages: { isLinked: true, isReady: () => true, connection: () => Promise.resolve() },
+    fromClient: { behind: undefined },
     parameter: () => 'UTF8',
     betweenTransactions: () => outstanding.unfinished === undefined,
     flush() {},
