@@ -1,20 +1,15 @@
 /** Who gets which connection, in which order, and what makes room for whom. */
 import { describe, expect, test } from 'vitest';
-import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
+import type { PoolOptions } from '../../../core/database.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import type { Pool } from '../../../core/upstream/pool/pool.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
-import { poolOf, query, request } from './support.ts';
+import { entryOf, poolOf, query, request } from './support.ts';
 import type { CheckoutRequest } from './support.ts';
 
 const postgres = sharedPostgres();
 
-const entry = (pool: PoolOptions): DatabaseOptions => ({
-  host: postgres.host,
-  port: postgres.port,
-  login: { kind: 'password', passwords: postgres.passwords },
-  pool,
-});
+const entry = (pool: PoolOptions) => entryOf(postgres, pool);
 
 const lend = (pool: Pool, ...wanted: readonly CheckoutRequest[]): Promise<readonly ServerConnection[]> =>
   Promise.all(wanted.map((one) => pool.acquire(request(one))));

@@ -6,7 +6,7 @@ import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import type { OwnPostgres } from '../../support/postgres.ts';
-import { poolOf, query, request, scripted } from './support.ts';
+import { entryOf, poolOf, query, request, scripted } from './support.ts';
 import { LOGGED_IN, message, row, speaking, verified, VERIFIED } from './server-script.ts';
 
 let postgres: OwnPostgres;
@@ -17,10 +17,7 @@ beforeAll(async () => {
 afterAll(() => postgres.stop());
 
 const entry = (more: Partial<DatabaseOptions> = {}): DatabaseOptions => ({
-  host: '127.0.0.1',
-  port: postgres.port,
-  login: { kind: 'password', passwords: postgres.passwords },
-  pool: { size: 4 },
+  ...entryOf(postgres, { size: 4 }),
   ...more,
 });
 

@@ -1,21 +1,16 @@
 /** How far a server connection travels, and when it is reset between two sessions of one person. */
 import { describe, expect, test } from 'vitest';
-import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
+import type { PoolOptions } from '../../../core/database.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import type { AcquireRequest } from '../../../core/upstream/pool/checkout-request.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
-import { query, request } from './support.ts';
+import { entryOf, query, request } from './support.ts';
 import type { CheckoutRequest } from './support.ts';
 
 const postgres = sharedPostgres();
 
-const entry = (pool: PoolOptions): DatabaseOptions => ({
-  host: postgres.host,
-  port: postgres.port,
-  login: { kind: 'password', passwords: postgres.passwords },
-  pool,
-});
+const entry = (pool: PoolOptions) => entryOf(postgres, pool);
 
 interface Person extends CheckoutRequest {
   readonly subject: string;

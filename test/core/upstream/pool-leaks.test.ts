@@ -4,7 +4,7 @@ import type { DatabaseOptions } from '../../../core/database.ts';
 import type { Pool } from '../../../core/upstream/pool/pool.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import type { OwnPostgres } from '../../support/postgres.ts';
-import { poolOf, query, request } from './support.ts';
+import { entryOf, poolOf, query, request } from './support.ts';
 import type { CheckoutRequest } from './support.ts';
 
 let postgres: OwnPostgres;
@@ -19,10 +19,7 @@ beforeAll(async () => {
 afterAll(() => postgres.stop());
 
 const entry = (more: Partial<DatabaseOptions> = {}): DatabaseOptions => ({
-  host: '127.0.0.1',
-  port: postgres.port,
-  login: { kind: 'password', passwords: postgres.passwords },
-  pool: { size: 1 },
+  ...entryOf(postgres, { size: 1 }),
   ...more,
 });
 

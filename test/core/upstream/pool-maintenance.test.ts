@@ -1,19 +1,14 @@
 /** What time does to a pool: the clock is the test's. */
 import { expect, test } from 'vitest';
-import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
+import type { PoolOptions } from '../../../core/database.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
-import { request } from './support.ts';
+import { entryOf, request } from './support.ts';
 
 const postgres = sharedPostgres();
 
-const entry = (pool: PoolOptions): DatabaseOptions => ({
-  host: postgres.host,
-  port: postgres.port,
-  login: { kind: 'password', passwords: postgres.passwords },
-  pool,
-});
+const entry = (pool: PoolOptions) => entryOf(postgres, pool);
 
 /** A pool whose time passes only when told; every look at it is taken then. */
 function timed(options: PoolOptions): { pool: Pool; pass: (ms: number) => void; looks: () => number } {

@@ -1,19 +1,13 @@
 import { expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/database.ts';
 import { parseDatabase } from '../../../core/names.ts';
 import { whenClosed } from '../../../core/net/channel.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
-import { poolOf, query, request, scripted } from './support.ts';
+import { entryOf, poolOf, query, request, scripted } from './support.ts';
 import type { CheckoutRequest } from './support.ts';
 
 const postgres = sharedPostgres();
 
-const entry = (size: number): DatabaseOptions => ({
-  host: postgres.host,
-  port: postgres.port,
-  login: { kind: 'password', passwords: postgres.passwords },
-  pool: { mode: 'session', size },
-});
+const entry = (size: number) => entryOf(postgres, { mode: 'session', size });
 
 const backends = (name: string) =>
   postgres.sql(

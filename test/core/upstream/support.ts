@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
-import type { DatabaseOptions } from '../../../core/database.ts';
+import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
 import { GatewayError } from '../../../core/errors.ts';
 import { parseDatabase, parseRole, parseSchema } from '../../../core/names.ts';
 import type { Startup, Upstream } from '../../../core/session.ts';
@@ -10,6 +10,7 @@ import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import type { PoolSetup } from '../../../core/upstream/pool/pool.ts';
 import type { AcquireRequest } from '../../../core/upstream/pool/checkout-request.ts';
+import type { Postgres } from '../../support/postgres.ts';
 import { BodyReader } from '../../../core/wire/body.ts';
 import { encodeQuery } from '../../../core/wire/to-server.ts';
 
@@ -43,6 +44,14 @@ export function request(checkout: CheckoutRequest = {}): AcquireRequest {
   const { replication, signal = new AbortController().signal, fingerprint = 'alice', holder } = checkout;
   return { upstream, startup, replication, signal, fingerprint, ...(holder && { holder }) };
 }
+
+/** The entry of a server whose roles log in by password. */
+export const entryOf = ({ host, port, passwords }: Postgres, pool: PoolOptions): DatabaseOptions => ({
+  host,
+  port,
+  login: { kind: 'password', passwords },
+  pool,
+});
 
 /** A pool for one database entry. */
 export function poolOf(database: DatabaseOptions, timeouts?: PoolSetup['timeouts']): Pool {
