@@ -46,7 +46,10 @@ describe.skipIf('missing' in found)(title, { timeout: 60_000 }, () => {
     running = undefined;
   });
 
-  async function gateway(auth: NonNullable<ListenOptions['auth']>, audience = 'postern'): Promise<RunningGateway> {
+  async function gateway(
+    auth: NonNullable<ListenOptions['auth']>,
+    audience = 'postern',
+  ): Promise<RunningGateway> {
     const { issuer } = server;
     const oauth = { scope: 'openid postern' };
     const tls = { cert: files.server.certFile, key: files.server.keyFile };

@@ -116,10 +116,7 @@ class Browser {
     // A button that is pressed has its name and value sent as well.
     const pressed = /<button[^>]*name="([^"]*)"[^>]*value="([^"]*)"/.exec(form);
     if (pressed) fields.push([pressed[1] ?? '', pressed[2] ?? '']);
-    return this.#open(
-      new URL(action, url),
-      new URLSearchParams(Object.fromEntries(fields)),
-    );
+    return this.#open(new URL(action, url), new URLSearchParams(Object.fromEntries(fields)));
   }
 
   async #open(url: URL, form?: URLSearchParams): Promise<Page> {

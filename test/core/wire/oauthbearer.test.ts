@@ -113,14 +113,14 @@ test('a status is the JSON of RFC 7628', () => {
 
 const token = fc
   .tuple(
-    fc.string({ unit: fc.constantFrom(...'abcXYZ019-._~+/'), minLength: 1 }),
+    fc.string({ unit: fc.constantFrom(...Array.from('abcXYZ019-._~+/')), minLength: 1 }),
     fc.constantFrom('', '=', '=='),
   )
   .map((parts) => parts.join(''));
 const key = fc
-  .string({ unit: fc.constantFrom(...'ahostprxAZ'), minLength: 1 })
+  .string({ unit: fc.constantFrom(...Array.from('ahostprxAZ')), minLength: 1 })
   .filter((name) => name !== 'auth');
-const text = fc.string({ unit: fc.constantFrom('\t', '\r', '\n', ...' !=,~azAZ09"\\') });
+const text = fc.string({ unit: fc.constantFrom('\t', '\r', '\n', ...Array.from(' !=,~azAZ09"\\')) });
 const pairs = fc.array(
   fc.tuple(key, text).map(([name, value]) => `${name}=${value}\x01`),
   { maxLength: 4 },
@@ -147,8 +147,10 @@ test('a token is found behind any pairs, in front of any others, whatever the ca
 
 /** The grammar of RFC 7628 §3.1 with what PostgreSQL asks for beyond it, another way. */
 function allowed(response: string): 'discovery' | 'token' | 'unusable' | 'refused' {
-  const list = /^[ny],,\x01((?:[A-Za-z]+=[\t\r\n\x20-\x7e]*\x01)*)\x01$/.exec(response)?.[1];
-  const auths = (list ?? '').split('\x01').filter((pair) => pair.startsWith('auth='));
+  // The separator as a letter that no response has otherwise.
+  const readable = response.includes('§') ? '' : response.replaceAll('\x01', '§');
+  const list = /^[ny],,§((?:[A-Za-z]+=[\t\r\n\x20-\x7e]*§)*)§$/.exec(readable)?.[1];
+  const auths = (list ?? '').split('§').filter((pair) => pair.startsWith('auth='));
   if (list === undefined || auths.length !== 1) return 'refused';
   if (auths[0] === 'auth=') return 'discovery';
   return /^auth=bearer +[\w.~+/-]+=*$/i.test(auths[0] ?? '') ? 'token' : 'unusable';
@@ -159,26 +161,24 @@ test(
   { timeout: 120_000 },
   () => {
     const piece = fc.constantFrom(
-      ...[
-        'n,,\x01',
-        'y,,',
-        'p=x,,',
-        'n,a=b,',
-        '\x01',
-        'auth=',
-        'Bearer ',
-        'bearer',
-        'ab.c',
-        '==',
-        'host=a',
-        '=',
-        ' ',
-        ',',
-        '\0',
-        '\xff',
-        '\t',
-        'é',
-      ],
+      'n,,\x01',
+      'y,,',
+      'p=x,,',
+      'n,a=b,',
+      '\x01',
+      'auth=',
+      'Bearer ',
+      'bearer',
+      'ab.c',
+      '==',
+      'host=a',
+      '=',
+      ' ',
+      ',',
+      '\0',
+      '\xff',
+      '\t',
+      'é',
     );
     const composed = fc.array(piece, { maxLength: 8 }).map((all) => all.join(''));
     const good = 'n,,\x01host=a\x01auth=Bearer ab.c==\x01\x01';
