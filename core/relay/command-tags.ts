@@ -31,8 +31,13 @@ export const pins = (tag: string): boolean => PINS.has(tag);
 /** Whether a command may have taken off what policies have set. */
 export const takesOffSettings = (tag: string): boolean => RESETS.has(tag);
 
-/** Commands after which a text may mean something else, by the first word of their tag: a DO or CALL may run any of them. */
-const CHANGES: ReadonlySet<string> = new Set(['CREATE', 'ALTER', 'DROP', 'IMPORT', 'DO', 'CALL']);
+/**
+ * Commands after which a text may mean something else, by the first word of their tag: a DO or CALL may run any of them. A role that gets
+ * or loses USAGE of a schema, by itself or as a member, looks names up elsewhere (manual, 5.10.4).
+ */
+const CHANGES: ReadonlySet<string> = new Set(
+  'CREATE ALTER DROP IMPORT DO CALL GRANT REVOKE REASSIGN'.split(' '),
+);
 
 /** Whether a command may have changed objects of its database, by its tag. */
 export function changesObjects(tag: string): boolean {

@@ -52,6 +52,8 @@ export const mayLeaveState = (text: string): boolean => STATE_WORDS.test(text);
 export interface Functions {
   /** The state that a statement with this text may leave, besides that which is seen by its tag and its words. */
   leaves(text: string): LeftState;
+  /** Whether it may change, until its transaction ends, what later texts mean. Absent: no function does. */
+  changesContext?(text: string): boolean;
 }
 
 /** The functions of the session's database as the gateway knows them. */
@@ -65,17 +67,27 @@ export class StatementCalls {
   readonly text: string;
   #catalog: Functions | undefined;
   #leaves: LeftState = 'state';
+  #changesContext = false;
 
   constructor(text: string) {
     this.text = text;
   }
 
   leaves({ catalog }: KnownFunctions): LeftState {
-    if (catalog !== this.#catalog) {
-      this.#catalog = catalog;
-      this.#leaves = catalog.leaves(this.text);
-    }
+    this.#read(catalog);
     return this.#leaves;
+  }
+
+  changesContext({ catalog }: KnownFunctions): boolean {
+    this.#read(catalog);
+    return this.#changesContext;
+  }
+
+  #read(catalog: Functions): void {
+    if (catalog === this.#catalog) return;
+    this.#catalog = catalog;
+    this.#leaves = catalog.leaves(this.text);
+    this.#changesContext = catalog.changesContext?.(this.text) === true;
   }
 }
 

@@ -7,6 +7,8 @@ import { withoutLiterals } from '../sql-text.ts';
 export interface FunctionBody {
   /** State that its own statements may leave; that of functions which it calls is not in it. */
   readonly leaves: LeftState;
+  /** Its own statements may change, until their transaction ends, what later texts mean: where names are looked up, or how literals are read. */
+  readonly changesContext: boolean;
   /** It may fire triggers. */
   readonly writes: boolean;
   /** The names and keywords in it, in lower case: whatever it calls is among them. */
@@ -29,6 +31,12 @@ const NEXT_STATEMENT = /;|\b(?:begin|then|else|loop)\b/i;
 const SET_CONFIG = /\bset_config\b/gi;
 /** A value for the transaction alone (manual, 9.28.1). */
 const LOCAL_SET_CONFIG = /\bset_config\s*\([^()]*,\s*true\s*\)/gi;
+const SET_LOCAL = /\bset\s+local\b/gi;
+/** Settings that say nothing about the meaning of texts: the others are `search_path`, the role in force and `READING` of the defaults. */
+const HARMLESS_LOCAL =
+  /\bset\s+local\s+(?!search_path\b|role\b|session_authorization\b|transform_null_equals\b|array_nulls\b|xmloption\b|lc_monetary\b|timezone_abbreviations\b|backslash_quote\b)[a-z_][\w.]*\s*(?:=|\bto\b)/gi;
+const HARMLESS_CALL =
+  /\bset_config\s*\(\s*'(?!search_path'|role'|session_authorization'|transform_null_equals'|array_nulls'|xmloption'|lc_monetary'|timezone_abbreviations'|backslash_quote')[\w.]+'(?:::text)?\s*,/gi;
 /** A backslash in front of a quote, and a text that looks like a JWT: literals may end elsewhere, or more may be left out than literals. */
 const UNCERTAIN = /\\'|eyJ/;
 const WORD = /[\w$]+/g;
@@ -43,6 +51,7 @@ export function readBody(source: string): FunctionBody {
   const leaves = uncertain || runsCommand(code) || setsSession(code) ? 'state' : 'nothing';
   return {
     leaves: larger(leaves, takesFromSequence(code) ? 'sequences' : 'nothing'),
+    changesContext: setsContext(source, code),
     writes: mayFireTriggers(code),
     words,
   };
@@ -55,6 +64,14 @@ function setsSession(code: string): boolean {
   const calls = code.match(SET_CONFIG)?.length ?? 0;
   if (calls !== (code.match(LOCAL_SET_CONFIG)?.length ?? 0)) return true;
   return [...code.matchAll(SET)].some(({ index }) => !isTransactionLocal(code, index));
+}
+
+/** True unless each setting for the transaction has a name that is known to be harmless; names in calls are read where the source has its literals. */
+function setsContext(source: string, code: string): boolean {
+  const locals = code.match(SET_LOCAL)?.length ?? 0;
+  if (locals !== (code.match(HARMLESS_LOCAL)?.length ?? 0)) return true;
+  const calls = source.match(SET_CONFIG)?.length ?? 0;
+  return calls !== (source.match(HARMLESS_CALL)?.length ?? 0);
 }
 
 function isTransactionLocal(code: string, at: number): boolean {

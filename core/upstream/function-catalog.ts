@@ -141,6 +141,7 @@ interface UserFunction {
   readonly called: readonly string[];
   /** Undefined: it leaves nothing by itself. */
   readonly body: FunctionBody | undefined;
+  readonly changesContext: boolean;
   leaves: LeftState;
 }
 
@@ -152,21 +153,53 @@ interface Ways {
   writes: LeftState;
 }
 
+/** What functions may leave, and which statements run them. */
+class Reach {
+  readonly ways: Readonly<Ways>;
+  /** Functions that leave something, by their names in lower case. */
+  readonly #names: ReadonlyMap<string, LeftState>;
+
+  constructor(ways: Readonly<Ways>, names: ReadonlyMap<string, LeftState>) {
+    const plain = [...names.keys()].every((name) => PLAIN.test(name)) && names.size <= MOST_NAMES;
+    this.ways = plain ? ways : { all: 'state', writes: 'state' };
+    this.#names = names;
+  }
+
+  /** `left`: what the statement leaves in any case. */
+  of(text: string, left: LeftState = this.ways.all): LeftState {
+    const { writes } = this.ways;
+    const all = writes !== 'nothing' && mayFireTriggers(text) ? larger(left, writes) : left;
+    return this.#names.size === 0 || all === 'state' ? all : larger(all, this.#byName(text));
+  }
+
+  #byName(text: string): LeftState {
+    const lower = text.toLowerCase();
+    let left: LeftState = 'nothing';
+    for (const [name, leaves] of this.#names) if (hasWord(lower, name)) left = larger(left, leaves);
+    return left;
+  }
+}
+
+const NO_WAYS: Readonly<Ways> = { all: 'nothing', writes: 'nothing' };
+
 /** What is known of one database at one time; immutable. */
 export class FunctionCatalog {
   /** Any statement may leave any state. */
-  static readonly unknown = new FunctionCatalog({ all: 'state', writes: 'state' }, false, new Map());
+  static readonly unknown = new FunctionCatalog(
+    new Reach({ all: 'state', writes: 'state' }, new Map()),
+    new Reach(NO_WAYS, new Map()),
+    false,
+  );
 
-  readonly #ways: Readonly<Ways>;
+  readonly #state: Reach;
+  /** `state` stands for a change until the transaction ends of what later texts mean. */
+  readonly #context: Reach;
   readonly #hasSequences: boolean;
-  /** Functions that leave state, by their names in lower case. */
-  readonly #names: ReadonlyMap<string, LeftState>;
 
-  private constructor(ways: Readonly<Ways>, hasSequences: boolean, names: ReadonlyMap<string, LeftState>) {
-    const plain = [...names.keys()].every((name) => PLAIN.test(name)) && names.size <= MOST_NAMES;
-    this.#ways = plain ? ways : { all: 'state', writes: 'state' };
+  private constructor(state: Reach, context: Reach, hasSequences: boolean) {
+    this.#state = state;
+    this.#context = context;
     this.#hasSequences = hasSequences;
-    this.#names = names;
   }
 
   /** Makes it of the answer of {@link queryFunctions}. */
@@ -179,24 +212,25 @@ export class FunctionCatalog {
     }
     const functions = rows.filter((row) => row.length === 5).map(userFunction);
     if (functions.length > MOST_FUNCTIONS) return FunctionCatalog.unknown;
-    const names = settle(functions, ways, hasSequences);
-    return new FunctionCatalog(ways, hasSequences, names);
+    const changing = functions.map((one): UserFunction => ({
+      ...one,
+      leaves: one.changesContext ? 'state' : 'nothing',
+    }));
+    const changes = { ...NO_WAYS };
+    const context = new Reach(changes, settle(changing, changes, true));
+    return new FunctionCatalog(new Reach(ways, settle(functions, ways, hasSequences)), context, hasSequences);
   }
 
   /** The state that a statement with this text may leave, besides that which is seen by tags, `set_config`, locks and temporary objects. */
   leaves(text: string): LeftState {
-    const { all, writes } = this.#ways;
+    const { all } = this.#state.ways;
     if (all === 'state' || callsStateFunction(text)) return 'state';
-    let left: LeftState = this.#hasSequences && takesFromSequence(text) ? 'sequences' : all;
-    if (writes !== 'nothing' && mayFireTriggers(text)) left = larger(left, writes);
-    return this.#names.size === 0 || left === 'state' ? left : larger(left, this.#byName(text));
+    return this.#state.of(text, this.#hasSequences && takesFromSequence(text) ? 'sequences' : all);
   }
 
-  #byName(text: string): LeftState {
-    const lower = text.toLowerCase();
-    let left: LeftState = 'nothing';
-    for (const [name, leaves] of this.#names) if (hasWord(lower, name)) left = larger(left, leaves);
-    return left;
+  /** Whether a statement with this text may run a function that changes what later texts of its transaction mean, and leaves nothing. */
+  changesContext(text: string): boolean {
+    return this.#context.of(text) !== 'nothing';
   }
 }
 
@@ -216,6 +250,7 @@ function userFunction([oid, name, use, called, body]: TextRow): UserFunction {
     use: use === 'all' || use === 'writes' ? use : undefined,
     called: called?.split(',') ?? [],
     body: source,
+    changesContext: source?.changesContext === true,
     leaves: body === 'n' ? 'nothing' : (source?.leaves ?? 'state'),
   };
 }

@@ -137,13 +137,15 @@ export class ParseContext {
     const named = isCut ? ANY_SETTING : settingsIn(text);
     if (named) this.touches(named);
     const { functions } = this.#host;
-    if (functions) this.#calls(isCut ? 'state' : functions.catalog.leaves(text), functions);
+    if (!functions) return;
+    const { catalog } = functions;
+    this.#calls(isCut ? 'state' : catalog.leaves(text), catalog.changesContext?.(text) === true, functions);
   }
 
   /** A prepared statement is executed: that may do more than its tag shows. */
   executed({ named, calls, creates }: Effects): void {
     const { functions } = this.#host;
-    if (functions) this.#calls(calls.leaves(functions), functions);
+    if (functions) this.#calls(calls.leaves(functions), calls.changesContext(functions), functions);
     this.#makes(calls.text);
     if (named) this.touches(named);
     if (creates) this.#host.objectChanges.begin();
@@ -174,8 +176,9 @@ export class ParseContext {
   }
 
   /** A statement is executed whose functions may leave this: search_path is a setting, too. */
-  #calls(left: LeftState, { catalog }: KnownFunctions): void {
+  #calls(left: LeftState, changesContext: boolean, { catalog }: KnownFunctions): void {
     this.#host.calls(left);
+    if (changesContext) this.#schemasAt = this.#changedAt = this.#host.link.checkOuts;
     // Where any text may leave state, nothing is known of this one.
     if (left === 'state' && catalog.leaves('') !== 'state') this.#hidesSchemas = true;
   }

@@ -26,6 +26,11 @@ const QUESTIONS = [
 const TAGS =
   'SELECT 1|INSERT 0 1|UPDATE 0|DELETE 12|BEGIN|COMMIT|ROLLBACK|ROLLBACK PREPARED|COMMIT PREPARED|SELECT|SELECTED 1|BEGINNING|SET|RESET|DISCARD ALL|DISCARD SEQUENCES|DEALLOCATE|DEALLOCATE ALL|LISTEN|PREPARE|DECLARE CURSOR|CREATE TABLE|LOAD|DO|CALL|COPY 5|FETCH 1|';
 
+test.each(['GRANT', 'REVOKE', 'GRANT ROLE', 'REVOKE ROLE', 'ALTER SCHEMA', 'ALTER ROLE', 'REASSIGN OWNED'])(
+  '%s may change where names are looked up',
+  (tag) => expect(changesObjects(tag)).toBe(true),
+);
+
 test.each(TAGS.split('|'))('%j is not read only where nothing would follow from it', (tag) => {
   const bytes = Buffer.from(`xxxxx${tag}\0`);
   const matters = QUESTIONS.some((asks) => asks(tag));

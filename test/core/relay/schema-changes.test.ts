@@ -137,6 +137,18 @@ const CASES: Record<string, { made: string; sql: string; values?: readonly strin
     sql: 'select a from t',
     change: "create table first.t as select 'first' as a",
   },
+  'the role may look into the schema in front': {
+    made: `create table t (a text); insert into t values ('public');
+      create table first.t (a int); insert into first.t values (1); revoke usage on schema first from writer`,
+    sql: 'select a from t',
+    change: 'grant usage on schema first to writer',
+  },
+  'the role may not look into the schema in front any more': {
+    made: `create table t (a text); insert into t values ('public');
+      create table first.t (a int); insert into first.t values (1)`,
+    sql: 'select a from t',
+    change: 'revoke usage on schema first from writer',
+  },
   'a view is replaced': {
     made: 'create view v as select 1 as a',
     sql: 'select * from v',
@@ -147,7 +159,7 @@ const CASES: Record<string, { made: string; sql: string; values?: readonly strin
 /** A table `t` is looked for in `first` in front of `public`. */
 async function path(): Promise<void> {
   await postgres.sql(
-    `create schema first; grant all on schema first to writer; alter role writer in database ${database} set search_path to first, public; alter role writer in database ${database} set timezone to 'UTC'`,
+    `create schema first authorization writer; alter role writer in database ${database} set search_path to first, public; alter role writer in database ${database} set timezone to 'UTC'`,
     database,
   );
 }

@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { LeftState } from '../../../core/left-state.ts';
 import { parseSchema } from '../../../core/names.ts';
+import { FunctionCatalog } from '../../../core/upstream/function-catalog.ts';
 import { B, C, E, P, Q, S, sized } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame } from '../../support/raw.ts';
@@ -30,7 +31,7 @@ beforeAll(async () => {
      create function public.look() returns text language sql set search_path = b as $$ select v::text from t limit 1 $$;
      create function public.turn_to(name text) returns void language plpgsql as
        $$ begin perform set_config('search_path', name, false); end $$;
-     create procedure public.go_to(name text) language plpgsql as
+     create procedure public.move_to(name text) language plpgsql as
        $$ begin perform set_config('search' || '_path', name, true); end $$`,
     database,
   );
@@ -170,7 +171,7 @@ const WAYS: readonly (readonly [name: string, before: readonly Buffer[], after: 
     [Q('begin'), Q("select set_config(concat('search', '_path'), 'b', true)")],
     [Q('commit')],
   ],
-  ['CALL', [Q('begin'), Q("call public.go_to('b')")], [Q('commit')]],
+  ['CALL', [Q('begin'), Q("call public.move_to('b')")], [Q('commit')]],
   [
     'DO with a text in parts',
     [Q('begin'), Q("do $$ begin execute 'set local search' || '_path = b'; end $$")],
@@ -311,6 +312,40 @@ describe('functions', () => {
     for (const way of ways) {
       await compare([...specimens(0), way, ...specimens(1), ...specimens(0)], [A, A], arrivals);
       await compare([together(0), way, together(1), together(0)], [A, A], arrivals);
+    }
+  });
+});
+
+describe('functions that set it for their transaction', () => {
+  const sources = {
+    go_to: "begin perform set_config('search_path', name, true); end",
+    go_local: 'begin set local search_path = b; end',
+    go_on: "begin perform public.go_to('b'); end",
+  };
+  const catalog = FunctionCatalog.of(
+    Object.entries(sources).map(([name, source], index) => [`${index}`, name, null, null, `s${source}`]),
+  );
+  const arrivals = [{}, {}].map(() => ({ parameters: A, options: { functions: { catalog, outdate() {} } } }));
+
+  beforeAll(async () => {
+    for (const [name, source] of Object.entries(sources))
+      await postgres.sql(
+        `create function public.${name}(name text) returns void language plpgsql as $$ ${source} $$`,
+        database,
+      );
+  });
+
+  test.each(Object.keys(sources))('%s', async (name) => {
+    const call = `select public.${name}('b')`;
+    for (const way of [[Q(call)], [P(call, 'go'), B('go'), E, S], [P(call), B(''), E, S]]) {
+      const choose: Step = [1, Q('begin'), ...way];
+      const end: Step = [1, Q('commit'), C('go'), S];
+      await compare(
+        [...specimens(0), choose, ...specimens(1), end, ...specimens(1), ...specimens(0)],
+        [A, A],
+        arrivals,
+      );
+      await compare([choose, ...specimens(1), end, together(0), together(1)], [A, A], arrivals);
     }
   });
 });

@@ -79,7 +79,61 @@ test('functions that do what most do leave nothing', async () => {
   );
   const known = await catalog();
   for (const text of ['select * from v', 'update t set note = $1', 'select rename(1), twice(2), uid()'])
-    expect(known.leaves(text), text).toBe('nothing');
+    expect([known.leaves(text), known.changesContext(text)], text).toEqual(['nothing', false]);
+});
+
+test.each([
+  ['SET LOCAL search_path', 'begin set local search_path = b; return 1; end'],
+  ['SET LOCAL SCHEMA', "begin set local schema 'b'; return 1; end"],
+  ['SET LOCAL ROLE', 'begin set local role reader; return 1; end'],
+  ['SET LOCAL of a name in quotes', 'begin set local "search_path" to b; return 1; end'],
+  ['SET LOCAL of a reading', 'begin set local array_nulls = off; return 1; end'],
+  ['set_config of search_path', "begin perform set_config('Search_Path', 'b', true); return 1; end"],
+  [
+    'set_config of a variable',
+    "declare n text := 'role'; begin perform set_config(n, 'b', true); return 1; end",
+  ],
+  ['set_config of parts', "begin perform set_config('search' || '_path', 'b', true); return 1; end"],
+  [
+    'set_config of a name with escapes',
+    String.raw`begin perform set_config(E'search\x5fpath', 'b', true); return 1; end`,
+  ],
+  [
+    'set_config twice',
+    "begin perform set_config('a.b', '', true), set_config('search_path', 'b', true); return 1; end",
+  ],
+  [
+    'set_config beside a text about it',
+    "declare n text := 'search_path'; begin raise notice 'set_config(''a.b'','; perform set_config(n, 'b', true); return 1; end",
+  ],
+])('a function with %s changes what later texts of its transaction mean', async (_what, body) => {
+  await postgres.sql(
+    `create function f() returns int language plpgsql as $body$${body}$body$;
+    create function g() returns int language sql as 'select f()';
+    create table t (n int); create table u (n int); create function fire() returns trigger language plpgsql as
+      $$ begin perform g(); return new; end $$;
+    create trigger fire before insert on t for each row execute function fire()`,
+    database,
+  );
+  const known = await catalog();
+  const texts = [
+    'select f()',
+    'select public.G ()',
+    'insert into t values (1)',
+    'select 1',
+    'select n from u',
+  ];
+  expect(texts.map((text) => known.changesContext(text))).toEqual([true, true, true, false, false]);
+});
+
+test('by a view any statement may change it', async () => {
+  await postgres.sql(
+    `create function f() returns int language plpgsql as $$ begin set local search_path = b; return 1; end $$;
+    create view v as select f()`,
+    database,
+  );
+  const known = await catalog();
+  expect([known.leaves('select 1'), known.changesContext('select 1')]).toEqual(['nothing', true]);
 });
 
 test('a name is found wherever it stands, whatever its case', async () => {
