@@ -2,8 +2,7 @@
  * The server connection of one session, for all of it or for one transaction at a time: the only holder of one in a
  * session.
  */
-import type { Parameters, ServerConnection } from '../upstream/connection.ts';
-import type { SessionDefaults } from '../upstream/session-defaults.ts';
+import type { Parameters, ServerConnection, SessionDefaults } from '../upstream/connection.ts';
 import type { ChannelListener } from '../net/channel.ts';
 import type { KnownStatements } from './prepared/known-statements.ts';
 import type { LinkState, ServerFitness } from './transaction-boundary.ts';

@@ -3,8 +3,10 @@ import type { Channel } from '../net/channel.ts';
 import type { Backend } from '../session.ts';
 import type { ServerStatus } from './hosts/server-probe.ts';
 import type { Parameters } from './parameter-map.ts';
+import type { SessionDefaults } from './session-defaults.ts';
 
-export type { Parameters };
+export { READING } from './session-defaults.ts';
+export type { Parameters, SessionDefaults };
 
 /** A prepared statement on a connection. */
 export interface OnServer {

@@ -1,7 +1,7 @@
 /** What the texts of one session mean now, besides their objects: its statements are shared with sessions to which they are known to mean the same. */
 
 import type { LeftState } from '../../left-state.ts';
-import { READING } from '../../upstream/session-defaults.ts';
+import { READING } from '../../upstream/connection.ts';
 import type { ObjectChanges } from '../object-changes.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
 import type { ServerLink, ServerSource } from '../server-link.ts';
