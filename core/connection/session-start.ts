@@ -26,6 +26,8 @@ export function startSession(sessionContext: SessionContext, login: Login, conte
 const heads = new Map<number, Buffer>();
 /** Others make them anew. */
 const MOST_HEADS = 1_000;
+/** Longer ones are not kept, in bytes: clients choose some of the values. */
+const LONGEST_HEAD = 4_096;
 
 function headOf(parameters: ReadonlyMap<string, string>): Buffer {
   const { content } = parameters as Parameters;
@@ -33,8 +35,9 @@ function headOf(parameters: ReadonlyMap<string, string>): Buffer {
   if (known) return known;
   const statuses = [...parameters].map(([name, value]) => parameterStatus(name, value));
   const head = Buffer.concat([AUTHENTICATION_OK, ...statuses]);
-  if (content !== undefined && heads.size >= MOST_HEADS) heads.clear();
-  if (content !== undefined) heads.set(content, head);
+  if (content === undefined || head.length > LONGEST_HEAD) return head;
+  if (heads.size >= MOST_HEADS) heads.clear();
+  heads.set(content, head);
   return head;
 }
 

@@ -1,4 +1,5 @@
 /** Run-time parameters as a server reports them by ParameterStatus (manual, 55.2.7), equal ones known as equal at a look. */
+import { hash } from 'node:crypto';
 import type { SessionDefaults } from './session-defaults.ts';
 
 /** Values by name. */
@@ -9,7 +10,7 @@ export interface Parameters extends Map<string, string> {
   defaults?: SessionDefaults | undefined;
 }
 
-/** Contents that have a number; one that is forgotten only costs a comparison of values. */
+/** Contents that have a number, as digests: clients choose the values. One that is forgotten only costs a comparison of values. */
 const MOST_KNOWN = 1_000;
 const known = new Map<string, number>();
 let given = 0;
@@ -111,9 +112,10 @@ export function areEqual(some: Parameters, others: Parameters): boolean {
 
 function numberOf(parameters: ReadonlyMap<string, string>): number {
   const text = JSON.stringify([...parameters].toSorted(([a], [b]) => (a < b ? -1 : 1)));
-  const number = known.get(text) ?? (given += 1);
-  known.delete(text);
-  known.set(text, number);
+  const key = hash('sha256', text, 'base64');
+  const number = known.get(key) ?? (given += 1);
+  known.delete(key);
+  known.set(key, number);
   const [oldest] = known.keys();
   if (known.size > MOST_KNOWN && oldest !== undefined) known.delete(oldest);
   return number;

@@ -1,4 +1,5 @@
 /** The ParameterStatus of earlier logins, by which the next login of the same kind needs no server connection. */
+import { hash } from 'node:crypto';
 import type { ServerConnection } from './connection.ts';
 import type { DatabaseOptions } from '../database.ts';
 import type { Startup, Upstream } from '../session.ts';
@@ -63,6 +64,7 @@ const LONGEST = 4_000;
  */
 export class ReportedParameters {
   readonly #parts: ReportedParametersParts;
+  /** By the digest of a login. */
   readonly #reports = new Map<string, Report>();
   /** Keys in which policies set a parameter that the server reports: its value depends on the session. */
   readonly #policies = new Set<string>();
@@ -75,12 +77,12 @@ export class ReportedParameters {
   of({ upstream, startup }: Login): Parameters | undefined {
     const { clock, hosts, connector, closing } = this.#parts;
     const key = keyOf(upstream, false, hosts.target);
-    const text = textOf(key, startup);
-    const report = this.#reports.get(text);
+    const login = digestOf(textOf(key, startup));
+    const report = this.#reports.get(login);
     if (!report || (upstream.onCheckout.length > 0 && this.#policies.has(key.text))) return undefined;
     if (closing.aborted || connector.refusal(key.role) || hosts.absence(key.target)) return undefined;
     if (clock.now() < report.until && hosts.fits(report)) return report.connection.parameters;
-    this.#reports.delete(text);
+    this.#reports.delete(login);
     return undefined;
   }
 
@@ -98,13 +100,14 @@ export class ReportedParameters {
     if (differences(parameters, base, setBy(applied, 'client'))) return this.forget(key);
     const text = textOf(key, startup);
     if (text.length > LONGEST) return;
-    const known = this.#reports.get(text);
+    const login = digestOf(text);
+    const known = this.#reports.get(login);
     const same = known && known.endpoint === endpoint && !differences(known.base, base, NONE);
     if (same && known.until >= until) return;
-    this.#reports.delete(text);
+    this.#reports.delete(login);
     // Its copies share the values, and are known as equal at a look.
     const kept = { parameters: new ParameterMap(parameters), serverStatus };
-    this.#reports.set(text, { key, endpoint, connection: kept, base, until });
+    this.#reports.set(login, { key, endpoint, connection: kept, base, until });
     if (this.#reports.size > MOST) this.#reports.delete(this.#leastMissed());
   }
 
@@ -143,6 +146,9 @@ export class ReportedParameters {
 }
 
 const NONE: ReadonlySet<string> = new Set();
+
+/** A key that has no value of a client in it. */
+const digestOf = (text: string): string => hash('sha256', text, 'base64');
 
 const textOf = ({ text }: PoolKey, { parameters }: Startup): string => `${text}${JSON.stringify(parameters)}`;
 

@@ -33,6 +33,9 @@ const byNameAsWritten = (a: Setting, b: Setting): number => (a.name < b.name ? -
 /** The last ones, in this order: with another role in force, policies' functions would run as that; names and values are sent in UTF-8. */
 const LAST = ['session_authorization', 'role', 'client_encoding'];
 
+/** So many are looked through faster than a map is made. */
+const FEW = 8;
+
 /** Each name once, in any case: the client's, then those of policies, then {@link LAST}. */
 export class SessionSettings {
   /** No settings at all. */
@@ -41,6 +44,8 @@ export class SessionSettings {
   readonly all: readonly Setting[];
   /** Equal where the settings of policies are equal; empty where there are none. */
   readonly policies: string;
+  /** Made for the first {@link get}, where there are more than a few. */
+  #byName: ReadonlyMap<string, Setting> | undefined;
 
   private constructor(all: readonly Setting[]) {
     this.all = all;
@@ -80,14 +85,16 @@ export class SessionSettings {
   /** The setting with this name, in any case. */
   get(name: string): Setting | undefined {
     const key = name.toLowerCase();
-    return this.all.find((one) => one.name.toLowerCase() === key);
+    if (this.all.length <= FEW) return this.all.find((one) => one.name.toLowerCase() === key);
+    this.#byName ??= new Map(this.all.map((one) => [one.name.toLowerCase(), one]));
+    return this.#byName.get(key);
   }
 
   /** Without those of the client with these names, in lower case; the same object if nothing changes. */
   without(names: readonly string[]): SessionSettings {
-    const left = this.all.filter(
-      ({ name, from }) => from === 'policy' || !names.includes(name.toLowerCase()),
-    );
+    if (names.length === 0) return this;
+    const gone = new Set(names);
+    const left = this.all.filter(({ name, from }) => from === 'policy' || !gone.has(name.toLowerCase()));
     return left.length === this.all.length ? this : SessionSettings.of(left);
   }
 

@@ -152,15 +152,20 @@ function difference(
   settings: SessionSettings,
 ): readonly Setting[] {
   if (!owner) {
-    const missing = settings.all.filter((setting) => !inForce(setting, preset, connection));
+    const lookUp = (name: string): InForce | undefined =>
+      preset.find((one) => one.name.toLowerCase() === name.toLowerCase());
+    const missing = settings.all.filter((setting) => !inForce(setting, lookUp, connection));
     return [...withoutPreset(settings.all, preset), ...missing];
   }
   const wanted = withTakenBack(connection, settings);
-  const known = applied.chosen;
-  const back = known
+  const back = applied.chosen
     .filter(({ name }) => !wanted.get(name))
     .map(({ name, from }) => ({ name, value: null, from }));
-  const missing = wanted.all.filter((setting) => !inForce(setting, known, connection));
+  const lookUp = (name: string): InForce | undefined => {
+    const one = applied.get(name);
+    return one?.from === 'client' ? one : undefined;
+  };
+  const missing = wanted.all.filter((setting) => !inForce(setting, lookUp, connection));
   const all = [...back, ...missing];
   if (missingOn(connection, all).length === 0) return all;
   const deferrable = settings.get(DEFERRABLE);
@@ -178,14 +183,17 @@ function difference(
 
 const ROLE = 'role';
 
+/** A setting on a connection. */
+type InForce = Pick<Setting, 'value'>;
+
 /** A client's setting that no ParameterStatus shows is in force if it was applied last and no state was left since. */
 function inForce(
   { name, value, from }: Setting,
-  known: readonly Pick<Setting, 'name' | 'value'>[],
+  lookUp: (name: string) => InForce | undefined,
   { parameters }: ServerConnection,
 ): boolean {
   if (from === 'policy' || valueOf(parameters, name) !== undefined) return false;
-  return known.some((one) => one.name.toLowerCase() === name.toLowerCase() && one.value === value);
+  return lookUp(name)?.value === value;
 }
 
 /** Adds the previous values of settings that were applied in advance and that this session does not have. */

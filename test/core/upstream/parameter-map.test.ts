@@ -1,5 +1,7 @@
 /** Equal parameters are known as equal at a look, different ones never are. */
 import { array, assert, boolean, constantFrom, nat, property, tuple } from 'fast-check';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import { ParameterMap, areEqual } from '../../../core/upstream/parameter-map.ts';
 
@@ -59,4 +61,20 @@ test('more contents than are remembered cost a comparison, and are never taken f
 
 test('maps without a content are compared value by value', () => {
   expect(areEqual(new Map(), new Map())).toBe(false);
+});
+
+test('values that clients choose are not kept where equal parameters are known', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const heap = (): number => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const [count, length] = [500, 100_000];
+  const before = heap();
+  const numbers = new Set<number>();
+  for (let i = 0; i < count; i += 1)
+    numbers.add(new ParameterMap([['application_name', `${i}`.padEnd(length, 'x')]]).content);
+  expect(numbers.size).toBe(count);
+  expect(heap() - before).toBeLessThan((count * length) / 4);
 });
