@@ -1,4 +1,4 @@
-/** Tags of commands (manual, 55.7 CommandComplete): the state that a command leaves on its connection, and what it changes. */
+/** Tags of commands (manual, 55.7 CommandComplete): the state that a command leaves on its connection, and the objects that it changes. */
 import { readCommandComplete } from '../wire/backend.ts';
 import { ShortTexts } from '../wire/short-texts.ts';
 
@@ -10,7 +10,7 @@ const NOTHING = new Set(
 );
 /** Commands whose effect lives on the connection and is waited for there. */
 const PINS: ReadonlySet<string> = new Set(['LISTEN', 'PREPARE', 'DECLARE CURSOR', 'CREATE TABLE', 'LOAD']);
-/** Commands that take off what policies have set. */
+/** Commands that take off settings of policies. */
 const RESETS: ReadonlySet<string> = new Set(['RESET', 'DISCARD ALL', 'DISCARD SEQUENCES']);
 
 /** Tags of commands whose text says which settings they change: see `setting-names.ts`. */
@@ -25,10 +25,10 @@ export function leavesState(tag: string): boolean {
   return !NOTHING.has(end < 0 ? tag : tag.slice(0, end)) && tag !== 'SET CONSTRAINTS';
 }
 
-/** Whether what a command leaves ties its session to the server connection. */
+/** Whether the state that a command leaves ties its session to the server connection. */
 export const pins = (tag: string): boolean => PINS.has(tag);
 
-/** Whether a command may have taken off what policies have set. */
+/** Whether a command may have taken off settings of policies. */
 export const takesOffSettings = (tag: string): boolean => RESETS.has(tag);
 
 /**
@@ -45,7 +45,7 @@ export function changesObjects(tag: string): boolean {
   return CHANGES.has(end < 0 ? tag : tag.slice(0, end)) || tag === 'COMMIT PREPARED';
 }
 
-/** Whether a command that {@link changesObjects} may have made or changed functions or what runs them: any but one that drops some. */
+/** Whether a command that {@link changesObjects} may have made or changed functions or the objects that run them: any but a DROP. */
 export const definesFunctions = (tag: string): boolean => !tag.startsWith('DROP');
 
 /** Whether a command has dropped every prepared statement. */

@@ -39,7 +39,7 @@ interface PinnableLink {
   pin(why: string): void;
 }
 
-/** The source of connections in transaction mode, as far as it says what becomes of settings. */
+/** The source of connections in transaction mode, as far as it decides about settings. */
 interface SettingsSource {
   /** Present: settings follow the session to its next connection. */
   readonly settle?: unknown;

@@ -61,7 +61,7 @@ class DeferredObservers {
   }
 }
 
-/** What an error of the server is to the client. */
+/** The meaning of a server's error for the client. */
 export interface ErrorDisposition {
   readonly disposition: Disposition;
   readonly observer?: RequestObserver | undefined;
@@ -117,13 +117,13 @@ export class CopyFailureRecovery<P extends Possibility> {
   #ownReady: boolean;
   /** The client's last message is a Sync, so that another Sync changes nothing. True at first if the COPY was a Query. */
   #synced: boolean;
-  /** Nothing but ReadyForQuery has come since: what was answered were Syncs with nothing in front that could fail. */
+  /** Nothing but ReadyForQuery has come since: all answers were to Syncs with nothing in front that could fail. */
   #onlyReady = true;
   #probing = false;
   #lost = false;
   #observed = 0;
 
-  /** `requests` are the COPY and what was sent behind it; they are taken over. `decided` is told the truth, once. */
+  /** `requests` are the COPY and the messages behind it; they are taken over. `decided` is called once, with the possibility that was true. */
   constructor(requests: RequestQueue, suppose: Suppose<P>, decided: (truth: P) => void) {
     const op = opOf(requests.head);
     this.#more = requests.syncsAhead;
@@ -236,7 +236,7 @@ export class CopyFailureRecovery<P extends Possibility> {
     this.#decide();
   }
 
-  /** What that error is to the client, where more than one possibility is left. */
+  /** The meaning of that error for the client, where more than one possibility is left. */
   error(): ErrorDisposition {
     const means: ErrorDisposition[] = [];
     const dispositions = this.#exclude((branch) => {

@@ -23,7 +23,7 @@ export function preceded(first: Buffer, action: MessageAction, frame: Buffer): M
   return action === frame && isCutOff(frame) ? new Streamed(bytes) : bytes;
 }
 
-/** What to do with one message that needs more than forwarding. */
+/** The treatment of one message that needs more than forwarding. */
 export type Step =
   | { readonly next: 'pass' }
   /** Wait until so many bytes of the message have arrived. */
@@ -43,7 +43,7 @@ export const DROP: Step = { next: 'drop' };
 /** No further message is read. */
 export const STOP: Step = { next: 'stop' };
 
-/** What to do with a message: send bytes and observe their answers, answer it in the gateway, or refuse it. */
+/** The plan for a message: send bytes and observe their answers, answer it in the gateway, or refuse it. */
 export type Plan =
   | {
       readonly kind: 'send';

@@ -2,7 +2,7 @@
 import { changesObjects, definesFunctions } from './command-tags.ts';
 import { TEMPORARY_OBJECTS } from './session-state-detection.ts';
 
-/** What all sessions of a database have changed. */
+/** The changes of all sessions to the objects of a database. */
 export interface SchemaClock {
   /** Sessions rely on the time of changes: without any, commands need not be looked at for it. */
   readonly used: boolean;

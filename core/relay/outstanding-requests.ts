@@ -313,7 +313,7 @@ export class OutstandingRequests implements Possibility {
       if (observer) observers.push(observer);
     }
     this.#skipping = this.#queue.length === 0;
-    // Each takes back what it changed on top of those before it.
+    // Each takes back its changes on top of those before it.
     for (const observer of observers.toReversed()) observer.dropped?.();
   }
 

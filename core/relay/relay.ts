@@ -17,7 +17,7 @@ export class Relay extends RelayStreams {
   #end: RelayEnd | undefined;
   #waiting: ((end: RelayEnd) => void)[] | undefined;
 
-  /** Resolves when it is over. Whoever keeps sessions in memory takes `ended` of the options: it costs them nothing. */
+  /** Resolves when it is over. The gateway uses `ended` of the options instead, which costs a session no promise. */
   get done(): Promise<RelayEnd> {
     if (this.#end) return Promise.resolve(this.#end);
     return new Promise((resolve) => (this.#waiting ??= []).push(resolve));

@@ -18,12 +18,12 @@ export const Op = {
   sync: 8,
   /** CopyDone or CopyFail: gets no answer, and marks a position in the stream. */
   copyEnd: 9,
-  /** DISCARD SEQUENCES of the gateway: it changes nothing that an answer depends on but what `currval` and `lastval` show. */
+  /** DISCARD SEQUENCES of the gateway: no answer depends on it but those of `currval` and `lastval`. */
   discardSequences: 10,
 } as const;
 export type Op = (typeof Op)[keyof typeof Op];
 
-/** What happens to the answer. */
+/** The treatment of the answer. */
 export const ResponseAction = {
   forward: 0,
   /** A message of the gateway: its answer is hidden from the client. */
@@ -40,11 +40,11 @@ const ACTION_BITS = 48;
 /** Set in an entry that has an observer. */
 const OBSERVED = 64;
 
-/** The part of an entry that says what was sent. */
+/** The part of an entry with the operation. */
 export const opOf = (entry: number): number => entry & OP_BITS;
 /** Operations that belong to a batch: an error in one of them discards all up to the next Sync. */
 export const isExtended = (op: number): boolean => op >= Op.parse && op <= Op.execute;
-/** The part of an entry that says what happens to its answer. */
+/** The part of an entry with the treatment of its answer. */
 export const actionOf = (entry: number): number => entry & ACTION_BITS;
 /** True for entries whose answers pass unchanged and unobserved: the fast path. */
 export const isPlain = (entry: number): boolean => entry <= OP_BITS;
@@ -167,7 +167,7 @@ export class RequestQueue {
     return this.#first < this.#due;
   }
 
-  /** How many Syncs stand between the oldest entry and what follows them. */
+  /** How many Syncs stand between the oldest entry and the entries behind them. */
   get syncsAhead(): number {
     let count = 0;
     while (opOf(this.at(1 + count)) === Op.sync && 1 + count < this.length) count += 1;
@@ -320,7 +320,7 @@ export const Ops = {
   change: CHANGES,
   /** A Bind may set parameters too: types and functions of users run in it, such as the check of a domain. */
   set: CHANGES | (1 << Op.bind),
-  /** A probe would not tell what is behind them: a COPY may have begun, or the client's own Close has its answer. */
+  /** A probe would not show their end: a COPY may have begun, or the client's own Close has its answer. */
   hideProbe: (1 << Op.query) | (1 << Op.functionCall) | (1 << Op.execute) | (1 << Op.close),
 } as const;
 
@@ -362,10 +362,10 @@ for (const [answer, rows] of [
   for (const [op, types] of rows) for (const type of types) TABLE[op]?.fill(answer, type, type + 1);
 }
 
-/** What a server message of `type` is to a client message with operation `op` (0: to nothing). */
+/** The meaning of a server message of `type` for a client message with operation `op` (0: for none). */
 export const answerTo = (op: number, type: number): Answer => (TABLE[op]?.[type] ?? 0) as Answer;
 
-/** What to do with an error for an entry with this action. An error for an entry that the server never got answers nothing. */
+/** The treatment of an error for an entry with this action. An error for an entry that the server never got answers nothing. */
 export function dispositionOfError(action: number): Disposition {
   if (action === ResponseAction.forward) return Disposition.forward;
   if (action === ResponseAction.skip) return Disposition.hide;

@@ -49,7 +49,7 @@ export interface ServerSource {
   readonly defaults?: SessionDefaults | undefined;
 }
 
-/** What the link reports to the relay. */
+/** The reports of a link to its relay. */
 export interface LinkHost {
   /** Another connection is linked. */
   linked(server: ServerConnection): void;
@@ -253,7 +253,7 @@ export class ServerLink implements ServerWaiter {
     source.checkIn(server, how);
   }
 
-  /** Settings that have changed, and what ties the session to the connection; undefined where the server need not be asked. */
+  /** Takes over settings that have changed, and asks for state that ties the session to the connection; undefined where the server need not be asked. */
   #ask(
     source: ServerSource,
     server: ServerConnection,
@@ -273,7 +273,7 @@ export class ServerLink implements ServerWaiter {
     this.#state = 'probing';
     found.then(
       (why) => {
-        // The session is over, and cannot come back for what it has left.
+        // The session is over, and cannot come back for state that it has left.
         if (this.#state !== 'probing')
           source.checkIn(server, why === undefined && how !== 'suspect' ? how : 'dirty');
         else if (why === undefined) this.#probed(() => source.checkIn(server, how));
@@ -310,7 +310,7 @@ export class ServerLink implements ServerWaiter {
   }
 
   // ---- the session is over ----
-  /** Stops listening and waiting; {@link close} says what happens to the connection. */
+  /** Stops listening and waiting; the connection stays until {@link close}. */
   leave(): void {
     if (this.waiting) this.#stopWaiting();
     this.#detach();

@@ -1,4 +1,4 @@
-/** How a session ends, and what happens to its server connection: every way out of a relay, each taken at most once. */
+/** The end of a session, and the fate of its server connection: every way out of a relay, each taken at most once. */
 import { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
 import type { CloseReason, Logger } from '../session.ts';
@@ -179,7 +179,7 @@ export class SessionEnd {
     this.#endNow(error, kind);
   }
 
-  // ---- what ----
+  // ---- the closing steps ----
 
   #endNow(error: GatewayError, kind: 'ended' | 'drained'): void {
     if (this.decided) return;

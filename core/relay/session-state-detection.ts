@@ -58,11 +58,11 @@ export interface Functions {
 
 /** The functions of the session's database as the gateway knows them. */
 export interface KnownFunctions {
-  /** What is known now: the same object as long as that does not change. */
+  /** The functions as they are known now: the same object as long as that does not change. */
   readonly catalog: Functions;
 }
 
-/** What a statement may leave that is executed more than once: its text is read again only when functions have changed. */
+/** The state that a prepared statement may leave: its text is read again only when functions have changed. */
 export class StatementCalls {
   readonly text: string;
   #catalog: Functions | undefined;
@@ -91,7 +91,7 @@ export class StatementCalls {
   }
 }
 
-// Decides whether a session in session mode may have left state on its server connection. A reset is skipped only for what is known to leave nothing: short texts in the simple protocol, with commands whose tags say so.
+// Decides whether a session in session mode may have left state on its server connection. A reset is skipped only after statements that are known to leave nothing: short texts in the simple protocol, with commands whose tags say so.
 
 /** A session that sends more statements is not watched any further, and costs nothing more: its connection is reset. */
 export const WATCHED_STATEMENTS = 20;

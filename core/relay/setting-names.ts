@@ -38,7 +38,7 @@ const COMMAND = /^\s*(?:set|reset|discard|do|call)\b/i;
 const COMMAND_WORD = /\b(?:set|reset|discard)\b/i;
 /** A DO command, not that of ON CONFLICT. */
 const CODE = /\b(?:do(?!\s+(?:nothing|update)\b)|call)\b/i;
-/** What may stand in front of such a command. */
+/** A comment in front of such a command. */
 const FIRST_COMMENT = /^\s*(?:--|\/\*)/;
 const SECOND_STATEMENT = /;\s*\S/;
 /**
@@ -52,7 +52,7 @@ const ESCAPED = /u&"/i;
 const UPDATE = /\bupdate\b/i;
 /** More are not read one by one. */
 const MOST_CALLS = 20;
-/** A cheap bound for what is read at all. */
+/** A cheap bound for texts that are read at all. */
 const LONGEST = 262_144;
 /** A name that can be asked for in every encoding. */
 const PLAIN_NAME = /^[!-~]{1,200}$/;
@@ -157,7 +157,7 @@ class Found implements NamedSettings {
     this.#names('reset', [name]);
   }
 
-  /** Reads the calls of `set_config`; each is one in the text, or what is there is not known. */
+  /** Reads the calls of `set_config`; each is one in the text, or the settings of the text are not known. */
   calls(text: string, tokens: readonly SqlToken[]): void {
     const named = text.match(CALL)?.length ?? 0;
     if (ESCAPED.test(text) || named > MOST_CALLS || (VIEW.test(text) && UPDATE.test(text)))

@@ -23,7 +23,7 @@ export type Unfinished =
   | 'answers'
   /** Extended messages were answered, and their Sync has not come. */
   | 'unsynced'
-  /** After an error the server discards what comes up to the next Sync. */
+  /** After an error the server discards all messages up to the next Sync. */
   | 'skipping'
   | 'copy'
   /** A COPY failed in a way that hides which answers are outstanding. */
@@ -48,8 +48,8 @@ export type ServerPosition =
   | 'midMessage';
 
 /**
- * What a session's link to a server connection does. `waiting`: in the pool's queue. `applying`: settings of policies are
- * being set. `probing`: the server is asked what ties the session to the connection.
+ * The state of a session's link to a server connection. `waiting`: in the pool's queue. `applying`: settings of policies are
+ * being set. `probing`: the server is asked for state that ties the session to the connection.
  */
 export type LinkState = 'unlinked' | 'waiting' | 'applying' | 'linked' | 'probing' | 'closed';
 
@@ -83,7 +83,7 @@ export interface BoundaryState {
   readonly link: {
     /** Why the server connection stays with the session. */
     readonly pinned: string | undefined;
-    /** `applying`: the gateway sets on it what policies rely on. */
+    /** `applying`: the gateway sets settings of policies on it. */
     readonly state: LinkState;
     readonly changes: {
       /** A command may have left state of the session. */

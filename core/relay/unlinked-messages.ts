@@ -26,7 +26,7 @@ const COPY_LEFTOVERS: ReadonlySet<number> = new Set([
   Frontend.copyFail,
 ]);
 
-/** The next statement may get a connection. Everything else is what a login would have been refused with, and ends the session. */
+/** The next statement may get a connection. With any other error a login would have been refused: it ends the session. */
 const RETRYABLE: ReadonlySet<Condition> = new Set(['too_many_connections', 'query_canceled']);
 
 /** One per session. */

@@ -87,9 +87,9 @@ async function scram(
     talk.send(encodeSaslResponse(await client.continue(await saslData(talk, 'sasl-continue'))));
     client.finish(await saslData(talk, 'sasl-final'));
   } catch (error) {
-    const ours =
+    const fromScram =
       error instanceof GatewayError && /^(protocol_violation|feature_not_supported)$/.test(error.code);
-    throw ours ? loginRefused(error) : error;
+    throw fromScram ? loginRefused(error) : error;
   }
   await expectOk(talk);
 }

@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks';
 export interface Clock {
   /** Milliseconds since an arbitrary time; monotonic. */
   now(): number;
-  /** Calls `run` every `ms` milliseconds until what is returned is called. */
+  /** Calls `run` every `ms` milliseconds until the returned function is called. */
   every(ms: number, run: () => void): () => void;
 }
 

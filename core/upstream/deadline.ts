@@ -46,7 +46,7 @@ export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Pr
 
 /**
  * Waits for work that never rejects, until a moment by `performance.now()` that may be moved meanwhile. Resolves with whether
- * the work is over; what is not goes on.
+ * the work is over; else it goes on.
  */
 export async function overBy(work: Promise<unknown>, until: () => number): Promise<boolean> {
   const done = work.then(() => true);

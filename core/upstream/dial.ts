@@ -28,7 +28,7 @@ export interface Dialed {
 export interface DialOptions {
   /** Milliseconds for name resolution, connection and TLS together. Default 5000. */
   readonly connectMs?: number;
-  /** Connects there instead of to `host` and `port`, which are still what TLS verifies. */
+  /** Connects there instead of to `host` and `port`; TLS still verifies these. */
   readonly address?: Address;
   /** Shown to a server that asks for one. Default: none. */
   readonly certificate?: ClientCertificate | undefined;
@@ -40,7 +40,7 @@ const UNWILLING = 0x4e;
 
 /**
  * Connects to the database entry's server, with TLS as the entry demands.
- * @throws GatewayError `sqlclient_unable_to_establish_sqlconnection`, its cause says what failed; or the signal's reason
+ * @throws GatewayError `sqlclient_unable_to_establish_sqlconnection`, its cause is the failure; or the signal's reason
  */
 export async function dial(
   database: Server,

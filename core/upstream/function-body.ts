@@ -43,7 +43,7 @@ const WORD = /[\w$]+/g;
 /** More of a statement in front of its SET is not read. */
 const LONGEST_TARGET = 300;
 
-/** Reads a source that the server has accepted, or what its functions `pg_get_…` show of one. */
+/** Reads a source that the server has accepted, or its form by the server's functions `pg_get_…`. */
 export function readBody(source: string): FunctionBody {
   const code = withoutLiterals(source);
   const words = new Set(code.toLowerCase().match(WORD) ?? []);

@@ -33,7 +33,7 @@ export class KnownFunctions {
     this.#changes = changes;
   }
 
-  /** What is known now: {@link FunctionCatalog.unknown} where the last answer is too old or out of date. */
+  /** The catalog that is believed now: {@link FunctionCatalog.unknown} where the last answer is too old or out of date. */
   get catalog(): FunctionCatalog {
     const { changes: before, at } = this.#answered;
     const current = before === this.#changes.functions && this.#clock.now() < at + BELIEVED_MS;

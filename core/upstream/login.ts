@@ -8,7 +8,7 @@ import { errorIn, unexpected } from './conversation.ts';
 import type { Conversation } from './conversation.ts';
 import { parameterRefused, refusedByServer } from './refusals.ts';
 
-/** BackendKeyData: what cancels a query of this connection. */
+/** BackendKeyData: the key that cancels a query of this connection. */
 export interface BackendKey {
   readonly pid: number;
   /** 4 to 256 bytes. */

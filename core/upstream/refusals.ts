@@ -108,7 +108,7 @@ export function refusedByServer(error: ServerRefusal): GatewayError {
 /** The SQLSTATEs of a parameter's name or value that the server refuses: of a value, of its use now, of a name or a privilege. */
 const OF_PARAMETER = /^(?:22|25|0A|42|55P02)/;
 
-/** What the server says of a client's startup parameter, as it would say it at a login of the client's own. */
+/** The server's refusal of a client's startup parameter, as at a login of the client's own. */
 export function parameterRefused(error: ServerError): GatewayError {
   if (!OF_PARAMETER.test(error.code)) return refusedByServer(error);
   const { code, message, detail, hint } = error;

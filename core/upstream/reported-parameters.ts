@@ -163,7 +163,7 @@ function setBy({ all, policies }: SessionSettings, whose: 'client' | 'policy'): 
   return new Set(all.filter(({ from }) => from === whose).map(({ name }) => name.toLowerCase()));
 }
 
-/** A function of a policy may have set what the client has chosen: its value may depend on the person. */
+/** A function of a policy may have set a setting that the client has chosen: its value may depend on the person. */
 function overwritten(parameters: Parameters, { all, chosen }: SessionSettings): boolean {
   if (!all.some(({ value }) => typeof value === 'object' && value !== null)) return false;
   return chosen.some(({ name, value }) => (valueOf(parameters, name) ?? value) !== value);

@@ -67,7 +67,7 @@ export interface ResetOutcome {
 }
 
 /**
- * Resets an idle connection within `ms` milliseconds, or gives up when `closing` is aborted. What hung has then been
+ * Resets an idle connection within `ms` milliseconds, or gives up when `closing` is aborted. A step that hung has then been
  * cancelled, and that cancel is over. Never rejects. `wanted` is set in advance for the next session, which will very
  * likely want the same and has no round trip to wait for then.
  */
@@ -122,7 +122,7 @@ async function run(
 }
 
 /**
- * Removes what a session has taken from sequences, and leaves all else: for another session of the same identity. As
+ * Removes the session's values of sequences, and leaves all else: for another session of the same identity. As
  * {@link reset}; false: the connection must be closed.
  */
 export async function discardSequences(

@@ -9,7 +9,7 @@ import type { ClientCertificate } from './certificate/mint.ts';
 import { abortable } from './deadline.ts';
 import type { Server } from './hosts/endpoint.ts';
 
-/** What is demanded of a server. */
+/** The demands on a server. */
 export interface TlsDemand {
   readonly mode: Exclude<TlsMode, 'disable'>;
   /** PEM file of authorities. Default: Node's own list and NODE_EXTRA_CA_CERTS. */
@@ -35,7 +35,7 @@ function modeOf(host: string, given: UpstreamTls | undefined): TlsMode {
 }
 
 /**
- * What the database entry demands; undefined for a plain connection. `require` with `ca` verifies the chain, as libpq
+ * The demands of the database entry; undefined for a plain connection. `require` with `ca` verifies the chain, as libpq
  * does when a root certificate file exists.
  */
 export function tlsDemand({ host, tls: given }: Server): TlsDemand | undefined {

@@ -20,7 +20,7 @@ export interface SettingsRequest {
   readonly startup: Startup;
   /** The parameters that the client believes in force. Default: those of its startup packet. */
   readonly follows?: Parameters | undefined;
-  /** What the client has set since its login. Default: nothing. */
+  /** The client's settings since its login. Default: none. */
   readonly session?: SessionSettings | undefined;
   /** Cached by {@link settingsFor} for sessions without policies, whose settings are the same on every connection. */
   settings?: SessionSettings | undefined;
@@ -29,7 +29,7 @@ export interface SettingsRequest {
 /**
  * All settings of a session for this connection, each name once: the client's parameters that no plugin pins, then those of
  * each `onCheckout`, which win. client_encoding comes last, because names and values are sent in UTF-8.
- * @throws Error for a reserved name: a plugin's mistake; what an `onCheckout` throws passes
+ * @throws Error for a reserved name: a plugin's mistake; any error of an `onCheckout` passes
  */
 export function settingsFor(request: SettingsRequest, backend: Backend): SessionSettings {
   if (request.settings) return request.settings;
@@ -46,7 +46,7 @@ function withChosen(settings: SessionSettings, session: SessionSettings): Sessio
   return settings.with(session.all.filter(({ name }) => settings.get(name)?.from !== 'policy'));
 }
 
-/** The names that plugins have in the startup packet, in lower case: what a client sends for them is without effect. */
+/** The names that plugins have in the startup packet, in lower case: a client's values for them are without effect. */
 export function pinnedNames({ settings, schemas }: Upstream): ReadonlySet<string> {
   const names = Object.keys(settings).map((name) => name.toLowerCase());
   return new Set(schemas.length > 0 ? [...names, 'search_path'] : names);

@@ -6,7 +6,7 @@ import type { Startup, Upstream } from '../session.ts';
 /** The contents of the startup packet. */
 export interface StartupRequest {
   readonly role: RoleName;
-  /** The user who logs in: the role itself, or the one that becomes it by `set-role`. */
+  /** The user of the login: the role itself, or the one that becomes it by `set-role`. */
   readonly user: string;
   readonly upstream: Upstream;
   readonly startup: Startup;
@@ -63,16 +63,16 @@ class Parameters {
 }
 
 /**
- * In force before any setting of a session is, and what RESET and DISCARD return to: deferrable, a reset may wait for
- * others; without standard strings, literals that are harmless elsewhere are not.
+ * In force before any setting of a session, and again after RESET and DISCARD: in a deferrable transaction a reset may wait for
+ * others; without standard strings a backslash in a literal is an escape.
  */
 const PINNED = { default_transaction_deferrable: 'off', standard_conforming_strings: 'on' };
 
 /**
- * The parameters of the startup packet, each once: the user, the database, then what is pinned. Pinned values beat
- * `ALTER ROLE … SET` and are what RESET and DISCARD return to; `role` is pinned, to `none` where the user is the role,
- * because every role may poison its own default of it. Time-outs and search_path are pinned where a plugin does so: else
- * what the administrator set for the role or the database stays in force. What the client may choose is not here but
+ * The parameters of the startup packet, each once: the user, the database, then pinned settings. Pinned values beat
+ * `ALTER ROLE … SET`, and RESET and DISCARD return to them; `role` is pinned, to `none` where the user is the role,
+ * because every role may change its own default of it. Time-outs and search_path are pinned where a plugin does so: else
+ * the administrator's values for the role or the database stay in force. The client's settings are not here but
  * set at each check-out, because its connection serves other sessions afterwards; except for replication, which has no
  * check-out.
  * @throws GatewayError `feature_not_supported` for replication where the entry does not allow it

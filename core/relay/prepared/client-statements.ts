@@ -69,7 +69,7 @@ const MOST_BYTES = 33_554_432;
 /** Shared by the sessions that have prepared nothing: never written to. */
 const NONE = new Map<string, PreparedStatement>();
 
-/** A name, and what it stands for. */
+/** A name, and the statement that it stands for. */
 interface Found {
   readonly name: string;
   readonly statement: PreparedStatement;
@@ -151,7 +151,7 @@ export interface UnnamedParse extends Effects {
   readonly frame: Buffer | undefined;
   /** Its text does nothing to the session that it would not do again by itself: the same bytes need not be read again. */
   readonly plain: boolean;
-  /** What the client was told of it; undefined if it has not asked. */
+  /** The description that the client has received; undefined if it has not asked. */
   description?: Description | undefined;
 }
 

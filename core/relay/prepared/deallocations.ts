@@ -48,7 +48,7 @@ export class Deallocations {
   }
 
   /**
-   * A Bind of a command that frees names is sent: what is sent in front of it. All later messages about statements wait for
+   * A Bind of a command that frees names is sent; returns the messages in front of it. All later messages about statements wait for
    * its answers, so there is one such message at a time.
    */
   before(freed: readonly string[]): Buffer {
@@ -67,7 +67,7 @@ export class Deallocations {
     return Buffer.concat(sent);
   }
 
-  /** The same for a Query, which ends what stands in front of it. */
+  /** The same for a Query, which ends the batch in front of it. */
   beforeQuery(freed: readonly string[]): Buffer {
     const begun = this.#outstanding.batch.begun;
     const before = this.before(freed);

@@ -1,4 +1,4 @@
-/** What the server says of a prepared statement, and when two such descriptions are the same. */
+/** The server's description of a prepared statement, and when two descriptions are the same. */
 import { createHash } from 'node:crypto';
 import { Backend } from '../../wire/frames.ts';
 import type { RequestObserver } from '../request-queue.ts';

@@ -7,7 +7,7 @@ import type { NamedSettings } from '../setting-names.ts';
 import { deallocated } from './deallocate.ts';
 import type { Description } from './description.ts';
 
-/** What executing a statement may do besides what its tag shows. */
+/** Effects of executing a statement that its tag does not show. */
 export interface Effects {
   /** It drops prepared statements. */
   readonly discards: boolean;
@@ -46,7 +46,7 @@ export function effectsOf(text: string): Effects {
 
 /** Settings that a literal may depend on when the statement is prepared: `'01/02/2020'::date` is another day under DMY. */
 const SETTINGS = ['DateStyle', 'TimeZone', 'IntervalStyle', 'standard_conforming_strings', 'client_encoding'];
-/** A quote, a dollar quote, or what is not ASCII: without any of them it has no literal that a setting could change. */
+/** A quote, a dollar quote, or a character that is not ASCII: without any of them a text has no literal that a setting could change. */
 const HAS_LITERALS = /'|\$\D|[^\0-\x7f]/;
 const DISCARDS = /\b(?:deallocate|discard)\b/i;
 
@@ -112,7 +112,7 @@ export class PreparedStatement implements Effects, Origin {
     return this.#key;
   }
 
-  /** What the client was told of it, or relies on; undefined until the server has described it. */
+  /** The description that the client has received, or relies on; undefined until the server has described the statement. */
   get description(): Description | undefined {
     return this.#description;
   }

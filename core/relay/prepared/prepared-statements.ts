@@ -147,7 +147,7 @@ export class PreparedStatements {
     return statement !== UNSHARED && this.#parseHandler.onConnection(statement).serverName === undefined;
   }
 
-  /** What to do with a Query, Parse, Bind, Describe or Close. @throws GatewayError `program_limit_exceeded` */
+  /** The plan for a Query, Parse, Bind, Describe or Close. @throws GatewayError `program_limit_exceeded` */
   plan(type: number, frame: Buffer): Plan {
     switch (type) {
       case Frontend.query:

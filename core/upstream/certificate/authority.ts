@@ -15,13 +15,13 @@ export interface AuthorityFiles {
 export interface Authority {
   readonly certificate: X509Certificate;
   readonly key: KeyObject;
-  /** PEM of what the server needs besides a root it knows: the authority itself and those above, without the root. */
+  /** PEM of the certificates that the server needs besides a root it knows: the authority itself and those above, without the root. */
   readonly chain: string;
   /** Milliseconds since the epoch: no signature of it is good later. */
   readonly until: number;
 }
 
-/** What is wrong with an authority, and with which of its two files. The message never holds key material. */
+/** An authority cannot be used; names the fault and which of its two files has it. The message never holds key material. */
 export class AuthorityError extends Error {
   override readonly name = 'AuthorityError';
   readonly file: keyof AuthorityFiles;
@@ -33,7 +33,7 @@ export class AuthorityError extends Error {
 }
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-/** What WebCrypto can sign certificates with, by the name of node:crypto. */
+/** Algorithms with which WebCrypto can sign certificates, by the name of node:crypto. */
 const KEY_TYPES = ['rsa', 'ec', 'ed25519'];
 const CURVES = ['prime256v1', 'secp384r1', 'secp521r1'];
 

@@ -41,7 +41,7 @@ const CURVES: Readonly<Record<string, { readonly namedCurve: string; readonly ha
   secp521r1: { namedCurve: 'P-521', hash: 'SHA-512' },
 };
 
-/** How WebCrypto names what the authority signs with. */
+/** WebCrypto's name for the authority's algorithm. */
 function algorithmOf(key: KeyObject): { readonly name: string; readonly hash?: string } {
   if (key.asymmetricKeyType === 'rsa') return { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
   if (key.asymmetricKeyType === 'ed25519') return { name: 'Ed25519' };

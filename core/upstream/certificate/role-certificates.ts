@@ -4,7 +4,7 @@ import { loadAuthority } from './authority.ts';
 import type { Authority, AuthorityFiles } from './authority.ts';
 import type { ClientCertificate } from './mint.ts';
 
-/** Whose clock may be how far behind ours before it finds a new certificate not yet valid, in milliseconds. */
+/** How far a server's clock may be behind the gateway's before it finds a new certificate not yet valid, in milliseconds. */
 const BACKDATED_MS = 300_000;
 
 interface Kept {
@@ -27,7 +27,7 @@ export class RoleCertificates {
   }
 
   /**
-   * A certificate that is good for half its lifetime at least; who asks while it is made gets the same one. Files that
+   * A certificate that is good for half its lifetime at least; requests while it is made get the same one. Files that
    * changed are read again, and leave the authority as it is where they cannot be used.
    * @throws AuthorityError if there is no usable authority
    */
@@ -51,7 +51,7 @@ export class RoleCertificates {
     try {
       return this.#adopt(loadAuthority(this.#files), version);
     } catch (error) {
-      // Two files never change in one moment: until both fit, what was good still is.
+      // Two files never change in one moment: until both fit, the earlier pair is used.
       if (usable) return usable;
       throw error;
     }

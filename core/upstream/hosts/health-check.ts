@@ -71,7 +71,7 @@ export class HealthCheck {
   }
 
   stop(): void {
-    this.#stop.abort(unreachable(new Error('nobody uses the database any more')));
+    this.#stop.abort(unreachable(new Error('the database is not used any more')));
     this.#wake?.();
   }
 

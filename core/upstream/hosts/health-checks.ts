@@ -122,7 +122,7 @@ export class HealthChecks {
 
   /** With the role of a session, and without the settings of plugins. */
   #logIn(endpoint: Endpoint, signal: AbortSignal): Promise<ServerConnection> {
-    if (!this.#probeLogin) return Promise.reject(new Error('nobody has asked'));
+    if (!this.#probeLogin) return Promise.reject(new Error('no session has asked for the database'));
     const { database, upstream } = this.#probeLogin;
     const { entry, timeouts = {} } = this.#parts;
     const connectMs = Math.min(CHECK_MS, timeouts.connectMs ?? CHECK_MS);

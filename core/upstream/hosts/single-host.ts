@@ -51,7 +51,7 @@ export class SingleHost {
 
   /**
    * A server refused a write of a connection (25006). True: it may be a replica, and there may be another server behind the
-   * address, so that what was connected before does not fit any more. From version 14 on a primary tells that it is one: then
+   * address, so that earlier connections do not fit any more. From version 14 on a primary tells that it is one: then
    * it was the client's own choice.
    */
   refusedWrite(endpoint: Endpoint | undefined, { parameters }: Said): boolean {

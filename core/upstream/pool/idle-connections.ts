@@ -12,7 +12,7 @@ import type { Isolation } from './isolation.ts';
  */
 export type Condition = 'clean' | 'sequences' | 'suspect' | 'dirty' | 'close';
 
-/** `sequences`: what `lastval` shows, for another session of the same identity. */
+/** `sequences`: only values of sequences, which `lastval` shows, for another session of the same identity. */
 export type Reset = 'sequences' | 'all';
 
 /** Questions and effects of the state. */

@@ -39,7 +39,7 @@ export interface Limits extends Pick<PoolOptions, 'share'>, Required<Pick<PoolOp
   readonly reparseMs: number;
 }
 
-/** Reads a pool's options; what is absent is {@link POOL_DEFAULTS}, and `perRole` then no limit of its own. */
+/** Reads a pool's options; absent ones are {@link POOL_DEFAULTS}, and `perRole` then no limit of its own. */
 export function limitsOf(options: PoolOptions = {}): Limits {
   const { reserveAfter, queueTimeout, idleTimeout, maxLifetime, reparseAfter, ...rest } = {
     ...POOL_DEFAULTS,

@@ -213,7 +213,7 @@ export class PoolParts implements PoolEnvironment {
     if (key.pooled) this.#isolation.learn(key.database, connection?.unresettable === true);
     this.reported.opened(server);
     if (this.state.opened(server)) return;
-    const why = new Error('the server said what nobody asked for, or closed');
+    const why = new Error('the server sent an unexpected message, or closed');
     this.state.failed(attempt, unreachable(why));
   }
 

@@ -57,7 +57,7 @@ class PendingCapacity {
   }
 }
 
-/** What its session may have left is on the connection until a reset. */
+/** Records the state that its session may have left: it is on the connection until a reset. */
 function note(server: PooledServer, how: Condition): void {
   const { connection } = server;
   if (connection?.sequencesOfOthers === 'discarded' && server.left === 'sequences') server.left = 'nothing';

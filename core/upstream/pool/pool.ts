@@ -180,7 +180,7 @@ export class Pool {
   /**
    * As {@link Pool.checkOut}, for a login.
    * @throws GatewayError `too_many_connections` when none became free in time, `cannot_connect_now` once the pool is
-   * closing, what {@link open} throws, what settings of the session throw, or the signal's reason
+   * closing, any error of {@link open} or of settings of the session, or the signal's reason
    */
   acquire(request: AcquireRequest): Promise<ServerConnection> {
     const { signal } = request;

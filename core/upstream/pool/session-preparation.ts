@@ -41,7 +41,7 @@ export function prepare(
 ): Prepared | undefined {
   const { connection, owner, applied } = server;
   if (!connection) return lost(new Error('there is no connection'));
-  // A replication connection takes no extended query, and its startup packet has what the client chose.
+  // A replication connection takes no extended query, and its startup packet has the client's choices.
   if (!server.key.pooled) {
     server.owner = next;
     return READY;
