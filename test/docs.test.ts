@@ -234,6 +234,14 @@ describe('the pages about parts of core', () => {
       [dirname(path), 'core'].some((folder) => existsSync(join(root, folder, name)));
     expect(files.filter((name) => !exists(name))).toEqual([]);
   });
+
+  test.each(pages)('%s names every file of its folder', (path) => {
+    const named = new Set(code(documentAt(path)));
+    const files = readdirSync(join(root, dirname(path)), { recursive: true, encoding: 'utf8' });
+    const sources = files.filter((name) => name.endsWith('.ts'));
+    expect(sources.length).toBeGreaterThan(20);
+    expect(sources.filter((name) => !named.has(name))).toEqual([]);
+  });
 });
 
 describe('the README of each example', () => {
