@@ -234,6 +234,7 @@ async function executeWithin(connection: ServerConnection, batch: Buffer): Promi
 }
 
 /**
+ * Every setting is confirmed by a row of the server's answers.
  * @throws GatewayError with the server's words where it has refused what the client chose, as it does at a login;
  * `internal_error` where it has refused what a policy relies on
  */
