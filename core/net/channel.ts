@@ -19,6 +19,8 @@ export interface ChannelListener {
   bytes(chunk: Buffer): void;
   /** The peer took what was queued: `write` returned false before. */
   drained(): void;
+  /** The peer sends nothing more. True: it may still read, and the channel stays open. Default: it is destroyed. */
+  inputEnded?(): boolean;
   /** Exactly once: the socket is gone. `error` says why, if the system told. */
   closed(error: Error | undefined): void;
 }
@@ -234,6 +236,10 @@ export class Channel implements SocketOwner {
 
   failed(error: Error): void {
     this.#error ??= error;
+  }
+
+  inputEnded(): void {
+    if (this.#listener.inputEnded?.() !== true) this.socket.destroy();
   }
 
   ended(): void {

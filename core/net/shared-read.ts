@@ -41,8 +41,8 @@ interface WithHandle {
 type Connected = (this: unknown, error: number, handle: unknown) => void;
 
 function channelOn(handle: unknown): Channel {
-  const options = { handle, onread, pauseOnCreate: true };
-  return new Channel(new net.Socket(options as ConstructorParameters<typeof net.Socket>[0]), 'onread');
+  const options = { handle, onread, pauseOnCreate: true, allowHalfOpen: true };
+  return new Channel(new net.Socket(options), 'onread');
 }
 
 /** net would build a socket on each accepted handle, a third of the cost of an accept, for us to build another one. */
@@ -63,7 +63,7 @@ function takeHandles(server: Server, accepted: (channel: Channel) => void): void
  * Node has no such handles, plain `data` events do the same work with an allocation per read.
  */
 export function listenShared(options: ListenOptions, accepted: (channel: Channel) => void): Server {
-  const server = net.createServer({ pauseOnConnect: true }, (socket) => {
+  const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
     accepted(new Channel(socket));
   });
   server.once('listening', () => takeHandles(server, accepted));

@@ -7,6 +7,8 @@ export interface SocketOwner {
   receive(chunk: Buffer): boolean;
   drained(): void;
   failed(error: Error): void;
+  /** The peer sends nothing more. */
+  inputEnded(): void;
   /** The socket is gone. */
   ended(): void;
 }
@@ -26,9 +28,8 @@ const onDrain = function (this: Owned): void {
 const onError = function (this: Owned, error: Error): void {
   this[OWNER]?.failed(error);
 };
-// A half-closed connection counts as closed: the peer reads no answer any more (allowHalfOpen is false).
 const onEnd = function (this: Owned): void {
-  this.destroy();
+  this[OWNER]?.inputEnded();
 };
 const onClose = function (this: Owned): void {
   this[OWNER]?.ended();

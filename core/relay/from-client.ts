@@ -89,6 +89,8 @@ export interface FromClientHost {
   /** The client has taken all bytes that were queued for it. */
   clientDrained(): void;
   clientLost(): void;
+  /** The client sends nothing more. True: it waits for answers. */
+  clientHalfClosed(): boolean;
 }
 
 /** A message is forwarded when it is whole or has so many bytes: a slow client then occupies no server connection. */
@@ -147,6 +149,10 @@ export class FromClient implements ChannelListener {
 
   drained(): void {
     this.#host.clientDrained();
+  }
+
+  inputEnded(): boolean {
+    return this.#host.clientHalfClosed();
   }
 
   closed(): void {

@@ -161,6 +161,10 @@ export abstract class RelayStreams
     this.pauses.remove(PauseReason.unread, this.sessionEnd.decided);
   }
 
+  clientHalfClosed(): boolean {
+    return this.sessionEnd.clientHalfClosed();
+  }
+
   clientLost(): void {
     this.sessionEnd.clientLost();
   }

@@ -3,7 +3,7 @@ import { GatewayError } from '../errors.ts';
 import type { Channel } from '../net/channel.ts';
 import type { CloseReason, Logger } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
-import { refusal } from '../wire/to-client.ts';
+import { parameterStatus, refusal } from '../wire/to-client.ts';
 import type { FromClient } from './from-client.ts';
 import type { FromServer } from './from-server.ts';
 import type { OutstandingRequests } from './outstanding-requests.ts';
@@ -34,6 +34,14 @@ const TERMINATE_MS = 60_000;
 /** How long the gateway's FATAL waits for the end of a message that is being sent to the client, in milliseconds. */
 const BOUNDARY_MS = 5_000;
 
+/**
+ * How often a client that has half-closed its connection is written to, in milliseconds: only so a client that is gone can be told from one that reads,
+ * and its statement cancelled.
+ */
+const PROBE_MS = 250;
+/** Clients take a ParameterStatus at any time, and of any name. */
+const PROBE = parameterStatus('postern.half_closed', 'on');
+
 /** A FATAL of the gateway that cannot be sent yet. */
 interface PendingFatal {
   readonly error: GatewayError;
@@ -54,6 +62,8 @@ export class SessionEnd {
   #reason: CloseReason | undefined;
   #over = false;
   #timer: NodeJS.Timeout | undefined;
+  /** Runs while the client has half-closed its connection, and waits for answers. */
+  #probes: NodeJS.Timeout | undefined;
   #cancelling: Promise<boolean> | undefined;
   #lateCancelServer: ServerConnection | undefined;
 
@@ -74,6 +84,7 @@ export class SessionEnd {
     if (this.decided || this.#parts.fromServer.processing) return;
     if (this.#pendingFatal) this.#tryEnd(this.#pendingFatal);
     if (this.#terminating) this.#tryTerminate();
+    else if (this.#probes && this.#nothingToAnswer) this.#endOrCancel({ kind: 'lost' });
     else if (this.#clientGone) this.clientLost();
   }
 
@@ -118,6 +129,14 @@ export class SessionEnd {
     if (this.#clientGone) return;
     fromClient.stop();
     this.#endOrCancel({ kind: 'lost' });
+  }
+
+  /** The client sends nothing more, and may read. True: it stays until its requests are answered, as on PostgreSQL. */
+  clientHalfClosed(): boolean {
+    if (this.decided || this.#terminating || this.#parts.fromClient.terminating) return false;
+    if (this.#nothingToAnswer) return false;
+    this.#probes ??= setInterval(() => this.#probe(), PROBE_MS).unref();
+    return true;
   }
 
   /** The server connection is closed; its FATAL, if it sent one, has passed. */
@@ -165,6 +184,20 @@ export class SessionEnd {
 
   // ---- when ----
 
+  /** A batch without its Sync and a COPY without its end get no answer either: closing the connection undoes them. */
+  get #nothingToAnswer(): boolean {
+    const { client, fromClient, link, outstanding } = this.#parts;
+    if (fromClient.waiting || link.waiting || client.queued > 0) return false;
+    return outstanding.answered || !outstanding.endsReady;
+  }
+
+  #probe(): void {
+    const { client, fromServer } = this.#parts;
+    // First, because bytes that are queued keep the session.
+    this.settled();
+    if (!this.decided && fromServer.atBoundary && client.queued === 0) client.write(PROBE);
+  }
+
   #tryTerminate(): void {
     const { outstanding } = this.#parts;
     // A batch without its Sync, a COPY without its end, a transaction without its COMMIT: closing the connection undoes it.
@@ -211,6 +244,7 @@ export class SessionEnd {
 
   #stop(): void {
     clearTimeout(this.#timer);
+    clearInterval(this.#probes);
     this.#parts.fromClient.stop();
     this.#parts.fromServer.stop();
   }

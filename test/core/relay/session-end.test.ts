@@ -251,9 +251,25 @@ test('a Query that waits for a hook when the client vanishes without Terminate i
   });
   const client = await connect({ query: (statement) => thinking.then(() => statement) });
   client.send(frame('Q', INSERT), frame('Q', INSERT));
-  client.socket.end();
+  await new Promise((resolve) => client.socket.write('', resolve));
+  client.socket.destroy();
   expect(await client.relay.done).toEqual({ reason: { kind: 'lost' }, server: 'dirty' });
   decide();
   await sleep(50);
   expect(await rows()).toBe(0);
+});
+
+test('a Query that waits for a hook when the client half-closes is carried out and answered', async () => {
+  let decide: () => void = () => {};
+  const thinking = new Promise<void>((resolve) => {
+    decide = resolve;
+  });
+  const client = await connect({ query: (statement) => thinking.then(() => statement) });
+  client.send(frame('Q', INSERT), frame('Q', INSERT));
+  client.socket.end();
+  await expect.poll(() => types(client)).toContain('S');
+  decide();
+  expect(await client.relay.done).toEqual({ reason: { kind: 'lost' }, server: 'dirty' });
+  await expect.poll(() => types(client).replaceAll('S', '')).toBe('CZCZ');
+  expect(await rows()).toBe(2);
 });

@@ -84,6 +84,7 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     toServer: (bytes, from = 0, to = bytes.length) => out.push(Buffer.from(bytes.subarray(from, to))),
     held() {},
     sends() {},
+    clientHalfClosed: () => false,
     unlinked: () => false,
     unlinkedMessages: new UnlinkedMessages({
       outstanding,
