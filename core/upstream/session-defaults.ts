@@ -24,8 +24,8 @@ export const DEFAULTS_COLUMNS = [
     from pg_catalog.pg_db_role_setting as s, pg_catalog.unnest(s.setconfig) as c(one)
     where s.setdatabase operator(pg_catalog.=) any (array[0::pg_catalog.oid, (select d.oid from pg_catalog.pg_database as d
         where d.datname operator(pg_catalog.=) pg_catalog.current_database())])
-      and s.setrole operator(pg_catalog.=) any (array[0::pg_catalog.oid, (select r.oid from pg_catalog.pg_roles as r
-        where r.rolname operator(pg_catalog.=) session_user)]))`,
+      and s.setrole operator(pg_catalog.=) any (array[0::pg_catalog.oid,
+        pg_catalog.to_regrole(pg_catalog.quote_ident(session_user::pg_catalog.text))::pg_catalog.oid]))`,
 ].join(',\n  ');
 
 /** How many columns these are. */
