@@ -44,6 +44,8 @@ const TESTS = [
   'test/e2e/certificate-login.test.ts',
   'test/e2e/pool-state.test.ts',
   'test/e2e/settings.test.ts',
+  'test/e2e/set-to-default.test.ts',
+  'test/e2e/unknown-settings.test.ts',
   'test/e2e/hidden-state.test.ts',
   'test/e2e/transaction-mode.test.ts',
   'test/e2e/psql.test.ts',

@@ -147,6 +147,15 @@ function checkSessions(
     );
 }
 
+/** Options that are without effect in a pool whose clients all have session mode. @throws ConfigError */
+function checkTransactionOptions(pool: NonNullable<DatabaseOptions['pool']>, path: string): void {
+  if (pool.mode === 'transaction' || pool.clientMode === 'choose') return;
+  const found = (['unknownSettings', 'reparseAfter'] as const).find((name) => pool[name] !== undefined);
+  if (found) throw new ConfigError(`${path}.${found}: is for mode: 'transaction'`);
+  if (pool.detect === 'state')
+    throw new ConfigError(`${path}.detect: 'state' is for mode: 'transaction'; say 'calls' or 'tags'`);
+}
+
 function checkName(name: string, path: string): void {
   try {
     parseDatabase(name);
@@ -166,6 +175,7 @@ export function resolveDatabase(options: DatabaseOptions, name: string, place: P
   if (options.database !== undefined) checkName(options.database, `${place.path}.database`);
   refuseTwins(options, place.path);
   checkSessions({ ...POOL_DEFAULTS, ...pool }, `${place.path}.pool`);
+  checkTransactionOptions(pool ?? {}, `${place.path}.pool`);
   const hosts = hostsOf(options).map((one) => one.host);
   const resolved = {
     host,

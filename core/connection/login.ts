@@ -19,7 +19,7 @@ import { tellConnect, tellQueue } from './session-log.ts';
 import type { KnownFunctions } from '../relay/session-state-detection.ts';
 import { schemaChangesOf } from '../upstream/schema-changes.ts';
 import type { SchemaChanges } from '../upstream/schema-changes.ts';
-import type { ServerSource } from '../relay/server-link.ts';
+import type { ServerSource } from '../relay/server-source.ts';
 import type { MaybePromise, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import { tooLate } from '../upstream/pool/checkouts.ts';

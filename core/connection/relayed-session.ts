@@ -8,7 +8,7 @@ import type { Channel } from '../net/channel.ts';
 import type { RelayEnd } from '../relay/session-end.ts';
 import { Relay } from '../relay/relay.ts';
 import type { RelayOptions } from '../relay/relay-options.ts';
-import type { ServerSource } from '../relay/server-link.ts';
+import type { ServerSource } from '../relay/server-source.ts';
 import type { Reads } from '../relay/statements/statement-texts.ts';
 import type { StatementEnd } from '../relay/statements/statement-observer.ts';
 import type { KnownFunctions } from '../relay/session-state-detection.ts';

@@ -1,16 +1,19 @@
 /** Server connections for one session, transaction by transaction: from its pool. */
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
-import type { ServerSource, ServerWaiter } from '../relay/server-link.ts';
+import type { ServerSource, ServerWaiter } from '../relay/server-source.ts';
 import type { ServerFitness } from '../relay/transaction-boundary.ts';
 import type { Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
+import { FunctionCatalog, querySetters } from '../upstream/function-catalog.ts';
 import { querySessionState } from '../upstream/session-state-query.ts';
 import { asksOrigins, namesToAsk, settle, tooMany } from '../upstream/client-settings.ts';
 import type { Asked, Ended, Touched } from '../upstream/client-settings.ts';
 import { agrees, SessionSettings } from '../upstream/session-settings.ts';
 import { pinnedNames, settingsFor } from '../upstream/settings.ts';
 import { querySettings } from '../upstream/settings-query.ts';
+import type { KnownFunctions } from '../upstream/known-functions.ts';
+import { limitsOf } from '../upstream/pool/limits.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
 import type { Usage } from './usage.ts';
 import { changedRequest } from '../upstream/pool/checkout-request.ts';
@@ -77,6 +80,10 @@ class SessionServers implements ServerSource, CheckOutListener {
   readonly #asks: boolean;
   readonly #request: Waiter;
   readonly #signal: EndSignal;
+  /** Absent where the session is not pinned for settings of functions. */
+  readonly #setters: KnownFunctions | undefined;
+  /** How long the server may take to say what a transaction has left: the client's next message waits for that as for a connection. */
+  readonly #answerMs: number;
   /** It has left state on a connection that only it may see. */
   #hasLeft = false;
   readonly #connects: SessionServersOptions['connects'];
@@ -112,8 +119,12 @@ class SessionServers implements ServerSource, CheckOutListener {
     if (first) this.#begin(first);
     const changes = schemaChangesOf(database);
     this.known = knownTo(options, changes, JSON.stringify([role, database, settings, schemas]));
-    this.probe = asksForState(options.database) ? querySessionState : undefined;
+    this.#answerMs = limitsOf(options.database.pool).queueMs;
+    this.probe = asksForState(options.database)
+      ? (server) => querySessionState(server, this.#answerMs)
+      : undefined;
     this.pinsUnknown = options.database.pool?.unknownSettings === 'pin';
+    this.#setters = options.pool.setters(database);
     if (options.usage) options.usage.parameters = this.parameters;
     options.pool.servers.addTransactionSession(options.signal);
   }
@@ -188,6 +199,21 @@ class SessionServers implements ServerSource, CheckOutListener {
     return value;
   }
 
+  unseen(
+    server: ServerConnection,
+    texts: ReadonlySet<string>,
+  ): Promise<string | undefined> | string | undefined {
+    const known = this.#setters;
+    if (!known) return undefined;
+    const { catalog } = known;
+    if (catalog !== FunctionCatalog.unknown) return setBy(catalog, texts);
+    const question = known.question();
+    return querySetters(server, this.#answerMs).then((answer) => {
+      if (question) known.learn(question, answer);
+      return setBy(answer, texts);
+    });
+  }
+
   settle(server: ServerConnection, touched: Touched): Promise<string | undefined> | undefined {
     const applied = this.#pool.settingsOn(server);
     const { upstream, startup } = this.#request.request;
@@ -207,8 +233,8 @@ class SessionServers implements ServerSource, CheckOutListener {
       this.#settled(server, ended, NOTHING);
       return undefined;
     }
-    return querySettings(server, names, origins).then((asked) => {
-      // For example a time-out that the session has set: the connection stays with it.
+    return querySettings(server, { names, origins, ms: this.#answerMs }).then((asked) => {
+      // For example a time-out that the session has set, or a server that is too slow: the connection stays with it.
       if (!asked) return 'what it has set is not known';
       this.#settled(server, ended, asked);
       return tooMany(this.#session);
@@ -298,7 +324,14 @@ class SessionServers implements ServerSource, CheckOutListener {
   }
 }
 
-const NOTHING: Asked = { values: new Map(), ofSession: new Set() };
+/** Why functions that these texts may run keep the connection with the session. */
+function setBy(setters: FunctionCatalog, texts: ReadonlySet<string>): string | undefined {
+  // Of which nothing is known: they are taken to set nothing, as most do.
+  if (setters === FunctionCatalog.unknown) return undefined;
+  return [...texts].some((text) => setters.leaves(text) === 'state') ? 'settings of functions' : undefined;
+}
+
+const NOTHING: Asked = { values: new Map(), ofSession: new Set(), ofServer: new Set() };
 
 /** The error for observers of the queue where the session ended. */
 const OVER = new GatewayError('query_canceled', 'the session has ended');

@@ -5,32 +5,12 @@ import { commandLeavesState, leavesState, mayBeUnknown, pins, setsByText } from 
 import { WATCHED_STATEMENTS, messageLeavesState } from './session-state-detection.ts';
 import type { Functions } from './session-state-detection.ts';
 import type { NamedSettings } from './setting-names.ts';
+import { TouchedSettings } from './touched-settings.ts';
 
-/** A client may write any names, also those of settings that do not exist. */
-const MOST_NAMES = 1_000;
-
-/** The settings that a session may have changed; names are in lower case. `set`: it may have any value. `reset`: it has the value that it had, or that of the login. */
-export class TouchedSettings {
-  readonly names = new Map<string, 'set' | 'reset'>();
-  /** RESET ALL or DISCARD ALL: each setting that is not in {@link names} was reset. */
-  resetsAll = false;
-  /** Values before the server's first report of another one. */
-  readonly reported = new Map<string, string | undefined>();
-
-  /** False if there are too many by now: the caller adds no more. */
-  add({ set, reset, resetsAll }: Pick<NamedSettings, 'set' | 'reset' | 'resetsAll'>): boolean {
-    for (const name of set) this.names.set(name, 'set');
-    for (const name of reset) if (!this.names.has(name)) this.names.set(name, 'reset');
-    this.resetsAll ||= resetsAll;
-    return this.names.size <= MOST_NAMES;
-  }
-
-  /** The server reports a parameter; `before` has its value until now. */
-  report(name: string, before: ReadonlyMap<string, string>): void {
-    const key = name.toLowerCase();
-    if (!this.reported.has(key)) this.reported.set(key, before.get(name));
-  }
-}
+/** Why a connection stays, for the log. */
+const UNSEEN = 'settings that no text shows';
+/** More texts of one transaction, or longer ones, are not kept: such a session keeps its connection. */
+const [MOST_SUSPECTS, LONGEST_SUSPECT] = [200, 65_536];
 
 /** The link whose connection is changed. */
 interface PinnableLink {
@@ -58,6 +38,8 @@ export class ConnectionChanges {
   readonly #source: SettingsSource | undefined;
   /** Made for the first setting. */
   #touched: TouchedSettings | undefined;
+  /** Texts whose functions may have left any state, where settings that no text shows keep the connection. */
+  #suspects: Set<string> | undefined;
   /** How many commands with the tag SET or RESET may still end whose settings are known. */
   #expected = 0;
   /** Statements of a session in session mode while it is {@link watched}. */
@@ -86,9 +68,13 @@ export class ConnectionChanges {
     this.dirty = this.#statements > WATCHED_STATEMENTS || messageLeavesState(type, frame, functions);
   }
 
-  /** A statement is executed whose functions may leave this. */
-  calls(left: LeftState): void {
+  /** A statement is executed whose functions may leave this. Default text: it has none that could be read later. */
+  calls(left: LeftState, text?: string): void {
     this.left = larger(this.left, left);
+    if (left !== 'state' || text === undefined || !this.#source?.pinsUnknown) return;
+    this.#suspects ??= new Set();
+    if (this.#suspects.size < MOST_SUSPECTS && text.length <= LONGEST_SUSPECT) this.#suspects.add(text);
+    else this.#link.pin(UNSEEN);
   }
 
   /** The server reports a parameter; `before` has the values until now. */
@@ -119,7 +105,7 @@ export class ConnectionChanges {
   /** A command may have changed settings that are not known. */
   unknown(): void {
     this.dirty = true;
-    if (this.#source?.pinsUnknown) this.#link.pin('settings that no text shows');
+    if (this.#source?.pinsUnknown) this.#link.pin(UNSEEN);
   }
 
   /** A command has ended. */
@@ -135,9 +121,17 @@ export class ConnectionChanges {
     }
   }
 
+  /** Takes the texts whose functions may have left any state, where it matters whether they leave settings. */
+  takeSuspects(): ReadonlySet<string> | undefined {
+    const texts = this.#suspects;
+    this.#suspects = undefined;
+    return texts;
+  }
+
   /** The connection is checked in: begins anew. Returns the settings that the session has changed. */
   take(): TouchedSettings | undefined {
     const touched = this.#touched;
+    if (touched && this.#expected > 0) touched.isUncertain = true;
     this.#touched = undefined;
     this.dirty = false;
     this.left = 'nothing';

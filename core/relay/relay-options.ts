@@ -5,7 +5,7 @@ import type { Logger, SessionState } from '../session.ts';
 import type { Statement } from '../statement.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { RelayEnd } from './session-end.ts';
-import type { ServerSource } from './server-link.ts';
+import type { ServerSource } from './server-source.ts';
 import type { SchemaClock } from './object-changes.ts';
 import type { Reads } from './statements/statement-texts.ts';
 import type { StatementEnd } from './statements/statement-observer.ts';

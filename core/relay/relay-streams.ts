@@ -21,7 +21,8 @@ import { OutstandingRequests } from './outstanding-requests.ts';
 import type { RelayOptions } from './relay-options.ts';
 import { discardSequencesOfOthers, reportParameterChanges } from './linked-connection.ts';
 import { ServerLink } from './server-link.ts';
-import type { LinkHost, ServerSource } from './server-link.ts';
+import type { LinkHost } from './server-link.ts';
+import type { ServerSource } from './server-source.ts';
 import type { NamedSettings } from './setting-names.ts';
 import type { PreparedStatementsHost } from './prepared/parse.ts';
 import { PreparedStatements } from './prepared/prepared-statements.ts';
@@ -84,15 +85,15 @@ export abstract class RelayStreams
   }
 
   touches(named: NamedSettings | undefined): void {
-    if (named) this.link.changes.touch(named);
+    if (named) this.link.touch(named);
   }
 
   get functions(): KnownFunctions | undefined {
     return this.options.functions;
   }
 
-  calls(left: LeftState): void {
-    this.link.changes.calls(left);
+  calls(left: LeftState, text?: string): void {
+    this.link.changes.calls(left, text);
   }
 
   // ---- called by the link ----
@@ -129,6 +130,7 @@ export abstract class RelayStreams
 
   sends(type: number, frame: Buffer): void {
     const { changes } = this.link;
+    this.link.sends(type, frame);
     if (changes.watched) changes.sends(type, frame, this.functions?.catalog);
   }
 

@@ -2,54 +2,17 @@
  * The server connection of one session, for all of it or for one transaction at a time: the only holder of one in a
  * session.
  */
-import type { Parameters, ServerConnection, SessionDefaults } from '../upstream/connection.ts';
+import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import type { ChannelListener } from '../net/channel.ts';
-import type { KnownStatements } from './prepared/known-statements.ts';
 import type { LinkState, ServerFitness } from './transaction-boundary.ts';
 import { ConnectionChanges } from './connection-changes.ts';
-import type { TouchedSettings } from './connection-changes.ts';
+import type { NamedSettings } from './setting-names.ts';
+import { ResetDetection } from './reset-detection.ts';
+import type { ServerSource, ServerWaiter } from './server-source.ts';
+import type { TouchedSettings } from './touched-settings.ts';
 import { takesOffSettings } from './command-tags.ts';
 
-/** Called once when a wait for a server connection ends, in the stack of the caller that ends it. */
-export interface ServerWaiter {
-  /** All settings of the session are in force on the connection. */
-  granted(server: ServerConnection): void;
-  /** `error` is for the client. */
-  refused(error: unknown): void;
-}
-
-/** Gives server connections to one session, transaction by transaction. */
-export interface ServerSource {
-  /** The run-time parameters that the client believes to be in force, kept up to date by the relay. */
-  readonly parameters: Parameters;
-  /** Statements that a connection of the pool has prepared without an error: their Parse needs no connection. */
-  readonly known: KnownStatements;
-  /** A connection with all settings of the session in force; undefined: `waiter` is called later, unless it cancels. */
-  checkOut(waiter: ServerWaiter): ServerConnection | undefined;
-  /** Ends the session's wait: the waiter is not called after this. Default reason: the session has ended. */
-  cancel(reason?: Error): void;
-  checkIn(server: ServerConnection, how: ServerFitness): void;
-  /** Called once when the connection has to stay with the session. */
-  readonly pinned?: ((why: string) => void) | undefined;
-  /**
-   * The state that ties the session to an idle connection, for the log; undefined if there is none. Rejects if the connection is
-   * lost. Absent: it is not checked.
-   */
-  readonly probe?: ((server: ServerConnection) => Promise<string | undefined>) | undefined;
-  /**
-   * Settings of the session have changed on its idle connection: takes their values over, and resolves as {@link probe}. Undefined:
-   * the server need not be asked. Absent: settings do not follow the session.
-   */
-  settle?(server: ServerConnection, touched: TouchedSettings): Promise<string | undefined> | undefined;
-  /** Settings that no text shows keep the connection with the session. Default: they are reset. */
-  readonly pinsUnknown?: boolean;
-  /** The value of a setting, named in lower case, with which this or the next transaction begins; null or absent: that of a login. Undefined: not known. */
-  settingOf?(name: string): string | null | undefined;
-  /** The defaults in force on the connection that the session has, or had last. Undefined: not known. */
-  readonly defaults?: SessionDefaults | undefined;
-}
-
-/** The reports of a link to its relay. */
+/** What the link reports to the relay. */
 export interface LinkHost {
   /** Another connection is linked. */
   linked(server: ServerConnection): void;
@@ -85,6 +48,8 @@ export class ServerLink implements ServerWaiter {
   settingsOutdated = false;
   /** The client has reset settings since they were in force. */
   #wasReset = false;
+  /** In session mode, where a RESET has to return to something. */
+  readonly #resets: ResetDetection | undefined;
   readonly #options: LinkOptions;
   #server: ServerConnection | undefined;
   #state: LinkState;
@@ -100,6 +65,7 @@ export class ServerLink implements ServerWaiter {
     this.#server = options.first;
     [this.#state, this.#checkOuts] = options.first ? ['linked', 1] : ['unlinked', 0];
     this.changes = new ConnectionChanges(this, options.source, options.watched === true);
+    this.#resets = options.source || !options.refresh ? undefined : new ResetDetection();
   }
 
   get state(): LinkState {
@@ -155,10 +121,21 @@ export class ServerLink implements ServerWaiter {
     this.#wasReset ||= wasReset;
   }
 
+  /** A message with a statement goes to the server; `frame` is its beginning. */
+  sends(type: number, frame: Buffer): void {
+    if (this.#resets?.sends(type, frame)) this.#outdate(true);
+  }
+
+  /** A text is executed that may change these settings of the session. */
+  touch(named: NamedSettings): void {
+    this.changes.touch(named);
+    if (named.reset.length + named.maybeReset.length > 0) this.#outdate(true);
+  }
+
   /** A command has ended. */
   completed(tag: string): void {
     this.changes.completed(tag);
-    if (takesOffSettings(tag)) this.#outdate(true);
+    if (this.#resets ? this.#resets.completed(tag) : takesOffSettings(tag)) this.#outdate(true);
   }
 
   /** The connection stays until the session ends. */
@@ -245,15 +222,25 @@ export class ServerLink implements ServerWaiter {
     const [server, source] = [this.#server, this.#options.source];
     if (!server || !source || this.#state !== 'linked') return;
     this.#detach();
+    const texts = this.changes.takeSuspects();
+    const unseen = texts && how !== 'close' ? source.unseen?.(server, texts) : undefined;
+    if (typeof unseen === 'string') return this.#stays(unseen);
     const touched = this.changes.take();
     this.#server = undefined;
-    const asked = how === 'close' ? undefined : this.#ask(source, server, touched);
+    const settled = (): Promise<string | undefined> | undefined =>
+      how === 'close' ? undefined : this.#ask(source, server, touched);
+    const asked = unseen ? unseen.then((why) => why ?? settled()) : settled();
     if (asked) return this.#probe(source, asked, server, how);
     this.#state = 'unlinked';
     source.checkIn(server, how);
   }
 
-  /** Takes over settings that have changed, and asks for state that ties the session to the connection; undefined where the server need not be asked. */
+  #stays(why: string): void {
+    this.pin(why);
+    this.#attach();
+  }
+
+  /** Settings that have changed, and what ties the session to the connection; undefined where the server need not be asked. */
   #ask(
     source: ServerSource,
     server: ServerConnection,
@@ -298,8 +285,7 @@ export class ServerLink implements ServerWaiter {
     const wanted = this.#takeWanted();
     this.#state = 'linked';
     this.#server = server;
-    this.pin(why);
-    this.#attach();
+    this.#stays(why);
     if (wanted) this.#options.host.resumed();
   }
 

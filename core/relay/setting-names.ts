@@ -7,6 +7,10 @@ import type { SqlToken } from '../sql-tokens.ts';
 export interface NamedSettings {
   /** In lower case: they may have any value afterwards. */
   readonly set: readonly string[];
+  /** Some of them by a call of `set_config`, which has no tag of its own. */
+  readonly calls: boolean;
+  /** Those of them that a call sets to a value which may be NULL: it returns them to the value of the login. */
+  readonly maybeReset: readonly string[];
   /** They return to the value of the login. */
   readonly reset: readonly string[];
   /** All of them return to that. */
@@ -24,6 +28,8 @@ export interface NamedSettings {
 /** A text that may change any setting. */
 export const ANY_SETTING: NamedSettings = {
   set: [],
+  calls: false,
+  maybeReset: [],
   reset: [],
   resetsAll: false,
   local: [],
@@ -76,7 +82,7 @@ export function settingsIn(text: string): NamedSettings | undefined {
   if (!tokens) return calls || COMMAND_WORD.test(text) ? ANY_SETTING : RUNS_CODE;
   const found = new Found();
   for (const statement of statementsOf(tokens)) found.statement(statement);
-  if (calls) found.calls(text, tokens);
+  if (calls) found.callsIn(text, tokens);
   return found.any ? found : undefined;
 }
 
@@ -97,6 +103,8 @@ function statementsOf(tokens: readonly SqlToken[]): readonly (readonly SqlToken[
 
 class Found implements NamedSettings {
   readonly set: string[] = [];
+  calls = false;
+  readonly maybeReset: string[] = [];
   readonly reset: string[] = [];
   readonly local: string[] = [];
   resetsAll = false;
@@ -158,20 +166,24 @@ class Found implements NamedSettings {
   }
 
   /** Reads the calls of `set_config`; each is one in the text, or the settings of the text are not known. */
-  calls(text: string, tokens: readonly SqlToken[]): void {
+  callsIn(text: string, tokens: readonly SqlToken[]): void {
     const named = text.match(CALL)?.length ?? 0;
     if (ESCAPED.test(text) || named > MOST_CALLS || (VIEW.test(text) && UPDATE.test(text)))
       return this.#any();
     const at = tokens.flatMap((_, index) => (isCall(tokens, index) ? [index + 2] : []));
     if (at.length !== named) return this.#any();
     for (const from of at) {
-      const [name = [], , local = []] = argumentsAt(tokens, from);
-      const isLocal = local.length === 1 && local[0]?.kind === 'word' && local[0].value === 'true';
-      const [only] = name;
-      const isRead = name.length === 1 && only?.kind === 'text';
-      this.#names(isLocal ? 'local' : 'set', [
-        isRead ? only.value.toLowerCase() : (namesInView(tokens) ?? ''),
-      ]);
+      const [name = [], value = [], local = []] = argumentsAt(tokens, from);
+      const literal = name.length === 1 && name[0]?.kind === 'text' ? name[0].value.toLowerCase() : undefined;
+      const called = literal ?? namesInView(tokens) ?? '';
+      if (isWord(local, 'true')) {
+        this.#names('local', [called]);
+        continue;
+      }
+      this.calls = true;
+      this.#names(isWord(value, 'null') ? 'reset' : 'set', [called]);
+      const isText = value.length === 1 && value[0]?.kind === 'text';
+      if (!isText && this.set.at(-1) === called) this.maybeReset.push(called);
     }
   }
 
@@ -198,6 +210,9 @@ class Found implements NamedSettings {
     this.unknown = this.opaque = true;
   }
 }
+
+const isWord = (tokens: readonly SqlToken[], word: string): boolean =>
+  tokens.length === 1 && tokens[0]?.kind === 'word' && tokens[0].value === word;
 
 /** The words of a value; texts and numbers are empty ones. */
 function isDefault(name: string, [first, ...more]: readonly string[]): boolean {

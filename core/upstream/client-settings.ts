@@ -21,14 +21,16 @@ const NO_RESET_ALL: ReadonlySet<string> = new Set(['role', 'session_authorizatio
 const MOST_SETTINGS = 200;
 const MOST_CHARACTERS = 1_048_576;
 
-/** `set`: it may have any value. `reset`: it has the value that it had, or that of the login. */
-type Touch = 'set' | 'reset';
+/** `set`: it may have any value. `reset`: it has the value that it had, or that of the login. `either`: it may have been reset. */
+type Touch = 'set' | 'reset' | 'either';
 
 /** The settings that a transaction may have changed, by name in lower case. */
 export interface Touched {
   readonly names: ReadonlyMap<string, Touch>;
   /** RESET ALL or DISCARD ALL: each setting that is not in `names` was reset. */
   readonly resetsAll: boolean;
+  /** Commands may have failed that name them. */
+  readonly isUncertain: boolean;
   /** Values before the server's first report of another one. */
   readonly reported: ReadonlyMap<string, string | undefined>;
 }
@@ -52,6 +54,8 @@ export interface Asked {
   readonly values: ReadonlyMap<string, string | null>;
   /** The settings that have a value of the session. */
   readonly ofSession: ReadonlySet<string>;
+  /** Those that were asked for and have another one: of the server, or of the login. */
+  readonly ofServer: ReadonlySet<string>;
 }
 
 /** The settings after a transaction. */
@@ -85,33 +89,48 @@ export function namesToAsk(ended: Ended): readonly string[] {
       valueOf(reported, name) === undefined &&
       !isPolicy(ended, name) &&
       // What was not set before it was reset is as it was.
-      (how === 'set' || applied.get(name) !== undefined),
+      (how !== 'reset' || applied.get(name) !== undefined),
   );
   return open.map(([name]) => name);
 }
 
 /**
- * True where a value does not show whether a RESET was rolled back: the client may have set the server's own value, to which
- * another one of its login is preferred after a RESET.
+ * True where a value does not show whether a RESET took effect: the client may have set the server's own value, to which
+ * another one of its login is preferred after a RESET. Nor does it show whether a command has failed: a session that took the
+ * server's own value for its choice could not set it again where only a superuser may.
  */
 export function asksOrigins(session: SessionSettings, ended: Ended): boolean {
-  if (session === SessionSettings.none) return false;
+  const { touched, applied, reported, atLogin } = ended;
+  const isSet = (name: string): boolean =>
+    session !== SessionSettings.none && session.get(name) !== undefined;
   return [...touchesOf(ended)].some(
-    ([name, how]) => how === 'reset' && ended.atLogin.has(name) && session.get(name) !== undefined,
+    ([name, how]) =>
+      (atLogin.has(name) && (how === 'either' || (how === 'reset' && isSet(name)))) ||
+      (touched.isUncertain &&
+        how === 'set' &&
+        isOfServer(name) &&
+        applied.get(name) === undefined &&
+        valueOf(reported, name) === undefined),
   );
 }
+
+/** False for a custom setting, which every session may set. */
+const isOfServer = (name: string): boolean => !name.includes('.');
 
 /** The settings after a transaction; `asked` has the values of {@link namesToAsk}. */
 export function settle(session: SessionSettings, ended: Ended, asked: Asked): Settled {
   const { touched, applied, reported, pinned } = ended;
   const [set, done, removed, undone]: [Setting[], Setting[], string[], string[]] = [[], [], [], []];
-  for (const [name, how] of touchesOf(ended)) {
+  for (const [name, touch] of touchesOf(ended)) {
     if (NO_SETTINGS.has(name) || isPolicy(ended, name)) continue;
     const now = valueOf(reported, name) ?? asked.values.get(name) ?? null;
+    if (asked.ofServer.has(name) && applied.get(name) === undefined && touch === 'set') continue;
+    const how = touch === 'either' && isOfLogin(ended, asked, name, now) ? 'reset' : touch;
     const isReported = valueOf(reported, name) !== undefined;
     const before = isReported ? touched.reported.get(name) : applied.get(name)?.value;
     const isChanged = isReported ? touched.reported.has(name) && before !== now : (before ?? null) !== now;
-    if (!isChanged && !(how === 'reset' && isReset(session, ended, asked, name, now))) continue;
+    const isReset = how === 'reset' && session.get(name) !== undefined && isOfLogin(ended, asked, name, now);
+    if (!isChanged && !isReset) continue;
     if (how === 'reset' || now === null) {
       removed.push(name);
       undone.push(name);
@@ -124,16 +143,9 @@ export function settle(session: SessionSettings, ended: Ended, asked: Asked): Se
   return { session: session.without(removed).with(set), applied: applied.without(undone).with(done) };
 }
 
-/** Whether a RESET of such a setting took effect, although the value is the same. A custom setting is empty then. */
-function isReset(
-  session: SessionSettings,
-  { atLogin }: Ended,
-  { ofSession }: Asked,
-  name: string,
-  now: string | null,
-): boolean {
-  if (!atLogin.has(name) || session.get(name) === undefined || ofSession.has(name)) return false;
-  return !name.includes('.') || now === '';
+/** Whether a setting of the login has no value of the session, as after a RESET. A custom setting is empty then. */
+function isOfLogin({ atLogin }: Ended, { ofSession }: Asked, name: string, now: string | null): boolean {
+  return atLogin.has(name) && !ofSession.has(name) && (isOfServer(name) || now === '');
 }
 
 /** Why settings do not follow their session any more: each check-out would have to send them. */

@@ -9,6 +9,8 @@ export interface FunctionBody {
   readonly leaves: LeftState;
   /** Its own statements may change, until their transaction ends, what later texts mean: where names are looked up, or how literals are read. */
   readonly changesContext: boolean;
+  /** It may leave a setting by itself. */
+  readonly sets: boolean;
   /** It may fire triggers. */
   readonly writes: boolean;
   /** The names and keywords in it, in lower case: whatever it calls is among them. */
@@ -21,6 +23,8 @@ export interface FunctionBody {
  */
 const COMMAND =
   /\b(?:execute|reset|listen|load|prepare|discard|create|alter|import|hold|pg_settings|pg_(?:try_)?advisory_lock\w*)\b|temp/i;
+/** Those of them that may leave a setting. */
+const SETTING_COMMAND = /\b(?:execute|reset|discard|pg_settings)\b/i;
 /** A DO command, not that of ON CONFLICT. */
 const DO = /\bdo\b(?!\s+(?:nothing|update)\b)/i;
 /** Where UPDATE stands in front of SET there are a table and its alias in between, and no other statement begins. */
@@ -48,16 +52,16 @@ export function readBody(source: string): FunctionBody {
   const code = withoutLiterals(source);
   const words = new Set(code.toLowerCase().match(WORD) ?? []);
   const uncertain = UNCERTAIN.test(source) || callsStateFunction(source);
-  const leaves = uncertain || runsCommand(code) || setsSession(code) ? 'state' : 'nothing';
+  const sets = uncertain || SETTING_COMMAND.test(code) || DO.test(code) || setsSession(code);
+  const leaves = sets || COMMAND.test(code) ? 'state' : 'nothing';
   return {
     leaves: larger(leaves, takesFromSequence(code) ? 'sequences' : 'nothing'),
     changesContext: setsContext(source, code),
+    sets,
     writes: mayFireTriggers(code),
     words,
   };
 }
-
-const runsCommand = (code: string): boolean => COMMAND.test(code) || DO.test(code);
 
 /** True unless each SET belongs to an UPDATE or ends with the transaction, and so does each call of `set_config`. */
 function setsSession(code: string): boolean {

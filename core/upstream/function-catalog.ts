@@ -1,7 +1,9 @@
 /** The functions of a database that may leave state of a session, and the ways in which a statement may run one. */
+import type { ServerConnection } from './connection.ts';
 import type { Conversation } from './conversation.ts';
 import { readBody } from './function-body.ts';
 import type { FunctionBody } from './function-body.ts';
+import { askIdle } from './idle-query.ts';
 import {
   SEQUENCE_FUNCTIONS,
   STATE_FUNCTIONS,
@@ -11,8 +13,9 @@ import {
   takesFromSequence,
 } from '../left-state.ts';
 import type { LeftState } from '../left-state.ts';
-import { encodeExecutions, readOutcome } from './query.ts';
-import type { TextRow } from './query.ts';
+import { encodeExecutions, ownName, readOutcome } from './query.ts';
+import type { Executions, TextRow } from './query.ts';
+import { AT_ONCE } from './settings-query.ts';
 
 /** More functions than these, longer sources, or more of them in all (characters) are not read: such functions may leave any state. */
 const MOST_FUNCTIONS = 3_000;
@@ -108,20 +111,32 @@ select r.oid::pg_catalog.text, r.proname::pg_catalog.text, r.use, r.called, r.bo
   where r.body operator(pg_catalog.<>) 'n' or r.called is not null limit ${MOST_FUNCTIONS + 1}`;
 
 /** One batch: one transaction, with which the time limit ends. */
-const BATCH = encodeExecutions(
+const QUERIES: readonly Executions[] = [
   {
     sql: `/* the gateway asks for functions */ select pg_catalog.set_config('statement_timeout', '${QUERY_MS}', true)`,
     values: [[]],
   },
   { sql: EXPRESSIONS, values: [[`{${STATE_FUNCTIONS.join(',')}}`, `{${SEQUENCE_FUNCTIONS.join(',')}}`]] },
   { sql: FUNCTIONS, values: [[]] },
-);
+];
+const BATCH = encodeExecutions(...QUERIES);
 
 /** Asks an idle server on a connection without state; {@link FunctionCatalog.unknown} if it refuses. Rejects as {@link Conversation.next} does. */
 export async function queryFunctions(talk: Conversation): Promise<FunctionCatalog> {
   talk.send(BATCH);
   const { rows, error } = await readOutcome(talk);
   return error ? FunctionCatalog.unknown : FunctionCatalog.of(rows);
+}
+
+/**
+ * The functions that may leave settings, as {@link FunctionCatalog.ofSetters}; asked between two transactions of a session, whose unnamed
+ * statement stays. {@link FunctionCatalog.unknown} if the server refuses. Default `ms`: as {@link askIdle}.
+ * @throws GatewayError as {@link askIdle}
+ */
+export async function querySetters(connection: ServerConnection, ms?: number): Promise<FunctionCatalog> {
+  const batch = encodeExecutions(...[AT_ONCE, ...QUERIES].map((one) => ({ ...one, name: ownName() })));
+  const { rows, error } = await askIdle(connection, { batch, about: 'its functions', ms });
+  return error ? FunctionCatalog.unknown : FunctionCatalog.ofSetters(rows);
 }
 
 /** Names that stand in statements as they are, but for upper and lower case. */
@@ -219,6 +234,20 @@ export class FunctionCatalog {
     const changes = { ...NO_WAYS };
     const context = new Reach(changes, settle(changing, changes, true));
     return new FunctionCatalog(new Reach(ways, settle(functions, ways, hasSequences)), context, hasSequences);
+  }
+
+  /**
+   * The same for settings alone: `state` stands for those. What is stored in other objects than functions (views, defaults, …) is taken to
+   * leave none by itself: a view of pg_settings would make each statement one that sets something.
+   */
+  static ofSetters(rows: readonly TextRow[]): FunctionCatalog {
+    const functions = rows.filter((row) => row.length === 5).map(userFunction);
+    if (functions.length > MOST_FUNCTIONS) return FunctionCatalog.unknown;
+    for (const one of functions)
+      one.leaves = one.body?.sets === false || one.leaves === 'nothing' ? 'nothing' : 'state';
+    const ways: Ways = { all: 'nothing', writes: 'nothing' };
+    const names = settle(functions, ways, false);
+    return new FunctionCatalog(ways, false, names);
   }
 
   /** The state that a statement with this text may leave, besides that which is seen by tags, `set_config`, locks and temporary objects. */

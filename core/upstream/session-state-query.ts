@@ -1,11 +1,7 @@
 /** Asks an idle connection for state of its session that ties the session to it. */
 import type { ServerConnection } from './connection.ts';
-import { within } from './deadline.ts';
-import { encodeExecutions, executeBetween, ownName } from './query.ts';
-import { unreachable } from './refusals.ts';
-
-/** How long the query may take, in milliseconds. */
-const QUERY_MS = 2_000;
+import { askIdle } from './idle-query.ts';
+import { encodeExecutions, ownName } from './query.ts';
 
 /**
  * Cheap things first; functions, types and operators carry their schema. Whatever is in the session's schema for temporary
@@ -24,30 +20,15 @@ const QUERY = `/* the gateway looks what its session has left */ select case
 
 /**
  * The state that ties a session to the connection, as a word for the log; undefined if there is none. One round trip. The query has
- * a name of its own, so that the session's unnamed statement stays. Notifications that arrive meanwhile stay in the channel.
- * @throws GatewayError `sqlclient_unable_to_establish_sqlconnection` if the server did not answer in time or the connection
- * is lost: a cancel is over then, and the connection must be closed
+ * a name of its own, so that the session's unnamed statement stays. Notifications that arrive meanwhile stay in the channel. Default `ms`: as {@link askIdle}.
+ * @throws GatewayError as {@link askIdle}
  */
-export async function querySessionState(connection: ServerConnection): Promise<string | undefined> {
-  const late = unreachable(new Error(`no answer within ${QUERY_MS} ms to what a session has left`));
-  try {
-    return await within(
-      QUERY_MS,
-      NEVER,
-      () => late,
-      (signal) => look(connection, signal),
-    );
-  } catch (error) {
-    if (error === late) await connection.cancel();
-    throw error;
-  }
-}
-
-const NEVER = new AbortController().signal;
-
-async function look(connection: ServerConnection, signal: AbortSignal): Promise<string | undefined> {
+export async function querySessionState(
+  connection: ServerConnection,
+  ms?: number,
+): Promise<string | undefined> {
   const batch = encodeExecutions({ sql: QUERY, values: [[]], name: ownName() });
-  const { rows, error } = await executeBetween(connection, batch, signal);
+  const { rows, error } = await askIdle(connection, { batch, about: 'what a session has left', ms });
   // For example a time-out that the session has set: the connection then stays with it.
   return error ? 'what it left is not known' : (rows[0]?.[0] ?? undefined);
 }

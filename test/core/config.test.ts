@@ -428,6 +428,17 @@ describe('mistakes', () => {
     expect(wrong(withDatabase({ pool }))).toEqual([`databases.orders.pool.${sentence}`]);
   });
 
+  test.each<[object, string]>([
+    [{ unknownSettings: 'reset' }, "unknownSettings: is for mode: 'transaction'"],
+    [{ mode: 'session', reparseAfter: '5s' }, "reparseAfter: is for mode: 'transaction'"],
+    [{ detect: 'state' }, "detect: 'state' is for mode: 'transaction'; say 'calls' or 'tags'"],
+  ])('an option of transaction mode in a pool that has none names the place: %j', (pool, sentence) => {
+    const path = `databases.orders.pool.${sentence}`;
+    expect(wrong(withDatabase({ pool }))).toEqual([path]);
+    for (const other of [{ mode: 'transaction' }, { mode: 'session', clientMode: 'choose', size: 4 }])
+      expect(() => checkConfig(withDatabase({ pool: { ...pool, ...other } }), DIRECTORY)).not.toThrow();
+  });
+
   test.each<[unknown, string]>([
     [{ ...valid, listen: { auth: 'scram' } }, "listen.auth: 'scram' is not supported yet"],
     [

@@ -1,6 +1,6 @@
 /** A source of server connections for tests: a few connections, given out in any order, sometimes reset in between. */
 import type { KnownStatement, KnownStatements } from '../../core/relay/prepared/known-statements.ts';
-import type { ServerSource } from '../../core/relay/server-link.ts';
+import type { ServerSource } from '../../core/relay/server-source.ts';
 import type { ServerConnection } from '../../core/upstream/connection.ts';
 import { monotonicTime } from '../../core/upstream/clock.ts';
 import { frame, Messages } from './raw.ts';

@@ -1,6 +1,6 @@
 /** Sessions in transaction mode that share a few server connections through a real pool, each with its relay. */
 import { serversFor } from '../../core/connection/session-servers.ts';
-import type { ServerSource } from '../../core/relay/server-link.ts';
+import type { ServerSource } from '../../core/relay/server-source.ts';
 import type { RelayOptions } from '../../core/relay/relay-options.ts';
 import { parseDatabase, parseRole } from '../../core/names.ts';
 import type { Startup, Upstream } from '../../core/session.ts';
@@ -84,6 +84,7 @@ export function sharedSessions(
         get defaults() {
           return source.defaults;
         },
+        unseen: (server, texts) => source.unseen?.(server, texts),
         settle: (server, touched) => source.settle?.(server, touched),
         settingOf: (name) => source.settingOf?.(name),
         pinned: (why) => source.pinned?.(why),

@@ -4,7 +4,8 @@ import type { LeftState } from '../../left-state.ts';
 import { READING } from '../../upstream/connection.ts';
 import type { ObjectChanges } from '../object-changes.ts';
 import type { OutstandingRequests } from '../outstanding-requests.ts';
-import type { ServerLink, ServerSource } from '../server-link.ts';
+import type { ServerLink } from '../server-link.ts';
+import type { ServerSource } from '../server-source.ts';
 import {
   TEMPORARY_OBJECTS,
   hasTemporarySchema,
@@ -31,7 +32,7 @@ export interface ParseContextHost {
   /** Absent: the state that functions leave is not looked for. */
   readonly functions?: KnownFunctions | undefined;
   /** A statement is executed whose functions may leave this. */
-  calls(left: LeftState): void;
+  calls(left: LeftState, text?: string): void;
   readonly objectChanges: Pick<ObjectChanges, 'begin'>;
 }
 
@@ -139,13 +140,19 @@ export class ParseContext {
     const { functions } = this.#host;
     if (!functions) return;
     const { catalog } = functions;
-    this.#calls(isCut ? 'state' : catalog.leaves(text), catalog.changesContext?.(text) === true, functions);
+    this.#calls(
+      isCut ? 'state' : catalog.leaves(text),
+      catalog.changesContext?.(text) === true,
+      functions,
+      text,
+    );
   }
 
   /** A prepared statement is executed: that may do more than its tag shows. */
   executed({ named, calls, creates }: Effects): void {
     const { functions } = this.#host;
-    if (functions) this.#calls(calls.leaves(functions), calls.changesContext(functions), functions);
+    if (functions)
+      this.#calls(calls.leaves(functions), calls.changesContext(functions), functions, calls.text);
     this.#makes(calls.text);
     if (named) this.touches(named);
     if (creates) this.#host.objectChanges.begin();
@@ -176,8 +183,8 @@ export class ParseContext {
   }
 
   /** A statement is executed whose functions may leave this: search_path is a setting, too. */
-  #calls(left: LeftState, changesContext: boolean, { catalog }: KnownFunctions): void {
-    this.#host.calls(left);
+  #calls(left: LeftState, changesContext: boolean, { catalog }: KnownFunctions, text: string): void {
+    this.#host.calls(left, text);
     if (changesContext) this.#schemasAt = this.#changedAt = this.#host.link.checkOuts;
     // Where any text may leave state, nothing is known of this one.
     if (left === 'state' && catalog.leaves('') !== 'state') this.#hidesSchemas = true;

@@ -11,7 +11,7 @@ import type { OutstandingRequests } from '../outstanding-requests.ts';
 import { EMPTY, isCutOff, nameIn, parseParts, renamedLongParse, renamedParse } from './statement-names.ts';
 import type { ParseParts } from './statement-names.ts';
 import type { Change, ClientStatements, PendingChanges, UnnamedStatement } from './client-statements.ts';
-import type { ServerSource } from '../server-link.ts';
+import type { ServerSource } from '../server-source.ts';
 import { NO_EFFECTS, UNSHARED, effectsOf, keyOf, originOf, statementOf } from './prepared-statement.ts';
 import type { Effects, PreparedStatement } from './prepared-statement.ts';
 import { ParseContext } from './parse-context.ts';

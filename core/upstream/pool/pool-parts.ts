@@ -86,6 +86,7 @@ export class PoolParts implements PoolEnvironment {
   readonly #isolation: Isolation;
   /** By the database's name on the server. */
   readonly #functions = new Map<string, KnownFunctions>();
+  readonly #setters = new Map<string, KnownFunctions>();
   #toldUncancelable = false;
 
   constructor(options: PoolPartsOptions) {
@@ -124,10 +125,14 @@ export class PoolParts implements PoolEnvironment {
   /** The functions of a database; undefined where the entry's `detect` is `'tags'`. */
   functions(database: string): KnownFunctions | undefined {
     const { clock, database: entry } = this.#options;
-    if (entry.pool?.detect === 'tags') return undefined;
-    const known = this.#functions.get(database) ?? new KnownFunctions(schemaChangesOf(database), clock);
-    this.#functions.set(database, known);
-    return known;
+    return entry.pool?.detect === 'tags' ? undefined : knownIn(this.#functions, database, clock);
+  }
+
+  /** Those of them that may leave settings; undefined also where `unknownSettings` is not `'pin'`. */
+  setters(database: string): KnownFunctions | undefined {
+    const { clock, database: entry } = this.#options;
+    if (entry.pool?.detect === 'tags' || entry.pool?.unknownSettings !== 'pin') return undefined;
+    return knownIn(this.#setters, database, clock);
   }
 
   // ---- questions and effects of the state ----
@@ -241,4 +246,10 @@ export class PoolParts implements PoolEnvironment {
     closeObsoleteServers(this.state.servers, this.hosts);
     this.state.serve();
   }
+}
+
+function knownIn(all: Map<string, KnownFunctions>, database: string, clock: Clock): KnownFunctions {
+  const known = all.get(database) ?? new KnownFunctions(schemaChangesOf(database), clock);
+  all.set(database, known);
+  return known;
 }

@@ -219,6 +219,11 @@ export class Pool {
     return this.#parts.functions(database);
   }
 
+  /** Its functions that may leave settings; undefined where sessions are not pinned for that. */
+  setters(database: string): KnownFunctions | undefined {
+    return this.#parts.setters(database);
+  }
+
   /** A session in transaction mode that has left state is over: connections that carry it are reset. */
   over(holder: Holder): void {
     if (!this.#closing.signal.aborted) this.#parts.state.over(holder);

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ServerLink } from '../../../core/relay/server-link.ts';
-import type { ServerSource, ServerWaiter } from '../../../core/relay/server-link.ts';
+import type { ServerSource, ServerWaiter } from '../../../core/relay/server-source.ts';
 import type { LinkState } from '../../../core/relay/transaction-boundary.ts';
 import { knownStatements } from '../../support/server-source.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
@@ -276,6 +276,8 @@ test('names of settings without end are not remembered: the connection stays wit
     const set = Array.from({ length: count }, (_, i) => `no.such_${from + i}`);
     link.changes.touch({
       set,
+      calls: false,
+      maybeReset: [],
       reset: [],
       resetsAll: false,
       commands: count,
@@ -306,6 +308,8 @@ test('tags pin and soil a connection only where it changes, and a RESET takes of
     // SET LOCAL, by its text.
     link.changes.touch({
       set: [],
+      calls: false,
+      maybeReset: [],
       reset: [],
       resetsAll: false,
       commands: 1,

@@ -18,8 +18,10 @@ interface Transaction {
   readonly session?: Values;
   /** Those in force on the connection before. Default: those of the session. */
   readonly applied?: SessionSettings;
-  readonly touched?: Readonly<Record<string, 'set' | 'reset'>>;
+  readonly touched?: Readonly<Record<string, 'set' | 'reset' | 'either'>>;
   readonly resetsAll?: boolean;
+  /** Commands may have failed. */
+  readonly isUncertain?: boolean;
   /** Values before the server reported other ones. */
   readonly reportedBefore?: Values;
   /** The parameters that the server reports now. */
@@ -34,6 +36,7 @@ function endOf(transaction: Transaction): Ended {
     touched: {
       names: new Map(Object.entries(touched)),
       resetsAll,
+      isUncertain: transaction.isUncertain ?? false,
       reported: new Map(Object.entries(reportedBefore)),
     },
     applied: transaction.applied ?? settings(session),
@@ -143,6 +146,7 @@ test.each<
   const settled = settle(settings(transaction.session ?? {}), ended, {
     values: new Map(Object.entries(asked)),
     ofSession: new Set(),
+    ofServer: new Set(),
   });
   expect([values(settled.session), values(settled.applied)]).toEqual([session, applied]);
 });
@@ -150,7 +154,11 @@ test.each<
 test('a setting of a policy is neither asked for nor taken over', () => {
   const policy = settings({ 'app.user': 'alice' }, 'policy');
   const ended = endOf({ applied: policy, touched: { 'app.user': 'set' } });
-  const settled = settle(SessionSettings.none, ended, { values: new Map(), ofSession: new Set() });
+  const settled = settle(SessionSettings.none, ended, {
+    values: new Map(),
+    ofSession: new Set(),
+    ofServer: new Set(),
+  });
   expect([namesToAsk(ended), settled.session, settled.applied]).toEqual([[], SessionSettings.none, policy]);
 });
 
@@ -163,7 +171,11 @@ test('a RESET to an equal value is told from one that was rolled back by the ori
   });
   expect(asksOrigins(session, ended)).toBe(true);
   const after = (ofSession: readonly string[]): SessionSettings =>
-    settle(session, ended, { values: new Map([['work_mem', '4MB']]), ofSession: new Set(ofSession) }).session;
+    settle(session, ended, {
+      values: new Map([['work_mem', '4MB']]),
+      ofSession: new Set(ofSession),
+      ofServer: new Set(),
+    }).session;
   expect([values(after([])), values(after(['work_mem']))]).toEqual([{}, { work_mem: '4MB' }]);
 });
 
@@ -182,4 +194,47 @@ test('settings follow up to a number and a length', () => {
   expect([tooMany(many(200)), tooMany(many(201))]).toEqual([undefined, 'too many settings']);
   const long = (length: number): SessionSettings => settings({ 'app.long': 'x'.repeat(length) });
   expect([tooMany(long(1_048_576)), tooMany(long(1_048_577))]).toEqual([undefined, 'too many settings']);
+});
+
+test('a setting that was set and reset is that of the login where it has no value of the session', () => {
+  const session = settings({ work_mem: '4MB' });
+  const ended = endOf({
+    session: { work_mem: '4MB' },
+    touched: { work_mem: 'either' },
+    atLogin: ['work_mem'],
+  });
+  expect(asksOrigins(SessionSettings.none, ended)).toBe(true);
+  const after = (ofSession: readonly string[], value: string): Values =>
+    values(
+      settle(session, ended, {
+        values: new Map([['work_mem', value]]),
+        ofSession: new Set(ofSession),
+        ofServer: new Set(),
+      }).session,
+    );
+  expect([after([], '4MB'), after(['work_mem'], '4MB'), after(['work_mem'], '7MB')]).toEqual([
+    {},
+    { work_mem: '4MB' },
+    { work_mem: '7MB' },
+  ]);
+});
+
+test('a command that may have failed chooses what has a value of the session, and nothing of the server', () => {
+  const touched = { log_statement: 'set', work_mem: 'set', 'my.mark': 'set' } as const;
+  const ended = endOf({ touched, isUncertain: true });
+  expect(asksOrigins(SessionSettings.none, ended)).toBe(true);
+  const { session } = settle(SessionSettings.none, ended, {
+    values: new Map([
+      ['log_statement', 'none'],
+      ['work_mem', '4MB'],
+      ['my.mark', 'x'],
+    ]),
+    ofSession: new Set(['work_mem']),
+    ofServer: new Set(['log_statement']),
+  });
+  expect(values(session)).toEqual({ 'my.mark': 'x', work_mem: '4MB' });
+  // A custom setting, or one that was set before, needs no such question.
+  expect(asksOrigins(SessionSettings.none, endOf({ touched: { 'my.mark': 'set' }, isUncertain: true }))).toBe(
+    false,
+  );
 });

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { serversFor } from '../../../core/connection/session-servers.ts';
-import type { ServerSource } from '../../../core/relay/server-link.ts';
+import type { ServerSource } from '../../../core/relay/server-source.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { SessionSettings } from '../../../core/upstream/session-settings.ts';
