@@ -246,8 +246,8 @@ export class FunctionCatalog {
     for (const one of functions)
       one.leaves = one.body?.sets === false || one.leaves === 'nothing' ? 'nothing' : 'state';
     const ways: Ways = { all: 'nothing', writes: 'nothing' };
-    const names = settle(functions, ways, false);
-    return new FunctionCatalog(ways, false, names);
+    const state = new Reach(ways, settle(functions, ways, false));
+    return new FunctionCatalog(state, new Reach(NO_WAYS, new Map()), false);
   }
 
   /** The state that a statement with this text may leave, besides that which is seen by tags, `set_config`, locks and temporary objects. */
