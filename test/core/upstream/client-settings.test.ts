@@ -10,8 +10,13 @@ type Values = Readonly<Record<string, string>>;
 const settings = (values: Values, from: 'client' | 'policy' = 'client'): SessionSettings =>
   SessionSettings.of(Object.entries(values).map(([name, value]) => ({ name, value, from })));
 
-const values = ({ all }: SessionSettings): Readonly<Record<string, unknown>> =>
-  Object.fromEntries(all.map(({ name, value }) => [name.toLowerCase(), value]));
+const values = ({ all }: SessionSettings): Values =>
+  Object.fromEntries(
+    all.map(({ name, value }) => [
+      name.toLowerCase(),
+      typeof value === 'string' ? value : JSON.stringify(value),
+    ]),
+  );
 
 interface Transaction {
   /** The client's settings before. */
