@@ -9,7 +9,7 @@ import { looksInBand, parseInBand } from '../core/relay/statements/gateway-comma
 import { mayDiscard, originOf, statementOf } from '../core/relay/prepared/prepared-statement.ts';
 import { descriptionOf } from '../core/relay/prepared/description.ts';
 import { pinReason } from '../core/relay/session-state-detection.ts';
-import { settingsIn } from '../core/relay/setting-names.ts';
+import { settingsIn } from '../core/relay/settings/setting-names.ts';
 import { withoutLiterals, withoutTokens } from '../core/sql-text.ts';
 import { FunctionCatalog } from '../core/upstream/function-catalog.ts';
 import { readBody } from '../core/upstream/function-body.ts';

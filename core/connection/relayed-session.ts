@@ -12,7 +12,7 @@ import type { ServerSource } from '../relay/server-source.ts';
 import type { Reads } from '../relay/statements/statement-texts.ts';
 import type { StatementEnd } from '../relay/statements/statement-observer.ts';
 import type { KnownFunctions } from '../relay/session-state-detection.ts';
-import type { SessionCounters } from '../relay/outstanding-requests.ts';
+import type { SessionCounters } from '../relay/requests/outstanding-requests.ts';
 import type { CloseReason, Logger, SessionState } from '../session.ts';
 import type { Statement } from '../statement.ts';
 import type { ServerConnection } from '../upstream/connection.ts';

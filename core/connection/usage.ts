@@ -1,7 +1,7 @@
 /** The use of one session: its present server connection, and its counters. Added up only on request. */
 import type { PoolOptions } from '../database.ts';
 import type { Channel } from '../net/channel.ts';
-import { SessionCounters } from '../relay/outstanding-requests.ts';
+import { SessionCounters } from '../relay/requests/outstanding-requests.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
 import type { OpenSession } from './open-session.ts';

@@ -13,7 +13,7 @@ const PINS: ReadonlySet<string> = new Set(['LISTEN', 'PREPARE', 'DECLARE CURSOR'
 /** Commands that take off settings of policies. */
 const RESETS: ReadonlySet<string> = new Set(['RESET', 'DISCARD ALL', 'DISCARD SEQUENCES']);
 
-/** Tags of commands whose text says which settings they change: see `setting-names.ts`. */
+/** Tags of commands whose text says which settings they change: see `settings/setting-names.ts`. */
 export const setsByText = (tag: string): boolean => tag === 'SET' || tag === 'RESET';
 
 /** Whether a command may have changed settings that its text does not show. */

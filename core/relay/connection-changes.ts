@@ -4,8 +4,8 @@ import type { LeftState } from '../left-state.ts';
 import { commandLeavesState, leavesState, mayBeUnknown, pins, setsByText } from './command-tags.ts';
 import { WATCHED_STATEMENTS, messageLeavesState } from './session-state-detection.ts';
 import type { Functions } from './session-state-detection.ts';
-import type { NamedSettings } from './setting-names.ts';
-import { TouchedSettings } from './touched-settings.ts';
+import type { NamedSettings } from './settings/setting-names.ts';
+import { TouchedSettings } from './settings/touched-settings.ts';
 
 /** Why a connection stays, for the log. */
 const UNSEEN = 'settings that no text shows';

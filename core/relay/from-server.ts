@@ -11,10 +11,10 @@ import {
   actionOf,
   isPlain,
   streamsData,
-} from './request-queue.ts';
+} from './requests/request-queue.ts';
 import { isQuiet } from './command-tags.ts';
 import { MessageBuffer } from './message-buffer.ts';
-import type { OutstandingRequests } from './outstanding-requests.ts';
+import type { OutstandingRequests } from './requests/outstanding-requests.ts';
 import { Status } from './transaction-boundary.ts';
 import type { ServerPosition } from './transaction-boundary.ts';
 

@@ -3,9 +3,9 @@ import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import { Backend } from '../wire/frames.ts';
 import { parameterStatus } from '../wire/to-client.ts';
 import { encodeQuery } from '../wire/to-server.ts';
-import type { OutstandingRequests } from './outstanding-requests.ts';
-import { Op, ResponseAction } from './request-queue.ts';
-import type { RequestObserver } from './request-queue.ts';
+import type { OutstandingRequests } from './requests/outstanding-requests.ts';
+import { Op, ResponseAction } from './requests/request-queue.ts';
+import type { RequestObserver } from './requests/request-queue.ts';
 
 /** Reports to the client the run-time parameters in which a connection differs from those that it knows. */
 export function reportParameterChanges(

@@ -1,7 +1,7 @@
 /** The bytes that are sent to the server in place of a client's message. */
 
 import type { GatewayError } from '../errors.ts';
-import type { RequestObserver } from './request-queue.ts';
+import type { RequestObserver } from './requests/request-queue.ts';
 import { isCutOff } from './prepared/statement-names.ts';
 
 /** The changed beginning of a longer message; the rest of it is forwarded as it arrives. */

@@ -10,7 +10,7 @@ import type { SchemaClock } from './object-changes.ts';
 import type { Reads } from './statements/statement-texts.ts';
 import type { StatementEnd } from './statements/statement-observer.ts';
 import type { KnownFunctions } from './session-state-detection.ts';
-import type { SessionCounters } from './outstanding-requests.ts';
+import type { SessionCounters } from './requests/outstanding-requests.ts';
 
 /** The two connections of a relay, and the hooks and observers of its session. */
 export interface RelayOptions {

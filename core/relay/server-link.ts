@@ -6,10 +6,10 @@ import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import type { ChannelListener } from '../net/channel.ts';
 import type { LinkState, ServerFitness } from './transaction-boundary.ts';
 import { ConnectionChanges } from './connection-changes.ts';
-import type { NamedSettings } from './setting-names.ts';
-import { ResetDetection } from './reset-detection.ts';
+import type { NamedSettings } from './settings/setting-names.ts';
+import { ResetDetection } from './settings/reset-detection.ts';
 import type { ServerSource, ServerWaiter } from './server-source.ts';
-import type { TouchedSettings } from './touched-settings.ts';
+import type { TouchedSettings } from './settings/touched-settings.ts';
 import { takesOffSettings } from './command-tags.ts';
 
 /** What the link reports to the relay. */

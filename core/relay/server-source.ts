@@ -1,7 +1,7 @@
 /** Where a session in transaction mode gets its server connections from. */
 import type { Parameters, ServerConnection, SessionDefaults } from '../upstream/connection.ts';
 import type { KnownStatements } from './prepared/known-statements.ts';
-import type { TouchedSettings } from './touched-settings.ts';
+import type { TouchedSettings } from './settings/touched-settings.ts';
 import type { ServerFitness } from './transaction-boundary.ts';
 
 /** Called once when a wait for a server connection ends, in the stack of the caller that ends it. */

@@ -6,7 +6,7 @@ import type { ServerConnection } from '../upstream/connection.ts';
 import { parameterStatus, refusal } from '../wire/to-client.ts';
 import type { FromClient } from './from-client.ts';
 import type { FromServer } from './from-server.ts';
-import type { OutstandingRequests } from './outstanding-requests.ts';
+import type { OutstandingRequests } from './requests/outstanding-requests.ts';
 import type { ServerLink } from './server-link.ts';
 import { boundary } from './transaction-boundary.ts';
 import type { BoundaryState, ServerFitness } from './transaction-boundary.ts';

@@ -3,7 +3,7 @@ import type { Condition, GatewayError } from '../errors.ts';
 import { Frontend } from '../wire/frames.ts';
 import type { QueryHook } from './statements/query-hook.ts';
 import { beginsBatch } from './statements/batch-ahead.ts';
-import type { OutstandingRequests } from './outstanding-requests.ts';
+import type { OutstandingRequests } from './requests/outstanding-requests.ts';
 import { isGatewayCommand } from './statements/gateway-commands.ts';
 import type { LinkState } from './transaction-boundary.ts';
 

@@ -1,8 +1,8 @@
 /** A client's prepared statements by its own names, the unnamed one included. */
 import { GatewayError } from '../../errors.ts';
 import { Backend } from '../../wire/frames.ts';
-import type { RequestObserver } from '../request-queue.ts';
-import type { OutstandingRequests } from '../outstanding-requests.ts';
+import type { RequestObserver } from '../requests/request-queue.ts';
+import type { OutstandingRequests } from '../requests/outstanding-requests.ts';
 import type { Description } from './description.ts';
 import type { Effects, PreparedStatement } from './prepared-statement.ts';
 

@@ -4,8 +4,8 @@
  */
 import { message } from '../../wire/message.ts';
 import { SYNC } from '../../wire/to-server.ts';
-import type { OutstandingRequests } from '../outstanding-requests.ts';
-import { Op, ResponseAction } from '../request-queue.ts';
+import type { OutstandingRequests } from '../requests/outstanding-requests.ts';
+import { Op, ResponseAction } from '../requests/request-queue.ts';
 import type { ClientStatements } from './client-statements.ts';
 import { NO_EFFECTS, UNSHARED } from './prepared-statement.ts';
 import { EMPTY, renamedParse } from './statement-names.ts';

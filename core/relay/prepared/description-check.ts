@@ -6,7 +6,7 @@
 import { GatewayError } from '../../errors.ts';
 import { Frontend } from '../../wire/frames.ts';
 import { encodeDescribe } from '../../wire/to-server.ts';
-import { Op, ResponseAction } from '../request-queue.ts';
+import { Op, ResponseAction } from '../requests/request-queue.ts';
 import type { UnnamedParse } from './client-statements.ts';
 import { DescribeObserver } from './description.ts';
 import type { Description } from './description.ts';

@@ -1,7 +1,7 @@
 /** The server's description of a prepared statement, and when two descriptions are the same. */
 import { createHash } from 'node:crypto';
 import { Backend } from '../../wire/frames.ts';
-import type { RequestObserver } from '../request-queue.ts';
+import type { RequestObserver } from '../requests/request-queue.ts';
 
 /** Parameter types, and a mark that is equal for equal parameters and columns. */
 export interface Description {

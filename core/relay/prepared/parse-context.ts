@@ -3,7 +3,7 @@
 import type { LeftState } from '../../left-state.ts';
 import { READING } from '../../upstream/connection.ts';
 import type { ObjectChanges } from '../object-changes.ts';
-import type { OutstandingRequests } from '../outstanding-requests.ts';
+import type { OutstandingRequests } from '../requests/outstanding-requests.ts';
 import type { ServerLink } from '../server-link.ts';
 import type { ServerSource } from '../server-source.ts';
 import {
@@ -15,8 +15,8 @@ import {
   pinReason,
 } from '../session-state-detection.ts';
 import type { KnownFunctions } from '../session-state-detection.ts';
-import { ANY_SETTING, settingsIn } from '../setting-names.ts';
-import type { NamedSettings } from '../setting-names.ts';
+import { ANY_SETTING, settingsIn } from '../settings/setting-names.ts';
+import type { NamedSettings } from '../settings/setting-names.ts';
 import { settingsOf } from './prepared-statement.ts';
 import type { Effects, PreparedStatement, SearchPath } from './prepared-statement.ts';
 

@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import { message } from '../../wire/message.ts';
 import { StatementCalls, mayCreate } from '../session-state-detection.ts';
-import { ANY_SETTING, settingsIn } from '../setting-names.ts';
-import type { NamedSettings } from '../setting-names.ts';
+import { ANY_SETTING, settingsIn } from '../settings/setting-names.ts';
+import type { NamedSettings } from '../settings/setting-names.ts';
 import { deallocated } from './deallocate.ts';
 import type { Description } from './description.ts';
 

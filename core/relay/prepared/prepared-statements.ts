@@ -9,8 +9,8 @@ import { encodeClose, encodeDescribe } from '../../wire/to-server.ts';
 import { deallocated } from './deallocate.ts';
 import { Deallocations } from './deallocations.ts';
 import type { Plan } from '../message-action.ts';
-import { Op, ResponseAction } from '../request-queue.ts';
-import type { RequestObserver } from '../request-queue.ts';
+import { Op, ResponseAction } from '../requests/request-queue.ts';
+import type { RequestObserver } from '../requests/request-queue.ts';
 import { ServerStatements, newName } from './server-statements.ts';
 import {
   isCutOff,
@@ -28,7 +28,7 @@ import { DescribeObserver } from './description.ts';
 import { DescriptionCheck, resultChanged } from './description-check.ts';
 import { ParseHandler, orderLost } from './parse.ts';
 import type { PreparedStatementsHost } from './parse.ts';
-import { ANY_SETTING } from '../setting-names.ts';
+import { ANY_SETTING } from '../settings/setting-names.ts';
 import { RepeatedMessages } from './repeated-messages.ts';
 
 const NOTHING = Buffer.alloc(0);

@@ -1,8 +1,8 @@
 /** Messages about prepared statements for which an earlier decision still holds: most messages of a busy session. */
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
-import { Op, ResponseAction, combined } from '../request-queue.ts';
-import type { RequestObserver } from '../request-queue.ts';
-import type { OutstandingRequests } from '../outstanding-requests.ts';
+import { Op, ResponseAction, combined } from '../requests/request-queue.ts';
+import type { RequestObserver } from '../requests/request-queue.ts';
+import type { OutstandingRequests } from '../requests/outstanding-requests.ts';
 import { stringEnd } from './statement-names.ts';
 import type { ParseHandler, ParseHandlerParts, PreparedStatementsHost } from './parse.ts';
 import { UNSHARED } from './prepared-statement.ts';

@@ -5,8 +5,8 @@ import { GatewayError } from '../../errors.ts';
 import type { Statement } from '../../statement.ts';
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import { encodeClose } from '../../wire/to-server.ts';
-import { Op, ResponseAction } from '../request-queue.ts';
-import type { OutstandingRequests } from '../outstanding-requests.ts';
+import { Op, ResponseAction } from '../requests/request-queue.ts';
+import type { OutstandingRequests } from '../requests/outstanding-requests.ts';
 import type { Reads } from './statement-texts.ts';
 import { textStart } from './statement.ts';
 

@@ -11,7 +11,7 @@ import {
   encodeQuery,
 } from '../../wire/to-server.ts';
 import { HEADER_BYTES } from '../../wire/frames.ts';
-import { Op } from '../request-queue.ts';
+import { Op } from '../requests/request-queue.ts';
 
 /** A syntax error under all settings. The text appears in the server's log and explains the error there. */
 const TEXT = 'postern refused this statement, the client got the reason';

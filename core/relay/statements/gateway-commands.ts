@@ -21,7 +21,7 @@ import {
   parameterDescription,
   readyForQuery,
 } from '../../wire/to-client.ts';
-import type { RequestObserver } from '../request-queue.ts';
+import type { RequestObserver } from '../requests/request-queue.ts';
 import { bodyOf, textStart } from './statement.ts';
 
 /** What a statement of the gateway's own name space says. */

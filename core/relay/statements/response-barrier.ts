@@ -1,5 +1,5 @@
 /** Holds one message back until the answers have arrived that decide about it. */
-import type { OutstandingRequests } from '../outstanding-requests.ts';
+import type { OutstandingRequests } from '../requests/outstanding-requests.ts';
 
 /** Says whether the decision about a message depends on answers that are outstanding. */
 export interface Dependent {

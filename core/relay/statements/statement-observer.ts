@@ -5,7 +5,7 @@ import type { Statement } from '../../statement.ts';
 import { errorFields } from '../../wire/backend.ts';
 import { Backend } from '../../wire/frames.ts';
 import { readTag } from '../command-tags.ts';
-import type { RequestObserver } from '../request-queue.ts';
+import type { RequestObserver } from '../requests/request-queue.ts';
 
 /**
  * A finished statement; the connection adds its session and its server. Statements without an error share one object, which is

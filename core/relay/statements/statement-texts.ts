@@ -8,7 +8,7 @@ import type { Statement } from '../../statement.ts';
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import { bindNames, readClose } from '../../wire/frontend.ts';
 import { ShortTexts } from '../../wire/short-texts.ts';
-import type { RequestObserver } from '../request-queue.ts';
+import type { RequestObserver } from '../requests/request-queue.ts';
 import { isCutOff, stringEnd } from '../prepared/statement-names.ts';
 import type { Change, StatementObserver } from './statement-observer.ts';
 import {

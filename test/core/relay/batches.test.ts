@@ -4,9 +4,9 @@ import {
   ExtendedBatch,
   OutstandingRequests,
   SessionCounters,
-} from '../../../core/relay/outstanding-requests.ts';
+} from '../../../core/relay/requests/outstanding-requests.ts';
 import { dropsStatements, leavesState, pins, takesOffSettings } from '../../../core/relay/command-tags.ts';
-import { Op, ResponseAction } from '../../../core/relay/request-queue.ts';
+import { Op, ResponseAction } from '../../../core/relay/requests/request-queue.ts';
 import { Backend } from '../../../core/wire/frames.ts';
 
 const OPS = {

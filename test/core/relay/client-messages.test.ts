@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { MessageMask, isTooLong } from '../../../core/relay/statements/message-mask.ts';
 import type { MessageMaskOptions } from '../../../core/relay/statements/message-mask.ts';
-import { Op } from '../../../core/relay/request-queue.ts';
+import { Op } from '../../../core/relay/requests/request-queue.ts';
 import { MessageBuffer } from '../../../core/relay/message-buffer.ts';
 import {
   isCutOff,

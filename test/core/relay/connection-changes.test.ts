@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import { ConnectionChanges } from '../../../core/relay/connection-changes.ts';
-import { settingsIn } from '../../../core/relay/setting-names.ts';
+import { settingsIn } from '../../../core/relay/settings/setting-names.ts';
 import { WATCHED_STATEMENTS } from '../../../core/relay/session-state-detection.ts';
 import { encodeQuery } from '../../../core/wire/to-server.ts';
 

@@ -1,8 +1,8 @@
 /** A COPY that failed, against a model of a server that has read some of the Syncs in its stream, and answers the others. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Disposition, Op, ResponseAction } from '../../../core/relay/request-queue.ts';
-import { OutstandingRequests } from '../../../core/relay/outstanding-requests.ts';
+import { Disposition, Op, ResponseAction } from '../../../core/relay/requests/request-queue.ts';
+import { OutstandingRequests } from '../../../core/relay/requests/outstanding-requests.ts';
 import { Backend } from '../../../core/wire/frames.ts';
 
 const IDLE = 0x49;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { discardSequencesOfOthers, reportParameterChanges } from '../../../core/relay/linked-connection.ts';
-import { OutstandingRequests } from '../../../core/relay/outstanding-requests.ts';
-import { ResponseAction } from '../../../core/relay/request-queue.ts';
+import { OutstandingRequests } from '../../../core/relay/requests/outstanding-requests.ts';
+import { ResponseAction } from '../../../core/relay/requests/request-queue.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { ParameterMap } from '../../../core/upstream/parameter-map.ts';
 import { Backend } from '../../../core/wire/frames.ts';

@@ -1,8 +1,8 @@
 /** Observers are told the same of a message whether it is observed in its chunk or read as a message of its own. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { OutstandingRequests } from '../../../core/relay/outstanding-requests.ts';
-import { OP_OF, ResponseAction } from '../../../core/relay/request-queue.ts';
+import { OutstandingRequests } from '../../../core/relay/requests/outstanding-requests.ts';
+import { OP_OF, ResponseAction } from '../../../core/relay/requests/request-queue.ts';
 import { StatementObserver } from '../../../core/relay/statements/statement-observer.ts';
 import type { StatementEnd } from '../../../core/relay/statements/statement-observer.ts';
 import { StatementTexts } from '../../../core/relay/statements/statement-texts.ts';

@@ -1,8 +1,8 @@
 /** The queue of requests beside a plain list: entries and their observers stay together. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Op, RequestQueue, ResponseAction, opOf } from '../../../core/relay/request-queue.ts';
-import type { RequestObserver } from '../../../core/relay/request-queue.ts';
+import { Op, RequestQueue, ResponseAction, opOf } from '../../../core/relay/requests/request-queue.ts';
+import type { RequestObserver } from '../../../core/relay/requests/request-queue.ts';
 
 type Entry = readonly [op: number, observer: RequestObserver | undefined];
 

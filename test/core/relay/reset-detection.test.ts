@@ -1,6 +1,6 @@
 /** Which messages of a session in session mode may return a setting to its default, and how many texts are read for it. */
 import { describe, expect, test } from 'vitest';
-import { ResetDetection } from '../../../core/relay/reset-detection.ts';
+import { ResetDetection } from '../../../core/relay/settings/reset-detection.ts';
 import { frame } from '../../support/raw.ts';
 
 const Q = (sql: string): Buffer => frame('Q', sql);

@@ -1,7 +1,7 @@
 /** The ring beside a plain list. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { RingQueue } from '../../../core/relay/ring-queue.ts';
+import { RingQueue } from '../../../core/relay/requests/ring-queue.ts';
 
 test('values leave in the order in which they came, however far the ring has turned and grown', () => {
   fc.assert(

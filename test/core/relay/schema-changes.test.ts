@@ -3,7 +3,7 @@
  * a PostgreSQL connection of its own. At once after DDL that passed the gateway, and after `reparseAfter` where it did not.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { SessionCounters } from '../../../core/relay/outstanding-requests.ts';
+import { SessionCounters } from '../../../core/relay/requests/outstanding-requests.ts';
 import { machineClock } from '../../../core/upstream/clock.ts';
 import { schemaChangesOf } from '../../../core/upstream/schema-changes.ts';
 import { B, D, E, P, Q, S } from '../../support/frames.ts';

@@ -1,6 +1,6 @@
 /** The names of a session's statements on its connection, decided without a server. */
 import { beforeEach, expect, test } from 'vitest';
-import { OutstandingRequests } from '../../../core/relay/outstanding-requests.ts';
+import { OutstandingRequests } from '../../../core/relay/requests/outstanding-requests.ts';
 import type { KnownStatements } from '../../../core/relay/prepared/known-statements.ts';
 import { ServerStatements } from '../../../core/relay/prepared/server-statements.ts';
 import type { OnServer, ServerConnection } from '../../../core/upstream/connection.ts';

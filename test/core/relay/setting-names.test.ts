@@ -1,6 +1,6 @@
 /** Which settings a text may change, by its words alone. */
 import { describe, expect, test } from 'vitest';
-import { settingsIn } from '../../../core/relay/setting-names.ts';
+import { settingsIn } from '../../../core/relay/settings/setting-names.ts';
 
 const CHARACTERISTICS = [
   'default_transaction_isolation',

@@ -6,8 +6,8 @@ import { FromClient } from '../../../core/relay/from-client.ts';
 import { FromServer } from '../../../core/relay/from-server.ts';
 import { QueryHook } from '../../../core/relay/statements/query-hook.ts';
 import { UnlinkedMessages } from '../../../core/relay/unlinked-messages.ts';
-import { OutstandingRequests } from '../../../core/relay/outstanding-requests.ts';
-import { Op } from '../../../core/relay/request-queue.ts';
+import { OutstandingRequests } from '../../../core/relay/requests/outstanding-requests.ts';
+import { Op } from '../../../core/relay/requests/request-queue.ts';
 import { readParameterStatus } from '../../../core/wire/backend.ts';
 import {
   errorResponse,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { QueryHook } from '../../../core/relay/statements/query-hook.ts';
-import { Op, ResponseAction } from '../../../core/relay/request-queue.ts';
-import { OutstandingRequests } from '../../../core/relay/outstanding-requests.ts';
+import { Op, ResponseAction } from '../../../core/relay/requests/request-queue.ts';
+import { OutstandingRequests } from '../../../core/relay/requests/outstanding-requests.ts';
 import type { LinkState } from '../../../core/relay/transaction-boundary.ts';
 import { UnlinkedMessages } from '../../../core/relay/unlinked-messages.ts';
 import { frame } from '../../support/raw.ts';

@@ -3,7 +3,7 @@
  * where an answer of the gateway belongs, which requests an error discards. The rules, each tried against a server, are
  * in rules.md beside this file.
  */
-import { Backend } from '../wire/frames.ts';
+import { Backend } from '../../wire/frames.ts';
 import {
   ASYNCHRONOUS,
   Answer,
@@ -19,8 +19,8 @@ import {
   opOf,
 } from './request-queue.ts';
 import type { RequestObserver } from './request-queue.ts';
-import { Status } from './transaction-boundary.ts';
-import type { Unfinished } from './transaction-boundary.ts';
+import { Status } from '../transaction-boundary.ts';
+import type { Unfinished } from '../transaction-boundary.ts';
 import { CopyFailureRecovery, MOST_DEPTH } from './copy-failure-recovery.ts';
 import type { ErrorDisposition, Possibility } from './copy-failure-recovery.ts';
 

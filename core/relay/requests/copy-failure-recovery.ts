@@ -5,8 +5,8 @@
  * fit; the last one left is true. Where no outstanding request would decide, a probe does.
  */
 import { randomBytes } from 'node:crypto';
-import { Backend } from '../wire/frames.ts';
-import { SYNC, encodeClose } from '../wire/to-server.ts';
+import { Backend } from '../../wire/frames.ts';
+import { SYNC, encodeClose } from '../../wire/to-server.ts';
 import { Disposition, Op, Ops, ResponseAction, actionOf, opOf, outcomeUnknown } from './request-queue.ts';
 import type { RequestObserver, RequestQueue } from './request-queue.ts';
 

@@ -2,8 +2,8 @@
  * The messages that the server has still to answer, one small integer each in a ring, and which server message answers
  * which of them.
  */
-import { Backend, Frontend } from '../wire/frames.ts';
-import { GatewayError } from '../errors.ts';
+import { Backend, Frontend } from '../../wire/frames.ts';
+import { GatewayError } from '../../errors.ts';
 import { RingQueue } from './ring-queue.ts';
 
 /** The operation of a message that was sent; 0 is reserved for "none". */

@@ -1,6 +1,6 @@
 /** Detects in session mode that a setting may have been returned to its default: RESET, DISCARD ALL, and what has the tag of a SET or SELECT. */
-import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
-import { setsByText, takesOffSettings } from './command-tags.ts';
+import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
+import { setsByText, takesOffSettings } from '../command-tags.ts';
 import { settingsIn } from './setting-names.ts';
 
 /** Parts of all texts that return a setting without RESET: `TO DEFAULT`, `TIME ZONE LOCAL`, `SET NAMES`, a value that is NULL. */
