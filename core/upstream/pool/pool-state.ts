@@ -84,9 +84,12 @@ export class PoolState {
   readonly #parts: PoolStateParts;
   #serving = false;
   #again = false;
+  /** How many connections there may be in this pass through the queue. */
+  #most: number;
 
   constructor(parts: PoolStateParts) {
     this.#parts = parts;
+    this.#most = parts.limits.size;
     this.idle = new IdleConnections({ ...parts, servers: this.servers, changed: () => this.serve() });
   }
 
@@ -212,6 +215,7 @@ export class PoolState {
 
   /** Goes through the queue until a request has left it; false if none could. */
   #step(): boolean {
+    this.#most = this.#mostNow();
     if (this.idle.paused || this.#exhausted) return false;
     const pendingCapacity = new PendingCapacity(this.servers, this.#parts.isolation);
     for (const waiter of this.waiting.inTurn()) {
@@ -272,16 +276,17 @@ export class PoolState {
     return this.servers.counts.idle === 0 && (this.#parts.environment.connecting || this.#room <= 0);
   }
 
-  /** A request has waited for so long that the reserve is for it. */
-  get #isLate(): boolean {
-    const { oldest } = this.waiting;
-    if (oldest === undefined) return false;
-    return this.#parts.environment.now() - oldest.since >= this.#parts.limits.reserveAfterMs;
+  /** How many connections there may be: with the reserve if a request that they help has waited for so long. */
+  #mostNow(): number {
+    const { size, reserve, reserveAfterMs } = this.#parts.limits;
+    if (reserve === 0) return size;
+    const oldest = this.waiting.oldest(({ key, owner }) => !this.#tooManySessions(key, owner));
+    const isLate = oldest && this.#parts.environment.now() - oldest.since >= reserveAfterMs;
+    return isLate ? size + reserve : size;
   }
 
   /** How many more connections there may be. */
   get #room(): number {
-    const { size, reserve } = this.#parts.limits;
-    return size + (reserve > 0 && this.#isLate ? reserve : 0) - this.servers.size;
+    return this.#most - this.servers.size;
   }
 }

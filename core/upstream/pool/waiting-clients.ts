@@ -19,9 +19,9 @@ export class WaitingClients<W extends QueueEntry> {
     return this.#all.size;
   }
 
-  /** The one that has waited longest; undefined if the queue is empty. */
-  get oldest(): W | undefined {
-    for (const waiter of this.#all) return waiter;
+  /** The one that has waited longest of those that count; undefined if there is none. */
+  oldest(counts: (waiter: W) => boolean): W | undefined {
+    for (const waiter of this.#all) if (counts(waiter)) return waiter;
     return undefined;
   }
 

@@ -21,6 +21,9 @@ interface Setting {
   readonly perRole: number;
   /** Default: any number. */
   readonly mostSessions?: number;
+  /** Default: none. */
+  readonly reserve?: number;
+  readonly reserveAfterMs?: number;
   readonly reset: 'auto' | 'always';
   readonly share: Share;
 }
@@ -75,7 +78,7 @@ class World implements PoolEnvironment {
     const clock = { now: () => this.#now, every: () => () => {} };
     const isolation = new Isolation({ entry: 'main', limits: setting, clock });
     this.state = new PoolState({
-      limits: { mostSessions: Infinity, ...setting, reserve: 0, reserveAfterMs: 0 },
+      limits: { mostSessions: Infinity, reserve: 0, reserveAfterMs: 0, ...setting },
       isolation,
       environment: this,
     });
@@ -85,6 +88,10 @@ class World implements PoolEnvironment {
 
   now(): number {
     return (this.#now += 1);
+  }
+  pass(ms: number): void {
+    this.#now += ms;
+    this.state.serve();
   }
   readonly connecting = false;
   refusal(): undefined {}
@@ -387,6 +394,24 @@ test('those in session mode wait for each other, and hold up no other, not even 
   world.checkIn(kept[2]!, 'close');
   world.check();
   expect(world.state.servers.inSessionMode).toBe(0);
+});
+
+test('the reserve does not open for those in session mode who wait for each other', () => {
+  const late = { reserve: 1, reserveAfterMs: 1_000_000 };
+  const setting = {
+    ...late,
+    ...({ size: 2, perRole: Infinity, reset: 'auto', share: 'role', mostSessions: 1 } as const),
+  };
+  const kept = Array.from({ length: 2 }, () => session(`a${IN_SESSION_MODE}`, KEYS[0]!, true));
+  const others = Array.from({ length: 2 }, () => session('b', KEYS[0]!));
+  const world = new World(setting, [...kept, ...others]);
+  for (const one of [...kept, others[0]!]) world.checkOut(one);
+  while (world.opening.length > 0) world.opened(true);
+  world.pass(1_000_000);
+  world.checkOut(others[1]!);
+  expect(world.opening).toHaveLength(0);
+  world.pass(1_000_000);
+  expect(world.opening.map(({ waiter }) => waiter)).toEqual([others[1]!.waiter]);
 });
 
 test('those in session mode leave one connection of their role to the others', () => {

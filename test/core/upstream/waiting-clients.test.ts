@@ -58,10 +58,12 @@ test('whoever leaves loses only their own place, and their identity keeps its tu
 
 test('the oldest is who came first, whatever waiting there are', () => {
   const { waiting, next } = queue('a1', 'b1', 'a2');
-  expect(waiting.oldest?.name).toBe('a1');
+  expect(waiting.oldest(() => true)?.name).toBe('a1');
+  expect(waiting.oldest(({ name }) => name.startsWith('b'))?.name).toBe('b1');
+  expect(waiting.oldest(() => false)).toBeUndefined();
   expect(waiting.all().map(({ name }) => name)).toEqual(['a1', 'b1', 'a2']);
   next();
-  expect(waiting.oldest?.name).toBe('b1');
+  expect(waiting.oldest(() => true)?.name).toBe('b1');
 });
 
 test('one that comes back comes after all others, and is not the oldest', () => {
@@ -69,6 +71,6 @@ test('one that comes back comes after all others, and is not the oldest', () => 
   const first = waiting.next;
   if (first) waiting.remove(first, true);
   if (first) waiting.add({ ...first, since: 3 });
-  expect(waiting.oldest?.name).toBe('b1');
+  expect(waiting.oldest(() => true)?.name).toBe('b1');
   expect(names(waiting)).toEqual(['b1', 'a2', 'a1']);
 });
