@@ -1,6 +1,7 @@
 /**
  * `npm run test:leaks [-- --checkouts 1000000] [-- --seconds 60] [-- --seed 7] [-- --only c1]`: looks for anything that crosses
- * from one identity to another, and for commits that were lost, under constant harm. Exits with 1 if it finds anything.
+ * from one identity to another, and for commits that were lost, under constant harm. Ctrl-C ends it with the result so far. Exits
+ * with 1 if it finds anything.
  */
 import { parseArgs } from 'node:util';
 import { runSuite } from './suite.ts';
@@ -26,11 +27,15 @@ async function main(): Promise<void> {
   const enough = values.seconds === undefined ? 1_000_000 : Infinity;
   const checkouts = values.checkouts === undefined ? enough : numberOf('checkouts', 0);
   console.log(`seed ${seed}`);
+  const interrupted = new AbortController();
+  const interrupt = (): void => interrupted.abort();
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   const { findings, seconds } = await runSuite({
     seed,
     checkouts,
     only: values.only,
     seconds: numberOf('seconds', 86_400),
+    signal: interrupted.signal,
     tell: (line) => console.log(line),
   });
   const rate = Math.round(findings.checkouts / seconds);

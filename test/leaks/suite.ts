@@ -27,6 +27,8 @@ export interface SuiteOptions {
   readonly seed: number;
   /** Only entries whose name begins so. Default: all. */
   readonly only?: string | undefined;
+  /** It ends in order when this aborts. Default: never. */
+  readonly signal?: AbortSignal;
   /** Told violations as they are found, and how far it is. */
   readonly tell: (line: string) => void;
 }
@@ -81,8 +83,8 @@ class Suite implements Run {
   }
 
   get over(): boolean {
-    const { checkouts, seconds } = this.#options;
-    return this.findings.checkouts >= checkouts || this.#elapsed >= seconds;
+    const { checkouts, seconds, signal } = this.#options;
+    return signal?.aborted === true || this.findings.checkouts >= checkouts || this.#elapsed >= seconds;
   }
 
   get #elapsed(): number {
