@@ -188,6 +188,8 @@ export class SessionEnd {
   get #nothingToAnswer(): boolean {
     const { client, fromClient, link, outstanding } = this.#parts;
     if (fromClient.waiting || link.waiting || client.queued > 0) return false;
+    // The end of its last message will never come.
+    if (fromClient.position === 'midMessage' && outstanding.newestOnly) return true;
     return outstanding.answered || !outstanding.endsReady;
   }
 

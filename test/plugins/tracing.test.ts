@@ -224,7 +224,13 @@ describe('a session that is not traced', () => {
   test('is not observed at all where nothing is followed, nor where there are no traces', () => {
     const session = { startup: { parameters: {} } };
     expect(tracing()).not.toHaveProperty('observe');
-    expect(Object.keys(tracing().on ?? {}).toSorted()).toEqual(['close', 'login', 'refused', 'renewal']);
+    expect(Object.keys(tracing().on ?? {}).toSorted()).toEqual([
+      'close',
+      'discovery',
+      'login',
+      'refused',
+      'renewal',
+    ]);
     const none = tracing({ traces: { ratio: 0.000_000_001, parents: false } });
     expect(none.observe?.(session as never)).toBeUndefined();
   });

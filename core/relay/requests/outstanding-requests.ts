@@ -182,6 +182,10 @@ export class OutstandingRequests implements Possibility {
   get answered(): boolean {
     return this.#queue.length === 0 && this.#recovery === undefined;
   }
+  /** No answer is outstanding but that to the newest request. */
+  get newestOnly(): boolean {
+    return this.#queue.length <= 1 && this.#recovery === undefined;
+  }
   /** ReadyForQuery will come by itself. Answers to extended messages alone may stay in the server's buffer forever. */
   get endsReady(): boolean {
     if (this.#recovery) return this.#recovery.resolves;

@@ -101,6 +101,16 @@ test('a long statement that lacks its last two bytes is not completed by a Termi
   expect(await rows()).toBe(0);
 });
 
+test('a statement in front of one that lacks its end is answered, and the session ends then', async () => {
+  const client = await connect();
+  client.send(Q('select pg_sleep(0.2)'), Q(`${INSERT} -- ${'x'.repeat(100_000)}`).subarray(0, -2));
+  await expect.poll(() => client.relay.state).toBe('active');
+  client.socket.end();
+  expect((await client.relay.done).server).toBe('close');
+  expect(types(client)).toBe('TDCZ');
+  expect(await rows()).toBe(0);
+});
+
 test('Terminate behind a batch without Sync ends the session at once: its answers never come', async () => {
   const client = await connect();
   client.send(batch(INSERT), frame('X'));
