@@ -116,6 +116,8 @@ class SessionServers implements ServerSource, CheckOutListener {
     this.#request = options.pool.waiter({ ...options, discardsSequences: true }, this);
     this.#connects = options.connects;
     this.parameters = new ParameterMap(parameters);
+    // Its login had those that another one found: on each connection it has them.
+    this.defaults = this.parameters.defaults;
     if (first) this.#begin(first);
     const changes = schemaChangesOf(database);
     this.known = knownTo(options, changes, JSON.stringify([role, database, settings, schemas]));
@@ -183,7 +185,7 @@ class SessionServers implements ServerSource, CheckOutListener {
     // Policies' settings depend on the connection.
     if (!settings || (found?.from === 'policy' && !this.#holds)) return undefined;
     if (found?.value != null) return typeof found.value === 'object' ? undefined : found.value;
-    return this.#latest ? this.#atLogin(name) : undefined;
+    return this.defaults ? this.#atLogin(name) : undefined;
   }
 
   /** Asked for with each statement. */

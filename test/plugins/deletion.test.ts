@@ -60,7 +60,7 @@ test('a type that goes with a folder is missed where it is imported', async () =
   const user = join(copy, 'core/user.ts');
   const made = join(copy, 'plugins', folder ?? '', 'made-for-this-test.ts');
   await writeFile(made, 'export const made = 1;\n');
-  await writeFile(user, `export { made } from './${folder}/made-for-this-test.ts';\n`);
+  await writeFile(user, `export { made } from '../plugins/${folder}/made-for-this-test.ts';\n`);
   expect(await complaints()).toBe('');
   await rm(made);
   expect(await complaints()).toContain('core/user.ts');

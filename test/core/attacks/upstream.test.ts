@@ -102,7 +102,9 @@ test.each([
     socket.once('data', () => void socket.write(Buffer.from(bytes, 'latin1')));
   });
   const plain = { host: '127.0.0.1', port: server.port, tls: { mode: 'disable' } } as const;
-  const { port } = await here.gateway({ databases: { orders: databaseOf(here.postgres, plain) } });
+  // One that is silent after its login has the time for opening a connection, here shorter than the client's.
+  const orders = databaseOf(here.postgres, { ...plain, pool: { queueTimeout: '60s' } });
+  const { port } = await here.gateway({ databases: { orders }, loginTimeout: '60s' });
   const attempt = logIn(await here.connect(port), { user: '_' }, { token: here.keys.sign() });
   await expect(attempt).rejects.toThrow(/"C":"0800[14]"/);
   expect(Buffer.concat(heard).includes(here.postgres.passwords.reader)).toBe(false);
