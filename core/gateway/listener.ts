@@ -44,16 +44,16 @@ export class Listener {
   async open(): Promise<Address & { readonly name: string }> {
     const { name, host, port } = this.#config;
     const unixSocket = this.#unixSocket;
-    unixSocket?.claim();
-    const where = unixSocket ? { path: unixSocket.file } : { host, port };
+    await unixSocket?.claim();
+    const where = unixSocket ? { path: unixSocket.bindFile } : { host, port };
     const server = listenShared(where, (channel) => this.#serve(channel));
     let address: Address;
     try {
       address = await listening(server, `listen '${name}'`, host, port);
-      unixSocket?.permit();
+      unixSocket?.publish();
     } catch (error) {
-      server.close();
       unixSocket?.release();
+      server.close();
       throw error;
     }
     // Such as EMFILE: the connection is lost, the listener goes on.
@@ -66,8 +66,8 @@ export class Listener {
 
   /** Stops listening. Open connections stay. */
   close(): void {
-    this.#server?.close();
     this.#unixSocket?.release();
+    this.#server?.close();
   }
 
   /** No connection is open. */

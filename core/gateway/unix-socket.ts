@@ -1,7 +1,10 @@
 /** The unix socket of a listener as PostgreSQL has it: `.s.PGSQL.<port>` in a folder, with a lock file beside it. */
-import { chmodSync, lstatSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync } from 'node:fs';
+import net from 'node:net';
 import { join } from 'node:path';
 import { ConfigError } from '../errors.ts';
+import { identityOf, moveToFree, removeExactly, unique } from './exclusive-file.ts';
+import { LockFile } from './lock-file.ts';
 
 /** Where it is, and who may connect. */
 export interface UnixSocketOptions {
@@ -13,51 +16,66 @@ export interface UnixSocketOptions {
   readonly mode: number;
 }
 
-/** The lock files of this process, whose id in them tells nothing. */
-const held = new Set<string>();
 /** How often a lock file may be taken away by another process that starts at the same time. */
 const MOST_TRIES = 10;
 
 /** Belongs to one listener, from before it listens until it is closed. */
 export class UnixSocket {
   readonly file: string;
-  readonly #lock: string;
+  /**
+   * Where the server binds, before the socket gets its name. libuv unlinks the path of a server that closes, whatever is there then: this name
+   * is no other socket's, the final one may be by then. It is no longer than the final one, whose length the config check has limited.
+   */
+  readonly bindFile: string;
+  readonly #lock: LockFile;
   readonly #options: UnixSocketOptions;
-  #claimed = false;
+  #identity: string | undefined;
 
   constructor(options: UnixSocketOptions) {
     this.#options = options;
     this.file = join(options.folder, `.s.PGSQL.${options.port}`);
-    this.#lock = `${this.file}.lock`;
+    this.bindFile = join(options.folder, `.s.${unique()}`);
+    this.#lock = new LockFile(`${this.file}.lock`);
   }
 
   /** Makes the lock file, and removes a socket that is left over. @throws ConfigError */
-  claim(): void {
-    for (let tries = 1; !this.#locked(); tries += 1) {
-      if (tries === MOST_TRIES) throw this.#wrong(`${this.#lock} cannot be had`);
-      this.#removeStaleLock();
-    }
-    this.#claimed = true;
-    held.add(this.#lock);
+  async claim(): Promise<void> {
     try {
-      this.#removeStaleSocket();
+      for (let tries = 1; !this.#locked(); tries += 1) {
+        if (tries === MOST_TRIES) throw this.#wrong(`${this.#lock.file} cannot be had`);
+        await this.#removeStaleLock();
+      }
+      await this.#removeStaleSocket();
     } catch (error) {
       this.release();
-      throw error;
+      throw this.#inWords(error);
     }
   }
 
-  /** Sets the permissions, once it listens. Before that they are what the umask leaves: nobody else's to write with the usual one. */
-  permit(): void {
-    chmodSync(this.file, this.#options.mode);
+  /** Gives the socket its permissions and then its name, once it listens. @throws ConfigError */
+  publish(): void {
+    try {
+      // Where process ids tell nothing, as in containers that share the folder, another one may have replaced the lock.
+      if (!this.#lock.own) throw this.#inUse();
+      chmodSync(this.bindFile, this.#options.mode);
+      const identity = identityOf(this.bindFile);
+      if (!moveToFree(this.bindFile, this.file)) throw this.#inUse();
+      this.#identity = identity;
+    } catch (error) {
+      throw this.#inWords(error);
+    }
   }
 
-  /** Removes the lock file; the socket goes when its server closes. Can be called again. */
+  /** Removes socket and lock file if they are still this one's. Call it before the server closes: until then no other socket has its inode. Can be called again. */
   release(): void {
-    if (!this.#claimed) return;
-    this.#claimed = false;
-    held.delete(this.#lock);
-    rmSync(this.#lock, { force: true });
+    const identity = this.#identity;
+    this.#identity = undefined;
+    try {
+      if (identity !== undefined) removeExactly(this.file, identity);
+      this.#lock.release();
+    } catch {
+      // The folder is gone or is not to be written any more. The next start removes what is left, or says why it cannot.
+    }
   }
 
   /** The lines are PostgreSQL's (`CreateLockFile`): it reads the process id of a lock file that it finds. */
@@ -66,48 +84,51 @@ export class UnixSocket {
     const started = Math.round(Date.now() / 1_000);
     const lines = [process.pid, process.cwd(), started, port, folder];
     try {
-      writeFileSync(this.#lock, `${lines.join('\n')}\n`, { flag: 'wx', mode: 0o600 });
-      return true;
+      return this.#lock.take(`${lines.join('\n')}\n`);
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      if (code === 'EEXIST') return false;
+      const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOENT' || code === 'ENOTDIR') throw this.#wrong(`there is no folder ${folder}`);
       if (code === 'EACCES' || code === 'EROFS') throw this.#wrong(`this process may not write in ${folder}`);
-      throw this.#wrong(message);
+      throw error;
     }
   }
 
-  /** As PostgreSQL: the process is gone, or it is this one or its parent, as after a restart of a container. */
-  #removeStaleLock(): void {
-    const pid = this.#lockedBy();
-    if (pid === undefined) return;
+  /**
+   * As PostgreSQL: the process is gone, or it is this one or its parent, as after a restart of a container. Other than PostgreSQL it has to
+   * be silent as well: in containers that share a folder all processes have the same id.
+   */
+  async #removeStaleLock(): Promise<void> {
+    const found = this.#lock.find();
+    if (found === undefined) return;
+    const { file } = this.#lock;
+    if (found === null) throw this.#wrong(`${file} is no regular file: remove it`);
+    const { pid, identity, held } = found;
+    if (pid === undefined)
+      throw this.#wrong(`${file} has no process id: if no other program starts here, remove it`);
     const own = pid === process.pid || pid === process.ppid;
-    if (held.has(this.#lock) || (!own && isAlive(pid)))
-      throw this.#wrong(`${this.file} is in use by process ${pid}`);
-    rmSync(this.#lock, { force: true });
+    if (held || (!own && isAlive(pid))) throw this.#wrong(`${this.file} is in use by process ${pid}`);
+    if (await accepts(this.file)) throw this.#inUse();
+    removeExactly(file, identity);
   }
 
-  /** Undefined: it has gone meanwhile. */
-  #lockedBy(): number | undefined {
-    let text: string;
-    try {
-      text = readFileSync(this.#lock, 'utf8');
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      if (code === 'ENOENT') return undefined;
-      throw this.#wrong(message);
-    }
-    // A standalone PostgreSQL writes it negative.
-    const pid = Math.abs(Number.parseInt(text, 10));
-    if (pid > 0) return pid;
-    throw this.#wrong(`${this.#lock} has no process id: if no other program starts here, remove it`);
+  async #removeStaleSocket(): Promise<void> {
+    const identity = identityOf(this.file);
+    if (identity === undefined) return;
+    if (!lstatSync(this.file, { throwIfNoEntry: false })?.isSocket())
+      throw this.#wrong(`${this.file} is no socket: remove it`);
+    if (await accepts(this.file)) throw this.#inUse();
+    removeExactly(this.file, identity);
   }
 
-  #removeStaleSocket(): void {
-    const found = lstatSync(this.file, { throwIfNoEntry: false });
-    if (!found) return;
-    if (!found.isSocket()) throw this.#wrong(`${this.file} is no socket: remove it`);
-    unlinkSync(this.file);
+  #inUse(): ConfigError {
+    return this.#wrong(`${this.file} is in use by another program`);
+  }
+
+  #inWords(error: unknown): ConfigError {
+    if (error instanceof ConfigError) return error;
+    const { code, syscall, path, message } = error as NodeJS.ErrnoException;
+    const refused = code === 'EACCES' || code === 'EPERM' || code === 'EROFS';
+    return this.#wrong(refused ? `this process may not ${syscall} ${path}` : message);
   }
 
   #wrong(why: string): ConfigError {
@@ -122,4 +143,18 @@ function isAlive(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
+}
+
+/** Whether a program listens on a socket: all but a refusal, such as a full queue, says so. */
+function accepts(file: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect(file);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => {
+      resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT');
+    });
+  });
 }
