@@ -5,9 +5,10 @@ import type { ResolvedConfig } from '../config/check.ts';
 const list = (names: readonly string[]): string => (names.length === 0 ? 'none' : names.join(', '));
 
 function summary({ listeners, databaseNames, plugins, admin }: ResolvedConfig): string {
-  const listen = listeners.map(
-    ({ name, host, port, tls }) => `${name} (${host} port ${port}, ${tls ? 'TLS' : 'no TLS'})`,
-  );
+  const listen = listeners.map(({ name, host, port, mode, tls }) => {
+    const how = mode === undefined ? (tls ? 'TLS' : 'no TLS') : `unix socket, mode 0o${mode.toString(8)}`;
+    return `${name} (${host} port ${port}, ${how})`;
+  });
   const lines = [
     ['listeners', list(listen)],
     ['databases', list(databaseNames)],

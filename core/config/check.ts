@@ -1,4 +1,5 @@
 /** Checks what a config file exports, and gives the gateway a config without holes. */
+import { realpathSync } from 'node:fs';
 import { checkAnnouncements } from './auth.ts';
 import { checkDatabase, resolveDatabase, resolveListener } from './defaults.ts';
 import type { ResolvedConfig, ResolvedDatabase, ResolvedListener } from './resolved.ts';
@@ -12,22 +13,35 @@ import { checkPlugins } from './plugin-list.ts';
 
 export type { ResolvedAdmin, ResolvedConfig, ResolvedDatabase, ResolvedListener } from './resolved.ts';
 
+/** Two paths may lead to one folder. One that there is not is told at the start. */
+function realPlace({ host, mode }: ResolvedListener): string {
+  if (mode === undefined) return host;
+  try {
+    return realpathSync(host);
+  } catch {
+    return host;
+  }
+}
+
 function listenersOf(listen: GatewayConfig['listen'], directory: string): readonly ResolvedListener[] {
   if (listen === undefined || !('length' in listen)) {
     return [resolveListener(listen ?? {}, { path: 'listen', directory })];
   }
   const listeners = listen.map((one, place) => resolveListener(one, { path: `listen[${place}]`, directory }));
-  for (const [place, { name, host, port }] of listeners.entries()) {
+  for (const [place, listener] of listeners.entries()) {
+    const { name, port } = listener;
     const before = listeners.slice(0, place);
     const twin = before.find((one) => one.name === name);
     if (twin)
       throw new ConfigError(
         `listen[${place}].name: '${name}' is taken; give each listener a name of its own`,
       );
-    const same = before.find((one) => port !== 0 && one.port === port && one.host === host);
+    const same = before.find(
+      (one) => port !== 0 && one.port === port && realPlace(one) === realPlace(listener),
+    );
     if (same)
       throw new ConfigError(
-        `listen[${place}].port: listener '${same.name}' has ${host} port ${port} already`,
+        `listen[${place}].port: listener '${same.name}' has ${same.host} port ${port} already`,
       );
   }
   return listeners;

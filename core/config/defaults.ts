@@ -1,6 +1,6 @@
 /** Fills a checked config's defaults, makes its paths absolute, and refuses combinations that cannot work. */
 import { isIP } from 'node:net';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { hostsOf, targetOf } from '../database.ts';
 import type { DatabaseOptions, TlsMode, UpstreamTls } from '../database.ts';
 import type { ListenOptions, ListenTls } from '../listen.ts';
@@ -65,6 +65,10 @@ function unixSocket(options: ListenOptions, path: string, directory: string): Wh
   }
   if (port === 0) throw new ConfigError(`${path}.port: a unix socket has its port in its name: say which`);
   const host = resolve(directory, options.path ?? '');
+  if (basename(host).startsWith('.s.PGSQL.'))
+    throw new ConfigError(
+      `${path}.path: is the folder of the socket: write path: '${dirname(host)}', and port`,
+    );
   const length = Buffer.byteLength(join(host, `.s.PGSQL.${port}`));
   if (length <= LONGEST_SOCKET) return { host, mode };
   throw new ConfigError(

@@ -18,6 +18,7 @@ import {
   network,
   object,
   oneOf,
+  permissions,
   record,
   secret,
   text,
@@ -84,7 +85,7 @@ const listener = object<ListenOptions>({
   name: text('a name').optional(),
   host: text('an address').optional(),
   path: text('the folder of a unix socket').optional(),
-  mode: whole(0, 0o777).optional(),
+  mode: permissions.optional(),
   port: port.optional(),
   tls: object<NonNullable<ListenOptions['tls']>>({
     ...keyPair,

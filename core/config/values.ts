@@ -65,6 +65,14 @@ export const whole = (least: number, most: number): z.ZodType<number> =>
     return `${expected(`a whole number from ${least} to ${most}`, input)}${hint}`;
   });
 
+const MOST_PERMISSIONS = 0o777;
+
+/** Permissions of a file. Text is refused as well: `'0777'` would be 777 for Number and 511 for chmod. */
+export const permissions: z.ZodType<number> = value((input) => {
+  if (Number.isInteger(input) && Number(input) >= 0 && Number(input) <= MOST_PERMISSIONS) return undefined;
+  return `${expected(`a whole number from 0 to ${MOST_PERMISSIONS}`, input)}; write an octal number such as 0o777`;
+});
+
 /** One of some words; `later` are words of the contract that are not built yet. */
 export const oneOf = <const T extends string>(
   known: readonly T[],

@@ -312,11 +312,16 @@ describe('check', () => {
       'good.config.ts',
       `import { writeFileSync } from 'node:fs';
        import { defineConfig } from 'postern';
-       export default defineConfig({ listen: { name: 'public', port: 7000 }, databases: ${DATABASES}, plugins: [${plugin}] });`,
+       export default defineConfig({
+         listen: [{ name: 'public', port: 7000 }, { name: 'local', path: '/run/postern', mode: 0o770 }],
+         databases: ${DATABASES},
+         plugins: [${plugin}],
+       });`,
     );
     const { status, stdout, stderr } = run('check', '--config', path);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(/listeners +public \(127\.0\.0\.1 port 7000, no TLS\)/);
+    expect(stdout).toContain('local (/run/postern port 6432, unix socket, mode 0o770)');
     expect(stdout).toMatch(/databases +orders/);
     expect(stdout).toMatch(/plugins +mine/);
     expect(existsSync(marker)).toBe(false);

@@ -1,7 +1,16 @@
 /** A listener that is a unix socket: clients find it as they find PostgreSQL's, and two programs never have one. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -225,6 +234,16 @@ test.each<[string, ListenOptions, string]>([
   ['nobody who may come', { path: '/tmp', plaintext: 'never' }, "listen.plaintext: 'never' without tls"],
   ['a long path', { path: `/tmp/${'x'.repeat(90)}` }, "listen.path: a unix socket's path has at most"],
   ['a decimal mode', { path: '/tmp', mode: 770 }, 'listen.mode: expected a whole number from 0 to 511'],
+  [
+    'a mode as text',
+    { path: '/tmp', mode: '0777' as never },
+    "got '0777'; write an octal number such as 0o777",
+  ],
+  [
+    'the socket instead of its folder',
+    { path: '/run/postern/.s.PGSQL.6432' },
+    "listen.path: is the folder of the socket: write path: '/run/postern', and port",
+  ],
   ['a mode without a path', { mode: 0o700 }, 'listen.mode: is for a unix socket'],
   ['a folder as host', { host: '/tmp' }, "listen.host: write path: '/tmp'"],
 ])('a config with %s is refused', (_, listen, sentence) => {
@@ -244,6 +263,18 @@ test('two listeners on one socket are refused, and a path starts from the config
   expect(checkConfig(config(listen.slice(0, 1)), '/etc').listeners).toMatchObject([
     { host: '/etc/run', mode: 0o777 },
   ]);
+});
+
+test('two listeners on one socket are refused although a symbolic link gives it two names', () => {
+  const alias = join(folder, 'alias');
+  symlinkSync(folder, alias);
+  const listen = [
+    { name: 'a', path: folder, port: 1 },
+    { name: 'b', path: alias, port: 1 },
+  ];
+  expect(() => checkConfig({ listen, databases: {}, plugins: [] }, '/')).toThrow(
+    `listen[1].port: listener 'a' has ${folder} port 1 already`,
+  );
 });
 
 describeWith('psql', (psql) => {
