@@ -3,7 +3,7 @@ import { larger } from '../left-state.ts';
 import type { LeftState } from '../left-state.ts';
 import { commandLeavesState, leavesState, mayBeUnknown, pins, setsByText } from './command-tags.ts';
 import { WATCHED_STATEMENTS, messageLeavesState } from './session-state-detection.ts';
-import type { Functions } from './session-state-detection.ts';
+import type { Functions, KnownFunctions } from './session-state-detection.ts';
 import type { NamedSettings } from './settings/setting-names.ts';
 import { TouchedSettings } from './settings/touched-settings.ts';
 
@@ -31,8 +31,6 @@ interface SettingsSource {
 export class ConnectionChanges {
   /** A command may have left state of the session that is not known: a reset removes it. */
   dirty: boolean;
-  /** The state that functions may have left. */
-  left: LeftState = 'nothing';
   readonly #link: PinnableLink;
   /** Absent in session mode. */
   readonly #source: SettingsSource | undefined;
@@ -42,6 +40,10 @@ export class ConnectionChanges {
   #suspects: Set<string> | undefined;
   /** How many commands with the tag SET or RESET may still end whose settings are known. */
   #expected = 0;
+  #left: LeftState = 'nothing';
+  /** The functions of the database, and those as they were known when the first statement was sent. */
+  #functions: KnownFunctions | undefined;
+  #catalog: Functions | undefined;
   /** Statements of a session in session mode while it is {@link watched}. */
   #statements = 0;
 
@@ -57,6 +59,11 @@ export class ConnectionChanges {
     return this.#source === undefined && !this.dirty;
   }
 
+  /** The state that functions may have left: any, if others have been defined since the statements were sent. */
+  get left(): LeftState {
+    return this.#functions && this.#functions.catalog !== this.#catalog ? 'state' : this.#left;
+  }
+
   /** The session has changed settings. */
   get hasTouched(): boolean {
     return this.#touched !== undefined;
@@ -69,8 +76,12 @@ export class ConnectionChanges {
   }
 
   /** A statement is executed whose functions may leave this. Default text: it has none that could be read later. */
-  calls(left: LeftState, text?: string): void {
-    this.left = larger(this.left, left);
+  calls(left: LeftState, text?: string, functions?: KnownFunctions): void {
+    this.#left = larger(this.#left, left);
+    if (functions && !this.#functions) {
+      this.#functions = functions;
+      this.#catalog = functions.catalog;
+    }
     if (left !== 'state' || text === undefined || !this.#source?.pinsUnknown) return;
     this.#suspects ??= new Set();
     if (this.#suspects.size < MOST_SUSPECTS && text.length <= LONGEST_SUSPECT) this.#suspects.add(text);
@@ -134,7 +145,8 @@ export class ConnectionChanges {
     if (touched && this.#expected > 0) touched.isUncertain = true;
     this.#touched = undefined;
     this.dirty = false;
-    this.left = 'nothing';
+    this.#left = 'nothing';
+    this.#functions = this.#catalog = undefined;
     this.#expected = 0;
     return touched;
   }

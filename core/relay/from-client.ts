@@ -115,6 +115,8 @@ export class FromClient implements ChannelListener {
   /** Where the message ends that is decided about; only then. */
   #data: Buffer | undefined;
   #dataAt = 0;
+  /** The message that is decided about has not arrived whole. */
+  #isPart = false;
 
   constructor(host: FromClientHost) {
     this.#host = host;
@@ -137,8 +139,9 @@ export class FromClient implements ChannelListener {
     return bytes !== undefined && lastType(bytes) === Frontend.terminate;
   }
 
-  /** The received bytes behind the message that is decided about; they may change with the next read. */
+  /** The received bytes behind the message that is decided about, once that is whole; they may change with the next read. */
   get behind(): Buffer | undefined {
+    if (this.#isPart) return undefined;
     return this.#waiting ? this.#held.bytes : this.#data?.subarray(this.#dataAt);
   }
 
@@ -289,6 +292,7 @@ export class FromClient implements ChannelListener {
     const frame = Buffer.from(seen);
     this.#data = data;
     this.#dataAt = at + there;
+    this.#isPart = !whole;
     const by = queryHook.message(type, frame);
     this.#data = undefined;
     return by === frame ? PASS : { next: 'replace', by, frame };

@@ -17,6 +17,7 @@ export class ObjectChanges {
   readonly #schema: SchemaClock | undefined;
   #pending = false;
   #functionsPending = false;
+  #makesLasting = false;
 
   constructor(schema: SchemaClock | undefined) {
     this.#schema = schema;
@@ -27,11 +28,17 @@ export class ObjectChanges {
     return this.#pending;
   }
 
+  /** A text may make an object that is not temporary. */
+  makesLasting(): void {
+    this.#makesLasting = true;
+  }
+
   /** A command has ended. `pinned`: a session with temporary objects may make such a table in each transaction. */
   completed(tag: string, pinned: string | undefined): void {
     if (!changesObjects(tag)) return;
     this.begin();
-    if (!definesFunctions(tag) || (tag === 'CREATE TABLE' && pinned === TEMPORARY_OBJECTS)) return;
+    const isTemporary = tag === 'CREATE TABLE' && pinned === TEMPORARY_OBJECTS && !this.#makesLasting;
+    if (!definesFunctions(tag) || isTemporary) return;
     this.#functionsPending = true;
     this.#schema?.functionsChanged();
   }

@@ -93,7 +93,7 @@ export abstract class RelayStreams
   }
 
   calls(left: LeftState, text?: string): void {
-    this.link.changes.calls(left, text);
+    this.link.changes.calls(left, text, this.options.functions);
   }
 
   // ---- called by the link ----

@@ -189,7 +189,7 @@ export class SessionEnd {
     const { client, fromClient, link, outstanding } = this.#parts;
     if (fromClient.waiting || link.waiting || client.queued > 0) return false;
     // The end of its last message will never come.
-    if (fromClient.position === 'midMessage' && outstanding.newestOnly) return true;
+    if (fromClient.position === 'midMessage' && (outstanding.newestOnly || outstanding.recovery)) return true;
     return outstanding.answered || !outstanding.endsReady;
   }
 

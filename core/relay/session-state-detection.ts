@@ -19,6 +19,12 @@ const ADVISORY = /\bpg_(?:try_)?advisory_lock/i;
 /** Parts of all patterns here: most texts have none of them. */
 const STATE_WORDS = /temp|advisory_lock|set_config|pg_settings|create\b|u&"/i;
 
+/** Any object but a temporary one. */
+const LASTING = /\bcreate\b(?!\s{1,20}(?:(?:global|local)\s{1,20})?temp)/i;
+
+/** True for a text that may make an object that is not temporary. */
+export const mayMakeLasting = (text: string): boolean => LASTING.test(text);
+
 /** True for a text that may make an object, whatever its tag: CREATE TABLE AS has that of a SELECT. */
 export const mayCreate = (text: string): boolean => CREATES.test(text);
 

@@ -31,6 +31,19 @@ const HARMLESS_EXTENSIONS =
 /** Objects of initdb have smaller numbers (FirstNormalObjectId); user functions are all others. */
 const FIRST = `16384::pg_catalog.oid`;
 
+/** Extensions in C whose functions run texts of the caller, although they are declared as stable. */
+const RUNNING_EXTENSIONS = 'tablefunc,xml2';
+
+/** Operators and aggregates of users that run functions of PostgreSQL: pg_depend does not have these either. */
+const DIRECT = `exists (select from pg_catalog.pg_proc as p
+    where p.pronamespace operator(pg_catalog.=) 'pg_catalog'::pg_catalog.regnamespace::pg_catalog.oid
+      and p.proname operator(pg_catalog.=) any ($1::pg_catalog.name[])
+      and (exists (select from pg_catalog.pg_operator as o where o.oid operator(pg_catalog.>=) ${FIRST}
+          and o.oprcode::pg_catalog.oid operator(pg_catalog.=) p.oid)
+        or exists (select from pg_catalog.pg_aggregate as a where a.aggfnoid::pg_catalog.oid operator(pg_catalog.>=) ${FIRST}
+          and p.oid operator(pg_catalog.=) any (array[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn,
+            a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::pg_catalog.oid[]))))`;
+
 /** Calls of functions in stored expressions, and an UPDATE of pg_settings, which is one (54.25): node trees have their numbers. */
 const calls = (names: string): string => `(select pg_catalog.concat(':funcid (',
     pg_catalog.string_agg(p.oid::pg_catalog.text, '|'), ') |:relid ',
@@ -63,6 +76,7 @@ union all select 'sequences', t.use from tree as t
   where t.use operator(pg_catalog.=) 'all' and t.text operator(pg_catalog.~) ${calls('$2')} group by t.use
 union all select 'sequences', 'writes' where exists (select from pg_catalog.pg_rewrite as r
   where r.oid operator(pg_catalog.>=) ${FIRST} and r.ev_type::pg_catalog.text operator(pg_catalog.<>) '1')
+union all select 'state', 'all' where ${DIRECT}
 union all select 'sequences', 'words' where exists (select from pg_catalog.pg_sequence)`;
 
 const EXTENSION = `select e.extname from pg_catalog.pg_depend as d
@@ -103,6 +117,7 @@ read as (select f.oid, f.proname, f.use, f.called, case
         or pg_catalog.octet_length(f.source) operator(pg_catalog.>) ${LONGEST_SOURCE} then 'a'
       else pg_catalog.concat('s', f.source) end
     when f.lanname operator(pg_catalog.=) any ('{c,internal}'::pg_catalog.name[]) and f.extension is not null
+      and f.extension operator(pg_catalog.<>) all ('{${RUNNING_EXTENSIONS}}'::pg_catalog.name[])
       and (f.volatility operator(pg_catalog.<>) 'v'
         or f.extension operator(pg_catalog.=) any ('{${HARMLESS_EXTENSIONS}}'::pg_catalog.name[])) then 'n'
     else 'a' end as body

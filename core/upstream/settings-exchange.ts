@@ -58,12 +58,11 @@ class SettingsExchange implements ChannelListener {
     this.#timer = setTimeout(() => this.fail(late(ms)), ms);
   }
 
-  /** @throws Error as onCheckout's mistakes */
-  begin(): void {
+  begin(batch: Buffer): void {
     const { channel } = this.#connection;
     this.#among.add(this);
     channel.listen(this);
-    channel.write(encodeSettings(this.#settings));
+    channel.write(batch);
     channel.resume();
   }
 
@@ -140,5 +139,7 @@ export function exchangeSettings(
 ): void {
   const { closing } = limits;
   if (closing.aborted) return told(closing.reason);
-  new SettingsExchange(connection, settings, limits, told).begin();
+  // A value that cannot be sent is found before anything is begun.
+  const batch = encodeSettings(settings);
+  new SettingsExchange(connection, settings, limits, told).begin(batch);
 }

@@ -10,6 +10,7 @@ import {
   TEMPORARY_OBJECTS,
   hasTemporarySchema,
   mayCreate,
+  mayMakeLasting,
   mayLeaveState,
   mayMakeTable,
   pinReason,
@@ -33,7 +34,7 @@ export interface ParseContextHost {
   readonly functions?: KnownFunctions | undefined;
   /** A statement is executed whose functions may leave this. */
   calls(left: LeftState, text?: string): void;
-  readonly objectChanges: Pick<ObjectChanges, 'begin'>;
+  readonly objectChanges: Pick<ObjectChanges, 'begin' | 'makesLasting'>;
 }
 
 /** One per session. */
@@ -124,6 +125,7 @@ export class ParseContext {
     if (!mayLeaveState(text)) return;
     const why = pinReason(text);
     if (why !== undefined) this.#host.pin(why);
+    if (mayMakeLasting(text)) this.#host.objectChanges.makesLasting();
     this.#hasTemporary ||= why === TEMPORARY_OBJECTS;
     if (hasTemporarySchema(text)) this.#inTemporarySchema = true;
   }

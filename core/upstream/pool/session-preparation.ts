@@ -132,7 +132,8 @@ function take(taken: Taken, told: PreparedTold): Prepared | undefined {
       told(settled(taken, outcomeOf(error))),
     );
   } catch (error) {
-    return settled(taken, outcomeOf(error));
+    // A mistake of a plugin, with which no other connection would help.
+    return settled(taken, refusedFor(error));
   }
   return undefined;
 }
@@ -204,6 +205,13 @@ function withoutPreset(settings: readonly Setting[], preset: PooledServer['prese
 }
 
 const READY: Prepared = { kind: 'ready' };
+
+/** A value that cannot be sent is none that the server has seen. */
+const refusedFor = (cause: unknown): Prepared => ({
+  kind: 'refused',
+  error: new GatewayError('internal_error', 'the session could not be prepared', { cause }),
+  server: 'dirty',
+});
 
 const lost = (error: unknown): Prepared => ({ kind: 'lost', error, server: 'close' });
 

@@ -111,6 +111,16 @@ test('a statement in front of one that lacks its end is answered, and the sessio
   expect(await rows()).toBe(0);
 });
 
+test('nor is it waited for behind a COPY that hides which answers are outstanding', async () => {
+  const client = await connect();
+  const copy = batch('copy t from stdin');
+  client.send(copy, S, frame('d', Buffer.from('1\n')), frame('f', 'x'), S);
+  client.send(Q(`${INSERT} -- ${'x'.repeat(100_000)}`).subarray(0, -20_000));
+  client.socket.end();
+  expect((await client.relay.done).server).toBe('close');
+  expect(await rows()).toBe(0);
+});
+
 test('Terminate behind a batch without Sync ends the session at once: its answers never come', async () => {
   const client = await connect();
   client.send(batch(INSERT), frame('X'));

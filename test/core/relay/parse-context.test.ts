@@ -38,7 +38,7 @@ class Session {
       touches() {},
       functions: { catalog: { leaves: (text) => (text === '' ? 'nothing' : this.functions) } },
       calls: (left) => void this.left.push(left),
-      objectChanges: { begin: () => void (this.objectChanges += 1) },
+      objectChanges: { begin: () => void (this.objectChanges += 1), makesLasting() {} },
     };
     Object.defineProperty(host.source, 'defaults', { get: () => this.defaults });
     this.context = new ParseContext(host);
