@@ -142,7 +142,11 @@ export class TlsTermination {
    * @throws ClientGone when the handshake fails, its reason as `cause`
    */
   async secure(plain: Channel, first?: Buffer): Promise<Secured> {
+    const { allowHalfOpen } = plain.socket;
+    // The TLS socket inherits this, and has no owner until the handshake is done: the end of its input has to close it.
+    plain.socket.allowHalfOpen = false;
     const socket = await this.#handshake(plain, first);
+    socket.allowHalfOpen = allowHalfOpen;
     socket.setMaxSendFragment(RECORD_BYTES);
     const fault = certificateFault(socket, this.#certificateRequired);
     const certificate = fault ? undefined : socket.getPeerX509Certificate();

@@ -19,7 +19,7 @@ afterAll(() => files.remove());
 
 const HELLO = startup({ user: '_', database: 'orders' });
 
-function secured(loginTimeout: '3s' | '10s' = '10s'): Promise<RunningGateway> {
+function secured(loginTimeout: '3s' | '10s' | '1h' = '10s'): Promise<RunningGateway> {
   const { certFile: cert, keyFile: key } = files.server;
   const clientCa = files.ca.certFile;
   return here.gateway({ listen: { port: 0, tls: { cert, key, clientCa } }, loginTimeout });
@@ -67,6 +67,33 @@ test.each(['TLSv1.2', 'TLSv1.3'] as const)('no %s session is resumed', async (ma
   }
   expect(reused).toEqual([false, false, false]);
 });
+
+test.each([
+  [
+    'a ClientHello after SSLRequest',
+    async (port: number) => {
+      const socket = await dial(port, SSL_REQUEST);
+      await once(socket, 'data');
+      socket.write(Buffer.from('16030102', 'hex'));
+      return socket;
+    },
+  ],
+  ['a direct ClientHello', async (port: number) => dial(port, Buffer.from('1603010200010001fc0303', 'hex'))],
+])(
+  'a client that closes its half within %s is gone before any deadline: of 200 no socket stays',
+  async (_, begin) => {
+    const { port } = await secured('1h');
+    const before = sockets();
+    const open = await Promise.all(Array.from({ length: 200 }, async () => begin(port)));
+    await Promise.all(
+      open.map(async (socket) => {
+        socket.end();
+        return socket.closed || once(socket, 'close');
+      }),
+    );
+    await expect.poll(sockets).toBeLessThanOrEqual(before);
+  },
+);
 
 test('every stage at which a TLS client can stall ends with the deadline, and no socket stays', async () => {
   const { port } = await secured('3s');
