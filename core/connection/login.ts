@@ -6,7 +6,7 @@ import { GatewayError } from '../errors.ts';
 import type { GatewayContext } from '../gateway/gateway-context.ts';
 import { askToken } from './credential.ts';
 import { isolationScopesOf, knownFingerprintOf } from './fingerprint.ts';
-import { applyStartupRules } from './startup-parameters.ts';
+import { applyStartupRules, refuseConnectionParameters } from './startup-parameters.ts';
 import { poolModeOf } from './pool-mode.ts';
 import { serversFor, serversLater } from './session-servers.ts';
 import type { ConnectTold, SessionServersOptions } from './session-servers.ts';
@@ -121,7 +121,7 @@ interface Loan extends SessionServersOptions {
   readonly lends: boolean;
 }
 
-/** @throws GatewayError as {@link poolModeOf} and {@link applyStartupRules} do */
+/** @throws GatewayError as {@link poolModeOf}, {@link applyStartupRules} and {@link refuseConnectionParameters} do */
 function loanOf(
   { database, upstream, role }: Located,
   { session, hooks, reader, replication }: LoginRequest,
@@ -131,6 +131,7 @@ function loanOf(
   const mode = poolModeOf(session.startup, entry, database);
   const listener = config.listeners.find((one) => one.name === session.client.listener);
   session.startup = applyStartupRules(session.startup, [listener?.startup, database.startup]);
+  if (asksForReplication(replication)) refuseConnectionParameters(session.startup);
   const pool = pools.for(entry, database);
   const known = knownFingerprintOf(session.sessionFacts.known, upstream, session.id);
   const inSessionMode = mode === 'session' && database.pool?.mode === 'transaction';

@@ -39,3 +39,25 @@ function refused(name: string): GatewayError {
   const hint = 'The config refuses it. Use SET after the login.';
   return new GatewayError('protocol_violation', `unsupported startup parameter: ${shown(name)}`, { hint });
 }
+
+/** `PGC_BACKEND` and `PGC_SU_BACKEND` (guc_parameters.dat): in force from the start of a connection, or not at all. */
+const AT_CONNECTION_START: ReadonlySet<string> = new Set([
+  'ignore_system_indexes',
+  'jit_debugging_support',
+  'jit_profiling_support',
+  'log_connections',
+  'log_disconnections',
+  'post_auth_delay',
+]);
+
+/**
+ * Refuses, before a connection is opened, what other clients cannot have either. For replication, where the parameters go into
+ * the startup packet: one such delays the server, which keeps the connection although its client is gone.
+ * @throws GatewayError `cant_change_runtime_param` in PostgreSQL's words
+ */
+export function refuseConnectionParameters({ parameters }: Startup): void {
+  const name = Object.keys(parameters).find((one) => AT_CONNECTION_START.has(one.toLowerCase()));
+  if (name === undefined) return;
+  const message = `parameter "${name}" cannot be set after connection start`;
+  throw new GatewayError('cant_change_runtime_param', message);
+}

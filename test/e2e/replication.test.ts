@@ -60,6 +60,26 @@ test('is refused where the entry does not allow it', async () => {
   await expect(connect('closed', 'database')).rejects.toThrow('0A000');
 });
 
+test.each([
+  ['orders', 'database'],
+  ['few', 'database'],
+  ['replication', 'true'],
+])('asks %s for nothing that counts only while a connection begins', async (database, replication) => {
+  const rows = await postgres.sql(
+    "select name from pg_settings where context in ('backend', 'superuser-backend')",
+  );
+  const names = rows.map(({ name }) => String(name));
+  expect(names).toContain('post_auth_delay');
+  for (const name of names) {
+    for (const packet of [{ [name]: '1' }, { options: `-c ${name.toUpperCase()}=1` }]) {
+      const login = logIn(await RawClient.connect(running.port), { database, replication, ...packet });
+      await expect(login, name).rejects.toThrow('55P02');
+    }
+  }
+  // Those would be there for as long as the delay takes.
+  expect(await postgres.sql("select from pg_stat_activity where backend_type = 'walsender'")).toEqual([]);
+});
+
 async function active(slot: string): Promise<unknown> {
   const [row] = await postgres.sql(`select active from pg_replication_slots where slot_name = '${slot}'`);
   return row?.['active'];
