@@ -87,13 +87,14 @@ function namesOf(databases: Databases): readonly string[] {
   return typeof databases === 'function' ? [] : Object.keys(databases);
 }
 
-/** The only entry that lets replication pass: a standby cannot name another database than `replication`, which PostgreSQL ignores. */
+/**
+ * The only entry that lets replication pass: a standby cannot name another database than `replication`, which PostgreSQL ignores.
+ * Undefined where an entry serves that name: its own, or `'*'` if that lets replication pass.
+ */
 function replicationEntryOf(databases: Databases): string | undefined {
   if (typeof databases === 'function' || Object.hasOwn(databases, 'replication')) return undefined;
-  const allowed = Object.entries(databases).filter(
-    ([name, entry]) => name !== '*' && entry.replication === true,
-  );
-  return allowed.length === 1 ? allowed[0]?.[0] : undefined;
+  const allowed = Object.keys(databases).filter((name) => databases[name]?.replication === true);
+  return allowed.length === 1 && allowed[0] !== '*' ? allowed[0] : undefined;
 }
 
 /** PgBouncer's: its exporter and dashboards look there. */

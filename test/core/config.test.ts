@@ -179,6 +179,16 @@ describe('finding a database', () => {
       undefined,
     ],
     ['none that is for every name', { '*': { ...orders, replication: true } }, undefined],
+    [
+      'none besides one that is for every name and serves this one',
+      { orders: { ...orders, replication: true }, '*': { ...orders, replication: true } },
+      undefined,
+    ],
+    [
+      'the only one besides one that is for every name and lets none pass',
+      { orders: { ...orders, replication: true }, '*': orders },
+      'orders',
+    ],
   ])('physical replication under the name "replication" gets %s', (_, databases, found) => {
     expect(checkConfig({ ...valid, databases }, DIRECTORY).replicationEntry).toBe(found);
   });
