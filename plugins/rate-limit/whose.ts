@@ -3,8 +3,12 @@ import { parseNetwork } from '../../core/index.ts';
 import type { Session, Upstream } from '../../core/index.ts';
 import type { Per } from './options.ts';
 
+/** What clients of a unix socket have for an address: whoever counted by it would let one of them lock out all. */
+const UNIX = 'unix';
+
 /** A whole IPv6 network of 64 bits is given to one customer (RFC 6177 §2): its addresses cost nothing. */
-function addressKey(address: string): string {
+function addressKey(address: string): string | undefined {
+  if (address === UNIX) return undefined;
   if (!address.includes(':')) return address;
   const [text = ''] = address.split('%');
   return parseNetwork(text).first.slice(0, 2).join(':');
@@ -22,7 +26,7 @@ function roleKey(upstream: Upstream | undefined): string {
 }
 
 /**
- * Equal for sessions that count together; undefined for those that are not counted, as they have no tenant.
+ * Equal for sessions that count together; undefined for those that are not counted, as they have no tenant, or no address.
  * @throws Error where nobody has said what it goes by
  */
 export function keyOf(per: Per, session: Session, upstream: Upstream | undefined): string | undefined {

@@ -21,6 +21,7 @@ import type { ListenOptions } from '../../core/listen.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
 import type { Session } from '../../core/session.ts';
 import { ipFilter } from '../../plugins/ip-filter/index.ts';
+import { rateLimit } from '../../plugins/rate-limit/index.ts';
 import { GOOD_TOKEN, databaseOf, mapTo, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { sharedPostgres } from '../support/postgres.ts';
@@ -62,6 +63,19 @@ async function client(): Promise<Client> {
   await one.connect();
   return one;
 }
+
+test('one local user’s failures and logins, counted by address, shut nobody else out', async () => {
+  const limit = rateLimit({
+    failedLogins: { per: 'address', limit: '1/d' },
+    connections: { per: 'address', limit: '1/d' },
+  });
+  await gateway({}, [limit]);
+  for (let times = 0; times < 3; times += 1) {
+    const bad = new Client({ host: folder, port: PORT, user: '_', database: 'orders', password: 'bad' });
+    await expect(bad.connect()).rejects.toMatchObject({ code: '28P01' });
+  }
+  await (await client()).end();
+});
 
 const modeOf = (path: string): number => statSync(path).mode & 0o777;
 
