@@ -1,13 +1,15 @@
 /** `postern check`: loads a config as `start` would, runs nothing, and says what it is. */
+import { choiceText } from '../config/auth.ts';
 import { findConfig, loadConfig } from '../load.ts';
 import type { ResolvedConfig } from '../config/check.ts';
 
 const list = (names: readonly string[]): string => (names.length === 0 ? 'none' : names.join(', '));
 
 function summary({ listeners, databaseNames, plugins, admin }: ResolvedConfig): string {
-  const listen = listeners.map(({ name, host, port, mode, tls }) => {
+  const listen = listeners.map(({ name, host, port, mode, tls, auth }) => {
     const how = mode === undefined ? (tls ? 'TLS' : 'no TLS') : `unix socket, mode 0o${mode.toString(8)}`;
-    return `${name} (${host} port ${port}, ${how})`;
+    const asked = auth === 'password' ? '' : `, ${choiceText(auth)}`;
+    return `${name} (${host} port ${port}, ${how}${asked})`;
   });
   const lines = [
     ['listeners', list(listen)],

@@ -56,6 +56,16 @@ function checkServernames({ servernames = [] }: CredentialSigns, at: string, see
   }
 }
 
+/** For operators: `password, oauthbearer by db.example or postern.auth`. */
+export function choiceText(auth: NonNullable<ListenOptions['auth']>): string {
+  if (typeof auth === 'string') return auth;
+  const others = chosenBySigns(auth).map(([credential, { servernames = [], parameter }]) => {
+    const signs = parameter === true ? [...servernames, 'postern.auth'] : servernames;
+    return `${credential} by ${signs.join(' or ')}`;
+  });
+  return [auth.default, ...others].join(', ');
+}
+
 /**
  * Checks that clients of OAUTHBEARER are told of one issuer, and of the same at each step: in every scope of a listener that
  * takes it.

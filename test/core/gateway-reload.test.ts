@@ -331,6 +331,16 @@ test('TLS and plaintext rules of a listener are for new connections', async () =
   expect(await ask(before, 'select 1')).toBe(1);
 });
 
+test('a reload says that a listener asks for another credential', async () => {
+  const plugins = (): readonly AnyPlugin[] => [
+    jwt({ issuers: [{ ...issuer().options, oauth: { scope: 'openid' } }] }),
+    mapTo('reader'),
+  ];
+  const running = await start({ plugins: plugins() });
+  await reload(running, { listen: { port: 0, auth: 'oauthbearer' }, plugins: plugins() });
+  expect(running.lines('reloaded')).toMatchObject([{ options: ['listen.auth'] }]);
+});
+
 test('rules for startup parameters of a listener are those of the config in force', async () => {
   const running = await start();
   const before = await client(running);

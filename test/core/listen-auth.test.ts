@@ -1,6 +1,7 @@
 /** Which credential a listener takes: what a config may say, and which one a client is asked for. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { only } from '../../core/config.ts';
+import { choiceText } from '../../core/config/auth.ts';
 import { checkConfig } from '../../core/config/check.ts';
 import { credentialFor, parameterValues } from '../../core/connection/credential-choice.ts';
 import type { CredentialChoice } from '../../core/credential.ts';
@@ -32,6 +33,16 @@ function lines(listen: unknown, plugins: readonly unknown[] = [announcing]): rea
     return (error as Error).message.split('\n');
   }
 }
+
+test.each<[string | CredentialChoice, string]>([
+  ['oauthbearer', 'oauthbearer'],
+  [
+    { default: 'password', oauthbearer: { servernames: ['db.example', '*.db.example'], parameter: true } },
+    'password, oauthbearer by db.example or *.db.example or postern.auth',
+  ],
+])('operators read of %j: %s', (auth, text) => {
+  expect(choiceText(auth as CredentialChoice)).toBe(text);
+});
 
 describe('what a config says', () => {
   const tls = (): object => ({ cert: files.server.certFile, key: files.server.keyFile });

@@ -326,6 +326,7 @@ describe('the config says', () => {
     await operated.gateway.stop();
     const known = (key: string): unknown => rows.find((row) => row.key === key);
     expect(known('listen.startup.ignore')).toMatchObject({ value: 'geqo, jit', default: '' });
+    expect(known('listen.auth')).toMatchObject({ value: 'password', default: 'password', changeable: 'yes' });
     expect(known('listen.startup.refuse')).toMatchObject({ value: '' });
     expect(known('databases.session.startup.refuse')).toMatchObject({ value: 'work_mem' });
     expect(known('databases.session.startup.default')).toMatchObject({

@@ -1,4 +1,5 @@
 /** `SHOW CONFIG`: what the config in force says, by the names of the README; only what is listed here, so never a secret. */
+import { choiceText } from '../../config/auth.ts';
 import type { ResolvedConfig, ResolvedDatabase } from '../../config/resolved.ts';
 import { hostsOf } from '../../database.ts';
 import { configPath } from '../../config/sentences.ts';
@@ -60,19 +61,22 @@ function pool(path: string, options: ResolvedDatabase['pool']): readonly Setting
 }
 
 function listeners(config: ResolvedConfig): readonly Setting[] {
-  return config.listeners.flatMap(({ path, name, host, mode, port, plaintext, tls, startup: rules }) => [
-    setting(`${path}.name`, name, 'default', false),
-    ...(mode === undefined
-      ? [setting(`${path}.host`, host, '127.0.0.1', false)]
-      : [
-          setting(`${path}.path`, host, undefined, false),
-          setting(`${path}.mode`, `0o${mode.toString(8)}`, '0o777', false),
-        ]),
-    setting(`${path}.port`, port, 6_432, false),
-    setting(`${path}.plaintext`, plaintext, 'loopback'),
-    setting(`${path}.tls`, tls !== undefined, false),
-    ...startup(path, rules),
-  ]);
+  return config.listeners.flatMap(
+    ({ path, name, host, mode, port, plaintext, auth, tls, startup: rules }) => [
+      setting(`${path}.name`, name, 'default', false),
+      ...(mode === undefined
+        ? [setting(`${path}.host`, host, '127.0.0.1', false)]
+        : [
+            setting(`${path}.path`, host, undefined, false),
+            setting(`${path}.mode`, `0o${mode.toString(8)}`, '0o777', false),
+          ]),
+      setting(`${path}.port`, port, 6_432, false),
+      setting(`${path}.plaintext`, plaintext, 'loopback'),
+      setting(`${path}.auth`, choiceText(auth), 'password'),
+      setting(`${path}.tls`, tls !== undefined, false),
+      ...startup(path, rules),
+    ],
+  );
 }
 
 function entry(name: string, database: ResolvedDatabase): readonly Setting[] {
