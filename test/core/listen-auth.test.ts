@@ -179,6 +179,13 @@ describe('the credential of a client', () => {
     expect(of('psql.sso.example')).toBe('oauthbearer');
   });
 
+  test('is not chosen by the one label that a name below it would have behind it', () => {
+    const single: CredentialChoice = { default: 'password', oauthbearer: { servernames: ['*.sso'] } };
+    const by = (servername: string): string => credentialFor(single, { tls: { servername } }, {});
+    expect(by('db.sso')).toBe('oauthbearer');
+    for (const name of ['sso', '.sso', 'a.b.sso', '']) expect(by(name)).toBe('password');
+  });
+
   test('is chosen by the parameter, whatever the server name', () => {
     expect(of('gateway.example', 'oauthbearer')).toBe('oauthbearer');
     expect(of('oauth.example', 'password')).toBe('password');
