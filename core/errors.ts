@@ -84,6 +84,9 @@ export class GatewayError extends Error {
   }
 }
 
+/** Ends a login whose client only asks where to get a token: refused by the protocol, and no failure of a hook that passes it on. */
+export class DiscoveryRequest extends GatewayError {}
+
 /** A mistake of the operator (config, plugin list, files): stops the boot, its message is printed as it is. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';

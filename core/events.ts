@@ -47,7 +47,7 @@ export interface Events {
   connect: Ended & { readonly host: string; readonly port?: number };
   /** The session had to wait for a server connection, as none was free at once, and has got it or has given up. */
   queue: Ended;
-  /** A hook of a plugin has returned, or thrown. Whoever observes it has every call of every hook timed. */
+  /** A hook of a plugin has returned, or thrown; not failed where it passes on a discovery request. Whoever observes it has every call of every hook timed. */
   hook: Ended & { readonly plugin: string; readonly hook: HookName };
   /**
    * A statement's last answer has been relayed. For a portal, one event per Execute. A Sync is told only if it fails, which

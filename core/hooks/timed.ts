@@ -1,5 +1,5 @@
 /** A plugin whose hooks are timed, for sessions with an observer of hooks. */
-import { GatewayError, SQLSTATES } from '../errors.ts';
+import { DiscoveryRequest, GatewayError, SQLSTATES } from '../errors.ts';
 import type { Events, HookName } from '../events.ts';
 import type { AnyPlugin } from '../plugin.ts';
 import type { MaybePromise, Session, Upstream } from '../session.ts';
@@ -10,6 +10,7 @@ import { isPromise } from './settle.ts';
 export type HookTold = (event: Events['hook']) => void;
 
 function refusalBy(thrown: unknown): Pick<Events['hook'], 'sqlstate' | 'error'> {
+  if (thrown instanceof DiscoveryRequest) return {};
   if (!(thrown instanceof GatewayError)) return { sqlstate: SQLSTATES.internal_error };
   return { sqlstate: thrown.sqlstate, error: thrown };
 }

@@ -291,13 +291,15 @@ describe('a discovery request', () => {
       admin: { port: 0 },
       plugins: [
         audit({ sink: { file } }),
-        tracing({ metrics: { prometheus: true, public: true } }),
+        tracing({ metrics: { prometheus: true, public: true, hooks: true } }),
         ...plugins,
       ],
     });
     await farewell(await begin(at, DISCOVERY));
     const metrics = await (await fetch(`http://127.0.0.1:${at.adminPort}/metrics`)).text();
     expect(metrics).toMatch(/postern_auth_attempts_total\{[^}]*outcome="discovery"[^}]*\} 1/);
+    expect(metrics).toMatch(/hook_duration_seconds_count\{[^}]*plugin="jwt"[^}]*outcome="passed"[^}]*\} 1/);
+    expect(metrics).not.toContain('outcome="refused"');
     await at.gateway.stop();
     const lines = readFileSync(file, 'utf8').trim().split('\n');
     const types = lines.map((line) => (JSON.parse(line) as { readonly type: string }).type);
