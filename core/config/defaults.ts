@@ -89,10 +89,11 @@ export function resolveListener(options: ListenOptions, { path, directory }: Pla
   }
   checkChoice(options, path);
   const tls = options.tls && resolveListenTls(options.tls, { path: `${path}.tls`, directory });
-  const { trusted } = options.proxyProtocol ?? {};
+  const { proxyProtocol } = options;
+  const { trusted } = proxyProtocol ?? {};
   const proxies = trusted && new Networks(trusted.map(parseNetwork));
   const startup = resolveStartup(options.startup ?? {}, `${path}.startup`);
-  return { path, name, host, mode, port, tls, plaintext, auth, proxies, startup };
+  return { path, name, host, mode, port, tls, plaintext, auth, proxyProtocol, proxies, startup };
 }
 
 /** Says whether PostgreSQL is reached without a network: a unix socket's folder or a loopback name or address. */

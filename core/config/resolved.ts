@@ -19,7 +19,8 @@ export interface ResolvedListener extends Required<Omit<ListenOptions, 'tls' | '
   readonly mode: number | undefined;
   /** Undefined: plaintext only. Paths are absolute. */
   readonly tls: ListenTls | undefined;
-  /** Who has to send a PROXY header. Undefined: nobody may. */
+  readonly proxyProtocol: ListenOptions['proxyProtocol'];
+  /** Who has to send a PROXY header, by `proxyProtocol`. Undefined: nobody may. */
   readonly proxies: Networks | undefined;
   /** Names as PostgreSQL writes them. */
   readonly startup: Required<StartupRules>;

@@ -61,7 +61,7 @@ function changedPlugins(before: ResolvedConfig, after: ResolvedConfig): Differen
 
 const OPTIONS = ['loginTimeoutMs', 'drainTimeoutMs', 'maxStatementBytes', 'logLevel'] as const;
 
-const LISTENER_OPTIONS = ['plaintext', 'auth', 'startup'] as const;
+const LISTENER_OPTIONS = ['plaintext', 'auth', 'proxyProtocol', 'startup'] as const;
 
 const ADMIN_OPTIONS = ['operators', 'console'] as const;
 

@@ -13,6 +13,7 @@ import { GatewayError } from '../../core/errors.ts';
 import { ConfigVersions } from '../../core/gateway/config-versions.ts';
 import { createLogger } from '../../core/gateway/log.ts';
 import { makeShared } from '../../core/gateway/shared.ts';
+import type { ListenOptions } from '../../core/listen.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
@@ -329,6 +330,19 @@ test('TLS and plaintext rules of a listener are for new connections', async () =
   await expect(client(running)).rejects.toMatchObject({ code: '28000' });
   await logIn(await (await raw(running.port)).startTls());
   expect(await ask(before, 'select 1')).toBe(1);
+});
+
+test('a reload says that a listener trusts other proxies', async () => {
+  const running = await start();
+  const listen = (trusted: string): ListenOptions => ({
+    port: 0,
+    proxyProtocol: { trusted: [trusted] },
+  });
+  await reload(running, { listen: listen('10.0.0.0/8') });
+  await reload(running, { listen: listen('10.0.0.0/8') });
+  await reload(running, { listen: listen('10.1.0.0/16') });
+  const options = running.lines('reloaded').map((line) => line['options']);
+  expect(options).toEqual([['listen.proxyProtocol'], undefined, ['listen.proxyProtocol']]);
 });
 
 test('a reload says that a listener asks for another credential', async () => {
