@@ -91,6 +91,19 @@ describe('what a session leaves is gone for', () => {
     await pool.close();
   });
 
+  test('a value of onCheckout that cannot be sent costs one request, and no connection', async () => {
+    const pool = poolOf(entry({ pool: { size: 3 } }));
+    const lent = await Promise.all([1, 2, 3].map(() => pool.acquire(request())));
+    await Promise.all(lent.map((connection) => pool.release(connection, 'dirty')));
+    await expect.poll(() => pool.idle).toBe(3);
+    const absent = { 'app.claims': undefined } as unknown as Readonly<Record<string, string>>;
+    await expect(pool.acquire(request({ onCheckout: [() => absent] }))).rejects.toMatchObject({
+      code: 'internal_error',
+    });
+    await expect.poll(() => pool.idle).toBe(3);
+    await pool.close();
+  });
+
   test('the unnamed statement and the unnamed portal', async () => {
     const pool = poolOf(entry());
     const connection = await pool.acquire(request({ onCheckout: [() => ({ 'app.claims': 'secret' })] }));
