@@ -172,7 +172,12 @@ export class ParseHandler {
     const { serverName, before } = this.#parts.onServer.trial();
     outstanding.sent(Op.parse, ResponseAction.skip, { showsError: true });
     const bytes = Buffer.concat([before, renamedParse(serverName, EMPTY), renamed(serverName)]);
-    return { kind: 'send', bytes, observer: { error, replaces: [error.sqlstate] } };
+    const change = this.#parts.pending.add(
+      name,
+      () => {},
+      () => {},
+    );
+    return { kind: 'send', bytes, observer: { ...change, error, replaces: [error.sqlstate] } };
   }
 
   /** Too long to be stored and prepared again on another connection. */

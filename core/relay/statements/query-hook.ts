@@ -1,7 +1,4 @@
-/**
- * Decides about messages that carry statements: shows them to `onQuery`, rewrites, refuses, answers commands for the
- * gateway.
- */
+/** Decides about messages that carry statements. */
 import { GatewayError } from '../../errors.ts';
 import type { Statement } from '../../statement.ts';
 import { Frontend } from '../../wire/frames.ts';
@@ -98,7 +95,7 @@ export class QueryHook {
     this.#hooks = new HookCall(options);
     const { query, reads, statementsFrom } = options;
     this.#encoding = query && needsText(reads) ? new ClientEncoding(host, reads) : undefined;
-    this.barrier = new ResponseBarrier(host, host.prepared, this.#encoding);
+    this.barrier = new ResponseBarrier(host, host.prepared, this.#encoding && this);
     const made = { observed: host.statements !== undefined, prepared: host.prepared !== undefined };
     this.messageMask = new MessageMask({
       asked: query && reads,
@@ -160,6 +157,13 @@ export class QueryHook {
     return this.barrier.wait(type, frame).then(() => this.#decide(type, frame));
   }
 
+  /** Where a plugin reads statements: true for a message that cannot be read yet as the server will. */
+  mustWait(type: number, frame: Buffer): boolean {
+    const { outstanding } = this.#host;
+    if (this.#encoding?.mustWait(type, frame) === true) return true;
+    return !outstanding.skipping && !outstanding.stuck && this.#texts?.isUncertain(type, frame) === true;
+  }
+
   #decide(type: number, frame: Buffer): Later {
     const op = OP_OF[type] ?? 0;
     const isCommand = isGatewayCommand(type, frame);
@@ -176,6 +180,7 @@ export class QueryHook {
       const ahead = this.#ahead?.take(frame);
       statement = ahead ? ahead.statement : this.#open(type, frame);
       this.#encoding?.check(type, frame, statement);
+      this.#texts?.check(type, frame);
       if (!this.#hooks.wants(statement)) return this.#send(type, frame, statement);
       if (ahead?.refusal) throw ahead.refusal.thrown;
       return this.#ask(type, frame, statement, ahead?.approved);
@@ -317,7 +322,13 @@ export class QueryHook {
     const observer = this.#texts?.sent(type, frame, statement);
     this.#encoding?.sent(type, this.#texts?.textOf(type, statement) ?? '');
     this.#host.sends(type, frame);
-    const plan = this.#host.prepared?.plan(type, frame);
+    let plan: Plan | undefined;
+    try {
+      plan = this.#host.prepared?.plan(type, frame);
+    } catch (thrown) {
+      observer?.dropped?.();
+      throw thrown;
+    }
     if (plan) return this.#carryOut(plan, op, frame, observer);
     this.#host.outstanding.sent(op, ResponseAction.forward, observer);
     return frame;
@@ -349,7 +360,8 @@ export class QueryHook {
   /** The statement in a message; undefined where statements are not inspected. */
   #open(type: number, frame: Buffer): Statement | undefined {
     if (!this.messageMask.observesStatements) return undefined;
-    this.#texts ??= new StatementTexts(this.#options.reads, this.#host.statements);
+    const outstanding = this.#encoding && this.#host.outstanding;
+    this.#texts ??= new StatementTexts(this.#options.reads, this.#host.statements, outstanding);
     return this.#texts.open(type, frame);
   }
 

@@ -13,12 +13,21 @@ import type { RequestObserver } from '../requests/request-queue.ts';
  */
 export type StatementEnd = Omit<Events['statement'], 'session'>;
 
+/** The SQL of a statement, as far as the gateway has it. */
+export interface Text {
+  readonly sql: string;
+  /** It is the beginning of a longer one. */
+  readonly cut: boolean;
+}
+
 /** The facts of a statement when it is sent. */
 export interface StatementBegin {
   /** Its id and kind, its text if it has one, its function if it is a call of one. */
   readonly statement: Statement;
   /** The text is the beginning of a longer one. */
   readonly truncated: boolean;
+  /** For a message about a name: read when it is answered. Default: the text of the statement. */
+  readonly text?: Text | undefined;
   readonly bytesIn: number;
   /** The change that the message has made, should the server discard it. Default: it has changed nothing. */
   readonly change?: Change | undefined;
@@ -28,6 +37,9 @@ export interface StatementBegin {
 
 /** A change that a message has made before it was answered. */
 export interface Change {
+  /** The server carried the message out. */
+  confirm(): void;
+  /** The server discarded it. */
   undo(): void;
 }
 
@@ -58,8 +70,7 @@ class RunningStatement implements RequestObserver {
   readonly log: StatementObserver;
   readonly id: number;
   readonly kind: Kind;
-  readonly sql: string;
-  readonly truncated: boolean;
+  readonly text: Text;
   readonly time: Time;
   /** Of a call of a function: its object id. */
   function: number | undefined = undefined;
@@ -79,20 +90,11 @@ class RunningStatement implements RequestObserver {
   next: RunningStatement | undefined = undefined;
   isRunning = true;
 
-  constructor(
-    log: StatementObserver,
-    kind: Kind,
-    id: number,
-    sql: string,
-    truncated: boolean,
-    bytesIn: number,
-    time: Time,
-  ) {
+  constructor(log: StatementObserver, kind: Kind, id: number, text: Text, bytesIn: number, time: Time) {
     this.log = log;
     this.id = id;
     this.kind = kind;
-    this.sql = sql;
-    this.truncated = truncated;
+    this.text = text;
     this.bytesIn = bytesIn;
     this.time = time;
   }
@@ -109,6 +111,7 @@ class RunningStatement implements RequestObserver {
   }
 
   closed(): void {
+    this.change?.confirm();
     if (this.executed) this.log.synced(this.executed);
     this.log.over(this, !isSilent(this.kind) || this.#failed);
   }
@@ -146,12 +149,13 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** A new record: the members that not every statement has come last. */
 function endOf(running: RunningStatement): Mutable<StatementEnd> {
-  const { id, kind, sql, truncated, tags, rows, rowsSeen, bytesIn, bytesOut, time } = running;
+  const { id, kind, text, tags, rows, rowsSeen, bytesIn, bytesOut, time } = running;
+  const { sql, cut } = text;
   return {
     id,
     kind,
     sql: sql.slice(0, LONGEST_TEXT),
-    truncated: truncated || sql.length > LONGEST_TEXT,
+    truncated: cut || sql.length > LONGEST_TEXT,
     tags,
     rows: rows + rowsSeen,
     bytesIn,
@@ -163,11 +167,11 @@ function endOf(running: RunningStatement): Mutable<StatementEnd> {
 
 /** The same in an existing record. */
 function fill(record: Mutable<StatementEnd>, running: RunningStatement): void {
-  const { sql } = running;
+  const { sql, cut } = running.text;
   record.id = running.id;
   record.kind = running.kind;
   record.sql = sql.length > LONGEST_TEXT ? sql.slice(0, LONGEST_TEXT) : sql;
-  record.truncated = running.truncated || sql.length > LONGEST_TEXT;
+  record.truncated = cut || sql.length > LONGEST_TEXT;
   record.tags = running.tags;
   record.rows = running.rows + running.rowsSeen;
   record.bytesIn = running.bytesIn;
@@ -194,10 +198,10 @@ export class StatementObserver {
   }
 
   /** The observer that follows a statement which was sent, or refused. */
-  follow({ statement, truncated, bytesIn, change, error }: StatementBegin): RequestObserver {
+  follow({ statement, truncated, text, bytesIn, change, error }: StatementBegin): RequestObserver {
     const { id, kind } = statement;
     const sql = 'sql' in statement ? statement.sql : '';
-    const running = new RunningStatement(this, kind, id, sql, truncated, bytesIn, now());
+    const running = new RunningStatement(this, kind, id, text ?? { sql, cut: truncated }, bytesIn, now());
     running.change = change;
     running.refusal = error;
     if (statement.kind === 'function-call') running.function = statement.function;
@@ -210,11 +214,11 @@ export class StatementObserver {
   followInChunk(
     kind: 'parse' | 'bind' | 'execute',
     id: number,
-    { sql, cut }: { readonly sql: string; readonly cut: boolean },
+    text: Text,
     bytesIn: number,
     change?: Change,
   ): RequestObserver {
-    const running = new RunningStatement(this, kind, id, sql, cut, bytesIn, (this.#chunkTime ??= now()));
+    const running = new RunningStatement(this, kind, id, text, bytesIn, (this.#chunkTime ??= now()));
     running.change = change;
     this.#add(running);
     if (kind === 'execute') this.#executed = running;
@@ -228,9 +232,9 @@ export class StatementObserver {
   followSync(bytesIn: number): RequestObserver | undefined {
     const executed = this.#executed;
     if (!executed) return undefined;
-    const { id, sql, truncated } = executed;
+    const { id, text } = executed;
     const at = (this.#chunkTime ??= now());
-    const running = new RunningStatement(this, 'sync', id, sql, truncated, bytesIn, at);
+    const running = new RunningStatement(this, 'sync', id, text, bytesIn, at);
     running.executed = executed;
     this.#add(running);
     return running;

@@ -6,11 +6,12 @@ import { isAscii } from 'node:buffer';
 import { GatewayError } from '../../errors.ts';
 import type { Statement } from '../../statement.ts';
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
-import { bindNames, readClose } from '../../wire/frontend.ts';
+import { bindNames, readClose, readExecute } from '../../wire/frontend.ts';
 import { ShortTexts } from '../../wire/short-texts.ts';
 import type { RequestObserver } from '../requests/request-queue.ts';
 import { isCutOff, stringEnd } from '../prepared/statement-names.ts';
-import type { Change, StatementObserver } from './statement-observer.ts';
+import type { OutstandingRequests } from '../requests/outstanding-requests.ts';
+import type { Change, StatementObserver, Text } from './statement-observer.ts';
 import {
   ParseStatement,
   QueryStatement,
@@ -20,117 +21,7 @@ import {
   functionCallStatement,
   textStart,
 } from './statement.ts';
-
-/** The SQL of a statement, as far as the gateway has it. */
-export interface Text {
-  readonly sql: string;
-  /** It is the beginning of a longer one. */
-  readonly cut: boolean;
-}
-
-/** The gateway did not see the text: PREPARE in SQL, or a cursor. */
-const UNSEEN: Text = { sql: '', cut: false };
-
-/** Names in use at once, by one session. */
-const MOST_NAMES = 10_000;
-
-/** A name has another text. */
-class TextChange implements Change {
-  readonly #names: Names;
-  readonly #name: string;
-  readonly #text: Text | undefined;
-  readonly #before: Text | undefined;
-
-  constructor(names: Names, name: string, text: Text | undefined, before: Text | undefined) {
-    this.#names = names;
-    this.#name = name;
-    this.#text = text;
-    this.#before = before;
-  }
-
-  /** Because the server discarded the message that made it. */
-  undo(): void {
-    // Not if it has been changed again since, behind the Sync that ended the error.
-    if (this.#names.get(this.#name) === this.#text) this.#names.put(this.#name, this.#before);
-  }
-}
-
-/** Texts by name. Most portals, and the statements of many drivers, have the empty name, which needs no map. */
-class Names {
-  readonly #texts = new Map<string, Text>();
-  #unnamed: Text | undefined;
-
-  /** No name has a text. */
-  get none(): boolean {
-    return this.#unnamed === undefined && this.#texts.size === 0;
-  }
-
-  get(name: string): Text | undefined {
-    return name === '' ? this.#unnamed : this.#texts.get(name);
-  }
-
-  change(name: string, text: Text | undefined): Change {
-    const before = this.get(name);
-    if (name !== '' && text !== undefined && before === undefined && this.#texts.size >= MOST_NAMES) {
-      throw new GatewayError(
-        'program_limit_exceeded',
-        `more than ${MOST_NAMES} prepared statements or portals`,
-      );
-    }
-    this.put(name, text);
-    return new TextChange(this, name, text, before);
-  }
-
-  put(name: string, text: Text | undefined): void {
-    if (name === '') this.#unnamed = text;
-    else if (text === undefined) this.#texts.delete(name);
-    else this.#texts.set(name, text);
-  }
-
-  clear(): void {
-    this.#unnamed = undefined;
-    if (this.#texts.size > 0) this.#texts.clear();
-  }
-}
-
-/** Updated by Parse, Bind and Close when they are sent; the entry of a message that the server discards undoes its change. */
-export class TextsByName {
-  readonly #statements = new Names();
-  readonly #portals = new Names();
-
-  /** Empty when the gateway did not see it: PREPARE in SQL, or a cursor. */
-  ofStatement(name: string): Text {
-    return this.#statements.get(name) ?? UNSEEN;
-  }
-  ofPortal(name: string): Text {
-    return this.#portals.get(name) ?? UNSEEN;
-  }
-
-  /** True when the server may still have an unnamed statement, which any Query and any unnamed Parse would drop. */
-  get unnamed(): boolean {
-    return this.#statements.get('') !== undefined;
-  }
-
-  /** Portals may be open. */
-  get anyPortal(): boolean {
-    return !this.#portals.none;
-  }
-
-  parse(name: string, text: Text): Change {
-    return this.#statements.change(name, text);
-  }
-  bind(portal: string, statement: string): Change {
-    return this.#portals.change(portal, this.ofStatement(statement));
-  }
-  close(kind: 'S' | 'P', name: string): Change {
-    return (kind === 'S' ? this.#statements : this.#portals).change(name, undefined);
-  }
-
-  /** Portals die with their transaction. */
-  transactionEnded(): void {
-    this.#portals.clear();
-  }
-}
+import { TextsByName } from './texts-by-name.ts';
 
 /** An Execute of the unnamed portal: the empty name, and the most rows. */
 const UNNAMED_EXECUTE_BYTES = HEADER_BYTES + 5;
@@ -146,6 +37,21 @@ export type Reads = 'none' | 'kind' | 'sql' | 'parameters';
 /** True when a plugin decides by the SQL text of Query and Parse, and so needs the whole message. */
 export const needsText = (reads: Reads): boolean => reads === 'sql' || reads === 'parameters';
 
+/** The observer of a message that has changed a name, where statements are not observed. */
+class Changing implements RequestObserver {
+  readonly #change: Change;
+
+  constructor(change: Change) {
+    this.#change = change;
+  }
+  closed(): void {
+    this.#change.confirm();
+  }
+  dropped(): void {
+    this.#change.undo();
+  }
+}
+
 /**
  * Makes statements of messages, remembers the text behind each name, and reports statements to observers. One per
  * session, used only where statements are inspected.
@@ -153,14 +59,22 @@ export const needsText = (reads: Reads): boolean => reads === 'sql' || reads ===
 export class StatementTexts {
   readonly #reads: Reads;
   readonly #log: StatementObserver | undefined;
-  readonly #byName = new TextsByName();
+  readonly #outstanding: Pick<OutstandingRequests, 'answered' | 'batch'> | undefined;
+  readonly #byName: TextsByName;
   /** The text of the newest Bind. */
   #bound = '';
   #count = 0;
 
-  constructor(reads: Reads, log: StatementObserver | undefined) {
+  /** `outstanding` requests, where a plugin decides by the text. Default: no message waits for them. */
+  constructor(
+    reads: Reads,
+    log: StatementObserver | undefined,
+    outstanding?: Pick<OutstandingRequests, 'answered' | 'batch'>,
+  ) {
     this.#reads = reads;
     this.#log = log;
+    this.#outstanding = outstanding;
+    this.#byName = new TextsByName(outstanding?.batch);
   }
 
   /** The statement in a message; undefined for messages without one, and where it is not inspected. */
@@ -179,6 +93,29 @@ export class StatementTexts {
       default:
         return undefined;
     }
+  }
+
+  /** True for a Bind or Execute whose text outstanding answers decide: a name was changed in an earlier batch, and an error there undoes that. */
+  isUncertain(type: number, frame: Buffer): boolean {
+    if ((type !== Frontend.bind && type !== Frontend.execute) || this.#outstanding?.answered !== false)
+      return false;
+    try {
+      const body = bodyOf(frame);
+      if (type === Frontend.execute) return this.#byName.isUncertain('P', readExecute(body).portal);
+      return this.#byName.isUncertain('S', bindNames(body).name);
+    } catch {
+      // It is refused later.
+      return false;
+    }
+  }
+
+  /** No wait would end. @throws GatewayError `feature_not_supported` for a message that {@link isUncertain} */
+  check(type: number, frame: Buffer): void {
+    if (!this.isUncertain(type, frame)) return;
+    throw new GatewayError(
+      'feature_not_supported',
+      'a name cannot be checked before its last change is answered',
+    );
   }
 
   /** True when the server has an unnamed statement, which even a failing statement would drop. */
@@ -206,9 +143,10 @@ export class StatementTexts {
   sent(type: number, frame: Buffer, statement: Statement | undefined): RequestObserver | undefined {
     if (type === Frontend.sync) return this.#log?.followSync(frame.length);
     const change = this.#remember(type, frame, statement);
-    if (!statement || !this.#log) return change && { dropped: () => change.undo() };
+    if (!statement || !this.#log) return change && new Changing(change);
     const truncated = this.#isCut(frame, statement);
-    return this.#log.follow({ statement, truncated, bytesIn: frame.readUInt32BE(1) + 1, change });
+    const bytesIn = frame.readUInt32BE(1) + 1;
+    return this.#log.follow({ statement, truncated, text: this.#named(statement), bytesIn, change });
   }
 
   /** The change by a message that will be sent later: it has to be undone until then. @throws as {@link sent} */
@@ -228,7 +166,7 @@ export class StatementTexts {
     if (data[at + HEADER_BYTES] !== 0) return 'read';
     if (type === Frontend.execute) {
       if (end - at !== UNNAMED_EXECUTE_BYTES) return 'read';
-      return log.followInChunk('execute', this.#nextId(), this.#byName.ofPortal(''), end - at);
+      return log.followInChunk('execute', this.#nextId(), this.#byName.sentPortal(''), end - at);
     }
     const from = at + HEADER_BYTES + 1;
     if (type === Frontend.parse) {
@@ -239,7 +177,7 @@ export class StatementTexts {
     const to = stringEnd(data, from, end);
     const name = to < end ? NAMES.of(data, from, to) : undefined;
     if (name === undefined) return 'read';
-    const text = this.#byName.ofStatement(name);
+    const text = this.#byName.sentStatement(name);
     const change = this.#byName.bind('', name);
     return log.followInChunk('bind', this.#nextId(), text, end - at, change);
   }
@@ -266,6 +204,12 @@ export class StatementTexts {
     return { kind: 'bind', id: this.#nextId(), sql: sqlOf(name), name, portal, parameters: [] };
   }
 
+  /** For a message about a name: the text that it has when the message is answered. */
+  #named(statement: Statement): Text | undefined {
+    if (statement.kind === 'execute') return this.#byName.sentPortal(statement.portal);
+    return statement.kind === 'bind' ? this.#byName.sentStatement(statement.name) : undefined;
+  }
+
   /** The text is the beginning of a longer one. */
   #isCut(frame: Buffer, statement: Statement): boolean {
     if (statement.kind === 'execute') return this.#byName.ofPortal(statement.portal).cut;
@@ -279,7 +223,7 @@ export class StatementTexts {
   }
 
   #remember(type: number, frame: Buffer, statement: Statement | undefined): Change | undefined {
-    if (type === Frontend.query) return this.#byName.unnamed ? this.#byName.close('S', '') : undefined;
+    if (type === Frontend.query) return this.#byName.unnamed ? this.#byName.query() : undefined;
     if (statement?.kind === 'parse') {
       const cut = isCutOff(frame);
       return this.#byName.parse(statement.name, { sql: statement.sql, cut });

@@ -1,6 +1,6 @@
 /** The names of prepared statements and portals that a session has: bounded, and as they were where the server discards a message. */
 import { describe, expect, test } from 'vitest';
-import { TextsByName } from '../../../core/relay/statements/statement-texts.ts';
+import { TextsByName } from '../../../core/relay/statements/texts-by-name.ts';
 import { ClientStatements } from '../../../core/relay/prepared/client-statements.ts';
 import { NO_EFFECTS, PreparedStatement } from '../../../core/relay/prepared/prepared-statement.ts';
 
@@ -47,6 +47,35 @@ describe('texts behind names', () => {
     prepared.parse('s', text('second'));
     undo.undo();
     expect(prepared.ofStatement('s')).toEqual(text('second'));
+  });
+
+  test('changes that are discarded one after the other leave the text before both, and a confirmed one stays', () => {
+    const prepared = new TextsByName();
+    prepared.parse('s', text('first')).confirm();
+    const [second, close, third] = [
+      prepared.parse('s', text('second')),
+      prepared.close('S', 's'),
+      prepared.parse('s', text('third')),
+    ];
+    prepared.bind('p', 's');
+    close.undo();
+    second.undo();
+    expect(prepared.ofStatement('s')).toEqual(text('third'));
+    third.undo();
+    expect([prepared.ofStatement('s'), prepared.ofPortal('p')]).toEqual([text('first'), text('first')]);
+    prepared.close('S', 's').confirm();
+    expect(prepared.ofStatement('s')).toEqual(UNSEEN);
+  });
+
+  test('a name is uncertain while a change of an earlier batch is not answered', () => {
+    const batch = { syncs: 0 };
+    const prepared = new TextsByName(batch);
+    const parse = prepared.parse('s', text('first'));
+    expect(prepared.isUncertain('S', 's')).toBe(false);
+    batch.syncs = 1;
+    expect([prepared.isUncertain('S', 's'), prepared.isUncertain('P', 's')]).toEqual([true, false]);
+    parse.confirm();
+    expect(prepared.isUncertain('S', 's')).toBe(false);
   });
 
   test('10 000 names may be in use, and one of them may change', () => {

@@ -55,8 +55,9 @@ function fromClient(chunks: readonly Buffer[], tapped: boolean): Seen {
     pending.push(op);
     sent(op, kind, observer);
   };
-  // Nobody answers here: what waits for answers is tried with servers, in encodings.test.ts.
+  // Nobody answers here: what waits for answers is tried with servers, in encodings.test.ts and pipelined-texts.test.ts.
   Object.defineProperty(outstanding, 'settingsKnown', { value: true });
+  Object.defineProperty(outstanding.batch, 'syncs', { value: 0 });
   const host = {
     outstanding,
     unlinkedMessages: { isLinked: true, isReady: () => true, connection: () => Promise.resolve() },
