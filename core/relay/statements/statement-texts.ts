@@ -223,7 +223,7 @@ export class StatementTexts {
   }
 
   #remember(type: number, frame: Buffer, statement: Statement | undefined): Change | undefined {
-    if (type === Frontend.query) return this.#byName.unnamed ? this.#byName.query() : undefined;
+    if (type === Frontend.query) return this.#byName.unnamed ? this.#byName.close('S', '') : undefined;
     if (statement?.kind === 'parse') {
       const cut = isCutOff(frame);
       return this.#byName.parse(statement.name, { sql: statement.sql, cut });

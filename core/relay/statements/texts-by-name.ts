@@ -185,10 +185,6 @@ export class TextsByName {
   close(kind: 'S' | 'P', name: string): Change {
     return (kind === 'S' ? this.#statements : this.#portals).change(name, undefined, this.#batches.syncs);
   }
-  /** A Query drops the unnamed statement. It is no part of a batch: an outstanding COPY may consume it alone. */
-  query(): Change {
-    return this.#statements.change('', undefined, -1);
-  }
 
   /** Portals die with their transaction. */
   transactionEnded(): void {
