@@ -10,6 +10,8 @@ export interface SchemaClock {
   changed(): void;
   /** Such a command may have changed functions, or the ways in which statements run them. */
   functionsChanged(): void;
+  /** The transaction of such a command has begun, or is over: until then nobody else knows what it changes. */
+  functionsPending(change: 1 | -1): void;
 }
 
 /** One per session. A change is noted twice: other sessions see it only when its transaction is over. */
@@ -39,6 +41,7 @@ export class ObjectChanges {
     this.begin();
     const isTemporary = tag === 'CREATE TABLE' && pinned === TEMPORARY_OBJECTS && !this.#makesLasting;
     if (!definesFunctions(tag) || isTemporary) return;
+    if (!this.#functionsPending) this.#schema?.functionsPending(1);
     this.#functionsPending = true;
     this.#schema?.functionsChanged();
   }
@@ -57,5 +60,6 @@ export class ObjectChanges {
     if (!this.#functionsPending) return;
     this.#functionsPending = false;
     this.#schema?.functionsChanged();
+    this.#schema?.functionsPending(-1);
   }
 }

@@ -33,11 +33,14 @@ export class KnownFunctions {
     this.#changes = changes;
   }
 
-  /** The catalog that is believed now: {@link FunctionCatalog.unknown} where the last answer is too old or out of date. */
+  /**
+   * The catalog that is believed now: {@link FunctionCatalog.unknown} where the last answer is too old or out of date, or will be when
+   * a transaction is over.
+   */
   get catalog(): FunctionCatalog {
     const { changes: before, at } = this.#answered;
     const current = before === this.#changes.functions && this.#clock.now() < at + BELIEVED_MS;
-    return current ? this.#catalog : FunctionCatalog.unknown;
+    return current && !this.#changes.pending ? this.#catalog : FunctionCatalog.unknown;
   }
 
   /** The question for the caller to ask now, if one is due. */

@@ -5,6 +5,7 @@ import { monotonicTime } from './clock.ts';
 export class SchemaChanges {
   #last = 0;
   #functions = 0;
+  #pending = 0;
   #used = false;
 
   /** A command has changed objects, or a transaction with such a command is over. */
@@ -15,6 +16,16 @@ export class SchemaChanges {
   /** Functions, or the ways in which statements run them, may be others from now on. */
   functionsChanged(): void {
     this.#functions += 1;
+  }
+
+  /** A transaction that changes them has begun, or is over. */
+  functionsPending(change: 1 | -1): void {
+    this.#pending += change;
+  }
+
+  /** Transactions that change functions are not over: other sessions' statements may wait for them, and run what they have made. */
+  get pending(): boolean {
+    return this.#pending > 0;
   }
 
   /** The time of the last change, by the monotonic clock; 0: none. */

@@ -1,6 +1,6 @@
 /** The way of a token from text to identity: what is cheap to refuse is refused before jose sees it. */
 import { errors, jwtVerify } from 'jose';
-import type { JWTPayload } from 'jose';
+import type { CryptoKey, JWTPayload } from 'jose';
 import type { Identity } from '../../core/index.ts';
 import { checkBinding } from './binding.ts';
 import { identityOf, issuerOf, strangeIssuer } from './claims.ts';
@@ -34,13 +34,24 @@ export interface KnownIssuer {
  */
 export type Verify = (token: string, certificateSha256?: string) => Promise<Verified>;
 
+/**
+ * OpenSSL also takes an RSA signature without its leading zeros: a second text for one token in 256. RFC 8017 §8.1.2 and §8.2.2
+ * refuse one whose length is not that of the modulus.
+ */
+function hasLengthFor({ algorithm }: CryptoKey, bytes: number): boolean {
+  const bits = 'modulusLength' in algorithm ? algorithm.modulusLength : undefined;
+  return typeof bits !== 'number' || Math.ceil(bits / 8) === bytes;
+}
+
 /** The claims, if one of the keys has signed them; undefined if none has. @throws TokenRefused */
 async function signedBy(
   { keys }: Found,
   token: string,
   policy: IssuerPolicy,
 ): Promise<JWTPayload | undefined> {
+  const { length } = Buffer.from(token.slice(token.lastIndexOf('.') + 1), 'base64url');
   for (const key of keys) {
+    if (!hasLengthFor(key, length)) continue;
     try {
       const { payload } = await jwtVerify(token, key, {
         // A JWT-SVID has none.

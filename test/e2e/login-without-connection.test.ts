@@ -247,6 +247,7 @@ describe('what a client is told', () => {
     const { TimeZone: before } = (await come()).parameters;
     await shared.sql(`alter role ${role} set TimeZone = 'Asia/Tokyo'`);
     await cut();
+    await expect.poll(backends).toBe(0);
     const { client, parameters } = await come();
     expect(parameters['TimeZone']).toBe(before);
     expect(await select(client, 'show timezone')).toEqual({ TimeZone: 'Asia/Tokyo' });

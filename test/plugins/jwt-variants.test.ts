@@ -71,6 +71,15 @@ function others(token: string, alg: Algorithm): readonly (readonly [string, stri
   ];
 }
 
+/** A token whose signature begins with a zero byte, as one in 256 does. */
+function withLeadingZero(alg: Algorithm): string {
+  for (let id = 0; id < 20_000; id += 1) {
+    const token = good.sign({ jti: `${id}` }, { alg });
+    if (Buffer.from(token.split('.')[2] ?? '', 'base64url')[0] === 0) return token;
+  }
+  throw new Error('no signature begins with a zero byte');
+}
+
 function modulus(alg: Algorithm): bigint {
   return big(Buffer.from(good.publicKey(alg).export({ format: 'jwk' }).n ?? '', 'base64url'));
 }
@@ -155,6 +164,18 @@ test('a token and its twin are counted together', async () => {
     expect((await errorOf(session(gateway, text))).code).toBe('53300');
   }
 });
+
+test.each(['RS256', 'PS256'] as const)(
+  'a leading zero of a signature by %s may not be left out',
+  async (alg) => {
+    const running = await host([jwt({ issuers: [good.options] })]);
+    const token = withLeadingZero(alg);
+    await running.login({ token });
+    const shorter = resigned(token, (mark) => mark.subarray(1)) ?? '';
+    expect((await refusalOf(running.login({ token: shorter }))).sqlstate).toBe('28P01');
+    await running.stop();
+  },
+);
 
 describe.each(ALGORITHMS)('a token signed with %s has no further text', (alg) => {
   const token = good.sign({ x: '~~~???>>>' }, { alg });

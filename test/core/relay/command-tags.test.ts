@@ -69,11 +69,12 @@ test('a default may take a value of a sequence', () => {
 });
 
 test('a command outdates what is known of functions if it may have defined one, and again when its transaction is over', () => {
-  let [changed, outdated] = [0, 0];
+  let [changed, outdated, pending] = [0, 0, 0];
   const changes = new ObjectChanges({
     used: true,
     changed: () => (changed += 1),
     functionsChanged: () => (outdated += 1),
+    functionsPending: (change) => (pending += change),
   });
   for (const tag of ['SELECT 1', 'COMMIT', 'PREPARE TRANSACTION', 'INSERT 0 1'])
     changes.completed(tag, undefined);
@@ -88,9 +89,11 @@ test('a command outdates what is known of functions if it may have defined one, 
   ]) {
     [changed, outdated] = [0, 0];
     changes.completed(tag, undefined);
-    expect([changed, outdated, changes.pending], tag).toEqual([1, 1, true]);
+    changes.completed(tag, undefined);
+    expect([changed, outdated, pending, changes.pending], tag).toEqual([2, 2, 1, true]);
     changes.over();
-    expect([changed, outdated, changes.pending], tag).toEqual([2, 2, false]);
+    changes.over();
+    expect([changed, outdated, pending, changes.pending], tag).toEqual([3, 3, 0, false]);
   }
 });
 
@@ -100,6 +103,7 @@ test('a command that drops objects, or makes a temporary one, changes objects an
     used: true,
     changed: () => (changed += 1),
     functionsChanged: () => (outdated += 1),
+    functionsPending() {},
   });
   changes.completed('DROP FUNCTION', undefined);
   changes.completed('CREATE TABLE', 'temporary objects');
