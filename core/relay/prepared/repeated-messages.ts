@@ -2,7 +2,6 @@
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import { Op, ResponseAction, combined } from '../requests/request-queue.ts';
 import type { RequestObserver } from '../requests/request-queue.ts';
-import type { OutstandingRequests } from '../requests/outstanding-requests.ts';
 import { stringEnd } from './statement-names.ts';
 import type { ParseHandler, ParseHandlerParts, PreparedStatementsHost } from './parse.ts';
 import { UNSHARED } from './prepared-statement.ts';
@@ -44,23 +43,15 @@ export class RepeatedMessages {
     if (type !== Frontend.bind && type !== Frontend.parse) return undefined;
     const { outstanding } = this.#host;
     if (this.#parts.onServer.mayFail || outstanding.skipping || outstanding.stuck) return undefined;
-    return type === Frontend.bind
-      ? this.#bind(outstanding, data, at, end, texts)
-      : this.#parse(outstanding, data, at, end, texts);
+    return type === Frontend.bind ? this.#bind(data, at, end, texts) : this.#parse(data, at, end, texts);
   }
 
   /** A Bind of a statement that is prepared on the connection. */
-  #bind(
-    outstanding: OutstandingRequests,
-    data: Buffer,
-    at: number,
-    end: number,
-    texts: ObservedTexts | undefined,
-  ): string | undefined {
+  #bind(data: Buffer, at: number, end: number, texts?: ObservedTexts): string | undefined {
     const { names, onServer, pending } = this.#parts;
     const start = stringEnd(data, at + HEADER_BYTES, end) + 1;
     const stop = stringEnd(data, start, end);
-    if (stop === start) return this.#bindUnnamed(outstanding, data, at, end, texts);
+    if (stop === start) return this.#bindUnnamed(data, at, end, texts);
     const found = stop < end ? names.find(data, start, stop) : undefined;
     if (!found || found.statement === UNSHARED || found.statement.discards) return undefined;
     const { name, statement } = found;
@@ -72,17 +63,11 @@ export class RepeatedMessages {
     if (observer === 'read') return undefined;
     this.#parseHandler.executed(statement);
     const use = onServer.use(serverName, statement.parsed);
-    outstanding.sent(Op.bind, ResponseAction.forward, combined(use, observer));
+    this.#host.outstanding.sent(Op.bind, ResponseAction.forward, combined(use, observer));
     return serverName;
   }
 
-  #bindUnnamed(
-    outstanding: OutstandingRequests,
-    data: Buffer,
-    at: number,
-    end: number,
-    texts: ObservedTexts | undefined,
-  ): string | undefined {
+  #bindUnnamed(data: Buffer, at: number, end: number, texts?: ObservedTexts): string | undefined {
     const { unnamed, pending } = this.#parts;
     const { parse, preparedAt } = unnamed;
     if (!parse || parse.discards || preparedAt !== this.#host.link.checkOuts || pending.has(''))
@@ -90,18 +75,12 @@ export class RepeatedMessages {
     const observer = texts?.sentInChunk(Frontend.bind, data, at, end);
     if (observer === 'read') return undefined;
     this.#parseHandler.executed(parse);
-    outstanding.sent(Op.bind, ResponseAction.forward, observer);
+    this.#host.outstanding.sent(Op.bind, ResponseAction.forward, observer);
     return UNCHANGED;
   }
 
   /** The same Parse of the unnamed statement as the last one. */
-  #parse(
-    outstanding: OutstandingRequests,
-    data: Buffer,
-    at: number,
-    end: number,
-    texts: ObservedTexts | undefined,
-  ): string | undefined {
+  #parse(data: Buffer, at: number, end: number, texts?: ObservedTexts): string | undefined {
     const { unnamed } = this.#parts;
     const { parse } = unnamed;
     // Its name is empty.
@@ -113,7 +92,7 @@ export class RepeatedMessages {
     const observer = texts?.sentInChunk(Frontend.parse, data, at, end);
     if (observer === 'read') return undefined;
     const version = unnamed.prepare(anew, this.#host.link.checkOuts);
-    outstanding.sent(Op.parse, ResponseAction.forward, combined(version, observer));
+    this.#host.outstanding.sent(Op.parse, ResponseAction.forward, combined(version, observer));
     return UNCHANGED;
   }
 }
