@@ -30,3 +30,8 @@ export function sized(text: string): readonly [Buffer, Buffer] {
   length.writeInt32BE(bytes.length);
   return [length, bytes];
 }
+
+/** Texts whose meaning depends on search_path: a table, a parameter's type, a function. */
+export const LITERAL = "insert into t values ('007')";
+export const PARAMETER = 'insert into t values ($1)';
+export const RESULT = 'select f() as v';

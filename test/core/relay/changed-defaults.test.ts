@@ -3,7 +3,7 @@
  * whichever connection it gets, as on a PostgreSQL connection of its own, and its statements are not those of sessions with others.
  */
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { B, C, E, P, Q, S } from '../../support/frames.ts';
+import { B, C, E, LITERAL, P, PARAMETER, Q, RESULT, S } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import type { RawClient } from '../../support/raw.ts';
 import { say, straight } from '../../support/settings-client.ts';
@@ -26,10 +26,6 @@ beforeAll(async () => {
 afterEach(async () => {
   for (const close of cleanUp.splice(0).toReversed()) await close();
 });
-
-const LITERAL = "insert into t values ('007')";
-const PARAMETER = 'insert into t values ($1)';
-const RESULT = 'select f() as v';
 
 const PATHS: readonly (readonly Buffer[])[] = [
   [P(LITERAL, 'literal'), B('literal'), E, S],

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { LeftState } from '../../../core/left-state.ts';
 import { parseSchema } from '../../../core/names.ts';
 import { FunctionCatalog } from '../../../core/upstream/function-catalog.ts';
-import { B, C, E, P, Q, S, sized } from '../../support/frames.ts';
+import { B, C, E, LITERAL, P, PARAMETER, Q, RESULT, S, sized } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';
@@ -43,10 +43,6 @@ afterEach(async () => {
   await shared?.close();
   shared = undefined;
 });
-
-const LITERAL = "insert into t values ('007')";
-const PARAMETER = 'insert into t values ($1)';
-const RESULT = 'select f() as v';
 
 /** Each text by a name and without one, each time parsed anew, and again as it was. */
 const SPECIMENS: readonly (readonly Buffer[])[] = [
