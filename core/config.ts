@@ -100,10 +100,7 @@ export function file(path: string): () => string {
   return () => readFileSync(absolute, 'utf8').replace(/\r?\n$/, '');
 }
 
-function both(
-  outer: readonly string[] | undefined,
-  inner: readonly string[] | undefined,
-): readonly string[] | undefined {
+function both<T>(outer: readonly T[] | undefined, inner: readonly T[] | undefined): readonly T[] | undefined {
   return outer && inner ? outer.filter((name) => inner.includes(name)) : (outer ?? inner);
 }
 
@@ -112,8 +109,15 @@ function intersect(outer: Scope, inner: Scope | undefined): Scope {
   if (!inner) return outer;
   const listeners = both(outer.listeners, inner.listeners);
   const databases = both(outer.databases, inner.databases);
+  const credentials = both(outer.credentials, inner.credentials);
   // Keys that neither should have stay, for the boot check to name.
-  return { ...inner, ...outer, ...(listeners && { listeners }), ...(databases && { databases }) };
+  return {
+    ...inner,
+    ...outer,
+    ...(listeners && { listeners }),
+    ...(databases && { databases }),
+    ...(credentials && { credentials }),
+  };
 }
 
 /** As the boot check has it: also without a prototype, and of another realm. */
@@ -124,7 +128,7 @@ function isPlainObject(value: unknown): value is AnyPlugin {
 }
 
 /**
- * Limits plugins to some listeners or databases.
+ * Limits plugins to some listeners, databases or credentials.
  * @throws ConfigError if `scope` is no object: plugins without a limit would run everywhere
  * @example ...only({ listeners: ['public'] }, tracing())
  */

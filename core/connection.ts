@@ -117,8 +117,9 @@ function admit(
   const { user, parameters, replication } = accepted;
   const standby = replication === 'true' && accepted.database === 'replication';
   const database = (standby ? context.config.replicationEntry : undefined) ?? accepted.database;
-  const shared = context.hooks.forScope(client.listener, database);
   const { auth } = context.config.listeners.find(({ name }) => name === client.listener) ?? {};
+  const credential = credentialFor(auth, client, { user, options });
+  const shared = context.hooks.forScope(client.listener, database, credential);
   const own = parameterValues(auth).length > 0 ? [POOL_MODE, AUTH] : [POOL_MODE];
   const unknown = Object.keys(options).find(
     (name) => !own.includes(name) && !shared.startupParameters.has(name),
@@ -127,7 +128,6 @@ function admit(
     throw new GatewayError('protocol_violation', `unsupported startup parameter: ${shown(unknown)}`);
   }
   checkPoolMode(options);
-  const credential = credentialFor(auth, client, options);
   const { minor, reply } = negotiateVersion(said.minor, protocolOptions);
   if (reply) reader.channel.write(reply);
   if (context.draining) throw new GatewayError('cannot_connect_now', 'the gateway is shutting down');
@@ -135,6 +135,7 @@ function admit(
   const session = new OpenSession({
     client,
     startup,
+    credential,
     hooks: shared,
     facts: new SessionFacts(),
     log: context.log,

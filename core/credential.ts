@@ -2,25 +2,55 @@
 
 /**
  * Every one there is. `'password'`: a token in clear text (AuthenticationCleartextPassword), inside TLS. `'oauthbearer'`: a
- * token by SASL (RFC 7628), for clients that fetch it themselves.
+ * token by SASL (RFC 7628), for clients that fetch it themselves. `'scram'`: the client proves a password by SCRAM-SHA-256 or
+ * SCRAM-SHA-256-PLUS (RFC 7677). `'certificate'`: the client is asked for nothing, its verified TLS certificate says who it is.
  */
-export const CREDENTIALS = ['password', 'oauthbearer'] as const;
+export const CREDENTIALS = ['password', 'oauthbearer', 'scram', 'certificate'] as const;
 
 /** A way in which a client says who it is. */
 export type Credential = (typeof CREDENTIALS)[number];
 
-/** What chooses another credential than the default of a listener; the parameter counts more than the server name. */
+/** Those by which a token comes. */
+export const TOKEN_CREDENTIALS = ['password', 'oauthbearer'] as const satisfies readonly Credential[];
+
+/** Says whether a client that is asked for it presents a token. */
+export function isToken(credential: Credential): boolean {
+  return (TOKEN_CREDENTIALS as readonly Credential[]).includes(credential);
+}
+
+/** What chooses another credential than the default of a listener. The parameter counts most, then the server name, then the user. */
 export interface CredentialSigns {
   /** Server names (SNI) with which clients ask for it; `*.example.com` covers one label. Default: none. */
   readonly servernames?: readonly string[];
   /** The startup parameter `postern.auth` with its name asks for it. Default false. */
   readonly parameter?: boolean;
+  /** Users of the startup packet who are asked for it, letter by letter. Default: none. */
+  readonly users?: readonly string[];
 }
 
 /** A default, and what clients may choose instead. */
 export type CredentialChoice = { readonly default: Credential } & {
   readonly [C in Credential]?: CredentialSigns;
 };
+
+/** The credentials that may be chosen instead of the default, with what chooses each. */
+export function chosenBySigns(
+  auth: CredentialChoice,
+): readonly (readonly [credential: Credential, signs: CredentialSigns])[] {
+  return CREDENTIALS.flatMap((credential) => {
+    const signs = credential === auth.default ? undefined : auth[credential];
+    return signs ? [[credential, signs] as const] : [];
+  });
+}
+
+/** Every credential that a listener takes, its default first. Default `'password'`, as `listen.auth` has it. */
+export function credentialsOf(auth: Credential | CredentialChoice = 'password'): readonly Credential[] {
+  if (typeof auth === 'string') return [auth];
+  return [auth.default, ...chosenBySigns(auth).map(([credential]) => credential)];
+}
+
+/** Issuers of identities that come without a token begin with one of these: no token's issuer may. */
+export const RESERVED_ISSUERS = ['password:', 'certificate:'] as const;
 
 /** Where clients of OAUTHBEARER that have no token get one: sent to whoever asks. */
 export interface OAuthAnnouncement {

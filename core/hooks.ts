@@ -8,13 +8,13 @@ import {
   requireEnforced,
 } from './hooks/fact-checks.ts';
 import type { SessionFacts } from './hooks/session-facts.ts';
-import type { OAuthAnnouncement } from './credential.ts';
+import type { Credential, OAuthAnnouncement } from './credential.ts';
 import type { EventName, Events } from './events.ts';
 import type { FactName, Facts } from './facts.ts';
 import { compileObservers } from './hooks/observers.ts';
 import type { Observed, ObserverFailed } from './hooks/observers.ts';
 import type { AnyPlugin } from './plugin.ts';
-import { inScope } from './scopes.ts';
+import { databasesNamed, pluginsOf } from './scopes.ts';
 import { after, isPromise, settle } from './hooks/settle.ts';
 import type { CloseReason, LoginSession, MaybePromise, Session, Upstream } from './session.ts';
 import type { Statement } from './statement.ts';
@@ -230,6 +230,10 @@ export function compileHooks(
 export class HookSets {
   readonly plugins: readonly AnyPlugin[];
   readonly observerFailed: ObserverFailed;
+  /** Clients choose database names, and may choose many: the others are all alike. */
+  readonly #databases: ReadonlySet<string>;
+  readonly #byCell = new Map<string, Hooks>();
+  /** By the places of the plugins in the list: many cells have the same. */
   readonly #compiled = new Map<string, Hooks>();
   #observed: Observed | undefined;
 
@@ -237,6 +241,7 @@ export class HookSets {
   constructor(plugins: readonly AnyPlugin[], observerFailed: ObserverFailed = () => {}) {
     this.plugins = plugins;
     this.observerFailed = observerFailed;
+    this.#databases = databasesNamed(plugins);
   }
 
   /** Tells every plugin that observes it, whatever its scope, of something that belongs to no session. */
@@ -245,17 +250,23 @@ export class HookSets {
     this.#observed[event]?.(detail);
   }
 
-  /** The hooks for sessions of a listener to a database, by the names of the config and of the client. */
-  forScope(listener: string, database: string): Hooks {
-    const members = this.plugins.map((plugin) => inScope(plugin.scope, listener, database));
-    // The key is the set of plugins, not the names: clients choose database names, and may choose many.
-    const key = members.includes(false) ? members.map(Number).join('') : '';
+  /**
+   * The hooks for sessions of a listener to a database with a credential, by the names of the config and of the client.
+   * @param credential Default: the client has not come so far that it is asked for one
+   */
+  forScope(listener: string, database: string, credential?: Credential): Hooks {
+    const cell = { listener, database: this.#databases.has(database) ? database : undefined, credential };
+    const key = `${listener}\0${cell.database ?? '\0'}\0${credential ?? ''}`;
+    let hooks = this.#byCell.get(key);
+    if (!hooks) this.#byCell.set(key, (hooks = this.#compiledFor(pluginsOf(cell, this.plugins))));
+    return hooks;
+  }
+
+  #compiledFor(members: readonly AnyPlugin[]): Hooks {
+    const key = members.map((plugin) => this.plugins.indexOf(plugin)).join();
     const known = this.#compiled.get(key);
     if (known) return known;
-    const hooks = compileHooks(
-      this.plugins.filter((_, place) => members[place]),
-      this.observerFailed,
-    );
+    const hooks = compileHooks(members, this.observerFailed);
     this.#compiled.set(key, hooks);
     return hooks;
   }

@@ -3,7 +3,7 @@ export { claimAt, hasClaim, whyElsewhere } from './claim.ts';
 export type { Command, CommandLine, CommandOption, StandaloneCommand } from './command.ts';
 export { defineConfig, env, file, only } from './config.ts';
 export type { AdminOptions, GatewayConfig } from './config.ts';
-export { CREDENTIALS } from './credential.ts';
+export { CREDENTIALS, RESERVED_ISSUERS, TOKEN_CREDENTIALS } from './credential.ts';
 export type { Credential, CredentialChoice, CredentialSigns, OAuthAnnouncement } from './credential.ts';
 export type {
   DatabaseOptions,
@@ -50,6 +50,7 @@ export {
   readFlag,
   readHttpUrl,
   readInteger,
+  readIssuer,
   readList,
   readObject,
   readParsed,
@@ -79,6 +80,7 @@ export type { RouteMethod, RouteOperation, RouteOptions } from './route.ts';
 export type {
   Backend,
   Client,
+  ClientCertificate,
   CloseReason,
   Disposer,
   EndAtOptions,

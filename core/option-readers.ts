@@ -1,5 +1,6 @@
 /** Reads single options of a plugin when the config is loaded: a wrong one stops the boot with its path. One set for all plugins. */
 import { milliseconds } from './durations.ts';
+import { RESERVED_ISSUERS } from './credential.ts';
 import { ConfigError, GatewayError } from './errors.ts';
 import { proxyFor } from './proxy.ts';
 
@@ -42,6 +43,15 @@ export function readList<T>(
 /** A text that is not empty; `form` says in the message what it looks like. @throws ConfigError */
 export function readText(path: string, value: unknown, form = 'a text'): string {
   return typeof value === 'string' && value !== '' ? value : badOption(path, `${form} is needed`);
+}
+
+/** The issuer of tokens. @throws ConfigError for one that is reserved for identities without a token */
+export function readIssuer(path: string, value: unknown): string {
+  const issuer = readText(path, value);
+  const reserved = RESERVED_ISSUERS.find((prefix) => issuer.startsWith(prefix));
+  return reserved === undefined
+    ? issuer
+    : badOption(path, `issuers that begin with '${reserved}' are for logins without a token`);
 }
 
 /** One text, or a list with at least one. @throws ConfigError */

@@ -1,6 +1,6 @@
 /** The plugin contract: plain objects with up to four hooks, made by factories that fail at boot. */
 import type { Command } from './command.ts';
-import type { OAuthAnnouncement } from './credential.ts';
+import type { Credential, OAuthAnnouncement } from './credential.ts';
 import type { EventName, Events } from './events.ts';
 import type { FactName, Facts, Identity, RuleName, ServiceName, Services } from './facts.ts';
 import type { Readings } from './readings.ts';
@@ -14,6 +14,8 @@ export interface Scope {
   readonly listeners?: readonly string[];
   /** Names of databases as clients use them; absent: all. */
   readonly databases?: readonly string[];
+  /** Credentials that clients are asked for; absent: all. */
+  readonly credentials?: readonly Credential[];
 }
 
 /** Guards a fact: throw to refuse. `renewed` is false at login, true at `session.renew`. */
@@ -41,9 +43,15 @@ export interface Plugin<
   Needs extends FactName = never,
   Provides extends FactName = never,
   Name extends string = string,
+  Takes extends Credential = Credential,
 > {
   /** Unique in the list (within one scope). */
   readonly name: Name;
+  /**
+   * The credentials it is for: sessions of clients that are asked for another one do not meet it, as if by `only()`. Plugins for
+   * different credentials may provide the same fact. Default: all.
+   */
+  readonly credentials?: readonly Takes[];
   /** Facts that a plugin earlier in the list provides; checked at boot and by the compiler. */
   readonly needs?: readonly Needs[];
   /** Facts this plugin establishes in `onAuth`; one provider each. A promised fact still absent after it refuses the login. */
@@ -61,7 +69,7 @@ export interface Plugin<
   readonly maps?: readonly string[];
   /** What `onQuery` looks at; only that is assembled, the rest streams. Default `'sql'`. */
   readonly reads?: 'kind' | 'sql' | 'parameters';
-  /** Set by `only()`. */
+  /** Set by `only()`; see `credentials` as well. */
   readonly scope?: Scope;
   /** Answers `SET postern.x = '…'`, which is never forwarded, logged or shown to `onQuery`. Throw to refuse. */
   readonly inBand?: Readonly<
@@ -145,23 +153,33 @@ type Of<P, K extends 'needs' | 'provides'> = P extends {
 }
   ? F
   : never;
+type CredentialsOf<P> = P extends { readonly credentials?: readonly (infer C extends Credential)[] }
+  ? C
+  : never;
+/** A fact for those who come with a credential. */
+type Given<F extends FactName, C extends Credential> = `${C} ${F}`;
+type AllOf<P> = Given<Of<P, 'provides'>, CredentialsOf<P>>;
+/** The facts that nobody provides to a client that a plugin may see. Which credentials listeners take is not known here. */
+type Lacks<F extends FactName, C extends Credential, Have> = F extends FactName
+  ? [Given<F, C> & Have] extends [never]
+    ? F
+    : never
+  : never;
+type FactIn<G> = G extends `${Credential} ${infer F}` ? F : never;
 type Says<Why extends string> = { readonly postern: Why };
-type Fits<P, N extends string, Have extends FactName> = [Exclude<Of<P, 'needs'>, Have>] extends [never]
-  ? [Of<P, 'provides'> & Have] extends [never]
+type Fits<P, N extends string, Have> = [Lacks<Of<P, 'needs'>, CredentialsOf<P>, Have>] extends [never]
+  ? [AllOf<P> & Have] extends [never]
     ? P
-    : Says<`'${N}' provides '${Of<P, 'provides'> & Have}', which a plugin above provides already`>
-  : Says<`'${N}' needs '${Exclude<Of<P, 'needs'>, Have>}': list a plugin that provides it above`>;
+    : Says<`'${N}' provides '${FactIn<AllOf<P> & Have>}', which a plugin above provides already`>
+  : Says<`'${N}' needs '${Lacks<Of<P, 'needs'>, CredentialsOf<P>, Have>}': list a plugin that provides it above`>;
 // A function has a name, as a plugin has, and everything else of a plugin is optional.
-type Check<P, Have extends FactName> = P extends (...args: never) => unknown
+type Check<P, Have> = P extends (...args: never) => unknown
   ? Says<'this is a function: did you forget to call it?'>
   : P extends { readonly name: infer N extends string }
     ? Fits<P, N, Have>
     : P;
 
 /** The list `L` itself if every need is provided above it, else a type whose one property says what is wrong. */
-export type Ordered<L extends readonly unknown[], Have extends FactName = never> = L extends readonly [
-  infer P,
-  ...infer Rest,
-]
-  ? readonly [Check<P, Have>, ...Ordered<Rest, Have | Of<P, 'provides'>>]
+export type Ordered<L extends readonly unknown[], Have = never> = L extends readonly [infer P, ...infer Rest]
+  ? readonly [Check<P, Have>, ...Ordered<Rest, Have | AllOf<P>>]
   : L;

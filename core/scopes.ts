@@ -1,37 +1,67 @@
 /** Which sessions a plugin sees. */
+import { credentialsOf } from './credential.ts';
+import type { Credential } from './credential.ts';
+import type { ListenOptions } from './listen.ts';
 import type { AnyPlugin, Scope } from './plugin.ts';
 
-/** Says whether a scope covers sessions of this listener to this database, by the name the client used. */
-export function inScope(scope: Scope | undefined, listener: string, database: string): boolean {
-  const listenerFits = scope?.listeners?.includes(listener) ?? true;
-  return listenerFits && (scope?.databases?.includes(database) ?? true);
-}
-
-/** One combination of listener and database as far as scopes can tell them apart; undefined: any that no scope names. */
+/**
+ * One combination of listener, database (by the name the client used) and credential, as far as plugins can tell them apart.
+ * Undefined: one that no plugin names; where a client has sent no startup packet, there is neither database nor credential.
+ */
 export interface ScopeCell {
   readonly listener: string | undefined;
   readonly database: string | undefined;
+  readonly credential: Credential | undefined;
 }
 
-function named(plugins: readonly AnyPlugin[], of: keyof Scope): ReadonlySet<string | undefined> {
-  return new Set([undefined, ...plugins.flatMap((plugin) => plugin.scope?.[of] ?? [])]);
-}
+/** What a cell is made of on the side of a listener. */
+export type CellListener = Pick<ListenOptions, 'name' | 'auth'>;
 
-/** Every cell that the scopes of a plugin list tell apart, the one that no scope names first. */
-export function scopeCells(plugins: readonly AnyPlugin[]): readonly ScopeCell[] {
-  const databases = [...named(plugins, 'databases')];
-  return [...named(plugins, 'listeners')].flatMap((listener) =>
-    databases.map((database) => ({ listener, database })),
-  );
+function covers<T>(names: readonly T[] | undefined, name: T | undefined): boolean {
+  return names === undefined || (name !== undefined && names.includes(name));
 }
 
 /** The plugins that sessions of a cell meet, in the order of the list. */
-export function pluginsOf(cell: ScopeCell, plugins: readonly AnyPlugin[]): readonly AnyPlugin[] {
-  return plugins.filter(({ scope }) => {
-    const listenerFits =
-      !scope?.listeners || (cell.listener !== undefined && scope.listeners.includes(cell.listener));
-    const databaseFits =
-      !scope?.databases || (cell.database !== undefined && scope.databases.includes(cell.database));
-    return listenerFits && databaseFits;
-  });
+export function pluginsOf(
+  { listener, database, credential }: ScopeCell,
+  plugins: readonly AnyPlugin[],
+): readonly AnyPlugin[] {
+  return plugins.filter(
+    ({ scope, credentials }) =>
+      covers(scope?.listeners, listener) &&
+      covers(scope?.databases, database) &&
+      covers(scope?.credentials, credential) &&
+      covers(credentials, credential),
+  );
+}
+
+function named(plugins: readonly AnyPlugin[], of: 'listeners' | 'databases'): ReadonlySet<string> {
+  return new Set(plugins.flatMap(({ scope }: { readonly scope?: Scope }) => scope?.[of] ?? []));
+}
+
+/** Databases that some scope names. */
+export function databasesNamed(plugins: readonly AnyPlugin[]): ReadonlySet<string> {
+  return named(plugins, 'databases');
+}
+
+/** Listeners for a list without a config: those that scopes name, and any other. */
+function supposedListeners(plugins: readonly AnyPlugin[]): readonly CellListener[] {
+  return [{}, ...[...named(plugins, 'listeners')].map((name) => ({ name }))];
+}
+
+/**
+ * Every cell of a config that plugins tell apart: each listener with each credential that it takes, for the database that no
+ * scope names first.
+ * @param listeners Default: those that scopes name, and any other, each with `'password'`
+ */
+export function scopeCells(
+  plugins: readonly AnyPlugin[],
+  listeners: readonly CellListener[] = supposedListeners(plugins),
+): readonly ScopeCell[] {
+  const databases = [undefined, ...databasesNamed(plugins)];
+  return listeners.flatMap(({ name: listener, auth }) =>
+    credentialsOf(auth).flatMap((credential) =>
+      databases.map((database) => ({ listener, database, credential })),
+    ),
+  );
 }

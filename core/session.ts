@@ -23,7 +23,28 @@ export interface Client {
     readonly servername?: string;
     /** SHA-256 of the client certificate's DER, lower-case hex; absent without a verified certificate. */
     readonly certificateSha256?: string;
+    /** The client certificate; absent without a verified one. */
+    readonly certificate?: ClientCertificate;
   };
+}
+
+/** A client certificate that an authority of `listen.tls.clientCa` has signed and that is in force (RFC 5280). */
+export interface ClientCertificate {
+  /** SHA-256 of its DER, lower-case hex. */
+  readonly sha256: string;
+  /** The subject's distinguished name as RFC 4514 writes it, such as `CN=billing,O=Example`. Empty where it has none. */
+  readonly subject: string;
+  /** The issuer's, in the same form. */
+  readonly issuer: string;
+  /** Lower-case hex of an even number of digits. */
+  readonly serialNumber: string;
+  /** Common names of the subject, in the order of the certificate. */
+  readonly commonNames: readonly string[];
+  /** DNS names among its subject alternative names (RFC 5280 §4.2.1.6), as they stand there. */
+  readonly dns: readonly string[];
+  /** URIs among them, such as `spiffe://example.org/billing`. */
+  readonly uris: readonly string[];
+  readonly notAfter: Date;
 }
 
 /** The client's StartupMessage (manual, 55.7), reduced to what the gateway accepts. */
@@ -104,8 +125,8 @@ export interface Session<Known extends FactName = never, Own extends FactName = 
   readonly client: Client;
   readonly startup: Startup;
   readonly log: Logger;
-  /** Which credential the client was asked for; absent until a plugin wants it. */
-  readonly credential?: Credential | undefined;
+  /** Which credential the client is asked for: its startup packet and its listener say so. */
+  readonly credential: Credential;
   readonly state: SessionState;
   /** Milliseconds since the epoch of the last change of `state`. */
   readonly stateSince: number;
@@ -138,8 +159,8 @@ export interface LoginSession<Known extends FactName = never, Own extends FactNa
 > {
   /**
    * The token, as the listener takes it: given as password, or by OAUTHBEARER. The client is asked once, when the first plugin
-   * calls this.
-   * @throws GatewayError that ends the login, as for a client that asks where to get a token (`OAuthAnnouncement`)
+   * calls this. For sessions with one of these credentials.
+   * @throws Error in a session with another credential; GatewayError that ends the login, as for a client that asks where to get a token (`OAuthAnnouncement`)
    */
   token(): Promise<string>;
 }

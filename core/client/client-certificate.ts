@@ -1,6 +1,10 @@
 /** What is wrong with the certificate that a client has shown in the handshake, or has not. */
+import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { GatewayError } from '../errors.ts';
+import type { Client, ClientCertificate } from '../session.ts';
+import { readCertificate } from '../x509/certificate.ts';
+import { DerError } from '../x509/der.ts';
 
 /** The alerts with which OpenSSL, and so PostgreSQL, refuses a certificate (`ssl_x509err2alert`), in OpenSSL's words. */
 const ALERTS: Readonly<Record<string, string>> = {
@@ -18,18 +22,45 @@ const ALERTS: Readonly<Record<string, string>> = {
   INVALID_PURPOSE: 'unsupported certificate',
 };
 
+/** What a client has shown in its handshake: nothing, a verified certificate, or one that is none. */
+export interface ShownCertificate {
+  readonly certificate?: ClientCertificate;
+  /** The refusal of a client that is not as the listener demands. */
+  readonly fault?: GatewayError;
+}
+
 /**
- * The refusal of a client after its handshake; undefined for one that is as the listener demands. It is sent as an error inside TLS,
- * because Node completes every handshake and then can send no alert: in PostgreSQL's words for a connection without its certificate.
+ * Looks at the certificate of a client after its handshake. A refusal is sent as an error inside TLS, because Node completes every
+ * handshake and then can send no alert: in PostgreSQL's words for a connection without its certificate.
  * @param required the client has to show one
  */
-export function certificateFault(socket: TLSSocket, required: boolean): GatewayError | undefined {
-  if (!socket.getPeerX509Certificate()) return required ? invalid('the client has shown none') : undefined;
-  if (socket.authorized) return undefined;
+export function lookAtCertificate(socket: TLSSocket, required: boolean): ShownCertificate {
+  const shown = socket.getPeerX509Certificate();
+  if (!shown) return required ? { fault: invalid('the client has shown none') } : {};
+  if (socket.authorized) return read(shown);
   // Node has OpenSSL's name of the error here, although its type says Error.
   const why: unknown = socket.authorizationError;
   const code = why instanceof Error ? why.message : String(why);
-  return invalid(code, ALERTS[code] ?? 'certificate unknown');
+  return { fault: invalid(code, ALERTS[code] ?? 'certificate unknown') };
+}
+
+/** OpenSSL takes some that are not quite as RFC 5280 has them. */
+function read({ raw }: X509Certificate): ShownCertificate {
+  try {
+    return { certificate: readCertificate(raw) };
+  } catch (error) {
+    if (!(error instanceof DerError)) throw error;
+    return { fault: invalid(`not as RFC 5280 has it: ${error.message}`, 'bad certificate') };
+  }
+}
+
+/**
+ * Lets a client pass that has shown a certificate, for which its listener asks in the handshake.
+ * @throws GatewayError as the refusal of {@link lookAtCertificate}
+ */
+export function checkShown({ tls }: Pick<Client, 'tls'>): void {
+  if (tls?.certificate) return;
+  throw invalid(tls ? 'the client has shown none' : 'the client has come without TLS');
 }
 
 function invalid(why: string, detail?: string): GatewayError {

@@ -1,7 +1,9 @@
 /** How one client is asked who it is, in the way that was decided for it, and refused in the same. */
 import type { Credential, OAuthAnnouncement } from '../credential.ts';
 import { GatewayError } from '../errors.ts';
+import type { Client } from '../session.ts';
 import { BearerExchange } from './bearer.ts';
+import { checkShown } from './client-certificate.ts';
 import { askPassword } from './password.ts';
 import type { Reader } from './reader.ts';
 
@@ -16,7 +18,7 @@ export interface CredentialExchangeOptions {
   readonly announcement: OAuthAnnouncement | undefined;
 }
 
-/** One per session. Nothing is sent before it is asked for a token. */
+/** One per session. Nothing is sent before a plugin asks for the credential. */
 export class CredentialExchange {
   readonly credential: Credential;
   readonly #reader: Reader;
@@ -32,13 +34,26 @@ export class CredentialExchange {
   }
 
   /**
+   * Looks at what the client has shown already, before any plugin asks for the credential.
+   * @throws GatewayError `invalid_authorization_specification` for a client without a certificate where that is the credential
+   */
+  begin(client: Client): void {
+    if (this.credential === 'certificate') checkShown(client);
+  }
+
+  /**
    * Asks for the token; undefined from a client that has none, and asks where to get one. Call it once.
+   * @throws Error where the credential is no token
    * @throws GatewayError as {@link askPassword} and {@link BearerExchange.ask} do, and `feature_not_supported` for OAUTHBEARER
    * without an announcement
    * @throws ClientGone
    */
-  token(): Promise<string | undefined> {
-    return this.credential === 'password' ? askPassword(this.#reader) : this.#bearerToken();
+  async token(): Promise<string | undefined> {
+    if (this.credential === 'password') return askPassword(this.#reader);
+    if (this.credential === 'oauthbearer') return this.#bearerToken();
+    throw new Error(
+      `session.token() is for 'password' and 'oauthbearer': this client is asked for '${this.credential}'`,
+    );
   }
 
   /**

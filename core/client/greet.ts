@@ -105,10 +105,10 @@ async function takeOver(reader: Reader, termination: TlsTermination): Promise<Se
   return termination.secure(reader.channel, first);
 }
 
-function placeIn({ channel, servername, certificateSha256, fault }: Secured): Place {
+function placeIn({ channel, servername, certificate, fault }: Secured): Place {
   const tls = {
     ...(servername === undefined ? {} : { servername }),
-    ...(certificateSha256 === undefined ? {} : { certificateSha256 }),
+    ...(certificate && { certificateSha256: certificate.sha256, certificate }),
   };
   return { reader: new Reader(channel), tls, fault };
 }

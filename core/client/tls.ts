@@ -7,8 +7,9 @@ import type { SecureContext, TLSSocket } from 'node:tls';
 import type { ListenTls } from '../listen.ts';
 import { ConfigError } from '../errors.ts';
 import type { GatewayError } from '../errors.ts';
+import type { ClientCertificate } from '../session.ts';
 import { Channel } from '../net/channel.ts';
-import { certificateFault } from './client-certificate.ts';
+import { lookAtCertificate } from './client-certificate.ts';
 import { ClientGone } from './reader.ts';
 import { findByServername } from './server-name.ts';
 
@@ -22,8 +23,8 @@ export interface Secured {
   readonly channel: Channel;
   /** Server Name Indication (RFC 6066 §3). */
   readonly servername: string | undefined;
-  /** SHA-256 of the verified client certificate's DER, lower-case hex. */
-  readonly certificateSha256: string | undefined;
+  /** Undefined without a verified one. */
+  readonly certificate: ClientCertificate | undefined;
   /** The client named the protocol `postgresql` by ALPN. */
   readonly alpn: boolean;
   /** The certificate is not as the listener demands: nothing but this may be said to the client. */
@@ -148,12 +149,11 @@ export class TlsTermination {
     const socket = await this.#handshake(plain, first);
     socket.allowHalfOpen = allowHalfOpen;
     socket.setMaxSendFragment(RECORD_BYTES);
-    const fault = certificateFault(socket, this.#certificateRequired);
-    const certificate = fault ? undefined : socket.getPeerX509Certificate();
+    const { certificate, fault } = lookAtCertificate(socket, this.#certificateRequired);
     return {
       channel: new Channel(socket),
       servername: typeof socket.servername === 'string' ? socket.servername : undefined,
-      certificateSha256: certificate && createHash('sha256').update(certificate.raw).digest('hex'),
+      certificate,
       alpn: socket.alpnProtocol === ALPN,
       fault,
     };

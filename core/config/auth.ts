@@ -1,12 +1,9 @@
-/** Which credentials a listener takes: refuses what nobody could choose, and what no plugin could answer for. */
+/** Which credentials a listener takes: refuses what no client could choose or show. */
 import { isIP } from 'node:net';
-import { CREDENTIALS } from '../credential.ts';
-import type { Credential, CredentialChoice, CredentialSigns } from '../credential.ts';
+import { CREDENTIALS, chosenBySigns, credentialsOf } from '../credential.ts';
+import type { CredentialSigns } from '../credential.ts';
 import { ConfigError } from '../errors.ts';
 import type { ListenOptions } from '../listen.ts';
-import type { AnyPlugin } from '../plugin.ts';
-import { pluginsOf, scopeCells } from '../scopes.ts';
-import type { ResolvedListener } from './resolved.ts';
 
 /** A host name in a certificate or in SNI, or `*` and what is below it. */
 const SERVER_NAME = /^(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/i;
@@ -17,6 +14,7 @@ const SERVER_NAME = /^(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/i;
  * @throws ConfigError
  */
 export function checkChoice({ auth, tls }: ListenOptions, path: string): void {
+  checkCertificate(auth, tls, path);
   if (auth === undefined || typeof auth === 'string') return;
   const others = chosenBySigns(auth);
   if (auth[auth.default])
@@ -28,22 +26,30 @@ export function checkChoice({ auth, tls }: ListenOptions, path: string): void {
       `${path}.auth: nothing is chosen but the default: write '${auth.default}', or say ${example}`,
     );
   }
-  const seen = new Set<string>();
+  const seen: Seen = { servernames: new Set(), users: new Set() };
   for (const [credential, signs] of others) {
     const at = `${path}.auth.${credential}`;
-    if (!signs.servernames && signs.parameter !== true)
-      throw new ConfigError(`${at}: nothing chooses it: say servernames, or parameter: true`);
+    if (!signs.servernames && !signs.users && signs.parameter !== true)
+      throw new ConfigError(`${at}: nothing chooses it: say servernames, users, or parameter: true`);
     if (signs.servernames && !tls)
       throw new ConfigError(`${at}.servernames: need tls, in which clients say a server name`);
-    checkServernames(signs, at, seen);
+    checkServernames(signs, at, seen.servernames);
+    checkUsers(signs, at, seen.users);
   }
 }
 
-function chosenBySigns(auth: CredentialChoice): readonly (readonly [Credential, CredentialSigns])[] {
-  return CREDENTIALS.flatMap((credential) => {
-    const signs = credential === auth.default ? undefined : auth[credential];
-    return signs ? [[credential, signs] as const] : [];
-  });
+/** Signs that were met already: each chooses one credential. */
+interface Seen {
+  readonly servernames: Set<string>;
+  readonly users: Set<string>;
+}
+
+/** Where the gateway asks for no certificates, no client can show one. */
+function checkCertificate(auth: ListenOptions['auth'], tls: ListenOptions['tls'], path: string): void {
+  if (!credentialsOf(auth).includes('certificate') || tls?.clientCa !== undefined) return;
+  throw new ConfigError(
+    `${path}.auth: 'certificate' needs ${path}.tls.clientCa, the authorities of client certificates`,
+  );
 }
 
 function checkServernames({ servernames = [] }: CredentialSigns, at: string, seen: Set<string>): void {
@@ -56,56 +62,20 @@ function checkServernames({ servernames = [] }: CredentialSigns, at: string, see
   }
 }
 
+function checkUsers({ users = [] }: CredentialSigns, at: string, seen: Set<string>): void {
+  for (const [place, user] of users.entries()) {
+    if (seen.has(user)) throw new ConfigError(`${at}.users[${place}]: '${user}' comes twice`);
+    seen.add(user);
+  }
+}
+
 /** For operators: `password, oauthbearer by db.example or postern.auth`. */
 export function choiceText(auth: NonNullable<ListenOptions['auth']>): string {
   if (typeof auth === 'string') return auth;
-  const others = chosenBySigns(auth).map(([credential, { servernames = [], parameter }]) => {
-    const signs = parameter === true ? [...servernames, 'postern.auth'] : servernames;
+  const others = chosenBySigns(auth).map(([credential, { servernames = [], parameter, users = [] }]) => {
+    const named = users.map((user) => `user ${user}`);
+    const signs = [...servernames, ...(parameter === true ? ['postern.auth'] : []), ...named];
     return `${credential} by ${signs.join(' or ')}`;
   });
   return [auth.default, ...others].join(', ');
-}
-
-/**
- * Checks that clients of OAUTHBEARER are told of one issuer, and of the same at each step: in every scope of a listener that
- * takes it.
- * @throws ConfigError with one line per listener
- */
-export function checkAnnouncements(
-  listeners: readonly ResolvedListener[],
-  plugins: readonly AnyPlugin[],
-): void {
-  const wrong = listeners.flatMap((listener) => {
-    const why = takes(listener.auth, 'oauthbearer') ? whyNoIssuer(listener.name, plugins) : undefined;
-    return why === undefined ? [] : [`${listener.path}.auth: ${why}`];
-  });
-  if (wrong.length > 0) throw new ConfigError(wrong.join('\n'));
-}
-
-function takes(auth: ListenOptions['auth'], credential: Credential): boolean {
-  if (auth === undefined || typeof auth === 'string') return auth === credential;
-  return auth.default === credential || auth[credential] !== undefined;
-}
-
-const EXAMPLE = "jwt({ issuers: [{ …, oauth: { scope: 'openid' } }] })";
-
-/** What is wrong with the announcements on a listener; undefined if nothing is. */
-function whyNoIssuer(listener: string, plugins: readonly AnyPlugin[]): string | undefined {
-  const databases = new Set(scopeCells(plugins).map(({ database }) => database));
-  const scopes = [...databases].map((database) => {
-    const met = pluginsOf({ listener, database }, plugins);
-    const announcing = met.filter(({ announces }) => announces).map(({ name }) => name);
-    return { database, announcing, identifies: met.some(({ provides }) => provides?.includes('identity')) };
-  });
-  const several = scopes.find(({ announcing }) => announcing.length > 1);
-  if (several) {
-    const names = several.announcing.map((name) => `'${name}'`).join(' and ');
-    return `'oauthbearer' has one issuer to announce, and ${names} announce one each: give each a scope of its own by only()`;
-  }
-  if (scopes.every(({ announcing }) => announcing.length === 0))
-    return `'oauthbearer' needs a plugin that announces an issuer: ${EXAMPLE}`;
-  const silent = scopes.find(({ announcing, identifies }) => identifies && announcing.length === 0);
-  if (!silent) return undefined;
-  const where = silent.database === undefined ? 'for every database' : `for database '${silent.database}'`;
-  return `'oauthbearer' needs a plugin that announces an issuer ${where}: ${EXAMPLE}`;
 }

@@ -1,6 +1,5 @@
 /** Checks what a config file exports, and gives the gateway a config without holes. */
 import { realpathSync } from 'node:fs';
-import { checkAnnouncements } from './auth.ts';
 import { checkDatabase, resolveDatabase, resolveListener } from './defaults.ts';
 import type { ResolvedConfig, ResolvedDatabase, ResolvedListener } from './resolved.ts';
 import { config, database, parseAt } from './schema.ts';
@@ -10,6 +9,8 @@ import type { DatabaseOptions, Databases } from '../database.ts';
 import { milliseconds } from '../durations.ts';
 import { ConfigError } from '../errors.ts';
 import { checkPlugins } from './plugin-list.ts';
+import { checkOrder } from './plugin-order.ts';
+import { checkProviders } from './providers.ts';
 
 export type { ResolvedAdmin, ResolvedConfig, ResolvedDatabase, ResolvedListener } from './resolved.ts';
 
@@ -154,7 +155,8 @@ export function checkConfig(value: unknown, directory: string): ResolvedConfig {
       ? undefined
       : [...databaseNames, ...(admin?.console === undefined ? [] : [admin.console])],
   });
-  checkAnnouncements(listeners, plugins);
+  checkProviders(listeners, plugins);
+  checkOrder(plugins, listeners);
   return {
     directory,
     listeners,

@@ -1,8 +1,8 @@
 /** Checks a plugin list at boot: guesses the mistake behind what it finds, and names the fix. */
-import { checkOrder } from './plugin-order.ts';
-import { alternatives, kindOf, unknownKey } from './sentences.ts';
+import { alternatives, expected, kindOf, unknownKey } from './sentences.ts';
 import { didYouMean } from './nearest-name.ts';
 import { checkAnnouncement } from './announcement.ts';
+import { CREDENTIALS } from '../credential.ts';
 import { ConfigError } from '../errors.ts';
 import { parseRole } from '../names.ts';
 import type { AnyPlugin, Scope } from '../plugin.ts';
@@ -16,7 +16,7 @@ export interface KnownNames {
 }
 
 const HOOKS = ['setup', 'observe', 'onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
-const LISTS = ['needs', 'provides', 'enforces', 'maps', 'startupParameters'] as const;
+const LISTS = ['needs', 'provides', 'enforces', 'maps', 'startupParameters', 'credentials'] as const;
 const TABLES = ['checks', 'inBand', 'on'] as const;
 const READS = ['kind', 'sql', 'parameters'] as const;
 const KEYS: readonly string[] = [
@@ -29,7 +29,7 @@ const KEYS: readonly string[] = [
   ...TABLES,
   ...HOOKS,
 ];
-const SCOPE_KEYS = ['listeners', 'databases'] as const;
+const SCOPE_KEYS = ['listeners', 'databases', 'credentials'] as const;
 /** In the manner of a parameter name with a class (manual, 19.16 "Customized Options"). */
 const IN_BAND_KEY = /^postern\.[a-z_.]+$/;
 
@@ -103,16 +103,31 @@ function checkCommands(commands: unknown): readonly string[] {
   });
 }
 
+function checkCredentials({ credentials, scope }: Readonly<Record<string, unknown>>): readonly string[] {
+  if (!Array.isArray(credentials)) return [];
+  if (credentials.length === 0) return ['credentials: lists none: it would never run'];
+  const strange = credentials.filter((one) => !CREDENTIALS.some((known) => known === one));
+  if (strange.length > 0)
+    return strange.map((one: unknown) => `credentials: ${expected(alternatives(CREDENTIALS), one)}`);
+  const only: unknown = isTable(scope) ? scope['credentials'] : undefined;
+  if (!Array.isArray(only) || only.some((one) => credentials.includes(one))) return [];
+  return [
+    `only() limits it to ${alternatives(only)}, and it is for ${alternatives(credentials)}: it would never run`,
+  ];
+}
+
 function checkScopeNames(scope: Scope, known: KnownNames): readonly string[] {
   return SCOPE_KEYS.flatMap((key) => {
-    const [names, all] = [scope[key], known[key]];
+    const names: readonly string[] | undefined = scope[key];
+    const all = key === 'credentials' ? CREDENTIALS : known[key];
     if (names?.length === 0) return [`only() lists no ${key}: it would never run`];
     // Scopes are by the name a client used, and no client uses this one.
     if (names?.includes('*')) return [`only() names '*', which covers nothing: name each of the ${key}`];
+    const whose = key === 'credentials' ? 'there is not' : 'the config does not have';
     const strange = all ? (names ?? []).filter((name) => !all.includes(name)) : [];
     return strange.map((name) => {
       const known = didYouMean(name, all ?? []) || `; known: ${alternatives(all ?? [])}`;
-      return `only() names the ${key.slice(0, -1)} '${name}', which the config does not have${known}`;
+      return `only() names the ${key.slice(0, -1)} '${name}', which ${whose}${known}`;
     });
   });
 }
@@ -139,6 +154,7 @@ function checkShape(plugin: Readonly<Record<string, unknown>>, known: KnownNames
     ),
     ...LISTS.flatMap((key) => checkTexts(plugin[key], key)),
     ...checkRoles(plugin['maps']),
+    ...checkCredentials(plugin),
     ...TABLES.flatMap((key) => checkTable(plugin[key], key)),
     ...checkAnnouncement(plugin['announces']),
     ...checkCommands(plugin['commands']),
@@ -166,7 +182,7 @@ function checkEntry(entry: unknown, where: string, known: KnownNames): readonly 
 }
 
 /**
- * Checks the `plugins` of a config and leaves out the entries that are false, null or undefined.
+ * Checks each of the `plugins` of a config by itself, and leaves out the entries that are false, null or undefined.
  * @param known what `only()` may name. Default: anything
  * @throws ConfigError with one line per mistake
  */
@@ -176,7 +192,5 @@ export function checkPlugins(list: readonly unknown[], known: KnownNames = {}): 
   );
   const wrong = entries.flatMap(([place, entry]) => checkEntry(entry, `plugins[${place}]`, known));
   if (wrong.length > 0) throw new ConfigError(wrong.join('\n'));
-  const plugins = entries.map(([, entry]) => entry as AnyPlugin);
-  checkOrder(plugins);
-  return plugins;
+  return entries.map(([, entry]) => entry as AnyPlugin);
 }

@@ -1,8 +1,11 @@
 /** Checks that the plugins of a list fit together, in every scope that a session can have. */
+import type { Credential } from '../credential.ts';
 import { ConfigError } from '../errors.ts';
 import type { FactName } from '../facts.ts';
 import type { AnyPlugin } from '../plugin.ts';
 import { pluginsOf, scopeCells } from '../scopes.ts';
+import type { CellListener, ScopeCell } from '../scopes.ts';
+import { alternatives } from './sentences.ts';
 
 function duplicateNames(plugins: readonly AnyPlugin[]): readonly string[] {
   const twins = plugins.filter(({ name }, place) => plugins.findIndex((one) => one.name === name) < place);
@@ -31,24 +34,54 @@ function idlePromises(plugins: readonly AnyPlugin[]): readonly string[] {
   );
 }
 
-/** Where to find the provider of a fact: further down, in another scope, in the box, or nowhere. */
-function fixFor(fact: FactName, after: readonly AnyPlugin[], everywhere: readonly AnyPlugin[]): string {
-  const later = provider(after, fact);
-  if (later) return `'${later.name}' provides it further down: put '${later.name}' before it`;
-  const elsewhere = provider(everywhere, fact);
-  if (elsewhere)
-    return `'${elsewhere.name}' provides it only within its own only(): widen that scope or narrow this one`;
-  const known =
-    fact === 'identity' || fact === 'rules' ? 'jwt()' : fact === 'tenant' ? 'tenant()' : 'a plugin that does';
-  return `nothing above provides it: put ${known} before it`;
+/** Plugins in the box that say who logs in, by the credential with which they do. */
+const IDENTIFIES: Readonly<Record<Credential, string>> = {
+  password: 'jwt()',
+  oauthbearer: 'jwt()',
+  scram: 'passwords()',
+  certificate: 'certificates()',
+};
+
+/** A plugin in the box that provides a fact to clients with a credential, as it is written. */
+export function providerInTheBox(fact: FactName, credential: Credential = 'password'): string {
+  if (fact === 'identity' || fact === 'rules') return IDENTIFIES[credential];
+  return fact === 'tenant' ? 'tenant()' : 'a plugin that does';
 }
 
-function unmetNeeds(plugins: readonly AnyPlugin[], everywhere: readonly AnyPlugin[]): readonly string[] {
-  return plugins.flatMap(({ name, needs = [] }, place) =>
-    needs
-      .filter((fact) => !provider(plugins.slice(0, place), fact))
-      .map((fact) => `'${name}' needs '${fact}', but ${fixFor(fact, plugins.slice(place), everywhere)}`),
+/** The plugins below one that lacks a fact, and those of the whole config. */
+interface Others {
+  readonly below: readonly AnyPlugin[];
+  readonly everywhere: readonly AnyPlugin[];
+}
+
+/** Where to find the provider of a fact: further down, for other credentials, in another scope, in the box, or nowhere. */
+function fixFor(fact: FactName, { credential }: ScopeCell, { below, everywhere }: Others): string {
+  const later = provider(below, fact);
+  if (later) return `'${later.name}' provides it further down: put '${later.name}' before it`;
+  const inTheBox = providerInTheBox(fact, credential);
+  const fitting = everywhere.filter(
+    ({ credentials }) => !credentials || (credential !== undefined && credentials.includes(credential)),
   );
+  const elsewhere = provider(fitting, fact);
+  if (elsewhere)
+    return `'${elsewhere.name}' provides it only within its own only(): widen that scope or narrow this one`;
+  const other = provider(everywhere, fact);
+  if (other && credential !== undefined)
+    return `'${other.name}' provides it for ${alternatives(other.credentials ?? [])} only, not for '${credential}': put ${inTheBox} before it`;
+  return `nothing above provides it: put ${inTheBox} before it`;
+}
+
+function unmetNeeds(
+  plugins: readonly AnyPlugin[],
+  cell: ScopeCell,
+  everywhere: readonly AnyPlugin[],
+): readonly string[] {
+  return plugins.flatMap(({ name, needs = [] }, place) => {
+    const others = { below: plugins.slice(place), everywhere };
+    return needs
+      .filter((fact) => !provider(plugins.slice(0, place), fact))
+      .map((fact) => `'${name}' needs '${fact}', but ${fixFor(fact, cell, others)}`);
+  });
 }
 
 function duplicateKeys(plugins: readonly AnyPlugin[]): readonly string[] {
@@ -62,14 +95,15 @@ function duplicateKeys(plugins: readonly AnyPlugin[]): readonly string[] {
 
 /**
  * Checks names, needs, facts and in-band keys among the plugins that one session can meet, for every kind of session.
+ * @param listeners as in {@link scopeCells}
  * @throws ConfigError with one line per mistake
  */
-export function checkOrder(plugins: readonly AnyPlugin[]): void {
-  const wrong = scopeCells(plugins).flatMap((cell) => {
+export function checkOrder(plugins: readonly AnyPlugin[], listeners?: readonly CellListener[]): void {
+  const wrong = scopeCells(plugins, listeners).flatMap((cell) => {
     const met = pluginsOf(cell, plugins);
     return [
       ...duplicateNames(met),
-      ...unmetNeeds(met, plugins),
+      ...unmetNeeds(met, cell, plugins),
       ...duplicateProviders(met),
       ...idlePromises(met),
       ...duplicateKeys(met),

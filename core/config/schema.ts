@@ -61,24 +61,28 @@ const startup = object<StartupRules>({
   default: record(settingValue).optional(),
 });
 
-/** What the contract promises and nobody built yet. */
-const LATER = ['scram'];
-
 const signs = object<CredentialSigns>({
   servernames: z
     .array(text('a server name'), { error: ({ input }) => expected('a list of server names', input) })
     .min(1, { error: 'at least one server name is needed' })
     .optional(),
   parameter: flag.optional(),
+  users: z
+    .array(text('a user'), { error: ({ input }) => expected('a list of users', input) })
+    .min(1, { error: 'at least one user is needed' })
+    .optional(),
 });
 
 /** One credential, or a default with what chooses another. */
 const auth = choose<NonNullable<ListenOptions['auth']>>((input) => {
-  if (typeof input !== 'object' || input === null) return oneOf(CREDENTIALS, LATER);
-  return object<CredentialChoice>(
-    { default: oneOf(CREDENTIALS, LATER), password: signs.optional(), oauthbearer: signs.optional() },
-    LATER,
-  );
+  if (typeof input !== 'object' || input === null) return oneOf(CREDENTIALS);
+  return object<CredentialChoice>({
+    default: oneOf(CREDENTIALS),
+    password: signs.optional(),
+    oauthbearer: signs.optional(),
+    scram: signs.optional(),
+    certificate: signs.optional(),
+  });
 });
 
 const listener = object<ListenOptions>({

@@ -6,7 +6,7 @@ import { milliseconds } from '../durations.ts';
 import type { ConfigError } from '../errors.ts';
 import { parseNetwork } from '../networks.ts';
 import { didYouMean } from './nearest-name.ts';
-import { alternatives, expected, notYet, unknownKey } from './sentences.ts';
+import { alternatives, expected, unknownKey } from './sentences.ts';
 
 /** The longest timer of Node: 2^31 - 1 milliseconds, a little under 25 days. */
 const LONGEST_TIMER_MS = 2_147_483_647;
@@ -26,15 +26,13 @@ export const choose = <T>(pick: (input: unknown) => z.ZodType<T>): z.ZodType<T> 
 
 type Shape<T> = { readonly [K in keyof T]-?: z.ZodType<T[K] | undefined> };
 
-/** An object without unknown keys; `later` are keys of the contract that are not built yet. */
-export function object<T extends object>(shape: Shape<T>, later: readonly string[] = []): z.ZodType<T> {
+/** An object without unknown keys. */
+export function object<T extends object>(shape: Shape<T>): z.ZodType<T> {
   const known = Object.keys(shape);
-  const unknown = (key: string): string =>
-    later.includes(key) ? notYet(`'${key}'`) : unknownKey(key, known);
   const strict = z.strictObject(shape, {
     error: (issue) =>
       issue.code === 'unrecognized_keys'
-        ? issue['keys'].map(unknown).join('\n')
+        ? issue['keys'].map((key) => unknownKey(key, known)).join('\n')
         : expected('an object', issue.input),
   });
   // An option that is undefined counts as absent, as in `tls: production ? { … } : undefined`.
@@ -73,13 +71,9 @@ export const permissions: z.ZodType<number> = value((input) => {
   return `${expected(`a whole number from 0 to ${MOST_PERMISSIONS}`, input)}; write an octal number such as 0o777`;
 });
 
-/** One of some words; `later` are words of the contract that are not built yet. */
-export const oneOf = <const T extends string>(
-  known: readonly T[],
-  later: readonly string[] = [],
-): z.ZodType<T> =>
+/** One of some words. */
+export const oneOf = <const T extends string>(known: readonly T[]): z.ZodType<T> =>
   value((input) => {
-    if (typeof input === 'string' && later.includes(input)) return notYet(`'${input}'`);
     if ((known as readonly unknown[]).includes(input)) return undefined;
     return `${expected(alternatives(known), input)}${typeof input === 'string' ? didYouMean(input, known) : ''}`;
   });

@@ -1,5 +1,7 @@
 /** A session of the console, from the check of its operator to its end. It never gets a server connection. */
 import { asGatewayError } from '../client/refuse.ts';
+import { isToken } from '../credential.ts';
+import type { Credential } from '../credential.ts';
 import { GatewayError } from '../errors.ts';
 import type { Identity } from '../facts.ts';
 import type { Answer, Command, Desk } from '../gateway/console/command.ts';
@@ -32,6 +34,7 @@ export async function logInToConsole(
 ): Promise<Identity> {
   const { session, exchange, hooks, replication } = sessionContext;
   await hooks.startup(session, session.sessionFacts);
+  if (!isToken(session.credential)) throw noToken(session.credential);
   const found = await context.operators.check(await askToken(session, exchange));
   if ('why' in found) {
     throw new GatewayError('invalid_authorization_specification', 'the token does not open this database', {
@@ -45,6 +48,17 @@ export async function logInToConsole(
   await hooks.check(session, session.sessionFacts);
   session.endAt(identity.expiresAt, EXPIRED);
   return identity;
+}
+
+/** A listener takes what its config says, from operators as well. */
+function noToken(credential: Credential): GatewayError {
+  const hint = 'Connect where the gateway takes tokens.';
+  return new GatewayError('invalid_authorization_specification', 'this database is opened by a token', {
+    hint,
+    cause: new Error(
+      `the console is for operators, who come with a token: this client is asked for '${credential}'`,
+    ),
+  });
 }
 
 const EXPIRED = new GatewayError('admin_shutdown', 'the token has expired', {

@@ -9,7 +9,6 @@ import type { OpenSession } from './open-session.ts';
  * @throws ClientGone
  */
 export async function askToken(session: OpenSession, exchange: CredentialExchange): Promise<string> {
-  session.credential = exchange.credential;
   const token = await exchange.token();
   if (token !== undefined) return token;
   const text = `OAuth bearer authentication failed for user "${session.startup.user}"`;

@@ -67,6 +67,7 @@ export async function logIn(request: LoginRequest, context: GatewayContext): Pro
   const { session, hooks } = request;
   const started = hooks.startup(session, session.sessionFacts);
   if (started) await started;
+  request.exchange.begin(session.client);
   const entryOf = entries(context);
   const upstream = await authenticate(request, entryOf);
   refuseMoved(upstream, request, context);
@@ -213,7 +214,7 @@ function refuseMoved(
 ): void {
   const { client, startup } = session;
   const { hooks } = context;
-  const met = (database: string): Hooks => hooks.forScope(client.listener, database);
+  const met = (database: string): Hooks => hooks.forScope(client.listener, database, session.credential);
   const other = decidedFor.find((name) => name !== entry);
   let why: string | undefined;
   if (other !== undefined) {

@@ -41,6 +41,7 @@ export interface Controls {
 export interface SessionOptions {
   readonly client: Client;
   readonly startup: Startup;
+  readonly credential: Credential;
   readonly hooks: Pick<Hooks, 'renew' | 'observed'>;
   readonly facts: SessionFacts;
   /** The gateway's log; the session binds its id and subject. */
@@ -60,7 +61,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   hooks: SessionOptions['hooks'];
   /** Resolves with the reason when the session ends. */
   readonly ended: Promise<CloseReason>;
-  credential: Credential | undefined;
+  readonly credential: Credential;
   /** Asks the client for its token; present during `onAuth` only. */
   askToken: (() => Promise<string>) | undefined;
   upstream: Upstream | undefined;
@@ -85,6 +86,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   constructor(options: SessionOptions) {
     this.client = options.client;
     this.startup = options.startup;
+    this.credential = options.credential;
     this.sessionFacts = options.facts;
     this.hooks = options.hooks;
     this.log = new BoundLog(options.log, this);

@@ -27,7 +27,7 @@ function who(session: OpenSession): object {
     ...(upstream?.role === undefined ? {} : { role: upstream.role }),
     address: client.address,
     listener: client.listener,
-    ...(session.credential === undefined ? {} : { credential: session.credential }),
+    credential: session.credential,
   };
 }
 

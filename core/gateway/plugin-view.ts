@@ -6,7 +6,7 @@ const HOOKS = ['onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
 
 /** One plugin as JSON; `checks` are those of all plugins. */
 export function pluginView(plugin: AnyPlugin, checks: readonly Check[]): object {
-  const { name, provides = [], needs = [], enforces = [], scope } = plugin;
+  const { name, provides = [], needs = [], enforces = [], credentials, scope } = plugin;
   const problems = checks.flatMap((one) => (one.name === name && one.problem ? [one.problem] : []));
   return {
     name,
@@ -14,6 +14,7 @@ export function pluginView(plugin: AnyPlugin, checks: readonly Check[]): object 
     needs,
     enforces,
     hooks: HOOKS.filter((hook) => plugin[hook]),
+    ...(credentials && { credentials }),
     ...(scope && { scope }),
     problems,
   };

@@ -1,7 +1,7 @@
 /** The gateway's own issuer: `jwt` trusts it as any other, and `access` signs with its keys. */
 import path from 'node:path';
 import { SignJWT } from 'jose';
-import { ConfigError, badOption, readDuration, readObject, readText } from '../../core/index.ts';
+import { ConfigError, badOption, readDuration, readIssuer, readObject, readText } from '../../core/index.ts';
 import type { Disposer, Duration, GatewayHandle } from '../../core/index.ts';
 import { ALGORITHM } from './key-ring.ts';
 import { OwnKeys } from './own-keys.ts';
@@ -46,7 +46,7 @@ export class OwnIssuer {
   constructor(options: OwnIssuerOptions) {
     const known = ['issuer', 'audience', 'rotate', 'publishAhead', 'maxLifetime', 'keys'] as const;
     const given = readObject<OwnIssuerOptions>('ownIssuer', options, known);
-    this.issuer = readText('ownIssuer.issuer', given.issuer);
+    this.issuer = readIssuer('ownIssuer.issuer', given.issuer);
     this.audience = readText('ownIssuer.audience', given.audience ?? 'postern');
     const rotateMs = readDuration('ownIssuer.rotate', given.rotate ?? '30d', SECOND);
     const aheadMs = readDuration('ownIssuer.publishAhead', given.publishAhead ?? '15m', SECOND);

@@ -7,6 +7,7 @@ import {
   readChoice,
   readDuration,
   readInteger,
+  readIssuer,
   readList,
   readObject,
   readParsed,
@@ -83,7 +84,7 @@ function callersOf(given: unknown, own: string): Pick<Policy, 'issuers' | 'apiKe
   const keys = apiKeys === undefined ? [] : readList(`${path}.apiKeys`, apiKeys, apiKey);
   const twice = keys.find(({ name }, index) => keys.findIndex((one) => one.name === name) < index);
   if (twice) badOption(`${path}.apiKeys`, `'${twice.name}' comes twice`);
-  const others = issuers === undefined ? [] : readList(`${path}.issuers`, issuers, readText);
+  const others = issuers === undefined ? [] : readList(`${path}.issuers`, issuers, readIssuer);
   if (others.includes(own)) badOption(`${path}.issuers`, 'what the gateway has granted cannot ask for more');
   return { issuers: others, apiKeys: keys };
 }

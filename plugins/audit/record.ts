@@ -161,7 +161,7 @@ export class Recorder {
   }
 
   login(event: Events['login']): string {
-    return this.#ended('login', event);
+    return `${this.#ended('login', event)},"credential":"${event.session.credential}"`;
   }
 
   discovery(event: Events['discovery']): string {

@@ -1,5 +1,5 @@
 /** Tokens as passwords: verifies a JWT (RFC 7519) before PostgreSQL sees a byte and states who it is for. */
-import { GatewayError } from '../../core/index.ts';
+import { GatewayError, TOKEN_CREDENTIALS } from '../../core/index.ts';
 import type { Disposer, GatewayHandle, Plugin, Session, TokenVerifier } from '../../core/index.ts';
 import { lookAtIssuer } from './announcement.ts';
 import { openIssuers } from './issuers.ts';
@@ -111,7 +111,7 @@ async function setUp(
  * @throws ConfigError that names the option, such as `jwt.issuers[0].jwks`
  * @example jwt({ issuers: [{ issuer: 'https://id.example', audience: 'postern', jwks: 'https://id.example/jwks.json' }] })
  */
-export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt'> {
+export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt', 'password' | 'oauthbearer'> {
   const policy = parsePolicy(options);
   const lives = new SessionLives(policy);
   let state: Running | undefined;
@@ -121,6 +121,7 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt'> {
   };
   return {
     name: 'jwt',
+    credentials: TOKEN_CREDENTIALS,
     provides: ['identity', 'rules'],
     ...(policy.announced && { announces: policy.announced.announcement }),
     checks: renewalChecks(() => running().revoker),

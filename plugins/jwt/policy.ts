@@ -5,6 +5,7 @@ import {
   readDuration,
   readFlag,
   readInteger,
+  readIssuer,
   readList,
   readObject,
   readText,
@@ -155,7 +156,7 @@ function issuerPolicy(path: string, given: IssuerOptions): IssuerPolicy {
   const options = readObject<IssuerOptions>(path, given, ISSUER_OPTIONS);
   const { audience, audienceClaim, jwks, ca, azp, typ, requiredClaims } = options;
   const { clockTolerance = '5s', maxLifetime = '24h', maxStale = '24h' } = options;
-  const issuer = readText(`${path}.issuer`, options.issuer);
+  const issuer = readIssuer(`${path}.issuer`, options.issuer);
   checkDiscovery(path, options);
   return {
     issuer,

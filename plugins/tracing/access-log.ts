@@ -12,7 +12,7 @@ export function accessLine({
   used,
   sqlstate,
 }: Events['close']): object {
-  const { client, startup, facts, upstream } = session;
+  const { client, startup, credential, facts, upstream } = session;
   const { identity, tenant } = facts;
   return {
     session: session.id,
@@ -23,6 +23,7 @@ export function accessLine({
     address: client.address,
     port: client.port,
     listener: client.listener,
+    credential,
     tls: client.tls !== undefined,
     ...(startup.parameters['application_name'] !== undefined && {
       application: startup.parameters['application_name'],

@@ -99,13 +99,14 @@ function namespaceOf({ upstream, startup }: Session): string {
 }
 
 /** What is known of a session before anybody has said who it is. */
-export function clientAttributes({ id, client, startup }: Session): Attributes {
+export function clientAttributes({ id, client, startup, credential }: Session): Attributes {
   return {
     [ATTR_DB_SYSTEM_NAME]: DB_SYSTEM_NAME_VALUE_POSTGRESQL,
     [ATTR_CLIENT_ADDRESS]: client.address,
     [ATTR_CLIENT_PORT]: client.port,
     'session.id': id,
     'postern.listener': client.listener,
+    'postern.credential': credential,
     'postern.tls': client.tls !== undefined,
     'postern.database': startup.database,
   };

@@ -450,11 +450,6 @@ describe('mistakes', () => {
   });
 
   test.each<[unknown, string]>([
-    [{ ...valid, listen: { auth: 'scram' } }, "listen.auth: 'scram' is not supported yet"],
-    [
-      { ...valid, listen: { auth: { default: 'password', scram: {} } } },
-      "listen.auth: 'scram' is not supported yet",
-    ],
     [{ ...valid, workers: 4 }, 'workers: any number of workers but 1 is not supported yet'],
   ])('what is not built yet says so: %j', (config, sentence) => {
     expect(wrong(config)).toEqual([sentence]);

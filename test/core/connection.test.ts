@@ -397,7 +397,11 @@ test('over TLS a session knows the server name and the client certificate', asyn
   await logIn(bare);
   const hash = new X509Certificate(mine.cert).fingerprint256.replaceAll(':', '').toLowerCase();
   expect(sessions.map(({ client }) => client.tls)).toEqual([
-    { servername: 'localhost', certificateSha256: hash },
+    {
+      servername: 'localhost',
+      certificateSha256: hash,
+      certificate: expect.objectContaining({ sha256: hash, subject: 'CN=client' }) as object,
+    },
     {},
   ]);
   const foreign = await connect(port);

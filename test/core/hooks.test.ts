@@ -1,5 +1,6 @@
 /** The hooks as sessions meet them: order, errors, facts, rules, synchrony. */
 import { describe, expect, test, vi } from 'vitest';
+import type { Credential } from '../../core/credential.ts';
 import { GatewayError } from '../../core/errors.ts';
 import { SessionFacts } from '../../core/hooks/session-facts.ts';
 import type { Facts, Identity } from '../../core/facts.ts';
@@ -496,6 +497,24 @@ describe('scopes', () => {
     expect(names('public', 'x')).toEqual(['all', 'public']);
     expect(names('private', 'orders')).toEqual(['all', 'orders']);
     expect(names('public', 'orders')).toEqual(['all', 'public', 'orders', 'both']);
+  });
+
+  test('a plugin meets the sessions with its credentials, and a client that has said nothing yet has none', () => {
+    const byCredential = new HookSets([
+      { name: 'all' },
+      { name: 'tokens', credentials: ['password', 'oauthbearer'] },
+      { name: 'machines', credentials: ['certificate'], scope: { databases: ['orders'] } },
+      { name: 'narrowed', credentials: ['password', 'scram'], scope: { credentials: ['scram'] } },
+    ]);
+    const met = (credential: Credential | undefined, database = 'orders'): readonly string[] =>
+      byCredential.forScope('any', database, credential).plugins.map(({ name }) => name);
+    expect(met('password')).toEqual(['all', 'tokens']);
+    expect(met('oauthbearer')).toEqual(['all', 'tokens']);
+    expect(met('scram')).toEqual(['all', 'narrowed']);
+    expect(met('certificate')).toEqual(['all', 'machines']);
+    expect(met('certificate', 'billing')).toEqual(['all']);
+    expect(met(undefined)).toEqual(['all']);
+    expect(byCredential.forScope('a', 'x', 'password')).toBe(byCredential.forScope('b', 'y', 'oauthbearer'));
   });
 
   test('hooks are compiled once per set of plugins, whatever names clients come up with', () => {

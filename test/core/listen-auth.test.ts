@@ -40,6 +40,10 @@ test.each<[string | CredentialChoice, string]>([
     { default: 'password', oauthbearer: { servernames: ['db.example', '*.db.example'], parameter: true } },
     'password, oauthbearer by db.example or *.db.example or postern.auth',
   ],
+  [
+    { default: 'scram', password: { users: ['_', 'ops'] }, certificate: { parameter: true } },
+    'scram, password by user _ or user ops, certificate by postern.auth',
+  ],
 ])('operators read of %j: %s', (auth, text) => {
   expect(choiceText(auth as CredentialChoice)).toBe(text);
 });
@@ -59,21 +63,21 @@ describe('what a config says', () => {
   });
 
   test.each<[unknown, string]>([
-    ['oauth', "listen.auth: expected 'password' or 'oauthbearer', got 'oauth'"],
-    [true, "listen.auth: expected 'password' or 'oauthbearer', got true"],
+    ['oauth', "listen.auth: expected 'password', 'oauthbearer', 'scram' or 'certificate', got 'oauth'"],
+    [true, "listen.auth: expected 'password', 'oauthbearer', 'scram' or 'certificate', got true"],
     [{ oauthbearer: { parameter: true } }, 'listen.auth.default: missing: expected'],
     [
       { default: 'password', oauth: {} },
-      "listen.auth: unknown key 'oauth'; known: default, password, oauthbearer",
+      "listen.auth: unknown key 'oauth'; known: default, password, oauthbearer, scram, certificate",
     ],
     [{ default: 'password' }, "listen.auth: nothing is chosen but the default: write 'password', or say {"],
     [
       { default: 'password', oauthbearer: {} },
-      'listen.auth.oauthbearer: nothing chooses it: say servernames, or parameter: true',
+      'listen.auth.oauthbearer: nothing chooses it: say servernames, users, or parameter: true',
     ],
     [
       { default: 'password', oauthbearer: { parameter: false } },
-      'listen.auth.oauthbearer: nothing chooses it: say servernames, or parameter: true',
+      'listen.auth.oauthbearer: nothing chooses it: say servernames, users, or parameter: true',
     ],
     [
       { default: 'password', password: { parameter: true }, oauthbearer: { parameter: true } },
@@ -89,6 +93,130 @@ describe('what a config says', () => {
     ],
   ])('%j is told its mistake', (auth, sentence) => {
     expect(lines({ auth })[0]).toContain(sentence);
+  });
+
+  test('users are told letter by letter, each once', () => {
+    const scram = plugin('passwords', { credentials: ['scram'] });
+    const users = (...given: unknown[]): readonly string[] =>
+      lines({ auth: { default: 'scram', password: { users: given } } });
+    const at = 'listen.auth.password.users';
+    expect(
+      lines({ auth: { default: 'password', scram: { users: ['a', 'A', 'ä'] } } }, [
+        plugin('jwt', { credentials: ['password'] }),
+        scram,
+      ]),
+    ).toEqual([]);
+    expect(users()).toEqual([`${at}: at least one user is needed`]);
+    expect(users('')).toEqual([`${at}[0]: expected a user, got ''`]);
+    expect(users('a', 'a')).toEqual([`${at}[1]: 'a' comes twice`]);
+    const twice = { default: 'password', scram: { users: ['a'] }, oauthbearer: { users: ['b', 'a'] } };
+    expect(lines({ auth: twice })).toEqual(["listen.auth.scram.users[0]: 'a' comes twice"]);
+  });
+
+  test.each<[string, unknown]>([
+    ['alone', 'certificate'],
+    ['as default', { default: 'certificate', password: { parameter: true } }],
+    ['by a sign', { default: 'password', certificate: { users: ['billing'] } }],
+  ])('certificates %s need authorities that have signed them', (_, auth) => {
+    const [here, there] = [
+      plugin('jwt', { credentials: ['password'] }),
+      plugin('certificates', { credentials: ['certificate'] }),
+    ];
+    const wanted =
+      "listen.auth: 'certificate' needs listen.tls.clientCa, the authorities of client certificates";
+    expect(lines({ auth }, [here, there])).toEqual([wanted]);
+    expect(lines({ auth, tls: tls() }, [here, there])).toEqual([wanted]);
+    expect(lines({ auth, tls: { ...tls(), clientCa: files.ca.certFile } }, [here, there])).toEqual([]);
+    expect(
+      lines(
+        [
+          { name: 'a', port: 0 },
+          { name: 'b', port: 0, auth, tls: tls() },
+        ],
+        [here, there],
+      ),
+    ).toEqual([wanted.replaceAll('listen.', 'listen[1].')]);
+  });
+
+  describe('each credential that a listener takes needs a plugin that says who comes with it', () => {
+    const jwt = plugin('jwt', { credentials: ['password', 'oauthbearer'] });
+    const passwords = plugin('passwords', { credentials: ['scram'] });
+    const needing: AnyPlugin = { name: 'roles', needs: ['identity'] };
+    const both = { default: 'scram', password: { users: ['_'] } };
+
+    test('and with one for each they boot together', () => {
+      expect(lines({ auth: both }, [jwt, passwords, needing])).toEqual([]);
+      expect(lines({ auth: both }, [passwords, jwt, needing])).toEqual([]);
+    });
+
+    test('a credential without one is named with its place', () => {
+      expect(lines({ auth: both }, [jwt])).toEqual([
+        "listen.auth: 'scram' needs a plugin that provides 'identity': passwords()",
+      ]);
+      expect(lines({ auth: both }, [passwords, needing])).toEqual([
+        "listen.auth: 'password' needs a plugin that provides 'identity' for every database: jwt()",
+      ]);
+      expect(lines({ auth: 'scram' }, [])).toHaveLength(1);
+      expect(lines({}, [])).toEqual([]);
+    });
+
+    test('also one that only a database lacks', () => {
+      const list = [...only({ databases: ['orders'] }, jwt), passwords];
+      expect(lines({ auth: both }, list)).toEqual([
+        "listen.auth: 'password' needs a plugin that provides 'identity' for every database: jwt()",
+      ]);
+      const other = [jwt, ...only({ databases: ['orders'] }, passwords)];
+      expect(lines({ auth: both }, other)).toEqual([
+        "listen.auth: 'scram' needs a plugin that provides 'identity' for every database: passwords()",
+      ]);
+      expect(lines({ auth: both }, [...only({ databases: ['orders'] }, jwt, passwords, needing)])).toEqual(
+        [],
+      );
+    });
+
+    test('and one listener is not held to what another takes', () => {
+      const two = [
+        { name: 'public', port: 0 },
+        { name: 'private', port: 0, auth: 'scram' },
+      ];
+      expect(lines(two, [jwt, passwords, needing])).toEqual([]);
+      const list = [...only({ listeners: ['private'] }, jwt), passwords, needing];
+      expect(lines(two, list)).toEqual([
+        "plugins: 'roles' needs 'identity', but 'jwt' provides it only within its own only(): widen that scope or narrow this one",
+      ]);
+      expect(lines(two, [jwt, needing])).toEqual([
+        "listen[1].auth: 'scram' needs a plugin that provides 'identity': passwords()",
+      ]);
+    });
+
+    test('two for one credential are too many', () => {
+      expect(lines({ auth: both }, [jwt, passwords, plugin('second', { credentials: ['scram'] })])).toEqual([
+        "plugins: 'second' provides 'identity', which 'passwords' provides already: one of them is enough",
+      ]);
+      expect(lines({ auth: both }, [jwt, passwords, plugin('all')])).toHaveLength(2);
+      expect(lines({}, [jwt, plugin('all')])).toHaveLength(1);
+    });
+
+    test('a need is met by the plugins for its own credentials, and those of tokens do not count for others', () => {
+      const rules = plugin('rules', { provides: ['rules'], credentials: ['password'] });
+      const limits: AnyPlugin = { name: 'limits', needs: ['rules'] };
+      expect(lines({ auth: both }, [jwt, passwords, rules, limits])).toEqual([
+        "plugins: 'limits' needs 'rules', but 'rules' provides it for 'password' only, not for 'scram': put passwords() before it",
+      ]);
+      expect(
+        lines({ auth: both }, [jwt, passwords, rules, { ...limits, credentials: ['password'] }]),
+      ).toEqual([]);
+      expect(
+        lines({ auth: both }, [jwt, passwords, rules, ...only({ credentials: ['password'] }, limits)]),
+      ).toEqual([]);
+    });
+
+    test('a plugin for a credential that no listener takes is named; one for tokens serves operators', () => {
+      expect(lines({}, [jwt, passwords])).toEqual([
+        "plugins: 'passwords' is for 'scram', which no listener takes: say so in listen.auth",
+      ]);
+      expect(lines({ auth: 'scram' }, [jwt, passwords])).toEqual([]);
+    });
   });
 
   test('server names are names, each once', () => {
@@ -158,20 +286,20 @@ describe('the credential of a client', () => {
     default: 'password',
     oauthbearer: { servernames: ['OAuth.example', '*.sso.example'], parameter: true },
   };
-  const of = (servername?: string, parameter?: string): string =>
-    credentialFor(
-      auth,
-      servername === undefined ? {} : { tls: { servername } },
-      parameter === undefined ? {} : { 'postern.auth': parameter },
-    );
+  const nobody = { user: '_' };
+  const of = (servername?: string, parameter?: string, user = '_'): string =>
+    credentialFor(auth, servername === undefined ? {} : { tls: { servername } }, {
+      user,
+      options: parameter === undefined ? {} : { 'postern.auth': parameter },
+    });
 
   test('is the default without a sign', () => {
     expect(of()).toBe('password');
     expect(of('gateway.example')).toBe('password');
     expect(of('sso.example')).toBe('password');
     expect(of('a.b.sso.example')).toBe('password');
-    expect(credentialFor(undefined, {}, {})).toBe('password');
-    expect(credentialFor('oauthbearer', { tls: { servername: 'x' } }, {})).toBe('oauthbearer');
+    expect(credentialFor(undefined, {}, nobody)).toBe('password');
+    expect(credentialFor('oauthbearer', { tls: { servername: 'x' } }, nobody)).toBe('oauthbearer');
   });
 
   test('is chosen by a server name, in any case, or one label below it', () => {
@@ -181,10 +309,52 @@ describe('the credential of a client', () => {
 
   test('is not chosen by the one label that a name below it would have behind it', () => {
     const single: CredentialChoice = { default: 'password', oauthbearer: { servernames: ['*.sso'] } };
-    const by = (servername: string): string => credentialFor(single, { tls: { servername } }, {});
+    const by = (servername: string): string => credentialFor(single, { tls: { servername } }, nobody);
     expect(by('db.sso')).toBe('oauthbearer');
     for (const name of ['sso', '.sso', 'a.b.sso', '']) expect(by(name)).toBe('password');
   });
+
+  test('is chosen by the user of the startup packet, letter by letter', () => {
+    const byUser: CredentialChoice = {
+      default: 'scram',
+      password: { users: ['_', 'Ops', 'constructor'] },
+      certificate: { users: ['billing'] },
+    };
+    const by = (user: string): string => credentialFor(byUser, {}, { user });
+    expect(['_', 'Ops', 'constructor', 'billing'].map(by)).toEqual([
+      'password',
+      'password',
+      'password',
+      'certificate',
+    ]);
+    for (const user of ['', '__', 'ops', 'Ops ', 'toString', '*']) expect(by(user)).toBe('scram');
+  });
+
+  test.each<[parameter: string | undefined, servername: string | undefined, user: string, is: string]>([
+    ['scram', 'bearer.example', 'billing', 'scram'],
+    ['password', 'bearer.example', 'billing', 'password'],
+    [undefined, 'bearer.example', 'billing', 'oauthbearer'],
+    [undefined, 'x.bearer.example', 'billing', 'oauthbearer'],
+    [undefined, 'other.example', 'billing', 'certificate'],
+    [undefined, undefined, 'billing', 'certificate'],
+    [undefined, 'bearer.example', 'alice', 'oauthbearer'],
+    [undefined, 'other.example', 'alice', 'password'],
+    ['scram', undefined, 'alice', 'scram'],
+  ])(
+    'of parameter %s, server name %s and user %s the first counts: %s',
+    (parameter, servername, user, is) => {
+      const all: CredentialChoice = {
+        default: 'password',
+        scram: { parameter: true },
+        oauthbearer: { servernames: ['bearer.example', '*.bearer.example'] },
+        certificate: { users: ['billing'] },
+      };
+      const client = servername === undefined ? {} : { tls: { servername } };
+      const options = parameter === undefined ? {} : { 'postern.auth': parameter };
+      expect(credentialFor(all, client, { user, options })).toBe(is);
+      expect(parameterValues(all)).toEqual(['password', 'scram']);
+    },
+  );
 
   test('is chosen by the parameter, whatever the server name', () => {
     expect(of('gateway.example', 'oauthbearer')).toBe('oauthbearer');
@@ -197,6 +367,8 @@ describe('the credential of a client', () => {
     expect(parameterValues('oauthbearer')).toEqual([]);
     expect(parameterValues(auth)).toEqual(['password', 'oauthbearer']);
     expect(() => of(undefined, 'scram')).toThrow(GatewayError);
+    // A parameter that the listener does not have is refused elsewhere, as any other that is not known.
+    expect(credentialFor(other, {}, { user: '_', options: { 'postern.auth': 'scram' } })).toBe('password');
     expect(() => of(undefined, 'OAUTHBEARER')).toThrow('invalid value for parameter "postern.auth"');
   });
 });

@@ -4,6 +4,7 @@ import { only } from '../../core/config.ts';
 import { ConfigError } from '../../core/errors.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
 import { checkPlugins } from '../../core/config/plugin-list.ts';
+import { checkOrder } from '../../core/config/plugin-order.ts';
 
 function jwt(name = 'jwt'): AnyPlugin {
   return { name, provides: ['identity'], onAuth() {} };
@@ -19,7 +20,7 @@ class Policy {
 /** The lines of the error for a list. */
 function wrong(list: readonly unknown[], known = {}): readonly string[] {
   try {
-    checkPlugins(list, known);
+    checkOrder(checkPlugins(list, known));
   } catch (error) {
     expect(error).toBeInstanceOf(ConfigError);
     return (error as Error).message.split('\n');
@@ -93,6 +94,23 @@ describe('a plugin with a mistake', () => {
     ],
     ['a role it may map that is none', { maps: ['reader', 'a b'] }, "maps: 'a b': not a valid role name"],
     ['roles as text', { maps: 'reader' }, 'maps: expected a list of names, got text'],
+    ['credentials as text', { credentials: 'scram' }, 'credentials: expected a list of names, got text'],
+    ['no credentials', { credentials: [] }, 'credentials: lists none: it would never run'],
+    [
+      'a credential that there is not',
+      { credentials: ['password', 'oauth'] },
+      "credentials: expected 'password', 'oauthbearer', 'scram' or 'certificate', got 'oauth'",
+    ],
+    [
+      'a scope of a credential that there is not',
+      { scope: { credentials: ['oauth'] } },
+      "only() names the credential 'oauth', which there is not; known: 'password', 'oauthbearer', 'scram' or 'certificate'",
+    ],
+    [
+      'a scope without any of its credentials',
+      { credentials: ['scram'], scope: { credentials: ['password', 'certificate'] } },
+      "only() limits it to 'password' or 'certificate', and it is for 'scram': it would never run",
+    ],
     ['reads something', { reads: 'text' }, "reads: expected 'kind', 'sql' or 'parameters', got 'text'"],
     [
       'a scope with a typo',

@@ -39,6 +39,7 @@ function openSession(plugins: readonly AnyPlugin[] = []): Opened {
   const session = new OpenSession({
     client: { address: '127.0.0.1', port: 1, listener: 'default' },
     startup: { user: 'alice', database: 'orders', parameters: {} },
+    credential: 'password',
     hooks: compileHooks(plugins),
     facts: new SessionFacts(),
     log: createLogger('info', sink),

@@ -21,7 +21,8 @@ const LAYERS: readonly Layer[] = [
   { name: 'the public surface', files: /^core\/index\.ts$/, may: [CONTRACT] },
   { name: 'core/wire', files: /^core\/wire\//, may: [/^core\/errors\.ts$/] },
   { name: 'core/net', files: /^core\/net\//, may: [CONTRACT] },
-  { name: 'core/client', files: /^core\/client\//, may: [CONTRACT, /^core\/(wire|net)\//] },
+  { name: 'core/x509', files: /^core\/x509\//, may: [CONTRACT] },
+  { name: 'core/client', files: /^core\/client\//, may: [CONTRACT, /^core\/(wire|net|x509)\//] },
   {
     name: 'core/upstream/hosts',
     files: /^core\/upstream\/hosts\//,

@@ -1,7 +1,20 @@
 /** What the compiler accepts and what it refuses. This file has to compile; it is never run. */
 import { defineConfig, env, file, GatewayError, only, parseRole, parseTenant } from 'postern';
 import type { Facts, Identity, Ordered, Plugin, RoleName, TenantName, Upstream } from 'postern';
-import { audit, claims, ipFilter, jwt, limits, rateLimit, roles, tenant, tracing } from './skeletons.ts';
+import {
+  audit,
+  certificates,
+  claims,
+  identify,
+  ipFilter,
+  jwt,
+  limits,
+  rateLimit,
+  roles,
+  tenant,
+  tokenRoles,
+  tracing,
+} from './skeletons.ts';
 
 type Equals<A, B> = [A, B] extends [B, A] ? true : false;
 function holds<T extends true>(...cases: readonly T[]): readonly T[] {
@@ -106,12 +119,25 @@ export const misspelt = defineConfig({
   plugins: [],
 });
 
-/** What is not built yet does not compile either. */
-export const later = defineConfig({
-  // @ts-expect-error not yet
-  listen: { auth: 'scram' },
+/** A fact may have one provider per credential: with others in between, who needs it finds it. */
+export const byCredential = defineConfig({
+  listen: { auth: { default: 'password', certificate: { users: ['billing'] } } },
   databases,
-  plugins: [],
+  plugins: [jwt(), certificates(), roles()],
+});
+
+/** A provider for other credentials is none. */
+export const otherCredential = defineConfig({
+  databases,
+  // @ts-expect-error 'tokenRoles' needs 'identity': list a plugin that provides it above
+  plugins: [certificates(), tokenRoles()],
+});
+
+/** Two providers for one credential do not compile, whatever else they are for. */
+export const sameCredential = defineConfig({
+  databases,
+  // @ts-expect-error 'identify' provides 'identity', which a plugin above provides already
+  plugins: [certificates(), identify()],
 });
 
 /** A fact is there for sure only for those who declared that they need it. */

@@ -40,7 +40,7 @@ export function rateLimit(): Plugin<never, never, 'rate-limit'> {
 }
 
 /** Verifies the token, renews it in band, ends the session with it. */
-export function jwt(): Plugin<never, 'identity' | 'rules', 'jwt'> {
+export function jwt(): Plugin<never, 'identity' | 'rules', 'jwt', 'password' | 'oauthbearer'> {
   const verify = async (token: string): Promise<Identity> => ({
     issuer: token,
     subject: token,
@@ -50,6 +50,7 @@ export function jwt(): Plugin<never, 'identity' | 'rules', 'jwt'> {
   const ends = new WeakMap<object, { move(at: Date): void }>();
   return {
     name: 'jwt',
+    credentials: ['password', 'oauthbearer'],
     provides: ['identity', 'rules'],
     setup(gateway) {
       const keys = gateway.keep('keys', () => new Map<string, string>());
@@ -75,6 +76,37 @@ export function jwt(): Plugin<never, 'identity' | 'rules', 'jwt'> {
       },
     },
   };
+}
+
+/** Knows machines by their certificates. */
+export function certificates(): Plugin<never, 'identity', 'certificates', 'certificate'> {
+  return {
+    name: 'certificates',
+    credentials: ['certificate'],
+    provides: ['identity'],
+    onAuth(session) {
+      const { subject, notAfter } = session.client.tls?.certificate ?? {};
+      if (subject === undefined || !notAfter) throw new Error('no certificate');
+      session.establish('identity', { issuer: 'certificate:', subject, expiresAt: notAfter, claims: {} });
+    },
+  };
+}
+
+/** Takes whoever comes by its word. */
+export function identify(): Plugin<never, 'identity', 'identify'> {
+  return {
+    name: 'identify',
+    provides: ['identity'],
+    onAuth(session) {
+      const subject = session.startup.user;
+      session.establish('identity', { issuer: 'x', subject, expiresAt: new Date(), claims: {} });
+    },
+  };
+}
+
+/** Maps a claim to a role, for those with a token. */
+export function tokenRoles(): Plugin<'identity', never, 'tokenRoles', 'password'> {
+  return { ...roles(), name: 'tokenRoles', credentials: ['password'] };
 }
 
 /** Maps a claim to a role. */
