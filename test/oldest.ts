@@ -52,6 +52,7 @@ const TESTS = [
   'test/e2e/startup-parameters.test.ts',
   'test/e2e/replication.test.ts',
   'test/e2e/replication-clients.test.ts',
+  'test/e2e/replication-pgjdbc.test.ts',
 ];
 
 function oldest(): Binaries | undefined {

@@ -13,6 +13,8 @@ import type { Certificates } from '../support/certificates.ts';
 import { databaseOf, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { sharedPostgres } from '../support/postgres.ts';
+import { newestLibpq, removeBuilt } from '../support/drivers/features/builds.ts';
+import type { NewestLibpq } from '../support/drivers/features/builds.ts';
 import { program } from '../support/programs.ts';
 import { issuer } from '../support/token.ts';
 
@@ -45,15 +47,22 @@ beforeAll(async () => {
 afterAll(async () => {
   await running.gateway.stop();
   files.remove();
+  removeBuilt();
   rmSync(folder, { recursive: true, force: true });
 });
 
 /** What a program says that logs in with a token. */
-async function said(file: string, args: readonly string[], token: string, more = ''): Promise<string> {
+async function said(
+  file: string,
+  args: readonly string[],
+  token: string,
+  more = '',
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<string> {
   const address =
     `host=localhost port=${running.port} user=_ dbname=orders sslmode=verify-full sslrootcert=${files.ca.certFile}` +
     more;
-  const env = { ...process.env, TOKEN: token };
+  const env = { ...environment, TOKEN: token };
   return (await run(file, [...args, address], { env })).stdout.trim();
 }
 
@@ -85,16 +94,14 @@ test(
   "libpq 18 presents the token of its program's hook, which is told of the issuer",
   PATIENCE,
   async ({ skip }) => {
-    const python = program('python3') ?? skip('Python is not installed here');
-    const version = await run(python, ['-c', 'import psycopg; print(psycopg.pq.version())']).catch(
-      () => undefined,
-    );
-    if (Number(version?.stdout ?? 0) < 180_000) skip('no psycopg here has libpq 18');
+    const found = await newestLibpq();
+    if (typeof found === 'string') skip(found);
+    const { python, env } = found as NewestLibpq;
     const hook = ['-B', join(PROGRAMS, 'hook.py')];
     const more = ' oauth_issuer=https://id.example oauth_client_id=any';
     const announced = 'https://id.example/.well-known/openid-configuration openid postern';
-    expect(await said(python, hook, good.sign(), more)).toBe(`reader\n${announced}`);
-    const bad = await said(python, hook, good.sign({ aud: 'billing' }), more);
+    expect(await said(python, hook, good.sign(), more, env)).toBe(`reader\n${announced}`);
+    const bad = await said(python, hook, good.sign({ aud: 'billing' }), more, env);
     expect(bad).toContain(REFUSED);
     expect(running.lines('discovery').length).toBeGreaterThan(0);
   },

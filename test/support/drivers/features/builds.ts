@@ -162,14 +162,39 @@ export function rust(which: string): Finder {
       : UNASKED;
 }
 
+/** Installs wheels of the versions and digests that a file names into its folder. */
+function install(path: string, cwd: string, file: string): Promise<unknown> {
+  const args = ['-m', 'pip', 'install', '-q', '--target', cwd, '--no-deps', '--only-binary', ':all:'];
+  const requirements = ['--require-hashes', '-r', join(cwd, file)];
+  return run(path, [...args, ...requirements], { timeout: PROGRAM_MS });
+}
+
 /** With the versions and digests of requirements.txt. */
 function wheels(program: (folder: string) => Program): Finder {
-  const build = (path: string, cwd: string): Promise<unknown> => {
-    const args = ['-m', 'pip', 'install', '-q', '--target', cwd, '--no-deps', '--only-binary', ':all:'];
-    const requirements = ['--require-hashes', '-r', join(cwd, 'requirements.txt')];
-    return run(path, [...args, ...requirements], { timeout: PROGRAM_MS });
-  };
+  const build = (path: string, cwd: string): Promise<unknown> => install(path, cwd, 'requirements.txt');
   return async () => (BUILDS ? built('python3', 'python', build, program) : UNASKED);
+}
+
+/** A Python whose psycopg has libpq 18 or later. */
+export interface NewestLibpq {
+  readonly python: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** The Python of the PATH where its psycopg has libpq 18, else with a wheel in a folder that {@link removeBuilt} removes; or why there is none. */
+export async function newestLibpq(): Promise<NewestLibpq | string> {
+  const python = executable('python3');
+  if (python === undefined) return 'Python is not installed here';
+  const look = ['-c', 'import sys, psycopg; sys.exit(psycopg.pq.version() < 180000)'];
+  if (await succeeds(python, look)) return { python, env: process.env };
+  const folder = temporaryFolder();
+  cpSync(fileHere('python'), folder, { recursive: true });
+  try {
+    await install(python, folder, 'libpq.txt');
+  } catch (error) {
+    return `no psycopg here has libpq 18, and pip gives none: ${String((error as { stderr?: unknown }).stderr)}`;
+  }
+  return { python, env: { ...process.env, PYTHONPATH: folder } };
 }
 
 /** A program in Python beside the libpq of a wheel. */
@@ -197,8 +222,14 @@ export async function psql(): Promise<Program | string> {
 
 const DEBIAN_JAR = '/usr/share/java/postgresql.jar';
 
+/** How a program is run: its file and its arguments. */
+interface Command {
+  readonly path: string;
+  readonly args: readonly string[];
+}
+
 /** Compiles a program in Java beside pgjdbc of Debian. @param jars more of a class path */
-async function compiled(file: string, folder: string, jars = ''): Promise<Program | string> {
+async function compiled(file: string, folder: string, jars = ''): Promise<Command | string> {
   const [path, compiler] = [executable('java'), executable('javac')];
   if (path === undefined || compiler === undefined) return 'no JDK is installed here';
   if (!existsSync(DEBIAN_JAR)) return `there is no ${DEBIAN_JAR}`;
@@ -206,15 +237,20 @@ async function compiled(file: string, folder: string, jars = ''): Promise<Progra
   await run(compiler, ['-cp', classes, '-d', folder, fileHere(file)], { timeout: PROGRAM_MS });
   // These programs are over before the optimising compiler has done any good.
   const flags = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', `-Djava.io.tmpdir=${folder}`];
-  const args = [...flags, '-cp', [classes, folder].join(delimiter), basename(file, '.java')];
-  return (place) => printedBy(path, args, place);
+  return { path, args: [...flags, '-cp', [classes, folder].join(delimiter), basename(file, '.java')] };
 }
+
+const programOf = (command: Command | string): Program | string =>
+  typeof command === 'string' ? command : (place) => printedBy(command.path, command.args, place);
+
+/** Compiles a program in Java, in a folder that {@link removeBuilt} removes. @param file beside this one */
+export const javaCommand = (file: string): Promise<Command | string> => compiled(file, temporaryFolder());
 
 /** A program in Java. */
 export const java =
   (file: string): Finder =>
   async () =>
-    compiled(file, temporaryFolder());
+    programOf(await javaCommand(file));
 
 /** A program in Java beside the jars that pom.xml names. */
 export function maven(sources: string, file: string): Finder {
@@ -224,8 +260,8 @@ export function maven(sources: string, file: string): Finder {
   };
   return async () =>
     BUILDS
-      ? built('mvn', sources, build, (folder) =>
-          compiled(`${sources}/${file}`, folder, join(folder, 'jars', '*')),
+      ? built('mvn', sources, build, async (folder) =>
+          programOf(await compiled(`${sources}/${file}`, folder, join(folder, 'jars', '*'))),
         )
       : UNASKED;
 }
