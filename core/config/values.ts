@@ -64,11 +64,23 @@ export const whole = (least: number, most: number): z.ZodType<number> =>
   });
 
 const MOST_PERMISSIONS = 0o777;
+/** Permissions of a socket for one class of users: none, to read, to connect. */
+const FIT = [0, 4, 6, 7];
 
-/** Permissions of a file. Text is refused as well: `'0777'` would be 777 for Number and 511 for chmod. */
+/** Whether the owner may connect and nobody else may do more: a decimal number that was meant as an octal one mostly says something else. */
+function fitsSocket(mode: number): boolean {
+  const [owner, group, others] = [mode >> 6, (mode >> 3) & 7, mode & 7];
+  const narrows = (group & ~owner) === 0 && (others & ~group) === 0;
+  return owner >= 6 && narrows && [group, others].every((one) => FIT.includes(one));
+}
+
+/** Permissions of a socket. Text is refused as well: `'0777'` would be 777 for Number and 511 for chmod. */
 export const permissions: z.ZodType<number> = value((input) => {
-  if (Number.isInteger(input) && Number(input) >= 0 && Number(input) <= MOST_PERMISSIONS) return undefined;
-  return `${expected(`a whole number from 0 to ${MOST_PERMISSIONS}`, input)}; write an octal number such as 0o777`;
+  if (!Number.isInteger(input) || Number(input) < 0 || Number(input) > MOST_PERMISSIONS)
+    return `${expected(`a whole number from 0 to ${MOST_PERMISSIONS}`, input)}; write an octal number such as 0o777`;
+  const mode = Number(input);
+  if (fitsSocket(mode)) return undefined;
+  return `${mode} is 0o${mode.toString(8)}, which are no permissions of a socket: write an octal number such as 0o660`;
 });
 
 /** One of some words. */

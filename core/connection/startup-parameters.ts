@@ -45,9 +45,12 @@ const AT_CONNECTION_START: ReadonlySet<string> = new Set([
   'ignore_system_indexes',
   'jit_debugging_support',
   'jit_profiling_support',
+  // PostgreSQL lets these two be set at any time, and heeds them here alone.
+  'local_preload_libraries',
   'log_connections',
   'log_disconnections',
   'post_auth_delay',
+  'session_preload_libraries',
 ]);
 
 /**

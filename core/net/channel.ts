@@ -185,6 +185,11 @@ export class Channel implements SocketOwner {
     this.#watched = true;
   }
 
+  /** Of a peer that only reads from now on: what is queued has to be taken, however little it is. */
+  watchQueued(): void {
+    if (this.queued > 0) this.#full();
+  }
+
   /** Writes the last bytes, lets the peer take them within 5 s, and closes. Only the first call counts. */
   finish(last?: Buffer): void {
     if (this.socket.destroyed || this.#finishing) return;

@@ -197,7 +197,9 @@ export class SessionEnd {
     const { client, fromServer } = this.#parts;
     // First, because bytes that are queued keep the session.
     this.settled();
-    if (!this.decided && fromServer.atBoundary && client.queued === 0) client.write(PROBE);
+    if (this.decided) return;
+    client.watchQueued();
+    if (fromServer.atBoundary && client.queued === 0) client.write(PROBE);
   }
 
   #tryTerminate(): void {

@@ -87,7 +87,10 @@ export function startupParameters(request: StartupRequest): readonly (readonly [
   parameters.set('client_encoding', 'UTF8');
   if (replicating) parameters.setAll(startup.parameters);
   parameters.setAll(upstream.settings);
-  parameters.setAll(PINNED);
+  for (const [name, value] of Object.entries(PINNED)) {
+    // No reset waits for a replication connection, and no other session has it.
+    if (!(replicating && Object.hasOwn(startup.parameters, name))) parameters.set(name, value);
+  }
   if (request.readOnly === true) parameters.set('default_transaction_read_only', 'on');
   if (upstream.schemas.length > 0) parameters.set('search_path', searchPath(upstream.schemas));
   parameters.set('role', request.user === request.role ? 'none' : request.role);

@@ -39,6 +39,15 @@ export function issuerBehind(discovery: string): string | undefined {
   return discovery.slice(0, start) + behind;
 }
 
+/** Scope tokens with a blank between them (RFC 6749 §3.3). */
+const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/;
+
+function readScope(path: string, given: string): string {
+  const scope = readText(path, given);
+  if (!SCOPE.test(scope)) badOption(path, `${shown(scope)}: expected scopes, separated by single spaces`);
+  return scope;
+}
+
 function announced(path: string, options: IssuerOptions, given: OAuthOptions): AnnouncedIssuer {
   const { scope, discovery } = readObject<OAuthOptions>(`${path}.oauth`, given, ['scope', 'discovery']);
   const tenants = tenantsOf(path, options);
@@ -60,7 +69,7 @@ function announced(path: string, options: IssuerOptions, given: OAuthOptions): A
   if (behind !== issuer)
     badOption(`${path}.oauth.discovery`, `is of the issuer ${shown(behind)}, not of ${shown(issuer)}`);
   proxyFor(new URL(address));
-  const announcement = { discovery: address, scope: readText(`${path}.oauth.scope`, scope) };
+  const announcement = { discovery: address, scope: readScope(`${path}.oauth.scope`, scope) };
   return { issuer, announcement, ...(options.ca !== undefined && { ca: options.ca }) };
 }
 

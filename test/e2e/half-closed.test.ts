@@ -2,7 +2,8 @@
 import type { Socket } from 'node:net';
 import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { Channel } from '../../core/net/channel.ts';
 import { certificates } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
 import { GOOD_TOKEN, databaseOf, logIn, mapTo, startGateway } from '../support/gateway.ts';
@@ -133,6 +134,16 @@ describe.each(MODES)('in %s mode', (place) => {
       await expect.poll(active).toHaveLength(0);
     },
   );
+});
+
+test('what waits for a client that half-closes is watched, however little it is', async () => {
+  const watched = vi.spyOn(Channel.prototype, 'watchQueued');
+  const { client } = await logIn(await RawClient.connect(running.port), { database: 'session' });
+  client.send(message('Q', 'select pg_sleep(0.7)\0'));
+  client.socket.end();
+  await client.rest();
+  expect(watched).toHaveBeenCalled();
+  watched.mockRestore();
 });
 
 test('nothing is left of them', async () => {

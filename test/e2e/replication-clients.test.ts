@@ -102,6 +102,11 @@ describe('a replication connection has what its startup packet says, as on Postg
       '-c extra_float_digits=3 -c datestyle=German',
       ['set extra_float_digits = 0; set datestyle = ISO', 'reset all', ...ASKED],
     ],
+    [
+      'of those that are pinned where connections are reset',
+      '-c standard_conforming_strings=off -c default_transaction_deferrable=on',
+      ['show standard_conforming_strings', 'show default_transaction_deferrable'],
+    ],
     ['a value that is out of range', '-c extra_float_digits=99', ASKED],
     ['a parameter that there is not', '-c no_such_parameter=1', ASKED],
     ['one that needs a restart', '-c wal_level=minimal', ASKED],

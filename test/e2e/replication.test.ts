@@ -1,7 +1,8 @@
 /** Replication connections through the gateway: who may have one, and that it ends with its client. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { ConnectRate } from '../../core/upstream/connect-rate.ts';
 import { GOOD_TOKEN, databaseOf, logIn, mapTo, startGateway } from '../support/gateway.ts';
 import type { LoggedIn, RunningGateway } from '../support/gateway.ts';
 import { startPostgres } from '../support/postgres.ts';
@@ -70,7 +71,7 @@ test.each([
   );
   const names = rows.map(({ name }) => String(name));
   expect(names).toContain('post_auth_delay');
-  for (const name of names) {
+  for (const name of [...names, 'local_preload_libraries', 'session_preload_libraries']) {
     for (const packet of [{ [name]: '1' }, { options: `-c ${name.toUpperCase()}=1` }]) {
       const login = logIn(await RawClient.connect(running.port), { database, replication, ...packet });
       await expect(login, name).rejects.toThrow('55P02');
@@ -78,6 +79,29 @@ test.each([
   }
   // Those would be there for as long as the delay takes.
   expect(await postgres.sql("select from pg_stat_activity where backend_type = 'walsender'")).toEqual([]);
+});
+
+test('more of them than the server has walsenders are refused, and ordinary clients get connections at once', async () => {
+  const few = await startPostgres({ flags: { wal_level: 'logical', max_wal_senders: '1' } });
+  await few.sql(`create role ${ROLE} login replication password 'secret'`);
+  const clock = vi.spyOn(ConnectRate.prototype, 'failed');
+  const login = { kind: 'password', passwords: { [ROLE]: 'secret' } } as const;
+  const entry = databaseOf(few, { login, privilegedRoles: [ROLE], replication: true });
+  const one = await startGateway({ databases: { orders: entry }, plugins: [mapTo(ROLE)] });
+  const come = async (more: Record<string, string>): Promise<LoggedIn> =>
+    logIn(await RawClient.connect(one.port), { database: 'orders', ...more });
+  try {
+    const first = await come({ replication: 'database' });
+    for (let count = 0; count < 5; count += 1)
+      await expect(come({ replication: 'database' })).rejects.toThrow('53300');
+    expect(clock).not.toHaveBeenCalled();
+    const plain = await come({});
+    for (const { client } of [first, plain]) client.destroy();
+  } finally {
+    clock.mockRestore();
+    await one.gateway.stop();
+    await few.stop();
+  }
 });
 
 async function active(slot: string): Promise<unknown> {

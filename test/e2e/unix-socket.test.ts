@@ -249,6 +249,12 @@ test.each<[string, ListenOptions, string]>([
   ['a long path', { path: `/tmp/${'x'.repeat(90)}` }, "listen.path: a unix socket's path has at most"],
   ['a decimal mode', { path: '/tmp', mode: 770 }, 'listen.mode: expected a whole number from 0 to 511'],
   [
+    'a decimal mode that is a number of permissions',
+    { path: '/tmp', mode: 440 },
+    'listen.mode: 440 is 0o670, which are no permissions of a socket: write an octal number such as 0o660',
+  ],
+  ['a mode without its owner', { path: '/tmp', mode: 0o066 }, 'listen.mode: 54 is 0o66, which are no'],
+  [
     'a mode as text',
     { path: '/tmp', mode: '0777' as never },
     "got '0777'; write an octal number such as 0o777",

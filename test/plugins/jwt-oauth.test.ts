@@ -60,6 +60,13 @@ describe('the announced address', () => {
     );
   });
 
+  test.each(['', ' ', 'openid  postern', 'openid\tpostern', 'a"b', 'a\\b', 'grün', 'openid '])(
+    'has no scope %j, and the mistake is told where it stands',
+    (scope) => {
+      expect(() => announced({ scope })).toThrow('jwt.issuers[0].oauth.scope: ');
+    },
+  );
+
   test('is none without oauth', () => {
     expect(jwt({ issuers: [good.options] }).announces).toBeUndefined();
   });

@@ -1,4 +1,5 @@
 /** Opens connections: a few at a time, at a limited rate, and with pauses where the server refuses the login or is down. */
+import { GatewayError } from '../../errors.ts';
 import type { Logger } from '../../session.ts';
 import type { Clock } from '../clock.ts';
 import { ConnectRate } from '../connect-rate.ts';
@@ -44,6 +45,13 @@ interface ConnectorParts {
   /** The server has been removed, and its request may be served by another server. */
   postponed(): void;
 }
+
+/**
+ * The server has no room for one more connection. Of a replication connection that may be its walsenders (`max_wal_senders`), which says nothing of
+ * others: PostgreSQL has one SQLSTATE for both.
+ */
+const full = (error: unknown): boolean =>
+  error instanceof GatewayError && error.code === 'too_many_connections';
 
 /** How far lifetimes differ, so that connections opened together do not end together: ±10 %. */
 const JITTER = 0.1;
@@ -129,7 +137,7 @@ export class Connector {
           loginAttempt.failed(error);
           // Another server may serve the request; this one is not tried for a while.
           if (hosts.failed(endpoint, error, checkout)) return this.#parts.postponed();
-          if (!stop.signal.aborted) this.#connectRate.failed(error);
+          if (!stop.signal.aborted && !(full(error) && !key.pooled)) this.#connectRate.failed(error);
           this.#parts.failed({ checkout, startedAt }, error);
         },
       );

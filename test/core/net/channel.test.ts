@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import tls from 'node:tls';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { Channel, READ_BYTES } from '../../../core/net/channel.ts';
 import { connectShared, listenShared } from '../../../core/net/shared-read.ts';
 
@@ -210,3 +210,43 @@ test('a peer that has said its last word is closed at once when it has been sent
   expect(Buffer.concat(all).subarray(6).equals(much)).toBe(true);
   server.close();
 });
+
+test.each([
+  ['one that only reads', true, [false, true]],
+  ['another', false, [false, false]],
+])(
+  'a peer that leaves a little untaken is cut off within two minutes: %s',
+  async (_, onlyReads, expected) => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    let accept: (channel: Channel) => void = () => {};
+    const accepted = new Promise<Channel>((resolve) => (accept = resolve));
+    const server = await listening((one) => accept(one));
+    const peer = net.connect(portOf(server), '127.0.0.1');
+    peer.pause().on('error', () => {});
+    const channel = await accepted;
+    let closed = false;
+    channel.listen({ bytes() {}, drained() {}, closed: () => (closed = true) });
+    channel.cutOffWhenStalled();
+    try {
+      // Until the system takes no more, and so little is left that nobody waits for it.
+      const little = Buffer.alloc(1_000);
+      for (let count = 1; channel.queued === 0; count += 1) {
+        expect(channel.write(little)).toBe(true);
+        if (count % 500 === 0) await sleep(1);
+      }
+      if (onlyReads) channel.watchQueued();
+      const over: boolean[] = [];
+      for (const ms of [59_000, 61_000]) {
+        vi.advanceTimersByTime(ms);
+        await sleep(20);
+        over.push(closed);
+      }
+      expect(over).toEqual(expected);
+    } finally {
+      vi.useRealTimers();
+      channel.destroy();
+      peer.destroy();
+      server.close();
+    }
+  },
+);

@@ -63,6 +63,17 @@ test('a replication connection is not handed over, so its packet has the clientâ
   ]);
 });
 
+test('a replication connection is never reset: what is pinned for resets alone is as its client says, unless a plugin says otherwise', () => {
+  const parameters = { standard_conforming_strings: 'off', default_transaction_deferrable: 'on' };
+  const sent = packet({ parameters, replication: 'database' }, true);
+  expect(sent).toContainEqual(['standard_conforming_strings', 'off']);
+  expect(sent).toContainEqual(['default_transaction_deferrable', 'on']);
+  const settings = { standard_conforming_strings: 'on' };
+  const pinned = packet({ parameters, settings, replication: 'database' }, true);
+  expect(pinned).toContainEqual(['standard_conforming_strings', 'on']);
+  expect(packet({ parameters }).filter(([, value]) => value === 'off')).toEqual([PINS[0]]);
+});
+
 test('schemas become a quoted search_path that beats a setting of that name', () => {
   const list = packet({ schemas: ['tenant_a', 'user'], settings: { Search_Path: 'evil' } });
   expect(list).toContainEqual(['search_path', '"tenant_a", "user"']);
