@@ -236,7 +236,7 @@ describe('a client that shows its certificate', () => {
     const { cert, key } = files.client;
     const client = await (await connect(at)).startTls({ cert, key });
     await logIn(client, { user: '_' }, { token: people.sign() });
-    const [{ client: { tls } = {} } = {}] = sessions;
+    const tls = sessions[0]?.client.tls;
     expect(tls?.certificate).toMatchObject({
       sha256: tls?.certificateSha256,
       subject: 'CN=client',
