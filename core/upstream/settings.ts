@@ -233,15 +233,20 @@ async function executeWithin(connection: ServerConnection, batch: Buffer): Promi
   }
 }
 
+/** query_canceled. */
+const CANCELED = '57014';
+
 /**
  * Every setting is confirmed by a row of the server's answers.
  * @throws GatewayError with the server's words where it has refused what the client chose, as it does at a login;
- * `internal_error` where it has refused what a policy relies on
+ * `query_canceled` where a time-out that the session has set, or its cancel, has hit it; `internal_error` where the server has
+ * refused what a policy relies on
  */
 export function checkOutcome(settings: readonly Setting[], { rows, error }: Outcome): void {
   if (!error && rows.length === settings.length) return;
   const culprit = settings[rows.length];
   if (error && culprit?.from === 'client') throw parameterRefused(error);
+  if (error?.code === CANCELED) throw new GatewayError('query_canceled', error.message);
   // Names and SQLSTATE only: the server's text may repeat a value, and claims must not appear in a log.
   const why = error ? error.code : 'too few rows';
   const cause = new Error(`setting ${settings.map(({ name }) => name).join(', ')} failed: ${why}`);

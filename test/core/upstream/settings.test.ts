@@ -117,3 +117,19 @@ test('what policies want no longer is taken back between the statements of a ses
     expect((await query(connection, SHOWN)).flat().slice(0, 2)).toEqual(['', '']);
   });
 });
+
+test('a time-out of the session that hits what policies set again is told as one, and is no mistake of the gateway', async () => {
+  await withConnection(entry, {}, async (connection) => {
+    await query(
+      connection,
+      `create function pg_temp.slow(text) returns text language sql as 'select pg_sleep(60)::text'`,
+    );
+    await query(connection, `set statement_timeout = '50ms'`);
+    const slow = { function: 'pg_temp.slow', arguments: [''] } as const;
+    const again = request({ onCheckout: [() => ({ 'app.slow': slow })] });
+    await expect(applyAgain(connection, again, false)).rejects.toMatchObject({
+      sqlstate: '57014',
+      message: 'canceling statement due to statement timeout',
+    });
+  });
+});
