@@ -41,8 +41,8 @@ export interface Events {
   /** A client had no token and was told where to get one (`OAuthAnnouncement`): neither a login nor a failed one. */
   discovery: Ended;
   /**
-   * A session has got its first server connection, or none: during its login, or with its first statement where the login needed
-   * none. Such a session is told again where its next statement tries again, and not where it ends while that statement waits.
+   * A session has got its first server connection, or ends because it gets none: during its login, or with its first statement where
+   * the login needed none. Once per session: a statement that got none, and after which such a session goes on, is told as `queue`.
    */
   connect: Ended & { readonly host: string; readonly port?: number };
   /** The session had to wait for a server connection, as none was free at once, and has got it or has given up. */

@@ -72,14 +72,14 @@ export function tellClose(
   if (close) close({ ...event, reason, ...(used && { used: { ...used } }) });
 }
 
-/** Reports how the wait for the first server connection of a session ends, which begins now. */
+/** Reports how the wait for the first server connection of a session ends, which begins now; observers hear of it once per session. */
 export function tellConnect(
   session: OpenSession,
   { observed }: Observed,
   database: DatabaseOptions,
 ): ConnectTold {
   const startedAt = Date.now();
-  return (server, error) => {
+  return (server, error, goesOn = false) => {
     if (!server && !(error instanceof GatewayError)) return;
     const refused = error instanceof GatewayError ? { error, sqlstate: error.sqlstate } : {};
     const place = server
@@ -89,7 +89,8 @@ export function tellConnect(
             .map(({ host }) => host)
             .join(','),
         };
-    observed.connect?.({ session, startedAt, durationMs: Date.now() - startedAt, ...place, ...refused });
+    if (!goesOn)
+      observed.connect?.({ session, startedAt, durationMs: Date.now() - startedAt, ...place, ...refused });
     if (!(error instanceof GatewayError)) return;
     const line = { database: session.upstream?.entry, sqlstate: error.sqlstate, reason: reasonOf(error) };
     session.log.warn(line, 'no server connection');

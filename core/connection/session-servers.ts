@@ -2,6 +2,7 @@
 import type { DatabaseOptions } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { ServerSource, ServerWaiter } from '../relay/server-source.ts';
+import { isRetryable } from '../relay/unlinked-messages.ts';
 import type { ServerFitness } from '../relay/transaction-boundary.ts';
 import type { Startup, Upstream } from '../session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
@@ -51,8 +52,8 @@ export interface SessionServersOptions {
   readonly connects?: (() => ConnectTold) | undefined;
 }
 
-/** Called with the connection that the session has got, or why there is none. */
-export type ConnectTold = (server?: ServerConnection, error?: unknown) => void;
+/** Called with the connection that the session has got, or why there is none; `goesOn`: its next statement tries again. */
+export type ConnectTold = (server?: ServerConnection, error?: unknown, goesOn?: boolean) => void;
 
 /** The source of connections for a session, after `first`, which its login got. */
 export function serversFor(options: SessionServersOptions, first: ServerConnection): ServerSource {
@@ -310,7 +311,7 @@ class SessionServers implements ServerSource, CheckOutListener {
   #tellConnect(server?: ServerConnection, error?: unknown): void {
     const told = this.#connecting;
     this.#connecting = undefined;
-    told?.(server, error);
+    told?.(server, error, error instanceof GatewayError && isRetryable(error));
   }
 
   /** The connection that the session had last, if it is as the session needs it now. */

@@ -29,6 +29,9 @@ const COPY_LEFTOVERS: ReadonlySet<number> = new Set([
 /** The next statement may get a connection. With any other error a login would have been refused: it ends the session. */
 const RETRYABLE: ReadonlySet<Condition> = new Set(['too_many_connections', 'query_canceled']);
 
+/** Whether a session may go on that got no server connection for its first statement. */
+export const isRetryable = ({ code }: GatewayError): boolean => RETRYABLE.has(code);
+
 /** One per session. */
 export class UnlinkedMessages {
   readonly #host: UnlinkedMessagesHost;
@@ -59,8 +62,8 @@ export class UnlinkedMessages {
   }
 
   /** The session never had a connection, and would not get one for its next statement. */
-  #isFinal({ code }: GatewayError): boolean {
-    return this.#host.link.checkOuts === 0 && !RETRYABLE.has(code);
+  #isFinal(error: GatewayError): boolean {
+    return this.#host.link.checkOuts === 0 && !isRetryable(error);
   }
 
   /** True for a message that may be sent now, or is answered without a server. If it is not, await {@link connection}. */

@@ -5,6 +5,7 @@ import type { ClientConfig } from 'pg';
 import postgresJs from 'postgres';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { DatabaseOptions, PoolOptions } from '../../core/database.ts';
+import type { Ended } from '../../core/events.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
 import type { Session, Upstream } from '../../core/session.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
@@ -364,14 +365,29 @@ describe('operators', () => {
 
 describe('the first statement', () => {
   test('that finds no connection in time reads 53300, and the session goes on', async () => {
-    await start({ pool: { queueTimeout: '300ms' } });
+    const told: string[] = [];
+    const tell = (event: string, { session, sqlstate = 'served' }: Ended): void =>
+      void told.push(`${event} ${session.facts.identity?.subject ?? ''} ${sqlstate}`);
+    const observer: AnyPlugin = {
+      name: 'observer',
+      on: { connect: (event) => tell('connect', event), queue: (event) => tell('queue', event) },
+    };
+    await start({ pool: { queueTimeout: '300ms' }, plugins: [observer] });
     await settle();
     const busy = await come();
     await busy.client.query('begin');
-    const { client } = await come();
-    await expect(client.query('select 1')).rejects.toMatchObject({ code: '53300', severity: 'ERROR' });
+    const [{ client }, never] = [await come({}, 'one'), await come({}, 'never')];
+    told.splice(0);
+    for (const refused of [client, never.client, client])
+      await expect(refused.query('select 1')).rejects.toMatchObject({ code: '53300', severity: 'ERROR' });
     await busy.client.query('commit');
-    expect(await select(client)).toEqual({ answer: 42 });
+    await never.client.end();
+    for (let i = 0; i < 2; i += 1) expect(await select(client)).toEqual({ answer: 42 });
+    await expect.poll(() => running.lines('close').length).toBe(2);
+    // The session that was never served is not told as connected.
+    const refusals = ['one', 'never', 'one'].map((name) => `queue ${name} 53300`);
+    const isOfInterest = (one: string): boolean => one.startsWith('connect') || one.endsWith('53300');
+    expect(told.filter(isOfInterest)).toEqual([...refusals, 'connect one served']);
   });
 
   test('is never reached by a client that leaves before: no server connection is opened, and nobody waits', async () => {
