@@ -6,6 +6,7 @@ import { message } from '../../wire/message.ts';
 import { SYNC } from '../../wire/to-server.ts';
 import type { OutstandingRequests } from '../requests/outstanding-requests.ts';
 import { Op, ResponseAction } from '../requests/request-queue.ts';
+import type { RequestObserver } from '../requests/request-queue.ts';
 import type { ClientStatements } from './client-statements.ts';
 import { NO_EFFECTS, UNSHARED } from './prepared-statement.ts';
 import { EMPTY, renamedParse } from './statement-names.ts';
@@ -16,8 +17,11 @@ const closeOf = (name: string): Buffer => message('C', [Buffer.from(`S${name}\0`
 export class Deallocations {
   readonly #names: ClientStatements;
   readonly #outstanding: OutstandingRequests;
-  /** The names of commands that have not completed. */
+  /** The names of commands that have not completed: of a Query, or of the portal that was bound last. */
   #due = NO_EFFECTS.deallocates;
+  #portal: string | undefined;
+  /** The names by portal. Present once such a portal has been bound while another one was not executed: only an Execute says which is meant. */
+  #byPortal: Map<string, readonly string[]> | undefined;
   /** Those of the client's names that stand for an empty statement on the connection. Made for the first. */
   #onConnection: Set<string> | undefined;
 
@@ -31,11 +35,20 @@ export class Deallocations {
     return freed.some((name) => this.#names.has(name));
   }
 
+  /** Each Execute is of interest: pass it to {@link executes}. */
+  get readsExecutes(): boolean {
+    return this.#byPortal !== undefined;
+  }
+
   /** A DEALLOCATE of one name has completed. It is not undone by a rollback. */
   completed(): void {
     const [name, ...rest] = this.#due;
     if (name === undefined) return;
     this.#due = rest;
+    this.#free(name);
+  }
+
+  #free(name: string): void {
     this.#onConnection?.delete(name);
     this.#names.remove(name);
   }
@@ -44,15 +57,29 @@ export class Deallocations {
   takeLeft(): boolean {
     const left = this.#onConnection !== undefined && this.#onConnection.size > 0;
     this.#onConnection = undefined;
+    this.#due = NO_EFFECTS.deallocates;
+    this.#byPortal?.clear();
     return left;
   }
 
-  /**
-   * A Bind of a command that frees names is sent; returns the messages in front of it. All later messages about statements wait for
-   * its answers, so there is one such message at a time.
-   */
-  before(freed: readonly string[]): Buffer {
-    this.#due = freed;
+  /** A Bind is sent; returns the messages in front of it, which there are where its command frees names. */
+  beforeBind(portal: string, freed: readonly string[]): Buffer {
+    if (this.#due.length > 0 && this.#portal !== undefined && this.#portal !== portal)
+      this.#byPortal ??= new Map([[this.#portal, this.#due]]);
+    if (this.#byPortal) this.#byPortal.set(portal, freed);
+    this.#due = this.#byPortal ? NO_EFFECTS.deallocates : freed;
+    this.#portal = portal;
+    return this.#before(freed);
+  }
+
+  /** An Execute of this portal is sent. */
+  executes(portal: string): RequestObserver | undefined {
+    const freed = this.#byPortal?.get(portal) ?? NO_EFFECTS.deallocates;
+    return freed.length === 0 ? undefined : { closed: () => freed.forEach((name) => this.#free(name)) };
+  }
+
+  /** All later messages about statements wait for the answers of the command, so there is one such message at a time. */
+  #before(freed: readonly string[]): Buffer {
     const sent: Buffer[] = [];
     for (const name of new Set(freed)) {
       const statement = this.#names.get(name);
@@ -70,7 +97,9 @@ export class Deallocations {
   /** The same for a Query, which ends the batch in front of it. */
   beforeQuery(freed: readonly string[]): Buffer {
     const begun = this.#outstanding.batch.begun;
-    const before = this.before(freed);
+    this.#due = freed;
+    this.#portal = undefined;
+    const before = this.#before(freed);
     if (before.length === 0 || begun) return before;
     // A Query inside a batch would make the connection unfit for other sessions.
     this.#outstanding.sent(Op.sync, ResponseAction.skip);

@@ -16,6 +16,7 @@ import { NO_EFFECTS, UNSHARED, effectsOf, keyOf, originOf, statementOf } from '.
 import type { Effects, PreparedStatement } from './prepared-statement.ts';
 import { ParseContext } from './parse-context.ts';
 import type { ParseContextHost } from './parse-context.ts';
+import type { MessageMask } from '../statements/message-mask.ts';
 import { DescribeObserver } from './description.ts';
 import type { KnownStatement } from './known-statements.ts';
 import { ANY_SETTING } from '../settings/setting-names.ts';
@@ -28,6 +29,7 @@ export interface PreparedStatementsHost extends ParseContextHost {
   readonly outstanding: OutstandingRequests;
   readonly source: ParseContextHost['source'] & Pick<ServerSource, 'known'>;
   readonly objectChanges: ObjectChanges;
+  readonly queryHook: { readonly messageMask: Pick<MessageMask, 'inspectPortals'> };
 }
 
 /** The session's statements, by their names and keys. */

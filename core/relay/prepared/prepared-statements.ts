@@ -17,6 +17,7 @@ import {
   nameFor,
   nameIn,
   parseParts,
+  portalIn,
   renamedBind,
   renamedParse,
   statementIn,
@@ -160,6 +161,8 @@ export class PreparedStatements {
         return this.#use(frame, statementIn(frame), (serverName) => encodeDescribe('S', serverName));
       case Frontend.close:
         return this.#close(frame, statementIn(frame));
+      case Frontend.execute:
+        return { kind: 'send', bytes: frame, observer: this.#deallocations.executes(portalIn(frame)) };
       case Frontend.functionCall:
         this.#parseHandler.context.touches(ANY_SETTING);
         return { kind: 'send', bytes: frame };
@@ -186,9 +189,12 @@ export class PreparedStatements {
     const name = nameIn(frame, true);
     const { deallocates } = (name === '' ? this.#unnamed.parse : this.#names.get(name ?? '')) ?? NO_EFFECTS;
     const use = (): Plan => this.#use(frame, name, (serverName) => renamedBind(frame, serverName));
-    if (deallocates.length === 0) return use();
-    if (this.#host.outstanding.outOfSync) return orderLost();
-    const before = this.#deallocations.before(deallocates);
+    const { readsExecutes } = this.#deallocations;
+    if (deallocates.length === 0 && !readsExecutes) return use();
+    if (deallocates.length > 0 && this.#host.outstanding.outOfSync) return orderLost();
+    const before = this.#deallocations.beforeBind(portalIn(frame), deallocates);
+    if (this.#deallocations.readsExecutes && !readsExecutes)
+      this.#host.queryHook.messageMask.inspectPortals();
     const plan = use();
     return plan.kind === 'send' ? { ...plan, bytes: Buffer.concat([before, plan.bytes]) } : plan;
   }

@@ -32,6 +32,10 @@ export function nameIn(frame: Buffer, isBind: boolean): string | undefined {
   return end < 0 ? undefined : frame.toString('latin1', start, end);
 }
 
+/** The portal that a Bind or Execute names, of which the beginning is enough. */
+export const portalIn = (frame: Buffer): string =>
+  frame.toString('latin1', HEADER_BYTES, stringEnd(frame, HEADER_BYTES, frame.length));
+
 /** The statement that a Describe or Close is about; undefined for a portal, or where it cannot be read. */
 export function statementIn(frame: Buffer): string | undefined {
   if (frame[HEADER_BYTES] !== 0x53) return undefined;

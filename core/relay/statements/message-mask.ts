@@ -160,6 +160,12 @@ export class MessageMask {
     this.observesOnly = this.#observesOnly(reasons);
   }
 
+  /** Messages about portals and statements are inspected from here on. */
+  inspectPortals(): void {
+    this.#base |= Reason.own;
+    this.update(false, true);
+  }
+
   #namesOnly(reasons: number): boolean {
     return this.#asked === undefined && (reasons & ~OBSERVING) === Reason.prepared;
   }

@@ -156,6 +156,50 @@ test('a statement that was prepared long ago and frees another name each time it
     ]),
   ]));
 
+/** Portals by name. */
+const BP = (portal: string, name: string): Buffer => frame('B', portal, name, 0, 0, 0);
+const EP = (portal: string): Buffer => frame('E', portal, Buffer.alloc(4));
+const CP = (portal: string): Buffer => frame('C', `P${portal}`);
+const H = frame('H');
+
+describe('portals that are bound before another one is executed', () => {
+  const commands = [P('deallocate a', 'da'), P('deallocate b', 'db'), P('select 1', 's'), S];
+  const both = [BP('one', 'da'), BP('two', 'db')];
+  test.each<[string, readonly Buffer[]]>([
+    ['the first alone', [...both, EP('one'), S]],
+    ['the second alone', [...both, EP('two'), S]],
+    ['both', [...both, EP('one'), EP('two'), S]],
+    ['both, the other way round', [...both, EP('two'), EP('one'), S]],
+    ['none', [...both, S]],
+    ['the first, twice', [...both, EP('one'), EP('one'), S]],
+    ['both, and an error between', [...both, EP('one'), B('none'), EP('two'), S]],
+    ['both, and an error in front', [...both, B('none'), EP('one'), EP('two'), S]],
+    ['both for one name', [BP('one', 'da'), BP('two', 'da'), EP('two'), EP('one'), S]],
+    ['both, and a Flush between', [...both, EP('two'), H, BP('three', 's'), EP('three'), EP('one'), S]],
+    ['one that was bound again', [...both, BP('', 'da'), B('s'), E, EP('two'), S]],
+    ['one that was closed and bound again', [...both, CP('one'), BP('one', 's'), EP('one'), S]],
+    ['one that was closed', [...both, CP('two'), EP('one'), S]],
+    ['the unnamed one and another', [B('da'), BP('two', 'db'), E, S]],
+    ['another and the unnamed one', [BP('two', 'db'), B('da'), EP('two'), S]],
+    ['a third one', [...both, EP('two'), BP('three', 'db'), BP('four', 'da'), EP('four'), EP('three'), S]],
+  ])('%s', async (_what, messages) => {
+    const batch = Buffer.concat(messages);
+    const end = [use('a'), use('b'), use('x y'), Q('select 1'), Q('deallocate b'), use('a'), use('b')];
+    await compare([prepare(), Buffer.concat(commands), batch, ...end]);
+    // In a transaction of several batches, in which all comes message by message or together.
+    const apart = messages.flatMap((one) => (one === S ? [] : [Buffer.concat([one, S])]));
+    for (const said of [[batch], apart])
+      await compare([
+        Buffer.concat([prepare(), ...commands, Q('begin')]),
+        ...said,
+        ...[use('a'), use('b'), Q('rollback')],
+        ...end,
+        // Once more, with commands that are not executed and then others that are.
+        ...[Q('begin'), batch, Q('rollback'), prepare(), use('a'), Q('deallocate a'), use('a'), use('b')],
+      ]);
+  });
+});
+
 test('a connection whose session frees names by a Query serves the next session: it is not opened anew', async () => {
   const one = sharedSessions(postgres, database, 1);
   const client = await one.connect();
