@@ -47,16 +47,19 @@ export class RelayedSession implements RelayOptions {
     const { session, hooks, replication } = sessionContext;
     const { upstream, startup } = session;
     const { query, observed } = hooks;
+    const { server, source } = login;
     if (query) this.query = (message: Statement) => this.#tracked(query(session, message));
     if (observed.statement) this.statement = (end) => this.#ended(end);
+    // In transaction mode it may have a connection with other defaults than those of its login.
     const hasSettings =
-      upstream && (upstream.onCheckout.length > 0 || Object.keys(startup.parameters).length > 0);
+      upstream && (source || upstream.onCheckout.length > 0 || Object.keys(startup.parameters).length > 0);
     // RESET returns to the values of a replication connection by itself: they are in its startup packet.
-    if (hasSettings && replication === undefined)
-      this.refresh = (server, afterReset) => applyAgain(server, { upstream, startup }, afterReset);
+    if (hasSettings && replication === undefined) {
+      const follows = source?.parameters;
+      this.refresh = (on, afterReset) => applyAgain(on, { upstream, startup, follows }, afterReset);
+    }
     this.relay = new Relay(this);
     // In transaction mode the server process changes: its id would later belong to another session.
-    const { server, source } = login;
     const processId = source || !server || server.pid <= 0 ? undefined : server.pid;
     this.key = context.cancelKeys.issue(sessionContext.minor, this, processId);
   }

@@ -10,7 +10,7 @@ import type { NamedSettings } from './settings/setting-names.ts';
 import { ResetDetection } from './settings/reset-detection.ts';
 import type { ServerSource, ServerWaiter } from './server-source.ts';
 import type { TouchedSettings } from './settings/touched-settings.ts';
-import { takesOffSettings } from './command-tags.ts';
+import { mayBeUnknown, takesOffSettings } from './command-tags.ts';
 
 /** What the link reports to the relay. */
 export interface LinkHost {
@@ -129,13 +129,14 @@ export class ServerLink implements ServerWaiter {
   /** A text is executed that may change these settings of the session. */
   touch(named: NamedSettings): void {
     this.changes.touch(named);
-    if (named.reset.length + named.maybeReset.length > 0) this.#outdate(true);
+    if (named.unknown || named.reset.length + named.maybeReset.length > 0) this.#outdate(true);
   }
 
   /** A command has ended. */
   completed(tag: string): void {
     this.changes.completed(tag);
-    if (this.#resets ? this.#resets.completed(tag) : takesOffSettings(tag)) this.#outdate(true);
+    const mayReset = this.#resets ? this.#resets.completed(tag) : takesOffSettings(tag) || mayBeUnknown(tag);
+    if (mayReset) this.#outdate(true);
   }
 
   /** The connection stays until the session ends. */

@@ -187,9 +187,23 @@ where case when s.name is null
 const hexArray = (texts: readonly string[]): string =>
   `{${texts.map((text) => `"${Buffer.from(text).toString('hex')}"`).join(',')}}`;
 
+/** What RESET returns to, where the connection by itself has another value: the client's startup packet, and the defaults of its login. */
+function returnsTo(
+  { parameters }: ServerConnection,
+  { upstream, follows }: SettingsRequest,
+  settings: SessionSettings,
+): readonly Setting[] {
+  const fixed = pinnedNames(upstream);
+  const others = (follows?.defaults?.missingOn(parameters.defaults) ?? []).filter(
+    ({ name }) => !settings.get(name) && !fixed.has(name),
+  );
+  return [...settings.chosen, ...others.map(({ name, value }): Setting => ({ name, value, from: 'client' }))];
+}
+
 /**
- * Sets the settings of policies again on the idle connection of a session, and after a RESET those of the client's startup packet
- * that are not set any more: RESET returns to them. Where the server does not answer in time, the connection is cut.
+ * Sets the settings of policies again on the idle connection of a session, and after a RESET what it returns to and is not in force
+ * any more: the settings of the client's startup packet, and the defaults of its login. Where the server does not answer in time, the
+ * connection is cut.
  * @throws as {@link checkOutcome}; GatewayError if the connection is lost, or is cut because there was no answer in time
  */
 export async function applyAgain(
@@ -198,8 +212,8 @@ export async function applyAgain(
   afterReset: boolean,
 ): Promise<void> {
   const settings = settingsFor(request, connection);
-  const { chosen: atLogin } = settings;
-  if (afterReset && atLogin.length > 0) {
+  const atLogin = afterReset ? returnsTo(connection, request, settings) : [];
+  if (atLogin.length > 0) {
     const columns = [
       atLogin.map(({ name }) => name),
       atLogin.map(({ value }) => (typeof value === 'string' ? value : '')),

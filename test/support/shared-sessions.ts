@@ -5,6 +5,7 @@ import type { RelayOptions } from '../../core/relay/relay-options.ts';
 import { parseDatabase, parseRole } from '../../core/names.ts';
 import type { Startup, Upstream } from '../../core/session.ts';
 import { schemaChangesOf } from '../../core/upstream/schema-changes.ts';
+import { applyAgain } from '../../core/upstream/settings.ts';
 import { Pool } from '../../core/upstream/pool/pool.ts';
 import type { Postgres } from './postgres.ts';
 import { relayed } from './raw.ts';
@@ -106,7 +107,9 @@ export function sharedSessions(
         },
       };
       const schema = schemaChangesOf(name);
-      const session = await relayed(first, { source: watched, schema, ...options });
+      const refresh: RelayOptions['refresh'] = (server, afterReset) =>
+        applyAgain(server, { upstream: loan.upstream, startup, follows: source.parameters }, afterReset);
+      const session = await relayed(first, { source: watched, schema, refresh, ...options });
       sessions.add(session);
       void session.relay.done.then(() => {
         over.abort();

@@ -202,6 +202,58 @@ describe.each(CHANGES)('search_path is set %s', (_name, before, change) => {
   });
 });
 
+/** What keeps a connection with its session. */
+const STAYS: readonly (readonly [what: string, ...messages: readonly Buffer[]])[] = [
+  ['LISTEN', Q('listen x')],
+  ['a temporary table', Q('create temp table z (v int)')],
+  ['an advisory lock', Q('select pg_advisory_lock_shared(1)')],
+  ['a cursor', Q('begin; declare c cursor with hold for select 1; commit')],
+  ['a prepared statement', Q('prepare p as select 1')],
+];
+/** What returns settings to their defaults, or does so and takes it back. */
+const BACK: readonly (readonly [what: string, ...messages: readonly Buffer[]])[] = [
+  ['RESET', Q('reset search_path')],
+  ['RESET by a batch', P('reset search_path'), B(), E, S],
+  ['RESET by a named statement', P('reset search_path', 'r'), B('r'), E, S, B('r'), E, C('r'), S],
+  ['RESET ALL', Q('reset all')],
+  ['DISCARD ALL', Q('discard all')],
+  ['SET … TO DEFAULT', Q('set search_path to default')],
+  ['set_config with NULL', Q("select set_config('search_path', null, false) is null")],
+  ['a transaction', Q('begin'), Q('reset search_path'), Q('commit')],
+  ['a transaction that fails', Q('begin; reset search_path'), Q('select 1/0'), Q('commit')],
+  ['a savepoint', Q('begin; savepoint s'), Q('reset all'), Q('rollback to s'), Q('commit')],
+  ['a text with other statements', Q('select 1; reset search_path; deallocate all')],
+  ['DO', Q('do $$ begin reset search_path; end $$')],
+  ['a name that is computed', Q("select set_config('search' || '_path', null, false) is null")],
+];
+
+const [listens = [''], ...others] = STAYS;
+const PAIRS = [
+  ...BACK.map((back) => [listens[0], back[0], listens, back] as const),
+  ...BACK.slice(0, 1).flatMap((back) => others.map((stay) => [stay[0], back[0], stay, back] as const)),
+];
+
+test.each(PAIRS)(
+  'on a connection that stays with its session, for %s, search_path returns to that of the login after %s',
+  async (_what, _how, [, ...stay], [, ...back]) => {
+    const [before, change] = [
+      'alter role writer in DB set search_path = a; alter DB set search_path = b',
+      'alter role writer in DB set search_path = b',
+    ];
+    const late: readonly Step[] = [
+      ...each('new', PATHS),
+      ['old', ...stay],
+      ...each('old', PATHS),
+      ['old', ...back],
+      ...each('old', PATHS),
+      ['old', Q('set search_path = b')],
+      ['old', ...back],
+      ...each('old', PATHS),
+    ];
+    await compare({ before, change, early: each('old', PATHS), late });
+  },
+);
+
 test('search_path is not set any more, and the session from before keeps it', async () => {
   await superuser('create table public.t (v float); grant all on public.t to writer');
   const [before, change] = [
@@ -246,5 +298,17 @@ describe.each(READINGS)('%s is set to %s, and then to %s', (setting, from, to, t
     const parsedBy = (who: Who): string | undefined =>
       expected.findLast((one) => one.startsWith(who))?.slice(who.length);
     expect(parsedBy('old')).not.toBe(parsedBy('new'));
+  });
+
+  test('and on a connection that stays, a RESET returns to what its login says', async () => {
+    const alter = (value: string): string => `alter role writer in DB set ${setting} = ${value}`;
+    const late: readonly Step[] = [
+      ['old', Q('listen x'), Q(`reset ${setting}`)],
+      ...steps('old'),
+      ['old', Q(`set ${setting} = ${to}`), Q('reset all'), C('s'), S],
+      ...steps('old'),
+    ];
+    const early: readonly Step[] = [...steps('old'), ['old', C('s'), S]];
+    await compare({ before: alter(from), change: alter(to), early, late });
   });
 });
