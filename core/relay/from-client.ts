@@ -254,11 +254,12 @@ export class FromClient implements ChannelListener {
   /** Undefined for a message that only needs an entry in the queue, once it is whole. */
   #step(type: number, data: Buffer, at: number, end: number): Step | undefined {
     const { queryHook, prepared } = this.#host;
-    const { wants, namesOnly, observesOnly } = queryHook.messageMask;
-    if (wants[type] === 0 || (namesOnly && prepared?.repeated.isPlain(type, data, at, observesOnly)))
+    const { wants, namesOnly, observesOnly, decides } = queryHook.messageMask;
+    const inPlace = observesOnly || decides;
+    if (wants[type] === 0 || ((namesOnly || decides) && prepared?.repeated.isPlain(type, data, at, inPlace)))
       return undefined;
-    if (observesOnly && end <= data.length) {
-      const own = queryHook.observes(type, data, at, end);
+    if (inPlace && end <= data.length) {
+      const own = queryHook.inChunk(type, data, at, end);
       if (own !== undefined) return underName(own);
     }
     if (type === Frontend.terminate) {
@@ -329,7 +330,7 @@ export class FromClient implements ChannelListener {
     // The gateway itself may write to the server next.
     this.#pending.flush(this.#host);
     const there = partOf(data, at, Math.min(end, data.length));
-    return this.#host.unlinkedMessages.meaning(type, there, end - at, HOLD_BYTES);
+    return this.#host.unlinkedMessages.meaning(type, there, end - at, HOLD_BYTES, data, at);
   }
 
   /** The wait of a message for a server connection is over; `error`: no connection was granted. */

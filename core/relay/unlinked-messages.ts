@@ -79,8 +79,11 @@ export class UnlinkedMessages {
     });
   }
 
-  /** `there` is the received part of a message of `bytes` bytes; a connection is requested once `enough` of them have arrived. */
-  meaning(type: number, there: Buffer, bytes: number, enough: number): Meaning {
+  /**
+   * `there` is the received part of a message of `bytes` bytes, which begins at `at` in `data`; a connection is requested once
+   * `enough` of them have arrived.
+   */
+  meaning(type: number, there: Buffer, bytes: number, enough: number, data = there, at = 0): Meaning {
     const { queryHook, outstanding, link } = this.#host;
     if (type === Frontend.terminate || queryHook.discarding) return 'go';
     if (COPY_LEFTOVERS.has(type)) return 'drop';
@@ -106,7 +109,7 @@ export class UnlinkedMessages {
     // A plugin decides first, about a batch up to its first Execute, and then the connection is requested: see QueryHook.
     const { messageMask } = queryHook;
     if (link.state !== 'linked' && (messageMask.asks(type) || (messageMask.asksAny && beginsBatch(type))))
-      return 'go';
+      return queryHook.approves(data, at) ? link.need() : 'go';
     // Outdated settings of a connection are set first: behind a message that was sent it is too late.
     if (link.state === 'linked' ? isGatewayCommand(type, there) : queryHook.answersWithoutServer(type, there))
       return 'go';

@@ -62,6 +62,9 @@ export class ClientEncoding {
   /** The text that was sent last, and whether it may change the encoding: most sessions repeat themselves. */
   #text: string | undefined;
   #mayChange = false;
+  /** The encoding that was in force last, and whether it is an unsafe one. */
+  #checked: string | undefined;
+  #isUnsafe = false;
 
   constructor(host: ClientEncodingHost, reads: Reads) {
     this.#host = host;
@@ -88,6 +91,17 @@ export class ClientEncoding {
     const error = cannotBeChecked('another encoding');
     outstanding.sent(Op.close, ResponseAction.skip, { showsError: true, replaces: NO_CHARACTERS, error });
     return PROBE;
+  }
+
+  /** True where no message of this type needs a wait, a probe or a {@link check}, whatever its text. */
+  isCertain(type: number): boolean {
+    if (!this.#known && (this.#said || type === Frontend.parse || type === Frontend.query)) return false;
+    const inForce = this.#inForce;
+    if (inForce !== this.#checked) {
+      this.#checked = inForce;
+      this.#isUnsafe = UNSAFE.has(inForce.toUpperCase());
+    }
+    return !this.#isUnsafe;
   }
 
   /** A message has been sent that carries or runs `text`; empty where that is not known, as of a cursor, or of a statement that SQL has prepared. */

@@ -111,6 +111,8 @@ export class MessageMask {
   namesOnly: boolean;
   /** Statements are inspected for observers, and no plugin decides about them. */
   observesOnly: boolean;
+  /** Messages may be decided about where they stand in the chunk: a plugin decides, and nothing but statements matters to it. */
+  decides: boolean;
   /** The reasons that last for the rest of the session. */
   #base: number;
   readonly #ends: boolean;
@@ -129,6 +131,7 @@ export class MessageMask {
     this.wants = tableOf(this.#base);
     this.namesOnly = this.#namesOnly(this.#base);
     this.observesOnly = this.#observesOnly(this.#base);
+    this.decides = this.#decides(this.#base);
   }
 
   /** A plugin decides about statements. */
@@ -158,6 +161,7 @@ export class MessageMask {
     this.wants = tableOf(reasons);
     this.namesOnly = this.#namesOnly(reasons);
     this.observesOnly = this.#observesOnly(reasons);
+    this.decides = this.#decides(reasons);
   }
 
   /** Messages about portals and statements are inspected from here on. */
@@ -172,6 +176,11 @@ export class MessageMask {
 
   #observesOnly(reasons: number): boolean {
     return this.#asked === undefined && (reasons & ~(Reason.watched | Reason.prepared)) === OBSERVING;
+  }
+
+  #decides(reasons: number): boolean {
+    if (this.#asked === undefined || this.#asked === 'parameters') return false;
+    return (reasons & (Reason.all | Reason.own)) === 0;
   }
 
   get #looking(): number {

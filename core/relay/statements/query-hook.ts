@@ -17,15 +17,18 @@ import type { HookCallOptions } from './hook-call.ts';
 import type { StatementObserver } from './statement-observer.ts';
 import { MessageMask, isTooLong, needsWhole, tooLong } from './message-mask.ts';
 import { ResponseBarrier } from './response-barrier.ts';
-import { BatchAhead, beginsBatch } from './batch-ahead.ts';
+import type { ResponseBarrierHost } from './response-barrier.ts';
+import { ChunkDecisions } from './chunk-decisions.ts';
+import type { ChunkDecisionsHost } from './chunk-decisions.ts';
 import { ClientEncoding } from './client-encoding.ts';
+import type { ClientEncodingHost } from './client-encoding.ts';
 import { HookCall } from './hook-call.ts';
 import { GatewayCommands, isGatewayCommand } from './gateway-commands.ts';
 import { injectError } from './error-injection.ts';
 import { StatementTexts, needsText } from './statement-texts.ts';
 
 /** What the query hook needs of the relay. */
-export interface QueryHookHost {
+export interface QueryHookHost extends ChunkDecisionsHost, ClientEncodingHost, ResponseBarrierHost {
   readonly outstanding: OutstandingRequests;
   /** Present where server connections change between transactions. */
   readonly prepared?: PreparedStatements | undefined;
@@ -39,17 +42,10 @@ export interface QueryHookHost {
     isReady(type: number, frame: Buffer): boolean;
     connection(): Promise<void>;
   };
-  /** The received bytes behind the message that is decided about. */
-  readonly fromClient: { readonly behind: Buffer | undefined };
   /** See {@link RelayOptions.watches}. */
   readonly watched: boolean;
   /** A message with a statement is about to be sent to the server. */
   sends(type: number, frame: Buffer): void;
-  /** A run-time parameter as the server has reported it last. */
-  parameter(name: string): string | undefined;
-  betweenTransactions(): boolean;
-  /** Makes the server send its buffered answers at once. */
-  flush(): void;
   /** Sends bytes of the gateway's to the server. */
   toServer(bytes: Buffer): void;
   /** The refusal cannot be placed in the order of answers: the session ends with it. */
@@ -81,7 +77,8 @@ export class QueryHook {
   /** Made for the first statement for the gateway, and for the first that is inspected: most sessions need neither. */
   #commands: GatewayCommands | undefined;
   #texts: StatementTexts | undefined;
-  #ahead: BatchAhead | undefined;
+  /** Made with `#texts` where a plugin decides. */
+  #decisions: ChunkDecisions | undefined;
   readonly messageMask: MessageMask;
   /** Present where a plugin reads statements. */
   readonly #encoding: ClientEncoding | undefined;
@@ -111,24 +108,29 @@ export class QueryHook {
   }
 
   /**
-   * Decides about the whole message in `data` from `at` to `end` where statements are observed and no plugin decides: the name
-   * under which a Bind is sent, {@link UNCHANGED} for a message that is sent as it is; it has its entry in the queue then.
-   * Undefined: it needs {@link message}.
+   * Decides about the whole message in `data` from `at` to `end` where it stands: the name under which a Bind is sent,
+   * {@link UNCHANGED} for a message that is sent as it is; it has its entry in the queue then. Undefined: it needs {@link message}.
    */
-  observes(type: number, data: Buffer, at: number, end: number): string | undefined {
+  inChunk(type: number, data: Buffer, at: number, end: number): string | undefined {
     const { outstanding, prepared } = this.#host;
     const texts = this.#texts;
-    if (outstanding.skipping || !texts) return undefined;
+    if (outstanding.skipping || !texts || !this.#host.unlinkedMessages.isLinked) return undefined;
     const isNamed = prepared !== undefined && (type === Frontend.bind || type === Frontend.parse);
     if (!isNamed && type !== Frontend.bind && type !== Frontend.execute && type !== Frontend.sync)
       return undefined;
     if (texts.anyPortal && this.#host.betweenTransactions()) texts.transactionEnded();
-    if (isNamed) return prepared.repeated.nameFor(type, data, at, end, texts);
-    const observer = texts.sentInChunk(type, data, at, end);
+    const follows = this.#decisions ?? texts;
+    if (isNamed) return prepared.repeated.nameFor(type, data, at, end, follows);
+    const observer = follows.sentInChunk(type, data, at, end);
     if (observer === 'read') return undefined;
     this.#host.sends(type, data);
     outstanding.sent(OP_OF[type] ?? 0, ResponseAction.forward, observer);
     return UNCHANGED;
+  }
+
+  /** See {@link ChunkDecisions.approves}: the session has no server connection, and may request one. */
+  approves(data: Buffer, at: number): boolean {
+    return this.messageMask.decides && this.#decisions?.approves(data, at) === true;
   }
 
   /** True for a message, `bytes` long, that is longer than may be assembled. */
@@ -169,7 +171,7 @@ export class QueryHook {
     const isCommand = isGatewayCommand(type, frame);
     // The server discards the message.
     if (this.#host.outstanding.skipping && op !== Op.sync) {
-      this.#ahead?.clear();
+      this.#decisions?.ahead.clear();
       return isCommand ? undefined : frame;
     }
     if (isCommand) return this.#answerCommand(type, op, frame);
@@ -177,13 +179,13 @@ export class QueryHook {
     try {
       const own = this.#commands?.any ? this.#commands.about(type, frame) : undefined;
       if (own) return this.#answerHere(op, own);
-      const ahead = this.#ahead?.take(frame);
+      const ahead = this.messageMask.asks(type) ? this.#decisions?.ahead.take(frame) : undefined;
       statement = ahead ? ahead.statement : this.#open(type, frame);
       this.#encoding?.check(type, frame, statement);
       this.#texts?.check(type, frame);
       if (!this.#hooks.wants(statement)) return this.#send(type, frame, statement);
       if (ahead?.refusal) throw ahead.refusal.thrown;
-      return this.#ask(type, frame, statement, ahead?.approved);
+      return this.#ask(type, frame, statement, ahead?.answer);
     } catch (thrown) {
       return this.#refuse(op, frame, thrown, statement);
     }
@@ -243,7 +245,7 @@ export class QueryHook {
   // ---- statements for the server ----
 
   /** `known`: the answer of the hooks, if they have been asked. */
-  #ask(type: number, frame: Buffer, shown: Statement, known?: Statement): Later {
+  #ask(type: number, frame: Buffer, shown: Statement, known?: Statement | Promise<Statement>): Later {
     const send = (approved: Statement): Later => {
       const rewritten = this.#hooks.frameOf(frame, shown, approved);
       if (rewritten === frame) return this.#send(type, frame, approved);
@@ -261,18 +263,11 @@ export class QueryHook {
 
   /** Requests a server connection where the session has none: not before hooks have answered, which may take long. */
   #send(type: number, frame: Buffer, statement?: Statement): Later {
-    const asked = this.#host.unlinkedMessages.isLinked ? undefined : this.#askAhead(type, frame, statement);
+    const reads = !this.#host.unlinkedMessages.isLinked && !this.#commands?.any;
+    const ahead = reads && !this.answersWithoutServer(type, frame) ? this.#decisions?.ahead : undefined;
+    const asked = ahead?.read(type, frame, statement);
     if (asked) return asked.then(() => this.#sendLinked(type, frame, statement));
     return this.#sendLinked(type, frame, statement);
-  }
-
-  /** The hooks are asked about the rest of the batch, up to its first Execute. */
-  #askAhead(type: number, frame: Buffer, statement: Statement | undefined): Promise<void> | undefined {
-    if (!this.#texts || !this.#options.query || !beginsBatch(type) || this.#ahead?.any || this.#commands?.any)
-      return undefined;
-    if (this.answersWithoutServer(type, frame)) return undefined;
-    this.#ahead ??= new BatchAhead(this.#host, this.#hooks, this.#options.maxStatementBytes);
-    return this.#ahead.read(type, frame, statement, this.#texts);
   }
 
   #sendLinked(type: number, frame: Buffer, statement?: Statement): Later {
@@ -360,9 +355,16 @@ export class QueryHook {
   /** The statement in a message; undefined where statements are not inspected. */
   #open(type: number, frame: Buffer): Statement | undefined {
     if (!this.messageMask.observesStatements) return undefined;
+    return (this.#texts ?? this.#makeTexts()).open(type, frame);
+  }
+
+  #makeTexts(): StatementTexts {
+    const { reads, query, maxStatementBytes } = this.#options;
     const outstanding = this.#encoding && this.#host.outstanding;
-    this.#texts ??= new StatementTexts(this.#options.reads, this.#host.statements, outstanding);
-    return this.#texts.open(type, frame);
+    const texts = new StatementTexts(reads, this.#host.statements, outstanding);
+    const parts = { texts, mask: this.messageMask, encoding: this.#encoding, longest: maxStatementBytes };
+    if (query) this.#decisions = new ChunkDecisions(this.#host, this.#hooks, parts);
+    return (this.#texts = texts);
   }
 
   // ---- refusals ----
@@ -388,7 +390,7 @@ export class QueryHook {
   /** The server is idle and never sees the message: the gateway answers, and drops the rest of its batch. */
   #refuseHere(op: number, error: GatewayError, observer: RequestObserver | undefined): undefined {
     const text = refusal('ERROR', error);
-    this.#ahead?.clear();
+    this.#decisions?.ahead.clear();
     this.#discarding = op !== Op.query && op !== Op.functionCall;
     const bytes = this.#discarding ? text : Buffer.concat([text, readyForQuery('I')]);
     this.#answerHere(op, combined({ answer: () => bytes }, observer));

@@ -35,13 +35,8 @@ export interface StatementBegin {
   readonly error?: GatewayError | undefined;
 }
 
-/** A change that a message has made before it was answered. */
-export interface Change {
-  /** The server carried the message out. */
-  confirm(): void;
-  /** The server discarded it. */
-  undo(): void;
-}
+/** A change that a message has made before it was answered, as an observer of its request: it is confirmed, or undone. */
+export type Change = Required<Pick<RequestObserver, 'closed' | 'dropped'>>;
 
 /** Longest text that is reported, in UTF-16 code units. */
 const LONGEST_TEXT = 65_536;
@@ -111,20 +106,20 @@ class RunningStatement implements RequestObserver {
   }
 
   closed(): void {
-    this.change?.confirm();
+    this.change?.closed();
     if (this.executed) this.log.synced(this.executed);
     this.log.over(this, !isSilent(this.kind) || this.#failed);
   }
 
   /** Dropped without an error of its own: it stood behind one and never ran. */
   dropped(): void {
-    this.change?.undo();
+    this.change?.dropped();
     this.log.over(this, this.#failed);
   }
 
   /** Rather report one too many than none that ran: transaction_resolution_unknown (manual, Appendix A). */
   lost(): void {
-    this.change?.undo();
+    this.change?.dropped();
     this.sqlstate ??= '08007';
     this.log.over(this, !isSilent(this.kind));
   }

@@ -26,31 +26,27 @@ import { TextsByName } from './texts-by-name.ts';
 /** An Execute of the unnamed portal: the empty name, and the most rows. */
 const UNNAMED_EXECUTE_BYTES = HEADER_BYTES + 5;
 
+/** True for a whole Execute of the unnamed portal in `data` from `at` to `end`. */
+export const isUnnamedExecute = (data: Buffer, at: number, end: number): boolean =>
+  data[at] === Frontend.execute && end - at === UNNAMED_EXECUTE_BYTES && data[at + HEADER_BYTES] === 0;
+
 /** Names of prepared statements; undefined for those that have to be checked. */
 const NAMES = new ShortTexts<string | undefined>((bytes) =>
   isAscii(bytes) ? bytes.toString('latin1') : undefined,
 );
+
+/** The statement that a Bind of the unnamed portal names; undefined where the message has to be read. */
+function nameInBind(data: Buffer, at: number, end: number): string | undefined {
+  const from = at + HEADER_BYTES + 1;
+  const to = stringEnd(data, from, end);
+  return to < end ? NAMES.of(data, from, to) : undefined;
+}
 
 /** The part of a statement that plugins read. */
 export type Reads = 'none' | 'kind' | 'sql' | 'parameters';
 
 /** True when a plugin decides by the SQL text of Query and Parse, and so needs the whole message. */
 export const needsText = (reads: Reads): boolean => reads === 'sql' || reads === 'parameters';
-
-/** The observer of a message that has changed a name, where statements are not observed. */
-class Changing implements RequestObserver {
-  readonly #change: Change;
-
-  constructor(change: Change) {
-    this.#change = change;
-  }
-  closed(): void {
-    this.#change.confirm();
-  }
-  dropped(): void {
-    this.#change.undo();
-  }
-}
 
 /**
  * Makes statements of messages, remembers the text behind each name, and reports statements to observers. One per
@@ -93,6 +89,26 @@ export class StatementTexts {
       default:
         return undefined;
     }
+  }
+
+  /** An Execute of the unnamed portal. */
+  openExecute(sql: string): Statement {
+    return { kind: 'execute', id: this.#nextId(), sql, portal: '' };
+  }
+
+  /** The text behind a portal. */
+  portalText(portal: string): string {
+    return this.#byName.ofPortal(portal).sql;
+  }
+
+  /**
+   * The text that a whole Bind of the unnamed portal in `data` from `at` to `end` gives it; `unnamed` is that of the unnamed
+   * statement. Undefined: the message has to be read.
+   */
+  textInBind(data: Buffer, at: number, end: number, unnamed: string | undefined): string | undefined {
+    if (data[at + HEADER_BYTES] !== 0) return undefined;
+    const name = nameInBind(data, at, end);
+    return name === '' && unnamed !== undefined ? unnamed : name && this.#byName.ofStatement(name).sql;
   }
 
   /** True for a Bind or Execute whose text outstanding answers decide: a name was changed in an earlier batch, and an error there undoes that. */
@@ -143,7 +159,7 @@ export class StatementTexts {
   sent(type: number, frame: Buffer, statement: Statement | undefined): RequestObserver | undefined {
     if (type === Frontend.sync) return this.#log?.followSync(frame.length);
     const change = this.#remember(type, frame, statement);
-    if (!statement || !this.#log) return change && new Changing(change);
+    if (!statement || !this.#log) return change;
     const truncated = this.#isCut(frame, statement);
     const bytesIn = frame.readUInt32BE(1) + 1;
     return this.#log.follow({ statement, truncated, text: this.#named(statement), bytesIn, change });
@@ -156,30 +172,46 @@ export class StatementTexts {
 
   /**
    * The same for the whole message in `data` from `at` to `end`, if it is a Sync, a Parse of the unnamed statement, or a Bind or
-   * Execute with the unnamed portal, as nearly all are: nothing of it is copied. `'read'`: it has to be read by {@link open}. Only
-   * where statements are observed.
+   * Execute with the unnamed portal, as nearly all are: nothing of it is copied. `'read'`: it has to be read by {@link open}.
+   * `shown`: a plugin has approved this statement.
    */
-  sentInChunk(type: number, data: Buffer, at: number, end: number): RequestObserver | undefined | 'read' {
-    const log = this.#log;
-    if (!log) return 'read';
-    if (type === Frontend.sync) return log.followSync(end - at);
-    if (data[at + HEADER_BYTES] !== 0) return 'read';
+  sentInChunk(
+    type: number,
+    data: Buffer,
+    at: number,
+    end: number,
+    shown?: Statement,
+  ): RequestObserver | undefined | 'read' {
+    if (type === Frontend.sync) return this.#log?.followSync(end - at);
     if (type === Frontend.execute) {
-      if (end - at !== UNNAMED_EXECUTE_BYTES) return 'read';
-      return log.followInChunk('execute', this.#nextId(), this.#byName.sentPortal(''), end - at);
+      if (!isUnnamedExecute(data, at, end)) return 'read';
+      return this.#log?.followInChunk(
+        'execute',
+        shown?.id ?? this.#nextId(),
+        this.#byName.sentPortal(''),
+        end - at,
+      );
     }
-    const from = at + HEADER_BYTES + 1;
+    if (data[at + HEADER_BYTES] !== 0) return 'read';
     if (type === Frontend.parse) {
-      const text = { sql: data.toString('utf8', from, stringEnd(data, from, end)), cut: false };
+      const from = at + HEADER_BYTES + 1;
+      const sql =
+        shown?.kind === 'parse' ? shown.sql : data.toString('utf8', from, stringEnd(data, from, end));
+      const text = { sql, cut: false };
       const change = this.#byName.parse('', text);
-      return log.followInChunk('parse', this.#nextId(), text, end - at, change);
+      return this.#log?.followInChunk('parse', shown?.id ?? this.#nextId(), text, end - at, change) ?? change;
     }
-    const to = stringEnd(data, from, end);
-    const name = to < end ? NAMES.of(data, from, to) : undefined;
-    if (name === undefined) return 'read';
+    const name = nameInBind(data, at, end);
+    if (name === undefined || this.#byName.isUncertain('S', name)) return 'read';
     const text = this.#byName.sentStatement(name);
+    if (this.#outstanding) this.#bound = text.sql;
     const change = this.#byName.bind('', name);
-    return log.followInChunk('bind', this.#nextId(), text, end - at, change);
+    return this.#log?.followInChunk('bind', this.#nextId(), text, end - at, change) ?? change;
+  }
+
+  /** True while outstanding answers decide about the text behind the unnamed portal. */
+  get isPortalUncertain(): boolean {
+    return this.#byName.isUncertain('P', '');
   }
 
   /** The observer for a statement that is refused. */

@@ -63,7 +63,7 @@ class Version implements Text, Change {
     return this.text?.cut === true;
   }
 
-  confirm(): void {
+  closed(): void {
     if (!this.pending) return;
     this.pending = false;
     this.before = undefined;
@@ -71,7 +71,7 @@ class Version implements Text, Change {
     if (this.#text === undefined) this.#names.settle(this);
   }
 
-  undo(): void {
+  dropped(): void {
     if (!this.pending) return;
     this.pending = false;
     this.discarded = true;

@@ -59,6 +59,11 @@ async function thoughtful(statement: Statement): Promise<Statement> {
   return refuse(statement);
 }
 
+/** Decides at once about most, and asks for parameters of none: most messages are decided about where they stand in the chunk. */
+function hasty(dice: () => number): (statement: Statement) => Statement | Promise<Statement> {
+  return (statement) => (dice() < 0.8 ? refuse(statement) : thoughtful(statement));
+}
+
 async function shared(dice: () => number): Promise<Partial<RelayOptions>> {
   const connections = [1, 2, 3].map(() => openAs(postgres, databases[1], 'writer'));
   return { source: serverSource(await Promise.all(connections), dice) };
@@ -74,6 +79,15 @@ const TAPS: Record<string, Options> = {
     ...(await shared(dice)),
     query: thoughtful,
     reads: 'parameters',
+  }),
+  'another server connection for each transaction, and a hook that answers at once or later': async (
+    dice,
+  ) => ({ ...(await shared(dice)), query: hasty(random(Math.floor(dice() * 2 ** 31))), reads: 'sql' }),
+  'another server connection for each transaction, observers, and a synchronous hook': async (dice) => ({
+    ...(await shared(dice)),
+    query: refuse,
+    reads: 'sql',
+    statement: () => {},
   }),
 };
 
@@ -185,7 +199,7 @@ async function agree(
 
 describe.each(Object.entries(TAPS))('with %s', (name, options) => {
   const refusals = name !== 'nobody looking';
-  const hooked = name.endsWith('hook');
+  const hooked = name.includes('hook');
   const sequences = hooked ? Math.ceil(SEQUENCES / 3) : SEQUENCES;
 
   test(`${sequences} random sequences give equal transcripts and equal states (POSTERN_SEED=${SEED})`, async () => {

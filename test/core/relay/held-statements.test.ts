@@ -23,7 +23,7 @@ afterEach(() => shared.close());
 
 const Q = (sql: string): Buffer => frame('Q', sql);
 const P = (sql: string, name = ''): Buffer => frame('P', name, sql, 0);
-const B = (name = ''): Buffer => frame('B', '', name, 0, 0, 0);
+const B = (name = '', portal = ''): Buffer => frame('B', portal, name, 0, 0, 0);
 const E = frame('E', '', Buffer.alloc(4));
 const C = (name: string): Buffer => frame('C', Buffer.from('S'), name);
 const S = frame('S');
@@ -293,6 +293,117 @@ test('a session that ends or leaves while its Execute is held checks no connecti
   await atRest();
   expect([gone, ended].map((one) => one.relay.link.checkOuts)).toEqual(before);
   expect(await rows()).toBe(0);
+});
+
+/** A hook that answers at once, and the statements that it was asked about. */
+function hastyHook(decide: (statement: Statement) => Statement = (statement) => statement) {
+  const asked: string[] = [];
+  const query = (statement: Statement): Statement => {
+    asked.push(`${statement.kind} ${'sql' in statement ? statement.sql : ''}`);
+    return decide(statement);
+  };
+  return { asked, options: { query, reads: 'sql' } as const };
+}
+
+test('a hook that answers at once is asked about each message once, before a connection is requested, however long that takes', async () => {
+  const hook = hastyHook();
+  const client = await shared.connect({ options: hook.options });
+  client.send(Buffer.concat([P("select 'named'", 's'), S, P("select 'first'"), B(), E, S]));
+  await expect.poll(() => types(client), PATIENT).toBe('1Z12DCZ');
+  await atRest();
+  const holders: SharedSession[] = [];
+  for (let i = 0; i < 5; i += 1) {
+    const holder = await shared.connect();
+    holder.send(Q('begin'));
+    await expect.poll(() => types(holder), PATIENT).toBe('CZ');
+    holders.push(holder);
+  }
+  hook.asked.length = 0;
+  const batches = [
+    {
+      messages: [B('s'), E, B(), E, S],
+      texts: ['execute named', 'execute first'],
+      values: ['named', 'first'],
+    },
+    {
+      messages: [P("select 'second'"), B(), E, S],
+      texts: ['parse second', 'execute second'],
+      values: ['second'],
+    },
+    {
+      messages: [B(), B('s'), E, S, Q("select 'query'")],
+      texts: ['execute named', 'query query'],
+      values: ['named', 'query'],
+    },
+  ];
+  for (const { messages, texts, values: expected } of batches) {
+    const [before, asked] = [values(client).length, hook.asked.length];
+    client.send(Buffer.concat(messages));
+    await expect.poll(() => shared.pool.waiting, PATIENT).toBe(1);
+    const short = (): string[] => hook.asked.slice(asked).map((one) => one.replace(/select '(\w+)'/, '$1'));
+    const ahead = texts.findIndex((text) => text.startsWith('execute')) + 1;
+    expect(short()).toEqual(texts.slice(0, ahead));
+    holders[0]?.send(Q('commit'));
+    await expect.poll(() => values(client).slice(before), PATIENT).toEqual(expected);
+    expect(short()).toEqual(texts);
+    holders[0]?.send(Q('begin'));
+    await expect.poll(() => types(holders[0]!).endsWith('CZCZ'), PATIENT).toBe(true);
+  }
+  for (const holder of holders) holder.send(Q('commit'));
+  await atRest();
+});
+
+test.each<[string, Buffer[], string, string[]]>([
+  ['a Bind and Execute', [B('s'), E, S], '2EZ', []],
+  ['a second Execute', [B('s', 'fine'), B('t'), E, B('s'), E, S], '22DC2EZ', ['fine']],
+])(
+  '%s that a hook refuses at once is answered in order, and nothing of it is executed',
+  async (_, messages, answers, expected) => {
+    const hook = hastyHook((statement) => {
+      if (statement.kind === 'execute' && statement.sql.includes('insert')) throw no;
+      return statement;
+    });
+    const client = await shared.connect({ options: hook.options });
+    client.send(P('insert into t values (9)', 's'), P("select 'fine'", 't'), S);
+    await expect.poll(() => types(client), PATIENT).toBe('11Z');
+    client.send(Buffer.concat(messages));
+    await expect.poll(() => types(client), PATIENT).toBe(`11Z${answers}`);
+    expect([code(client), values(client), await rows()]).toEqual(['42501', expected, 0]);
+    client.send(Buffer.concat([B('t'), E, S]));
+    await expect.poll(() => values(client), PATIENT).toEqual([...expected, 'fine']);
+    await atRest();
+  },
+);
+
+test('an unnamed Parse that a hook rewrites at once is sent once, and its Execute is shown with the new text', async () => {
+  const hook = hastyHook((statement) =>
+    statement.kind === 'parse' ? statement.withSql(statement.sql.replace('old', 'new')) : statement,
+  );
+  const client = await shared.connect({ options: hook.options });
+  for (const expected of [['new'], ['new', 'new']]) {
+    client.send(Buffer.concat([P("select 'old'"), B(), E, S]));
+    await expect.poll(() => values(client), PATIENT).toEqual(expected);
+  }
+  expect(hook.asked.slice(2)).toEqual(["parse select 'old'", "execute select 'new'"]);
+  await atRest();
+});
+
+test('a hook that ends the session at Execute checks no connection out', async () => {
+  let end = (): void => {};
+  const hook = hastyHook((statement) => {
+    if (statement.kind === 'execute') end();
+    return statement;
+  });
+  const client = await shared.connect({ options: hook.options });
+  client.send(P('insert into t values (8)', 's'), S);
+  await expect.poll(() => types(client), PATIENT).toBe('1Z');
+  await atRest();
+  const before = client.relay.link.checkOuts;
+  end = () => client.relay.end(over);
+  client.send(Buffer.concat([B('s'), E, S]));
+  expect((await client.relay.done).reason).toMatchObject({ kind: 'ended', error: over });
+  await atRest();
+  expect([client.relay.link.checkOuts, await rows()]).toEqual([before, 0]);
 });
 
 test('the same Parse of another session needs no connection when it is let go', async () => {

@@ -166,7 +166,7 @@ async function observed(): Promise<readonly string[]> {
 
 test('observers are told the same of messages that are decided about each time', async () => {
   const now = await observed();
-  const decide = vi.spyOn(QueryHook.prototype, 'observes').mockReturnValue(undefined);
+  const decide = vi.spyOn(QueryHook.prototype, 'inChunk').mockReturnValue(undefined);
   const each = await observed().finally(() => decide.mockRestore());
   expect(now.length).toBeGreaterThan(30);
   expect(now).toEqual(each);

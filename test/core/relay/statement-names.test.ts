@@ -33,37 +33,37 @@ describe('texts behind names', () => {
   test('a message that the server discards is undone, in whatever order answers come', () => {
     const prepared = new TextsByName();
     prepared.parse('s', text('first'));
-    const undo = prepared.parse('s', text('second'));
-    undo.undo();
+    const change = prepared.parse('s', text('second'));
+    change.dropped();
     expect(prepared.ofStatement('s')).toEqual(text('first'));
     const close = prepared.close('S', 's');
-    close.undo();
+    close.dropped();
     expect(prepared.ofStatement('s')).toEqual(text('first'));
   });
 
   test('what was changed again since is not undone', () => {
     const prepared = new TextsByName();
-    const undo = prepared.parse('s', text('first'));
+    const change = prepared.parse('s', text('first'));
     prepared.parse('s', text('second'));
-    undo.undo();
+    change.dropped();
     expect(prepared.ofStatement('s')).toEqual(text('second'));
   });
 
   test('changes that are discarded one after the other leave the text before both, and a confirmed one stays', () => {
     const prepared = new TextsByName();
-    prepared.parse('s', text('first')).confirm();
+    prepared.parse('s', text('first')).closed();
     const [second, close, third] = [
       prepared.parse('s', text('second')),
       prepared.close('S', 's'),
       prepared.parse('s', text('third')),
     ];
     prepared.bind('p', 's');
-    close.undo();
-    second.undo();
+    close.dropped();
+    second.dropped();
     expect(prepared.ofStatement('s')).toEqual(text('third'));
-    third.undo();
+    third.dropped();
     expect([prepared.ofStatement('s'), prepared.ofPortal('p')]).toEqual([text('first'), text('first')]);
-    prepared.close('S', 's').confirm();
+    prepared.close('S', 's').closed();
     expect(prepared.ofStatement('s')).toEqual(UNSEEN);
   });
 
@@ -74,7 +74,7 @@ describe('texts behind names', () => {
     expect(prepared.isUncertain('S', 's')).toBe(false);
     batch.syncs = 1;
     expect([prepared.isUncertain('S', 's'), prepared.isUncertain('P', 's')]).toEqual([true, false]);
-    parse.confirm();
+    parse.closed();
     expect(prepared.isUncertain('S', 's')).toBe(false);
   });
 
