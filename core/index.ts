@@ -77,6 +77,7 @@ export { proxyFor } from './proxy.ts';
 export type { Proxy } from './proxy.ts';
 export type { Readings, RoleReading, TotalsReading } from './readings.ts';
 export type { RouteMethod, RouteOperation, RouteOptions } from './route.ts';
+export type { ScramLookup, ScramMock, ScramVerifier } from './scram.ts';
 export type {
   Backend,
   Client,
@@ -98,3 +99,4 @@ export { withoutLiterals, withoutTokens } from './sql-text.ts';
 export type { Row, Statement } from './statement.ts';
 export { TARGETS } from './target.ts';
 export type { Target } from './target.ts';
+export { makeScramVerifier, parseScramVerifier } from './wire/scram-verifier.ts';

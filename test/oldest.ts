@@ -14,6 +14,8 @@ const SUPPORTED = 15;
 /** What meets PostgreSQL itself: its protocol, its catalogues, its planner, and the SQL that is run in it. */
 const TESTS = [
   'test/core/wire/scram-server.test.ts',
+  'test/core/wire/scram-verifier.test.ts',
+  'test/core/client/scram.test.ts',
   'test/core/upstream/startup.test.ts',
   'test/core/upstream/settings.test.ts',
   'test/core/upstream/set-role.test.ts',

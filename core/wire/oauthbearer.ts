@@ -1,5 +1,6 @@
 /** OAUTHBEARER (RFC 7628) as PostgreSQL 18 reads and answers it (`auth-oauth.c`): pure, from one message to the next. */
 import { GatewayError } from '../errors.ts';
+import { shownCharacter } from './text.ts';
 
 /** The mechanism's name in AuthenticationSASL and SASLInitialResponse. */
 export const OAUTHBEARER = 'OAUTHBEARER';
@@ -69,8 +70,8 @@ function headerLength(text: string): number {
       'The server does not support channel binding for OAuth, but the client message includes channel binding data.',
     );
   }
-  if (flag !== 'n' && flag !== 'y') throw malformed(`Unexpected channel-binding flag "${shownAt(text, 0)}".`);
-  if (text.charAt(1) !== ',') throw malformed(`Comma expected, but found character "${shownAt(text, 1)}".`);
+  if (flag !== 'n' && flag !== 'y') throw malformed(`Unexpected channel-binding flag "${shownCharacter(text, 0)}".`);
+  if (text.charAt(1) !== ',') throw malformed(`Comma expected, but found character "${shownCharacter(text, 1)}".`);
   if (text.charAt(2) === 'a') {
     throw new GatewayError(
       'feature_not_supported',
@@ -78,10 +79,10 @@ function headerLength(text: string): number {
     );
   }
   if (text.charAt(2) !== ',') {
-    throw malformed(`Unexpected attribute "${shownAt(text, 2)}" in client-first-message.`);
+    throw malformed(`Unexpected attribute "${shownCharacter(text, 2)}" in client-first-message.`);
   }
   if (text.charAt(3) !== KVSEP) {
-    throw malformed(`Key-value separator expected, but found character "${shownAt(text, 3)}".`);
+    throw malformed(`Key-value separator expected, but found character "${shownCharacter(text, 3)}".`);
   }
   return 4;
 }
@@ -129,13 +130,6 @@ function bearerIn(auth: string): BearerRequest {
   if (token === '') return { kind: 'unusable', why: 'auth has no token' };
   if (!B64TOKEN.test(token)) return { kind: 'unusable', why: 'auth is not the form of a bearer token' };
   return { kind: 'token', token };
-}
-
-/** A character in a message, as PostgreSQL's `sanitize_char` shows it; the end of the text is its zero byte. */
-function shownAt(text: string, at: number): string {
-  const code = at < text.length ? text.charCodeAt(at) : 0;
-  if (code >= 0x21 && code <= 0x7e) return `'${String.fromCharCode(code)}'`;
-  return `0x${code.toString(16).padStart(2, '0')}`;
 }
 
 function malformed(detail: string): GatewayError {

@@ -18,8 +18,8 @@ const CAPACITY = 1_000;
 const cache = new Map<string, Promise<ScramKeys>>();
 
 /** HMAC-SHA-256. */
-export function hmac(key: Uint8Array, text: string): Buffer {
-  return createHmac('sha256', key).update(text).digest();
+export function hmac(key: Uint8Array, data: string | Uint8Array): Buffer {
+  return createHmac('sha256', key).update(data).digest();
 }
 
 /** Keys for an already prepared password, from the process-wide cache or derived on libuv's threads. */
@@ -37,7 +37,8 @@ export function scramKeys(password: string, salt: Buffer, iterations: number): P
   return keys;
 }
 
-async function deriveKeys(password: string, salt: Buffer, iterations: number): Promise<ScramKeys> {
+/** Keys for an already prepared password, derived on libuv's threads and not kept. */
+export async function deriveKeys(password: string, salt: Buffer, iterations: number): Promise<ScramKeys> {
   const salted = await derive(password, salt, iterations, 32, 'sha256');
   const clientKey = hmac(salted, 'Client Key');
   const storedKey = createHash('sha256').update(clientKey).digest();

@@ -30,3 +30,10 @@ export function shown(name: string): string {
   const head = name.length > SHOWN ? `${name.slice(0, SHOWN)}…` : name;
   return `"${head.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')}"`;
 }
+
+/** A character in a text of Latin-1, as PostgreSQL's `sanitize_char` shows it; behind the text is its zero byte. */
+export function shownCharacter(text: string, at: number): string {
+  const code = at < text.length ? text.charCodeAt(at) : 0;
+  if (code >= 0x21 && code <= 0x7e) return `'${String.fromCharCode(code)}'`;
+  return `0x${code.toString(16).padStart(2, '0')}`;
+}

@@ -3,7 +3,7 @@ import type { Source } from './source-tree.ts';
 
 /** The contract: what plugins see as types, and what every layer may know. */
 const CONTRACT =
-  /^core\/(errors|command|credential|names|facts|session|statement|events|plugin|readings|config|database|listen|startup-rules|target|durations|left-state|claim|networks|addresses|option-readers|sql-text|sql-tokens|shown|proxy|outbound|route)\.ts$/;
+  /^core\/(errors|command|credential|names|facts|session|statement|events|plugin|readings|config|database|listen|startup-rules|target|durations|left-state|claim|networks|addresses|option-readers|sql-text|sql-tokens|shown|proxy|outbound|route|scram)\.ts$/;
 
 interface Layer {
   readonly name: string;
@@ -18,8 +18,13 @@ interface Layer {
 /** A file belongs to the first layer that matches. */
 const LAYERS: readonly Layer[] = [
   { name: 'the contract', files: CONTRACT, may: [] },
-  { name: 'the public surface', files: /^core\/index\.ts$/, may: [CONTRACT] },
-  { name: 'core/wire', files: /^core\/wire\//, may: [/^core\/errors\.ts$/] },
+  {
+    name: 'the public surface',
+    files: /^core\/index\.ts$/,
+    // Plugins make verifiers of passwords as the wire verifies them.
+    may: [CONTRACT, /^core\/wire\/scram-verifier\.ts$/],
+  },
+  { name: 'core/wire', files: /^core\/wire\//, may: [/^core\/(errors|scram)\.ts$/] },
   { name: 'core/net', files: /^core\/net\//, may: [CONTRACT] },
   { name: 'core/x509', files: /^core\/x509\//, may: [CONTRACT] },
   { name: 'core/client', files: /^core\/client\//, may: [CONTRACT, /^core\/(wire|net|x509)\//] },
