@@ -3,6 +3,7 @@ import type { GatewayError } from './errors.ts';
 import type { Credential } from './credential.ts';
 import type { FactName, Facts } from './facts.ts';
 import type { DatabaseName, RoleName, SchemaName } from './names.ts';
+import type { ScramLookup, ScramMock } from './scram.ts';
 import type { Target } from './target.ts';
 
 /** A value now or later: hooks may be asynchronous and need not be. */
@@ -163,6 +164,14 @@ export interface LoginSession<Known extends FactName = never, Own extends FactNa
    * @throws Error in a session with another credential; GatewayError that ends the login, as for a client that asks where to get a token (`OAuthAnnouncement`)
    */
   token(): Promise<string>;
+  /**
+   * Resolves when the client has proven the password whose verifier `lookup` gives for its user: by SCRAM-SHA-256, or -PLUS bound
+   * to our certificate. The client is asked once, when the first plugin calls this. A user without verifier is asked like any
+   * other (`mock`), and refused as for a wrong password. Nothing of the proof is kept: with it anybody could log in where the
+   * verifier is the same.
+   * @throws GatewayError that ends the login, `invalid_password` for a proof that is wrong; what `lookup` throws
+   */
+  scram(lookup: ScramLookup, mock?: ScramMock): Promise<void>;
 }
 
 /** Why a session ended. */

@@ -6,6 +6,8 @@ import { BearerExchange } from './bearer.ts';
 import { checkShown } from './client-certificate.ts';
 import { askPassword } from './password.ts';
 import type { Reader } from './reader.ts';
+import { askScram } from './scram.ts';
+import type { ScramRequest } from './scram.ts';
 
 /** How long a client may take to answer a status before it gets its error anyway, in milliseconds. */
 const FAREWELL_MS = 5_000;
@@ -54,6 +56,17 @@ export class CredentialExchange {
     throw new Error(
       `session.token() is for 'password' and 'oauthbearer': this client is asked for '${this.credential}'`,
     );
+  }
+
+  /**
+   * Resolves when the client has proven its password. Call it once.
+   * @throws Error where the credential is another
+   * @throws GatewayError as {@link askScram} does
+   * @throws ClientGone
+   */
+  async scram(request: ScramRequest): Promise<void> {
+    if (this.credential === 'scram') return askScram(this.#reader, request);
+    throw new Error(`session.scram() is for 'scram': this client is asked for '${this.credential}'`);
   }
 
   /**

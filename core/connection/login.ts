@@ -195,6 +195,7 @@ async function authenticate(
     });
   };
   session.askToken = () => askToken(session, exchange);
+  session.askScram = (lookup, mock) => exchange.scram({ user: session.startup.user, lookup, mock });
   try {
     const start = { entry: asked, database: NOWHERE, settings: {}, schemas: [], onCheckout: [] };
     return await locate(await hooks.auth(session, session.sessionFacts, start, locate));

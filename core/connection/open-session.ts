@@ -12,6 +12,7 @@ import { PluginSignal } from '../hooks/plugin-signal.ts';
 import type { FactName, Facts } from '../facts.ts';
 import type { Hooks } from '../hooks.ts';
 import type { PinoLogger } from '../gateway/log.ts';
+import type { ScramLookup, ScramMock } from '../scram.ts';
 import type {
   Client,
   CloseReason,
@@ -64,6 +65,8 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   readonly credential: Credential;
   /** Asks the client for its token; present during `onAuth` only. */
   askToken: (() => Promise<string>) | undefined;
+  /** Asks the client to prove its password; present during `onAuth` only. */
+  askScram: ((lookup: ScramLookup, mock?: ScramMock) => Promise<void>) | undefined;
   upstream: Upstream | undefined;
   readonly log: BoundLog;
   /** For what waits inside the gateway. */
@@ -74,6 +77,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   #deferred: Deferred | undefined;
   #notices: [message: string, hint: string | undefined][] | undefined;
   #token: Promise<string> | undefined;
+  #proven: Promise<void> | undefined;
   #state: SessionState = 'starting';
   #stateSince = this.startedAt;
   #controls: Controls | undefined;
@@ -125,9 +129,19 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     return this.#token;
   }
 
+  scram(lookup: ScramLookup, mock?: ScramMock): Promise<void> {
+    if (!this.askScram) return Promise.reject(new Error('session.scram() is for onAuth'));
+    if (this.#proven) return this.#proven;
+    this.#proven = this.askScram(lookup, mock);
+    // As with the token.
+    this.#proven.catch(() => {});
+    return this.#proven;
+  }
+
   /** Drops the token, which is not needed any more. */
   forgetToken(): void {
     this.askToken = undefined;
+    this.askScram = undefined;
     this.#token = undefined;
   }
 
