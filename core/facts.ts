@@ -110,11 +110,26 @@ export interface KeySets {
   readings(): readonly KeySetReading[];
 }
 
+/** A user who has logged in by a password since the start. */
+export interface PasswordUserReading {
+  readonly user: string;
+  readonly logins: number;
+  /** Milliseconds since the epoch. */
+  readonly lastLogin: number;
+}
+
+/** Tells who still comes with a password. */
+export interface PasswordUsers {
+  /** Who came longest ago comes first. */
+  readings(): readonly PasswordUserReading[];
+}
+
 /** Services by name: lent by one plugin's `setup` to the others; `operators` is the gateway's own. */
 export interface Services {
   verifier: TokenVerifier;
   revocations: Revocations;
   keySets: KeySets;
+  passwordUsers: PasswordUsers;
   operators: OperatorCheck;
 }
 

@@ -31,6 +31,8 @@ export type {
   KeySetReading,
   KeySets,
   OperatorCheck,
+  PasswordUserReading,
+  PasswordUsers,
   RevocationTarget,
   Revocations,
   RuleName,
@@ -39,6 +41,7 @@ export type {
   TokenRules,
   TokenVerifier,
 } from './facts.ts';
+export type { Lookup, LookupRow } from './lookup.ts';
 export { parseDatabase, parseRole, parseSchema, parseTenant } from './names.ts';
 export type { DatabaseName, RoleName, SchemaName, TenantName } from './names.ts';
 export { Networks, parseNetwork } from './networks.ts';

@@ -3,6 +3,7 @@ import type { Command } from './command.ts';
 import type { Credential, OAuthAnnouncement } from './credential.ts';
 import type { EventName, Events } from './events.ts';
 import type { FactName, Facts, Identity, RuleName, ServiceName, Services } from './facts.ts';
+import type { Lookup, LookupRow } from './lookup.ts';
 import type { Readings } from './readings.ts';
 import type { RouteOptions } from './route.ts';
 import type { CloseReason, Logger, LoginSession, MaybePromise, Session, Upstream } from './session.ts';
@@ -134,6 +135,12 @@ export interface GatewayHandle {
   ): void;
   /** What the gateway has and has done, in plain numbers; the same for all configs. */
   readings(): Readings;
+  /**
+   * Asks a database one question, on a connection that is used for nothing else. Those about one database as one role are asked one
+   * after the other, within 5 s, and their answers have at most 1 MiB.
+   * @throws GatewayError `invalid_catalog_name` for a database there is not, others where it cannot be asked or its answer is an error
+   */
+  lookUp(lookup: Lookup): Promise<readonly LookupRow[]>;
   /** Adds a readiness check: a sentence says not ready, and why; a note is for `/readyz?verbose`, and the gateway is ready. */
   ready(check: () => string | { readonly note: string } | undefined): void;
   /** Tells all observers of an event in this config, whatever their scope. */

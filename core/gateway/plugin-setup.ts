@@ -6,11 +6,13 @@ import type { Services, TokenVerifier } from '../facts.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { metricsOf } from './metrics.ts';
 import type { ReloadStorage } from './reload-storage.ts';
+import { outsidePlugins } from '../hooks/plugin-calls.ts';
 import type { PluginCall } from '../hooks/plugin-calls.ts';
 import type { PluginSignal } from '../hooks/plugin-signal.ts';
 import type { AnyPlugin, GatewayHandle } from '../plugin.ts';
 import type { MaybePromise, Session } from '../session.ts';
 import { overBy } from '../upstream/deadline.ts';
+import { Lookups } from '../upstream/lookups.ts';
 
 /** What plugins are set up in. */
 export interface PluginSetupOptions {
@@ -31,6 +33,7 @@ type Dispose = (late: AbortSignal) => MaybePromise<void>;
 export class PluginSetup {
   readonly #options: PluginSetupOptions;
   readonly #services: Partial<Services>;
+  readonly #lookups: Lookups;
   readonly #ready: { readonly name: string; readonly check: Parameters<GatewayHandle['ready']>[0] }[] = [];
   #verifier: TokenVerifier | undefined;
   readonly #disposers: { readonly plugin: string; readonly dispose: Dispose }[] = [];
@@ -38,6 +41,7 @@ export class PluginSetup {
   constructor(options: PluginSetupOptions) {
     this.#options = options;
     this.#services = { operators: options.context.operators };
+    this.#lookups = new Lookups((name) => options.context.config.database(name));
   }
 
   get verifier(): TokenVerifier | undefined {
@@ -84,6 +88,7 @@ export class PluginSetup {
       const over = await overBy(disposed, () => since + (until() - since) / 2);
       if (!over) call.run(() => late.abort());
     }
+    this.#lookups.close();
   }
 
   async #dispose(call: PluginCall, dispose: () => MaybePromise<void>): Promise<void> {
@@ -124,6 +129,8 @@ export class PluginSetup {
       },
       readings: () => metricsOf(context),
       ready: (check) => this.#ready.push({ name: plugin, check: () => call('ready').run(check) }),
+      // A connection that outlives the call is the gateway's own.
+      lookUp: (lookup) => outsidePlugins(() => this.#lookups.ask(lookup)),
       emit: (event, detail) => context.hooks.tell(event, detail),
     };
   }

@@ -113,6 +113,7 @@ export async function host(
       reload: { at: 0, failed: false },
     }),
     emit() {},
+    lookUp: () => Promise.reject(new Error('there is no database')),
     ready(check) {
       checks.push(check);
     },

@@ -1,0 +1,175 @@
+/** Questions of plugins to databases, each entry and role on one connection of its own: no pool is used, and no session waits. */
+import { setMaxListeners } from 'node:events';
+import { hostsOf } from '../database.ts';
+import type { DatabaseOptions } from '../database.ts';
+import { GatewayError } from '../errors.ts';
+import type { Lookup, LookupRow } from '../lookup.ts';
+import { parseDatabase } from '../names.ts';
+import type { MaybePromise } from '../session.ts';
+import type { ServerConnection } from './connection.ts';
+import { within } from './deadline.ts';
+import { open } from './open.ts';
+import { encodeExecutions, executeBetween } from './query.ts';
+import { describeRefusal, unreachable } from './refusals.ts';
+
+/** How long an answer may take in all, its connection included, in milliseconds. */
+const ANSWER_MS = 5_000;
+/** How long a connection stays open unused, in milliseconds. */
+const IDLE_MS = 30_000;
+/** Questions that wait for one connection; more are refused at once. */
+const MOST_WAITING = 500;
+
+/** For whoever looks at `pg_stat_activity`. */
+const SETTINGS = { application_name: 'postern lookup' };
+
+/** The entry of a name, as the config has it. */
+export type EntryOf = (name: string) => MaybePromise<DatabaseOptions | undefined>;
+
+/** The questions of the plugins of one config. */
+export class Lookups {
+  readonly #entryOf: EntryOf;
+  readonly #lines = new Map<string, LookupLine>();
+  readonly #over = new AbortController();
+
+  constructor(entryOf: EntryOf) {
+    this.#entryOf = entryOf;
+    // Each question that waits listens: many listeners are no leak.
+    setMaxListeners(0, this.#over.signal);
+  }
+
+  /**
+   * Asks. Those about one entry as one role wait for each other.
+   * @throws GatewayError `invalid_catalog_name` for an entry there is not, `sqlclient_unable_to_establish_sqlconnection` where the
+   * server does not answer in time or not as it should, `too_many_connections` where too many wait; as `open` does
+   */
+  async ask(lookup: Lookup): Promise<readonly LookupRow[]> {
+    this.#over.signal.throwIfAborted();
+    const database = await this.#entryOf(lookup.database);
+    if (!database) {
+      const text = `database "${lookup.database}" does not exist`;
+      throw new GatewayError('invalid_catalog_name', text);
+    }
+    const key = JSON.stringify([lookup.database, lookup.role]);
+    const line = this.#lines.get(key) ?? new LookupLine(this.#over.signal);
+    this.#lines.set(key, line);
+    return line.ask(lookup, database);
+  }
+
+  /** Ends all of them. */
+  close(): void {
+    this.#over.abort(unreachable(new Error('the config is not in force any more')));
+    for (const line of this.#lines.values()) line.close();
+    this.#lines.clear();
+  }
+}
+
+/** One connection, and the questions that wait for it. */
+class LookupLine {
+  readonly #over: AbortSignal;
+  #connection: ServerConnection | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+
+  constructor(over: AbortSignal) {
+    this.#over = over;
+  }
+
+  async ask(lookup: Lookup, database: DatabaseOptions): Promise<readonly LookupRow[]> {
+    if (this.#waiting >= MOST_WAITING) {
+      const why = `${MOST_WAITING} lookups wait for database "${lookup.database}"`;
+      throw new GatewayError('too_many_connections', 'too many logins wait', { cause: new Error(why) });
+    }
+    this.#waiting += 1;
+    const late = (): Error => unreachable(new Error(`${lookup.database}: no answer within ${ANSWER_MS} ms`));
+    // The time runs while it waits: a server that is away costs each no more.
+    const answer = within(ANSWER_MS, this.#over, late, (signal) => this.#inTurn(lookup, database, signal));
+    try {
+      return await answer;
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#idle);
+    this.#connection?.close();
+    this.#connection = undefined;
+  }
+
+  #inTurn(lookup: Lookup, database: DatabaseOptions, signal: AbortSignal): Promise<readonly LookupRow[]> {
+    const answer = this.#turn.then(() => this.#answer(lookup, database, signal));
+    this.#turn = answer.catch(() => {});
+    return answer;
+  }
+
+  /** A connection that was idle may have been lost meanwhile: then once more with another. */
+  async #answer(
+    lookup: Lookup,
+    database: DatabaseOptions,
+    signal: AbortSignal,
+  ): Promise<readonly LookupRow[]> {
+    signal.throwIfAborted();
+    clearTimeout(this.#idle);
+    const kept = this.#connection;
+    if (kept) {
+      const rows = await this.#on(kept, lookup, signal).catch(() => undefined);
+      if (rows) return rows;
+      signal.throwIfAborted();
+    }
+    return this.#on(await connect(lookup, database, signal), lookup, signal);
+  }
+
+  async #on(
+    connection: ServerConnection,
+    { sql, values, database }: Lookup,
+    signal: AbortSignal,
+  ): Promise<readonly LookupRow[]> {
+    this.#connection = undefined;
+    try {
+      const { rows, error } = await executeBetween(
+        connection,
+        encodeExecutions({ sql, values: [values] }),
+        signal,
+      );
+      if (error) throw unreachable(new Error(`${database}: ${describeRefusal(error)}`));
+      this.#keep(connection);
+      return rows;
+    } finally {
+      if (this.#connection !== connection) discard(connection, signal.aborted);
+    }
+  }
+
+  #keep(connection: ServerConnection): void {
+    if (this.#over.aborted) return;
+    this.#connection = connection;
+    this.#idle = setTimeout(() => this.close(), IDLE_MS).unref();
+  }
+}
+
+/** A statement that nobody waits for any more would run on for as long as it likes. */
+function discard(connection: ServerConnection, running: boolean): void {
+  if (running) void connection.cancel().then(() => connection.close());
+  else connection.close();
+}
+
+/** The first of the entry's servers that takes it. */
+async function connect(
+  { database: entry, role }: Lookup,
+  database: DatabaseOptions,
+  signal: AbortSignal,
+): Promise<ServerConnection> {
+  const name = parseDatabase(database.database ?? entry);
+  const upstream = { entry, database: name, role, settings: SETTINGS, schemas: [], onCheckout: [] };
+  const startup = { user: role, database: name, parameters: {} };
+  let failed: unknown = new Error('the entry has no host');
+  for (const endpoint of hostsOf(database)) {
+    try {
+      return await open({ entry, database, upstream, startup, endpoint, signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      failed = error;
+    }
+  }
+  throw failed instanceof GatewayError ? failed : unreachable(failed);
+}

@@ -1,0 +1,130 @@
+/** Questions of plugins to a database: one connection of their own, whatever becomes of it. */
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { parseRole } from '../../../core/names.ts';
+import { Lookups } from '../../../core/upstream/lookups.ts';
+import { databaseOf } from '../../support/gateway.ts';
+import { startPostgres } from '../../support/postgres.ts';
+import type { OwnPostgres } from '../../support/postgres.ts';
+
+let postgres: OwnPostgres;
+const opened: Lookups[] = [];
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+});
+afterEach(() => {
+  for (const lookups of opened.splice(0)) lookups.close();
+});
+afterAll(() => postgres.stop());
+
+function lookups(): Lookups {
+  const entry = databaseOf(postgres);
+  const passwords = { ...postgres.passwords, postgres: postgres.password };
+  const hosts = { ...entry, host: ['127.0.0.1'], login: { kind: 'password', passwords } } as const;
+  const made = new Lookups((name) => ({ orders: hosts, gone: { ...hosts, port: 1 } })[name]);
+  opened.push(made);
+  return made;
+}
+
+const question = (sql: string, ...values: readonly (string | null)[]) => ({
+  database: 'orders',
+  role: parseRole('reader'),
+  sql,
+  values,
+});
+
+async function connections(): Promise<number> {
+  const [row] = await postgres.sql(
+    "select count(*)::int as n from pg_stat_activity where application_name = 'postern lookup'",
+  );
+  return Number(row?.['n']);
+}
+
+test('an answer has the rows of the statement, whose parameters are values and nothing else', async () => {
+  const sql = 'select current_user, $1::text, $2::text, n from generate_series(1, 2) n';
+  const value = `'; drop table x; -- "ü"`;
+  expect(await lookups().ask(question(sql, value, null))).toEqual([
+    ['reader', value, null, '1'],
+    ['reader', value, null, '2'],
+  ]);
+  expect(await lookups().ask(question('select where false'))).toEqual([]);
+});
+
+test('all questions of a role use one connection, one after the other, and it is closed at the end', async () => {
+  const made = lookups();
+  const pids = await Promise.all(
+    Array.from({ length: 20 }, () => made.ask(question('select pg_backend_pid()::text'))),
+  );
+  expect(new Set(pids.flat(2)).size).toBe(1);
+  expect(await connections()).toBe(1);
+  made.close();
+  await expect.poll(connections).toBe(0);
+  await expect(made.ask(question('select 1'))).rejects.toMatchObject({ sqlstate: '08001' });
+});
+
+test('a connection that was lost is replaced, and the question asked once more', async () => {
+  const made = lookups();
+  const [[pid] = []] = await made.ask(question('select pg_backend_pid()::text'));
+  await postgres.sql(`select pg_terminate_backend(${pid})`);
+  await expect.poll(connections).toBe(0);
+  const [[other] = []] = await made.ask(question('select pg_backend_pid()::text'));
+  expect(other).not.toBe(pid);
+});
+
+test('an error of the server is an error of its question alone, and its text is for the operator', async () => {
+  const made = lookups();
+  const failed = made.ask(question('select 1 / 0'));
+  await expect(failed).rejects.toMatchObject({
+    sqlstate: '08001',
+    message: 'could not connect to the database',
+  });
+  await expect(failed).rejects.toHaveProperty('cause.message', expect.stringContaining('division by zero'));
+  expect(await made.ask(question('select 1::text'))).toEqual([['1']]);
+});
+
+test.each([
+  ['an answer that is too long', "select repeat('x', 100000)"],
+  ['too many rows', "select repeat('x', 1000) from generate_series(1, 2000)"],
+])('%s is refused', async (_, sql) => {
+  const made = lookups();
+  await expect(made.ask(question(sql))).rejects.toMatchObject({ sqlstate: '08001' });
+  expect(await made.ask(question('select 1::text'))).toEqual([['1']]);
+  await expect.poll(connections).toBe(1);
+});
+
+test(
+  'an answer that takes too long ends, and those that wait behind it are asked',
+  { timeout: 30_000 },
+  async () => {
+    const made = lookups();
+    const slow = made.ask(question('select pg_sleep(60)'));
+    const [one, other] = await Promise.allSettled([slow, made.ask(question('select 1::text'))]);
+    expect(one).toMatchObject({ status: 'rejected', reason: { sqlstate: '08001' } });
+    // Its time was over as well.
+    expect(other).toMatchObject({ status: 'rejected', reason: { sqlstate: '08001' } });
+    expect(await made.ask(question('select 1::text'))).toEqual([['1']]);
+    await expect.poll(connections).toBe(1);
+  },
+);
+
+test('a role that may do more than it should, an entry that there is not, and a server that is away are refused', async () => {
+  const made = lookups();
+  const mighty = made.ask({ ...question('select 1'), role: parseRole('postgres') });
+  await expect(mighty).rejects.toMatchObject({ sqlstate: '42501' });
+  await expect(made.ask({ ...question('select 1'), database: 'other' })).rejects.toMatchObject({
+    sqlstate: '3D000',
+  });
+  await expect(made.ask({ ...question('select 1'), database: 'gone' })).rejects.toMatchObject({
+    sqlstate: '08001',
+  });
+});
+
+test('whoever comes when very many wait is refused at once', async () => {
+  const made = lookups();
+  const all = await Promise.allSettled(
+    Array.from({ length: 510 }, () => made.ask(question('select 1::text'))),
+  );
+  const refused = all.filter(({ status }) => status === 'rejected');
+  expect(refused).toHaveLength(10);
+  expect(refused[0]).toMatchObject({ reason: { sqlstate: '53300' } });
+});
