@@ -1,5 +1,5 @@
 /** The gateway's metrics: instruments of OpenTelemetry, for Prometheus to read and for a collector to get. */
-import type { KeySetReading, Observers, Readings } from '../../core/index.ts';
+import type { KeySetReading, PasswordUserReading, Observers, Readings } from '../../core/index.ts';
 import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-http';
 import type { Resource } from '@opentelemetry/resources';
 import { MeterProvider, MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
@@ -7,6 +7,7 @@ import { CollectorAgent } from './collector-agent.ts';
 import { countersOf } from './counters.ts';
 import { registerGauges } from './gauges.ts';
 import { registerKeyGauges } from './key-gauges.ts';
+import { registerPasswordGauges } from './password-gauges.ts';
 import type { PushTarget, Tracing } from './options.ts';
 import type { Outcome } from './outcome.ts';
 import { prometheusText } from './prometheus.ts';
@@ -41,6 +42,7 @@ export interface MetricsParts {
   readonly resource: Resource;
   readonly readings: () => Readings;
   readonly keySets: () => readonly KeySetReading[];
+  readonly passwordUsers: () => readonly PasswordUserReading[];
   /** Of the spans, where there are any. */
   readonly outcome: Outcome | undefined;
 }
@@ -53,7 +55,7 @@ export class Metrics {
   readonly #agent: CollectorAgent | undefined;
   readonly #stop: () => void;
 
-  constructor({ options, resource, readings, keySets, outcome }: MetricsParts) {
+  constructor({ options, resource, readings, keySets, passwordUsers, outcome }: MetricsParts) {
     const { otlp } = options;
     this.#agent = otlp && new CollectorAgent(otlp.url);
     const pushed = otlp && this.#agent ? [pushTo(otlp, this.#agent)] : [];
@@ -62,6 +64,7 @@ export class Metrics {
     this.observers = countersOf(meter, options);
     this.#stop = registerGauges({ meter, readings, roles: options.roles });
     registerKeyGauges(meter, keySets);
+    registerPasswordGauges(meter, passwordUsers);
     if (!outcome) return;
     const spans = meter.createObservableCounter('postern.spans', {
       description: 'Spans by what became of them',

@@ -7,7 +7,15 @@ import {
   ATTR_SERVICE_NAME,
   ATTR_SERVICE_VERSION,
 } from '@opentelemetry/semantic-conventions';
-import type { GatewayHandle, KeySetReading, Logger, Readings } from '../../core/index.ts';
+import type {
+  GatewayHandle,
+  KeySetReading,
+  Logger,
+  PasswordUserReading,
+  Readings,
+  ServiceName,
+  Services,
+} from '../../core/index.ts';
 import { Metrics } from './metrics.ts';
 import type { Tracing } from './options.ts';
 import { Traces } from './traces.ts';
@@ -26,20 +34,21 @@ interface Sources {
   readonly log: Logger;
   readonly readings: () => Readings;
   readonly keySets: () => readonly KeySetReading[];
+  readonly passwordUsers: () => readonly PasswordUserReading[];
 }
 
 function begin({ serviceName, traces, metrics, identity }: Tracing, sources: Sources): Telemetry {
-  const { log, readings, keySets } = sources;
+  const { log, ...read } = sources;
   const resource = resourceFromAttributes({
     [ATTR_SERVICE_NAME]: serviceName,
-    [ATTR_SERVICE_VERSION]: readings().version,
+    [ATTR_SERVICE_VERSION]: sources.readings().version,
     [ATTR_SERVICE_INSTANCE_ID]: randomUUID(),
   });
   const tracing = traces && new Traces(traces, identity, resource, log);
   const outcome = tracing?.outcome;
   return {
     ...(tracing && { traces: tracing }),
-    ...(metrics && { metrics: new Metrics({ options: metrics, resource, readings, keySets, outcome }) }),
+    ...(metrics && { metrics: new Metrics({ options: metrics, resource, ...read, outcome }) }),
   };
 }
 
@@ -64,7 +73,8 @@ export class SharedTelemetry {
     this.#running ??= begin(options, {
       log: gateway.log,
       readings: () => gateway.readings(),
-      keySets: () => this.#keySets(),
+      keySets: () => this.#lent('keySets')?.readings() ?? [],
+      passwordUsers: () => this.#lent('passwordUsers')?.readings() ?? [],
     });
     this.#users.push(gateway);
     return this.#running;
@@ -80,9 +90,8 @@ export class SharedTelemetry {
     if (how === 'late') gateway.log.warn({}, 'the collector did not take everything in time');
   }
 
-  /** A config that is being set up, or fails, may not lend them yet. */
-  #keySets(): readonly KeySetReading[] {
-    const lent = this.#users.map((gateway) => gateway.service('keySets')).findLast((one) => one);
-    return lent?.readings() ?? [];
+  /** A config that is being set up, or fails, may not lend it yet. */
+  #lent<S extends ServiceName>(name: S): Services[S] | undefined {
+    return this.#users.map((gateway) => gateway.service(name)).findLast((one) => one);
   }
 }

@@ -22,6 +22,7 @@ const AT_A_TIME = [1, 4];
 
 async function waysOf(backdrop: Backdrop, { tls, with: variants }: Options): Promise<readonly Way[]> {
   const { peer } = await backdrop.gateway({ tls });
+  const proven = await backdrop.gateway({ tls, scram: true, name: 'postern, password by SCRAM' });
   const [scram, trust] = [
     await backdrop.pgbouncer({ tls }),
     await backdrop.pgbouncer({ tls, auth: 'trust' }),
@@ -45,6 +46,7 @@ async function waysOf(backdrop: Backdrop, { tls, with: variants }: Options): Pro
       { name: `${of.name}, known token`, peer: of },
       fresh(of, 'new token, ES256', 'ES256'),
     ]),
+    { name: proven.peer.name, peer: proven.peer },
     ...[scram?.peer, trust?.peer, backdrop.direct]
       .filter((other) => other !== undefined)
       .map((other) => ({ name: other.name, peer: other })),

@@ -43,6 +43,8 @@ export interface GatewayOptions extends Pooling {
   readonly name?: string;
   /** Default: `jwt` and `roles` only. */
   readonly variant?: Variant;
+  /** Clients come with a password, proven by SCRAM, instead of a token. Default false. */
+  readonly scram?: boolean;
   /** Environment of the process. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -77,29 +79,36 @@ export function claimsOf({ direct }: Ground): Readonly<Record<string, unknown>> 
 }
 
 /** The gateway with `jwt` and `roles`, and what a variant has; its password is one token. */
-export async function postern(
-  ground: Ground,
-  { name = 'postern', variant = { imports: '', plugins: '' }, env = {}, ...pooling }: GatewayOptions = {},
-): Promise<Running> {
+export async function postern(ground: Ground, options: GatewayOptions = {}): Promise<Running> {
+  const {
+    name = 'postern',
+    variant = { imports: '', plugins: '' },
+    env = {},
+    scram = false,
+    ...pooling
+  } = options;
   const { mode = 'session', size = 200, tls = false } = pooling;
   const { direct, issuer, certificates } = ground;
   const port = await freePort();
-  const file = join(mkdtempSync(join(ground.folder, 'postern-')), 'gateway.config.ts');
+  const home = mkdtempSync(join(ground.folder, 'postern-'));
+  const file = join(home, 'gateway.config.ts');
+  writeFileSync(join(home, 'users.txt'), `"${direct.user}" "${direct.password}"\n`, { mode: 0o600 });
   const { certFile: cert, keyFile: key } = certificates.server;
   writeFileSync(
     file,
     `
     import { defineConfig, env } from 'postern';
     import { jwt } from 'postern/plugins/jwt';
+    import { passwords } from 'postern/plugins/passwords';
     import { roles } from 'postern/plugins/roles';
     ${variant.imports}
     export default defineConfig({
-      listen: { host: '127.0.0.1', port: ${port}${tls ? `, tls: ${JSON.stringify({ cert, key })}` : ''} },
+      listen: { host: '127.0.0.1', port: ${port}, auth: '${scram ? 'scram' : 'password'}'${tls ? `, tls: ${JSON.stringify({ cert, key })}` : ''} },
       databases: { '*': { host: '${direct.host}', port: ${direct.port}, pool: { mode: '${mode}', size: ${size} },
         login: { kind: 'password', passwords: { ${direct.user}: env('PASSWORD') } } } },
       plugins: [
-        jwt({ issuers: [${JSON.stringify(issuer.options)}] }),
-        roles({ claim: 'role', allow: ['${direct.user}'] }),
+        ${scram ? `passwords({ file: 'users.txt' })` : `jwt({ issuers: [${JSON.stringify(issuer.options)}] })`},
+        roles({ claim: '${scram ? 'sub' : 'role'}', allow: ['${direct.user}'] }),
         ${variant.plugins}
       ],
       ${variant.more ?? ''}
@@ -110,8 +119,10 @@ export async function postern(
   const companion = new Companion(process.execPath, [POSTERN, 'start', '--no-watch', '--config', file], {
     env: { ...process.env, ...env, PASSWORD: direct.password },
   });
-  const password = issuer.sign(claimsOf(ground));
-  return running(companion, { name, port, user: '_', password, database: direct.database, tls });
+  const who = scram
+    ? { user: direct.user, password: direct.password }
+    : { user: '_', password: issuer.sign(claimsOf(ground)) };
+  return running(companion, { name, port, ...who, database: direct.database, tls });
 }
 
 /** A copy of a file that PgBouncer may read, and nobody else. */

@@ -14,6 +14,7 @@ import * as claimsFolder from '../../plugins/claims/index.ts';
 import * as ipFilterFolder from '../../plugins/ip-filter/index.ts';
 import * as jwtFolder from '../../plugins/jwt/index.ts';
 import * as limitsFolder from '../../plugins/limits/index.ts';
+import * as passwordsFolder from '../../plugins/passwords/index.ts';
 import * as rateLimitFolder from '../../plugins/rate-limit/index.ts';
 import * as rolesFolder from '../../plugins/roles/index.ts';
 import * as tenantFolder from '../../plugins/tenant/index.ts';
@@ -315,6 +316,20 @@ const ROWS: Readonly<Record<string, Row>> = {
       [{ windows: [{ days: ['mon'], from: '08:00', to: '09:00' }] }, 'limits.windows[0].tz: '],
     ],
   },
+  passwords: {
+    exports: passwordsFolder,
+    good: { file: 'userlist.txt', until: '2027-06-30', users: { billing: { until: '2027-12-31' } } },
+    bad: [
+      [undefined, 'passwords: an object is needed'],
+      [{}, 'passwords: file or query is needed'],
+      [{ file: 'a', fille: 'b' }, 'passwords.fille: no such option'],
+      [{ file: 1 }, 'passwords.file: '],
+      [{ file: 'a', until: 'soon' }, 'passwords.until: '],
+      [{ file: 'a', users: { bob: { until: '2027-02-30' } } }, 'passwords.users["bob"].until: '],
+      [{ file: 'a', secret: 'short' }, 'passwords.secret: '],
+      [{ query: { database: 'a', role: 'public' } }, 'passwords.query.role: '],
+    ],
+  },
   'rate-limit': {
     exports: rateLimitFolder,
     good: {
@@ -487,7 +502,7 @@ const ROWS: Readonly<Record<string, Row>> = {
 
 /** The keys of the contract in core/plugin.ts. */
 const KNOWN = new Set(
-  'name needs provides checks enforces maps reads scope inBand on observe startupParameters commands setup onStartup onAuth onQuery onClose'.split(
+  'name credentials needs provides checks announces enforces maps reads scope inBand on observe startupParameters commands setup onStartup onAuth onQuery onClose'.split(
     ' ',
   ),
 );

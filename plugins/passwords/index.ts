@@ -1,0 +1,109 @@
+/** Passwords for those who still have one: SCRAM by PgBouncer's `userlist.txt` or by a function of a database, until a day. */
+import path from 'node:path';
+import type { Disposer, GatewayHandle, Identity, Plugin, Session } from '../../core/index.ts';
+import type { PasswordsOptions } from './options.ts';
+import { PasswordFile } from './password-file.ts';
+import { PasswordQuery } from './password-query.ts';
+import { parsePolicy } from './policy.ts';
+import type { From, Policy } from './policy.ts';
+import type { KnownPassword, PasswordSource } from './source.ts';
+import { FOREVER, OVER, endOf, overSince } from './until.ts';
+import { UsersSeen } from './users-seen.ts';
+
+export type { PasswordQueryOptions, PasswordsOptions, PasswordUser, Until } from './options.ts';
+
+/** The issuer of every identity that a password has proven. No token has it. */
+const ISSUER = 'password:';
+
+/** A source, and what undoes it. */
+interface Opened {
+  readonly source: PasswordSource;
+  readonly close?: Disposer;
+}
+
+/** What a setup has made. */
+interface Running {
+  readonly source: PasswordSource;
+  readonly secret: Buffer | undefined;
+  readonly seen: UsersSeen;
+}
+
+async function openSource(from: From, gateway: GatewayHandle): Promise<Opened> {
+  if (from.kind === 'query') {
+    const source = new PasswordQuery(from, gateway);
+    await source.tryOut();
+    return { source };
+  }
+  const file = path.resolve(gateway.directory, from.file);
+  const source = gateway.keep(`file ${file}`, () => new PasswordFile(file));
+  return { source, close: await source.open(gateway.log) };
+}
+
+async function setUp(policy: Policy, gateway: GatewayHandle): Promise<Running & Pick<Opened, 'close'>> {
+  const secret = policy.secret && Buffer.from(policy.secret());
+  for (const option of policy.over(new Date()))
+    gateway.log.warn({ option }, 'the time of passwords is over: their users are refused');
+  const opened = await openSource(policy.from, gateway);
+  const seen = gateway.keep('seen', () => new UsersSeen());
+  // Of several, each for its own listeners, the first one tells of all.
+  if (!gateway.service('passwordUsers')) gateway.provide('passwordUsers', seen);
+  return { ...opened, secret, seen };
+}
+
+function identityOf(user: string, expiresAt: Date): Identity {
+  return { issuer: ISSUER, subject: user, expiresAt, claims: { sub: user } };
+}
+
+/** Whoever moves a company to tokens looks for this line. */
+function tell(session: Session, seen: UsersSeen, end: Date): void {
+  const { client, startup, log } = session;
+  if (!seen.note(startup.user, client.address)) return;
+  const application = startup.parameters['application_name'];
+  const line = {
+    user: startup.user,
+    database: startup.database,
+    address: client.address,
+    listener: client.listener,
+    ...(application !== undefined && { application }),
+    ...(end < FOREVER && { until: end.toISOString() }),
+  };
+  log.info(line, 'a password is still in use');
+}
+
+/**
+ * Asks clients to prove a password by SCRAM-SHA-256, provides `identity`, and ends sessions with their passwords. Lends the
+ * service `passwordUsers` unless another `passwords` above does.
+ * @throws ConfigError that names the option, such as `passwords.until`
+ * @example passwords({ file: '/etc/pgbouncer/userlist.txt', until: '2027-06-30' })
+ */
+export function passwords(options: PasswordsOptions): Plugin<never, 'identity', 'passwords', 'scram'> {
+  const policy = parsePolicy(options);
+  let state: Running | undefined;
+  return {
+    name: 'passwords',
+    credentials: ['scram'],
+    provides: ['identity'],
+    async setup(gateway) {
+      const { close, ...running } = await setUp(policy, gateway);
+      state = running;
+      return close;
+    },
+    async onAuth(session) {
+      if (!state) throw new Error('passwords: setup has not run');
+      const { source, secret, seen } = state;
+      const { user } = session.startup;
+      let known: KnownPassword | undefined;
+      const lookup = async (name: string): Promise<KnownPassword['verifier'] | undefined> => {
+        known = await source.find(name);
+        return known?.verifier;
+      };
+      await session.scram(lookup, { secret, iterations: source.iterations });
+      // Behind the proof: nobody else is told that there is such a user.
+      const end = endOf(policy.until(user), known?.until);
+      if (end.getTime() <= Date.now()) throw overSince(user, end);
+      session.establish('identity', identityOf(user, end));
+      if (end < FOREVER) session.endAt(end, OVER);
+      tell(session, seen, end);
+    },
+  };
+}

@@ -1,0 +1,176 @@
+/** A list of passwords in memory: the file is read again when it has changed, once it is there as a whole. */
+import { createHmac, randomBytes } from 'node:crypto';
+import { open, stat } from 'node:fs/promises';
+import { ConfigError, makeScramVerifier, shown } from '../../core/index.ts';
+import type { Disposer, Logger, ScramVerifier } from '../../core/index.ts';
+import type { KnownPassword, PasswordSource } from './source.ts';
+import { parseUserlist } from './userlist.ts';
+import type { ListedUser } from './userlist.ts';
+
+/** How often the file is looked at, in milliseconds. One that has not changed since the last look is taken to be complete. */
+const LOOK_MS = 1_000;
+/** Largest file, in bytes. */
+const MAX_BYTES = 16_777_216;
+/** Writing by the group, and anything by others: whoever reads verifiers can guess passwords. */
+const TOO_WIDE = 0o027;
+/** So many names stand in a message. */
+const NAMED = 5;
+
+/** A password and what was made of it. */
+interface Made {
+  readonly digest: string;
+  readonly verifier: ScramVerifier;
+}
+
+/** One file, for all plugins that use it. */
+export class PasswordFile implements PasswordSource {
+  readonly #file: string;
+  /** Tells passwords that have not changed without keeping them. */
+  readonly #key = randomBytes(32);
+  #users: ReadonlyMap<string, KnownPassword> = new Map();
+  #made: ReadonlyMap<string, Made> = new Map();
+  /** What {@link versionOf} said when it was loaded, when it could not be, and at the last look. */
+  #loaded = '';
+  #refused = '';
+  #seen = '';
+  #uses = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #log: Logger | undefined;
+  iterations = 4_096;
+
+  /** `file` is absolute. */
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  /** Reads the file unless it is in use, and follows it until everybody has let go. @throws ConfigError if it cannot be used */
+  async open(log: Logger): Promise<Disposer> {
+    this.#log = log;
+    if (this.#uses === 0) {
+      await this.#load().catch((error: unknown) => {
+        throw new ConfigError(`passwords.file: ${this.#file}: ${reasonOf(error)}`);
+      });
+    }
+    this.#uses += 1;
+    if (this.#uses === 1) this.#look();
+    return () => {
+      this.#uses -= 1;
+      if (this.#uses > 0) return;
+      clearTimeout(this.#timer);
+      this.#users = new Map();
+      this.#made = new Map();
+    };
+  }
+
+  find(user: string): KnownPassword | undefined {
+    return this.#users.get(user);
+  }
+
+  /** Names in the file. */
+  names(): Iterable<string> {
+    return this.#users.keys();
+  }
+
+  #look(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      void this.#follow().finally(() => {
+        if (this.#uses > 0) this.#look();
+      });
+    }, LOOK_MS).unref();
+  }
+
+  async #follow(): Promise<void> {
+    const version = await versionOf(this.#file);
+    const settled = version === this.#seen;
+    this.#seen = version;
+    if (!settled || version === this.#loaded || version === this.#refused) return;
+    try {
+      await this.#load();
+    } catch (error) {
+      this.#refused = version;
+      const reason = reasonOf(error);
+      this.#log?.error({ file: this.#file, reason }, 'passwords not read: those before stay in use');
+    }
+  }
+
+  /** Makes the new list beside the old one, which serves meanwhile and stays if anything is wrong. */
+  async #load(): Promise<void> {
+    const version = await versionOf(this.#file);
+    const listed = parseUserlist(await textOf(this.#file));
+    refuseMd5(listed);
+    const { users, made } = await this.#verifiersOf(listed);
+    // Written to while it was read: the next looks will see it settle.
+    if (this.#uses > 0 && (await versionOf(this.#file)) !== version) return;
+    this.#users = users;
+    this.#made = made;
+    this.iterations = mostCommon([...users.values()].map(({ verifier }) => verifier.iterations));
+    this.#loaded = version;
+    this.#log?.info({ file: this.#file, users: users.size, plaintext: made.size }, 'passwords read');
+  }
+
+  /** One after the other: the threads that derive them are those of all others. */
+  async #verifiersOf(
+    listed: ReadonlyMap<string, ListedUser>,
+  ): Promise<{ users: Map<string, KnownPassword>; made: Map<string, Made> }> {
+    const [users, made] = [new Map<string, KnownPassword>(), new Map<string, Made>()];
+    for (const [name, user] of listed) {
+      if (user.kind === 'verifier') users.set(name, { verifier: user.verifier });
+      if (user.kind !== 'plain') continue;
+      const digest = createHmac('sha256', this.#key).update(user.password).digest('base64');
+      const before = this.#made.get(name);
+      const verifier = before?.digest === digest ? before.verifier : await makeScramVerifier(user.password);
+      made.set(name, { digest, verifier });
+      users.set(name, { verifier });
+    }
+    return { users, made };
+  }
+}
+
+/** @throws Error that names them, with the SQL that makes verifiers */
+function refuseMd5(listed: ReadonlyMap<string, ListedUser>): void {
+  const users = [...listed].filter(([, { kind }]) => kind === 'md5');
+  if (users.length === 0) return;
+  const named = users.slice(0, NAMED).map(([name, { line }]) => `${shown(name)} (line ${line})`);
+  const more = users.length > NAMED ? ` and ${users.length - NAMED} more` : '';
+  throw new Error(
+    `md5 cannot be used for SCRAM: ${named.join(', ')}${more}. Each sets its password again, the same if it likes, with \\password in psql, ` +
+      `or: set password_encryption = 'scram-sha-256'; alter role … password '…'; ` +
+      `and the list gets what select rolname, rolpassword from pg_authid then has`,
+  );
+}
+
+/** @throws Error where others can read it */
+async function textOf(file: string): Promise<string> {
+  const handle = await open(file, 'r');
+  try {
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw new Error('it is not a file');
+    if ((stats.mode & TOO_WIDE) !== 0)
+      throw new Error('others can read it, or its group write it (chmod 640, or 600)');
+    if (stats.size > MAX_BYTES) throw new Error(`it is longer than ${MAX_BYTES} bytes`);
+    return new TextDecoder('utf-8', { fatal: true }).decode(await handle.readFile());
+  } finally {
+    await handle.close();
+  }
+}
+
+function mostCommon(counts: readonly number[], fallback = 4_096): number {
+  const times = new Map<number, number>();
+  for (const count of counts) times.set(count, (times.get(count) ?? 0) + 1);
+  return [...times].sort(([, one], [, other]) => other - one)[0]?.[0] ?? fallback;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'it cannot be read';
+}
+
+/** Changes whenever the file does; a file that is not there has a version as well. */
+async function versionOf(file: string): Promise<string> {
+  try {
+    const { ino, size, mtimeMs, mode } = await stat(file);
+    return `${ino} ${size} ${mtimeMs} ${mode}`;
+  } catch {
+    return 'not there';
+  }
+}

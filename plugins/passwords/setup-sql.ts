@@ -1,0 +1,35 @@
+/** What a database needs to be asked for passwords: a function that runs as its owner, and a role that may call it and nothing else. */
+
+/** For psql, as a superuser: nobody else may read verifiers. The password is read from the environment, and is in no argument. */
+export const SETUP = String.raw`-- Passwords for the plugin passwords of Postern: postern.password_of('name') gives the verifier of a role, or no row.
+-- Run it as a superuser in the database that the option query names, with a password for the role that asks:
+--   POSTERN_PASSWORDS_PASSWORD=$(cat passwords.password) psql -v ON_ERROR_STOP=1 -f passwords.sql
+\getenv password POSTERN_PASSWORDS_PASSWORD
+begin;
+
+create schema if not exists postern;
+grant usage on schema postern to public;
+
+-- No superuser, and nobody who could become one or copy all data, gets in by a password: leave the line out if they shall.
+create or replace function postern.password_of(name text) returns table (verifier text, valid_until timestamptz)
+language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  select a.rolpassword, a.rolvaliduntil from pg_catalog.pg_authid a
+  where a.rolname = name and a.rolcanlogin
+    and not (a.rolsuper or a.rolreplication or a.rolbypassrls or a.rolcreaterole);
+end;
+revoke all on function postern.password_of(text) from public;
+
+do $$ begin
+  if not exists (select from pg_catalog.pg_roles where rolname = 'postern_passwords') then
+    create role postern_passwords login;
+  end if;
+end $$;
+-- Without this the password would be hashed as the server's default says, and stand in its log as it is in the statement:
+set local password_encryption = 'scram-sha-256';
+set local log_statement = 'none';
+alter role postern_passwords password :'password' connection limit 10;
+grant execute on function postern.password_of(text) to postern_passwords;
+
+commit;
+`;
