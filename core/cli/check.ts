@@ -1,11 +1,21 @@
 /** `postern check`: loads a config as `start` would, runs nothing, and says what it is. */
 import { choiceText } from '../config/auth.ts';
+import { consoleListeners } from '../config/providers.ts';
 import { findConfig, loadConfig } from '../load.ts';
 import type { ResolvedConfig } from '../config/check.ts';
 
 const list = (names: readonly string[]): string => (names.length === 0 ? 'none' : names.join(', '));
 
-function summary({ listeners, databaseNames, plugins, admin }: ResolvedConfig): string {
+/** An operator has to know where the console is, and that it is nowhere. */
+function consoleText(config: ResolvedConfig): string {
+  const { admin } = config;
+  if (admin?.console === undefined) return '';
+  const on = consoleListeners(config);
+  return `, console ${admin.console} on ${on.length === 0 ? 'no listener' : on.join(', ')}`;
+}
+
+function summary(config: ResolvedConfig): string {
+  const { listeners, databaseNames, plugins, admin } = config;
   const listen = listeners.map(({ name, host, port, mode, tls, auth }) => {
     const how = mode === undefined ? (tls ? 'TLS' : 'no TLS') : `unix socket, mode 0o${mode.toString(8)}`;
     const asked = auth === 'password' ? '' : `, ${choiceText(auth)}`;
@@ -15,7 +25,7 @@ function summary({ listeners, databaseNames, plugins, admin }: ResolvedConfig): 
     ['listeners', list(listen)],
     ['databases', list(databaseNames)],
     ['plugins', list(plugins.map(({ name }) => name))],
-    ['admin', admin ? `${admin.host} port ${admin.port}` : 'none'],
+    ['admin', admin ? `${admin.host} port ${admin.port}${consoleText(config)}` : 'none'],
   ];
   return lines.map(([what = '', is = '']) => `  ${what.padEnd(11)}${is}\n`).join('');
 }

@@ -5,7 +5,7 @@ import { ConfigError } from '../errors.ts';
 import type { AnyPlugin } from '../plugin.ts';
 import { pluginsOf, scopeCells } from '../scopes.ts';
 import { providerInTheBox } from './plugin-order.ts';
-import type { ResolvedListener } from './resolved.ts';
+import type { ResolvedConfig, ResolvedListener } from './resolved.ts';
 import { alternatives } from './sentences.ts';
 
 type Listener = Pick<ResolvedListener, 'name' | 'path' | 'auth'>;
@@ -28,6 +28,23 @@ export function checkProviders(listeners: readonly Listener[], plugins: readonly
     ...listeners.flatMap((listener) => unanswered(listener, plugins)),
   ];
   if (wrong.length > 0) throw new ConfigError(wrong.join('\n'));
+}
+
+/** The names of the listeners on which operators can open the console: it takes a token, and by OAUTHBEARER an issuer has to be announced for its name. */
+export function consoleListeners({
+  listeners,
+  plugins,
+  admin,
+}: Pick<ResolvedConfig, 'listeners' | 'plugins' | 'admin'>): readonly string[] {
+  const database = admin?.console;
+  if (database === undefined) return [];
+  const opens = ({ name, auth }: Listener): boolean => {
+    const taken = credentialsOf(auth);
+    if (taken.includes('password')) return true;
+    const cell = { listener: name, database, credential: 'oauthbearer' } as const;
+    return taken.includes('oauthbearer') && announces({ database, plugins: pluginsOf(cell, plugins) });
+  };
+  return listeners.filter(opens).map(({ name }) => name);
 }
 
 function metBy({ name }: Listener, credential: Credential, plugins: readonly AnyPlugin[]): readonly Met[] {

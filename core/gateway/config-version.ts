@@ -4,6 +4,7 @@ import type { Check } from './admin-routes.ts';
 import type { ListenerContext } from '../client/greet.ts';
 import { describe } from '../client/refuse.ts';
 import { TlsTermination } from '../client/tls.ts';
+import { consoleListeners } from '../config/providers.ts';
 import type { ResolvedConfig, ResolvedListener } from '../config/resolved.ts';
 import { HookSets } from '../hooks.ts';
 import { attributed } from '../hooks/attributed.ts';
@@ -133,6 +134,12 @@ export class ConfigVersion implements GatewayContext {
 
   /** Sets the plugins up. Where that fails, undo it with {@link end}. @throws as PluginSetup does */
   setUp(): Promise<void> {
+    const { admin } = this.config;
+    if (admin?.console !== undefined && consoleListeners(this.config).length === 0)
+      this.log.warn(
+        { console: admin.console },
+        'operators cannot open the console: no listener takes a token for it',
+      );
     return this.#plugins.setUp(this.hooks.plugins);
   }
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { only } from '../../core/config.ts';
 import { choiceText } from '../../core/config/auth.ts';
 import { checkConfig } from '../../core/config/check.ts';
+import { consoleListeners } from '../../core/config/providers.ts';
 import { credentialFor, parameterValues } from '../../core/connection/credential-choice.ts';
 import type { CredentialChoice } from '../../core/credential.ts';
 import { GatewayError } from '../../core/errors.ts';
@@ -23,7 +24,8 @@ const plugin = (name: string, more: Partial<AnyPlugin> = {}): AnyPlugin => ({
   onAuth() {},
   ...more,
 });
-const announcing = plugin('id', { announces });
+const announcing = plugin('id', { announces, credentials: ['password', 'oauthbearer'] });
+const scram = plugin('old', { credentials: ['scram'] });
 
 function lines(listen: unknown, plugins: readonly unknown[] = [announcing]): readonly string[] {
   try {
@@ -47,6 +49,37 @@ test.each<[string | CredentialChoice, string]>([
 ])('operators read of %j: %s', (auth, text) => {
   expect(choiceText(auth as CredentialChoice)).toBe(text);
 });
+
+test.each<[string, unknown, readonly unknown[], readonly string[]]>([
+  [
+    'a password',
+    { auth: { default: 'scram', password: { users: ['_'] } } },
+    [announcing, scram],
+    ['default'],
+  ],
+  ['an announced issuer', { auth: 'oauthbearer' }, [announcing], ['default']],
+  ['an issuer of other databases', { auth: 'oauthbearer' }, only({ databases: ['orders'] }, announcing), []],
+  ['no token', { auth: 'scram' }, [scram], []],
+  [
+    'one of several listeners',
+    [
+      { name: 'old', auth: 'scram' },
+      { name: 'new', port: 1 },
+    ],
+    [announcing, scram],
+    ['new'],
+  ],
+])(
+  'operators can open the console where a listener takes a token for it: %s',
+  (_, listen, plugins, expected) => {
+    const admin = { operators: { claim: 'role', value: 'operator' } };
+    const databases = { orders: { host: 'db', login: { kind: 'trust' } } };
+    const config = (more: object) =>
+      checkConfig({ listen, databases, plugins, admin: { ...admin, ...more } }, '/');
+    expect(consoleListeners(config({}))).toEqual(expected);
+    expect(consoleListeners(config({ console: false }))).toEqual([]);
+  },
+);
 
 describe('what a config says', () => {
   const tls = (): object => ({ cert: files.server.certFile, key: files.server.keyFile });

@@ -315,6 +315,7 @@ describe('check', () => {
        export default defineConfig({
          listen: [{ name: 'public', port: 7000 }, { name: 'local', path: '/run/postern', mode: 0o770 }],
          databases: ${DATABASES},
+         admin: { port: 7001, operators: { claim: 'role', value: 'operator' } },
          plugins: [${plugin}],
        });`,
     );
@@ -324,6 +325,7 @@ describe('check', () => {
     expect(stdout).toContain('local (/run/postern port 6432, unix socket, mode 0o770)');
     expect(stdout).toMatch(/databases +orders/);
     expect(stdout).toMatch(/plugins +mine/);
+    expect(stdout).toMatch(/admin +127\.0\.0\.1 port 7001, console pgbouncer on public, local/);
     expect(existsSync(marker)).toBe(false);
   });
 

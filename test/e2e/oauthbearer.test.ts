@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { only } from '../../core/config.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
 import { audit } from '../../plugins/audit/index.ts';
@@ -360,6 +361,21 @@ test('operators log in to the console by OAUTHBEARER, and are told where to get 
   const client = await begin(at, bearer(good.sign({ role: 'operator' })), { database: 'pgbouncer' });
   await client.until('Z');
   expect(await query(client, 'show version')).toContain('Postern');
+});
+
+test('a console that no operator can open is told of at the start', async () => {
+  const operators = { claim: 'role', value: 'operator' };
+  const elsewhere = await gateway({
+    admin: { port: 0, operators },
+    plugins: only(
+      { databases: ['orders'] },
+      jwt({ issuers: [{ ...good.options, oauth: { scope: 'openid' } }] }),
+    ),
+  });
+  const warned = 'operators cannot open the console: no listener takes a token for it';
+  expect(elsewhere.lines(warned)).toMatchObject([{ console: 'pgbouncer' }]);
+  const here = await gateway({ admin: { port: 0, operators } });
+  expect(here.lines(warned)).toEqual([]);
 });
 
 test('a client that says nothing to a status reads its error anyway', { timeout: 60_000 }, async () => {
