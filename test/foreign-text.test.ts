@@ -15,6 +15,8 @@ import { FunctionCatalog } from '../core/upstream/function-catalog.ts';
 import { readBody } from '../core/upstream/function-body.ts';
 import { parseBearerRequest } from '../core/wire/oauthbearer.ts';
 import { parseOptions, splitOptions } from '../core/wire/options.ts';
+import { parseClientFinal, parseClientFirst } from '../core/wire/scram-responses.ts';
+import { parseScramVerifier } from '../core/wire/scram-verifier.ts';
 import { shown } from '../core/wire/text.ts';
 import { askedByJson } from '../plugins/access/request-body.ts';
 import { credentialOf } from '../plugins/access/callers.ts';
@@ -22,6 +24,7 @@ import { unseal } from '../plugins/audit/chain.ts';
 import { json } from '../plugins/audit/json.ts';
 import { parseBounded } from '../plugins/jwt/bounded-json.ts';
 import { parseCompact } from '../plugins/jwt/compact.ts';
+import { parseUserlist } from '../plugins/passwords/userlist.ts';
 import { summaryOf } from '../plugins/tracing/query-summary.ts';
 import { parentInComment, parseTraceparent } from '../plugins/tracing/traceparent.ts';
 import { describe, grewTooMuch, slowest } from './support/slowest.ts';
@@ -46,10 +49,31 @@ const bytes =
 /** A function that leaves state, by its name. */
 const CATALOG = FunctionCatalog.of([['1', 'take', null, null, 'a']]);
 const STARTUP_PACKET = 10_000;
+const SASL_MESSAGE = 1_024;
 const TOKEN = 65_536;
 const REQUEST = 65_536;
 
 const READERS: Readonly<Record<string, Reader>> = {
+  parseClientFirst: {
+    read: (text) => parseClientFirst(Buffer.from(text), { plus: false, plusOffered: false }),
+    begins: ['', 'n,,n=,r=', 'n,,n=,r=a,x=', 'n,,n='],
+    most: SASL_MESSAGE,
+  },
+  parseClientFinal: {
+    read: (text) => parseClientFinal(Buffer.from(text), 'biws', false),
+    begins: ['', 'c=biws,r=', 'c=biws,r=a,x=', 'c=biws,r=a,p='],
+    most: SASL_MESSAGE,
+  },
+  parseScramVerifier: {
+    read: parseScramVerifier,
+    begins: ['', 'SCRAM-SHA-256$4096:', 'SCRAM-SHA-256$4096:AAAA$'],
+    ends: ['', '=', '$'],
+  },
+  parseUserlist: {
+    read: parseUserlist,
+    begins: ['', '"', '"a" "', '"a" "b" ', ';', '"a" "b"\n'.repeat(20)],
+    ends: ['', '"', '\n'],
+  },
   looksInBand: { read: bytes((frame) => looksInBand(frame, 0)), begins: ['', 'set ', 'set postern'] },
   parseInBand: {
     read: parseInBand,

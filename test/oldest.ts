@@ -43,6 +43,7 @@ const TESTS = [
   'test/e2e/claims.test.ts',
   'test/e2e/escape.test.ts',
   'test/e2e/login.test.ts',
+  'test/e2e/password-query.test.ts',
   'test/e2e/certificate-login.test.ts',
   'test/e2e/pool-state.test.ts',
   'test/e2e/settings.test.ts',

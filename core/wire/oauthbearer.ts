@@ -70,8 +70,10 @@ function headerLength(text: string): number {
       'The server does not support channel binding for OAuth, but the client message includes channel binding data.',
     );
   }
-  if (flag !== 'n' && flag !== 'y') throw malformed(`Unexpected channel-binding flag "${shownCharacter(text, 0)}".`);
-  if (text.charAt(1) !== ',') throw malformed(`Comma expected, but found character "${shownCharacter(text, 1)}".`);
+  if (flag !== 'n' && flag !== 'y')
+    throw malformed(`Unexpected channel-binding flag "${shownCharacter(text, 0)}".`);
+  if (text.charAt(1) !== ',')
+    throw malformed(`Comma expected, but found character "${shownCharacter(text, 1)}".`);
   if (text.charAt(2) === 'a') {
     throw new GatewayError(
       'feature_not_supported',

@@ -13,7 +13,7 @@ const plain = (text: string): Record<string, string> =>
 describe('a list', () => {
   test('has names and passwords in double quotes, comments, and things behind them that nobody reads', () => {
     const text = `; a comment "with" "quotes"\n\n"a" "one"\r\n  "b"\t"two" "three" anything ; at all\n;"c" "x"\n"d""""d"  "e""f"";"`;
-    expect(plain(`${text}`)).toEqual({ a: 'one', b: 'two', 'd""d': 'e"f";' });
+    expect(plain(text)).toEqual({ a: 'one', b: 'two', 'd""d': 'e"f";' });
   });
 
   test('tells verifiers, md5, passwords and nothing', () => {
