@@ -21,6 +21,7 @@ import { issuer, now } from './support/token.ts';
 const DATABASES = ['orders', 'warehouse'];
 const EXAMPLES = [
   'access-on-demand',
+  'from-pgbouncer',
   'jwt-roles',
   'many-databases',
   'monitoring',
