@@ -1,6 +1,7 @@
 /** One client from greeting to close: read it from top to bottom. */
 import { peerOf } from './client/address.ts';
 import { arrive } from './client/arrival.ts';
+import { revoked } from './client/client-certificate.ts';
 import { greet } from './client/greet.ts';
 import { CredentialExchange } from './client/credential-exchange.ts';
 import type { Introduction, ListenerContext } from './client/greet.ts';
@@ -130,6 +131,7 @@ function admit(
   checkPoolMode(options);
   const { minor, reply } = negotiateVersion(said.minor, protocolOptions);
   if (reply) reader.channel.write(reply);
+  if (context.revokes(client)) throw revoked();
   if (context.draining) throw new GatewayError('cannot_connect_now', 'the gateway is shutting down');
   const startup = { user, database, parameters, options };
   const session = new OpenSession({

@@ -12,6 +12,11 @@ export interface ListenTls {
   readonly clientCa?: string;
   /** Default `'optional'` where `clientCa` is given. */
   readonly clientCertificate?: 'optional' | 'required';
+  /**
+   * PEM file: the revocation lists (CRL) of all authorities in `clientCa`; a revoked certificate is refused, and its sessions end. As
+   * PostgreSQL's `ssl_crl_file`: from `nextUpdate` of a list on all certificates of its authority are refused. Default: none.
+   */
+  readonly crl?: string;
   /** Further certificates by Server Name Indication; `*.example.com` covers one label. */
   readonly servernames?: Readonly<Record<string, { readonly cert: string; readonly key: string }>>;
 }

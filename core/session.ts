@@ -37,6 +37,11 @@ export interface ClientCertificate {
   readonly subject: string;
   /** The issuer's, in the same form. */
   readonly issuer: string;
+  /**
+   * SHA-256 of the DER of the authority in `clientCa` that has signed it, or an intermediate certificate that the client has sent:
+   * two authorities may have one name. Lower-case hex. Absent where the client has sent those in another order than TLS has.
+   */
+  readonly authority?: string;
   /** Lower-case hex of an even number of digits. */
   readonly serialNumber: string;
   /** Common names of the subject, in the order of the certificate. */

@@ -3,6 +3,8 @@ import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { GatewayError } from '../errors.ts';
 import type { Client, ClientCertificate } from '../session.ts';
+import { fingerprintOf } from '../x509/authorities.ts';
+import type { Authorities } from '../x509/authorities.ts';
 import { readCertificate } from '../x509/certificate.ts';
 import { DerError } from '../x509/der.ts';
 
@@ -33,11 +35,16 @@ export interface ShownCertificate {
  * Looks at the certificate of a client after its handshake. A refusal is sent as an error inside TLS, because Node completes every
  * handshake and then can send no alert: in PostgreSQL's words for a connection without its certificate.
  * @param required the client has to show one
+ * @param authorities those of the listener
  */
-export function lookAtCertificate(socket: TLSSocket, required: boolean): ShownCertificate {
+export function lookAtCertificate(
+  socket: TLSSocket,
+  required: boolean,
+  authorities: Authorities,
+): ShownCertificate {
   const shown = socket.getPeerX509Certificate();
   if (!shown) return required ? { fault: invalid('the client has shown none') } : {};
-  if (socket.authorized) return read(shown);
+  if (socket.authorized) return read(shown, authorities);
   // Node has OpenSSL's name of the error here, although its type says Error.
   const why: unknown = socket.authorizationError;
   const code = why instanceof Error ? why.message : String(why);
@@ -45,9 +52,10 @@ export function lookAtCertificate(socket: TLSSocket, required: boolean): ShownCe
 }
 
 /** OpenSSL takes some that are not quite as RFC 5280 has them. */
-function read({ raw }: X509Certificate): ShownCertificate {
+function read(shown: X509Certificate, authorities: Authorities): ShownCertificate {
   try {
-    return { certificate: readCertificate(raw) };
+    const authority = authorities.of(shown);
+    return { certificate: readCertificate(shown.raw, authority && fingerprintOf(authority)) };
   } catch (error) {
     if (!(error instanceof DerError)) throw error;
     return { fault: invalid(`not as RFC 5280 has it: ${error.message}`, 'bad certificate') };
@@ -61,6 +69,11 @@ function read({ raw }: X509Certificate): ShownCertificate {
 export function checkShown({ tls }: Pick<Client, 'tls'>): void {
   if (tls?.certificate) return;
   throw invalid(tls ? 'the client has shown none' : 'the client has come without TLS');
+}
+
+/** The refusal of a client whose certificate was revoked after its handshake, in the words of one that was before. */
+export function revoked(): GatewayError {
+  return invalid('CERT_REVOKED', ALERTS['CERT_REVOKED']);
 }
 
 function invalid(why: string, detail?: string): GatewayError {

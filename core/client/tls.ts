@@ -11,6 +11,9 @@ import type { ClientCertificate } from '../session.ts';
 import { Channel } from '../net/channel.ts';
 import { lookAtCertificate } from './client-certificate.ts';
 import { ClientGone } from './reader.ts';
+import { Authorities, fingerprintOf } from '../x509/authorities.ts';
+import { derOf, revocationListBlocks } from '../x509/pem.ts';
+import { RevocationList } from '../x509/revocation-list.ts';
 import { findByServername } from './server-name.ts';
 
 /** The protocol's name in Application-Layer Protocol Negotiation (manual, 55.2.10 "SSL Session Encryption"). */
@@ -43,7 +46,7 @@ interface Contexts {
 
 function contextOptions(
   where: { cert: string; key: string },
-  clientCa: string | undefined,
+  { clientCa, crl }: ListenTls,
 ): tls.SecureContextOptions {
   try {
     const options: tls.SecureContextOptions = {
@@ -55,6 +58,7 @@ function contextOptions(
       secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     };
     if (clientCa !== undefined) options.ca = readFileSync(clientCa);
+    if (crl !== undefined) options.crl = [...revocationListBlocks(readFileSync(crl, 'utf8'))];
     tls.createSecureContext(options);
     return options;
   } catch (error) {
@@ -66,23 +70,42 @@ function contextOptions(
 function readContexts(config: ListenTls): Contexts {
   const names = Object.entries(config.servernames ?? {});
   return {
-    options: contextOptions(config, config.clientCa),
+    options: contextOptions(config, config),
     byName: new Map(
       names.map(([name, files]) => [
         name.toLowerCase(),
-        tls.createSecureContext(contextOptions(files, config.clientCa)),
+        tls.createSecureContext(contextOptions(files, config)),
       ]),
     ),
   };
 }
 
+function textOf(file: string | undefined): string {
+  return file === undefined ? '' : readFileSync(file, 'utf8');
+}
+
+/** A list with those of the authorities that have signed it; none where an intermediate one has. */
+interface SignedList {
+  readonly list: RevocationList;
+  /** As in {@link ClientCertificate.authority}. */
+  readonly signers: readonly string[];
+}
+
+function readLists({ crl }: ListenTls, { all }: Authorities): readonly SignedList[] {
+  return revocationListBlocks(textOf(crl)).map((block) => {
+    const list = new RevocationList(derOf(block));
+    const signers = all.filter((authority) => list.signedBy(authority) === true).map(fingerprintOf);
+    return { list, signers };
+  });
+}
+
 /** Changes with every word of the config and every byte of its files; undefined where one of them cannot be read. */
 function versionOf(config: ListenTls): string | undefined {
-  const { cert, key, clientCa, servernames = {} } = config;
+  const { cert, key, clientCa, crl, servernames = {} } = config;
   const pairs = [{ cert, key }, ...Object.values(servernames)];
   const files = [
     ...pairs.flatMap((pair) => [pair.cert, pair.key]),
-    ...(clientCa === undefined ? [] : [clientCa]),
+    ...[clientCa, crl].filter((file) => file !== undefined),
   ];
   const hash = createHash('sha256').update(JSON.stringify(config));
   try {
@@ -108,6 +131,8 @@ export class TlsTermination {
   readonly #waiting = new Map<string, Waiting>();
   readonly #contexts: Contexts;
   readonly #certificateRequired: boolean;
+  readonly #authorities: Authorities;
+  readonly #revocationLists: readonly SignedList[];
 
   /** @throws ConfigError when a certificate cannot be used */
   constructor(config: ListenTls) {
@@ -115,6 +140,8 @@ export class TlsTermination {
     this.#version = versionOf(config);
     this.#contexts = readContexts(config);
     this.#certificateRequired = config.clientCertificate === 'required';
+    this.#authorities = new Authorities(textOf(config.clientCa));
+    this.#revocationLists = readLists(config, this.#authorities);
     this.#server = tls.createServer({
       ...this.#contexts.options,
       ALPNProtocols: [ALPN],
@@ -137,6 +164,23 @@ export class TlsTermination {
     return this.#version !== undefined && this.#version === versionOf(config);
   }
 
+  /** Lists that are out of date: until there are new ones, OpenSSL takes no certificate of their authorities. */
+  get outdatedLists(): readonly RevocationList[] {
+    const now = new Date();
+    const all = this.#revocationLists.map(({ list }) => list);
+    return all.filter(({ nextUpdate }) => nextUpdate && nextUpdate < now);
+  }
+
+  /** Whether a certificate that was good when its client came has been revoked by now. */
+  revokes(certificate: ClientCertificate): boolean {
+    const { authority } = certificate;
+    return this.#revocationLists.some(
+      ({ list, signers }) =>
+        list.revokes(certificate) &&
+        (!signers.length || authority === undefined || signers.includes(authority)),
+    );
+  }
+
   /**
    * Shakes hands on a paused channel; `first` are bytes of the client that were read already.
    * Has no deadline of its own: destroying the channel ends it.
@@ -149,7 +193,7 @@ export class TlsTermination {
     const socket = await this.#handshake(plain, first);
     socket.allowHalfOpen = allowHalfOpen;
     socket.setMaxSendFragment(RECORD_BYTES);
-    const { certificate, fault } = lookAtCertificate(socket, this.#certificateRequired);
+    const { certificate, fault } = lookAtCertificate(socket, this.#certificateRequired, this.#authorities);
     return {
       channel: new Channel(socket),
       servername: typeof socket.servername === 'string' ? socket.servername : undefined,

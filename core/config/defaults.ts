@@ -12,6 +12,7 @@ import { checkChoice } from './auth.ts';
 import type { ResolvedDatabase, ResolvedListener } from './resolved.ts';
 import { checkAuthority, checkLogin, resolveLogin } from './login.ts';
 import { resolveStartup } from './startup-rules.ts';
+import { checkRevocationLists } from './revocation-lists.ts';
 import { checkCertificates, checkKeyPair } from './tls-files.ts';
 
 /** Where a piece of config stands: for messages, and for relative paths. */
@@ -35,14 +36,22 @@ function resolveListenTls(tls: ListenTls, { path, directory }: Place): ListenTls
   checkKeyPair(resolved, path);
   for (const [name, pair] of servernames) checkKeyPair(pair, `${path}.servernames['${name}']`);
   if (tls.clientCa === undefined) {
-    if (tls.clientCertificate === undefined)
-      return { ...resolved, servernames: Object.fromEntries(servernames) };
-    throw new ConfigError(`${path}.clientCertificate: needs clientCa, the authorities to verify it with`);
+    const lone = (['clientCertificate', 'crl'] as const).find((key) => tls[key] !== undefined);
+    if (lone === undefined) return { ...resolved, servernames: Object.fromEntries(servernames) };
+    throw new ConfigError(`${path}.${lone}: needs clientCa, the authorities to verify it with`);
   }
   const clientCa = resolve(directory, tls.clientCa);
   checkCertificates(clientCa, `${path}.clientCa`);
   const clientCertificate = tls.clientCertificate ?? 'optional';
-  return { ...resolved, clientCa, clientCertificate, servernames: Object.fromEntries(servernames) };
+  const crl = tls.crl === undefined ? undefined : resolve(directory, tls.crl);
+  if (crl !== undefined) checkRevocationLists(crl, clientCa, `${path}.crl`);
+  return {
+    ...resolved,
+    clientCa,
+    clientCertificate,
+    ...(crl !== undefined && { crl }),
+    servernames: Object.fromEntries(servernames),
+  };
 }
 
 type Where = Pick<ResolvedListener, 'host' | 'mode'>;

@@ -41,6 +41,6 @@ export function certificatesOf({ listeners }: ResolvedConfig): readonly string[]
     if (!tls) return [];
     const pairs = [tls, ...Object.values(tls.servernames ?? {})];
     const files = pairs.flatMap(({ cert, key }) => [cert, key]);
-    return tls.clientCa === undefined ? files : [...files, tls.clientCa];
+    return [...files, ...[tls.clientCa, tls.crl].filter((file) => file !== undefined)];
   });
 }

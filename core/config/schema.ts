@@ -95,6 +95,7 @@ const listener = object<ListenOptions>({
     ...keyPair,
     clientCa: text('the path of a PEM file').optional(),
     clientCertificate: oneOf(['optional', 'required']).optional(),
+    crl: text('the path of a PEM file').optional(),
     servernames: record(object<{ readonly cert: string; readonly key: string }>(keyPair)).optional(),
   }).optional(),
   plaintext: oneOf(['never', 'loopback']).optional(),

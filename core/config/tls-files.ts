@@ -3,14 +3,14 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { ConfigError } from '../errors.ts';
-
-const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+import { certificateBlocks } from '../x509/pem.ts';
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function read(path: string, where: string): string {
+/** @throws ConfigError naming `where` and the file */
+export function readPem(path: string, where: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
@@ -24,8 +24,8 @@ function read(path: string, where: string): string {
  * @throws ConfigError naming `where` and the file
  */
 export function checkCertificates(path: string, where: string): void {
-  const blocks = read(path, where).match(PEM_CERTIFICATE);
-  if (!blocks) throw new ConfigError(`${where}: no PEM certificate in ${path}`);
+  const blocks = certificateBlocks(readPem(path, where));
+  if (blocks.length === 0) throw new ConfigError(`${where}: no PEM certificate in ${path}`);
   for (const block of blocks) {
     try {
       void new X509Certificate(block);
@@ -42,7 +42,7 @@ export function checkCertificates(path: string, where: string): void {
  */
 export function checkKeyPair(pair: { readonly cert: string; readonly key: string }, where: string): void {
   checkCertificates(pair.cert, `${where}.cert`);
-  const key = read(pair.key, `${where}.key`);
+  const key = readPem(pair.key, `${where}.key`);
   try {
     createSecureContext({ cert: readFileSync(pair.cert), key });
   } catch (error) {

@@ -9,12 +9,14 @@ import type { ResolvedConfig, ResolvedListener } from '../config/resolved.ts';
 import { HookSets } from '../hooks.ts';
 import { attributed } from '../hooks/attributed.ts';
 import { PluginSignal } from '../hooks/plugin-signal.ts';
+import { revocationChecks, warnOfOutdated } from './client-certificates.ts';
 import type { GatewayContext, Shared } from './gateway-context.ts';
 import type { ReloadStorage } from './reload-storage.ts';
 import type { PinoLogger } from './log.ts';
 import { operationRoutes } from './operation-routes.ts';
 import { Operators } from './operators.ts';
 import { PluginSetup } from './plugin-setup.ts';
+import type { Client } from '../session.ts';
 
 /** The options of a config version. */
 export interface ConfigVersionOptions {
@@ -39,6 +41,8 @@ export class ConfigVersion implements GatewayContext {
   readonly #routes: AdminRoutes;
   readonly #listenerContexts: ReadonlyMap<string, ListenerContext>;
   readonly #over = new PluginSignal();
+  /** The config that has replaced it. */
+  successor: ConfigVersion | undefined;
   #users = 0;
   #emptied: (() => void) | undefined;
 
@@ -58,7 +62,7 @@ export class ConfigVersion implements GatewayContext {
     this.#routes = new AdminRoutes({
       operators: this.operators,
       log,
-      checks: () => [...checks(), ...this.#plugins.checks()],
+      checks: () => [...checks(), ...this.#plugins.checks(), ...revocationChecks(this.#listenerContexts)],
     });
     const { overview, operations } = shared;
     const operated = {
@@ -81,6 +85,8 @@ export class ConfigVersion implements GatewayContext {
         listenerContextOf(listener, before?.listenerContext(listener.name)),
       ]),
     );
+    for (const listener of config.listeners)
+      warnOfOutdated(listener, this.listenerContext(listener.name)?.tls, log);
   }
 
   get pools(): Shared['pools'] {
@@ -130,6 +136,15 @@ export class ConfigVersion implements GatewayContext {
   /** Undefined if the config has no listener of this name. */
   listenerContext(listener: string): ListenerContext | undefined {
     return this.#listenerContexts.get(listener);
+  }
+
+  revokes(client: Client): boolean {
+    // A client of an earlier config may have shown its certificate before a later one revoked it.
+    if (this.successor) return this.successor.revokes(client);
+    const certificate = client.tls?.certificate;
+    return (
+      certificate !== undefined && this.listenerContext(client.listener)?.tls?.revokes(certificate) === true
+    );
   }
 
   /** Sets the plugins up. Where that fails, undo it with {@link end}. @throws as PluginSetup does */

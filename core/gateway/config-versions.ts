@@ -1,6 +1,7 @@
 /** The config in force and its predecessors that are still in use, and the change from one to the next. */
 import type { Check } from './admin-routes.ts';
 import { changesBetween } from './changes.ts';
+import { REVOKED } from './client-certificates.ts';
 import type { Changes } from './changes.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import { ConfigVersion } from './config-version.ts';
@@ -71,6 +72,8 @@ export class ConfigVersions {
     this.#inForce = after;
     this.#since = new Date();
     log.level = level;
+    before.successor = after;
+    for (const session of shared.sessions) if (after.revokes(session.client)) session.end(REVOKED);
     void this.#retire(before);
     return changes;
   }

@@ -11,6 +11,7 @@ import type { Overview } from './overview.ts';
 import type { Pools } from './pools.ts';
 import type { Statistics } from './statistics.ts';
 import type { Suspension } from './suspension.ts';
+import type { Client } from '../session.ts';
 
 /** The state that outlives a reload. Made by gateway.ts. */
 export interface Shared {
@@ -42,6 +43,8 @@ export interface GatewayContext extends Readonly<Shared> {
   readonly operators: Operators;
   readonly hooks: HookSets;
   readonly log: PinoLogger;
+  /** Whether the certificate of a client has been revoked, by the config that is in force now. */
+  revokes(client: Client): boolean;
   /** A connection came, and the config stays for it until it has left. */
   enter(): void;
   leave(): void;

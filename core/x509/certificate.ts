@@ -16,9 +16,10 @@ const VISIBLE = /^[\x21-\x7e]+$/;
 /**
  * Reads a certificate. Alternative names that have another character than visible ASCII in them are left out, as if they were not
  * there: what comes behind a zero byte must not be overlooked, and no name is more than one.
+ * @param authority as in {@link ClientCertificate}
  * @throws DerError
  */
-export function readCertificate(der: Buffer): ClientCertificate {
+export function readCertificate(der: Buffer, authority?: string): ClientCertificate {
   const [tbs] = derInside(derWhole(der));
   const fields = derInside(tbs);
   const [serialNumber, , issuer, validity, subject, , ...rest] =
@@ -26,16 +27,17 @@ export function readCertificate(der: Buffer): ClientCertificate {
   const [, notAfter] = derInside(validity);
   const holder = new DistinguishedName(subject);
   const names = alternativeNames(rest.find(({ tag }) => tag === EXTENSIONS));
-  return {
+  return Object.freeze({
     sha256: createHash('sha256').update(der).digest('hex'),
     subject: holder.toString(),
     issuer: new DistinguishedName(issuer).toString(),
     serialNumber: derIntegerHex(serialNumber),
-    commonNames: holder.commonNames,
-    dns: namesOf(DNS_NAME, names),
-    uris: namesOf(URI, names),
+    commonNames: Object.freeze(holder.commonNames),
+    dns: Object.freeze(namesOf(DNS_NAME, names)),
+    uris: Object.freeze(namesOf(URI, names)),
     notAfter: derTime(notAfter),
-  };
+    ...(authority !== undefined && { authority }),
+  });
 }
 
 function alternativeNames(extensions: DerValue | undefined): readonly DerValue[] {

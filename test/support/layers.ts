@@ -50,6 +50,7 @@ const LAYERS: readonly Layer[] = [
     may: [
       CONTRACT,
       /^core\/(scopes|index)\.ts$/,
+      /^core\/x509\//,
       // The same look at an authority at boot as at each login.
       /^core\/upstream\/certificate\/authority\.ts$/,
       // The same defaults for an entry of a config and for a pool that is made without one.
@@ -67,7 +68,7 @@ const LAYERS: readonly Layer[] = [
     name: 'the gateway and its connections',
     files: /^core\/(gateway|connection|load)(\.ts$|\/)/,
     may: [
-      /^core\/(client|upstream|relay|net|wire|config)\//,
+      /^core\/(client|upstream|relay|net|wire|config|x509)\//,
       /^core\/hooks(\.ts$|\/)/,
       CONTRACT,
       /^core\/index\.ts$/,

@@ -151,7 +151,13 @@ test('operators see pools and plugins', async () => {
     status: 200,
     body: {
       plugins: [
-        { ...empty, name: 'jwt', provides: ['identity', 'rules'], hooks: ['onAuth'] },
+        {
+          ...empty,
+          name: 'jwt',
+          credentials: ['password', 'oauthbearer'],
+          provides: ['identity', 'rules'],
+          hooks: ['onAuth'],
+        },
         { ...empty, name: 'roles', needs: ['identity'], enforces: ['target'], hooks: ['onAuth'] },
         { ...empty, name: 'lame', problems: ['the moon is not full'] },
       ],
