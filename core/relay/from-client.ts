@@ -256,7 +256,12 @@ export class FromClient implements ChannelListener {
     const { queryHook, prepared } = this.#host;
     const { wants, namesOnly, observesOnly, decides } = queryHook.messageMask;
     const inPlace = observesOnly || decides;
-    if (wants[type] === 0 || ((namesOnly || decides) && prepared?.repeated.isPlain(type, data, at, inPlace)))
+    if (wants[type] === 0) return undefined;
+    if (
+      (namesOnly || decides) &&
+      prepared?.repeated.isPlain(type, data, at, inPlace) &&
+      !this.#host.unlinked()
+    )
       return undefined;
     if (inPlace && end <= data.length) {
       const own = queryHook.inChunk(type, data, at, end);
