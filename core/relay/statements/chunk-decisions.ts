@@ -50,7 +50,7 @@ export class ChunkDecisions implements ObservedTexts {
     this.#isApproved = false;
     if (!this.#host.outstanding.answered || encoding?.isCertain(Frontend.parse) === false) return false;
     if (texts.anyPortal && this.#host.betweenTransactions()) texts.transactionEnded();
-    if (data[at] === Frontend.query) return (this.#isApproved = this.#approvesText(data, at) !== undefined);
+    if (data[at] === Frontend.query) return (this.#isApproved = this.#approvedAt(data, at) !== undefined);
     const last = firstExecute(data, at);
     return last >= 0 && (this.#isApproved = this.#approvesBatch(data, at, last));
   }
@@ -66,8 +66,9 @@ export class ChunkDecisions implements ObservedTexts {
         portal = texts.textInBind(data, from, end, unnamed);
         if (portal === undefined) return false;
       } else if (data[from] === Frontend.parse) {
-        unnamed = this.#approvesText(data, from);
-        if (unnamed === undefined) return false;
+        const statement = this.#approvedAt(data, from);
+        if (statement?.kind !== 'parse') return false;
+        unnamed = statement.sql;
       } else if (data[from] !== Frontend.describe) return false;
       from = end;
     }
@@ -75,8 +76,8 @@ export class ChunkDecisions implements ObservedTexts {
     return isApproved(this.ahead.decide(texts.openExecute(portal), undefined));
   }
 
-  /** A Query, or a Parse of the unnamed statement: its text if it is approved of. */
-  #approvesText(data: Buffer, at: number): string | undefined {
+  /** The statement in a Query, or in a Parse of the unnamed statement, if it is approved of. */
+  #approvedAt(data: Buffer, at: number): Statement | undefined {
     const { texts, longest } = this.#parts;
     const [type, end] = [data[at] ?? 0, endOf(data, at)];
     if (end > data.length || end - at > longest) return undefined;
@@ -84,8 +85,7 @@ export class ChunkDecisions implements ObservedTexts {
     if (isGatewayCommand(type, frame)) return undefined;
     if (type === Frontend.parse && parseParts(frame)?.name !== '') return undefined;
     const statement = texts.open(type, frame);
-    if (!statement || !('sql' in statement)) return undefined;
-    return isApproved(this.ahead.decide(statement, frame)) ? statement.sql : undefined;
+    return statement && isApproved(this.ahead.decide(statement, frame)) ? statement : undefined;
   }
 
   /** The observer of a whole message in `data` that is sent as it is; `'read'`: a decision about it has to be made, or carried out, elsewhere. */
