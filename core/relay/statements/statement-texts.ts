@@ -103,12 +103,13 @@ export class StatementTexts {
 
   /**
    * The text that a whole Bind of the unnamed portal in `data` from `at` to `end` gives it; `unnamed` is that of the unnamed
-   * statement. Undefined: the message has to be read.
+   * statement where a Parse in front of it will change it. Undefined: the message has to be read.
    */
   textInBind(data: Buffer, at: number, end: number, unnamed: string | undefined): string | undefined {
     if (data[at + HEADER_BYTES] !== 0) return undefined;
     const name = nameInBind(data, at, end);
-    return name === '' && unnamed !== undefined ? unnamed : name && this.#byName.ofStatement(name).sql;
+    if (name === '' && unnamed !== undefined) return unnamed;
+    return name === undefined ? undefined : this.#byName.ofStatement(name).sql;
   }
 
   /** True for a Bind or Execute whose text outstanding answers decide: a name was changed in an earlier batch, and an error there undoes that. */

@@ -41,6 +41,16 @@ const transcript = ({ messages }: RawClient): string[] =>
       return type === 'E' ? `E ${/\0C([^\0]{5})\0/.exec(text)?.[1]}` : `${type} ${text}`;
     });
 
+test('a Bind of the unnamed statement of an earlier batch is shown with its text, and once', async () => {
+  const client = await asked();
+  client.send(P("select 'first'"), S);
+  await expect.poll(() => transcript(client).length, PATIENT).toBe(2);
+  client.send(Buffer.concat([B(), E, S]));
+  await expect.poll(() => transcript(client).at(-1), PATIENT).toBe('Z I');
+  await expect.poll(() => transcript(client).length, PATIENT).toBe(6);
+  expect(client.shown).toEqual(["parse select 'first'", "execute select 'first'"]);
+});
+
 test.each<[string, Buffer[]]>([
   ['Describe of a portal', [D('P'), S]],
   ['Describe of a portal and Execute', [D('P'), E, S]],
