@@ -39,7 +39,7 @@ export class Lookups {
 
   /**
    * Asks. Those about one entry as one role wait for each other.
-   * @throws GatewayError `invalid_catalog_name` for an entry there is not, `sqlclient_unable_to_establish_sqlconnection` where the
+   * @throws GatewayError `invalid_catalog_name` for an entry there is not, `feature_not_supported` for one with `set-role`, `sqlclient_unable_to_establish_sqlconnection` where the
    * server does not answer in time or not as it should, `too_many_connections` where too many wait; as `open` does
    */
   async ask(lookup: Lookup): Promise<readonly LookupRow[]> {
@@ -49,6 +49,7 @@ export class Lookups {
       const text = `database "${lookup.database}" does not exist`;
       throw new GatewayError('invalid_catalog_name', text);
     }
+    if (database.login.kind === 'set-role') throw notAsRole(lookup);
     const key = JSON.stringify([lookup.database, lookup.role]);
     const line = this.#lines.get(key) ?? new LookupLine(this.#over.signal);
     this.#lines.set(key, line);
@@ -145,6 +146,12 @@ class LookupLine {
     this.#connection = connection;
     this.#idle = setTimeout(() => this.close(), IDLE_MS).unref();
   }
+}
+
+/** Its connections are those of a role that may become every other one: the question would have the rights of that. */
+function notAsRole({ database, role }: Lookup): GatewayError {
+  const why = `database "${database}" logs in by 'set-role', and cannot be asked as role "${role}"`;
+  return new GatewayError('feature_not_supported', why);
 }
 
 /** A statement that nobody waits for any more would run on for as long as it likes. */

@@ -61,13 +61,13 @@ function deviate(left: readonly number[], right: readonly number[]): number {
 }
 
 const [known, unknown]: [number[], number[]] = [[], []];
-for (let time = 0; time < 500; time += 1) await refusal(time % 2 === 0 ? 'known1' : 'nobody1');
+for (let time = 0; time < 500; time += 1) await refusal(time % 2 === 0 ? 'known1' : 'other1');
 for (let time = 0; time < TRIES; time += 1) {
   const number = Math.floor(Math.random() * USERS);
   // Of each pair by chance the one or the other comes first.
   const first = Math.random() < 0.5;
   for (const is of [first, !first])
-    (is ? known : unknown).push(await refusal(`${is ? 'known' : 'nobody'}${number}`));
+    (is ? known : unknown).push(await refusal(`${is ? 'known' : 'other'}${number}`));
 }
 const show = (values: readonly number[]): string =>
   [50, 90, 99].map((rank) => `p${rank} ${(percentile([...values], rank) * 1_000).toFixed(1)} µs`).join(', ');

@@ -205,6 +205,25 @@ describe('the file', () => {
   });
 });
 
+test('a reload goes on with the list that is there, and the last config to end lets it go', async () => {
+  const file = write('"a" "one"\n');
+  const [before, after] = [passwords({ file }), passwords({ file, until: '2999-06-30' })];
+  const kept = new Map<string, unknown>();
+  const first = await host([before], folder, kept);
+  const { verifier } = await logIn(before, 'a');
+  const second = await host([after], folder, kept);
+  expect((await logIn(after, 'a')).verifier).toBe(verifier);
+  await first.stop();
+  expect((await logIn(after, 'a')).verifier).toBe(verifier);
+  expect(second.lines.filter(({ message }) => message === 'passwords read')).toEqual([]);
+  await second.stop();
+  await expect(logIn(after, 'a')).rejects.toThrow('unknown');
+  // One that comes later reads it anew.
+  const third = await host([passwords({ file })], folder, kept);
+  expect(third.lines.map(({ message }) => message)).toEqual(['passwords read']);
+  await third.stop();
+});
+
 describe('identities', () => {
   test('are those of a reserved issuer, and good for ever', async () => {
     write('"a" "one"\n');

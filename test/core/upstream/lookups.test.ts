@@ -21,10 +21,14 @@ function lookups(): Lookups {
   const entry = databaseOf(postgres);
   const passwords = { ...postgres.passwords, postgres: postgres.password };
   const hosts = { ...entry, host: ['127.0.0.1'], login: { kind: 'password', passwords } } as const;
-  const made = new Lookups((name) => ({ orders: hosts, gone: { ...hosts, port: 1 } })[name]);
+  const made = new Lookups(
+    (name) => ({ orders: hosts, gone: { ...hosts, port: 1 }, owned: { ...hosts, login: SET_ROLE } })[name],
+  );
   opened.push(made);
   return made;
 }
+
+const SET_ROLE = { kind: 'set-role', user: 'writer', password: 'x', trustedSql: true } as const;
 
 const question = (sql: string, ...values: readonly (string | null)[]) => ({
   database: 'orders',
@@ -113,6 +117,9 @@ test('a role that may do more than it should, an entry that there is not, and a 
   await expect(mighty).rejects.toMatchObject({ sqlstate: '42501' });
   await expect(made.ask({ ...question('select 1'), database: 'other' })).rejects.toMatchObject({
     sqlstate: '3D000',
+  });
+  await expect(made.ask({ ...question('select 1'), database: 'owned' })).rejects.toMatchObject({
+    sqlstate: '0A000',
   });
   await expect(made.ask({ ...question('select 1'), database: 'gone' })).rejects.toMatchObject({
     sqlstate: '08001',
