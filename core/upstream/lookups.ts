@@ -1,15 +1,17 @@
 /** Questions of plugins to databases, each entry and role on one connection of its own: no pool is used, and no session waits. */
 import { setMaxListeners } from 'node:events';
 import { hostsOf } from '../database.ts';
-import type { DatabaseOptions } from '../database.ts';
+import type { DatabaseOptions, HostAddress } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { Lookup, LookupRow } from '../lookup.ts';
 import { parseDatabase } from '../names.ts';
 import type { MaybePromise } from '../session.ts';
+import { addressOf } from './connection.ts';
 import type { ServerConnection } from './connection.ts';
 import { within } from './deadline.ts';
 import { open } from './open.ts';
 import { encodeExecutions, executeBetween } from './query.ts';
+import type { Outcome } from './query.ts';
 import { describeRefusal, unreachable } from './refusals.ts';
 
 /** How long an answer may take in all, its connection included, in milliseconds. */
@@ -68,6 +70,8 @@ export class Lookups {
 class LookupLine {
   readonly #over: AbortSignal;
   #connection: ServerConnection | undefined;
+  /** The server of the last connection. */
+  #last: Partial<HostAddress> | undefined;
   #idle: NodeJS.Timeout | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #waiting = 0;
@@ -104,7 +108,6 @@ class LookupLine {
     return answer;
   }
 
-  /** A connection that was idle may have been lost meanwhile: then once more with another. */
   async #answer(
     lookup: Lookup,
     database: DatabaseOptions,
@@ -112,30 +115,32 @@ class LookupLine {
   ): Promise<readonly LookupRow[]> {
     signal.throwIfAborted();
     clearTimeout(this.#idle);
-    const kept = this.#connection;
-    if (kept) {
-      const rows = await this.#on(kept, lookup, signal).catch(() => undefined);
-      if (rows) return rows;
-      signal.throwIfAborted();
-    }
-    return this.#on(await connect(lookup, database, signal), lookup, signal);
+    const { rows, error } = await this.#outcome(lookup, database, signal);
+    if (error) throw unreachable(new Error(`${lookup.database}: ${describeRefusal(error)}`));
+    return rows;
   }
 
-  async #on(
-    connection: ServerConnection,
-    { sql, values, database }: Lookup,
-    signal: AbortSignal,
-  ): Promise<readonly LookupRow[]> {
+  /** A connection that was idle may have been lost meanwhile: then once more with another. */
+  async #outcome(lookup: Lookup, database: DatabaseOptions, signal: AbortSignal): Promise<Outcome> {
+    const kept = this.#connection;
+    if (kept) {
+      const outcome = await this.#on(kept, lookup, signal).catch(() => undefined);
+      if (outcome) return outcome;
+      signal.throwIfAborted();
+    }
+    const connection = await connect(lookup, database, this.#last, signal);
+    this.#last = addressOf(connection);
+    return this.#on(connection, lookup, signal);
+  }
+
+  /** An error of the statement, which a parameter may cause, costs no connection. */
+  async #on(connection: ServerConnection, { sql, values }: Lookup, signal: AbortSignal): Promise<Outcome> {
     this.#connection = undefined;
     try {
-      const { rows, error } = await executeBetween(
-        connection,
-        encodeExecutions({ sql, values: [values] }),
-        signal,
-      );
-      if (error) throw unreachable(new Error(`${database}: ${describeRefusal(error)}`));
+      const batch = encodeExecutions({ sql, values: [values] });
+      const outcome = await executeBetween(connection, batch, signal);
       this.#keep(connection);
-      return rows;
+      return outcome;
     } finally {
       if (this.#connection !== connection) discard(connection, signal.aborted);
     }
@@ -160,19 +165,31 @@ function discard(connection: ServerConnection, running: boolean): void {
   else connection.close();
 }
 
-/** The first of the entry's servers that takes it. */
+/** The hosts of an entry, the one that was there last before all others. */
+function hostsFrom(database: DatabaseOptions, last: Partial<HostAddress> = {}): ReturnType<typeof hostsOf> {
+  const isLast = ({ host, port }: HostAddress): boolean => host === last.host && port === last.port;
+  return hostsOf(database).toSorted((one, other) => Number(isLast(other)) - Number(isLast(one)));
+}
+
+/** The first of the servers that takes it. Each has its share of the time: one that says nothing keeps no other from being asked. */
 async function connect(
   { database: entry, role }: Lookup,
   database: DatabaseOptions,
+  last: Partial<HostAddress> | undefined,
   signal: AbortSignal,
 ): Promise<ServerConnection> {
   const name = parseDatabase(database.database ?? entry);
   const upstream = { entry, database: name, role, settings: SETTINGS, schemas: [], onCheckout: [] };
   const startup = { user: role, database: name, parameters: {} };
+  const hosts = hostsFrom(database, last);
+  const ms = Math.floor(ANSWER_MS / hosts.length);
   let failed: unknown = new Error('the entry has no host');
-  for (const endpoint of hostsOf(database)) {
+  for (const endpoint of hosts) {
+    const late = (): Error => unreachable(new Error(`${endpoint.host}: no connection within ${ms} ms`));
     try {
-      return await open({ entry, database, upstream, startup, endpoint, signal });
+      return await within(ms, signal, late, (inner) =>
+        open({ entry, database, upstream, startup, endpoint, signal: inner }),
+      );
     } catch (error) {
       signal.throwIfAborted();
       failed = error;

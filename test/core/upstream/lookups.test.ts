@@ -1,5 +1,9 @@
 /** Questions of plugins to a database: one connection of their own, whatever becomes of it. */
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import type { GatewayError } from '../../../core/errors.ts';
 import { parseRole } from '../../../core/names.ts';
 import { Lookups } from '../../../core/upstream/lookups.ts';
 import { databaseOf } from '../../support/gateway.ts';
@@ -86,6 +90,38 @@ test('an error of the server is an error of its question alone, and its text is 
   expect(await made.ask(question('select 1::text'))).toEqual([['1']]);
 });
 
+test('an error of the statement, which a parameter may cause, is asked once and costs no connection', async () => {
+  const made = lookups();
+  const pid = (): Promise<unknown> => made.ask(question('select pg_backend_pid()::text'));
+  const before = await pid();
+  await postgres.sql('create sequence asked; grant usage on sequence asked to reader');
+  await expect(made.ask(question("select nextval('asked') / $1::int", '0'))).rejects.toThrow();
+  expect(await postgres.sql('select last_value from asked')).toEqual([{ last_value: '1' }]);
+  expect(await pid()).toEqual(before);
+});
+
+test(
+  'a server that says nothing keeps no other of the entry from being asked',
+  { timeout: 30_000 },
+  async () => {
+    const silent = createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    let met = 0;
+    silent.on('connection', () => (met += 1));
+    const entry = databaseOf(postgres);
+    const { port } = silent.address() as AddressInfo;
+    const hosts = [{ host: '127.0.0.1', port }, '127.0.0.1'];
+    const made = new Lookups(() => ({ ...entry, host: hosts }));
+    opened.push(made);
+    const [[pid] = []] = await made.ask(question('select pg_backend_pid()::text'));
+    await postgres.sql(`select pg_terminate_backend(${pid})`);
+    // The one that was there is asked first the next time.
+    expect(await made.ask(question('select 1::text'))).toEqual([['1']]);
+    expect(met).toBe(1);
+    silent.close();
+  },
+);
+
 test.each([
   ['an answer that is too long', "select repeat('x', 100000)"],
   ['too many rows', "select repeat('x', 1000) from generate_series(1, 2000)"],
@@ -131,7 +167,6 @@ test('whoever comes when very many wait is refused at once', async () => {
   const all = await Promise.allSettled(
     Array.from({ length: 510 }, () => made.ask(question('select 1::text'))),
   );
-  const refused = all.filter(({ status }) => status === 'rejected');
-  expect(refused).toHaveLength(10);
-  expect(refused[0]).toMatchObject({ reason: { sqlstate: '53300' } });
+  const states = all.map((one) => (one.status === 'rejected' ? (one.reason as GatewayError).sqlstate : ''));
+  expect(states.filter((state) => state === '53300')).toHaveLength(10);
 });
