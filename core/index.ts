@@ -102,4 +102,9 @@ export { withoutLiterals, withoutTokens } from './sql-text.ts';
 export type { Row, Statement } from './statement.ts';
 export { TARGETS } from './target.ts';
 export type { Target } from './target.ts';
-export { makeScramVerifier, parseScramVerifier } from './wire/scram-verifier.ts';
+export {
+  DEFAULT_ITERATIONS,
+  makeScramVerifier,
+  mockScramVerifier,
+  parseScramVerifier,
+} from './wire/scram-verifier.ts';

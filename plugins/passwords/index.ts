@@ -1,10 +1,11 @@
 /** Passwords for those who still have one: SCRAM by PgBouncer's `userlist.txt` or by a function of a database, until a day. */
+import { createHash, randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { Disposer, GatewayHandle, Identity, Plugin, Session } from '../../core/index.ts';
 import type { PasswordsOptions } from './options.ts';
 import { PasswordFile } from './password-file.ts';
 import { PasswordQuery } from './password-query.ts';
-import { parsePolicy } from './policy.ts';
+import { SECRET_BYTES, parsePolicy } from './policy.ts';
 import type { From, Policy } from './policy.ts';
 import type { KnownPassword, PasswordSource } from './source.ts';
 import { FOREVER, OVER, endOf, overSince } from './until.ts';
@@ -24,26 +25,29 @@ interface Opened {
 /** What a setup has made. */
 interface Running {
   readonly source: PasswordSource;
-  readonly secret: Buffer | undefined;
+  readonly secret: Buffer;
   readonly seen: UsersSeen;
 }
 
-async function openSource(from: From, gateway: GatewayHandle): Promise<Opened> {
+async function openSource(from: From, secret: Buffer, gateway: GatewayHandle): Promise<Opened> {
   if (from.kind === 'query') {
     const source = new PasswordQuery(from, gateway);
     await source.tryOut();
     return { source };
   }
   const file = path.resolve(gateway.directory, from.file);
-  const source = gateway.keep(`file ${file}`, () => new PasswordFile(file));
+  const salts = createHash('sha256').update(secret).digest('base64');
+  const source = gateway.keep(`file ${file} ${salts}`, () => new PasswordFile(file, secret));
   return { source, close: await source.open(gateway.log) };
 }
 
 async function setUp(policy: Policy, gateway: GatewayHandle): Promise<Running & Pick<Opened, 'close'>> {
-  const secret = policy.secret && Buffer.from(policy.secret());
+  const secret = policy.secret
+    ? Buffer.from(policy.secret())
+    : gateway.keep('secret', () => randomBytes(SECRET_BYTES));
   for (const option of policy.over(new Date()))
     gateway.log.warn({ option }, 'the time of passwords is over: their users are refused');
-  const opened = await openSource(policy.from, gateway);
+  const opened = await openSource(policy.from, secret, gateway);
   const seen = gateway.keep('seen', () => new UsersSeen());
   // Of several, each for its own listeners, the first one tells of all.
   if (!gateway.service('passwordUsers')) gateway.provide('passwordUsers', seen);

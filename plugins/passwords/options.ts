@@ -33,8 +33,8 @@ export interface PasswordsOptions {
   /** By user. Default: the same for all. */
   readonly users?: Readonly<Record<string, PasswordUser>>;
   /**
-   * At least 32 bytes: what users that there are not look like. The same for all gateways behind one address, or two of them tell
-   * such a user from others. Default: each process has its own.
+   * At least 32 bytes: what users that there are not look like, and those whose password the file has in plain text. The same for all
+   * gateways behind one address, or two of them tell a user that there is not from others. Default: each process has its own.
    */
   readonly secret?: Secret;
 }

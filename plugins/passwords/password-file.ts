@@ -1,7 +1,13 @@
 /** A list of passwords in memory: the file is read again when it has changed, once it is there as a whole. */
 import { createHmac, randomBytes } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
-import { ConfigError, makeScramVerifier, shown } from '../../core/index.ts';
+import {
+  ConfigError,
+  DEFAULT_ITERATIONS,
+  makeScramVerifier,
+  mockScramVerifier,
+  shown,
+} from '../../core/index.ts';
 import type { Disposer, Logger, ScramVerifier } from '../../core/index.ts';
 import type { KnownPassword, PasswordSource } from './source.ts';
 import { parseUserlist } from './userlist.ts';
@@ -25,6 +31,7 @@ interface Made {
 /** One file, for all plugins that use it. */
 export class PasswordFile implements PasswordSource {
   readonly #file: string;
+  readonly #secret: Buffer;
   /** Tells passwords that have not changed without keeping them. */
   readonly #key = randomBytes(32);
   #users: ReadonlyMap<string, KnownPassword> = new Map();
@@ -36,11 +43,12 @@ export class PasswordFile implements PasswordSource {
   #uses = 0;
   #timer: NodeJS.Timeout | undefined;
   #log: Logger | undefined;
-  iterations = 4_096;
+  iterations = DEFAULT_ITERATIONS;
 
-  /** `file` is absolute. */
-  constructor(file: string) {
+  /** `file` is absolute. `secret` makes the salts of passwords in plain text, as it makes those of users that there are not. */
+  constructor(file: string, secret: Buffer) {
     this.#file = file;
+    this.#secret = secret;
   }
 
   /** Reads the file unless it is in use, and follows it until everybody has let go. @throws ConfigError if it cannot be used */
@@ -119,11 +127,18 @@ export class PasswordFile implements PasswordSource {
       if (user.kind !== 'plain') continue;
       const digest = createHmac('sha256', this.#key).update(user.password).digest('base64');
       const before = this.#made.get(name);
-      const verifier = before?.digest === digest ? before.verifier : await makeScramVerifier(user.password);
+      const verifier =
+        before?.digest === digest ? before.verifier : await this.#verifierOf(name, user.password);
       made.set(name, { digest, verifier });
       users.set(name, { verifier });
     }
     return { users, made };
+  }
+
+  /** A random salt would be another one in each gateway and after each start, and so tell the user from those that there are not. */
+  #verifierOf(name: string, password: string): Promise<ScramVerifier> {
+    const { iterations, salt } = mockScramVerifier(this.#secret, name, DEFAULT_ITERATIONS);
+    return makeScramVerifier(password, iterations, salt);
   }
 }
 
@@ -155,7 +170,7 @@ async function textOf(file: string): Promise<string> {
   }
 }
 
-function mostCommon(counts: readonly number[], fallback = 4_096): number {
+function mostCommon(counts: readonly number[], fallback = DEFAULT_ITERATIONS): number {
   const times = new Map<number, number>();
   for (const count of counts) times.set(count, (times.get(count) ?? 0) + 1);
   return [...times].sort(([, one], [, other]) => other - one)[0]?.[0] ?? fallback;

@@ -13,7 +13,7 @@ import type { PasswordQueryOptions, PasswordsOptions, PasswordUser } from './opt
 import { UNTIL_FORM, parseUntil } from './until.ts';
 
 /** Bytes of `secret`. */
-const SECRET_BYTES = 32;
+export const SECRET_BYTES = 32;
 const FUNCTION = /^[a-z_][a-z0-9_]{0,62}\.[a-z_][a-z0-9_]{0,62}$/;
 
 /** Where passwords come from. */

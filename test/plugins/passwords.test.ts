@@ -141,6 +141,18 @@ describe('the file', () => {
     });
   });
 
+  test('tells no user by a salt that another gateway with the same secret does not have', async () => {
+    write('"a" "one"\n');
+    const secret = 'x'.repeat(32);
+    const saltOf = async (options: PasswordsOptions): Promise<Buffer | undefined> =>
+      (await logIn(await open(options), 'a')).verifier?.salt;
+    const salt = await saltOf({ file: 'userlist.txt', secret });
+    expect(await saltOf({ file: 'userlist.txt', secret })).toEqual(salt);
+    expect(salt).toEqual(mockScramVerifier(Buffer.from(secret), 'a', 4096).salt);
+    expect(await saltOf({ file: 'userlist.txt', secret: 'y'.repeat(32) })).not.toEqual(salt);
+    expect(await saltOf({ file: 'userlist.txt' })).not.toEqual(await saltOf({ file: 'userlist.txt' }));
+  });
+
   test.each([0o644, 0o604, 0o620, 0o660, 0o666])('of mode %o is refused', async (mode) => {
     write('"a" "secret"', mode);
     await expect(open({ file: 'userlist.txt' })).rejects.toThrow('chmod 640');
