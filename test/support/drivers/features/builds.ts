@@ -56,7 +56,7 @@ const UNASKED = 'it is built only where POSTERN_WRITE_DRIVERS=1 asks for it';
 
 /** Where a build has failed because no registry answers, and not because the program is wrong. */
 const UNREACHABLE =
-  /dial tcp|lookup |i\/o timeout|connection refused|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|Could not resolve host|Could not connect|Failed to connect|Failed to establish|Unknown host/;
+  /requires go >=|proxyconnect|dial tcp|lookup |i\/o timeout|connection refused|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|Could not resolve host|Could not connect|Failed to connect|Failed to establish|Unknown host/;
 
 /** Of each tool and folder of sources, what was built. */
 const builds = new Map<string, Promise<string>>();
@@ -65,12 +65,12 @@ const builds = new Map<string, Promise<string>>();
  * Builds with a tool, once, from a folder of sources in a temporary copy.
  * @param program what is built, of the folder's files; or why it cannot be built here
  */
-async function built(
+async function built<T>(
   tool: string,
   sources: string,
   build: (tool: string, folder: string) => Promise<unknown>,
-  program: (folder: string) => Program | Promise<Program | string>,
-): Promise<Program | string> {
+  program: (folder: string) => T | Promise<T | string>,
+): Promise<T | string> {
   const path = executable(tool);
   if (path === undefined) return `${tool} is not installed here`;
   const key = `${tool} ${sources}`;
@@ -138,13 +138,20 @@ export function npm(sources: string, program: string): Finder {
 }
 
 /** With the versions that go.sum pins. */
+function buildGo(path: string, cwd: string): Promise<unknown> {
+  const env = { ...process.env, GOFLAGS: '-mod=mod', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
+  return run(path, ['build', '-o', 'drivers', '.'], { cwd, env, timeout: PROGRAM_MS });
+}
+
+/** A program of the drivers in Go. */
 export function go(which: string): Finder {
-  const build = (path: string, cwd: string): Promise<unknown> => {
-    const env = { ...process.env, GOFLAGS: '-mod=mod', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
-    return run(path, ['build', '-o', 'drivers', '.'], { cwd, env, timeout: PROGRAM_MS });
-  };
   return () =>
-    built('go', 'go', build, (folder) => (place) => printedBy(join(folder, 'drivers'), [which], place));
+    built('go', 'go', buildGo, (folder) => (place) => printedBy(join(folder, 'drivers'), [which], place));
+}
+
+/** Builds another program in Go, which {@link removeBuilt} removes. @param sources a folder, from this one */
+export function goCommand(sources: string): Promise<Pick<Command, 'path'> | string> {
+  return built('go', sources, buildGo, (folder) => ({ path: join(folder, 'drivers') }));
 }
 
 /** With the versions that Cargo.lock pins; CARGO_TARGET_DIR keeps what is built. */
