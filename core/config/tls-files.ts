@@ -9,7 +9,7 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** @throws ConfigError naming `where` and the file */
+/** Reads a PEM file as text. @throws ConfigError naming `where` and the file */
 export function readPem(path: string, where: string): string {
   try {
     return readFileSync(path, 'utf8');

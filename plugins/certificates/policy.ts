@@ -44,7 +44,7 @@ function trustDomainOf({ by, trustDomain }: CertificatesOptions): string | undef
 function authoritiesOf(given: CertificatesOptions['authorities']): Policy['authorities'] {
   if (given === undefined) return undefined;
   const path = 'certificates.authorities';
-  const files = Object.entries(readObject<Record<string, string>>(path, given, Object.keys(given)));
+  const files = Object.entries(readObject<Record<string, string>>(path, given, Object.keys(given ?? {})));
   if (files.length === 0) badOption(path, 'at least one is needed');
   for (const [name, file] of files) {
     if (!AUTHORITY.test(name)) badOption(`${path}['${name}']`, 'a name of a-z 0-9 . _ - is needed');
@@ -55,7 +55,7 @@ function authoritiesOf(given: CertificatesOptions['authorities']): Policy['autho
 
 function claimsOf(path: string, given: unknown): Allowed['claims'] {
   if (given === undefined) return {};
-  const claims = readObject<Record<string, unknown>>(path, given, Object.keys(given as object));
+  const claims = readObject<Record<string, unknown>>(path, given, Object.keys(given ?? {}));
   const own = OWN_CLAIMS.find((name) => Object.hasOwn(claims, name));
   return own === undefined ? claims : badOption(`${path}.${own}`, 'is what the certificate says');
 }

@@ -10,6 +10,7 @@ import { ConfigError } from '../../core/index.ts';
 import type { AnyPlugin } from '../../core/index.ts';
 import * as accessFolder from '../../plugins/access/index.ts';
 import * as auditFolder from '../../plugins/audit/index.ts';
+import * as certificatesFolder from '../../plugins/certificates/index.ts';
 import * as claimsFolder from '../../plugins/claims/index.ts';
 import * as ipFilterFolder from '../../plugins/ip-filter/index.ts';
 import * as jwtFolder from '../../plugins/jwt/index.ts';
@@ -128,6 +129,24 @@ const ROWS: Readonly<Record<string, Row>> = {
       [{ sink: 'stdout', onFailure: 'open' }, 'audit.onFailure: '],
       [{ sink: 'stdout', bufferBytes: 1 }, 'audit.bufferBytes: '],
       [{ sink: 'stdout', key: 'short' }, 'audit.key: '],
+    ],
+  },
+  certificates: {
+    exports: certificatesFolder,
+    good: {
+      by: 'dns',
+      allow: [{ name: '*.example', claims: { role: 'reader' }, rules: { maxConnections: 1 } }],
+    },
+    // The others stand in certificates.test.ts.
+    bad: [
+      [undefined, 'certificates: an object is needed'],
+      [{ by: 'dns', alow: [] }, 'certificates.alow: no such option'],
+      [{ by: 'dns', allow: [] }, 'certificates.allow: a list'],
+      [{ by: 'dns', allow: [{ name: '' }] }, 'certificates.allow[0].name: '],
+      [{ by: 'dns', allow: [{ name: 'a', claims: 5 }] }, 'certificates.allow[0].claims: an object'],
+      [{ by: 'dns', allow: [{ name: 'a', claims: null }] }, 'certificates.allow[0].claims: an object'],
+      [{ by: 'dns', authorities: { a: 5 }, allow: [{ name: 'a' }] }, 'certificates.authorities.a: '],
+      [{ by: 'dns', authorities: 5, allow: [{ name: 'a' }] }, 'certificates.authorities: an object'],
     ],
   },
   claims: {
