@@ -1,155 +1,51 @@
 /**
- * `npm run test:suites -- NAME SOURCE [MODE…]`: runs a driver's own suite directly and through a gateway in both pool modes, and says
- * which tests fail in addition. SOURCE is the unpacked source of that release: of asyncpg its sdist (`python3` has the same release and
- * pytest), of pgx and lib/pq the module in Go's cache.
+ * `npm run test:suites -- [NAME [SOURCE]] [MODE…] [--part]`: runs a driver's own suite, or three of them, directly and through a
+ * gateway in both pool modes, and says which tests fail in addition. Without SOURCE, the unpacked source of a release, a pinned one is
+ * fetched from its registry. `--part` runs of each suite what fits in a few minutes, and says what did not.
  */
-import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { spawnSync } from 'node:child_process';
 import { prepareCheckout } from './support/gateway-process.ts';
 import { startPostgres } from './support/postgres.ts';
 import type { OwnPostgres } from './support/postgres.ts';
 import { startTokenGateway } from './support/token-gateway.ts';
+import { asyncpg } from './suites/asyncpg.ts';
+import { libPq, pgx } from './suites/go.ts';
+import { pgjdbc } from './suites/pgjdbc.ts';
+import { DATABASE, OutOfTime, limitTo } from './suites/suite.ts';
+import type { Results, Server, Source, Suite } from './suites/suite.ts';
 
+const SUITES: Readonly<Record<string, Suite>> = { 'lib/pq': libPq, asyncpg, pgx, pgjdbc };
+/** Those that are run where none is named, beginning with the quickest. */
+const QUICK = ['lib/pq', 'asyncpg', 'pgx'];
 const MODES = ['session', 'transaction'] as const;
 type Mode = (typeof MODES)[number];
-const DATABASE = 'suite';
 /** asyncpg's suite makes and drops it. */
 const MADE = 'asyncpg_intro_test';
+const ROLES = ['postgres', 'test'];
+/** On a slow machine less is compared. */
+const SECONDS_FOR_PARTS = 200;
+/** Of the role `test`. */
+const PASSWORD = 'of-the-suites';
 
-interface Server {
-  readonly host: string;
-  readonly port: number;
-  readonly password: string;
-}
-
-/** Results of tests by their names; true where one has passed. */
-type Results = ReadonlyMap<string, boolean>;
-
-interface Suite {
-  /** What the database has before it runs. */
-  readonly setup?: string;
-  /** Runs all tests in a copy of the source. */
-  readonly run: (folder: string, server: Server) => Results;
-  /** What may fail in addition, for the reasons in the README, "What a pooled connection has". */
-  readonly known: Readonly<Record<Mode, readonly string[]>>;
-}
-
-/** libpq's variables. */
-const variables = ({ host, port, password }: Server): Record<string, string> => ({
-  PGHOST: host,
-  PGPORT: String(port),
-  PGUSER: 'postgres',
-  PGPASSWORD: password,
-  PGDATABASE: DATABASE,
-  PGSSLMODE: 'disable',
-});
-
-function outputOf(command: readonly string[], cwd: string, more: Readonly<Record<string, string>>): string {
-  const env = { ...process.env, ...more };
-  const [program = '', ...args] = command;
-  const { stdout, stderr, error } = spawnSync(program, args, {
-    cwd,
-    env,
-    encoding: 'utf8',
-    maxBuffer: 1 << 30,
-  });
-  if (error) throw error;
-  return `${stdout}\n${stderr}`;
-}
-
-function pytest(folder: string, server: Server): Results {
-  // What is installed is imported, not the source without its compiled parts.
-  rmSync(join(folder, 'asyncpg'), { recursive: true });
-  const command = ['python3', '-m', 'pytest', '-q', '-rA', '--tb=short', 'tests'];
-  const output = outputOf(command, folder, variables(server));
-  console.error(output);
-  const lines = output.matchAll(/^(PASSED|FAILED|ERROR) (\S+)/gm);
-  return new Map(
-    [...lines].map(([, outcome, name = '']) => [name.replace(/^tests\//, ''), outcome === 'PASSED']),
-  );
-}
-
-interface GoEvent {
-  readonly Action: string;
-  readonly Package: string;
-  readonly Test?: string;
-  readonly Output?: string;
-}
-
-function goTest(
-  folder: string,
-  packages: readonly string[],
-  more: Readonly<Record<string, string>>,
-): Results {
-  const command = ['go', 'test', '-json', '-count=1', '-trimpath', '-p=1', '-timeout=600s', ...packages];
-  const results = new Map<string, boolean>();
-  for (const line of outputOf(command, folder, { ...more, GOFLAGS: '-mod=mod' }).split('\n')) {
-    if (!line.startsWith('{')) continue;
-    const { Action, Package, Test, Output } = JSON.parse(line) as GoEvent;
-    if (Action === 'output') console.error(Output?.trimEnd());
-    const ended = Action === 'pass' || Action === 'fail';
-    // Without a name it is a package, which fails with one of its tests.
-    if (ended && Test !== undefined) results.set(`${Package} ${Test}`, Action === 'pass');
-  }
-  return results;
-}
-
-/** At the end of these tests a database is dropped, to which the pool has a connection. */
-const ASYNCPG = ['test_introspection.py::TestIntrospection::test_introspection_sticks_for_ps'];
-/** A sender's process, one that is ended, and a statement of the driver that is run by EXECUTE. */
-const ASYNCPG_IN_TRANSACTION_MODE = [
-  ...ASYNCPG,
-  'test_listeners.py::TestListeners::test_listen_01',
-  'test_listeners.py::TestListeners::test_listen_02',
-  'test_listeners.py::TestListeners::test_listen_notletters',
-  'test_pool.py::TestPool::test_pool_remote_close',
-  'test_prepare.py::TestPrepare::test_prepare_explicitly_named',
-];
-
-const inPgx = (folder: string, ...tests: string[]): string[] =>
-  tests.map((test) => `github.com/jackc/pgx/v5${folder} ${test}`);
-
-/** A process that serves one client after the other, and whose last statement is seen in pg_stat_activity. */
-const PGX = [
-  ...inPgx('/pgxpool', 'TestPoolAfterRelease'),
-  ...['', '/postgres'].flatMap((each) =>
-    inPgx('/pgconn', `TestConnContextCanceledCancelsRunningQueryOnServer${each}`),
-  ),
-];
-const MODES_OF_PGX = ['cache_statement', 'cache_describe', 'describe_exec', 'exec', 'simple_protocol'];
-/** A process that is ended, and pg_prepared_statements. */
-const PGX_IN_TRANSACTION_MODE = [
-  ...PGX,
-  ...inPgx('', 'TestFatalRxError', 'TestFatalTxError'),
-  ...inPgx('/pgxpool', 'TestPoolAcquireChecksIdleConns'),
-  ...inPgx('/stdlib', 'TestCheckIdleConn', 'TestConnMultiplePrepareAndDeallocate'),
-  ...MODES_OF_PGX.flatMap((mode) => inPgx('/stdlib', `TestConnMultiplePrepareAndDeallocate/${mode}`)),
-];
-
-const SUITES: Readonly<Record<string, Suite>> = {
-  asyncpg: { run: pytest, known: { session: ASYNCPG, transaction: ASYNCPG_IN_TRANSACTION_MODE } },
-  pgx: {
-    setup: `create extension if not exists hstore; create domain uint64 as numeric(20,0)`,
-    // Its tests set libpq's variables themselves.
-    run: (folder, { host, port, password }) =>
-      goTest(folder, ['.', './pgconn', './pgxpool', './stdlib'], {
-        PGX_TEST_DATABASE: `host=${host} port=${port} user=postgres password=${password} dbname=${DATABASE} sslmode=disable`,
-      }),
-    known: { session: PGX, transaction: PGX_IN_TRANSACTION_MODE },
-  },
-  'lib/pq': {
-    run: (folder, server) => goTest(folder, ['./...'], variables(server)),
-    // A process that is ended.
-    known: { session: [], transaction: ['github.com/lib/pq TestPing'] },
-  },
+/** In session mode a connection is gone soon after its session, as suites expect that look at processes, or drop a database. */
+const POOLS: Readonly<Record<Mode, string>> = {
+  session: `{ mode: 'session', size: 60, idleTimeout: '200ms' }`,
+  transaction: `{ mode: 'transaction', size: 60 }`,
 };
 
-/** In a database that is empty, and a copy of the source. @throws Error if no test has run */
+/** A suite, its source, and how much of it is run. */
+interface Task {
+  readonly suite: Suite;
+  readonly source: Source;
+  readonly all: boolean;
+}
+
+/** In a database that is empty, and a copy of the source. @throws Error if no test has passed */
 async function resultsOf(
-  suite: Suite,
-  source: string,
+  { suite, source, all }: Task,
   postgres: OwnPostgres,
   server: Server,
 ): Promise<Results> {
@@ -158,13 +54,31 @@ async function resultsOf(
   if (suite.setup !== undefined) await postgres.sql(suite.setup, DATABASE);
   const folder = mkdtempSync(join(tmpdir(), 'postern-suite-'));
   try {
-    cpSync(source, folder, { recursive: true });
+    cpSync(source.folder, folder, { recursive: true });
     spawnSync('chmod', ['-R', 'u+w', folder]);
-    const results = suite.run(folder, server);
-    if (results.size === 0) throw new Error('no test has run');
+    const results = suite.run({ ...source, folder }, server, all);
+    if (![...results.values()].includes(true)) throw new Error('no test has passed');
     return results;
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function through(task: Task, postgres: OwnPostgres, mode: Mode): Promise<Results> {
+  const entry = (name: string): string =>
+    `${name}: { ...server, database: '${name}', privilegedRoles: ['postgres'], pool: ${POOLS[mode]} }`;
+  const front = await startTokenGateway(postgres, {
+    roles: ROLES,
+    passwords: { postgres: postgres.password, test: PASSWORD },
+    databases: [DATABASE, MADE, 'postgres'].map(entry).join(', '),
+  });
+  const { host, port } = front.address();
+  const exp = Math.floor(Date.now() / 1_000) + 3_600;
+  const password = (role: string): string => front.issuer.sign({ role, exp });
+  try {
+    return await resultsOf(task, postgres, { host, port, password });
+  } finally {
+    await front.gateway.remove();
   }
 }
 
@@ -172,32 +86,21 @@ const failedOf = (results: Results): readonly string[] =>
   [...results].filter(([, passed]) => !passed).map(([name]) => name);
 
 /** Whether nothing fails in addition but what is known. */
-async function isAsKnown(
-  suite: Suite,
-  source: string,
-  postgres: OwnPostgres,
-  modes: readonly Mode[],
-): Promise<boolean> {
-  const direct = await resultsOf(suite, source, postgres, postgres);
-  console.log(`direct: ${direct.size} tests, ${failedOf(direct).length} failed`);
+async function isAsKnown(task: Task, postgres: OwnPostgres, modes: readonly Mode[]): Promise<boolean> {
+  const begun = Date.now();
+  const took = (): string => `after ${Math.round((Date.now() - begun) / 1_000)} s`;
+  const password = (role: string): string => (role === 'test' ? PASSWORD : postgres.password);
+  const { host, port } = postgres;
+  const direct = await resultsOf(task, postgres, { host, port, password });
+  console.log(`direct: ${direct.size} tests, ${failedOf(direct).length} failed (${took()})`);
   let equal = true;
   for (const mode of modes) {
-    const entry = (name: string): string =>
-      `${name}: { ...server, database: '${name}', privilegedRoles: ['postgres'], pool: { mode: '${mode}', size: 60 } }`;
-    const front = await startTokenGateway(postgres, {
-      roles: ['postgres'],
-      passwords: { postgres: postgres.password },
-      databases: [DATABASE, MADE, 'postgres'].map(entry).join(', '),
-    });
-    const server = front.address('postgres');
-    const password = front.issuer.sign({ role: 'postgres', exp: Math.floor(Date.now() / 1_000) + 3_600 });
-    const through = await resultsOf(suite, source, postgres, { ...server, password });
-    await front.gateway.remove();
-    const failed = failedOf(through).filter((test) => direct.get(test) !== false);
-    const missing = [...direct.keys()].filter((test) => !through.has(test));
-    const unknown = failed.filter((test) => !suite.known[mode].includes(test));
+    const results = await through(task, postgres, mode);
+    const failed = failedOf(results).filter((test) => direct.get(test) !== false);
+    const missing = [...direct.keys()].filter((test) => !results.has(test));
+    const unknown = failed.filter((test) => !task.suite.known[mode].includes(test));
     console.log(
-      `${mode} mode: ${through.size} tests; ${failed.length} failed in addition, ${unknown.length} not known; ${missing.length} did not run`,
+      `${mode} mode: ${results.size} tests; ${failed.length} failed in addition, ${unknown.length} not known; ${missing.length} did not run (${took()})`,
     );
     for (const test of failed) console.log(`  ${unknown.includes(test) ? 'NOT KNOWN' : 'known'}: ${test}`);
     for (const test of missing) console.log(`  DID NOT RUN: ${test}`);
@@ -206,14 +109,70 @@ async function isAsKnown(
   return equal;
 }
 
-const [name = '', source = '', ...asked] = process.argv.slice(2);
-const suite = SUITES[name];
-if (suite === undefined) throw new Error(`NAME is one of ${Object.keys(SUITES).join(', ')}`);
-prepareCheckout();
-const postgres = await startPostgres();
-try {
-  const modes = MODES.filter((mode) => asked.length === 0 || asked.includes(mode));
-  process.exitCode = (await isAsKnown(suite, resolve(source), postgres, modes)) ? 0 : 1;
-} finally {
-  await postgres.stop();
+/** The source of a suite where it is not given: undefined where it cannot be had, which is said. */
+function fetched(name: string, suite: Suite, into: string): Source | undefined {
+  try {
+    return suite.fetch(into);
+  } catch (error) {
+    if (error instanceof OutOfTime) throw error;
+    console.log(`${name}: cannot be had here: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  }
 }
+
+const suiteOf = (name: string): Suite => {
+  const suite = SUITES[name];
+  if (suite === undefined) throw new Error(`NAME is one of ${Object.keys(SUITES).join(', ')}`);
+  return suite;
+};
+
+/** Whether nothing has failed that is not known, as far as it can be said here and in time. */
+async function isFine(name: string, given: string | undefined, run: Run): Promise<boolean> {
+  const suite = suiteOf(name);
+  const { all, modes, postgres, into } = run;
+  try {
+    const source =
+      given === undefined
+        ? fetched(name, suite, mkdtempSync(join(into, 'source-')))
+        : { folder: resolve(given) };
+    if (source === undefined) return !all;
+    console.log(`${name}: ${(all ? undefined : suite.part) ?? 'all tests'}`);
+    return await isAsKnown({ suite, source, all }, postgres, modes);
+  } catch (error) {
+    if (!(error instanceof OutOfTime)) throw error;
+    console.log(`${name}: no time left, not compared to the end`);
+    return !all;
+  }
+}
+
+interface Run {
+  readonly all: boolean;
+  readonly modes: readonly Mode[];
+  readonly postgres: OwnPostgres;
+  /** A folder for sources. */
+  readonly into: string;
+}
+
+async function main(): Promise<boolean> {
+  const args = process.argv.slice(2);
+  const all = !args.includes('--part');
+  const modes = MODES.filter((mode) => args.includes(mode));
+  const rest = args.filter((one) => one !== '--part' && !MODES.some((mode) => mode === one));
+  const names = rest[0] === undefined ? QUICK : [rest[0]];
+  prepareCheckout();
+  if (!all) limitTo(SECONDS_FOR_PARTS);
+  const into = mkdtempSync(join(tmpdir(), 'postern-suites-'));
+  const postgres = await startPostgres();
+  try {
+    await postgres.sql(`create role test login password '${PASSWORD}'`);
+    const run = { all, modes: modes.length > 0 ? modes : MODES, postgres, into };
+    let fine = true;
+    for (const name of names) fine = (await isFine(name, rest[1], run)) && fine;
+    return fine;
+  } finally {
+    await postgres.stop();
+    rmSync(into, { recursive: true, force: true });
+  }
+}
+
+process.exitCode = (await main()) ? 0 : 1;

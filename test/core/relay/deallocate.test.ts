@@ -192,10 +192,13 @@ describe('portals that are bound before another one is executed', () => {
       await compare([
         Buffer.concat([prepare(), ...commands, Q('begin')]),
         ...said,
-        ...[use('a'), use('b'), Q('rollback')],
+        use('a'),
+        Q('rollback'),
         ...end,
         // Once more, with commands that are not executed and then others that are.
-        ...[Q('begin'), batch, Q('rollback'), prepare(), use('a'), Q('deallocate a'), use('a'), use('b')],
+        Buffer.concat([Q('begin'), batch, Q('rollback'), prepare()]),
+        use('a'),
+        Buffer.concat([Q('deallocate a'), use('a'), use('b')]),
       ]);
   });
 });
