@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import { certificates as certificatesPlugin } from '../../plugins/certificates/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { passwords } from '../../plugins/passwords/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
@@ -16,7 +16,7 @@ import { withRow } from '../support/drivers/features/table.ts';
 import { CLIENTS } from '../support/drivers/logins/clients.ts';
 import type { LoginClient } from '../support/drivers/logins/clients.ts';
 import { HEAD, WAYS, rowOf } from '../support/drivers/logins/ways.ts';
-import type { Logins, Try, Way } from '../support/drivers/logins/ways.ts';
+import type { Logins, Try } from '../support/drivers/logins/ways.ts';
 import { databaseOf, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { documentAt, table } from '../support/markdown.ts';
@@ -35,18 +35,6 @@ let files: Certificates;
 let folder: string;
 let running: RunningGateway;
 
-/** Whoever shows a certificate may be the role. */
-const machines: AnyPlugin = {
-  name: 'machines',
-  credentials: ['certificate'],
-  provides: ['identity'],
-  onAuth(session) {
-    const { subject = '', notAfter = new Date(0) } = session.client.tls?.certificate ?? {};
-    const claims = { role: 'reader' };
-    session.establish('identity', { issuer: 'certificate:', subject, expiresAt: notAfter, claims });
-  },
-};
-
 beforeAll(async () => {
   files = await certificates();
   folder = mkdtempSync(join(tmpdir(), 'postern-logins-'));
@@ -61,7 +49,7 @@ beforeAll(async () => {
     plugins: [
       jwt({ issuers: [{ ...good.options, oauth: { scope: 'openid postern' } }] }),
       passwords({ file: join(folder, 'userlist.txt') }),
-      machines,
+      certificatesPlugin({ by: 'commonName', allow: [{ name: 'client', claims: { role: 'reader' } }] }),
       roles([
         { issuer: ISSUER, claim: 'role', allow: ['reader'] },
         { issuer: 'password:', claim: 'sub', allow: ['reader'] },
@@ -83,17 +71,15 @@ type Credential = (typeof CREDENTIALS)[number];
 const portOf = (credential: Credential): number =>
   Number(running.lines('listening').find(({ name }) => name === credential)?.['port']);
 
-/** What a client shows by a credential: what is good, or what is not. */
-function shown(credential: Credential, isGood: boolean): Pick<Try, 'user' | 'password' | 'cert' | 'key'> {
-  const { certFile: cert, keyFile: key } = isGood ? files.client : files.expiredClient;
-  if (credential === 'certificate') return { user: '_', cert, key };
-  if (credential === 'scram') return { user: 'reader', password: isGood ? PASSWORD : 'wrong', cert, key };
-  return { user: '_', password: good.sign(isGood ? {} : { aud: 'billing' }), cert, key };
-}
-
-function tryOf(way: Way, credential: Credential, isGood = true): Try {
-  const places = { ca: files.ca.certFile, pk8: join(folder, 'client.pk8') };
-  return { way, port: portOf(credential), ...shown(credential, isGood), ...places, issuer: ISSUER };
+/** What a client shows by a way, or by a token that is not good, a wrong password, no certificate. */
+function tryOf({ way, credential }: (typeof WAYS)[number], isGood = true): Try {
+  const { certFile: cert, keyFile: key } = files.client;
+  const places = { ca: files.ca.certFile, cert, key, pk8: join(folder, 'client.pk8'), issuer: ISSUER };
+  const there = { way, port: portOf(credential), ...places };
+  if (credential === 'scram') return { ...there, user: 'reader', password: isGood ? PASSWORD : 'wrong' };
+  if (credential === 'certificate')
+    return isGood ? { ...there, user: '_' } : { ...there, way: 'token', user: '_', password: 'none' };
+  return { ...there, user: '_', password: good.sign(isGood ? {} : { aud: 'billing' }) };
 }
 
 const said = new Map<string, Logins | string>();
@@ -103,13 +89,11 @@ const refused = new Map<string, ReadonlySet<unknown>>();
 async function runAll({ name, find }: LoginClient): Promise<void> {
   const program = await find();
   if (typeof program === 'string') return void said.set(name, program);
-  const logins = await program(WAYS.map(({ way, credential }) => tryOf(way, credential)));
+  const logins = await program(WAYS.map((one) => tryOf(one)));
   said.set(name, logins);
   const before = running.lines('login refused').length;
   const works = WAYS.filter(({ way }) => 'role' in (logins.said.get(way) ?? {}));
-  // Not shown to a plugin: see client-certificates.test.ts.
-  const wrong = works.filter(({ credential }) => credential !== 'certificate');
-  await program(wrong.map(({ way, credential }) => tryOf(way, credential, false)));
+  await program(works.map((one) => tryOf(one, false)));
   const lines = running.lines('login refused').slice(before);
   refused.set(name, new Set(lines.map(({ credential }) => credential)));
 }
@@ -140,9 +124,7 @@ describe.each(CLIENTS)('$name', (client) => {
 
   test('is told of in the log by the credential that was tried and refused', ({ skip }) => {
     const logins = loginsOr(skip);
-    const tried = WAYS.filter(
-      ({ way, credential }) => credential !== 'certificate' && 'role' in (logins.said.get(way) ?? {}),
-    );
+    const tried = WAYS.filter(({ way }) => 'role' in (logins.said.get(way) ?? {}));
     expect(refused.get(client.name)).toEqual(new Set(tried.map(({ credential }) => credential)));
   });
 });

@@ -97,7 +97,7 @@ async function byNodePostgres(one: Try): Promise<string> {
     ssl: tlsOf(one),
     ...(password !== undefined && { password }),
     enableChannelBinding: bound,
-  } as ConstructorParameters<typeof Client>[0]);
+  });
   client.on('error', () => {});
   const { connection } = client as unknown as {
     connection: { sendSASLInitialResponseMessage(mechanism: string, response: string): void };
