@@ -68,7 +68,7 @@ export class PasswordQuery implements PasswordSource {
 
   async #ask(user: string): Promise<KnownPassword | undefined> {
     const row = await this.#rowOf(user).catch((cause: unknown) => {
-      this.#gateway.log.warn({ reason: reasonOf(cause) }, 'passwords cannot be asked for');
+      // The line of the refused login has the reason, and is limited: one here would be one for each try of a stranger.
       const text = 'passwords cannot be verified at the moment';
       throw new GatewayError('cannot_connect_now', text, { hint: 'Try again in a moment.', cause });
     });

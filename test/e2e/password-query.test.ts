@@ -167,6 +167,9 @@ describe('a database that cannot be asked', () => {
     postgres.kill('SIGINT');
     await postgres.ended();
     expect(await logIn(at, 'app')).toBe('57P03');
+    // In the line of the login, which is limited for strangers, and nowhere else.
+    expect(at.lines('passwords cannot be asked for')).toEqual([]);
+    expect(at.lines('login refused')).toMatchObject([{ reason: expect.stringContaining('ECONNREFUSED') }]);
     await postgres.restart();
     await expect.poll(() => logIn(at, 'app'), { timeout: 20_000 }).toBe('app');
   });
