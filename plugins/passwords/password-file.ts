@@ -1,6 +1,6 @@
 /** A list of passwords in memory: the file is read again when it has changed, once it is there as a whole. */
 import { createHmac, randomBytes } from 'node:crypto';
-import { open, stat } from 'node:fs/promises';
+import { constants, open, stat } from 'node:fs/promises';
 import {
   ConfigError,
   DEFAULT_ITERATIONS,
@@ -157,7 +157,8 @@ function refuseMd5(listed: ReadonlyMap<string, ListedUser>): void {
 
 /** @throws Error where others can read it */
 async function textOf(file: string): Promise<string> {
-  const handle = await open(file, 'r');
+  // A pipe without a writer would keep one of libuv's threads, and the gateway from its end.
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stats = await handle.stat();
     if (!stats.isFile()) throw new Error('it is not a file');
@@ -183,8 +184,9 @@ function reasonOf(error: unknown): string {
 /** Changes whenever the file does; a file that is not there has a version as well. */
 async function versionOf(file: string): Promise<string> {
   try {
-    const { ino, size, mtimeMs, mode } = await stat(file);
-    return `${ino} ${size} ${mtimeMs} ${mode}`;
+    const { ino, size, mtimeMs, ctimeMs } = await stat(file);
+    // Programs that copy a file may keep its mtime: none sets a ctime, which tells another mode as well.
+    return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
   } catch {
     return 'not there';
   }

@@ -1,5 +1,6 @@
 /** The options of `passwords`, its file, and the dates until which passwords are good. */
-import { chmodSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -177,11 +178,16 @@ describe('the file', () => {
   test.each([
     ['that there is not', () => rmSync(join(folder, 'userlist.txt'), { force: true }), 'ENOENT'],
     ['that is a folder', () => '..', 'it is not a file'],
+    [
+      'that is a pipe',
+      () => execFileSync('mkfifo', ['-m', '600', join(folder, 'pipe')]) && 'pipe',
+      'it is not a file',
+    ],
     ['that is no UTF-8', () => writeFileSync(write(''), Buffer.from('"a" "\xff"', 'latin1')), 'utf-8'],
     ['with a wrong line', () => write('"a" secret'), 'line 1'],
   ])('%s is refused at boot with its path', async (_, make, sentence) => {
     const made = make();
-    const file = typeof made === 'string' && made === '..' ? '.' : 'userlist.txt';
+    const file = { '..': '.', pipe: 'pipe' }[String(made)] ?? 'userlist.txt';
     const refused = open({ file });
     await expect(refused).rejects.toThrow(ConfigError);
     await expect(refused).rejects.toThrow('passwords.file: ');
@@ -234,6 +240,19 @@ test('a reload goes on with the list that is there, and the last config to end l
   const third = await host([passwords({ file })], folder, kept);
   expect(third.lines.map(({ message }) => message)).toEqual(['passwords read']);
   await third.stop();
+});
+
+test('a password that is changed in place, with another of its length and the time of the file as before, is noticed', async () => {
+  const file = write('"a" "one"\n');
+  const at = new Date('2026-01-01T00:00:00Z');
+  utimesSync(file, at, at);
+  const plugin = await open({ file: 'userlist.txt' });
+  const { storedKey } = (await logIn(plugin, 'a')).verifier ?? {};
+  writeFileSync(file, '"a" "two"\n');
+  utimesSync(file, at, at);
+  await until(
+    async () => !(await logIn(plugin, 'a')).verifier?.storedKey.equals(storedKey ?? Buffer.alloc(0)),
+  );
 });
 
 describe('identities', () => {
