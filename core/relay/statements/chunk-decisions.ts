@@ -9,6 +9,7 @@ import type { BatchAheadHost, BatchAheadParts, Decided } from './batch-ahead.ts'
 import type { ClientEncoding } from './client-encoding.ts';
 import type { HookCall } from './hook-call.ts';
 import { isGatewayCommand } from './gateway-commands.ts';
+import { ParseStatement } from './statement.ts';
 import { isUnnamedExecute } from './statement-texts.ts';
 
 /** The session whose messages are decided about. */
@@ -22,6 +23,9 @@ interface Parts extends BatchAheadParts {
   readonly encoding: ClientEncoding | undefined;
 }
 
+/** Longer messages are not kept to be compared, in bytes. */
+const LONGEST_KEPT = 4_096;
+
 /** The hook sends the statement as it is. */
 const isApproved = ({ statement, answer }: Decided): boolean => answer === statement;
 
@@ -33,6 +37,8 @@ export class ChunkDecisions implements ObservedTexts {
   readonly ahead: BatchAhead;
   /** All messages up to the first Execute are approved. */
   #isApproved = false;
+  /** The last Parse of the unnamed statement: many sessions send the same again. */
+  #last: ParseStatement | undefined;
 
   constructor(host: ChunkDecisionsHost, hooks: HookCall, parts: Parts) {
     this.#host = host;
@@ -81,11 +87,21 @@ export class ChunkDecisions implements ObservedTexts {
     const { texts, longest } = this.#parts;
     const [type, end] = [data[at] ?? 0, endOf(data, at)];
     if (end > data.length || end - at > longest) return undefined;
+    const repeated = this.#repeated(data, at, end);
+    if (repeated) return isApproved(this.ahead.decide(repeated, repeated.frame)) ? repeated : undefined;
     const frame = Buffer.from(data.subarray(at, end));
     if (isGatewayCommand(type, frame)) return undefined;
     if (type === Frontend.parse && parseParts(frame)?.name !== '') return undefined;
     const statement = texts.open(type, frame);
+    if (statement instanceof ParseStatement && frame.length <= LONGEST_KEPT) this.#last = statement;
     return statement && isApproved(this.ahead.decide(statement, frame)) ? statement : undefined;
+  }
+
+  /** The Parse of the unnamed statement in `data` from `at` to `end` where it is the same as the last one: read and decoded once. */
+  #repeated(data: Buffer, at: number, end: number): ParseStatement | undefined {
+    const frame = this.#last?.frame;
+    if (!this.#last || frame?.length !== end - at || frame.compare(data, at, end) !== 0) return undefined;
+    return this.#parts.texts.openAgain(this.#last);
   }
 
   /** The observer of a whole message in `data` that is sent as it is; `'read'`: a decision about it has to be made, or carried out, elsewhere. */
@@ -115,6 +131,8 @@ export class ChunkDecisions implements ObservedTexts {
     const { texts } = this.#parts;
     if (type === Frontend.execute)
       return this.ahead.decide(texts.openExecute(texts.portalText('')), undefined);
+    const repeated = this.#repeated(data, at, end);
+    if (repeated) return this.ahead.decide(repeated, repeated.frame);
     const frame = Buffer.from(data.subarray(at, end));
     const statement = texts.open(type, frame);
     return statement && this.ahead.decide(statement, frame);

@@ -91,6 +91,11 @@ export class StatementTexts {
     }
   }
 
+  /** The same message once more. */
+  openAgain({ frame, sql }: ParseStatement): ParseStatement {
+    return new ParseStatement(this.#nextId(), frame, sql);
+  }
+
   /** An Execute of the unnamed portal. */
   openExecute(sql: string): Statement {
     return { kind: 'execute', id: this.#nextId(), sql, portal: '' };

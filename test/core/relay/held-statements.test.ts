@@ -375,6 +375,24 @@ test.each<[string, Buffer[], string, string[]]>([
   },
 );
 
+test('a Describe of a portal in front of a message that a hook refuses reaches the server, although the session has no connection', async () => {
+  const hook = hastyHook((statement) => {
+    if (statement.kind === 'parse') throw no;
+    return statement;
+  });
+  const client = await shared.connect({ options: hook.options });
+  const describe = frame('D', Buffer.from('P'), 'gone');
+  client.send(Q("select 'one'"));
+  await expect.poll(() => types(client), PATIENT).toBe('TDCZ');
+  client.send(Buffer.concat([describe, P('select 2', 's'), S]));
+  await expect.poll(() => types(client), PATIENT).toBe('TDCZEZ');
+  expect(code(client)).toBe('34000');
+  client.send(Buffer.concat([describe, P('select 2', 's'), B('s'), E, S]));
+  await expect.poll(() => types(client), PATIENT).toBe('TDCZEZEZ');
+  expect(code(client)).toBe('34000');
+  await atRest();
+});
+
 test('an unnamed Parse that a hook rewrites at once is sent once, and its Execute is shown with the new text', async () => {
   const hook = hastyHook((statement) =>
     statement.kind === 'parse' ? statement.withSql(statement.sql.replace('old', 'new')) : statement,
