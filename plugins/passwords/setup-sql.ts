@@ -6,6 +6,7 @@ export const SETUP = String.raw`-- Passwords for the plugin passwords of Postern
 --   POSTERN_PASSWORDS_PASSWORD=$(cat passwords.password) psql -v ON_ERROR_STOP=1 -f passwords.sql
 \getenv password POSTERN_PASSWORDS_PASSWORD
 begin;
+set local search_path = pg_catalog, pg_temp;
 
 create schema if not exists postern;
 grant usage on schema postern to public;
@@ -19,6 +20,18 @@ begin atomic
     and not (a.rolsuper or a.rolreplication or a.rolbypassrls or a.rolcreaterole);
 end;
 revoke all on function postern.password_of(text) from public;
+
+-- Whoever owns the schema or the function, which may have been there before, decides who gets in.
+do $$ begin
+  if exists (
+    select from pg_namespace n
+    left join pg_proc p on p.pronamespace = n.oid and p.proname = 'password_of'
+    join pg_roles o on o.oid in (n.nspowner, p.proowner)
+    where n.nspname = 'postern' and not o.rolsuper
+  ) then
+    raise exception 'schema postern, or postern.password_of, has an owner who is no superuser: alter the owner first, or drop it';
+  end if;
+end $$;
 
 do $$ begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'postern_passwords') then

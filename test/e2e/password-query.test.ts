@@ -21,16 +21,20 @@ const ROLES = ['app', 'ends', 'ended', 'endless', 'old', 'closed', 'postgres', '
 let postgres: OwnPostgres;
 let running: RunningGateway | undefined;
 
-beforeAll(async () => {
-  postgres = await startPostgres();
+/** As an operator does it: from a file, with the password in the environment. */
+async function run(sql: string): Promise<void> {
   const psql = program('psql');
   if (psql === undefined) throw new Error('psql is needed');
-  // As an operator does it: from a file, with the password in the environment.
   const done = promisify(execFile)(psql, ['-X', '-v', 'ON_ERROR_STOP=1', postgres.url()], {
     env: { ...process.env, POSTERN_PASSWORDS_PASSWORD: ASKS },
   });
-  done.child.stdin?.end(`${SETUP}${SETUP}`);
+  done.child.stdin?.end(sql);
   await done;
+}
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  await run(`${SETUP}${SETUP}`);
   await postgres.sql(
     `create role app login password 'canary-app'; create role closed password 'canary-app';
      create role replicates login replication password 'canary-app';
@@ -173,6 +177,24 @@ describe('a database that cannot be asked', () => {
     await postgres.restart();
     await expect.poll(() => logIn(at, 'app'), { timeout: 20_000 }).toBe('app');
   });
+});
+
+test.each([
+  ['the schema', 'create schema postern'],
+  [
+    'the function',
+    'reset role; create schema postern; grant create on schema postern to early; set role early',
+  ],
+])('the SQL is refused where somebody was there before, who owns %s', async (what, first) => {
+  const own = `create function postern.password_of(name text) returns table (verifier text, valid_until timestamptz)
+    language sql as 'select null, null::timestamptz'`;
+  const made = `set role early; ${first}; ${what === 'the function' ? own : 'select 1'}; reset role;`;
+  const refused = run(
+    `create database taken;\ncreate role early;\ngrant create on database taken to early;\n\\c taken\n${made}\n${SETUP}`,
+  );
+  await expect(refused).rejects.toThrow('has an owner who is no superuser');
+  await postgres.sql('drop database taken');
+  await postgres.sql('drop role early');
 });
 
 test('no log line has a password or a verifier', async () => {
