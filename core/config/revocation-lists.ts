@@ -1,5 +1,6 @@
 /** Looks into a file of revocation lists at boot: what is wrong with it would refuse every client certificate. */
 import { X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
 import { ConfigError } from '../errors.ts';
 import { certificateBlocks, derOf, revocationListBlocks } from '../x509/pem.ts';
 import { RevocationList } from '../x509/revocation-list.ts';
@@ -7,6 +8,8 @@ import { readPem } from './tls-files.ts';
 
 function readList(block: string, path: string, where: string): RevocationList {
   try {
+    // OpenSSL has to read it as well: an empty line in it is enough, and it does not.
+    createSecureContext({ crl: block });
     return new RevocationList(derOf(block));
   } catch (error) {
     throw new ConfigError(`${where}: broken revocation list in ${path}: ${(error as Error).message}`);

@@ -370,6 +370,8 @@ describe('revocation', () => {
     const list = readFileSync(crl(), 'utf8');
     writeFileSync(crl(), list.replace(/\n.{64}\n/, '\n'));
     expect(boot({ crl: crl() })).toContain('listen.tls.crl: broken revocation list in');
+    writeFileSync(crl(), list.replace('\n-----END', '\n\n-----END'));
+    expect(boot({ crl: crl() })).toContain('listen.tls.crl: broken revocation list in');
     writeFileSync(crl(), await other.list([]));
     expect(boot({ crl: crl() })).toContain('is signed by CN=Machines CA of clientCa');
     const clientCa = join(folder, 'two.crt');

@@ -119,7 +119,7 @@ export class ClientAuthority {
       ],
     });
     const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
-    const key = `-----BEGIN PRIVATE KEY-----\n${pkcs8.replace(/(.{64})/g, '$1\n')}\n-----END PRIVATE KEY-----\n`;
+    const key = `-----BEGIN PRIVATE KEY-----\n${pkcs8.replace(/(.{64})(?=.)/g, '$1\n')}\n-----END PRIVATE KEY-----\n`;
     const file = join(this.#folder, `client-${randomBytes(4).toString('hex')}`);
     const [certFile, keyFile, cert] = [`${file}.crt`, `${file}.key`, `${certificate.toString('pem')}\n`];
     writeFileSync(certFile, cert);
@@ -142,7 +142,7 @@ export class ClientAuthority {
       signingAlgorithm: ALGORITHM,
       extensions: [await AuthorityKeyIdentifierExtension.create(this.#keys.publicKey)],
     });
-    const body = crl.toString('base64').replace(/(.{64})/g, '$1\n');
+    const body = crl.toString('base64').replace(/(.{64})(?=.)/g, '$1\n');
     return `-----BEGIN X509 CRL-----\n${body}\n-----END X509 CRL-----\n`;
   }
 }

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JsonName } from '@peculiar/x509';
-import fc from 'fast-check';
+import { assert as check, nat, property, uint8Array } from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readCertificate } from '../../../core/x509/certificate.ts';
 import { DerError, derIntegerHex, derTime, derValues, derWhole } from '../../../core/x509/der.ts';
@@ -138,12 +138,12 @@ describe('bytes', () => {
         expect(error).toBeInstanceOf(DerError);
       }
     };
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => tried(Buffer.from(bytes))),
+    check(
+      property(uint8Array({ maxLength: 200 }), (bytes) => tried(Buffer.from(bytes))),
       { numRuns: 20_000 },
     );
-    fc.assert(
-      fc.property(fc.nat(good.length - 1), fc.nat(255), (place, octet) => {
+    check(
+      property(nat(good.length - 1), nat(255), (place, octet) => {
         const bytes = Buffer.from(good);
         bytes[place] = octet;
         tried(bytes);
