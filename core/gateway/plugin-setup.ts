@@ -41,7 +41,8 @@ export class PluginSetup {
   constructor(options: PluginSetupOptions) {
     this.#options = options;
     this.#services = { operators: options.context.operators };
-    this.#lookups = new Lookups((name) => options.context.config.database(name));
+    const { pools, config } = options.context;
+    this.#lookups = new Lookups((name) => config.database(name), pools);
   }
 
   get verifier(): TokenVerifier | undefined {

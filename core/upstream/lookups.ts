@@ -5,10 +5,10 @@ import type { DatabaseOptions, HostAddress } from '../database.ts';
 import { GatewayError } from '../errors.ts';
 import type { Lookup, LookupRow } from '../lookup.ts';
 import { parseDatabase } from '../names.ts';
-import type { MaybePromise } from '../session.ts';
+import type { Disposer, MaybePromise } from '../session.ts';
 import { addressOf } from './connection.ts';
 import type { ServerConnection } from './connection.ts';
-import { within } from './deadline.ts';
+import { abortable, within } from './deadline.ts';
 import { open } from './open.ts';
 import { encodeExecutions, executeBetween } from './query.ts';
 import type { Outcome } from './query.ts';
@@ -27,14 +27,26 @@ const SETTINGS = { application_name: 'postern lookup' };
 /** The entry of a name, as the config has it. */
 export type EntryOf = (name: string) => MaybePromise<DatabaseOptions | undefined>;
 
-/** The questions of the plugins of one config. */
+/** Which entries an operator has paused. */
+export interface EntryPauses {
+  isPaused(entry: string): boolean;
+  /** `changed` is called at each change, and resolves when no connection to a paused entry is left. */
+  watchPauses(changed: () => Promise<void>): Disposer;
+}
+
+/** The questions of the plugins of one config. Those to a paused entry wait, for as long as an answer may take. */
 export class Lookups {
   readonly #entryOf: EntryOf;
+  readonly #pauses: EntryPauses | undefined;
+  readonly #unwatch: Disposer | undefined;
   readonly #lines = new Map<string, LookupLine>();
   readonly #over = new AbortController();
 
-  constructor(entryOf: EntryOf) {
+  /** @param pauses Default: no entry is ever paused */
+  constructor(entryOf: EntryOf, pauses?: EntryPauses) {
     this.#entryOf = entryOf;
+    this.#pauses = pauses;
+    this.#unwatch = pauses?.watchPauses(() => this.#pausesChanged());
     // Each question that waits listens: many listeners are no leak.
     setMaxListeners(0, this.#over.signal);
   }
@@ -53,13 +65,24 @@ export class Lookups {
     }
     if (database.login.kind === 'set-role') throw notAsRole(lookup);
     const key = JSON.stringify([lookup.database, lookup.role]);
-    const line = this.#lines.get(key) ?? new LookupLine(this.#over.signal);
+    const line = this.#lines.get(key) ?? new LookupLine(lookup.database, this.#over.signal);
     this.#lines.set(key, line);
+    if (this.#pauses?.isPaused(lookup.database)) void line.pause();
     return line.ask(lookup, database);
+  }
+
+  async #pausesChanged(): Promise<void> {
+    const paused = [...this.#lines.values()].filter((line) => {
+      if (this.#pauses?.isPaused(line.entry)) return true;
+      line.resume();
+      return false;
+    });
+    await Promise.all(paused.map((line) => line.pause()));
   }
 
   /** Ends all of them. */
   close(): void {
+    void this.#unwatch?.();
     this.#over.abort(unreachable(new Error('the config is not in force any more')));
     for (const line of this.#lines.values()) line.close();
     this.#lines.clear();
@@ -68,6 +91,7 @@ export class Lookups {
 
 /** One connection, and the questions that wait for it. */
 class LookupLine {
+  readonly entry: string;
   readonly #over: AbortSignal;
   #connection: ServerConnection | undefined;
   /** The server of the last connection. */
@@ -75,8 +99,11 @@ class LookupLine {
   #idle: NodeJS.Timeout | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #waiting = 0;
+  /** Present while the entry is paused. */
+  #pause: { readonly over: Promise<void>; readonly end: () => void } | undefined;
 
-  constructor(over: AbortSignal) {
+  constructor(entry: string, over: AbortSignal) {
+    this.entry = entry;
     this.#over = over;
   }
 
@@ -88,12 +115,31 @@ class LookupLine {
     this.#waiting += 1;
     const late = (): Error => unreachable(new Error(`${lookup.database}: no answer within ${ANSWER_MS} ms`));
     // The time runs while it waits: a server that is away costs each no more.
-    const answer = within(ANSWER_MS, this.#over, late, (signal) => this.#inTurn(lookup, database, signal));
+    const answer = within(ANSWER_MS, this.#over, late, async (signal) => {
+      await abortable(this.#pause?.over ?? Promise.resolve(), signal);
+      return this.#inTurn(lookup, database, signal);
+    });
     try {
       return await answer;
     } finally {
       this.#waiting -= 1;
     }
+  }
+
+  /** Resolves when it has no connection; it asks nothing until {@link resume}. */
+  async pause(): Promise<void> {
+    if (!this.#pause) {
+      let end = (): void => {};
+      const over = new Promise<void>((resolve) => (end = resolve));
+      this.#pause = { over, end };
+    }
+    this.close();
+    await this.#turn;
+  }
+
+  resume(): void {
+    this.#pause?.end();
+    this.#pause = undefined;
   }
 
   close(): void {
@@ -147,7 +193,7 @@ class LookupLine {
   }
 
   #keep(connection: ServerConnection): void {
-    if (this.#over.aborted) return;
+    if (this.#over.aborted || this.#pause) return;
     this.#connection = connection;
     this.#idle = setTimeout(() => this.close(), IDLE_MS).unref();
   }

@@ -13,9 +13,6 @@ import { UsersSeen } from './users-seen.ts';
 
 export type { PasswordQueryOptions, PasswordsOptions, PasswordUser, Until } from './options.ts';
 
-/** The issuer of every identity that a password has proven. No token has it. */
-const ISSUER = 'password:';
-
 /** A source, and what undoes it. */
 interface Opened {
   readonly source: PasswordSource;
@@ -54,8 +51,8 @@ async function setUp(policy: Policy, gateway: GatewayHandle): Promise<Running & 
   return { ...opened, secret, seen };
 }
 
-function identityOf(user: string, expiresAt: Date): Identity {
-  return { issuer: ISSUER, subject: user, expiresAt, claims: { sub: user } };
+function identityOf(issuer: string, user: string, expiresAt: Date): Identity {
+  return { issuer, subject: user, expiresAt, claims: { sub: user } };
 }
 
 /** Whoever moves a company to tokens looks for this line. */
@@ -105,7 +102,7 @@ export function passwords(options: PasswordsOptions): Plugin<never, 'identity', 
       // Behind the proof: nobody else is told that there is such a user.
       const end = endOf(policy.until(user), known?.until);
       if (end.getTime() <= Date.now()) throw overSince(user, end);
-      session.establish('identity', identityOf(user, end));
+      session.establish('identity', identityOf(policy.issuer, user, end));
       if (end < FOREVER) session.endAt(end, OVER);
       tell(session, seen, end);
     },

@@ -28,6 +28,11 @@ export interface PasswordsOptions {
   readonly file?: string;
   /** Default: `file` has them. */
   readonly query?: PasswordQueryOptions;
+  /**
+   * Tells the users of several lists apart (RFC 7235 §2.2): `a-z 0-9 _ . -`. Their identities have the issuer `password:REALM`.
+   * Default: none, and the issuer is `password:`.
+   */
+  readonly realm?: string;
   /** When passwords are good no longer: logins are refused then, and sessions end. Default: never. */
   readonly until?: Until;
   /** By user. Default: the same for all. */

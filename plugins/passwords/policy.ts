@@ -16,6 +16,10 @@ import { UNTIL_FORM, parseUntil } from './until.ts';
 export const SECRET_BYTES = 32;
 const FUNCTION = /^[a-z_][a-z0-9_]{0,62}\.[a-z_][a-z0-9_]{0,62}$/;
 
+const REALM = /^[a-z0-9_][a-z0-9_.-]{0,62}$/;
+/** What the issuer of every identity begins with that a password has proven. No token has it. */
+const ISSUER = 'password:';
+
 /** Where passwords come from. */
 export type From =
   | { readonly kind: 'file'; readonly file: string }
@@ -30,6 +34,8 @@ export type From =
 /** The options, checked. */
 export interface Policy {
   readonly from: From;
+  /** Of identities. */
+  readonly issuer: string;
   /** Present where there is a `secret`; read each time it is called. */
   readonly secret: (() => string) | undefined;
   /** When the policy ends a user's password. */
@@ -66,6 +72,13 @@ function queryOf(query: PasswordQueryOptions): From {
   };
 }
 
+function issuerOf({ realm }: PasswordsOptions): string {
+  if (realm === undefined) return ISSUER;
+  if (!REALM.test(readText('passwords.realm', realm, 'a name for the users of a list')))
+    badOption('passwords.realm', 'a name of a-z 0-9 _ . - is needed, at most 63 characters');
+  return `${ISSUER}${realm}`;
+}
+
 const untilAt = (path: string, value: unknown): Date =>
   readParsed(path, value, parseUntil, UNTIL_FORM.slice(0, -1));
 
@@ -87,6 +100,7 @@ export function parsePolicy(given: PasswordsOptions): Policy {
   const options = readObject<PasswordsOptions>('passwords', given, [
     'file',
     'query',
+    'realm',
     'until',
     'users',
     'secret',
@@ -96,6 +110,7 @@ export function parsePolicy(given: PasswordsOptions): Policy {
   const { secret } = options;
   return {
     from: fromOf(options),
+    issuer: issuerOf(options),
     secret: secret === undefined ? undefined : readSecret('passwords.secret', secret, SECRET_BYTES),
     until: (user) => users.get(user) ?? all,
     over: (now) => [

@@ -270,6 +270,14 @@ describe('identities', () => {
     expect(ends).toEqual([]);
   });
 
+  test('of two lists are told apart by a realm', async () => {
+    write('"a" "one"\n');
+    const { facts } = await logIn(await open({ file: 'userlist.txt', realm: 'partner' }), 'a');
+    expect(facts).toMatchObject({ identity: { issuer: 'password:partner', subject: 'a' } });
+    for (const realm of ['', 'Partner', 'a b', 'a:b', 'x'.repeat(64), 7])
+      expect(() => passwords({ file: 'userlist.txt', realm: realm as string })).toThrow('passwords.realm');
+  });
+
   test('end with the day of all, or with that of their user', async () => {
     write('"a" "one"\n"b" "two"\n"gone" "three"');
     const plugin = await open({

@@ -2,10 +2,13 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { GatewayError } from '../../../core/errors.ts';
+import { Pools } from '../../../core/gateway/pools.ts';
 import { parseRole } from '../../../core/names.ts';
 import { Lookups } from '../../../core/upstream/lookups.ts';
+import type { EntryPauses } from '../../../core/upstream/lookups.ts';
 import { databaseOf } from '../../support/gateway.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import type { OwnPostgres } from '../../support/postgres.ts';
@@ -21,12 +24,13 @@ afterEach(() => {
 });
 afterAll(() => postgres.stop());
 
-function lookups(): Lookups {
+function lookups(pauses?: EntryPauses): Lookups {
   const entry = databaseOf(postgres);
   const passwords = { ...postgres.passwords, postgres: postgres.password };
   const hosts = { ...entry, host: ['127.0.0.1'], login: { kind: 'password', passwords } } as const;
   const made = new Lookups(
     (name) => ({ orders: hosts, gone: { ...hosts, port: 1 }, owned: { ...hosts, login: SET_ROLE } })[name],
+    pauses,
   );
   opened.push(made);
   return made;
@@ -170,3 +174,31 @@ test('whoever comes when very many wait is refused at once', async () => {
   const states = all.map((one) => (one.status === 'rejected' ? (one.reason as GatewayError).sqlstate : ''));
   expect(states.filter((state) => state === '53300')).toHaveLength(10);
 });
+
+test.each(['orders', undefined])(
+  'a paused entry has no connection, and is asked when it is resumed: PAUSE %s',
+  async (name) => {
+    const pools = new Pools({ info: () => {}, warn: () => {}, error: () => {} });
+    const made = lookups(pools);
+    const running = made.ask(question('select pg_sleep(0.3)::text'));
+    await expect.poll(connections).toBe(1);
+    await pools.pause(name);
+    await running;
+    await expect.poll(connections).toBe(0);
+    const answers = [
+      made.ask(question('select 1::text')),
+      made.ask({ ...question('select 2::text'), role: parseRole('writer') }),
+    ];
+    const first = await Promise.race([...answers, setTimeout(300, 'nobody answers')]);
+    expect(first).toBe('nobody answers');
+    expect(await connections()).toBe(0);
+    pools.resume(name);
+    expect(await Promise.all(answers)).toEqual([[['1']], [['2']]]);
+  },
+);
+
+test('a question to an entry that stays paused waits no longer than any other', async () => {
+  const pools = new Pools({ info: () => {}, warn: () => {}, error: () => {} });
+  await pools.pause('orders');
+  await expect(lookups(pools).ask(question('select 1'))).rejects.toMatchObject({ sqlstate: '08001' });
+}, 30_000);
