@@ -1,4 +1,7 @@
-/** Reads lists of revoked certificates (CRL, RFC 5280 §5), and finds out whose they are. */
+/**
+ * Reads lists of revoked certificates (CRL, RFC 5280 §5), and finds out whose they are. The parser of `@peculiar/asn1-x509` 2.11 loses
+ * every entry of a list without `nextUpdate`, which OpenSSL takes, and holds up all sessions for seconds with long lists.
+ */
 import { verify } from 'node:crypto';
 import type { X509Certificate } from 'node:crypto';
 import type { ClientCertificate } from '../session.ts';

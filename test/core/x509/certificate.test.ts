@@ -98,6 +98,24 @@ describe('a certificate', () => {
     expect(found).toMatchObject({ commonNames: [], subject: String.raw`CN=admin\00evil` });
   });
 
+  test.each([
+    ['printableString', 'Zoe', 'Zoe'],
+    ['ia5String', 'Zoe', 'Zoe'],
+    ['bmpString', 'Zo\u00eb \u65e5', 'Zo\u00eb \u65e5'],
+  ])('has its common name as %s', async (type, text, name) => {
+    const subject = [{ CN: [{ [type]: text }] }] as unknown as JsonName;
+    expect(await read({ subject })).toMatchObject({ commonNames: [name], subject: `CN=${name}` });
+  });
+
+  test('is refused with two lists of alternative names', async () => {
+    const { cert } = await authority.issue({ names: [{ type: 'dns', value: 'a.example' }] });
+    const bytes = derOf(cert);
+    // The authority's key identifier becomes another list: OpenSSL would not verify it.
+    const place = bytes.lastIndexOf(Buffer.from('0603551d23', 'hex'));
+    bytes[place + 4] = 0x11;
+    expect(() => readCertificate(bytes)).toThrow('two lists of alternative names');
+  });
+
   test('names of other kinds are no names', async () => {
     const other = der(0xa0, der(0x06, Buffer.from([0x2a, 3])), der(0xa0, der(0x0c, 'admin.example')));
     expect(await read({ rawNames: der(0x30, other, der(0x81, 'dns@example')) })).toMatchObject({
@@ -196,5 +214,46 @@ describe('a revocation list', () => {
     expect(both.map((one) => empty?.signedBy(one))).toEqual([false, true]);
     expect(list?.issuer).toBe('CN=Machines CA');
     expect(list?.nextUpdate?.getTime()).toBeGreaterThan(Date.now());
+  });
+});
+
+/** A list of `CN=a` with one entry, signed by none. Its fields may be of any kind. */
+function listOf({ serial = '05', next = [] as readonly Buffer[], version = [der(2, Buffer.from([1]))] }) {
+  const algorithm = der(0x30, der(0x06, Buffer.from('2a8648ce3d040302', 'hex')));
+  const issuer = der(0x30, der(0x31, der(0x30, der(0x06, Buffer.from([0x55, 4, 3])), der(0x0c, 'a'))));
+  const time = der(0x17, '261129000000Z');
+  const entry = der(0x30, der(0x02, Buffer.from(serial, 'hex')), time);
+  const list = der(0x30, ...version, algorithm, issuer, time, ...next, der(0x30, entry));
+  return new RevocationList(der(0x30, list, algorithm, der(0x03, Buffer.from([0]), 'signature')));
+}
+
+describe('a list by hand', () => {
+  test.each([
+    ['05', '05'],
+    ['00', '00'],
+    ['00ff', 'ff'],
+    ['7f', '7f'],
+    ['ff', '-ff'],
+  ])('with the serial number %s revokes %s and nothing else', (serial, serialNumber) => {
+    const list = listOf({ serial });
+    expect(list.revokes({ issuer: 'CN=a', serialNumber })).toBe(true);
+    expect(list.revokes({ issuer: 'CN=b', serialNumber })).toBe(false);
+    expect(list.revokes({ issuer: 'CN=a', serialNumber: '06' })).toBe(false);
+  });
+
+  test.each([
+    ['17', '491231235959Z', '2049-12-31T23:59:59.000Z'],
+    ['17', '500101000000Z', '1950-01-01T00:00:00.000Z'],
+    ['18', '99991231235959Z', '9999-12-31T23:59:59.000Z'],
+  ])('has its next update: %s %s', (tag, text, iso) => {
+    const list = listOf({ next: [der(Number.parseInt(tag, 16), text)] });
+    expect(list.nextUpdate?.toISOString()).toBe(iso);
+    expect(list.revokes({ issuer: 'CN=a', serialNumber: '05' })).toBe(true);
+  });
+
+  test('revokes as well without a version, and without a next update', () => {
+    const list = listOf({ version: [] });
+    expect(list.nextUpdate).toBeUndefined();
+    expect(list.revokes({ issuer: 'CN=a', serialNumber: '05' })).toBe(true);
   });
 });
