@@ -14,7 +14,8 @@ function fetch(into: string): Source {
   const pip = (...args: readonly string[]): string =>
     output(['pip', '--quiet', '--disable-pip-version-check', ...args], { in: into, path });
   pip('install', '--only-binary', ':all:', DRIVER, ...MORE);
-  pip('download', '--no-deps', '--no-binary', ':all:', '--dest', '.', DRIVER);
+  // Of itself alone: what pip needs to read it is not built from source.
+  pip('download', '--no-deps', '--no-binary', 'asyncpg', '--dest', '.', DRIVER);
   const archive = readdirSync(into).find((name) => name.endsWith('.tar.gz')) ?? '';
   output(['tar', '-xzf', archive], { in: into });
   return { folder: join(into, archive.replace('.tar.gz', '')), path };
