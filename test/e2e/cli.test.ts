@@ -113,7 +113,12 @@ describe('arguments', () => {
   test('the help of a first word lists the commands behind it', () => {
     const { status, stdout } = run('sql', '--help');
     expect(status).toBe(0);
-    expect(stdout.match(/^ {2}sql \w+/gm)).toEqual(['  sql roles', '  sql claims', '  sql tenant']);
+    expect(stdout.match(/^ {2}sql \w+/gm)).toEqual([
+      '  sql roles',
+      '  sql claims',
+      '  sql passwords',
+      '  sql tenant',
+    ]);
   });
 
   test.each([
@@ -134,9 +139,9 @@ describe('arguments', () => {
     [['check', '--config='], '--config needs a value', 'check '],
     [['start', '--config', '--no-watch'], '--config needs a value', 'start '],
     [['check', '--config', 'a', '--config', 'b'], '--config stands there twice', 'check '],
-    [['sql'], "'sql' needs to know what: sql roles, sql claims, sql tenant", 'sql '],
+    [['sql'], "'sql' needs to know what: sql roles, sql claims, sql passwords, sql tenant", 'sql '],
     [['sql', 'rolls'], "there is no command 'sql rolls'; did you mean 'sql roles'?", 'sql '],
-    [['sql', 'other'], "'sql other'; there is sql roles, sql claims, sql tenant", 'sql '],
+    [['sql', 'other'], "'sql other'; there is sql roles, sql claims, sql passwords, sql tenant", 'sql '],
     [['sql', 'roles', 'more'], "'sql roles' has no use for 'more'", 'sql roles '],
     [['sql', 'tenant'], "'sql tenant' needs NAME", 'sql tenant '],
     [['access', 'key', 'more'], "'access key' has no use for 'more'", 'access key '],
