@@ -26,7 +26,7 @@ type Mode = (typeof MODES)[number];
 const MADE = 'asyncpg_intro_test';
 const ROLES = ['postgres', 'test'];
 /** On a slow machine less is compared. */
-const SECONDS_FOR_PARTS = 200;
+const SECONDS_FOR_PARTS = 150;
 /** Of the role `test`. */
 const PASSWORD = 'of-the-suites';
 

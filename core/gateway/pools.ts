@@ -1,6 +1,6 @@
 /** The pool for a database entry, however the config says it: by name, by `'*'`, or by a function. */
 import type { DatabaseOptions } from '../database.ts';
-import type { Disposer, Logger, MaybePromise } from '../session.ts';
+import type { Disposer, Logger } from '../session.ts';
 import { Pool } from '../upstream/pool/pool.ts';
 import { databaseText } from './same-database.ts';
 
@@ -24,7 +24,7 @@ export class Pools {
   /** Entries that an operator has paused, pools or not. */
   readonly #paused = new Set<string>();
   #allPaused = false;
-  readonly #watching = new Set<() => MaybePromise<void>>();
+  readonly #watching = new Set<() => Promise<void>>();
   /** Entries that an operator lets no new session to, pools or not. */
   readonly #disabled = new Set<string>();
 
@@ -92,7 +92,7 @@ export class Pools {
   async pause(entry?: string): Promise<void> {
     if (entry === undefined) this.#allPaused = true;
     else this.#paused.add(entry);
-    await Promise.all([...this.#of(entry).map(({ pool }) => pool.pause()), ...this.#told()]);
+    await Promise.all([...this.#of(entry).map(({ pool }) => pool.pause()), this.#told()]);
   }
 
   /** Takes a pause back; an entry that was paused by its name stays so when all are resumed. */
@@ -100,14 +100,14 @@ export class Pools {
     if (entry === undefined) this.#allPaused = false;
     else this.#paused.delete(entry);
     for (const one of this.#of(entry)) if (!this.isPaused(one.entry)) one.pool.resume();
-    this.#told();
+    void this.#told();
   }
 
   /**
    * Whoever has connections of their own to an entry is told when another one may be paused ({@link isPaused}). `changed` resolves
    * when its connections to paused entries are closed, and never rejects.
    */
-  watchPauses(changed: () => MaybePromise<void>): Disposer {
+  watchPauses(changed: () => Promise<void>): Disposer {
     this.#watching.add(changed);
     return () => void this.#watching.delete(changed);
   }
@@ -131,7 +131,7 @@ export class Pools {
     for (const held of [this.#paused, this.#disabled]) {
       for (const entry of held) if (await isGone(find, entry)) held.delete(entry);
     }
-    this.#told();
+    void this.#told();
     for (const { entry, text, pool } of this.#each()) {
       const now = await find(entry).catch(() => undefined);
       if (now && this.#textOf(now) === text) continue;
@@ -148,8 +148,8 @@ export class Pools {
     await Promise.all(this.everyOne().map(({ pool }) => pool.close()));
   }
 
-  #told(): readonly MaybePromise<void>[] {
-    return [...this.#watching].map((changed) => changed());
+  async #told(): Promise<void> {
+    await Promise.all([...this.#watching].map((changed) => changed()));
   }
 
   #of(entry: string | undefined): readonly EntryPool[] {
