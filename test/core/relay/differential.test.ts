@@ -16,7 +16,7 @@ import type { Message, RawClient } from '../../support/raw.ts';
 import { REFUSED, generator, random, shown, typesOf } from '../../support/sequences.ts';
 
 /** Each run draws others; after a change of the relay: POSTERN_SEQUENCES=5000. */
-const SEQUENCES = Number(process.env['POSTERN_SEQUENCES'] ?? 120);
+const SEQUENCES = Number(process.env['POSTERN_SEQUENCES'] ?? 80);
 /** Another one in each run; the name of each test has it. */
 const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 /** Sequences that once differed: a probe while a hook's refusal was outstanding; answers that the gateway's Flush brings, or that need no server; a Describe of a portal without a connection, with a hook. */

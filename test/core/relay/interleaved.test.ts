@@ -13,7 +13,7 @@ import { sharedSessions } from '../../support/shared-sessions.ts';
 import type { SharedSession, SharedSessions } from '../../support/shared-sessions.ts';
 
 /** For each number of connections. Each run draws others; after a change of the relay: POSTERN_SEQUENCES=5000. */
-const SEQUENCES = Number(process.env['POSTERN_SEQUENCES'] ?? 60);
+const SEQUENCES = Number(process.env['POSTERN_SEQUENCES'] ?? 40);
 /** Another one each time. */
 const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 /** Sequences that once differed: a setting that was made behind a batch without its Sync was lost; a COPY that failed by itself hid a skipped Close. */
