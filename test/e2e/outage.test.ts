@@ -297,7 +297,8 @@ describe('a database', () => {
       }
       await expect.poll(() => tried(entry), { timeout: 45_000 }).toBeUndefined();
       await forgotten();
-      if (hasProc) await expect.poll(() => front.gateway.descriptors).toBe(files);
+      // What was closed at the begin may still have been counted then.
+      if (hasProc) await expect.poll(() => front.gateway.descriptors).toBeLessThanOrEqual(files);
     },
     180_000,
   );
