@@ -22,6 +22,8 @@ export { milliseconds, rate } from './durations.ts';
 export type { EventRate } from './durations.ts';
 export { ConfigError, GatewayError, SQLSTATES } from './errors.ts';
 export type { Condition, ErrorDetails } from './errors.ts';
+export { FollowedFile } from './followed-file.ts';
+export type { FileUse } from './followed-file.ts';
 export type { Actor, Ended, EventName, Events, HookName, SessionCounts } from './events.ts';
 export type {
   AccessWindow,

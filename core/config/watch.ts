@@ -1,8 +1,8 @@
 /** Tells when files change, whoever replaces them and however: by events where the system has them, and by looking. */
 import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { NO_FILE, fileVersion } from '../file-version.ts';
 
 /** How often a watch looks, in milliseconds. */
 export interface WatchTimes {
@@ -12,20 +12,8 @@ export interface WatchTimes {
   readonly poll?: number;
 }
 
-const MISSING = 'missing';
-
-/** What tells one state of a file from another. Links are followed, so that a link to a new file counts. */
-async function stateOf(file: string): Promise<string> {
-  try {
-    const { ino, size, mtimeMs } = await stat(file);
-    return `${ino}:${size}:${mtimeMs}`;
-  } catch {
-    return MISSING;
-  }
-}
-
 function statesOf(files: readonly string[]): Promise<readonly (readonly [file: string, state: string])[]> {
-  return Promise.all(files.map(async (file) => [file, await stateOf(file)] as const));
+  return Promise.all(files.map(async (file) => [file, await fileVersion(file)] as const));
 }
 
 /** Watches files from `start` to `close`. Keeps no process alive. */
@@ -56,7 +44,7 @@ export class FileWatch {
   async follow(files: readonly string[]): Promise<void> {
     const unknown = files.filter((file) => !this.#known.has(file));
     const states = new Map(await statesOf(unknown));
-    this.#known = new Map(files.map((file) => [file, this.#known.get(file) ?? states.get(file) ?? MISSING]));
+    this.#known = new Map(files.map((file) => [file, this.#known.get(file) ?? states.get(file) ?? NO_FILE]));
     this.#watchFolders();
   }
 

@@ -1,10 +1,11 @@
 /** TLS towards a server: libpq's modes without their fall-backs (manual, 34.19.1). */
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { TlsMode, UpstreamTls } from '../database.ts';
+import { fileVersion } from '../file-version.ts';
 import type { ClientCertificate } from './certificate/mint.ts';
 import { abortable } from './deadline.ts';
 import type { Server } from './hosts/endpoint.ts';
@@ -72,8 +73,7 @@ function contextsWith(certificate: ClientCertificate | undefined): Contexts {
 async function contextFor({ ca, certificate }: TlsDemand): Promise<SecureContext> {
   const contexts = contextsWith(certificate);
   const key = ca ?? '';
-  const info = ca === undefined ? undefined : await stat(ca);
-  const version = info ? `${info.ino}:${info.size}:${info.mtimeMs}` : '';
+  const version = ca === undefined ? '' : await fileVersion(ca);
   const known = contexts.get(key);
   if (known?.version === version) return known.context;
   const authorities = ca === undefined ? {} : { ca: await readFile(ca) };

@@ -1,9 +1,10 @@
 /** A list of passwords in memory: the file is read again when it has changed, once it is there as a whole. */
 import { createHmac, randomBytes } from 'node:crypto';
-import { constants, open, stat } from 'node:fs/promises';
+import { constants, open } from 'node:fs/promises';
 import {
   ConfigError,
   DEFAULT_ITERATIONS,
+  FollowedFile,
   makeScramVerifier,
   mockScramVerifier,
   shown,
@@ -13,8 +14,6 @@ import type { KnownPassword, PasswordSource } from './source.ts';
 import { parseUserlist } from './userlist.ts';
 import type { ListedUser } from './userlist.ts';
 
-/** How often the file is looked at, in milliseconds. One that has not changed since the last look is taken to be complete. */
-const LOOK_MS = 1_000;
 /** Largest file, in bytes. */
 const MAX_BYTES = 16_777_216;
 /** Writing by the group, and anything by others: whoever reads verifiers can guess passwords. */
@@ -28,6 +27,13 @@ interface Made {
   readonly verifier: ScramVerifier;
 }
 
+/** What is kept of a file. */
+interface PasswordList {
+  readonly users: ReadonlyMap<string, KnownPassword>;
+  /** Of passwords in plain text. */
+  readonly made: ReadonlyMap<string, Made>;
+}
+
 /** One file, for all plugins that use it. */
 export class PasswordFile implements PasswordSource {
   readonly #file: string;
@@ -36,12 +42,7 @@ export class PasswordFile implements PasswordSource {
   readonly #key = randomBytes(32);
   #users: ReadonlyMap<string, KnownPassword> = new Map();
   #made: ReadonlyMap<string, Made> = new Map();
-  /** What {@link versionOf} said when it was loaded, when it could not be, and at the last look. */
-  #loaded = '';
-  #refused = '';
-  #seen = '';
-  #uses = 0;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #followed: FollowedFile<PasswordList>;
   #log: Logger | undefined;
   iterations = DEFAULT_ITERATIONS;
 
@@ -49,25 +50,22 @@ export class PasswordFile implements PasswordSource {
   constructor(file: string, secret: Buffer) {
     this.#file = file;
     this.#secret = secret;
+    this.#followed = new FollowedFile(file, {
+      read: () => this.#read(),
+      taken: (list) => this.#take(list),
+      refused: (error) => this.#refuse(error),
+      closed: () => (this.#users = this.#made = new Map<string, never>()),
+    });
   }
 
   /** Reads the file unless it is in use, and follows it until everybody has let go. @throws ConfigError if it cannot be used */
   async open(log: Logger): Promise<Disposer> {
     this.#log = log;
-    if (this.#uses === 0) {
-      await this.#load().catch((error: unknown) => {
-        throw new ConfigError(`passwords.file: ${this.#file}: ${reasonOf(error)}`);
-      });
+    try {
+      return await this.#followed.open();
+    } catch (error) {
+      throw new ConfigError(`passwords.file: ${this.#file}: ${reasonOf(error)}`);
     }
-    this.#uses += 1;
-    if (this.#uses === 1) this.#look();
-    return () => {
-      this.#uses -= 1;
-      if (this.#uses > 0) return;
-      clearTimeout(this.#timer);
-      this.#users = new Map();
-      this.#made = new Map();
-    };
   }
 
   find(user: string): KnownPassword | undefined {
@@ -79,48 +77,27 @@ export class PasswordFile implements PasswordSource {
     return this.#users.keys();
   }
 
-  #look(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      void this.#follow().finally(() => {
-        if (this.#uses > 0) this.#look();
-      });
-    }, LOOK_MS).unref();
-  }
-
-  async #follow(): Promise<void> {
-    const version = await versionOf(this.#file);
-    const settled = version === this.#seen;
-    this.#seen = version;
-    if (!settled || version === this.#loaded || version === this.#refused) return;
-    try {
-      await this.#load();
-    } catch (error) {
-      this.#refused = version;
-      const reason = reasonOf(error);
-      this.#log?.error({ file: this.#file, reason }, 'passwords not read: those before stay in use');
-    }
-  }
-
-  /** Makes the new list beside the old one, which serves meanwhile and stays if anything is wrong. */
-  async #load(): Promise<void> {
-    const version = await versionOf(this.#file);
+  /** Makes the new list beside the old one. */
+  async #read(): Promise<PasswordList> {
     const listed = parseUserlist(await textOf(this.#file));
     refuseMd5(listed);
-    const { users, made } = await this.#verifiersOf(listed);
-    // Written to while it was read: the next looks will see it settle.
-    if (this.#uses > 0 && (await versionOf(this.#file)) !== version) return;
+    return this.#verifiersOf(listed);
+  }
+
+  #take({ users, made }: PasswordList): void {
     this.#users = users;
     this.#made = made;
     this.iterations = mostCommon([...users.values()].map(({ verifier }) => verifier.iterations));
-    this.#loaded = version;
     this.#log?.info({ file: this.#file, users: users.size, plaintext: made.size }, 'passwords read');
   }
 
+  #refuse(error: unknown): void {
+    const line = { file: this.#file, reason: reasonOf(error) };
+    this.#log?.error(line, 'passwords not read: those before stay in use');
+  }
+
   /** One after the other: the threads that derive them are those of all others. */
-  async #verifiersOf(
-    listed: ReadonlyMap<string, ListedUser>,
-  ): Promise<{ users: Map<string, KnownPassword>; made: Map<string, Made> }> {
+  async #verifiersOf(listed: ReadonlyMap<string, ListedUser>): Promise<PasswordList> {
     const [users, made] = [new Map<string, KnownPassword>(), new Map<string, Made>()];
     for (const [name, user] of listed) {
       if (user.kind === 'verifier') users.set(name, { verifier: user.verifier });
@@ -179,15 +156,4 @@ function mostCommon(counts: readonly number[], fallback = DEFAULT_ITERATIONS): n
 
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : 'it cannot be read';
-}
-
-/** Changes whenever the file does; a file that is not there has a version as well. */
-async function versionOf(file: string): Promise<string> {
-  try {
-    const { ino, size, mtimeMs, ctimeMs } = await stat(file);
-    // Programs that copy a file may keep its mtime: none sets a ctime, which tells another mode as well.
-    return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
-  } catch {
-    return 'not there';
-  }
 }

@@ -1,5 +1,5 @@
 /** The certificates that the gateway logs in with: one per role, made when first needed and anew at half its lifetime. */
-import { stat } from 'node:fs/promises';
+import { fileVersion } from '../../file-version.ts';
 import { loadAuthority } from './authority.ts';
 import type { Authority, AuthorityFiles } from './authority.ts';
 import type { ClientCertificate } from './mint.ts';
@@ -80,13 +80,6 @@ async function make(
   return mint(authority, role, validity);
 }
 
-/** Changes when a file does; a file that is not there has a version as well. */
 async function versionOf({ ca, key }: AuthorityFiles): Promise<string> {
-  const versions = await Promise.all(
-    [ca, key].map(async (path) => {
-      const info = await stat(path).catch(() => undefined);
-      return info ? `${info.ino}:${info.size}:${info.mtimeMs}` : 'none';
-    }),
-  );
-  return versions.join(' ');
+  return (await Promise.all([ca, key].map(fileVersion))).join(' ');
 }
