@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { only } from '../../core/config.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { ListenOptions } from '../../core/listen.ts';
@@ -14,11 +14,13 @@ import { jwt } from '../../plugins/jwt/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { certificates } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
-import { databaseOf, logIn, pgClient, startGateway } from '../support/gateway.ts';
+import { databaseOf, logIn, pgClient } from '../support/gateway.ts';
 import type { RunningGateway, TestConfig } from '../support/gateway.ts';
+import { gatewayForEach } from '../support/gateway-for-each.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { describeWith } from '../support/programs.ts';
-import { RawClient, message, startup } from '../support/raw-client.ts';
+import { message, startup } from '../support/raw-client.ts';
+import type { RawClient } from '../support/raw-client.ts';
 import { issuer } from '../support/token.ts';
 
 const [people, machines] = [issuer(), issuer({ issuer: 'https://machines.example' })];
@@ -26,23 +28,16 @@ const byClaim = roles({ claim: 'role', allow: ['reader', 'writer'] });
 const TEXT = 'connection requires a valid client certificate';
 
 let files: Certificates;
-let running: RunningGateway | undefined;
-const clients: RawClient[] = [];
+const { start, connect } = gatewayForEach();
 
 beforeAll(async () => {
   files = await certificates();
 });
 afterAll(() => files.remove());
-afterEach(async () => {
-  for (const client of clients.splice(0)) client.destroy();
-  await running?.gateway.stop();
-  running = undefined;
-});
 
 async function gateway(config: Partial<TestConfig>): Promise<RunningGateway> {
   const databases = { orders: databaseOf(sharedPostgres()) };
-  running = await startGateway({ databases, plugins: [], ...config });
-  return running;
+  return start({ databases, plugins: [], ...config });
 }
 
 /** A listener that asks for certificates. */
@@ -55,12 +50,6 @@ function withTls(auth: NonNullable<ListenOptions['auth']>, required = false): Li
     ...(required && { clientCertificate: 'required' as const }),
   };
   return { port: 0, tls, auth };
-}
-
-async function connect({ port }: RunningGateway): Promise<RawClient> {
-  const client = await RawClient.connect(port);
-  clients.push(client);
-  return client;
 }
 
 /** Whoever shows a certificate is its subject. */

@@ -1,7 +1,7 @@
 /** OAUTHBEARER through a gateway with `jwt`, by raw messages: what PostgreSQL 18 says, and what operators see. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { only } from '../../core/config.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { AnyPlugin } from '../../core/plugin.ts';
@@ -12,11 +12,12 @@ import { roles } from '../../plugins/roles/index.ts';
 import { tracing } from '../../plugins/tracing/index.ts';
 import { certificates } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
-import { databaseOf, startGateway } from '../support/gateway.ts';
+import { databaseOf } from '../support/gateway.ts';
 import type { RunningGateway, TestConfig } from '../support/gateway.ts';
+import { gatewayForEach } from '../support/gateway-for-each.ts';
 import { sharedPostgres } from '../support/postgres.ts';
-import { RawClient, fieldsOf, message, startup } from '../support/raw-client.ts';
-import type { Received } from '../support/raw-client.ts';
+import { fieldsOf, message, startup } from '../support/raw-client.ts';
+import type { RawClient, Received } from '../support/raw-client.ts';
 import { issuer } from '../support/token.ts';
 
 const good = issuer();
@@ -30,33 +31,20 @@ const STATUS = {
 };
 
 let files: Certificates;
-let running: RunningGateway | undefined;
-const clients: RawClient[] = [];
+const { start, connect } = gatewayForEach();
 
 beforeAll(async () => {
   files = await certificates();
 });
 afterAll(() => files.remove());
-afterEach(async () => {
-  for (const client of clients.splice(0)) client.destroy();
-  await running?.gateway.stop();
-  running = undefined;
-});
 
 async function gateway(config: Partial<TestConfig> = {}): Promise<RunningGateway> {
-  running = await startGateway({
+  return start({
     listen: { port: 0, auth: 'oauthbearer' },
     databases: { orders: databaseOf(sharedPostgres()) },
     plugins,
     ...config,
   });
-  return running;
-}
-
-async function connect({ port }: RunningGateway): Promise<RawClient> {
-  const client = await RawClient.connect(port);
-  clients.push(client);
-  return client;
 }
 
 const bearer = (token: string): string => `n,,\x01auth=Bearer ${token}\x01\x01`;

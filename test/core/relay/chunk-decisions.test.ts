@@ -1,6 +1,7 @@
 /** Decisions about messages where they stand in the chunk: each message is shown once, as the server reads it, and is answered as PostgreSQL answers it. */
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Statement } from '../../../core/statement.ts';
+import { B, E, P, Q, S } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { direct, frame, openAs } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';
@@ -15,12 +16,7 @@ beforeAll(async () => void (database = await freshDatabase()));
 beforeEach(() => void (shared = sharedSessions(postgres, database, 2)));
 afterEach(() => shared.close());
 
-const Q = (sql: string): Buffer => frame('Q', sql);
-const P = (sql: string, name = ''): Buffer => frame('P', name, sql, 0);
-const B = (name = '', portal = ''): Buffer => frame('B', portal, name, 0, 0, 0);
 const D = (kind: string, name = ''): Buffer => frame('D', Buffer.from(kind), name);
-const E = frame('E', '', Buffer.alloc(4));
-const S = frame('S');
 const PATIENT = { timeout: 20_000 };
 
 /** A session, and what its hook was asked. */

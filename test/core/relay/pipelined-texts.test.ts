@@ -5,6 +5,7 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { GatewayError } from '../../../core/errors.ts';
 import type { RelayOptions } from '../../../core/relay/relay-options.ts';
+import { B, C, E, P, Q, S } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame, openAs, relayed } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';
@@ -19,13 +20,9 @@ beforeAll(async () => void (database = await freshDatabase()));
 beforeEach(() => void (shared = sharedSessions(postgres, database, 2)));
 afterEach(() => shared.close());
 
-const P = (sql: string, name = ''): Buffer => frame('P', name, sql, 0);
-const B = (name = '', portal = ''): Buffer => frame('B', portal, name, 0, 0, 0);
-const E = (portal = ''): Buffer => frame('E', portal, Buffer.alloc(4));
-const C = (name: string): Buffer => frame('C', Buffer.from('S'), name);
-const CP = (portal: string): Buffer => frame('C', Buffer.from('P'), portal);
-const Q = (sql: string): Buffer => frame('Q', sql);
-const S = frame('S');
+const bindPortal = (portal: string, name: string): Buffer => frame('B', portal, name, 0, 0, 0);
+const executePortal = (portal: string): Buffer => frame('E', portal, Buffer.alloc(4));
+const closePortal = (portal: string): Buffer => frame('C', Buffer.from('P'), portal);
 
 const SECRET = "select 'secret'";
 const HARMLESS = "select 'harmless'";
@@ -39,21 +36,21 @@ const SCENES: readonly { readonly name: string; readonly writes: readonly Buffer
     name: 'a Parse of a name that is taken',
     writes: [
       [P(SECRET, 'a'), S],
-      [P(HARMLESS, 'a'), S, B('a'), E(), S],
+      [P(HARMLESS, 'a'), S, B('a'), E, S],
     ],
   },
   {
     name: 'a Close and a Parse that are skipped',
     writes: [
       [P(SECRET, 'a'), S],
-      [BROKEN, C('a'), P(HARMLESS, 'a'), S, B('a'), E(), S],
+      [BROKEN, C('a'), P(HARMLESS, 'a'), S, B('a'), E, S],
     ],
   },
   {
     name: 'a Parse of the unnamed statement that is skipped',
     writes: [
       [P(SECRET), S],
-      [BROKEN, P(HARMLESS), S, B(), E(), S],
+      [BROKEN, P(HARMLESS), S, B(), E, S],
     ],
   },
   {
@@ -61,7 +58,7 @@ const SCENES: readonly { readonly name: string; readonly writes: readonly Buffer
     writes: [
       [P(SECRET), S],
       [BROKEN, P(HARMLESS), S, BROKEN, P(OTHER), S],
-      [B(), E(), S],
+      [B(), E, S],
     ],
   },
   {
@@ -69,24 +66,24 @@ const SCENES: readonly { readonly name: string; readonly writes: readonly Buffer
     writes: [
       [P(SECRET, 'a'), S],
       [BROKEN, C('a'), P(HARMLESS, 'a'), S, BROKEN, C('a'), P(OTHER, 'a'), S],
-      [B('a'), E(), S],
+      [B('a'), E, S],
     ],
   },
   {
     name: 'two Parses behind an Execute that fails',
     writes: [
       [P(FAILS, 'y'), P(SECRET), S],
-      [B('y'), E(), P(HARMLESS), S, B('y'), E(), P(OTHER), S],
-      [B(), E(), S],
+      [B('y'), E, P(HARMLESS), S, B('y'), E, P(OTHER), S],
+      [B(), E, S],
     ],
   },
   {
     name: 'a Bind of a portal that is skipped, in front of a savepoint',
     writes: [
       [Q('begin')],
-      [P(SECRET, 'a'), P(HARMLESS, 'b'), B('a', 'p'), S],
+      [P(SECRET, 'a'), P(HARMLESS, 'b'), bindPortal('p', 'a'), S],
       [Q('savepoint x')],
-      [BROKEN, CP('p'), B('b', 'p'), S, Q('rollback to x'), E('p'), S],
+      [BROKEN, closePortal('p'), bindPortal('p', 'b'), S, Q('rollback to x'), executePortal('p'), S],
     ],
   },
 ];
@@ -140,7 +137,7 @@ describe.each(['session', 'transaction'] as const)('in %s mode', (mode) => {
       if (statement.kind === 'execute') executed.push(statement.sql);
       return statement;
     };
-    const write = [P(OTHER), B(), E(), S, P(HARMLESS), B(), E(), S, P(SECRET, 'a'), S, B('a'), E(), S];
+    const write = [P(OTHER), B(), E, S, P(HARMLESS), B(), E, S, P(SECRET, 'a'), S, B('a'), E, S];
     expect(await run({ query, reads: 'sql' }, [write])).toEqual(['other', 'harmless', 'secret']);
     expect(executed).toEqual([OTHER, HARMLESS, SECRET]);
   });

@@ -1,10 +1,13 @@
 """Logs in with psycopg or asyncpg in each way that standard input names: a JSON line for each."""
 
 import asyncio
-import ctypes
 import json
+import os
 import ssl
 import sys
+
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "oauth"))
+from libpq_token import give_token  # noqa: E402
 
 
 def psycopg_login(place):
@@ -32,35 +35,6 @@ def psycopg_login(place):
         address.update(require_auth="scram-sha-256")
     with psycopg.connect(**address) as connection:
         return connection.execute("select session_user").fetchone()[0]
-
-
-kept = []
-
-
-def give_token(token):
-    """libpq's hook for programs that have a token at hand (PQsetAuthDataHook)."""
-
-    class Request(ctypes.Structure):
-        _fields_ = [
-            ("openid_configuration", ctypes.c_char_p),
-            ("scope", ctypes.c_char_p),
-            ("fetch", ctypes.c_void_p),
-            ("cleanup", ctypes.c_void_p),
-            ("token", ctypes.c_char_p),
-            ("user", ctypes.c_void_p),
-        ]
-
-    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
-    def give(kind, _, data):
-        if kind != 1:
-            return 0
-        ctypes.cast(data, ctypes.POINTER(Request)).contents.token = token.encode()
-        return 1
-
-    kept.append(give)
-    with open("/proc/self/maps") as maps:
-        library = next(line.split()[-1] for line in maps if "/libpq" in line)
-    ctypes.CDLL(library).PQsetAuthDataHook(give)
 
 
 async def asyncpg_login(place):
