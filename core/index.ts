@@ -103,6 +103,8 @@ export { printable, shown, shownChoice } from './shown.ts';
 export { withoutLiterals, withoutTokens } from './sql-text.ts';
 export type { Row, Statement } from './statement.ts';
 export { TARGETS } from './target.ts';
+export { TokenRulesReader } from './token-rules.ts';
+export type { TokenRulesForm } from './token-rules.ts';
 export type { Target } from './target.ts';
 export {
   DEFAULT_ITERATIONS,

@@ -243,6 +243,9 @@ describe('options', () => {
       one({ name: 'a:b', rules: { rate: { statements: '5' } } }),
       'certificates.allow[0].rules.rate.statements: ',
     ],
+    [one({ name: 'a:b', rules: { maxSession: '0s' } }), 'certificates.allow[0].rules.maxSession: '],
+    [one({ name: 'a:b', rules: { cidrs: ['10.0.0.1'] } }), 'certificates.allow[0].rules.cidrs[0]: '],
+    [one({ name: 'a:b', rules: { databases: [''] } }), 'certificates.allow[0].rules.databases[0]: '],
     [one({ name: 'a:b', rules: { maxSession: 5 } }), 'certificates.allow[0].rules.maxSession: '],
     [one({ name: 'a:b', rules: { target: 'x' } }), 'certificates.allow[0].rules.target: '],
     [

@@ -3,7 +3,7 @@ import type { Source } from './source-tree.ts';
 
 /** The contract: what plugins see as types, and what every layer may know. */
 const CONTRACT =
-  /^core\/(errors|command|credential|names|facts|session|statement|events|plugin|readings|config|database|listen|startup-rules|target|durations|left-state|claim|networks|addresses|option-readers|sql-text|sql-tokens|shown|proxy|outbound|route|scram|lookup|file-version|followed-file)\.ts$/;
+  /^core\/(errors|command|credential|names|facts|session|statement|events|plugin|readings|config|database|listen|startup-rules|target|durations|left-state|claim|networks|addresses|option-readers|sql-text|sql-tokens|shown|proxy|outbound|route|scram|lookup|file-version|followed-file|token-rules)\.ts$/;
 
 interface Layer {
   readonly name: string;
