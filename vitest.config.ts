@@ -9,6 +9,8 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^postern$/, replacement: here('core/index.ts') },
+      { find: /^postern\/testing$/, replacement: here('core/testing/test-gateway.ts') },
+      { find: /^postern\/wire$/, replacement: here('core/wire/index.ts') },
       { find: /^postern\/plugins\/([^/]+)$/, replacement: here('plugins/$1/index.ts') },
     ],
   },

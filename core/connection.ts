@@ -5,24 +5,25 @@ import { revoked } from './client/client-certificate.ts';
 import { greet } from './client/greet.ts';
 import { CredentialExchange } from './client/credential-exchange.ts';
 import type { Introduction, ListenerContext } from './client/greet.ts';
-import { ClientGone } from './client/reader.ts';
-import type { Reader } from './client/reader.ts';
-import { asGatewayError, reasonOf, refuse, uniform } from './client/refuse.ts';
-import { GatewayError } from './errors.ts';
+import { ClientGone, Reader } from './client/reader.ts';
+import { asGatewayError, refuse, uniform } from './client/refuse.ts';
+import type { AnsweredDatabase } from './contract/answered-database.ts';
+import { GatewayError } from './contract/errors.ts';
+import { reasonOf } from './contract/reason.ts';
 import { SessionFacts } from './hooks/session-facts.ts';
 import { hooksFor } from './hooks/session-hooks.ts';
-import { asksForConsole, logInToConsole, serveConsole } from './connection/console.ts';
+import { logInToAnswered, serveAnswered } from './connection/answered-database.ts';
 import { AUTH, credentialFor, parameterValues } from './connection/credential-choice.ts';
 import { POOL_MODE, checkPoolMode } from './connection/pool-mode.ts';
 import { startSession } from './connection/session-start.ts';
-import type { GatewayContext } from './gateway/gateway-context.ts';
+import type { GatewayContext } from './connection/gateway-context.ts';
 import { logIn } from './connection/login.ts';
 import type { SessionContext } from './connection/session-context.ts';
 import { closeSession } from './connection/session-close.ts';
 import type { Channel } from './net/channel.ts';
 import { OpenSession } from './connection/open-session.ts';
 import { tellDiscovery, tellRefusal } from './connection/session-log.ts';
-import type { Client, CloseReason } from './session.ts';
+import type { Client, CloseReason } from './contract/session.ts';
 import { acceptParameters } from './wire/startup-parameters.ts';
 import { shown } from './wire/text.ts';
 import { negotiateVersion } from './wire/version.ts';
@@ -35,14 +36,19 @@ interface IncomingClient {
   readonly old?: boolean | undefined;
 }
 
-/** Serves an accepted connection up to its login; `context` counts it until its session has ended and its hooks have settled. Never rejects. */
+/**
+ * Serves an accepted connection up to its login; `context` counts it until its session has ended and its hooks have settled. Never
+ * rejects.
+ * @param from Default: the client that the connection itself, or a trusted proxy in front of it, tells of
+ */
 export async function serve(
   accepted: Channel,
   listener: ListenerContext,
   context: GatewayContext,
+  from?: Client,
 ): Promise<void> {
   context.enter();
-  const stays = await receive(accepted, listener, context);
+  const stays = await receive(accepted, listener, context, from);
   if (!stays) context.leave();
 }
 
@@ -51,16 +57,19 @@ async function receive(
   accepted: Channel,
   listener: ListenerContext,
   context: GatewayContext,
+  from: Client | undefined,
 ): Promise<boolean> {
   let stays = false;
   let incoming: IncomingClient = {
     channel: accepted,
-    client: { ...peerOf(accepted.socket, listener.unix), listener: listener.name },
+    client: from ?? { ...peerOf(accepted.socket, listener.unix), listener: listener.name },
   };
   // From accept to ReadyForQuery. Before the startup packet a client gets no error, as with PostgreSQL.
   const deadline = new Deadline(context.config.loginTimeoutMs, () => accepted.destroy());
   try {
-    const arrival = await arrive(accepted, listener.proxies, listener.unix);
+    const arrival = from
+      ? { ...from, reader: new Reader(accepted) }
+      : await arrive(accepted, listener.proxies, listener.unix);
     const { address, port } = arrival;
     incoming = { channel: accepted, client: { address, port, listener: listener.name } };
     const { said, reader, tls } = await greet(arrival, listener);
@@ -76,7 +85,7 @@ async function receive(
       // From here on nothing waits: a suspended function would cost each idle session several KiB.
       serveSession();
     } else {
-      await context.cancelKeys.present(said.processId, said.secret);
+      await context.cancelKeys.present(said.processId, said.secret, address);
       reader.channel.finish();
     }
   } catch (error) {
@@ -165,10 +174,9 @@ async function runSession(
   // When the session ends: the client does not wait for a hook that hangs.
   void session.ended.then((why) => sendRefusal(sessionContext, why));
   try {
-    return await (asksForConsole(sessionContext, context) ? openConsole : logInAndRelay)(
-      sessionContext,
-      context,
-    );
+    const answered = sessionContext.hooks.databases.get(session.startup.database);
+    if (answered) return await openAnswered(sessionContext, answered, context);
+    return await logInAndRelay(sessionContext, context);
   } catch (error) {
     if (!(error instanceof ClientGone)) session.end(asGatewayError(error, session.log));
     return () => void closeSession(sessionContext, context);
@@ -197,12 +205,17 @@ async function waitWhileSuspended(
   sessionContext.missing = undefined;
 }
 
-async function openConsole(sessionContext: SessionContext, context: GatewayContext): Promise<Stay> {
-  const operator = await logInToConsole(sessionContext, context);
+/** Logs in to a database that a plugin answers: not even a suspension holds it up. */
+async function openAnswered(
+  sessionContext: SessionContext,
+  database: AnsweredDatabase,
+  context: GatewayContext,
+): Promise<Stay> {
+  await logInToAnswered(sessionContext, database);
   return () => {
     const served = sessionContext.session.reason
       ? Promise.resolve()
-      : serveConsole(sessionContext, operator, context);
+      : serveAnswered(sessionContext, database, context);
     void departAfter(served, sessionContext, context);
   };
 }

@@ -1,29 +1,36 @@
 /** The gateway as a whole: puts the parts together, starts them, reloads, drains and stops them. */
-import { AdminServer } from './gateway/admin.ts';
-import type { Check } from './gateway/admin-routes.ts';
-import type { Changes } from './gateway/changes.ts';
+import { AdminServer } from './admin/admin-server.ts';
+import type { Check } from './admin/admin-routes.ts';
 import type { ResolvedConfig } from './config/resolved.ts';
-import { GatewayError } from './errors.ts';
-import type { Events } from './events.ts';
+import { GatewayError } from './contract/errors.ts';
+import type { Events } from './contract/events.ts';
+import type { ShutdownAfter } from './contract/operations.ts';
+import type { Client } from './contract/session.ts';
+import { ConfigReload } from './gateway/config-reload.ts';
+import type { ConfigSource } from './gateway/config-reload.ts';
 import { ConfigVersions } from './gateway/config-versions.ts';
-import type { Shared } from './gateway/gateway-context.ts';
+import type { PreparedConfig } from './gateway/config-versions.ts';
 import { Listener } from './gateway/listener.ts';
-import type { Address } from './gateway/listening.ts';
-import type { PinoLogger } from './gateway/log.ts';
+import type { Channel } from './net/channel.ts';
+import type { Address } from './net/listening.ts';
+import type { PinoLogger } from './telemetry/log.ts';
 import { refuseIfStopped } from './gateway/plugin-setup.ts';
+import { Reachability } from './gateway/reachability.ts';
 import { serverChecks } from './gateway/server-checks.ts';
 import { makeShared } from './gateway/shared.ts';
+import type { Shared } from './gateway/shared.ts';
 import { Shutdown } from './gateway/shutdown.ts';
-import { abortable, within } from './upstream/deadline.ts';
+import { WorkersReadiness } from './gateway/workers-readiness.ts';
+import type { Coordination } from './workers/coordination.ts';
+import { ownEntrances } from './workers/entrances.ts';
+import type { Entrances } from './workers/entrances.ts';
+import { SingleProcess } from './workers/single-process.ts';
 
 /** Where a started gateway can be reached. */
 export interface Started {
   readonly listeners: readonly (Address & { readonly name: string })[];
   readonly admin?: Address;
 }
-
-/** How long a config may take to be loaded and set up, in milliseconds: one that never ends must not keep the next from its turn. */
-const RELOAD_MS = 60_000;
 
 /** One process's gateway. Starts once and stops once. */
 export class Gateway {
@@ -32,38 +39,64 @@ export class Gateway {
   readonly #configVersions: ConfigVersions;
   readonly #admin: AdminServer | undefined;
   readonly #shutdown: Shutdown;
+  readonly #reachability: Reachability;
   readonly #listeners: readonly Listener[];
-  #failedAt: Date | undefined;
+  readonly #reloads: ConfigReload;
   #source: (() => Promise<ResolvedConfig>) | undefined;
-  /** The running start or reload, for which the next one waits. Undefined: not started. */
-  #turn: Promise<unknown> | undefined;
 
-  /** @throws ConfigError when a certificate cannot be used */
-  constructor(config: ResolvedConfig, log: PinoLogger) {
+  /**
+   * `coordination`: what it shares with other workers. Default: it is the only one. `entrances`: where its connections come from. Default: sockets of its own.
+   * @throws ConfigError when a certificate cannot be used
+   */
+  constructor(
+    config: ResolvedConfig,
+    log: PinoLogger,
+    coordination: Coordination = new SingleProcess(),
+    entrances: Entrances = ownEntrances,
+  ) {
     this.#log = log;
     const inForce = (): ResolvedConfig => this.#configVersions.inForce.config;
     const tell = (event: Events['operator']): void =>
       this.#configVersions.inForce.hooks.tell('operator', event);
     this.#shared = makeShared({
+      coordination,
       log,
       config: inForce,
+      plugins: () => this.#configVersions.inForce.pluginReadings(),
       tell,
-      reload: () => this.#reloadFromSource(),
-      shutDown: (after) => this.#shutdown.drainAfter(after),
+      reload: () => coordination.parent?.reload() ?? this.#reloadFromSource(),
+      shutDown: async (after) => {
+        if (coordination.parent) coordination.parent.shutDown(after);
+        else await this.#shutdown.drainAfter(after);
+      },
       addresses: () => this.#listeners.flatMap(({ address }) => address ?? []),
+      accept: (channel, client) => this.#accept(channel, client),
     });
     const checks = (): readonly Check[] => this.#checks();
-    const configVersions = new ConfigVersions(config, { log, checks, shared: this.#shared });
+    const readiness = new WorkersReadiness(coordination, () => this.#configVersions.inForce.checks());
+    const configVersions = new ConfigVersions(config, {
+      log,
+      checks,
+      readiness: (own) => readiness.checks(own),
+      shared: this.#shared,
+    });
     this.#configVersions = configVersions;
     const { admin, listeners } = config;
-    this.#admin = admin && new AdminServer(admin, (request) => configVersions.inForce.answer(request));
-    this.#listeners = listeners.map((listener) => new Listener(listener, () => configVersions.inForce));
+    this.#admin = admin && new AdminServer(admin, () => configVersions.inForce, entrances.admin);
+    this.#listeners = listeners.map(
+      (listener) => new Listener(listener, entrances.of(listener), () => configVersions.inForce),
+    );
+    const reachability = new Reachability(this.#shared.pools);
+    this.#reachability = reachability;
+    const applied = (is: ResolvedConfig): void => reachability.begin(is);
+    this.#reloads = new ConfigReload({ log, shared: this.#shared, configVersions, applied });
     const parts = {
       log,
       shared: this.#shared,
       configVersions,
       listeners: this.#listeners,
       admin: this.#admin,
+      reachability: this.#reachability,
     };
     this.#shutdown = new Shutdown(parts);
   }
@@ -74,7 +107,7 @@ export class Gateway {
    */
   start(): Promise<Started> {
     const started = this.#start();
-    this.#turn = started.catch(() => {});
+    this.#reloads.startsWith(started);
     return started;
   }
 
@@ -85,11 +118,22 @@ export class Gateway {
    * @throws ConfigError for what only a restart can apply; what the load or a plugin's setup throws; Error if the
    * gateway has not started or is stopped. The config in force stays.
    */
-  reload(from: ResolvedConfig | (() => Promise<ResolvedConfig>)): Promise<void> {
-    if (!this.#turn) return Promise.reject(new Error('the gateway has not started'));
-    const reloaded = this.#turn.then(() => this.#reload(from));
-    this.#turn = reloaded.catch(() => {});
-    return reloaded;
+  reload(from: ConfigSource): Promise<void> {
+    return this.#reloads.reload(from);
+  }
+
+  /**
+   * The first half of a {@link reload}, for a gateway that reloads together with others: what it resolves with puts the config in force or
+   * disposes of it, and the next reload waits for that. Nothing is logged.
+   * @throws as `reload`; the reason of `calledOff` when that is aborted before
+   */
+  prepareReload(from: ConfigSource, calledOff: AbortSignal): Promise<PreparedConfig> {
+    return this.#reloads.prepare(from, calledOff);
+  }
+
+  /** Readiness checks tell that a reload has failed, here or in another worker. */
+  reloadFailed(): void {
+    this.#reloads.failed();
   }
 
   /** Where operators' RELOAD gets the config from. Default: nowhere, and a RELOAD is refused. */
@@ -106,6 +150,16 @@ export class Gateway {
     return this.#shutdown.drain();
   }
 
+  /** Takes no new logins, and drains when nobody is left who waits for it: an operator's SHUTDOWN. */
+  shutDown(after: ShutdownAfter | undefined): Promise<void> {
+    return this.#shutdown.drainAfter(after);
+  }
+
+  /** Connections of clients that are open now, logged in or not. */
+  get connections(): number {
+    return this.#listeners.reduce((sum, { size }) => sum + size, 0);
+  }
+
   /** Resolves when it has stopped, for whatever reason. */
   get stopped(): Promise<void> {
     return this.#shutdown.over;
@@ -116,14 +170,22 @@ export class Gateway {
     return this.#shutdown.stop(withinMs);
   }
 
+  #accept(channel: Channel, client: Client): void {
+    this.#listeners.find(({ name }) => name === client.listener)?.accept(channel, client);
+  }
+
   async #start(): Promise<Started> {
     try {
+      await this.#shared.operatorState.begin();
+      await this.#shared.pools.begin();
       await this.#configVersions.inForce.setUp();
       const admin = await this.#admin?.listen();
       const listeners = [];
       for (const listener of this.#listeners) listeners.push(await listener.open());
       refuseIfStopped(this.#shared);
       this.#shared.statistics.start();
+      this.#reachability.begin(this.#configVersions.inForce.config);
+      if (admin) this.#log.info(this.#adminLine(admin), 'admin listening');
       for (const { name, host, port } of listeners) this.#log.info({ name, host, port }, 'listening');
       return { listeners, ...(admin && { admin }) };
     } catch (error) {
@@ -134,25 +196,9 @@ export class Gateway {
     }
   }
 
-  async #reload(from: ResolvedConfig | (() => Promise<ResolvedConfig>)): Promise<void> {
-    try {
-      refuseIfStopped(this.#shared);
-      const { signal } = new AbortController();
-      const changes = await within(RELOAD_MS, signal, tooSlow, (limit) => this.#apply(from, limit));
-      this.#failedAt = undefined;
-      Object.assign(this.#shared.reload, { at: Date.now(), failed: false });
-      this.#log.info(changes, 'reloaded');
-    } catch (error) {
-      this.#failedAt = new Date();
-      this.#shared.reload.failed = true;
-      this.#log.error({ reason: error instanceof Error ? error.message : 'unknown' }, 'reload failed');
-      throw error;
-    }
-  }
-
-  async #apply(from: ResolvedConfig | (() => Promise<ResolvedConfig>), limit: AbortSignal): Promise<Changes> {
-    const config = typeof from === 'function' ? await abortable(from(), limit) : from;
-    return this.#configVersions.succeed(config, limit);
+  #adminLine({ host, port }: Address): object {
+    const { config, adminTls } = this.#configVersions.inForce;
+    return config.admin?.mode === undefined ? { host, port, tls: adminTls !== undefined } : { path: host };
   }
 
   async #reloadFromSource(): Promise<void> {
@@ -170,17 +216,9 @@ export class Gateway {
       problem: this.#shared.draining ? 'the gateway is shutting down' : undefined,
     };
     const suspended = { name: 'suspension', problem: 'an operator has suspended the gateway' };
-    const known = { name: 'config', problem: undefined, note: this.#config() };
+    const known = { name: 'config', problem: undefined, note: this.#reloads.note };
     const standstill = this.#shared.suspension.on ? [suspended] : [];
-    return [...listening, draining, ...standstill, known, ...serverChecks(this.#shared.pools)];
-  }
-
-  /** The reason is for the log: everybody may ask whether the gateway is ready. */
-  #config(): string {
-    const failed =
-      this.#failedAt && `; the reload of ${this.#failedAt.toISOString()} failed, the log says why`;
-    return `as of ${this.#configVersions.since.toISOString()}${failed ?? ''}`;
+    const servers = [...this.#reachability.checks, ...serverChecks(this.#shared.pools)];
+    return [...listening, draining, ...standstill, known, ...servers];
   }
 }
-
-const tooSlow = (): Error => new Error(`the config was not loaded and set up within ${RELOAD_MS / 1000} s`);

@@ -8,16 +8,17 @@ import {
   requireEnforced,
 } from './hooks/fact-checks.ts';
 import type { SessionFacts } from './hooks/session-facts.ts';
-import type { Credential, OAuthAnnouncement } from './credential.ts';
-import type { EventName, Events } from './events.ts';
-import type { FactName, Facts } from './facts.ts';
+import type { AnsweredDatabase } from './contract/answered-database.ts';
+import type { Credential, OAuthAnnouncement } from './contract/credential.ts';
+import type { EventName, Events } from './contract/events.ts';
+import type { FactName, Facts } from './contract/facts.ts';
 import { compileObservers } from './hooks/observers.ts';
 import type { Observed, ObserverFailed } from './hooks/observers.ts';
-import type { AnyPlugin } from './plugin.ts';
+import type { AnyPlugin } from './contract/plugin.ts';
 import { databasesNamed, pluginsOf } from './scopes.ts';
 import { after, isPromise, settle } from './hooks/settle.ts';
-import type { CloseReason, LoginSession, MaybePromise, Session, Upstream } from './session.ts';
-import type { Statement } from './statement.ts';
+import type { CloseReason, LoginSession, MaybePromise, Session, Upstream } from './contract/session.ts';
+import type { Statement } from './contract/statement.ts';
 
 type Startup = Session<never, FactName>;
 type Login = LoginSession<FactName, FactName>;
@@ -59,6 +60,8 @@ export interface Hooks {
   readonly startupParameters: ReadonlySet<string>;
   /** Where clients get tokens: what the plugin of this set that announces an issuer says. Undefined: none does. */
   readonly announces: OAuthAnnouncement | undefined;
+  /** Databases that plugins of this set answer themselves, by the names of clients. */
+  readonly databases: ReadonlyMap<string, AnsweredDatabase>;
   /** One function per observed event; they never throw. */
   readonly observed: Observed;
   /** As in `SessionObservers`. Default: observers of statements are told of all. */
@@ -222,6 +225,7 @@ export function compileHooks(
     inBand: compileInBand(plugins),
     startupParameters: new Set(plugins.flatMap(({ startupParameters }) => startupParameters ?? [])),
     announces: plugins.find(({ announces }) => announces)?.announces,
+    databases: new Map(plugins.flatMap(({ databases }) => Object.entries(databases ?? {}))),
     observed: compileObservers(plugins, observerFailed),
   };
 }

@@ -1,30 +1,42 @@
 /** The public surface of Postern: what plugins, examples and config files import as `postern`. */
-export { claimAt, hasClaim, whyElsewhere } from './claim.ts';
-export type { Command, CommandLine, CommandOption, StandaloneCommand } from './command.ts';
-export { defineConfig, env, file, only } from './config.ts';
-export type { AdminOptions, GatewayConfig } from './config.ts';
-export { CREDENTIALS, RESERVED_ISSUERS, TOKEN_CREDENTIALS } from './credential.ts';
-export type { Credential, CredentialChoice, CredentialSigns, OAuthAnnouncement } from './credential.ts';
+export { claimAt, hasClaim, whyElsewhere } from './options/claim.ts';
+export type { AnsweredConnection, AnsweredDatabase, ClientMessage } from './contract/answered-database.ts';
+export type { Command, CommandLine, CommandOption, StandaloneCommand } from './contract/command.ts';
+export { defineConfig, env, file, only } from './contract/config.ts';
+export type { AdminOptions, AdminTls, GatewayConfig, OperatorsOptions } from './contract/config.ts';
+export { CREDENTIALS, RESERVED_ISSUERS, TOKEN_CREDENTIALS } from './contract/credential.ts';
 export type {
+  Credential,
+  CredentialChoice,
+  CredentialSigns,
+  DefaultCredential,
+  OAuthAnnouncement,
+} from './contract/credential.ts';
+export type {
+  CertificateLogin,
   DatabaseOptions,
   Databases,
   HostAddress,
   Login,
-  PoolOptions,
+  PasswordLogin,
   Secret,
+  SetRoleLogin,
   TlsMode,
+  TrustLogin,
   UpstreamTls,
-} from './database.ts';
-export type { Duration, Rate } from './durations.ts';
-export type { ListenOptions, ListenTls } from './listen.ts';
-export type { StartupRules } from './startup-rules.ts';
-export { milliseconds, rate } from './durations.ts';
-export type { EventRate } from './durations.ts';
-export { ConfigError, GatewayError, SQLSTATES } from './errors.ts';
-export type { Condition, ErrorDetails } from './errors.ts';
-export { FollowedFile } from './followed-file.ts';
-export type { FileUse } from './followed-file.ts';
-export type { Actor, Ended, EventName, Events, HookName, SessionCounts } from './events.ts';
+} from './contract/database.ts';
+export type { Duration, Rate } from './contract/durations.ts';
+export type { CertificatePair, ListenOptions, ListenTls, ProxyProtocolOptions } from './contract/listen.ts';
+export type { PoolOptions } from './contract/pool.ts';
+export type { StartupRules } from './contract/startup-rules.ts';
+export { milliseconds, rate } from './contract/durations.ts';
+export type { EventRate } from './contract/durations.ts';
+export { ConfigError, GatewayError, SQLSTATES } from './contract/errors.ts';
+export type { Condition, ErrorDetails } from './contract/errors.ts';
+export { FollowedFile } from './options/followed-file.ts';
+export type { FileUse } from './options/followed-file.ts';
+export type { DuplexStream } from './contract/duplex-stream.ts';
+export type { Actor, Ended, EventName, Events, HookName, SessionCounts } from './contract/events.ts';
 export type {
   AccessWindow,
   FactName,
@@ -38,16 +50,32 @@ export type {
   RevocationTarget,
   Revocations,
   RuleName,
-  ServiceName,
-  Services,
   TokenRules,
   TokenVerifier,
-} from './facts.ts';
-export type { Lookup, LookupRow } from './lookup.ts';
-export { parseDatabase, parseRole, parseSchema, parseTenant } from './names.ts';
-export type { DatabaseName, RoleName, SchemaName, TenantName } from './names.ts';
-export { Networks, parseNetwork } from './networks.ts';
-export type { Network } from './networks.ts';
+} from './contract/facts.ts';
+export type { PluginHints } from './contract/hints.ts';
+export type { Lookup, LookupRow } from './contract/lookup.ts';
+export { parseDatabase, parseRole, parseSchema, parseTenant } from './contract/names.ts';
+export type { DatabaseName, RoleName, SchemaName, TenantName } from './contract/names.ts';
+export type { Operations, Operator, ShutdownAfter } from './contract/operations.ts';
+export type {
+  ArrivingSession,
+  EntryReading,
+  EntrySettings,
+  MemoryReading,
+  OfWorker,
+  Overview,
+  OverviewParts,
+  PeriodReading,
+  PluginReading,
+  ServerReading,
+  SessionReading,
+  SettingReading,
+  Silent,
+  SocketReading,
+} from './contract/overview.ts';
+export { Networks, parseNetwork } from './options/networks.ts';
+export type { Network } from './options/networks.ts';
 export {
   badOption,
   readChoice,
@@ -62,27 +90,31 @@ export {
   readSecret,
   readText,
   readTexts,
-} from './option-readers.ts';
-export type { DurationLimits, IntegerLimits } from './option-readers.ts';
-export { Outbound } from './outbound.ts';
-export type { OutboundOptions, OutboundRequest, OutboundResponse } from './outbound.ts';
+} from './options/option-readers.ts';
+export type { DurationLimits, IntegerLimits } from './options/option-readers.ts';
+export { Outbound } from './outbound/outbound.ts';
+export type { HostLookup, OutboundOptions, OutboundRequest, OutboundResponse } from './outbound/outbound.ts';
 export type {
   AnyPlugin,
   FactChecks,
-  GatewayHandle,
   Observers,
-  Ordered,
   Plugin,
   PluginEntry,
   PluginList,
-  Scope,
   SessionObservers,
-} from './plugin.ts';
-export { proxyFor } from './proxy.ts';
-export type { Proxy } from './proxy.ts';
-export type { Readings, RoleReading, TotalsReading } from './readings.ts';
-export type { RouteMethod, RouteOperation, RouteOptions } from './route.ts';
-export type { ScramLookup, ScramMock, ScramVerifier } from './scram.ts';
+} from './contract/plugin.ts';
+export type { GatewayHandle } from './contract/gateway-handle.ts';
+export type { Board, BoardChange, PutOptions } from './contract/board.ts';
+export type { PlaceRequest, Places } from './contract/places.ts';
+export type { AskOptions, Post, PostAnswer, Recipient } from './contract/post.ts';
+export type { Ordered } from './contract/plugin-order.ts';
+export { proxyFor } from './outbound/proxy.ts';
+export type { Proxy } from './outbound/proxy.ts';
+export type { ProbeContext, ProbeFinding } from './contract/probe.ts';
+export type { Readings, RoleReading, TotalsReading } from './contract/readings.ts';
+export { reasonOf } from './contract/reason.ts';
+export type { RouteMethod, RouteOperation, RouteOptions } from './contract/route.ts';
+export type { ScramLookup, ScramMock, ScramVerifier } from './contract/scram.ts';
 export type {
   Backend,
   Client,
@@ -98,14 +130,17 @@ export type {
   SetByFunction,
   Startup,
   Upstream,
-} from './session.ts';
-export { printable, shown, shownChoice } from './shown.ts';
-export { withoutLiterals, withoutTokens } from './sql-text.ts';
-export type { Row, Statement } from './statement.ts';
-export { TARGETS } from './target.ts';
-export { TokenRulesReader } from './token-rules.ts';
-export type { TokenRulesForm } from './token-rules.ts';
-export type { Target } from './target.ts';
+} from './contract/session.ts';
+export type { Scope } from './contract/scope.ts';
+export type { GatewayServiceName, GatewayServices, ServiceName, Services } from './contract/services.ts';
+export { printable, shown, shownChoice } from './options/shown.ts';
+export { withoutLiterals, withoutTokens } from './sql/sql-text.ts';
+export type { Row, Statement } from './contract/statement.ts';
+export { TARGETS } from './contract/target.ts';
+export { TokenRulesReader } from './options/token-rules.ts';
+export type { TokenRulesForm } from './options/token-rules.ts';
+export type { Target } from './contract/target.ts';
+export type { WebRequest, WebResponse, WebSignal, WebUrl } from './contract/web-types.ts';
 export {
   DEFAULT_ITERATIONS,
   makeScramVerifier,

@@ -4,10 +4,11 @@ import { dirname, resolve } from 'node:path';
 import { createJiti } from 'jiti';
 import { checkConfig } from './config/check.ts';
 import type { ResolvedConfig } from './config/check.ts';
-import { UnsetVariable, withDirectory } from './config.ts';
+import { UnsetVariable, withDirectory } from './contract/config.ts';
+import { knownPlugins } from './config/known-plugins.ts';
 import { didYouMean } from './config/nearest-name.ts';
 import { kindOf } from './config/sentences.ts';
-import { ConfigError } from './errors.ts';
+import { ConfigError } from './contract/errors.ts';
 import { modulesFor, pluginNames } from './config/own-modules.ts';
 
 const NAMES = ['gateway.config.ts', 'gateway.config.mts', 'gateway.config.js'] as const;
@@ -27,7 +28,7 @@ export function findConfig(cwd: string, given?: string): string {
   }
   const found = NAMES.map((name) => resolve(cwd, name)).find((path) => existsSync(path));
   if (found !== undefined) return found;
-  throw new ConfigError(`no ${NAMES[0]} in ${cwd}: write one, or name another file with --config`);
+  throw new ConfigError(`no ${NAMES[0]} in ${cwd}: postern init writes one, and --config names another file`);
 }
 
 function textOf(path: string): string {
@@ -88,7 +89,11 @@ function explain(error: unknown, path: string, text: string): ConfigError {
   return new ConfigError(`${placeOf(error, path)}: ${error.message.split('\n', 1)[0]}`, { cause: error });
 }
 
-async function evaluate(path: string, text: string): Promise<Readonly<Record<string, unknown>>> {
+async function evaluate(
+  path: string,
+  text: string,
+  secretFiles: Set<string>,
+): Promise<Readonly<Record<string, unknown>>> {
   const virtualModules = await modulesFor(text);
   const jiti = createJiti(path, {
     fsCache: false,
@@ -97,7 +102,8 @@ async function evaluate(path: string, text: string): Promise<Readonly<Record<str
     virtualModules,
   });
   try {
-    return await withDirectory(dirname(path), () => jiti.import<Readonly<Record<string, unknown>>>(path));
+    const load = (): Promise<Readonly<Record<string, unknown>>> => jiti.import(path);
+    return await withDirectory(dirname(path), secretFiles, load);
   } catch (error) {
     throw explain(error, path, text);
   }
@@ -110,12 +116,24 @@ async function evaluate(path: string, text: string): Promise<Readonly<Record<str
  */
 export async function loadConfig(path: string): Promise<ResolvedConfig> {
   const absolute = resolve(path);
-  const module = await evaluate(absolute, textOf(absolute));
+  const secretFiles = new Set<string>();
+  const module = await evaluate(absolute, textOf(absolute), secretFiles);
   // A file in CommonJS is its own default export.
   const isCommonJs =
     Object.prototype.toString.call(module) !== '[object Module]' && !('__esModule' in module);
   if (!('default' in module) && (!isCommonJs || Object.keys(module).length === 0)) {
     throw new ConfigError(`${absolute} has no default export: expected 'export default defineConfig({ … })'`);
   }
-  return checkConfig('default' in module ? module['default'] : module, dirname(absolute));
+  const config = await checkWithAdvice('default' in module ? module['default'] : module, dirname(absolute));
+  return { ...config, secretFiles: [...secretFiles] };
+}
+
+/** Which plugins a config could list is asked only once one lacks: each folder has a module to load. */
+async function checkWithAdvice(value: unknown, directory: string): Promise<ResolvedConfig> {
+  try {
+    return checkConfig(value, directory);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return checkConfig(value, directory, await knownPlugins());
+  }
 }

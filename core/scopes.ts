@@ -1,8 +1,9 @@
 /** Which sessions a plugin sees. */
-import { credentialsOf } from './credential.ts';
-import type { Credential } from './credential.ts';
-import type { ListenOptions } from './listen.ts';
-import type { AnyPlugin, Scope } from './plugin.ts';
+import { credentialsOf } from './contract/credential.ts';
+import type { Credential } from './contract/credential.ts';
+import type { ListenOptions } from './contract/listen.ts';
+import type { AnyPlugin } from './contract/plugin.ts';
+import type { Scope } from './contract/scope.ts';
 
 /**
  * One combination of listener, database (by the name the client used) and credential, as far as plugins can tell them apart.

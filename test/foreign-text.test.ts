@@ -1,16 +1,16 @@
 /** No function that reads text of a client, a token, a request or a file takes more than proportional time for it. */
 import { expect, test } from 'vitest';
-import { parseAddress } from '../core/addresses.ts';
+import { parseAddress } from '../core/options/addresses.ts';
 import { parseLine } from '../core/client/proxy-protocol-v1.ts';
-import { parseCommands } from '../core/gateway/console/commands.ts';
-import { parseNetwork } from '../core/networks.ts';
+import { parseCommands } from '../plugins/console/admin-commands.ts';
+import { parseNetwork } from '../core/options/networks.ts';
 import { deallocated } from '../core/relay/prepared/deallocate.ts';
 import { looksInBand, parseInBand } from '../core/relay/statements/gateway-commands.ts';
 import { mayDiscard, originOf, statementOf } from '../core/relay/prepared/prepared-statement.ts';
 import { descriptionOf } from '../core/relay/prepared/description.ts';
 import { pinReason } from '../core/relay/session-state-detection.ts';
 import { settingsIn } from '../core/relay/settings/setting-names.ts';
-import { withoutLiterals, withoutTokens } from '../core/sql-text.ts';
+import { withoutLiterals, withoutTokens } from '../core/sql/sql-text.ts';
 import { FunctionCatalog } from '../core/upstream/function-catalog.ts';
 import { readBody } from '../core/upstream/function-body.ts';
 import { parseBearerRequest } from '../core/wire/oauthbearer.ts';

@@ -5,8 +5,8 @@
 import { spawnSync } from 'node:child_process';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { installedBinaries } from '../core/cli/embedded/binaries.ts';
-import type { Binaries } from '../core/cli/embedded/binaries.ts';
+import { installedBinaries } from './support/embedded/binaries.ts';
+import type { Binaries } from './support/embedded/binaries.ts';
 
 /** Major version: nothing is promised of older ones. */
 const SUPPORTED = 15;

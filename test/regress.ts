@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { installedBinaries } from '../core/cli/embedded/binaries.ts';
+import { installedBinaries } from './support/embedded/binaries.ts';
 import { prepareCheckout } from './support/gateway-process.ts';
 import { startPostgres } from './support/postgres.ts';
 import type { OwnPostgres } from './support/postgres.ts';

@@ -1,6 +1,7 @@
 /** Makes a checkout ready to run: packages installed as the lock file says, TypeScript compiled into `dist`. */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import {
   accessSync,
   constants,
@@ -15,7 +16,28 @@ import {
 import { join } from 'node:path';
 
 /** What the compiled files depend on. */
-const SOURCES = ['core', 'plugins', 'tsconfig.json', 'package-lock.json'];
+const SOURCES = [
+  'core',
+  'plugins',
+  'examples/demo',
+  'test/support/embedded',
+  'tsconfig.json',
+  'package-lock.json',
+];
+
+/**
+ * Those that end a program that runs here, and this process after it.
+ * @type {readonly NodeJS.Signals[]}
+ */
+const SIGNALS = ['SIGINT', 'SIGTERM'];
+/** How often it is looked whether npm is still there, in milliseconds. */
+const POLL_MS = 200;
+
+/**
+ * The one of them that came.
+ * @type {NodeJS.Signals | undefined}
+ */
+let told;
 
 /** @param {string} text */
 function say(text) {
@@ -24,12 +46,32 @@ function say(text) {
 
 /**
  * Runs a program with its complaints shown. Its other output goes to stderr too: stdout belongs to the gateway's log.
+ * The end of the npm whose script this process is counts as a signal.
  * @param {string} root @param {string} command @param {string[]} args
  */
-function run(root, command, args) {
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2] });
-  if (error) say(`${command}: ${error.message}`);
-  return status === 0;
+async function run(root, command, args) {
+  const parent = process.ppid;
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 2, 2] });
+  /** @param {NodeJS.Signals} signal */
+  const end = (signal) => {
+    told = signal;
+    child.kill(signal);
+  };
+  const orphaned = () => {
+    if (process.env.npm_lifecycle_event !== undefined && process.ppid !== parent) end('SIGTERM');
+  };
+  const poll = setInterval(orphaned, POLL_MS);
+  for (const signal of SIGNALS) process.on(signal, end);
+  try {
+    const [status] = await once(child, 'close');
+    return status === 0 && told === undefined;
+  } catch (error) {
+    say(`${command}: ${error instanceof Error ? error.message : 'does not start'}`);
+    return false;
+  } finally {
+    clearInterval(poll);
+    for (const signal of SIGNALS) process.off(signal, end);
+  }
 }
 
 /**
@@ -53,7 +95,7 @@ function installed(root) {
 }
 
 /** @param {string} root */
-function install(root) {
+async function install(root) {
   say('installing packages (npm ci), once');
   const npm = process.env.npm_execpath;
   const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
@@ -96,7 +138,7 @@ function swap(dist, fresh, old) {
  * Compiles beside `dist` and swaps, so that a gateway that starts meanwhile never reads half a build.
  * @param {string} root @param {string} stamp @param {string} sources
  */
-function build(root, stamp, sources) {
+async function build(root, stamp, sources) {
   say('compiling');
   const [dist, fresh, old] = [
     join(root, 'dist'),
@@ -105,7 +147,7 @@ function build(root, stamp, sources) {
   ];
   try {
     const tsc = join(root, 'node_modules/typescript/bin/tsc');
-    if (!run(root, process.execPath, [tsc, '-p', 'core/tsconfig.build.json', '--outDir', fresh]))
+    if (!(await run(root, process.execPath, [tsc, '-p', 'core/tsconfig.build.json', '--outDir', fresh])))
       return false;
     writeFileSync(join(fresh, stamp), sources);
     swap(dist, fresh, old);
@@ -128,17 +170,24 @@ function writable(root) {
   }
 }
 
-/**
- * Installs and compiles what is missing or out of date, saying so on stderr.
- * @param {string} root the folder of package.json
- * @returns {boolean} false if that failed; the reason has been printed
- */
-export function prepare(root) {
+/** @param {string} root */
+async function prepared(root) {
   const ready = installed(root);
-  if (!ready && !(writable(root) && install(root))) return false;
+  if (!ready && !(writable(root) && (await install(root)))) return false;
   const stamp = '.sources';
   const sources = fingerprint(root);
   const path = join(root, 'dist', stamp);
   if (existsSync(path) && readFileSync(path, 'utf8') === sources) return true;
   return writable(root) && build(root, stamp, sources);
+}
+
+/**
+ * Installs and compiles what is missing or out of date, saying so on stderr. A signal ends that in order, and then this process.
+ * @param {string} root the folder of package.json
+ * @returns {Promise<boolean>} false if it failed; the reason has been printed
+ */
+export async function prepare(root) {
+  const done = await prepared(root);
+  if (told !== undefined) process.kill(process.pid, told);
+  return done;
 }

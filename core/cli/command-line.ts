@@ -1,6 +1,6 @@
 /** A command line, understood by what its command takes. */
 import { parseArgs } from 'node:util';
-import type { Command, CommandLine } from '../command.ts';
+import type { Command, CommandLine } from '../contract/command.ts';
 import { didYouMean } from '../config/nearest-name.ts';
 
 /** A command line that cannot be understood; `words` are those of the command whose help says more. */

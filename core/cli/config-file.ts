@@ -1,13 +1,24 @@
 /** The config file of a running gateway: loaded at the start, and again at SIGHUP and when one of its files has changed. */
-import { certificatesOf, modulesOf } from '../config/own-files.ts';
+import { certificatesOf, digestOf, modulesOf } from '../config/own-files.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import { FileWatch } from '../config/watch.ts';
 import type { Gateway } from '../gateway.ts';
 import { loadConfig } from '../load.ts';
+import { FilesChanged } from '../workers/worker/reload-steps.ts';
+
+/** A config with the files it was loaded from. */
+export interface LoadedFiles {
+  readonly config: ResolvedConfig;
+  /** Of the modules and certificates. What is read anew at each use, as secrets in files are, does not count. */
+  readonly digest: string;
+  /** Whether they are now as they were. */
+  isCurrent(): boolean;
+}
 
 /** One config file and those it is made of. */
 export class ConfigFile {
-  readonly #path: string;
+  /** Absolute. */
+  readonly path: string;
   readonly #files = new FileWatch();
   #certificates: readonly string[] = [];
   #gateway: Pick<Gateway, 'reload'> | undefined;
@@ -15,24 +26,41 @@ export class ConfigFile {
 
   /** @param path absolute */
   constructor(path: string) {
-    this.#path = path;
+    this.path = path;
   }
 
   /** Looks at each file before it is read: what changes in between is a change. @throws ConfigError as loadConfig does */
   async load(): Promise<ResolvedConfig> {
     this.#waiting = false;
     await this.#follow();
-    const config = await loadConfig(this.#path);
+    const config = await loadConfig(this.path);
     this.#certificates = certificatesOf(config);
     await this.#follow();
     return config;
   }
 
+  /** As {@link load}, for workers, which all load it and must agree. @throws FilesChanged as well */
+  async loadFiles(): Promise<LoadedFiles> {
+    const before = digestOf(modulesOf(this.path));
+    const config = await this.load();
+    const modules = modulesOf(this.path);
+    if (digestOf(modules) !== before) throw new FilesChanged();
+    const files = [...modules, ...this.#certificates];
+    const digest = digestOf(files);
+    return { config, digest, isCurrent: () => digestOf(files) === digest };
+  }
+
   /** Reloads a started gateway at SIGHUP, and with `watch` when a file has changed, until `close`. Its log tells how it went. */
   feed(gateway: Pick<Gateway, 'reload'>, { watch }: { readonly watch: boolean }): void {
-    this.#gateway = gateway;
     process.on('SIGHUP', this.#reload);
-    if (watch) this.#files.start(this.#reload);
+    this.#gateway = gateway;
+    if (watch) this.watch(gateway);
+  }
+
+  /** Reloads it when a file has changed, until `close`. */
+  watch(gateway: Pick<Gateway, 'reload'>): void {
+    this.#gateway = gateway;
+    this.#files.start(this.#reload);
   }
 
   close(): void {
@@ -52,6 +80,6 @@ export class ConfigFile {
   };
 
   #follow(): Promise<void> {
-    return this.#files.follow([...modulesOf(this.#path), ...this.#certificates]);
+    return this.#files.follow([...modulesOf(this.path), ...this.#certificates]);
   }
 }

@@ -1,5 +1,5 @@
 /** The texts of `--help`: of all commands, of those that begin with one word, of one. */
-import type { Command } from '../command.ts';
+import type { Command } from '../contract/command.ts';
 
 /** What help is given about. */
 export type Described = Pick<Command, 'summary' | 'options' | 'operands' | 'notes'>;

@@ -1,9 +1,9 @@
 /** The command line: finds the command, gives help, and says what went wrong. */
-import type { Command } from '../command.ts';
+import type { Command } from '../contract/command.ts';
 import { didYouMean, nearestName } from '../config/nearest-name.ts';
-import { ConfigError } from '../errors.ts';
+import { ConfigError } from '../contract/errors.ts';
 import { findConfig, loadConfig } from '../load.ts';
-import { ownVersion } from '../gateway/own-version.ts';
+import { ownVersion } from '../own-version.ts';
 import { UsageError, commandLineOf, configIn, stands, wordsIn } from './command-line.ts';
 import { COMMANDS } from './commands.ts';
 import { helpOf, helpOfCommand, helpOfGroup } from './help.ts';

@@ -14,10 +14,22 @@ if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
   process.exit(1);
 }
 
+// The system ends the first process of a container by no signal that it does not listen for. A command that listens decides itself.
+if (process.pid === 1) {
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ]) {
+    process.on(signal, () => {
+      if (process.listenerCount(signal) === 1) process.exit(code);
+    });
+  }
+}
+
 const root = fileURLToPath(new URL('../..', import.meta.url));
 if (existsSync(new URL('main.ts', import.meta.url))) {
   const { prepare } = await import('./checkout.js');
-  if (!prepare(root)) process.exit(1);
+  if (!(await prepare(root))) process.exit(1);
 }
 if (process.argv[2] !== '--prepare') {
   const { main } = await import(new URL('../../dist/core/cli/main.js', import.meta.url).href);

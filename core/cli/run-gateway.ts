@@ -1,11 +1,16 @@
 /** Runs a gateway until the process is told to end: first politely, then at once. */
-import type { Gateway } from '../gateway.ts';
 
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM'];
 /** npm passes on a Ctrl-C that the terminal has sent to us as well: so soon it is the same one, in milliseconds. */
 const SAME_MS = 300;
 /** Who says it twice waits for nothing but this, in milliseconds. */
 const HURRY_MS = 1_000;
+
+/** A gateway, or the parent of its workers. */
+interface Stoppable {
+  drain(): Promise<void>;
+  stop(withinMs: number): Promise<void>;
+}
 
 /** What {@link nextSignal} waits for. */
 export interface SignalOptions {
@@ -35,7 +40,7 @@ export async function nextSignal({ after = 0, signals = SIGNALS, until }: Signal
 }
 
 /** Call it at the first signal: drains, unless a second signal says to stop at once. Resolves when the gateway is done. */
-export async function drainOrStop(gateway: Pick<Gateway, 'drain' | 'stop'>): Promise<void> {
+export async function drainOrStop(gateway: Stoppable): Promise<void> {
   const done = new AbortController();
   const hurried = nextSignal({ after: SAME_MS, until: done.signal }).then(() => gateway.stop(HURRY_MS));
   // Without a listener the third one, which may be the second passed on, would kill the process.

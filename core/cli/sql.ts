@@ -1,6 +1,6 @@
 /** `postern sql roles`: prints what a DBA has to run and write so that the gateway of a config can log in. */
 import type { ResolvedConfig } from '../config/check.ts';
-import { hostsOf } from '../database.ts';
+import { hostsOf } from '../contract/database.ts';
 import { findConfig, loadConfig } from '../load.ts';
 import { PLACEHOLDER, accessTo } from './sql/access.ts';
 import { comment } from './sql/quoting.ts';

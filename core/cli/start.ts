@@ -1,10 +1,21 @@
 /** `postern start`: runs the gateway of a config; its log goes to standard output as JSON lines. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isatty } from 'node:tty';
+import type { ResolvedConfig } from '../config/resolved.ts';
 import { Gateway } from '../gateway.ts';
 import { findConfig } from '../load.ts';
-import { createLogger } from '../gateway/log.ts';
+import { ownVersion } from '../own-version.ts';
+import { createLogger, flushed } from '../telemetry/log.ts';
+import type { PinoLogger } from '../telemetry/log.ts';
 import { ConfigFile } from './config-file.ts';
+import { PackageManager } from './package-manager.ts';
+import { parentOf } from './start-workers.ts';
 import { drainOrStop, nextSignal } from './run-gateway.ts';
 import { StrayErrors } from './stray-errors.ts';
+import { leaveThreads } from './thread-pool.ts';
+
+/** How long a reader of the log may take for what the workers have said last, in milliseconds. */
+const FLUSH_MS = 500;
 
 /** What the command line said. */
 export interface StartOptions {
@@ -14,19 +25,47 @@ export interface StartOptions {
   readonly watch: boolean;
 }
 
+/** What tells the process to end from outside. */
+interface Outside {
+  readonly signal: Promise<void>;
+  readonly packageManager: PackageManager;
+  /** Aborted when the gateway is down. */
+  readonly until: AbortSignal;
+}
+
 /**
- * Resolves with exit code 0 after SIGTERM, SIGINT or an operator's SHUTDOWN, and the drain; with 1 if an error of the gateway's
- * own was the reason.
+ * Resolves with exit code 0 after SIGTERM, SIGINT, an operator's SHUTDOWN or the end of the package manager that started the process, and
+ * the drain; with 1 if an error of the gateway's own was the reason. Where a thread cannot be ended the process ends before.
  * @throws ConfigError for a bad config; Error if an address cannot be listened on
  */
 export async function start({ config: given, watch }: StartOptions): Promise<number> {
-  const file = new ConfigFile(findConfig(process.cwd(), given));
-  const config = await file.load();
+  const over = new AbortController();
+  const until = over.signal;
+  // Before all else: as the first process of a container it would not hear a signal that it does not listen for.
+  const signal = nextSignal({ until });
+  const packageManager = new PackageManager();
+  try {
+    const file = new ConfigFile(findConfig(process.cwd(), given));
+    const config = await Promise.race([file.load(), signal]);
+    const code = config ? await run(file, config, { watch, signal, packageManager, until }) : 0;
+    await leaveThreads(code);
+    return code;
+  } finally {
+    over.abort();
+  }
+}
+
+async function run(
+  file: ConfigFile,
+  config: ResolvedConfig,
+  { watch, ...outside }: Outside & Pick<StartOptions, 'watch'>,
+): Promise<number> {
   const log = createLogger(config.logLevel);
+  tellStart(log, file, config, outside.packageManager);
+  if (config.workers > 1) return runWorkers(file, config, log, { watch, ...outside });
   const strays = new StrayErrors(log);
   const gateway = new Gateway(config, log);
-  // Before it says that it listens: whoever reads that may send a signal at once.
-  const told = Promise.race([nextSignal(), strays.fatal]);
+  const told = Promise.race([outside.signal, strays.fatal, orphaned(outside, log)]);
   const started = gateway.start();
   gateway.reloadsFrom(() => file.load());
   file.feed(gateway, { watch });
@@ -38,4 +77,48 @@ export async function start({ config: given, watch }: StartOptions): Promise<num
     strays.close();
   }
   return strays.any ? 1 : 0;
+}
+
+/** This process binds the sockets and holds what the workers share; each worker loads the config itself. */
+async function runWorkers(
+  file: ConfigFile,
+  config: ResolvedConfig,
+  log: PinoLogger,
+  { watch, ...outside }: Outside & Pick<StartOptions, 'watch'>,
+): Promise<number> {
+  const parent = parentOf(config, { path: file.path, watch }, log);
+  const strays = new StrayErrors(log);
+  const told = Promise.race([outside.signal, strays.fatal, orphaned(outside, log)]);
+  // The log tells how it went.
+  const reload = (): void => void parent.reload().catch(() => {});
+  process.on('SIGHUP', reload);
+  try {
+    await Promise.race([parent.start(), told]);
+    await Promise.race([told.then(() => drainOrStop(parent)), parent.stopped]);
+  } finally {
+    process.off('SIGHUP', reload);
+    strays.close();
+  }
+  const isWell = await parent.stopped;
+  await Promise.race([flushed(log), sleep(FLUSH_MS, undefined, { ref: false })]);
+  return isWell && !strays.any ? 0 : 1;
+}
+
+function tellStart(
+  log: PinoLogger,
+  { path }: ConfigFile,
+  { workers }: ResolvedConfig,
+  packageManager: PackageManager,
+): void {
+  const { pid } = process;
+  log.info({ version: ownVersion(), config: path, workers, pid }, 'starting');
+  // On a terminal Ctrl-C reaches every process.
+  if (!packageManager.swallowsSignals || isatty(0)) return;
+  const instead = 'node_modules/.bin/postern start, or exec postern start in a script of package.json';
+  log.warn({ instead }, 'started through a shell of npm: at SIGTERM npm will not wait for the drain');
+}
+
+async function orphaned({ packageManager, until }: Outside, log: PinoLogger): Promise<void> {
+  await packageManager.gone(until);
+  log.warn({}, 'npm, which started this process, has ended');
 }

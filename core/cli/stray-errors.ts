@@ -1,8 +1,8 @@
 /** Errors that nobody has caught, for a process that is a gateway: which of them it survives, and what its log says. */
 import { randomBytes } from 'node:crypto';
 import { describe } from '../client/refuse.ts';
-import { unauthenticatedLog } from '../gateway/log.ts';
-import type { PinoLogger } from '../gateway/log.ts';
+import { unauthenticatedLog } from '../telemetry/log.ts';
+import type { PinoLogger } from '../telemetry/log.ts';
 import { pluginAtWork } from '../hooks/plugin-calls.ts';
 
 /**

@@ -1,6 +1,7 @@
 /** The origin of a new connection: its peer, or the client that a trusted proxy names. */
 import type { Channel } from '../net/channel.ts';
-import type { Networks } from '../networks.ts';
+import type { Networks } from '../options/networks.ts';
+import type { Client } from '../contract/session.ts';
 import { peerOf } from './address.ts';
 import { readProxyHeader } from './proxy-protocol.ts';
 import { Reader } from './reader.ts';
@@ -12,6 +13,8 @@ export interface Arrival {
   /** As in `Client`. */
   readonly address: string;
   readonly port: number;
+  /** As in `Client`: the way it came is encrypted already. */
+  readonly tls?: Client['tls'];
 }
 
 /**

@@ -1,5 +1,5 @@
 /** A client's answer to an authentication request: bounded before it is read, zeroed after it was. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
 import type { Reader } from './reader.ts';
 

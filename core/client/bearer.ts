@@ -1,6 +1,6 @@
 /** Asks a client for its token by OAUTHBEARER (RFC 7628), and refuses one in the same way. */
-import type { OAuthAnnouncement } from '../credential.ts';
-import { GatewayError } from '../errors.ts';
+import type { OAuthAnnouncement } from '../contract/credential.ts';
+import { GatewayError } from '../contract/errors.ts';
 import {
   LONGEST_BEARER_MESSAGE,
   OAUTHBEARER,

@@ -1,8 +1,8 @@
 /** What is wrong with the certificate that a client has shown in the handshake, or has not. */
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
-import { GatewayError } from '../errors.ts';
-import type { Client, ClientCertificate } from '../session.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { Client, ClientCertificate } from '../contract/session.ts';
 import { fingerprintOf } from '../x509/authorities.ts';
 import type { Authorities } from '../x509/authorities.ts';
 import { readCertificate } from '../x509/certificate.ts';
@@ -69,6 +69,11 @@ function read(shown: X509Certificate, authorities: Authorities): ShownCertificat
 export function checkShown({ tls }: Pick<Client, 'tls'>): void {
   if (tls?.certificate) return;
   throw invalid(tls ? 'the client has shown none' : 'the client has come without TLS');
+}
+
+/** The refusal of a client whose listener demands a certificate, and that has come without one over a way that is encrypted already. */
+export function unshown({ tls }: Pick<Client, 'tls'>): GatewayError | undefined {
+  return tls?.certificate ? undefined : invalid('the way in has stated none');
 }
 
 /** The refusal of a client whose certificate was revoked after its handshake, in the words of one that was before. */

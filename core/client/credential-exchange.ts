@@ -1,7 +1,7 @@
 /** How one client is asked who it is, in the way that was decided for it, and refused in the same. */
-import type { Credential, OAuthAnnouncement } from '../credential.ts';
-import { GatewayError } from '../errors.ts';
-import type { Client } from '../session.ts';
+import type { Credential, OAuthAnnouncement } from '../contract/credential.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { Client } from '../contract/session.ts';
 import { BearerExchange } from './bearer.ts';
 import { checkShown } from './client-certificate.ts';
 import { askPassword } from './password.ts';

@@ -1,9 +1,9 @@
 /** The first messages of a client: encryption requests in any order, then a startup packet or a cancel request. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { ListenOptions } from '../listen.ts';
-import { GatewayError } from '../errors.ts';
-import type { Networks } from '../networks.ts';
-import type { Client } from '../session.ts';
+import type { ListenOptions } from '../contract/listen.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { Networks } from '../options/networks.ts';
+import type { Client } from '../contract/session.ts';
 import { greetingLength, parseGreeting, unsupportedProtocol } from '../wire/greeting.ts';
 import type { Greeting } from '../wire/greeting.ts';
 import { isLoopback } from './address.ts';
@@ -62,13 +62,13 @@ const NO = Buffer.from('N');
  * @throws ClientGone
  */
 export async function greet(arrival: Arrival, listener: ListenerContext): Promise<Introduction> {
-  let place: Place = { reader: arrival.reader };
+  let place = placeOf(arrival, listener);
   if (listener.tls && (await place.reader.peek()) === TLS_HANDSHAKE) {
     const secured = await takeOver(place.reader, listener.tls);
     place = placeIn(secured);
     if (!secured.alpn) return { ...place, said: dropped('direct TLS without ALPN "postgresql"') };
   }
-  const asked = { ssl: place.tls !== undefined, gssenc: false };
+  const asked = { ssl: place.reader !== arrival.reader, gssenc: false };
   for (;;) {
     const said = await nextGreeting(place.reader);
     if (place.fault && (said.kind === 'startup' || said.kind === 'cancel'))
@@ -86,6 +86,13 @@ export async function greet(arrival: Arrival, listener: ListenerContext): Promis
       asked.gssenc = true;
     } else place.reader.channel.write(NO);
   }
+}
+
+/** Where the client has to show a certificate, a way that is encrypted has to say which. */
+function placeOf({ reader, tls }: Arrival, listener: ListenerContext): Place {
+  if (!tls) return { reader };
+  const fault = listener.tls?.faultOf({ tls });
+  return { reader, tls, fault };
 }
 
 async function startTls(reader: Reader, termination: TlsTermination): Promise<Place> {

@@ -1,5 +1,5 @@
 /** Asks a client for its token, which comes as the password. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { readPassword } from '../wire/frontend.ts';
 import { strictUtf8 } from '../wire/text.ts';
 import { AUTHENTICATION_CLEARTEXT_PASSWORD } from '../wire/to-client.ts';

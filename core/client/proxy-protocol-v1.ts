@@ -1,6 +1,6 @@
 /** Version 1 of HAProxy's PROXY protocol: one line of text. */
 import { isIPv4 } from 'node:net';
-import { addressText, parseAddress } from '../addresses.ts';
+import { addressText, parseAddress } from '../options/addresses.ts';
 import { ProxyHeaderWrong } from './proxy-header.ts';
 import type { Origin } from './proxy-header.ts';
 

@@ -1,5 +1,5 @@
 /** Version 2 of HAProxy's PROXY protocol: binary, with extensions (TLVs) behind the addresses. */
-import { addressText } from '../addresses.ts';
+import { addressText } from '../options/addresses.ts';
 import { ProxyHeaderWrong } from './proxy-header.ts';
 import type { Origin } from './proxy-header.ts';
 

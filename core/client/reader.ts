@@ -1,6 +1,6 @@
 /** The client's bytes before the relay takes over: exact amounts, awaited, never more than a bounded amount ahead. */
 import type { Channel, ChannelListener } from '../net/channel.ts';
-import type { MaybePromise } from '../session.ts';
+import type { MaybePromise } from '../contract/session.ts';
 
 /** Bytes that are kept before they are requested. Beyond this the socket is paused and the rest waits in the kernel. */
 const AHEAD = 16_384;

@@ -1,8 +1,8 @@
-/** The errors that a refused client reads, and the reasons that only the operator reads. */
+/** The errors that a refused client reads, and those that only the operator reads. */
 import { randomBytes } from 'node:crypto';
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import type { Channel } from '../net/channel.ts';
-import type { Logger } from '../session.ts';
+import type { Logger } from '../contract/session.ts';
 import { oldRefusal, refusal } from '../wire/to-client.ts';
 
 /**
@@ -38,20 +38,4 @@ export function asGatewayError(thrown: unknown, log: Logger): GatewayError {
 /** Name, message and place of anything thrown; never its other properties, which libraries fill with payloads. */
 export function describe(thrown: unknown): string {
   return thrown instanceof Error ? (thrown.stack ?? `${thrown.name}: ${thrown.message}`) : typeof thrown;
-}
-
-/** The operator's reason: the messages of an error and its causes. */
-export function reasonOf(error: Error): string {
-  const texts: string[] = [];
-  for (let at: unknown = error; at instanceof Error && texts.length < 5; at = at.cause)
-    texts.push(textOf(at));
-  return texts.join(': ');
-}
-
-/** A name with several addresses fails with an error that has no message of its own. */
-function textOf(error: Error): string {
-  if (error.message !== '' || !(error instanceof AggregateError)) return error.message;
-  return (error.errors as unknown[])
-    .map((one) => (one instanceof Error ? one.message : typeof one))
-    .join(', ');
 }

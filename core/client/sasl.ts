@@ -1,5 +1,5 @@
 /** The messages of a SASL exchange with a client (manual, 54.3), whatever the mechanism: bounded in size, zeroed after use. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { readSaslInitialResponse, readSaslResponse } from '../wire/frontend.ts';
 import {
   authenticationSasl,

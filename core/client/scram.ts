@@ -1,8 +1,8 @@
 /** Asks a client to prove its password by SCRAM-SHA-256, or -PLUS inside of our TLS. */
 import { randomBytes } from 'node:crypto';
 import { TLSSocket } from 'node:tls';
-import { GatewayError } from '../errors.ts';
-import type { ScramLookup, ScramMock } from '../scram.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { ScramLookup, ScramMock } from '../contract/scram.ts';
 import { serverEndPoint } from '../wire/channel-binding.ts';
 import { LONGEST_SCRAM_MESSAGE, ScramServer, scramMechanisms } from '../wire/scram-server.ts';
 import type { ScramMechanism } from '../wire/scram.ts';

@@ -1,19 +1,19 @@
 /** TLS towards clients: one tls.Server per listener that takes over sockets which have asked for it. */
-import { constants, createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Socket } from 'node:net';
 import tls from 'node:tls';
-import type { SecureContext, TLSSocket } from 'node:tls';
-import type { ListenTls } from '../listen.ts';
-import { ConfigError } from '../errors.ts';
-import type { GatewayError } from '../errors.ts';
-import type { ClientCertificate } from '../session.ts';
+import type { TLSSocket } from 'node:tls';
+import type { ListenTls } from '../contract/listen.ts';
+import type { GatewayError } from '../contract/errors.ts';
+import type { Client, ClientCertificate } from '../contract/session.ts';
 import { Channel } from '../net/channel.ts';
-import { lookAtCertificate } from './client-certificate.ts';
+import type { ChannelSocket } from '../net/socket-events.ts';
+import { StreamSocket } from '../net/stream-socket.ts';
+import { lookAtCertificate, unshown } from './client-certificate.ts';
 import { ClientGone } from './reader.ts';
 import { Authorities, fingerprintOf } from '../x509/authorities.ts';
 import { derOf, revocationListBlocks } from '../x509/pem.ts';
 import { RevocationList } from '../x509/revocation-list.ts';
+import { TlsContexts } from '../x509/tls-contexts.ts';
 import { findByServername } from './server-name.ts';
 
 /** The protocol's name in Application-Layer Protocol Negotiation (manual, 55.2.10 "SSL Session Encryption"). */
@@ -39,47 +39,6 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-interface Contexts {
-  readonly options: tls.SecureContextOptions;
-  readonly byName: ReadonlyMap<string, SecureContext>;
-}
-
-function contextOptions(
-  where: { cert: string; key: string },
-  { clientCa, crl }: ListenTls,
-): tls.SecureContextOptions {
-  try {
-    const options: tls.SecureContextOptions = {
-      cert: readFileSync(where.cert),
-      key: readFileSync(where.key),
-      minVersion: 'TLSv1.2',
-      // The client is identified by one full handshake: a resumed session carries a certificate that was not verified this
-      // time, a renegotiated one another. PostgreSQL has neither.
-      secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
-    };
-    if (clientCa !== undefined) options.ca = readFileSync(clientCa);
-    if (crl !== undefined) options.crl = [...revocationListBlocks(readFileSync(crl, 'utf8'))];
-    tls.createSecureContext(options);
-    return options;
-  } catch (error) {
-    throw new ConfigError(`TLS certificate ${where.cert}: ${(error as Error).message}`);
-  }
-}
-
-/** Reads and checks every file before anything is replaced. @throws ConfigError naming the file */
-function readContexts(config: ListenTls): Contexts {
-  const names = Object.entries(config.servernames ?? {});
-  return {
-    options: contextOptions(config, config),
-    byName: new Map(
-      names.map(([name, files]) => [
-        name.toLowerCase(),
-        tls.createSecureContext(contextOptions(files, config)),
-      ]),
-    ),
-  };
-}
-
 function textOf(file: string | undefined): string {
   return file === undefined ? '' : readFileSync(file, 'utf8');
 }
@@ -99,50 +58,28 @@ function readLists({ crl }: ListenTls, { all }: Authorities): readonly SignedLis
   });
 }
 
-/** Changes with every word of the config and every byte of its files; undefined where one of them cannot be read. */
-function versionOf(config: ListenTls): string | undefined {
-  const { cert, key, clientCa, crl, servernames = {} } = config;
-  const pairs = [{ cert, key }, ...Object.values(servernames)];
-  const files = [
-    ...pairs.flatMap((pair) => [pair.cert, pair.key]),
-    ...[clientCa, crl].filter((file) => file !== undefined),
-  ];
-  const hash = createHash('sha256').update(JSON.stringify(config));
-  try {
-    for (const file of files) {
-      const content = readFileSync(file);
-      hash.update(`|${content.length}|`).update(content);
-    }
-  } catch {
-    return undefined;
-  }
-  return hash.digest('hex');
-}
-
 /** The four addresses of a connection: what its plain and its TLS socket have in common by documented means. */
-function pathOf(socket: Socket): string {
+function pathOf(socket: ChannelSocket): string {
   return `${socket.remoteAddress}|${socket.remotePort}|${socket.localAddress}|${socket.localPort}`;
 }
 
 /** Serves the TLS handshakes of one listener. */
 export class TlsTermination {
-  readonly #version: string | undefined;
+  readonly #options: tls.TlsOptions;
   readonly #server: tls.Server;
   readonly #waiting = new Map<string, Waiting>();
-  readonly #contexts: Contexts;
+  readonly #contexts: TlsContexts;
   readonly #certificateRequired: boolean;
   readonly #authorities: Authorities;
   readonly #revocationLists: readonly SignedList[];
 
   /** @throws ConfigError when a certificate cannot be used */
   constructor(config: ListenTls) {
-    // Before the files are read for use: one that changes in between makes the next look see a difference.
-    this.#version = versionOf(config);
-    this.#contexts = readContexts(config);
+    this.#contexts = new TlsContexts(config);
     this.#certificateRequired = config.clientCertificate === 'required';
     this.#authorities = new Authorities(textOf(config.clientCa));
     this.#revocationLists = readLists(config, this.#authorities);
-    this.#server = tls.createServer({
+    this.#options = {
       ...this.#contexts.options,
       ALPNProtocols: [ALPN],
       requestCert: config.clientCa !== undefined,
@@ -151,17 +88,29 @@ export class TlsTermination {
       SNICallback: (name, done) => {
         done(null, findByServername(this.#contexts.byName, name));
       },
-    });
-    this.#server.on('secureConnection', (socket) => this.#waiting.get(pathOf(socket))?.resolve(socket));
-    this.#server.on('tlsClientError', (error, socket) => {
-      this.#waiting.get(pathOf(socket))?.reject(error);
+    };
+    this.#server = this.#serverOf((socket) => this.#waiting.get(pathOf(socket)));
+  }
+
+  /** It never listens: connections are given to it. */
+  #serverOf(waiting: (socket: TLSSocket) => Waiting | undefined): tls.Server {
+    const server = tls.createServer(this.#options);
+    server.on('secureConnection', (socket) => waiting(socket)?.resolve(socket));
+    server.on('tlsClientError', (error, socket) => {
+      waiting(socket)?.reject(error);
       socket.destroy();
     });
+    return server;
+  }
+
+  /** Why a client without a handshake here may say nothing, over a way that is encrypted already; undefined where it may. */
+  faultOf(client: Pick<Client, 'tls'>): GatewayError | undefined {
+    return this.#certificateRequired ? unshown(client) : undefined;
   }
 
   /** Whether one made now for `config` would be the same, down to the content of the files. */
   serves(config: ListenTls): boolean {
-    return this.#version !== undefined && this.#version === versionOf(config);
+    return this.#contexts.serves(config);
   }
 
   /** Lists that are out of date: until there are new ones, OpenSSL takes no certificate of their authorities. */
@@ -204,16 +153,20 @@ export class TlsTermination {
   }
 
   #handshake(plain: Channel, first: Buffer | undefined): Promise<TLSSocket> {
-    const path = pathOf(plain.socket);
+    const { socket } = plain;
+    const path = pathOf(socket);
     return new Promise<TLSSocket>((resolve, reject) => {
       const failed = (cause: Error | undefined): void => {
         plain.destroy();
         reject(new ClientGone('TLS handshake failed', { cause }));
       };
-      this.#waiting.set(path, { resolve, reject: failed });
+      const waiting = { resolve, reject: failed };
+      // Streams have no addresses to be told apart by.
+      const own = socket instanceof StreamSocket;
+      if (!own) this.#waiting.set(path, waiting);
       plain.listen({ bytes() {}, drained() {}, closed: failed });
-      if (first) plain.socket.unshift(first);
-      this.#server.emit('connection', plain.socket);
+      if (first) socket.unshift(first);
+      (own ? this.#serverOf(() => waiting) : this.#server).emit('connection', socket);
     }).finally(() => this.#waiting.delete(path));
   }
 }

@@ -1,9 +1,9 @@
 /** Which credentials a listener takes: refuses what no client could choose or show. */
 import { isIP } from 'node:net';
-import { CREDENTIALS, chosenBySigns, credentialsOf } from '../credential.ts';
-import type { CredentialSigns } from '../credential.ts';
-import { ConfigError } from '../errors.ts';
-import type { ListenOptions } from '../listen.ts';
+import { CREDENTIALS, chosenBySigns, credentialsOf } from '../contract/credential.ts';
+import type { CredentialSigns } from '../contract/credential.ts';
+import { ConfigError } from '../contract/errors.ts';
+import type { ListenOptions } from '../contract/listen.ts';
 
 /** A host name in a certificate or in SNI, or `*` and what is below it. */
 const SERVER_NAME = /^(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/i;

@@ -1,14 +1,18 @@
 /** Checks what a config file exports, and gives the gateway a config without holes. */
+import { availableParallelism } from 'node:os';
 import { realpathSync } from 'node:fs';
+import { resolveAdmin } from './admin.ts';
 import { checkDatabase, resolveDatabase, resolveListener } from './defaults.ts';
 import type { ResolvedConfig, ResolvedDatabase, ResolvedListener } from './resolved.ts';
-import { config, database, parseAt } from './schema.ts';
+import { MOST_WORKERS, config, database, parseAt } from './schema.ts';
 import { configPath, kindOf } from './sentences.ts';
-import type { AdminOptions, GatewayConfig } from '../config.ts';
-import type { DatabaseOptions, Databases } from '../database.ts';
-import { milliseconds } from '../durations.ts';
-import { ConfigError } from '../errors.ts';
+import type { GatewayConfig } from '../contract/config.ts';
+import type { DatabaseOptions, Databases } from '../contract/database.ts';
+import { milliseconds } from '../contract/durations.ts';
+import { ConfigError } from '../contract/errors.ts';
+import { answeredNames, checkAnswered } from './answered-databases.ts';
 import { checkPlugins } from './plugin-list.ts';
+import type { KnownPlugin } from './known-plugins.ts';
 import { checkOrder } from './plugin-order.ts';
 import { checkProviders } from './providers.ts';
 
@@ -98,31 +102,6 @@ function replicationEntryOf(databases: Databases): string | undefined {
   return allowed.length === 1 && allowed[0] !== '*' ? allowed[0] : undefined;
 }
 
-/** PgBouncer's: its exporter and dashboards look there. */
-const CONSOLE = 'pgbouncer';
-
-function consoleOf({ console, operators }: AdminOptions, databases: readonly string[]): string | undefined {
-  if (console === false || (console === undefined && !operators)) return undefined;
-  if (!operators) throw new ConfigError('admin.console: without admin.operators nobody may use it');
-  const name = console ?? CONSOLE;
-  if (!databases.includes(name)) return name;
-  throw new ConfigError(
-    `admin.console: '${name}' is an entry of databases; give the console another name, or say false for none`,
-  );
-}
-
-function adminOf(
-  admin: AdminOptions | undefined,
-  listeners: readonly ResolvedListener[],
-  databases: readonly string[],
-): ResolvedConfig['admin'] {
-  if (!admin) return undefined;
-  const { host = '127.0.0.1', port = 9432 } = admin;
-  const same = listeners.find((one) => port !== 0 && one.port === port && one.host === host);
-  if (same) throw new ConfigError(`admin.port: listener '${same.name}' has ${host} port ${port} already`);
-  return { ...admin, host, port, console: consoleOf(admin, databases) };
-}
-
 /** What a config is, in a sentence for those who exported something else. */
 function refuseNoConfig(value: unknown): void {
   if (typeof value === 'object' && value !== null && !Array.isArray(value) && !('then' in value)) return;
@@ -135,9 +114,14 @@ function refuseNoConfig(value: unknown): void {
  * Checks a config and fills its defaults. Reads certificate files; opens nothing else.
  * @param value what the config file exports as default
  * @param directory the folder of the config file
+ * @param known the plugins that messages may advise to list. Default: none
  * @throws ConfigError with one line per mistake, each naming its place in the config
  */
-export function checkConfig(value: unknown, directory: string): ResolvedConfig {
+export function checkConfig(
+  value: unknown,
+  directory: string,
+  known: readonly KnownPlugin[] = [],
+): ResolvedConfig {
   refuseNoConfig(value);
   const checked = parseAt(config, value);
   const { databases, loginTimeout = '10s', drainTimeout = '30s' } = checked;
@@ -147,18 +131,18 @@ export function checkConfig(value: unknown, directory: string): ResolvedConfig {
       ? lookupByFunction(databases, directory)
       : lookupByName(databases, directory);
   const databaseNames = namesOf(databases);
-  const admin = adminOf(checked.admin, listeners, databaseNames);
+  const admin = checked.admin && resolveAdmin(checked.admin, { listeners, directory });
   const anyDatabase = typeof databases === 'function' || databaseNames.includes('*');
   const plugins = checkPlugins(checked.plugins, {
     listeners: listeners.map(({ name }) => name),
-    databases: anyDatabase
-      ? undefined
-      : [...databaseNames, ...(admin?.console === undefined ? [] : [admin.console])],
+    databases: anyDatabase ? undefined : [...databaseNames, ...answeredNames(checked.plugins)],
   });
-  checkProviders(listeners, plugins);
-  checkOrder(plugins, listeners);
+  checkAnswered(plugins, { databaseNames, admin });
+  checkProviders(listeners, plugins, known);
+  checkOrder(plugins, listeners, known);
   return {
     directory,
+    secretFiles: [],
     listeners,
     database,
     databaseNames,
@@ -169,5 +153,11 @@ export function checkConfig(value: unknown, directory: string): ResolvedConfig {
     drainTimeoutMs: milliseconds(drainTimeout),
     maxStatementBytes: checked.maxStatementBytes ?? 1_048_576,
     logLevel: checked.logLevel ?? 'info',
+    workers: workersOf(checked.workers),
   };
+}
+
+/** `'auto'`: as many as the process may use cores, which a container may limit. */
+function workersOf(workers: GatewayConfig['workers'] = 1): number {
+  return workers === 'auto' ? Math.min(availableParallelism(), MOST_WORKERS) : workers;
 }

@@ -1,12 +1,12 @@
 /** Fills a checked config's defaults, makes its paths absolute, and refuses combinations that cannot work. */
 import { isIP } from 'node:net';
 import { basename, dirname, join, resolve } from 'node:path';
-import { hostsOf, targetOf } from '../database.ts';
-import type { DatabaseOptions, TlsMode, UpstreamTls } from '../database.ts';
-import type { ListenOptions, ListenTls } from '../listen.ts';
-import { ConfigError, GatewayError } from '../errors.ts';
-import { parseDatabase } from '../names.ts';
-import { Networks, parseNetwork } from '../networks.ts';
+import { hostsOf, targetOf } from '../contract/database.ts';
+import type { DatabaseOptions, TlsMode, UpstreamTls } from '../contract/database.ts';
+import type { ListenOptions, ListenTls } from '../contract/listen.ts';
+import { ConfigError, GatewayError } from '../contract/errors.ts';
+import { parseDatabase } from '../contract/names.ts';
+import { Networks, parseNetwork } from '../options/networks.ts';
 import { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
 import { checkChoice } from './auth.ts';
 import type { ResolvedDatabase, ResolvedListener } from './resolved.ts';
@@ -23,7 +23,8 @@ export interface Place {
   readonly directory: string;
 }
 
-function resolveListenTls(tls: ListenTls, { path, directory }: Place): ListenTls {
+/** Makes the paths of TLS options absolute, and checks the files. @throws ConfigError naming place and file */
+export function resolveListenTls(tls: ListenTls, { path, directory }: Place): ListenTls {
   const absolute = <T extends { readonly cert: string; readonly key: string }>(pair: T): T => ({
     ...pair,
     cert: resolve(directory, pair.cert),
@@ -64,7 +65,7 @@ function tcp({ host = '127.0.0.1', mode }: ListenOptions, path: string): Where {
 }
 
 /** What the system has room for in the name of a unix socket, in bytes. */
-const LONGEST_SOCKET = process.platform === 'linux' ? 107 : 103;
+export const LONGEST_SOCKET = process.platform === 'linux' ? 107 : 103;
 
 function unixSocket(options: ListenOptions, path: string, directory: string): Where {
   const { port = 6432, mode = 0o777 } = options;
@@ -105,8 +106,8 @@ export function resolveListener(options: ListenOptions, { path, directory }: Pla
   return { path, name, host, mode, port, tls, plaintext, auth, proxyProtocol, proxies, startup };
 }
 
-/** Says whether PostgreSQL is reached without a network: a unix socket's folder or a loopback name or address. */
-function isLocal(host: string): boolean {
+/** Says whether a host is reached without a network: a unix socket's folder or a loopback name or address. */
+export function isLocal(host: string): boolean {
   if (host.startsWith('/') || host.toLowerCase() === 'localhost' || host === '::1') return true;
   return isIP(host) === 4 && host.startsWith('127.');
 }

@@ -1,9 +1,9 @@
 /** Completes how the gateway logs in to a database, and refuses what cannot work or would be weaker than it looks. */
 import { resolve } from 'node:path';
-import { hostsOf } from '../database.ts';
-import type { Login } from '../database.ts';
-import { ConfigError, GatewayError } from '../errors.ts';
-import { parseRole } from '../names.ts';
+import { hostsOf } from '../contract/database.ts';
+import type { Login } from '../contract/database.ts';
+import { ConfigError, GatewayError } from '../contract/errors.ts';
+import { parseRole } from '../contract/names.ts';
 import { AuthorityError, loadAuthority } from '../upstream/certificate/authority.ts';
 import type { AuthorityFiles } from '../upstream/certificate/authority.ts';
 import type { ResolvedDatabase } from './resolved.ts';

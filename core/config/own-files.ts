@@ -1,4 +1,5 @@
 /** The files a config is made of: modules it imports by relative paths, and the certificates it names. */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { ResolvedConfig } from './resolved.ts';
@@ -35,12 +36,30 @@ export function modulesOf(path: string): readonly string[] {
   return [...found];
 }
 
-/** The certificates and keys of its listeners. What it names beside them is read anew when it is used. */
-export function certificatesOf({ listeners }: ResolvedConfig): readonly string[] {
-  return listeners.flatMap(({ tls }) => {
+/** The certificates and keys of its listeners, that of operators included. What it names beside them is read anew when it is used. */
+export function certificatesOf({ listeners, admin }: ResolvedConfig): readonly string[] {
+  return [...listeners, ...(admin ? [admin] : [])].flatMap(({ tls }) => {
     if (!tls) return [];
     const pairs = [tls, ...Object.values(tls.servernames ?? {})];
     const files = pairs.flatMap(({ cert, key }) => [cert, key]);
     return [...files, ...[tls.clientCa, tls.crl].filter((file) => file !== undefined)];
   });
+}
+
+/** Equal for equal files, in whatever order: SHA-256 of their paths and contents. A file that cannot be read counts as one that is not there. */
+export function digestOf(files: readonly string[]): string {
+  const digest = createHash('sha256');
+  for (const file of [...new Set(files)].sort()) {
+    const content = createHash('sha256').update(bytesOf(file)).digest('hex');
+    digest.update(JSON.stringify([file, content]));
+  }
+  return digest.digest('hex');
+}
+
+function bytesOf(path: string): Buffer | string {
+  try {
+    return readFileSync(path);
+  } catch {
+    return '';
+  }
 }

@@ -2,10 +2,11 @@
 import { alternatives, expected, kindOf, unknownKey } from './sentences.ts';
 import { didYouMean } from './nearest-name.ts';
 import { checkAnnouncement } from './announcement.ts';
-import { CREDENTIALS } from '../credential.ts';
-import { ConfigError } from '../errors.ts';
-import { parseRole } from '../names.ts';
-import type { AnyPlugin, Scope } from '../plugin.ts';
+import { CREDENTIALS } from '../contract/credential.ts';
+import { ConfigError } from '../contract/errors.ts';
+import { parseRole } from '../contract/names.ts';
+import type { AnyPlugin } from '../contract/plugin.ts';
+import type { Scope } from '../contract/scope.ts';
 
 /** Names that scopes may speak of. */
 export interface KnownNames {
@@ -15,16 +16,19 @@ export interface KnownNames {
   readonly databases?: readonly string[] | undefined;
 }
 
-const HOOKS = ['setup', 'observe', 'onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
-const LISTS = ['needs', 'provides', 'enforces', 'maps', 'startupParameters', 'credentials'] as const;
+const HOOKS = ['setup', 'probe', 'observe', 'onStartup', 'onAuth', 'onQuery', 'onClose'] as const;
+const LISTS = ['needs', 'provides', 'enforces', 'startupParameters', 'credentials'] as const;
 const TABLES = ['checks', 'inBand', 'on'] as const;
 const READS = ['kind', 'sql', 'parameters'] as const;
 const KEYS: readonly string[] = [
   'name',
   'reads',
   'scope',
+  'options',
   'commands',
+  'databases',
   'announces',
+  'maps',
   ...LISTS,
   ...TABLES,
   ...HOOKS,
@@ -55,7 +59,7 @@ function notPlugin(entry: unknown): string | undefined {
   if (typeof entry === 'function') {
     return `is a function: did you forget to call ${entry.name === '' ? 'it' : `${entry.name}()`}?`;
   }
-  if (Array.isArray(entry)) return 'is a list: spread it with …, as in `...only({ … }, tracing())`';
+  if (Array.isArray(entry)) return 'is a list: spread it with …, as in `...only({ … }, mine())`';
   if (!isTable(entry)) return `is ${kindOf(entry)}, not a plugin`;
   if (typeof entry['then'] === 'function') return 'is a promise: await the factory';
   const isModule = Object.prototype.toString.call(entry) === '[object Module]';
@@ -74,7 +78,9 @@ function checkTexts(value: unknown, what: string): readonly string[] {
 }
 
 function checkRoles(maps: unknown): readonly string[] {
-  if (!Array.isArray(maps)) return [];
+  if (typeof maps === 'function') return [];
+  const notTexts = checkTexts(maps, 'maps');
+  if (notTexts.length > 0 || !Array.isArray(maps)) return notTexts;
   return maps.flatMap((role: unknown) => {
     try {
       if (typeof role === 'string') parseRole(role);
@@ -100,6 +106,18 @@ function checkCommands(commands: unknown): readonly string[] {
     if (typeof summary === 'string' && typeof run === 'function') return [];
     const got = isTable(is) ? 'an object without them' : kindOf(is);
     return [`commands['${words}']: expected a command with summary and run, got ${got}`];
+  });
+}
+
+function checkDatabases(databases: unknown): readonly string[] {
+  if (databases === undefined) return [];
+  if (!isTable(databases)) return [`databases: expected an object, got ${kindOf(databases)}`];
+  return Object.entries(databases).flatMap(([name, is]) => {
+    if (name === '' || name === '*') return [`databases: '${name}' is no name that a client uses`];
+    const [admit, serve] = isTable(is) ? [is['admit'], is['serve']] : [];
+    if (typeof admit === 'function' && typeof serve === 'function') return [];
+    const got = isTable(is) ? 'an object without them' : kindOf(is);
+    return [`databases['${name}']: expected functions admit and serve, got ${got}`];
   });
 }
 
@@ -158,6 +176,7 @@ function checkShape(plugin: Readonly<Record<string, unknown>>, known: KnownNames
     ...TABLES.flatMap((key) => checkTable(plugin[key], key)),
     ...checkAnnouncement(plugin['announces']),
     ...checkCommands(plugin['commands']),
+    ...checkDatabases(plugin['databases']),
     ...Object.keys(isTable(inBand) ? inBand : {})
       .filter((key) => !IN_BAND_KEY.test(key))
       .map(
@@ -177,7 +196,7 @@ function checkEntry(entry: unknown, where: string, known: KnownNames): readonly 
   if (instead !== undefined) return [`${where} ${instead}`];
   const plugin = entry as Readonly<Record<string, unknown>>;
   const { name } = plugin as { readonly name?: unknown };
-  if (typeof name !== 'string' || name === '') return [`${where} has no name: expected { name: 'audit', … }`];
+  if (typeof name !== 'string' || name === '') return [`${where} has no name: expected { name: 'mine', … }`];
   return checkShape(plugin, known).map((sentence) => `${where} ('${name}') ${sentence}`);
 }
 

@@ -1,10 +1,11 @@
 /** Checks that the plugins of a list fit together, in every scope that a session can have. */
-import type { Credential } from '../credential.ts';
-import { ConfigError } from '../errors.ts';
-import type { FactName } from '../facts.ts';
-import type { AnyPlugin } from '../plugin.ts';
+import { ConfigError } from '../contract/errors.ts';
+import type { FactName } from '../contract/facts.ts';
+import type { AnyPlugin } from '../contract/plugin.ts';
 import { pluginsOf, scopeCells } from '../scopes.ts';
 import type { CellListener, ScopeCell } from '../scopes.ts';
+import { providerOf } from './known-plugins.ts';
+import type { KnownPlugin } from './known-plugins.ts';
 import { alternatives } from './sentences.ts';
 
 function duplicateNames(plugins: readonly AnyPlugin[]): readonly string[] {
@@ -34,31 +35,18 @@ function idlePromises(plugins: readonly AnyPlugin[]): readonly string[] {
   );
 }
 
-/** Plugins in the box that say who logs in, by the credential with which they do. */
-const IDENTIFIES: Readonly<Record<Credential, string>> = {
-  password: 'jwt()',
-  oauthbearer: 'jwt()',
-  scram: 'passwords()',
-  certificate: 'certificates()',
-};
-
-/** A plugin in the box that provides a fact to clients with a credential, as it is written. */
-export function providerInTheBox(fact: FactName, credential: Credential = 'password'): string {
-  if (fact === 'identity' || fact === 'rules') return IDENTIFIES[credential];
-  return fact === 'tenant' ? 'tenant()' : 'a plugin that does';
-}
-
-/** The plugins below one that lacks a fact, and those of the whole config. */
+/** The plugins below one that lacks a fact, those of the whole config, and those that it could list. */
 interface Others {
   readonly below: readonly AnyPlugin[];
   readonly everywhere: readonly AnyPlugin[];
+  readonly known: readonly KnownPlugin[];
 }
 
-/** Where to find the provider of a fact: further down, for other credentials, in another scope, in the box, or nowhere. */
-function fixFor(fact: FactName, { credential }: ScopeCell, { below, everywhere }: Others): string {
+/** Where to find the provider of a fact: further down, for other credentials, in another scope, among those it could list, or nowhere. */
+function fixFor(fact: FactName, { credential }: ScopeCell, { below, everywhere, known }: Others): string {
   const later = provider(below, fact);
   if (later) return `'${later.name}' provides it further down: put '${later.name}' before it`;
-  const inTheBox = providerInTheBox(fact, credential);
+  const wanted = providerOf(fact, credential ?? 'password', known) ?? 'a plugin that does';
   const fitting = everywhere.filter(
     ({ credentials }) => !credentials || (credential !== undefined && credentials.includes(credential)),
   );
@@ -67,17 +55,17 @@ function fixFor(fact: FactName, { credential }: ScopeCell, { below, everywhere }
     return `'${elsewhere.name}' provides it only within its own only(): widen that scope or narrow this one`;
   const other = provider(everywhere, fact);
   if (other && credential !== undefined)
-    return `'${other.name}' provides it for ${alternatives(other.credentials ?? [])} only, not for '${credential}': put ${inTheBox} before it`;
-  return `nothing above provides it: put ${inTheBox} before it`;
+    return `'${other.name}' provides it for ${alternatives(other.credentials ?? [])} only, not for '${credential}': put ${wanted} before it`;
+  return `nothing above provides it: put ${wanted} before it`;
 }
 
 function unmetNeeds(
   plugins: readonly AnyPlugin[],
   cell: ScopeCell,
-  everywhere: readonly AnyPlugin[],
+  { everywhere, known }: Omit<Others, 'below'>,
 ): readonly string[] {
   return plugins.flatMap(({ name, needs = [] }, place) => {
-    const others = { below: plugins.slice(place), everywhere };
+    const others = { below: plugins.slice(place), everywhere, known };
     return needs
       .filter((fact) => !provider(plugins.slice(0, place), fact))
       .map((fact) => `'${name}' needs '${fact}', but ${fixFor(fact, cell, others)}`);
@@ -93,20 +81,37 @@ function duplicateKeys(plugins: readonly AnyPlugin[]): readonly string[] {
   );
 }
 
+function duplicateDatabases(plugins: readonly AnyPlugin[]): readonly string[] {
+  return plugins.flatMap(({ name, databases = {} }, place) =>
+    Object.keys(databases).flatMap((database) => {
+      const first = plugins.slice(0, place).find((one) => Object.hasOwn(one.databases ?? {}, database));
+      return first
+        ? [`'${name}' and '${first.name}' both answer the database '${database}': give one another name`]
+        : [];
+    }),
+  );
+}
+
 /**
- * Checks names, needs, facts and in-band keys among the plugins that one session can meet, for every kind of session.
+ * Checks names, needs, facts, in-band keys and databases among the plugins that one session can meet, for every kind of session.
  * @param listeners as in {@link scopeCells}
+ * @param known what messages may advise to list
  * @throws ConfigError with one line per mistake
  */
-export function checkOrder(plugins: readonly AnyPlugin[], listeners?: readonly CellListener[]): void {
+export function checkOrder(
+  plugins: readonly AnyPlugin[],
+  listeners?: readonly CellListener[],
+  known: readonly KnownPlugin[] = [],
+): void {
   const wrong = scopeCells(plugins, listeners).flatMap((cell) => {
     const met = pluginsOf(cell, plugins);
     return [
       ...duplicateNames(met),
-      ...unmetNeeds(met, cell, plugins),
+      ...unmetNeeds(met, cell, { everywhere: plugins, known }),
       ...duplicateProviders(met),
       ...idlePromises(met),
       ...duplicateKeys(met),
+      ...duplicateDatabases(met),
     ];
   });
   if (wrong.length > 0)

@@ -1,11 +1,12 @@
 /** Whether plugins answer for each credential that a listener takes, in every scope. */
-import { TOKEN_CREDENTIALS, credentialsOf } from '../credential.ts';
-import type { Credential } from '../credential.ts';
-import { ConfigError } from '../errors.ts';
-import type { AnyPlugin } from '../plugin.ts';
+import { TOKEN_CREDENTIALS, credentialsOf } from '../contract/credential.ts';
+import type { Credential } from '../contract/credential.ts';
+import { ConfigError } from '../contract/errors.ts';
+import type { AnyPlugin } from '../contract/plugin.ts';
 import { pluginsOf, scopeCells } from '../scopes.ts';
-import { providerInTheBox } from './plugin-order.ts';
-import type { ResolvedConfig, ResolvedListener } from './resolved.ts';
+import { providerOf } from './known-plugins.ts';
+import type { KnownPlugin } from './known-plugins.ts';
+import type { ResolvedListener } from './resolved.ts';
 import { alternatives } from './sentences.ts';
 
 type Listener = Pick<ResolvedListener, 'name' | 'path' | 'auth'>;
@@ -20,31 +21,19 @@ interface Met {
 /**
  * Checks that for each credential that a listener takes some plugin says who comes with it, that clients of OAUTHBEARER are told
  * of one issuer, and that no plugin is for a credential that no listener takes.
+ * @param known what messages may advise to list
  * @throws ConfigError with one line per mistake
  */
-export function checkProviders(listeners: readonly Listener[], plugins: readonly AnyPlugin[]): void {
+export function checkProviders(
+  listeners: readonly Listener[],
+  plugins: readonly AnyPlugin[],
+  known: readonly KnownPlugin[] = [],
+): void {
   const wrong = [
     ...idlePlugins(listeners, plugins),
-    ...listeners.flatMap((listener) => unanswered(listener, plugins)),
+    ...listeners.flatMap((listener) => unanswered(listener, plugins, known)),
   ];
   if (wrong.length > 0) throw new ConfigError(wrong.join('\n'));
-}
-
-/** The names of the listeners on which operators can open the console: it takes a token, and by OAUTHBEARER an issuer has to be announced for its name. */
-export function consoleListeners({
-  listeners,
-  plugins,
-  admin,
-}: Pick<ResolvedConfig, 'listeners' | 'plugins' | 'admin'>): readonly string[] {
-  const database = admin?.console;
-  if (database === undefined) return [];
-  const opens = ({ name, auth }: Listener): boolean => {
-    const taken = credentialsOf(auth);
-    if (taken.includes('password')) return true;
-    const cell = { listener: name, database, credential: 'oauthbearer' } as const;
-    return taken.includes('oauthbearer') && announces({ database, plugins: pluginsOf(cell, plugins) });
-  };
-  return listeners.filter(opens).map(({ name }) => name);
 }
 
 function metBy({ name }: Listener, credential: Credential, plugins: readonly AnyPlugin[]): readonly Met[] {
@@ -69,8 +58,6 @@ function idlePlugins(listeners: readonly Listener[], plugins: readonly AnyPlugin
   );
 }
 
-const EXAMPLE = "jwt({ issuers: [{ …, oauth: { scope: 'openid' } }] })";
-
 const identifies = ({ plugins }: Met): boolean =>
   plugins.some(({ provides }) => provides?.includes('identity'));
 const announces = ({ plugins }: Met): boolean => plugins.some((plugin) => plugin.announces);
@@ -80,7 +67,11 @@ function place({ database }: Met): string {
 }
 
 /** What is wrong with the plugins for the credentials of one listener. */
-function unanswered(listener: Listener, plugins: readonly AnyPlugin[]): readonly string[] {
+function unanswered(
+  listener: Listener,
+  plugins: readonly AnyPlugin[],
+  known: readonly KnownPlugin[],
+): readonly string[] {
   const taken = credentialsOf(listener.auth).map((credential) => ({
     credential,
     met: metBy(listener, credential, plugins),
@@ -90,9 +81,17 @@ function unanswered(listener: Listener, plugins: readonly AnyPlugin[]): readonly
   );
   return taken.flatMap(({ credential, met }) => {
     const why =
-      credential === 'oauthbearer' ? whyNoIssuer(met) : whyUnidentified(credential, met, identified);
+      credential === 'oauthbearer'
+        ? whyNoIssuer(met, known)
+        : whyUnidentified(credential, met, { identified, known });
     return why === undefined ? [] : [`${listener.path}.auth: ${why}`];
   });
+}
+
+/** The databases for which somebody is identified, and the plugins that messages may advise. */
+interface Identified {
+  readonly identified: ReadonlySet<string | undefined>;
+  readonly known: readonly KnownPlugin[];
 }
 
 /**
@@ -102,22 +101,28 @@ function unanswered(listener: Listener, plugins: readonly AnyPlugin[]): readonly
 function whyUnidentified(
   credential: Credential,
   met: readonly Met[],
-  identified: ReadonlySet<string | undefined>,
+  { identified, known }: Identified,
 ): string | undefined {
   const wanted = `'${credential}' needs a plugin that provides 'identity'`;
-  const known = providerInTheBox('identity', credential);
-  if (credential !== 'password' && !met.some(identifies)) return `${wanted}: ${known}`;
+  const advice = advised(providerOf('identity', credential, known));
+  if (credential !== 'password' && !met.some(identifies)) return `${wanted}${advice}`;
   const silent = met.find((one) => !identifies(one) && identified.has(one.database));
-  return silent && `${wanted} ${place(silent)}: ${known}`;
+  return silent && `${wanted} ${place(silent)}${advice}`;
 }
 
-function whyNoIssuer(met: readonly Met[]): string | undefined {
+/** The end of a sentence about a plugin that lacks. */
+function advised(list: string | undefined): string {
+  return list === undefined ? '' : `: ${list}`;
+}
+
+function whyNoIssuer(met: readonly Met[], known: readonly KnownPlugin[]): string | undefined {
   const several = met.find(({ plugins }) => plugins.filter((plugin) => plugin.announces).length > 1);
   if (several) {
     const names = several.plugins.flatMap((plugin) => (plugin.announces ? [`'${plugin.name}'`] : []));
     return `'oauthbearer' has one issuer to announce, and ${names.join(' and ')} announce one each: give each a scope of its own by only()`;
   }
-  if (!met.some(announces)) return `'oauthbearer' needs a plugin that announces an issuer: ${EXAMPLE}`;
+  const example = advised(known.find((plugin) => plugin.announces !== undefined)?.announces);
+  if (!met.some(announces)) return `'oauthbearer' needs a plugin that announces an issuer${example}`;
   const silent = met.find((one) => identifies(one) && !announces(one));
-  return silent && `'oauthbearer' needs a plugin that announces an issuer ${place(silent)}: ${EXAMPLE}`;
+  return silent && `'oauthbearer' needs a plugin that announces an issuer ${place(silent)}${example}`;
 }

@@ -1,12 +1,12 @@
 /** A config as the gateway runs it: checked, with every default in place and every path absolute. */
-import type { AdminOptions, GatewayConfig } from '../config.ts';
-import type { DatabaseOptions, UpstreamTls } from '../database.ts';
-import type { ListenOptions, ListenTls } from '../listen.ts';
-import type { Networks } from '../networks.ts';
-import type { AnyPlugin } from '../plugin.ts';
-import type { MaybePromise } from '../session.ts';
-import type { StartupRules } from '../startup-rules.ts';
-import type { Target } from '../target.ts';
+import type { AdminOptions, GatewayConfig } from '../contract/config.ts';
+import type { DatabaseOptions, UpstreamTls } from '../contract/database.ts';
+import type { ListenOptions, ListenTls } from '../contract/listen.ts';
+import type { Networks } from '../options/networks.ts';
+import type { AnyPlugin } from '../contract/plugin.ts';
+import type { MaybePromise } from '../contract/session.ts';
+import type { StartupRules } from '../contract/startup-rules.ts';
+import type { Target } from '../contract/target.ts';
 import type { POOL_DEFAULTS } from '../upstream/pool/limits.ts';
 
 /** One address to listen on. */
@@ -45,17 +45,23 @@ export interface ResolvedDatabase extends DatabaseOptions {
 }
 
 /** The operators' listener. */
-export interface ResolvedAdmin extends Omit<AdminOptions, 'console'> {
+export interface ResolvedAdmin extends Omit<AdminOptions, 'path' | 'tls' | 'mode'> {
+  /** An address, or the file of a unix socket, which is absolute. */
   readonly host: string;
+  /** 0 for a unix socket. */
   readonly port: number;
-  /** The reserved name of a database. Undefined: no console. */
-  readonly console: string | undefined;
+  /** Permissions of a unix socket. Undefined: it is TCP. */
+  readonly mode: number | undefined;
+  /** Paths are absolute. Undefined: plain HTTP. */
+  readonly tls: ListenTls | undefined;
 }
 
 /** The whole config. */
 export interface ResolvedConfig {
   /** The folder of the config file: what relative paths start from. */
   readonly directory: string;
+  /** Absolute paths of the secrets that the config file reads by `file()`; empty where no file was loaded. */
+  readonly secretFiles: readonly string[];
   /** At least one; names are unique. */
   readonly listeners: readonly ResolvedListener[];
   /**
@@ -77,4 +83,6 @@ export interface ResolvedConfig {
   readonly drainTimeoutMs: number;
   readonly maxStatementBytes: number;
   readonly logLevel: NonNullable<GatewayConfig['logLevel']>;
+  /** Processes that serve clients; 1: this process alone. */
+  readonly workers: number;
 }

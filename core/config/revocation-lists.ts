@@ -1,7 +1,7 @@
 /** Looks into a file of revocation lists at boot: what is wrong with it would refuse every client certificate. */
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import { ConfigError } from '../errors.ts';
+import { ConfigError } from '../contract/errors.ts';
 import { certificateBlocks, derOf, revocationListBlocks } from '../x509/pem.ts';
 import { RevocationList } from '../x509/revocation-list.ts';
 import { readPem } from './tls-files.ts';

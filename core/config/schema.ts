@@ -1,15 +1,15 @@
 /** The shape of a config, as the types in config.ts say it, for values that no compiler has seen. */
 import { z } from 'zod';
-import type { AdminOptions, GatewayConfig } from '../config.ts';
-import { CREDENTIALS } from '../credential.ts';
-import type { CredentialChoice, CredentialSigns } from '../credential.ts';
-import type { DatabaseOptions, HostAddress } from '../database.ts';
-import type { ListenOptions } from '../listen.ts';
-import { ConfigError } from '../errors.ts';
-import type { StartupRules } from '../startup-rules.ts';
-import { TARGETS } from '../target.ts';
+import type { AdminOptions, GatewayConfig } from '../contract/config.ts';
+import { CREDENTIALS } from '../contract/credential.ts';
+import type { CredentialChoice, CredentialSigns } from '../contract/credential.ts';
+import type { DatabaseOptions, HostAddress } from '../contract/database.ts';
+import type { ListenOptions, ListenTls } from '../contract/listen.ts';
+import { ConfigError } from '../contract/errors.ts';
+import type { StartupRules } from '../contract/startup-rules.ts';
+import { TARGETS } from '../contract/target.ts';
 import { parameterName } from '../wire/startup-parameters.ts';
-import { configPath, expected, notYet } from './sentences.ts';
+import { configPath, expected } from './sentences.ts';
 import {
   choose,
   duration,
@@ -85,19 +85,21 @@ const auth = choose<NonNullable<ListenOptions['auth']>>((input) => {
   });
 });
 
+const listenTls = object<ListenTls>({
+  ...keyPair,
+  clientCa: text('the path of a PEM file').optional(),
+  clientCertificate: oneOf(['optional', 'required']).optional(),
+  crl: text('the path of a PEM file').optional(),
+  servernames: record(object<{ readonly cert: string; readonly key: string }>(keyPair)).optional(),
+});
+
 const listener = object<ListenOptions>({
   name: text('a name').optional(),
   host: text('an address').optional(),
   path: text('the folder of a unix socket').optional(),
   mode: permissions.optional(),
   port: port.optional(),
-  tls: object<NonNullable<ListenOptions['tls']>>({
-    ...keyPair,
-    clientCa: text('the path of a PEM file').optional(),
-    clientCertificate: oneOf(['optional', 'required']).optional(),
-    crl: text('the path of a PEM file').optional(),
-    servernames: record(object<{ readonly cert: string; readonly key: string }>(keyPair)).optional(),
-  }).optional(),
+  tls: listenTls.optional(),
   plaintext: oneOf(['never', 'loopback']).optional(),
   proxyProtocol: object<NonNullable<ListenOptions['proxyProtocol']>>({ trusted }).optional(),
   startup: startup.optional(),
@@ -219,18 +221,30 @@ const listen = choose<NonNullable<GatewayConfig['listen']>>((input) => {
   return z.array(listener).min(1, { error: 'at least one listener is needed' });
 });
 
-const admin = object<AdminOptions>({
+/** What to write in the place of an option of earlier versions. */
+function consoleMoved(input: unknown): string {
+  if (input === false)
+    return 'leave it out: there is a console only where plugins has the plugin of that name';
+  const name = typeof input === 'string' ? input : 'pgbouncer';
+  return `leave it out, and list the plugin of that name in plugins, with { database: '${name}' }`;
+}
+
+const admin = object<AdminOptions & { readonly console?: never }>({
   host: text('an address').optional(),
   port: port.optional(),
+  path: text('the path of a unix socket').optional(),
+  mode: permissions.optional(),
+  tls: listenTls.optional(),
   operators: object<NonNullable<AdminOptions['operators']>>({
     claim: text('the name of a claim'),
     value: text('a value of that claim'),
     issuer: text('the issuer of operators').optional(),
   }).optional(),
-  console: choose<string | false>((input) =>
-    input === false ? value<false>(() => undefined) : text('a name, or false'),
-  ).optional(),
+  console: value<never>(consoleMoved).optional(),
 });
+
+/** A cancel key has six bits for the number of a worker. */
+export const MOST_WORKERS = 63;
 
 /** The whole config, except for what is in `plugins`. */
 export const config = object<GatewayConfig>({
@@ -242,7 +256,11 @@ export const config = object<GatewayConfig>({
   drainTimeout: duration(0).optional(),
   maxStatementBytes: whole(1, LARGEST_MESSAGE).optional(),
   logLevel: oneOf(['debug', 'info', 'warn', 'error', 'silent']).optional(),
-  workers: value<1>((input) => (input === 1 ? undefined : notYet('any number of workers but 1'))).optional(),
+  workers: value<number | 'auto'>((input) =>
+    input === 'auto' || (Number.isInteger(input) && Number(input) >= 1 && Number(input) <= MOST_WORKERS)
+      ? undefined
+      : expected(`'auto' or a whole number from 1 to ${MOST_WORKERS}`, input),
+  ).optional(),
 });
 
 function sentences({ issues }: z.ZodError): readonly string[] {

@@ -51,8 +51,3 @@ export function expected(what: string, value: unknown, secret = false): string {
 export function unknownKey(key: string, known: readonly string[]): string {
   return `unknown key '${key}'${didYouMean(key, known) || `; known: ${known.join(', ')}`}`;
 }
-
-/** The sentence for what the contract promises and nobody built yet. */
-export function notYet(what: string): string {
-  return `${what} is not supported yet`;
-}

@@ -1,6 +1,6 @@
 /** The rules for startup parameters of a listener or an entry, checked and completed. */
-import { ConfigError } from '../errors.ts';
-import type { StartupRules } from '../startup-rules.ts';
+import { ConfigError } from '../contract/errors.ts';
+import type { StartupRules } from '../contract/startup-rules.ts';
 import { parameterName } from '../wire/startup-parameters.ts';
 import { configPath } from './sentences.ts';
 

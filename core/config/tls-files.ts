@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
-import { ConfigError } from '../errors.ts';
+import { ConfigError } from '../contract/errors.ts';
 import { certificateBlocks } from '../x509/pem.ts';
 
 function messageOf(error: unknown): string {

@@ -1,10 +1,10 @@
 /** The kinds of values a config is made of, each with the sentence for what does not fit. */
 import { z } from 'zod';
-import type { Secret } from '../database.ts';
-import type { Duration } from '../durations.ts';
-import { milliseconds } from '../durations.ts';
-import type { ConfigError } from '../errors.ts';
-import { parseNetwork } from '../networks.ts';
+import type { Secret } from '../contract/database.ts';
+import type { Duration } from '../contract/durations.ts';
+import { milliseconds } from '../contract/durations.ts';
+import type { ConfigError } from '../contract/errors.ts';
+import { parseNetwork } from '../options/networks.ts';
 import { didYouMean } from './nearest-name.ts';
 import { alternatives, expected, unknownKey } from './sentences.ts';
 

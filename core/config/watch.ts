@@ -2,7 +2,7 @@
 import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
 import { dirname } from 'node:path';
-import { NO_FILE, fileVersion } from '../file-version.ts';
+import { NO_FILE, fileVersion } from '../options/file-version.ts';
 
 /** How often a watch looks, in milliseconds. */
 export interface WatchTimes {

@@ -1,8 +1,8 @@
 /** A session's log: each line has the session's id, and its identity as soon as that is known. */
-import type { Identity } from '../facts.ts';
-import { unauthenticatedLog } from '../gateway/log.ts';
-import type { PinoLogger } from '../gateway/log.ts';
-import type { Logger, SessionState } from '../session.ts';
+import type { Identity } from '../contract/facts.ts';
+import { unauthenticatedLog } from '../telemetry/log.ts';
+import type { PinoLogger } from '../telemetry/log.ts';
+import type { Logger, SessionState } from '../contract/session.ts';
 
 /** The session, as far as its lines say who it is. */
 export interface BoundTo {

@@ -1,10 +1,10 @@
 /** Which credential a client is asked for: the default of its listener, or the one that it chooses by a sign. */
 import { findByServername } from '../client/server-name.ts';
-import { chosenBySigns } from '../credential.ts';
-import type { Credential, CredentialChoice } from '../credential.ts';
-import { GatewayError } from '../errors.ts';
-import type { ListenOptions } from '../listen.ts';
-import type { Client, Startup } from '../session.ts';
+import { chosenBySigns } from '../contract/credential.ts';
+import type { Credential, CredentialChoice } from '../contract/credential.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { ListenOptions } from '../contract/listen.ts';
+import type { Client, Startup } from '../contract/session.ts';
 
 /** The startup parameter by which a client chooses. */
 export const AUTH = 'postern.auth';

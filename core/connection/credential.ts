@@ -1,6 +1,6 @@
 /** Asks the client of a session for its token, and ends the session of one that only asks where to get it. */
 import type { CredentialExchange } from '../client/credential-exchange.ts';
-import { DiscoveryRequest } from '../errors.ts';
+import { DiscoveryRequest } from '../contract/errors.ts';
 import type { OpenSession } from './open-session.ts';
 
 /**

@@ -1,7 +1,7 @@
 /** The functions that plugins have deferred to the end of a session. */
 import { describe } from '../client/refuse.ts';
 import { pluginAtWork } from '../hooks/plugin-calls.ts';
-import type { Disposer, Logger, MaybePromise } from '../session.ts';
+import type { Disposer, Logger, MaybePromise } from '../contract/session.ts';
 
 /** One per session. */
 export class Deferred {

@@ -1,7 +1,7 @@
 /** The identity of a session for a pool, which decides about the use of a server connection without a reset. */
 import { hash } from 'node:crypto';
-import type { Facts, Identity } from '../facts.ts';
-import type { Upstream } from '../session.ts';
+import type { Facts, Identity } from '../contract/facts.ts';
+import type { Upstream } from '../contract/session.ts';
 import type { IsolationScopes } from '../upstream/pool/checkout-request.ts';
 
 /** A fingerprint, and what it was made of. */

@@ -3,16 +3,17 @@ import { randomUUID } from 'node:crypto';
 import { BoundLog } from './bound-log.ts';
 import { Deferred } from './deferred.ts';
 import { ScheduledEnds } from './scheduled-ends.ts';
-import { asGatewayError, reasonOf } from '../client/refuse.ts';
+import { asGatewayError } from '../client/refuse.ts';
 import { SessionEndSignal } from './session-end-signal.ts';
-import type { Credential } from '../credential.ts';
-import { GatewayError, SQLSTATES } from '../errors.ts';
+import type { Credential } from '../contract/credential.ts';
+import { GatewayError, SQLSTATES } from '../contract/errors.ts';
 import type { SessionFacts } from '../hooks/session-facts.ts';
 import { PluginSignal } from '../hooks/plugin-signal.ts';
-import type { FactName, Facts } from '../facts.ts';
+import type { FactName, Facts } from '../contract/facts.ts';
 import type { Hooks } from '../hooks.ts';
-import type { PinoLogger } from '../gateway/log.ts';
-import type { ScramLookup, ScramMock } from '../scram.ts';
+import type { PinoLogger } from '../telemetry/log.ts';
+import { reasonOf } from '../contract/reason.ts';
+import type { ScramLookup, ScramMock } from '../contract/scram.ts';
 import type {
   Client,
   CloseReason,
@@ -23,7 +24,7 @@ import type {
   SessionState,
   Startup,
   Upstream,
-} from '../session.ts';
+} from '../contract/session.ts';
 
 /** Made once: the stack of an error costs more than the rest of a session's end. */
 const OVER = new Error('the session has ended');

@@ -1,7 +1,7 @@
 /** The mode in which a session uses its pool: that of the database entry, or the other one where the client asks and may. */
-import type { DatabaseOptions } from '../database.ts';
-import { GatewayError } from '../errors.ts';
-import type { Startup } from '../session.ts';
+import type { DatabaseOptions } from '../contract/database.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { Startup } from '../contract/session.ts';
 
 /** The startup parameter by which a client asks. */
 export const POOL_MODE = 'postern.pool';

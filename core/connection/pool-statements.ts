@@ -1,5 +1,5 @@
 /** Prepared statements that the sessions of a pool have in common. */
-import type { DatabaseOptions } from '../database.ts';
+import type { DatabaseOptions } from '../contract/database.ts';
 import { machineClock, monotonicTime } from '../upstream/clock.ts';
 import { limitsOf } from '../upstream/pool/limits.ts';
 import type { SchemaChanges } from '../upstream/schema-changes.ts';

@@ -1,9 +1,9 @@
 /** A session while its bytes are relayed: the options of its relay, and the steps after the relay's end. */
 import { asGatewayError } from '../client/refuse.ts';
-import { GatewayError } from '../errors.ts';
-import type { Events } from '../events.ts';
-import type { CancelKey } from '../gateway/cancel-keys.ts';
-import type { GatewayContext } from '../gateway/gateway-context.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { Events } from '../contract/events.ts';
+import type { CancelKey } from './cancel-keys.ts';
+import type { GatewayContext } from './gateway-context.ts';
 import type { Channel } from '../net/channel.ts';
 import type { RelayEnd } from '../relay/session-end.ts';
 import { Relay } from '../relay/relay.ts';
@@ -13,8 +13,8 @@ import type { Reads } from '../relay/statements/statement-texts.ts';
 import type { StatementEnd } from '../relay/statements/statement-observer.ts';
 import type { KnownFunctions } from '../relay/session-state-detection.ts';
 import type { SessionCounters } from '../relay/requests/outstanding-requests.ts';
-import type { CloseReason, Logger, SessionState } from '../session.ts';
-import type { Statement } from '../statement.ts';
+import type { CloseReason, Logger, SessionState } from '../contract/session.ts';
+import type { Statement } from '../contract/statement.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { SchemaChanges } from '../upstream/schema-changes.ts';
 import { applyAgain } from '../upstream/settings.ts';

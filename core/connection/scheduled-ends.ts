@@ -1,7 +1,7 @@
 /** When a session has to end: any number of appointments, each with its notice, the earliest of which counts. */
-import type { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../contract/errors.ts';
 import { outsidePlugins } from '../hooks/plugin-calls.ts';
-import type { EndAtOptions } from '../session.ts';
+import type { EndAtOptions } from '../contract/session.ts';
 
 /** What happens when an appointment is near or there. */
 export interface ScheduledEndsHost {

@@ -1,6 +1,6 @@
 /** The end of a session: its last hooks, its last line in the log, the close of its connection. */
 import { describe } from '../client/refuse.ts';
-import type { GatewayContext } from '../gateway/gateway-context.ts';
+import type { GatewayContext } from './gateway-context.ts';
 import { tellClose } from './session-log.ts';
 import type { SessionContext } from './session-context.ts';
 

@@ -1,7 +1,7 @@
 /** A client's session from its startup packet to its end, with its reader and hooks. */
 import type { CredentialExchange } from '../client/credential-exchange.ts';
 import type { Reader } from '../client/reader.ts';
-import type { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../contract/errors.ts';
 import type { Hooks } from '../hooks.ts';
 import type { OpenSession } from './open-session.ts';
 

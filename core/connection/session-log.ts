@@ -1,12 +1,12 @@
 /** Reports a session to operators and observers: one line and one event at its login, refusal and close. */
-import { reasonOf } from '../client/refuse.ts';
-import { hostsOf } from '../database.ts';
-import type { DatabaseOptions } from '../database.ts';
-import { GatewayError } from '../errors.ts';
-import type { Ended, SessionCounts } from '../events.ts';
+import { hostsOf } from '../contract/database.ts';
+import type { DatabaseOptions } from '../contract/database.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { Ended, SessionCounts } from '../contract/events.ts';
 import type { Hooks } from '../hooks.ts';
 import type { OpenSession } from './open-session.ts';
-import type { CloseReason } from '../session.ts';
+import { reasonOf } from '../contract/reason.ts';
+import type { CloseReason } from '../contract/session.ts';
 import type { ConnectTold } from './session-servers.ts';
 import { addressOf } from '../upstream/connection.ts';
 import type { Queued } from '../upstream/pool/checkout-request.ts';

@@ -1,10 +1,10 @@
 /** Server connections for one session, transaction by transaction: from its pool. */
-import type { DatabaseOptions } from '../database.ts';
-import { GatewayError } from '../errors.ts';
+import type { DatabaseOptions } from '../contract/database.ts';
+import { GatewayError } from '../contract/errors.ts';
 import type { ServerSource, ServerWaiter } from '../relay/server-source.ts';
 import { isRetryable } from '../relay/unlinked-messages.ts';
 import type { ServerFitness } from '../relay/transaction-boundary.ts';
-import type { Startup, Upstream } from '../session.ts';
+import type { Startup, Upstream } from '../contract/session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import { FunctionCatalog, querySetters } from '../upstream/function-catalog.ts';
 import { querySessionState } from '../upstream/session-state-query.ts';

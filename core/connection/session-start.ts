@@ -1,6 +1,6 @@
 /** Starts a session after its login: sends the client the end of the login, and connects client and server by a relay. */
-import type { CancelKey } from '../gateway/cancel-keys.ts';
-import type { GatewayContext } from '../gateway/gateway-context.ts';
+import type { CancelKey } from './cancel-keys.ts';
+import type { GatewayContext } from './gateway-context.ts';
 import type { Login } from './login.ts';
 import { RelayedSession } from './relayed-session.ts';
 import type { Parameters } from '../upstream/connection.ts';

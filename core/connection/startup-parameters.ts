@@ -1,7 +1,7 @@
 /** The run-time parameters of a session: what its client has sent, by the rules of the listener and of the database entry. */
-import { GatewayError } from '../errors.ts';
-import type { Startup } from '../session.ts';
-import type { StartupRules } from '../startup-rules.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { Startup } from '../contract/session.ts';
+import type { StartupRules } from '../contract/startup-rules.ts';
 import { shown } from '../wire/text.ts';
 
 /** The rules of the listener, then those of the entry, with names as PostgreSQL writes them; both apply. */

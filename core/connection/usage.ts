@@ -1,11 +1,11 @@
 /** The use of one session: its present server connection, and its counters. Added up only on request. */
-import type { PoolOptions } from '../database.ts';
+import type { PoolOptions } from '../contract/pool.ts';
 import type { Channel } from '../net/channel.ts';
 import { SessionCounters } from '../relay/requests/outstanding-requests.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
 import type { OpenSession } from './open-session.ts';
-import type { SessionState } from '../session.ts';
+import type { SessionState } from '../contract/session.ts';
 
 /** The counters; times in milliseconds. */
 export interface Counts {
@@ -30,7 +30,7 @@ export interface Counts {
 /** One per session that has found its database entry. */
 export class Usage {
   readonly session: OpenSession;
-  /** The key of `databases`, or the console's name. */
+  /** The key of `databases`, or the name of a database that a plugin answers. */
   readonly entry: string;
   readonly role: string;
   readonly channel: Channel;

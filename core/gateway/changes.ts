@@ -56,16 +56,41 @@ function changedPlugins(before: ResolvedConfig, after: ResolvedConfig): Differen
   const stayed = (names: readonly string[], others: readonly string[]): string =>
     names.filter((name) => others.includes(name)).join('\n');
   const ordered = stayed(was, is) === stayed(is, was);
-  return { ...difference(was, is), ...(ordered ? {} : { order: is }) };
+  const changed = after.plugins.flatMap((plugin) => {
+    const former = before.plugins.filter(({ name }) => name === plugin.name);
+    // Of several with one name it is not known which was which.
+    return former.length === 1 ? changedMembers(plugin.name, former[0]?.options, plugin.options) : [];
+  });
+  return { ...difference(was, is), ...some('changed', changed), ...(ordered ? {} : { order: is }) };
+}
+
+/** Names of options with another value, such as `roles.allow`; only the plugin's where its options are a list. */
+function changedMembers(plugin: string, was: object = {}, is: object = {}): readonly string[] {
+  if (Array.isArray(was) || Array.isArray(is)) return differ(was, is) ? [plugin] : [];
+  const [old, now] = [
+    new Map<string, unknown>(Object.entries(was)),
+    new Map<string, unknown>(Object.entries(is)),
+  ];
+  const names = new Set([...old.keys(), ...now.keys()]);
+  return [...names].filter((name) => differ(old.get(name), now.get(name))).map((name) => `${plugin}.${name}`);
 }
 
 const OPTIONS = ['loginTimeoutMs', 'drainTimeoutMs', 'maxStatementBytes', 'logLevel'] as const;
 
 const LISTENER_OPTIONS = ['plaintext', 'auth', 'proxyProtocol', 'startup'] as const;
 
-const ADMIN_OPTIONS = ['operators', 'console'] as const;
+const ADMIN_OPTIONS = ['operators'] as const;
 
-const differ = (was: unknown, is: unknown): boolean => JSON.stringify(was) !== JSON.stringify(is);
+/** Options of plugins may be anything: such as cannot be written count as equal. */
+function textOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
+}
+
+const differ = (was: unknown, is: unknown): boolean => textOf(was) !== textOf(is);
 
 function changedListeners(before: ResolvedConfig, after: ResolvedConfig): readonly string[] {
   return after.listeners.flatMap((is) => {
@@ -84,7 +109,7 @@ function changedOptions(before: ResolvedConfig, after: ResolvedConfig): readonly
   return [...options, ...changedListeners(before, after), ...admin.map((option) => `admin.${option}`)];
 }
 
-/** Compares what was in force with what is. Options inside of plugins cannot be seen. */
+/** Compares what was in force with what is. Of a plugin's options those are seen that it states. */
 export async function changesBetween(before: ConfigVersion, after: ConfigVersion): Promise<Changes> {
   const databases = await changedDatabases(before.config, after.config);
   const plugins = changedPlugins(before.config, after.config);
@@ -95,6 +120,9 @@ export async function changesBetween(before: ConfigVersion, after: ConfigVersion
     ...(Object.keys(databases).length > 0 && { databases }),
     ...(Object.keys(plugins).length > 0 && { plugins }),
     ...some('certificates', names.filter(hasOtherTls)),
-    ...some('options', changedOptions(before.config, after.config)),
+    ...some('options', [
+      ...changedOptions(before.config, after.config),
+      ...(before.adminTls === after.adminTls ? [] : ['admin.tls']),
+    ]),
   };
 }

@@ -1,9 +1,9 @@
 /** What lists of revoked client certificates mean beyond the handshake: for sessions that are open, and for operators. */
 import type { TlsTermination } from '../client/tls.ts';
 import type { ResolvedListener } from '../config/resolved.ts';
-import { GatewayError } from '../errors.ts';
-import type { Check } from './admin-routes.ts';
-import type { PinoLogger } from './log.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { Check } from '../admin/admin-routes.ts';
+import type { PinoLogger } from '../telemetry/log.ts';
 
 /** The end of sessions whose certificate has been revoked. */
 export const REVOKED = new GatewayError('admin_shutdown', 'the client certificate has been revoked', {

@@ -1,22 +1,27 @@
 /** One config with all objects that a reload replaces: a connection uses that of its accept to the end. */
-import { AdminRoutes } from './admin-routes.ts';
-import type { Check } from './admin-routes.ts';
+import { AdminRoutes } from '../admin/admin-routes.ts';
+import type { Check } from '../admin/admin-routes.ts';
 import type { ListenerContext } from '../client/greet.ts';
 import { describe } from '../client/refuse.ts';
 import { TlsTermination } from '../client/tls.ts';
-import { consoleListeners } from '../config/providers.ts';
+import { isLocal } from '../config/defaults.ts';
+import { answeredDatabases } from '../config/answered-databases.ts';
+import { knownPlugins } from '../config/known-plugins.ts';
 import type { ResolvedConfig, ResolvedListener } from '../config/resolved.ts';
 import { HookSets } from '../hooks.ts';
 import { attributed } from '../hooks/attributed.ts';
 import { PluginSignal } from '../hooks/plugin-signal.ts';
 import { revocationChecks, warnOfOutdated } from './client-certificates.ts';
-import type { GatewayContext, Shared } from './gateway-context.ts';
+import type { GatewayContext } from '../connection/gateway-context.ts';
+import type { Shared } from './shared.ts';
 import type { ReloadStorage } from './reload-storage.ts';
-import type { PinoLogger } from './log.ts';
-import { operationRoutes } from './operation-routes.ts';
-import { Operators } from './operators.ts';
+import type { PinoLogger } from '../telemetry/log.ts';
+import { pluginReading } from './plugin-reading.ts';
+import { Operators } from '../admin/operators.ts';
 import { PluginSetup } from './plugin-setup.ts';
-import type { Client } from '../session.ts';
+import type { PluginReading } from '../contract/overview.ts';
+import type { Client, MaybePromise } from '../contract/session.ts';
+import { TlsContexts } from '../x509/tls-contexts.ts';
 
 /** The options of a config version. */
 export interface ConfigVersionOptions {
@@ -26,17 +31,22 @@ export interface ConfigVersionOptions {
   readonly log: PinoLogger;
   /** The gateway's own readiness checks. */
   readonly checks: () => readonly Check[];
+  /** Makes the readiness of all workers of the checks of this one. Default: there is no other. */
+  readonly readiness?: ((own: readonly Check[]) => MaybePromise<readonly Check[]>) | undefined;
   /** The one in force now, whose unchanged parts are reused. Default: there is none. */
   readonly before?: ConfigVersion | undefined;
 }
 
 /** Lives until it has been replaced and its last connection has ended. */
-export class ConfigVersion implements GatewayContext {
+export class ConfigVersion implements GatewayContext, Readonly<Shared> {
   readonly config: ResolvedConfig;
   readonly hooks: HookSets;
   readonly log: PinoLogger;
   readonly operators: Operators;
+  /** Undefined: `admin` has no TLS. */
+  readonly adminTls: TlsContexts | undefined;
   readonly #shared: Shared;
+  readonly #checks: () => readonly Check[];
   readonly #plugins: PluginSetup;
   readonly #routes: AdminRoutes;
   readonly #listenerContexts: ReadonlyMap<string, ListenerContext>;
@@ -47,8 +57,10 @@ export class ConfigVersion implements GatewayContext {
   #emptied: (() => void) | undefined;
 
   /** @throws ConfigError when a certificate cannot be used */
-  constructor({ config, shared, reloadStorage, log, checks, before }: ConfigVersionOptions) {
+  constructor(options: ConfigVersionOptions) {
+    const { config, shared, reloadStorage, log, checks, readiness = (own) => own, before } = options;
     this.config = config;
+    this.#checks = checks;
     this.#shared = shared;
     this.log = log;
     const plugins = config.plugins.map((plugin) => attributed(plugin, shared.calls));
@@ -62,16 +74,8 @@ export class ConfigVersion implements GatewayContext {
     this.#routes = new AdminRoutes({
       operators: this.operators,
       log,
-      checks: () => [...checks(), ...this.#plugins.checks(), ...revocationChecks(this.#listenerContexts)],
+      checks: () => readiness(this.checks()),
     });
-    const { overview, operations } = shared;
-    const operated = {
-      overview,
-      operations,
-      plugins: config.plugins,
-      checks: () => this.#plugins.checks(),
-    };
-    for (const [path, handler, how] of operationRoutes(operated)) this.#routes.mount(path, handler, how);
     this.#plugins = new PluginSetup({
       context: this,
       reloadStorage,
@@ -85,8 +89,14 @@ export class ConfigVersion implements GatewayContext {
         listenerContextOf(listener, before?.listenerContext(listener.name)),
       ]),
     );
+    const { tls } = config.admin ?? {};
+    this.adminTls = tls && (before?.adminTls?.serves(tls) ? before.adminTls : new TlsContexts(tls));
     for (const listener of config.listeners)
       warnOfOutdated(listener, this.listenerContext(listener.name)?.tls, log);
+  }
+
+  get coordination(): Shared['coordination'] {
+    return this.#shared.coordination;
   }
 
   get pools(): Shared['pools'] {
@@ -113,16 +123,24 @@ export class ConfigVersion implements GatewayContext {
     return this.#shared.suspension;
   }
 
+  get operatorState(): Shared['operatorState'] {
+    return this.#shared.operatorState;
+  }
+
   get overview(): Shared['overview'] {
     return this.#shared.overview;
   }
 
-  get operations(): Shared['operations'] {
-    return this.#shared.operations;
+  get services(): Shared['services'] {
+    return this.#shared.services;
   }
 
   get reload(): Shared['reload'] {
     return this.#shared.reload;
+  }
+
+  get accept(): Shared['accept'] {
+    return this.#shared.accept;
   }
 
   get calls(): Shared['calls'] {
@@ -131,6 +149,17 @@ export class ConfigVersion implements GatewayContext {
 
   get draining(): boolean {
     return this.#shared.draining;
+  }
+
+  /** The readiness checks of this process: the gateway's, those of plugins, and of certificates. */
+  checks(): readonly Check[] {
+    return [...this.#checks(), ...this.#plugins.checks(), ...revocationChecks(this.#listenerContexts)];
+  }
+
+  /** What operators see of its plugins. */
+  pluginReadings(): readonly PluginReading[] {
+    const checks = this.#plugins.checks();
+    return this.config.plugins.map((plugin) => pluginReading(plugin, checks));
   }
 
   /** Undefined if the config has no listener of this name. */
@@ -148,14 +177,29 @@ export class ConfigVersion implements GatewayContext {
   }
 
   /** Sets the plugins up. Where that fails, undo it with {@link end}. @throws as PluginSetup does */
-  setUp(): Promise<void> {
-    const { admin } = this.config;
-    if (admin?.console !== undefined && consoleListeners(this.config).length === 0)
+  async setUp(): Promise<void> {
+    for (const { plugin, name, on } of answeredDatabases(this.config)) {
+      if (on.length > 0) continue;
+      const fields = { plugin: plugin.name, database: name };
       this.log.warn(
-        { console: admin.console },
-        'operators cannot open the console: no listener takes a token for it',
+        fields,
+        'no client can open the database of a plugin: no listener takes a credential for it',
       );
-    return this.#plugins.setUp(this.hooks.plugins);
+    }
+    const { admin } = this.config;
+    if (admin && admin.tls === undefined && admin.mode === undefined && !isLocal(admin.host))
+      this.log.warn(
+        { host: admin.host },
+        'admin is plain HTTP: give it admin.tls, since tokens travel there',
+      );
+    await this.#plugins.setUp(this.hooks.plugins);
+    if (admin?.operators && !this.#plugins.takesOrders) await this.#warnOfIdle();
+  }
+
+  /** Operators would find nothing but the routes of other plugins. */
+  async #warnOfIdle(): Promise<void> {
+    const list = (await knownPlugins()).flatMap(({ takesOrders, call }) => (takesOrders ? [call] : []));
+    this.log.warn({ list }, 'admin.operators: no plugin of the config takes the orders of operators');
   }
 
   /** A connection or request begins to use it, until it leaves. */

@@ -1,23 +1,26 @@
 /** The config in force and its predecessors that are still in use, and the change from one to the next. */
-import type { Check } from './admin-routes.ts';
 import { changesBetween } from './changes.ts';
 import { REVOKED } from './client-certificates.ts';
 import type { Changes } from './changes.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import { ConfigVersion } from './config-version.ts';
-import type { Shared } from './gateway-context.ts';
+import type { ConfigVersionOptions } from './config-version.ts';
 import { ReloadStorage } from './reload-storage.ts';
-import type { PinoLogger } from './log.ts';
+import type { PinoLogger } from '../telemetry/log.ts';
 import { refuseIfStopped } from './plugin-setup.ts';
 import { refuseRestart } from './restart.ts';
 import { abortable } from '../upstream/deadline.ts';
 
 /** The options of all config versions. */
-export interface ConfigVersionsOptions {
-  readonly shared: Shared;
-  readonly log: PinoLogger;
-  /** The gateway's own readiness checks. */
-  readonly checks: () => readonly Check[];
+export type ConfigVersionsOptions = Pick<ConfigVersionOptions, 'shared' | 'log' | 'checks' | 'readiness'>;
+
+/** A config that only waits to be put in force. Call `commit` or `abort`, once. */
+export interface PreparedConfig {
+  readonly changes: Changes;
+  /** Puts it in force: nothing can fail. */
+  commit(): void;
+  /** Disposes of it. Never rejects. */
+  abort(): Promise<void>;
 }
 
 const OVER = new Error('the config is not in force any more');
@@ -47,11 +50,11 @@ export class ConfigVersions {
   }
 
   /**
-   * Makes everything that a config needs, then puts it in force: from that moment nothing can fail.
+   * Makes everything that a config needs: a {@link PreparedConfig.commit} puts it in force, an `abort` undoes it. One after the other.
    * @throws ConfigError for what only a restart can apply; what a plugin's setup throws; Error if the gateway stops; the
-   * reason of `limit` if that is aborted before
+   * reason of `limit` if that is aborted before. Then nothing is left of it
    */
-  async succeed(config: ResolvedConfig, limit: AbortSignal): Promise<Changes> {
+  async prepare(config: ResolvedConfig, limit: AbortSignal): Promise<PreparedConfig> {
     const { log, shared } = this.#options;
     const before = this.#inForce;
     refuseRestart(before.config, config);
@@ -69,13 +72,11 @@ export class ConfigVersions {
       void settingUp.catch(() => after.end(OVER));
       throw error;
     }
-    this.#inForce = after;
-    this.#since = new Date();
-    log.level = level;
-    before.successor = after;
-    for (const session of shared.sessions) if (after.revokes(session.client)) session.end(REVOKED);
-    void this.#retire(before);
-    return changes;
+    return {
+      changes,
+      commit: () => this.#putInForce(after, level),
+      abort: () => this.#end(after),
+    };
   }
 
   /** Ends all of them now, in use or not, `until` a time by `performance.now()`. Can be called again. Never rejects. */
@@ -83,12 +84,24 @@ export class ConfigVersions {
     for (const configVersion of this.#all) await configVersion.end(why, until);
   }
 
+  #putInForce(after: ConfigVersion, level: string): void {
+    const { log, shared } = this.#options;
+    const before = this.#inForce;
+    this.#inForce = after;
+    this.#since = new Date();
+    log.level = level;
+    before.successor = after;
+    for (const session of shared.sessions) if (after.revokes(session.client)) session.end(REVOKED);
+    void this.#retire(before);
+  }
+
   #add(config: ResolvedConfig, log: PinoLogger, before?: ConfigVersion): ConfigVersion {
-    const { shared, checks } = this.#options;
+    const { shared, checks, readiness } = this.#options;
     const configVersion = new ConfigVersion({
       config,
       log,
       checks,
+      readiness,
       before,
       shared,
       reloadStorage: this.#reloadStorage,

@@ -5,7 +5,7 @@ import type { Usage } from '../connection/usage.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
 import type { PooledServer } from '../upstream/pool/pooled-servers.ts';
-import type { Address } from './listening.ts';
+import type { Address } from '../net/listening.ts';
 import type { Pools } from './pools.ts';
 import type { Statistics } from './statistics.ts';
 import type { Suspension } from './suspension.ts';
@@ -69,7 +69,7 @@ export class Overview {
     return [...this.#parts.sessions].filter((one) => !this.statistics.usages.has(one));
   }
 
-  /** All sessions but those of the console. */
+  /** All sessions but those that plugins answer. */
   get clients(): readonly OpenSession[] {
     const { sessions, statistics } = this.#parts;
     return [...sessions].filter((one) => {

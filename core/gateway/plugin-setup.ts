@@ -1,22 +1,39 @@
 /** Runs the plugins' `setup`, holds what they lend one another, and undoes it all in reverse order. */
-import type { AdminRoutes, Check } from './admin-routes.ts';
+import { acceptedChannel, acceptedClient } from './accepted-stream.ts';
+import type { AdminRoutes, Check } from '../admin/admin-routes.ts';
 import { describe } from '../client/refuse.ts';
-import { ConfigError } from '../errors.ts';
-import type { Services, TokenVerifier } from '../facts.ts';
-import type { GatewayContext } from './gateway-context.ts';
-import { metricsOf } from './metrics.ts';
+import { ConfigError } from '../contract/errors.ts';
+import type { TokenVerifier } from '../contract/facts.ts';
+import type { GatewayServices, Services } from '../contract/services.ts';
+import type { Operators } from '../admin/operators.ts';
+import type { ResolvedConfig } from '../config/resolved.ts';
+import type { HookSets } from '../hooks.ts';
+import type { PinoLogger } from '../telemetry/log.ts';
+import type { Shared } from './shared.ts';
+import { readingsOf } from './readings.ts';
+import { sharedWith } from './shared-with-workers.ts';
 import type { ReloadStorage } from './reload-storage.ts';
+import { ownService } from '../hooks/attributed.ts';
 import { outsidePlugins } from '../hooks/plugin-calls.ts';
 import type { PluginCall } from '../hooks/plugin-calls.ts';
 import type { PluginSignal } from '../hooks/plugin-signal.ts';
-import type { AnyPlugin, GatewayHandle } from '../plugin.ts';
-import type { MaybePromise, Session } from '../session.ts';
+import type { GatewayHandle } from '../contract/gateway-handle.ts';
+import type { AnyPlugin } from '../contract/plugin.ts';
+import type { MaybePromise, Session } from '../contract/session.ts';
 import { overBy } from '../upstream/deadline.ts';
 import { Lookups } from '../upstream/lookups.ts';
 
+/** The parts of a config version that plugins reach. */
+export interface PluginSurroundings extends Readonly<Shared> {
+  readonly config: Pick<ResolvedConfig, 'database' | 'listeners'>;
+  readonly operators: Operators;
+  readonly hooks: HookSets;
+  readonly log: PinoLogger;
+}
+
 /** What plugins are set up in. */
 export interface PluginSetupOptions {
-  readonly context: GatewayContext;
+  readonly context: PluginSurroundings;
   readonly reloadStorage: ReloadStorage;
   /** Nobody asks there without an admin listener. */
   readonly routes: AdminRoutes;
@@ -32,16 +49,19 @@ type Dispose = (late: AbortSignal) => MaybePromise<void>;
 /** The plugins of one config between their setup and their end. */
 export class PluginSetup {
   readonly #options: PluginSetupOptions;
+  readonly #own: GatewayServices;
   readonly #services: Partial<Services>;
   readonly #lookups: Lookups;
   readonly #ready: { readonly name: string; readonly check: Parameters<GatewayHandle['ready']>[0] }[] = [];
   #verifier: TokenVerifier | undefined;
+  readonly #asked = new Set<string>();
   readonly #disposers: { readonly plugin: string; readonly dispose: Dispose }[] = [];
 
   constructor(options: PluginSetupOptions) {
     this.#options = options;
-    this.#services = { operators: options.context.operators };
-    const { pools, config } = options.context;
+    const { pools, config, operators, services } = options.context;
+    this.#own = { operators, ...services, operations: ownService(services.operations) };
+    this.#services = { ...this.#own };
     this.#lookups = new Lookups((name) => config.database(name), pools);
   }
 
@@ -62,6 +82,11 @@ export class PluginSetup {
       refuseIfStopped(context);
       over.signal.throwIfAborted();
     }
+  }
+
+  /** Whether a plugin has asked for the orders of operators. */
+  get takesOrders(): boolean {
+    return this.#asked.has('operations');
   }
 
   /** What plugins say about being ready. A check that throws is not ready. */
@@ -93,11 +118,15 @@ export class PluginSetup {
   }
 
   async #dispose(call: PluginCall, dispose: () => MaybePromise<void>): Promise<void> {
+    await this.#run(call, dispose, 'a plugin did not stop cleanly');
+  }
+
+  async #run(call: PluginCall, run: () => MaybePromise<void>, failed: string): Promise<void> {
     try {
-      await call.run(dispose);
+      await call.run(run);
     } catch (error) {
       const { plugin } = call;
-      this.#options.context.log.error({ plugin, error: describe(error) }, 'a plugin did not stop cleanly');
+      this.#options.context.log.error({ plugin, error: describe(error) }, failed);
     }
   }
 
@@ -122,18 +151,42 @@ export class PluginSetup {
       },
       directory,
       keep: (key, create) => reloadStorage.keep(plugin, key, create),
+      ...sharedWith(context, plugin),
+      alone: (task, run) => this.#alone(call(`alone ${task}`), run),
       provide: (name, service) => this.#provide(name, service, call),
-      service: (name) => this.#services[name],
+      service: (name) => {
+        this.#asked.add(name);
+        return this.#services[name] as Services[typeof name];
+      },
       route(path, handler, how) {
         const asked = call(`route ${path}`);
         routes.mount(path, (request, caller) => asked.run(handler, request, caller), how);
       },
-      readings: () => metricsOf(context),
+      routes: () => routes.routes,
+      readings: () => readingsOf(context),
       ready: (check) => this.#ready.push({ name: plugin, check: () => call('ready').run(check) }),
       // A connection that outlives the call is the gateway's own.
+      accept(stream, client) {
+        const own = call('accepted stream');
+        const from = acceptedClient(client, context.config.listeners);
+        outsidePlugins(() =>
+          context.accept(
+            acceptedChannel(stream, (work) => own.run(work)),
+            from,
+          ),
+        );
+      },
       lookUp: (lookup) => outsidePlugins(() => this.#lookups.ask(lookup)),
       emit: (event, detail) => context.hooks.tell(event, detail),
     };
+  }
+
+  /** Where the lead changes, the plugins may be over by then. */
+  #alone(call: PluginCall, run: () => MaybePromise<void>): void {
+    const { context, over } = this.#options;
+    context.coordination.whenLead(() => {
+      if (!over.aborted) void this.#run(call, run, 'what a plugin does alone has failed');
+    });
   }
 
   #provide<S extends keyof Services>(
@@ -141,6 +194,7 @@ export class PluginSetup {
     service: Services[S],
     call: (hook: string) => PluginCall,
   ): void {
+    if (Object.hasOwn(this.#own, name)) throw new ConfigError(`the service '${name}' is the gateway's own`);
     if (this.#services[name]) throw new ConfigError(`two plugins provide the service '${name}'`);
     this.#services[name] = service;
     const { verifier } = this.#services;
@@ -150,10 +204,10 @@ export class PluginSetup {
 }
 
 /** Ends a start or a reload that somebody has called off. @throws Error */
-export function refuseIfStopped({ draining }: Pick<GatewayContext, 'draining'>): void {
+export function refuseIfStopped({ draining }: Pick<Shared, 'draining'>): void {
   if (draining) throw new Error('the gateway is stopped or draining');
 }
 
-function* openSessions({ sessions }: GatewayContext): Generator<Session> {
+function* openSessions({ sessions }: Pick<Shared, 'sessions'>): Generator<Session> {
   for (const session of sessions) if (!session.reason) yield session;
 }

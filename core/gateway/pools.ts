@@ -1,8 +1,12 @@
 /** The pool for a database entry, however the config says it: by name, by `'*'`, or by a function. */
-import type { DatabaseOptions } from '../database.ts';
-import type { Disposer, Logger } from '../session.ts';
+import type { DatabaseOptions } from '../contract/database.ts';
+import type { Disposer, Logger } from '../contract/session.ts';
 import { Pool } from '../upstream/pool/pool.ts';
+import type { SlotLimits } from '../upstream/pool/connection-slots.ts';
+import type { SharedSlots } from '../workers/coordination.ts';
 import { databaseText } from './same-database.ts';
+import type { RefusedLogins } from './refused-logins.ts';
+import { slotKey } from './slot-key.ts';
 
 /** A pool with the entry it is for. */
 export interface EntryPool {
@@ -14,6 +18,8 @@ export interface EntryPool {
 /** All pools of the gateway. A function that gives equal entries for a name gives one pool. */
 export class Pools {
   readonly #log: Logger;
+  readonly #slots: SharedSlots | undefined;
+  readonly #refusedLogins: RefusedLogins | undefined;
   readonly #inUse: () => ReadonlySet<Pool>;
   /** By the key of `databases`, then by what the entry says. */
   readonly #byEntry = new Map<string, Map<string, Pool>>();
@@ -24,14 +30,30 @@ export class Pools {
   /** Entries that an operator has paused, pools or not. */
   readonly #paused = new Set<string>();
   #allPaused = false;
+  #connected = false;
   readonly #watching = new Set<() => Promise<void>>();
   /** Entries that an operator lets no new session to, pools or not. */
   readonly #disabled = new Set<string>();
 
-  /** `inUse`: pools that sessions may come to, whatever there is in them now. Default: none. */
-  constructor(log: Logger, inUse: () => ReadonlySet<Pool> = () => new Set()) {
+  /**
+   * `inUse`: pools that sessions may come to, whatever there is in them now. Default: none. `slots`: the connections of all workers. Default:
+   * there is one worker. `refusedLogins`: those that the workers know of. Default: each pool knows its own.
+   */
+  constructor(
+    log: Logger,
+    inUse: () => ReadonlySet<Pool> = () => new Set(),
+    slots?: SharedSlots,
+    refusedLogins?: RefusedLogins,
+  ) {
     this.#log = log;
+    this.#refusedLogins = refusedLogins;
+    this.#slots = slots;
     this.#inUse = inUse;
+  }
+
+  /** Before the first client. @throws Error where the gateway stops meanwhile */
+  async begin(): Promise<void> {
+    await this.#refusedLogins?.begin();
   }
 
   /** Finds or makes the pool. A pool whose entry has changed stays until its last connection is closed. */
@@ -56,6 +78,11 @@ export class Pools {
     this.#forgetRetired();
     const retired = [...this.#retired].map(([pool, entry]) => ({ entry, pool }));
     return [...this.#each(), ...retired];
+  }
+
+  /** Whether any of them has had a server connection since the start. */
+  get connected(): boolean {
+    return this.#connected;
   }
 
   /** Whether an operator has paused the entry; without a name, whether all of them are paused. */
@@ -170,7 +197,15 @@ export class Pools {
     const pools = this.#byEntry.get(entry) ?? new Map<string, Pool>();
     // No session may use their idle connections any more: a function gives another entry now.
     for (const former of pools.values()) former.keepMinimum(false);
-    const pool = new Pool({ entry, database, log: this.#log });
+    const connected = (): void => void (this.#connected = true);
+    const shared = this.#slots;
+    const key = shared && slotKey(entry, text);
+    const slots = shared && ((limits: SlotLimits) => shared.of(slotKey(entry, text), limits));
+    const sessionSlots =
+      shared && ((limits: SlotLimits) => shared.of(slotKey(entry, text, 'sessions'), limits));
+    const refusedRoles = key === undefined ? undefined : this.#refusedLogins?.of(key);
+    const parts = { entry, database, log: this.#log, connected, slots, sessionSlots, refusedRoles };
+    const pool = new Pool(parts);
     this.#byEntry.set(entry, pools.set(text, pool));
     if (this.isPaused(entry)) void pool.pause();
     return pool;
@@ -185,7 +220,11 @@ export class Pools {
   #forgetRetired(): void {
     if (this.#retired.size === 0) return;
     const inUse = this.#inUse();
-    for (const pool of this.#retired.keys()) if (pool.unused && !inUse.has(pool)) this.#retired.delete(pool);
+    for (const pool of this.#retired.keys()) {
+      if (!pool.unused || inUse.has(pool)) continue;
+      this.#retired.delete(pool);
+      void pool.close();
+    }
   }
 
   /** Functions may serve any number of names. */

@@ -1,6 +1,6 @@
 /** What a running gateway cannot change about itself. */
-import type { ResolvedConfig, ResolvedListener } from '../config/resolved.ts';
-import { ConfigError } from '../errors.ts';
+import type { ResolvedAdmin, ResolvedConfig, ResolvedListener } from '../config/resolved.ts';
+import { ConfigError } from '../contract/errors.ts';
 
 interface Bound {
   readonly path: string;
@@ -42,9 +42,18 @@ function movedListeners(
 }
 
 function movedAdmin(before: ResolvedConfig['admin'], after: ResolvedConfig['admin']): readonly string[] {
-  if (before && after) return moved({ ...before, path: 'admin' }, { ...after, path: 'admin' });
+  if (before && after)
+    return [...moved({ ...before, path: 'admin' }, { ...after, path: 'admin' }), ...otherTls(before, after)];
   if (!before && !after) return [];
   return [`admin: to go with${after ? '' : 'out'} it needs a restart`];
+}
+
+/** A server of HTTP cannot become one of HTTPS, nor ask for certificates later. */
+function otherTls(before: ResolvedAdmin, after: ResolvedAdmin): readonly string[] {
+  const [was, is] = [before.tls, after.tls];
+  if (!was !== !is) return [`admin.tls: to go with${is ? '' : 'out'} it needs a restart`];
+  if ((was?.clientCa === undefined) === (is?.clientCa === undefined)) return [];
+  return [`admin.tls.clientCa: to go with${is?.clientCa === undefined ? 'out' : ''} it needs a restart`];
 }
 
 /** Refuses what only a restart can apply: other addresses. @throws ConfigError with one line per difference */
@@ -52,6 +61,9 @@ export function refuseRestart(before: ResolvedConfig, after: ResolvedConfig): vo
   const differences = [
     ...movedListeners(before.listeners, after.listeners),
     ...movedAdmin(before.admin, after.admin),
+    ...(before.workers === after.workers
+      ? []
+      : [`workers: ${after.workers} instead of ${before.workers} needs a restart`]),
   ];
   if (differences.length > 0) throw new ConfigError(differences.join('\n'));
 }

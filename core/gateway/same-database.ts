@@ -1,5 +1,5 @@
 /** When two entries of `databases` are the same. */
-import type { DatabaseOptions } from '../database.ts';
+import type { DatabaseOptions } from '../contract/database.ts';
 
 /** What an entry says, as text that is for comparing only: it holds passwords. */
 export function databaseText(database: DatabaseOptions): string {

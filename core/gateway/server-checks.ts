@@ -1,6 +1,6 @@
 /** The known status of the servers behind database entries, for readiness checks. */
 import { describeEndpoint } from '../upstream/hosts/endpoint.ts';
-import type { Check } from './admin-routes.ts';
+import type { Check } from '../admin/admin-routes.ts';
 import type { Pools } from './pools.ts';
 
 /** A line for each entry whose servers are watched. None is a problem of the gateway: other entries are served. */

@@ -1,27 +1,64 @@
 /** Makes what all configs of a gateway share. */
 import type { ResolvedConfig } from '../config/resolved.ts';
+import type { GatewayContext } from '../connection/gateway-context.ts';
 import type { OpenSession } from '../connection/open-session.ts';
-import type { Events } from '../events.ts';
+import type { Events } from '../contract/events.ts';
+import type { PluginReading } from '../contract/overview.ts';
+import type { GatewayServices } from '../contract/services.ts';
+import type { Client } from '../contract/session.ts';
 import { PluginCalls } from '../hooks/plugin-calls.ts';
-import { tellBlocked } from './blocked.ts';
-import { CancelKeys } from './cancel-keys.ts';
+import { tellBlocked } from '../telemetry/blocked.ts';
+import { cancelKeysOver } from '../connection/cancel-forwarding.ts';
 import type { Channel } from '../net/channel.ts';
-import type { Shared } from './gateway-context.ts';
-import { unauthenticatedLog } from './log.ts';
-import type { PinoLogger } from './log.ts';
-import type { Address } from './listening.ts';
-import { Operations } from './operations.ts';
+import { unauthenticatedLog } from '../telemetry/log.ts';
+import type { PinoLogger } from '../telemetry/log.ts';
+import type { Address } from '../net/listening.ts';
+import { cancelOfDead } from './cancel-of-dead.ts';
+import { GatewayOverview } from './gateway-overview.ts';
+import { GatewayOperations } from './operations.ts';
+import { OperatorState } from './operator-state.ts';
+import { RefusedLogins } from './refused-logins.ts';
+import { ownOperations } from './own-operations.ts';
 import type { OperationsParts } from './operations.ts';
 import { Overview } from './overview.ts';
 import { Pools } from './pools.ts';
 import { Statistics } from './statistics.ts';
 import { Suspension } from './suspension.ts';
+import { WorkerOperations } from './worker-operations.ts';
+import type { Coordination } from '../workers/coordination.ts';
+
+/** The state that outlives a reload. */
+export interface Shared extends Pick<
+  GatewayContext,
+  'cancelKeys' | 'sessions' | 'unauthenticatedLog' | 'calls'
+> {
+  /** What the workers share. */
+  readonly coordination: Coordination;
+  readonly pools: Pools;
+  readonly statistics: Statistics;
+  readonly suspension: Suspension;
+  /** What operators have paused, disabled and suspended. */
+  readonly operatorState: OperatorState;
+  /** The sessions, server connections and entries that operators see. */
+  readonly overview: Overview;
+  /** Services for plugins, the same for all configs. */
+  readonly services: Readonly<Pick<GatewayServices, 'operations' | 'overview'>>;
+  /** True once the gateway takes no new logins. */
+  draining: boolean;
+  /** Serves a connection that a plugin has accepted, for a client of a listener of the config. */
+  readonly accept: (channel: Channel, client: Client) => void;
+  /** When the config last came into force, in milliseconds since the epoch, and whether a reload has failed since. */
+  readonly reload: { at: number; failed: boolean };
+}
 
 /** What it is made with. */
 export interface SharedOptions {
+  readonly coordination: Coordination;
   readonly log: PinoLogger;
   /** The config in force; asked only once there is one. */
   readonly config: () => ResolvedConfig;
+  /** Its plugins. */
+  readonly plugins: () => readonly PluginReading[];
   /** Observers of the config in force hear of what operators do. */
   readonly tell: (event: Events['operator']) => void;
   /** What an operator's RELOAD does. */
@@ -30,24 +67,45 @@ export interface SharedOptions {
   readonly shutDown: OperationsParts['shutDown'];
   /** Where clients connect. */
   readonly addresses: () => readonly Address[];
+  readonly accept: Shared['accept'];
 }
 
 /** One per gateway. */
-export function makeShared({ log, config, tell, reload, shutDown, addresses }: SharedOptions): Shared {
+export function makeShared({
+  coordination,
+  log,
+  config,
+  plugins,
+  addresses,
+  accept,
+  ...orders
+}: SharedOptions): Shared {
   const statistics = new Statistics();
-  const pools = new Pools(log, () => statistics.poolsInUse());
+  const { slots } = coordination;
+  const refusedLogins = slots && new RefusedLogins(coordination);
+  const pools = new Pools(log, () => statistics.poolsInUse(), slots, refusedLogins);
+  slots?.cancelsBy(cancelOfDead({ pools, config }));
   const suspension = new Suspension();
   const parts = { pools, sessions: new Set<OpenSession>(), statistics, suspension, config };
   const overview = new Overview({ ...parts, addresses });
+  const strangers = unauthenticatedLog(log);
   const channels = (): Iterable<Channel> => overview.channels();
+  const state = new OperatorState({ ...parts, coordination, channels });
+  const workers = new WorkerOperations({ ...parts, coordination, state });
   return {
     ...parts,
+    coordination,
     calls: new PluginCalls(tellBlocked(log)),
-    cancelKeys: new CancelKeys(),
-    unauthenticatedLog: unauthenticatedLog(log),
+    cancelKeys: cancelKeysOver(coordination, strangers),
+    unauthenticatedLog: strangers,
     overview,
-    operations: new Operations({ ...parts, channels, log, tell, reload, shutDown }),
+    operatorState: state,
+    services: {
+      operations: ownOperations(new GatewayOperations({ ...parts, ...orders, state, workers, log })),
+      overview: new GatewayOverview(overview, coordination, plugins),
+    },
     draining: false,
+    accept,
     reload: { at: Date.now(), failed: false },
   };
 }

@@ -1,14 +1,15 @@
 /** The end of a gateway: the time limits of its parts, and what is cut off at their end. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { overBy } from '../upstream/deadline.ts';
-import type { AdminServer } from './admin.ts';
+import type { AdminServer } from '../admin/admin-server.ts';
 import type { ConfigVersions } from './config-versions.ts';
-import type { Shared } from './gateway-context.ts';
+import type { Shared } from './shared.ts';
 import type { Listener } from './listener.ts';
-import { flushed, tellLeftOut } from './log.ts';
-import type { PinoLogger } from './log.ts';
-import type { ShutdownAfter } from './operations.ts';
+import type { Reachability } from './reachability.ts';
+import { flushed, tellLeftOut } from '../telemetry/log.ts';
+import type { PinoLogger } from '../telemetry/log.ts';
+import type { ShutdownAfter } from '../contract/operations.ts';
 
 /** What has to end. */
 export interface ShutdownParts {
@@ -16,6 +17,7 @@ export interface ShutdownParts {
   readonly shared: Shared;
   readonly configVersions: ConfigVersions;
   readonly listeners: readonly Listener[];
+  readonly reachability: Reachability;
   readonly admin: AdminServer | undefined;
 }
 
@@ -58,9 +60,8 @@ export class Shutdown {
   /** Takes no new logins at once, and drains when nobody is left, or no server connection is in use, unless it is told to before. */
   async drainAfter(after: ShutdownAfter | undefined): Promise<void> {
     const { shared } = this.#parts;
-    const { overview, suspension } = shared;
-    shared.draining = true;
-    suspension.end();
+    const { overview } = shared;
+    this.#refuseLogins();
     if (after === 'servers') for (const session of overview.clients) session.drain(SHUTDOWN);
     const told = (): boolean => after === undefined || (this.#draining ?? this.#ending) !== undefined;
     await this.#wait(
@@ -87,13 +88,20 @@ export class Shutdown {
     await this.#takeDown(() => () => until);
   }
 
+  /** The readiness of a gateway that is shutting down does not depend on its servers. */
+  #refuseLogins(): void {
+    const { shared, reachability } = this.#parts;
+    shared.draining = true;
+    shared.suspension.end();
+    reachability.stop();
+  }
+
   async #drain(): Promise<void> {
     const { shared, log, configVersions } = this.#parts;
     const { sessions } = shared;
     const over = performance.now() + configVersions.inForce.config.drainTimeoutMs;
     this.#until = Math.min(this.#until, over + EXIT_MS);
-    shared.draining = true;
-    shared.suspension.end();
+    this.#refuseLogins();
     log.info({ sessions: sessions.size }, 'draining');
     for (const session of sessions) session.drain(SHUTDOWN);
     await this.#wait(
@@ -114,11 +122,10 @@ export class Shutdown {
       const most = performance.now() + mostMs;
       return () => Math.min(most, begun + (this.#until - begun) * part);
     };
-    shared.draining = true;
-    shared.suspension.end();
+    this.#refuseLogins();
     for (const session of sessions) session.end(SHUTDOWN);
     for (const listener of listeners) listener.close();
-    const told = (): boolean => sessions.size === 0 && listeners.every(({ empty }) => empty);
+    const told = (): boolean => sessions.size === 0 && listeners.every(({ size }) => size === 0);
     await this.#wait(told, share(0.3, LAST_WORDS_MS));
     for (const session of sessions) session.cutOff(SHUTDOWN);
     for (const listener of listeners) listener.cutOff();
@@ -138,6 +145,7 @@ export class Shutdown {
     await overBy(shared.pools.close(), share(0.65, PART_MS));
     await configVersions.end(SHUTDOWN, share(0.9));
     if (admin) await overBy(admin.close(), share(0.9));
+    shared.coordination.close();
   }
 
   #tellCutOff(): void {

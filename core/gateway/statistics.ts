@@ -1,6 +1,7 @@
 /** The counters of all sessions by entry: of ended ones as one sum, of the others read on request. */
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Counts, Usage } from '../connection/usage.ts';
+import type { TotalsReading } from '../contract/readings.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
 
 /** Nothing used. */
@@ -17,6 +18,10 @@ export const nothing = (): Counts => ({
   binds: 0,
   assignments: 0,
 });
+
+/** As plain values. */
+export const totalsReadings = (totals: ReadonlyMap<string, Counts>): readonly TotalsReading[] =>
+  [...totals].map(([entry, counts]) => ({ entry, ...counts }));
 
 /** A period that is over, by entry. */
 export interface Period {

@@ -1,6 +1,6 @@
 /** Suspends the gateway on an operator's order: it reads from no connection, even within transactions. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import type { Channel } from '../net/channel.ts';
 
 /** How often new connections are looked for, and whether everything is written, in milliseconds. */

@@ -1,6 +1,8 @@
 /** A plugin whose functions are known to be its own while they run, and in all that they begin. */
-import type { AnyPlugin } from '../plugin.ts';
-import type { Upstream } from '../session.ts';
+import type { AnyPlugin } from '../contract/plugin.ts';
+import type { Upstream } from '../contract/session.ts';
+import type { AnsweredConnection, AnsweredDatabase } from '../contract/answered-database.ts';
+import { outsidePlugins } from './plugin-calls.ts';
 import type { PluginCall, PluginCalls } from './plugin-calls.ts';
 import { isPromise } from './settle.ts';
 
@@ -47,6 +49,44 @@ function withCheckouts(ask: Work, call: PluginCall): Work {
   };
 }
 
+/** A session takes as long as it takes: `serve` is a call that has not ended only once its session has. */
+function attributedDatabase(
+  database: AnsweredDatabase,
+  callOf: (member: string) => PluginCall,
+): AnsweredDatabase {
+  const [admit, serve] = [callOf('admit'), callOf('serve')];
+  return {
+    ...database,
+    admit: (session) => admit.run(() => database.admit(session)),
+    serve: (session, connection) => {
+      let served: Promise<void> | undefined;
+      const own: AnsweredConnection = {
+        open: (parameters, cancel) => connection.open(parameters, () => callOf('cancel').run(cancel)),
+        read: () => connection.read(),
+        write: (bytes) => connection.write(bytes),
+        changed: (state) => connection.changed(state),
+        errorOf: (thrown) => connection.errorOf(thrown),
+      };
+      serve.run(() => void (served = database.serve(session, own)));
+      const ended = Promise.resolve(served);
+      session.signal.addEventListener('abort', () => void serve.run(() => ended.catch(() => {})), {
+        once: true,
+      });
+      return ended;
+    },
+  };
+}
+
+/** A service of the gateway: what a plugin asks of it, it does not do in the plugin's name. */
+export function ownService<S extends object>(service: S): S {
+  const members = service as Members;
+  const own = namesOf(service).map((name) => {
+    const work = members[name] as Work;
+    return [name, (...args: readonly unknown[]) => outsidePlugins(() => work.apply(service, [...args]))];
+  });
+  return Object.fromEntries(own) as S;
+}
+
 /** The same plugin: what its functions return and throw is their own, and synchronous where that is. */
 export function attributed(plugin: AnyPlugin, calls: PluginCalls): AnyPlugin {
   const { name } = plugin;
@@ -67,6 +107,14 @@ export function attributed(plugin: AnyPlugin, calls: PluginCalls): AnyPlugin {
       const some = typeof observers === 'object' && observers !== null;
       return some ? attributedMembers(observers, seen) : observers;
     };
+  }
+  if (plugin.databases) {
+    own['databases'] = Object.fromEntries(
+      Object.entries(plugin.databases).map(([database, answered]) => [
+        database,
+        attributedDatabase(answered, (member) => calls.of(name, `databases.${database}.${member}`)),
+      ]),
+    );
   }
   return { ...plugin, ...own };
 }

@@ -1,9 +1,9 @@
 /** Checks of facts before plugins rely on them: the plugins' checks, their promises, and rules that a plugin must enforce. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import type { SessionFacts } from './session-facts.ts';
-import type { FactName, Facts, RuleName, TokenRules } from '../facts.ts';
-import type { AnyPlugin } from '../plugin.ts';
-import type { MaybePromise, Session } from '../session.ts';
+import type { FactName, Facts, RuleName, TokenRules } from '../contract/facts.ts';
+import type { AnyPlugin } from '../contract/plugin.ts';
+import type { MaybePromise, Session } from '../contract/session.ts';
 import { after, isPromise } from './settle.ts';
 
 function internal(why: string): GatewayError {

@@ -1,6 +1,6 @@
 /** Tells events to those who observe them, and keeps their failures to themselves. */
-import type { EventName, Events } from '../events.ts';
-import type { AnyPlugin } from '../plugin.ts';
+import type { EventName, Events } from '../contract/events.ts';
+import type { AnyPlugin } from '../contract/plugin.ts';
 
 /** Hears once of each observer that fails; must not throw. */
 export type ObserverFailed = (plugin: string, event: EventName | 'observe', error: unknown) => void;

@@ -17,6 +17,11 @@ export class PluginSignal {
     return this.#abort.signal;
   }
 
+  /** Whether it is aborted: no plugin asks here. */
+  get aborted(): boolean {
+    return this.#over !== undefined;
+  }
+
   abort(reason: unknown): void {
     this.#over ??= { reason };
     if (!this.#abort) return;

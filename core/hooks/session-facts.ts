@@ -1,5 +1,5 @@
 /** The facts of one session: each is stated once, and checked before a plugin relies on it. */
-import type { FactName, Facts } from '../facts.ts';
+import type { FactName, Facts } from '../contract/facts.ts';
 
 /** Facts of one session by name. Not shared between sessions. */
 export class SessionFacts {

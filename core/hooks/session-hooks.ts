@@ -1,8 +1,8 @@
 /** The hooks of one session: those of its scope, with what plugins observe of this session alone. */
 import { compileHooks } from '../hooks.ts';
 import type { Hooks } from '../hooks.ts';
-import type { AnyPlugin, SessionObservers } from '../plugin.ts';
-import type { Session } from '../session.ts';
+import type { AnyPlugin, SessionObservers } from '../contract/plugin.ts';
+import type { Session } from '../contract/session.ts';
 import { compileObservers } from './observers.ts';
 import type { ObserverFailed } from './observers.ts';
 import { timed } from './timed.ts';

@@ -1,5 +1,5 @@
 /** Runs a function that may or may not be asynchronous, and tells a callback how it ended. */
-import type { MaybePromise } from '../session.ts';
+import type { MaybePromise } from '../contract/session.ts';
 
 /** Called once: with an error, which is never falsy, or with null and the result. */
 export type Tell<R> = (error: Error | null, result?: R) => void;

@@ -1,9 +1,9 @@
 /** A plugin whose hooks are timed, for sessions with an observer of hooks. */
-import { DiscoveryRequest, GatewayError, SQLSTATES } from '../errors.ts';
-import type { Events, HookName } from '../events.ts';
-import type { AnyPlugin } from '../plugin.ts';
-import type { MaybePromise, Session, Upstream } from '../session.ts';
-import type { Statement } from '../statement.ts';
+import { DiscoveryRequest, GatewayError, SQLSTATES } from '../contract/errors.ts';
+import type { Events, HookName } from '../contract/events.ts';
+import type { AnyPlugin } from '../contract/plugin.ts';
+import type { MaybePromise, Session, Upstream } from '../contract/session.ts';
+import type { Statement } from '../contract/statement.ts';
 import { isPromise } from './settle.ts';
 
 /** Hears of each call when it is over. */

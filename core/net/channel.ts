@@ -1,9 +1,9 @@
 /** A socket as the gateway uses it: bytes in through one shared buffer, bytes out with backpressure, one end. */
-import type { Socket } from 'node:net';
 import { rawWrite, rawWriteCopy, whenTaken } from './raw-write.ts';
 import { attend } from './socket-events.ts';
-import type { SocketOwner } from './socket-events.ts';
+import type { ChannelSocket, SocketOwner } from './socket-events.ts';
 import { StalledPeer } from './stalled-peer.ts';
+import { StreamSocket } from './stream-socket.ts';
 
 /** Bytes per read, and of the one buffer the whole process reads into. */
 export const READ_BYTES = 65_536;
@@ -27,9 +27,9 @@ export interface ChannelListener {
 
 const IGNORE: ChannelListener = { bytes() {}, drained() {}, closed() {} };
 
-/** Wraps one connected socket, plain or TLS. Attach a listener before the first byte is wanted: it starts paused. */
-export class Channel implements SocketOwner {
-  readonly socket: Socket;
+/** Wraps one connected socket, plain or TLS, or a stream. Attach a listener before the first byte is wanted: it starts paused. */
+export class Channel<S extends ChannelSocket = ChannelSocket> implements SocketOwner {
+  readonly socket: S;
   #listener: ChannelListener = IGNORE;
   #error: Error | undefined;
   #closed = false;
@@ -47,7 +47,7 @@ export class Channel implements SocketOwner {
   /** Contains this channel until it is closed. */
   #among: Set<Channel> | undefined;
 
-  constructor(socket: Socket, reads: 'events' | 'onread' = 'events') {
+  constructor(socket: S, reads: 'events' | 'onread' = 'events') {
     this.socket = socket;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 30_000);
@@ -211,8 +211,9 @@ export class Channel implements SocketOwner {
   /** Closes the connection to a peer that sends nothing more: at once where everything has been sent to it. */
   close(): void {
     const unsent = this.#raw > 0 || this.socket.writableLength > 0;
-    // TLS sends a close_notify first.
-    if (unsent || this.#finishing || 'encrypted' in this.socket) this.finish();
+    // TLS sends a close_notify first; what a stream has taken it may not have passed on yet.
+    const says = 'encrypted' in this.socket || this.socket instanceof StreamSocket;
+    if (unsent || this.#finishing || says) this.finish();
     else this.socket.destroy();
   }
 

@@ -2,8 +2,8 @@
  * Writes to a socket past the stream machinery, which costs several times as much as the system call. Its handle is not
  * documented: where a Node has another one, {@link rawWrite} declines and the plain `write` does the same.
  */
-import type { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
+import type { ChannelSocket } from './socket-events.ts';
 import { COPY_BYTES, copyOf, keep } from './write-copy.ts';
 
 /** libuv's stream under a socket, as far as it is used here. */
@@ -43,7 +43,7 @@ let request: Request | null | undefined;
 const KNOWN = new Set<unknown>();
 
 /** The handle of a plain socket; undefined if there is none, or none that is known. */
-function handleOf(socket: Socket): Handle | undefined {
+function handleOf(socket: ChannelSocket): Handle | undefined {
   const handle = (socket as unknown as { readonly [HANDLE]?: Partial<Handle> | null })[HANDLE];
   if (!handle) return undefined;
   return KNOWN.has(handle.constructor) || isKnown(handle) ? (handle as Handle) : undefined;
@@ -56,14 +56,14 @@ function isKnown(handle: Partial<Handle>): boolean {
   return true;
 }
 
-const free = (socket: Socket): Handle | undefined =>
+const free = (socket: ChannelSocket): Handle | undefined =>
   socket.connecting || socket.writableLength > 0 ? undefined : handleOf(socket);
 
 /**
  * Writes at once. Undefined: nothing was done, use the plain `write`. Else the bytes that the system has not taken yet: then
  * {@link whenTaken} must be called before anything else. A broken socket is destroyed.
  */
-export function rawWrite(socket: Socket, bytes: Buffer): number | undefined {
+export function rawWrite(socket: ChannelSocket, bytes: Buffer): number | undefined {
   const handle = free(socket);
   if (!handle) return undefined;
   if (Made !== undefined) return write(handle, socket, bytes);
@@ -72,13 +72,18 @@ export function rawWrite(socket: Socket, bytes: Buffer): number | undefined {
 }
 
 /** As {@link rawWrite}, of bytes that change afterwards: they are copied. */
-export function rawWriteCopy(socket: Socket, bytes: Buffer, from: number, to: number): number | undefined {
+export function rawWriteCopy(
+  socket: ChannelSocket,
+  bytes: Buffer,
+  from: number,
+  to: number,
+): number | undefined {
   if (Made === undefined || to - from > COPY_BYTES) return undefined;
   const handle = free(socket);
   return handle && write(handle, socket, copyOf(bytes, from, to));
 }
 
-function write(handle: Handle, socket: Socket, bytes: Buffer): number {
+function write(handle: Handle, socket: ChannelSocket, bytes: Buffer): number {
   request ??= Made ? new Made() : null;
   const result = handle.writeBuffer(request, bytes);
   if (typeof result !== 'number') request = result;
@@ -99,7 +104,7 @@ function queuedOf(handle: Handle, made: Request, bytes: Buffer): number {
 }
 
 /** How many bytes the system has taken of what was written, by whichever way. */
-export function bytesTaken(socket: Socket): number {
+export function bytesTaken(socket: ChannelSocket): number {
   const handle = handleOf(socket);
   return handle ? handle.bytesWritten - handle.writeQueueSize : socket.bytesWritten - socket.writableLength;
 }
@@ -112,7 +117,7 @@ export function whenTaken(taken: (status: number) => void): void {
 }
 
 /** Writes plainly, and sees what Node makes for a write. */
-function learn(handle: Handle, socket: Socket, bytes: Buffer): void {
+function learn(handle: Handle, socket: ChannelSocket, bytes: Buffer): void {
   const own = handle as { writeBuffer?: Handle['writeBuffer'] };
   const plain = handle.writeBuffer.bind(handle);
   own.writeBuffer = (made, written) => {

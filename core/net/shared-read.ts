@@ -27,7 +27,7 @@ const onread: OnReadOpts = {
 };
 
 /** Opens a connection; the channel exists at once, the socket connects later. */
-export function connectShared(options: NetConnectOpts): Channel {
+export function connectShared(options: NetConnectOpts): Channel<Socket> {
   return new Channel(net.connect({ ...options, onread } as NetConnectOpts), 'onread');
 }
 
@@ -40,18 +40,19 @@ interface WithHandle {
 /** The callback for a new connection: an error code, or 0 and the handle. */
 type Connected = (this: unknown, error: number, handle: unknown) => void;
 
-function channelOn(handle: unknown): Channel {
+/** The channel on the handle of an accepted connection, which is read only once the channel is. */
+export function channelOn(handle: object): Channel {
   const options = { handle, onread, pauseOnCreate: true, allowHalfOpen: true };
   return new Channel(new net.Socket(options), 'onread');
 }
 
 /** net would build a socket on each accepted handle, a third of the cost of an accept, for us to build another one. */
-function takeHandles(server: Server, accepted: (channel: Channel) => void): void {
+function takeHandles(server: Server, accepted: (handle: object) => void): void {
   const listening = (server as unknown as WithHandle)[HANDLE];
   const before = listening?.onconnection;
   if (!listening || typeof before !== 'function') return;
   const connected: Connected = function (error, handle) {
-    if (error === 0 && typeof handle === 'object' && handle !== null) accepted(channelOn(handle));
+    if (error === 0 && typeof handle === 'object' && handle !== null) accepted(handle);
     else (before as Connected).call(this, error, handle);
   };
   listening.onconnection = connected;
@@ -66,6 +67,6 @@ export function listenShared(options: ListenOptions, accepted: (channel: Channel
   const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
     accepted(new Channel(socket));
   });
-  server.once('listening', () => takeHandles(server, accepted));
+  server.once('listening', () => takeHandles(server, (handle) => accepted(channelOn(handle))));
   return server.listen(options);
 }

@@ -1,9 +1,13 @@
 /** Tells the owner of a socket of its events. All sockets share the same listeners: closures would cost each of them memory. */
 import type { Socket } from 'node:net';
+import type { StreamSocket } from './stream-socket.ts';
+
+/** What a channel is made of. */
+export type ChannelSocket = Socket | StreamSocket;
 
 /** Gets the events of one socket. */
 export interface SocketOwner {
-  readonly socket: Socket;
+  readonly socket: ChannelSocket;
   receive(chunk: Buffer): boolean;
   drained(): void;
   failed(error: Error): void;
@@ -15,9 +19,7 @@ export interface SocketOwner {
 
 const OWNER = Symbol('owner');
 
-interface Owned extends Socket {
-  [OWNER]?: SocketOwner;
-}
+type Owned = ChannelSocket & { [OWNER]?: SocketOwner };
 
 const onData = function (this: Owned, chunk: Buffer): void {
   this[OWNER]?.receive(chunk);
@@ -47,6 +49,6 @@ export function attend(owner: SocketOwner, reads: 'events' | 'onread'): void {
 }
 
 /** The owner of a socket. */
-export function ownerOf(socket: Socket): SocketOwner | undefined {
+export function ownerOf(socket: ChannelSocket): SocketOwner | undefined {
   return (socket as Owned)[OWNER];
 }

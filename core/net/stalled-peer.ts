@@ -1,15 +1,15 @@
 /** Cuts off a peer that takes no byte for 60 s although some are queued for it. */
-import type { Socket } from 'node:net';
 import { bytesTaken } from './raw-write.ts';
+import type { ChannelSocket } from './socket-events.ts';
 
 const STALLED_MS = 60_000;
 
 /** One per channel that was full once. */
 export class StalledPeer {
-  readonly #channel: { readonly socket: Socket; readonly queued: number };
+  readonly #channel: { readonly socket: ChannelSocket; readonly queued: number };
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(channel: { readonly socket: Socket; readonly queued: number }) {
+  constructor(channel: { readonly socket: ChannelSocket; readonly queued: number }) {
     this.#channel = channel;
   }
 

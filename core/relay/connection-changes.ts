@@ -1,6 +1,6 @@
 /** The changes of a session to the state of its server connection since the check-out: by settings, commands and functions. */
-import { larger } from '../left-state.ts';
-import type { LeftState } from '../left-state.ts';
+import { larger } from '../sql/left-state.ts';
+import type { LeftState } from '../sql/left-state.ts';
 import { commandLeavesState, leavesState, mayBeUnknown, pins, setsByText } from './command-tags.ts';
 import { WATCHED_STATEMENTS, messageLeavesState } from './session-state-detection.ts';
 import type { Functions, KnownFunctions } from './session-state-detection.ts';

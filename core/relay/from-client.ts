@@ -3,7 +3,7 @@
  * decision.
  */
 import type { Channel, ChannelListener } from '../net/channel.ts';
-import type { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../contract/errors.ts';
 import { FLUSH } from '../wire/to-server.ts';
 import { FRONTEND_LIMIT, Frontend, HEADER_BYTES, frontendViolation, lastType } from '../wire/frames.ts';
 import type { QueryHook } from './statements/query-hook.ts';

@@ -1,5 +1,5 @@
 /** The stream from the server: finds message boundaries, forwards whole chunks, inspects messages that change the state. */
-import { GatewayError, SQLSTATES } from '../errors.ts';
+import { GatewayError, SQLSTATES } from '../contract/errors.ts';
 import type { ChannelListener } from '../net/channel.ts';
 import { errorFields, readCommandComplete } from '../wire/backend.ts';
 import { BACKEND_LIMIT, Backend, HEADER_BYTES } from '../wire/frames.ts';

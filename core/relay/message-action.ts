@@ -1,6 +1,6 @@
 /** The bytes that are sent to the server in place of a client's message. */
 
-import type { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../contract/errors.ts';
 import type { RequestObserver } from './requests/request-queue.ts';
 import { isCutOff } from './prepared/statement-names.ts';
 

@@ -1,8 +1,8 @@
 /** The options of a relay. */
-import type { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../contract/errors.ts';
 import type { Channel } from '../net/channel.ts';
-import type { Logger, SessionState } from '../session.ts';
-import type { Statement } from '../statement.ts';
+import type { Logger, SessionState } from '../contract/session.ts';
+import type { Statement } from '../contract/statement.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import type { RelayEnd } from './session-end.ts';
 import type { ServerSource } from './server-source.ts';

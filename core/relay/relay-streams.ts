@@ -1,8 +1,8 @@
 /** The objects of one session after login, between its two channels, and the calls among them. */
-import { GatewayError } from '../errors.ts';
-import type { LeftState } from '../left-state.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { LeftState } from '../sql/left-state.ts';
 import type { Channel } from '../net/channel.ts';
-import type { Logger } from '../session.ts';
+import type { Logger } from '../contract/session.ts';
 import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import { readParameterStatus } from '../wire/backend.ts';
 import { FLUSH } from '../wire/to-server.ts';

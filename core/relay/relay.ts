@@ -1,6 +1,6 @@
 /** One session after login: its state, its end, and the steps that become possible after each message. */
-import { GatewayError } from '../errors.ts';
-import type { SessionState } from '../session.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { SessionState } from '../contract/session.ts';
 import { noticeResponse } from '../wire/to-client.ts';
 import type { RelayEnd } from './session-end.ts';
 import { PauseReason } from './from-client.ts';

@@ -224,12 +224,12 @@ export class ServerLink implements ServerWaiter {
     if (!server || !source || this.#state !== 'linked') return;
     this.#detach();
     const texts = this.changes.takeSuspects();
-    const unseen = texts && how !== 'close' ? source.unseen?.(server, texts) : undefined;
+    // Also on a connection that will be closed: its session goes on, with what it has set.
+    const unseen = texts && source.unseen?.(server, texts);
     if (typeof unseen === 'string') return this.#stays(unseen);
     const touched = this.changes.take();
     this.#server = undefined;
-    const settled = (): Promise<string | undefined> | undefined =>
-      how === 'close' ? undefined : this.#ask(source, server, touched);
+    const settled = (): Promise<string | undefined> | undefined => this.#ask(source, server, touched);
     const asked = unseen ? unseen.then((why) => why ?? settled()) : settled();
     if (asked) return this.#probe(source, asked, server, how);
     this.#state = 'unlinked';
@@ -263,7 +263,7 @@ export class ServerLink implements ServerWaiter {
       (why) => {
         // The session is over, and cannot come back for state that it has left.
         if (this.#state !== 'probing')
-          source.checkIn(server, why === undefined && how !== 'suspect' ? how : 'dirty');
+          source.checkIn(server, how === 'close' || (why === undefined && how !== 'suspect') ? how : 'dirty');
         else if (why === undefined) this.#probed(() => source.checkIn(server, how));
         else this.#tied(server, why);
       },

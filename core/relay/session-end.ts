@@ -1,7 +1,7 @@
 /** The end of a session, and the fate of its server connection: every way out of a relay, each taken at most once. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import type { Channel } from '../net/channel.ts';
-import type { CloseReason, Logger } from '../session.ts';
+import type { CloseReason, Logger } from '../contract/session.ts';
 import type { ServerConnection } from '../upstream/connection.ts';
 import { parameterStatus, refusal } from '../wire/to-client.ts';
 import type { FromClient } from './from-client.ts';

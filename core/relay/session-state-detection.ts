@@ -1,6 +1,6 @@
 /** Detects by the text of a statement state that it leaves on its server connection, where the tag of its command is silent: see `command-tags.ts`. */
-import { takesFromSequence } from '../left-state.ts';
-import type { LeftState } from '../left-state.ts';
+import { takesFromSequence } from '../sql/left-state.ts';
+import type { LeftState } from '../sql/left-state.ts';
 import { Frontend, HEADER_BYTES } from '../wire/frames.ts';
 
 const CREATES = /\bcreate\b/i;

@@ -3,8 +3,8 @@
  * says so: check-in, drain, the end of a session, CancelRequest, and settings of policies read it.
  */
 
-import type { LeftState } from '../left-state.ts';
-import type { SessionState } from '../session.ts';
+import type { LeftState } from '../sql/left-state.ts';
+import type { SessionState } from '../contract/session.ts';
 
 /** ReadyForQuery's status byte (manual, 55.7): idle, in a transaction, in a failed one. */
 export const Status = { idle: 0x49, transaction: 0x54, failed: 0x45 } as const;

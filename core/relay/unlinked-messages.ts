@@ -1,5 +1,5 @@
 /** Decides about a client's message between two transactions: most need a server connection, some are dropped, some are answered here. */
-import type { Condition, GatewayError } from '../errors.ts';
+import type { Condition, GatewayError } from '../contract/errors.ts';
 import { Frontend } from '../wire/frames.ts';
 import type { QueryHook } from './statements/query-hook.ts';
 import { beginsBatch } from './statements/batch-ahead.ts';

@@ -1,6 +1,6 @@
 /** Proves to a server that the gateway may log in as the role, and, where the method can, the server to the gateway. */
 import { createHash } from 'node:crypto';
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { readAuthentication, readNegotiateProtocolVersion } from '../wire/backend.ts';
 import type { AuthenticationRequest } from '../wire/backend.ts';
 import { serverEndPoint } from '../wire/channel-binding.ts';

@@ -1,7 +1,8 @@
 /** How fast connections may be opened: a number per second, and pauses while the server is down. */
-import { GatewayError } from '../errors.ts';
-import type { Condition } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { Condition } from '../contract/errors.ts';
 import type { Clock } from './clock.ts';
+import { pauseAfter } from './pause.ts';
 
 /** The options of the connect rate. */
 interface ConnectRateParts {
@@ -12,8 +13,6 @@ interface ConnectRateParts {
   ready(): void;
 }
 
-/** The first and the longest pause after a failure, in milliseconds; each is multiplied by a random factor from 0.5 to 1.5. */
-const [FIRST_MS, LONGEST_MS] = [20, 500];
 const SECOND_MS = 1_000;
 /** How often the end of a wait is checked, in milliseconds. */
 const POLL_MS = 20;
@@ -65,11 +64,12 @@ export class ConnectRate {
     this.#restedAt = 0;
   }
 
-  /** An opening ended with `error`: one that does not concern the server causes no pause. */
-  failed(error: unknown): void {
-    if (!(error instanceof GatewayError) || !UNAVAILABLE.has(error.code)) return;
+  /** An opening ended with `error`. False: it does not concern the server, and causes no pause. */
+  failed(error: unknown): boolean {
+    if (!(error instanceof GatewayError) || !UNAVAILABLE.has(error.code)) return false;
     this.#failures += 1;
     this.#rest();
+    return true;
   }
 
   /** Stops its timer. */
@@ -81,8 +81,7 @@ export class ConnectRate {
   /** Many gateways and pools must not connect at the same moment to a server that has just started. */
   #rest(): void {
     const { clock } = this.#parts;
-    const ms = Math.min(FIRST_MS * 2 ** (this.#failures - 1), LONGEST_MS) * (0.5 + Math.random());
-    if (this.#failures > 0) this.#restedAt = clock.now() + ms;
+    if (this.#failures > 0) this.#restedAt = clock.now() + pauseAfter(this.#failures);
     if (!this.open) this.#stop ??= clock.every(POLL_MS, () => this.#look());
   }
 

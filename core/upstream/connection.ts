@@ -1,7 +1,8 @@
 /** One authenticated connection to PostgreSQL, ready for its next message. */
 import type { Channel } from '../net/channel.ts';
-import type { Backend } from '../session.ts';
+import type { Backend } from '../contract/session.ts';
 import type { ServerStatus } from './hosts/server-probe.ts';
+import type { ServerProcess } from './pool/connection-slots.ts';
 import type { Parameters } from './parameter-map.ts';
 import type { SessionDefaults } from './session-defaults.ts';
 
@@ -34,6 +35,8 @@ export interface ServerConnection extends Backend {
   sequencesOfOthers?: 'present' | 'discarded' | undefined;
   /** The database has state that no reset undoes, as of the login. Default false. */
   readonly unresettable?: boolean;
+  /** Where a CancelRequest for it goes, with its key: only for the parent process of workers. Undefined: the server has sent no key. */
+  readonly process?: ServerProcess | undefined;
   /** The server has sent a key for it. Default true. */
   readonly cancelable?: boolean;
   /**

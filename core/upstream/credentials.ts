@@ -1,10 +1,10 @@
 /** The credentials that the gateway logs in with: a password, a certificate made for the role, or none. */
 import { createHmac, randomBytes } from 'node:crypto';
-import type { DatabaseOptions, Login, Secret } from '../database.ts';
-import { GatewayError } from '../errors.ts';
-import type { RoleName } from '../names.ts';
-import type { MaybePromise } from '../session.ts';
-import { milliseconds } from '../durations.ts';
+import type { DatabaseOptions, Login, Secret } from '../contract/database.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { RoleName } from '../contract/names.ts';
+import type { MaybePromise } from '../contract/session.ts';
+import { milliseconds } from '../contract/durations.ts';
 import { abortable } from './deadline.ts';
 import { credentialsMissing } from './refusals.ts';
 import type { ClientCertificate } from './certificate/mint.ts';
@@ -120,8 +120,13 @@ export async function credentialsOf(request: CredentialsRequest, signal: AbortSi
   return { ...credentials, certificate, fingerprint: certificate.authority };
 }
 
-const OWN_KEY = randomBytes(32);
+let key: Buffer = randomBytes(32);
+
+/** From now on fingerprints can be compared with those of other processes that have the same key. Default: a random one. */
+export function makeFingerprintsWith(other: Buffer): void {
+  key = other;
+}
 
 function fingerprintOf(password: string): string {
-  return createHmac('sha256', OWN_KEY).update(password).digest('base64');
+  return createHmac('sha256', key).update(password).digest('base64');
 }

@@ -79,7 +79,7 @@ async function connected(socket: Socket, signal: AbortSignal): Promise<void> {
 }
 
 async function upgrade(
-  channel: Channel,
+  channel: Channel<Socket>,
   demand: TlsDemand,
   signal: AbortSignal,
 ): Promise<Omit<Dialed, 'address'>> {

@@ -1,7 +1,7 @@
 /** Reads from the source of a function in SQL or PL/pgSQL which state of the session it may leave by itself. */
-import { callsStateFunction, larger, mayFireTriggers, takesFromSequence } from '../left-state.ts';
-import type { LeftState } from '../left-state.ts';
-import { withoutLiterals } from '../sql-text.ts';
+import { callsStateFunction, larger, mayFireTriggers, takesFromSequence } from '../sql/left-state.ts';
+import type { LeftState } from '../sql/left-state.ts';
+import { withoutLiterals } from '../sql/sql-text.ts';
 
 /** A function's source as far as it matters. */
 export interface FunctionBody {

@@ -11,8 +11,8 @@ import {
   larger,
   mayFireTriggers,
   takesFromSequence,
-} from '../left-state.ts';
-import type { LeftState } from '../left-state.ts';
+} from '../sql/left-state.ts';
+import type { LeftState } from '../sql/left-state.ts';
 import { encodeExecutions, ownName, readOutcome } from './query.ts';
 import type { Executions, TextRow } from './query.ts';
 import { AT_ONCE } from './settings-query.ts';

@@ -1,5 +1,5 @@
 /** Stops logging in as a role that the server refuses: one attempt at a time, and long pauses for credentials that it has refused. */
-import type { Logger } from '../session.ts';
+import type { Logger } from '../contract/session.ts';
 import {
   credentialsMissing,
   identityRefused,
@@ -20,6 +20,8 @@ export interface LoginBackoffParts {
   readonly entry: string;
   readonly clock: Clock;
   readonly log?: Pick<Logger, 'error' | 'info'> | undefined;
+  /** Where several workers have a pool of the entry: what each has found out. Default: only this process logs in. */
+  readonly refusedRoles?: RefusedRoles | undefined;
 }
 
 /** One login attempt of a role, which reports to the login backoff. */
@@ -35,35 +37,43 @@ export interface LoginAttempt {
 }
 
 /** A role whose login fails. Times are by the clock. */
-interface RefusedRole {
-  trying: boolean;
+export interface RefusedRole {
+  /** A login is under way. */
+  readonly trying: boolean;
   /** When the source of credentials is asked again. */
-  nextAsk: number;
+  readonly nextAsk: number;
   /** When the same credentials are sent again. */
-  nextTry: number;
+  readonly nextTry: number;
   /** The fingerprint of the credentials that the server refused last, and the number of different ones: a source may give new ones each time. */
-  refused: string | undefined;
-  different: number;
+  readonly refused?: string | undefined;
+  readonly different: number;
   /** Why there are no credentials, for the operator. */
-  missing: string | undefined;
+  readonly missing?: string | undefined;
+}
+
+/** By role; a `Map` is one. */
+export interface RefusedRoles {
+  get(role: string): RefusedRole | undefined;
+  set(role: string, refused: RefusedRole): unknown;
+  delete(role: string): boolean;
+  values(): Iterable<RefusedRole>;
 }
 
 const NEW: RefusedRole = {
   trying: false,
   nextAsk: 0,
   nextTry: 0,
-  refused: undefined,
   different: 0,
-  missing: undefined,
 };
 
 /** One per pool. */
 export class LoginBackoff {
   readonly #parts: LoginBackoffParts;
-  readonly #guarded = new Map<string, RefusedRole>();
+  readonly #guarded: RefusedRoles;
 
   constructor(parts: LoginBackoffParts) {
     this.#parts = parts;
+    this.#guarded = parts.refusedRoles ?? new Map<string, RefusedRole>();
   }
 
   /** A role's login is paused. */
@@ -81,8 +91,7 @@ export class LoginBackoff {
 
   /** A login of the role begins: the caller reports its end. */
   begin(role: string): LoginAttempt {
-    const guarded = this.#guarded.get(role);
-    if (guarded) guarded.trying = true;
+    this.#change(role, { trying: true });
     let shown = '';
     return {
       shows: (fingerprint) => {
@@ -99,7 +108,7 @@ export class LoginBackoff {
     if (guarded?.refused !== fingerprint) return;
     const now = this.#parts.clock.now();
     if (now >= guarded.nextTry) return;
-    Object.assign(guarded, { nextAsk: Math.min(now + ASK_MS, guarded.nextTry), missing: undefined });
+    this.#change(role, { nextAsk: Math.min(now + ASK_MS, guarded.nextTry), missing: undefined });
     throw refusedBefore(role);
   }
 
@@ -110,11 +119,15 @@ export class LoginBackoff {
   }
 
   #failed(role: string, error: unknown, shown: string): void {
-    const guarded = this.#guarded.get(role);
-    if (guarded) guarded.trying = false;
     const missing = whyNoCredentials(error);
     if (missing !== undefined) this.#missing(role, missing);
     else if (identityRefused(error)) this.#refused(role, shown, innermost(error));
+    else this.#change(role, { trying: false });
+  }
+
+  #change(role: string, change: Partial<RefusedRole>): void {
+    const guarded = this.#guarded.get(role);
+    if (guarded) this.#guarded.set(role, { ...guarded, ...change });
   }
 
   #missing(role: string, missing: string): void {
@@ -130,7 +143,7 @@ export class LoginBackoff {
     const different = before.refused === refused ? before.different : before.different + 1;
     const nextAsk = now + Math.min(ASK_MS * 2 ** (different - 1), PAUSE_MS);
     const nextTry = now + PAUSE_MS;
-    this.#guarded.set(role, { trying: false, nextAsk, nextTry, refused, different, missing: undefined });
+    this.#guarded.set(role, { trying: false, nextAsk, nextTry, refused, different });
     if (before.refused !== undefined) return;
     this.#tell(role, why, 'the server refuses the login: the same one is tried once per 30 s');
   }

@@ -1,11 +1,11 @@
 /** Questions of plugins to databases, each entry and role on one connection of its own: no pool is used, and no session waits. */
 import { setMaxListeners } from 'node:events';
-import { hostsOf } from '../database.ts';
-import type { DatabaseOptions, HostAddress } from '../database.ts';
-import { GatewayError } from '../errors.ts';
-import type { Lookup, LookupRow } from '../lookup.ts';
-import { parseDatabase } from '../names.ts';
-import type { Disposer, MaybePromise } from '../session.ts';
+import { hostsOf } from '../contract/database.ts';
+import type { DatabaseOptions, HostAddress } from '../contract/database.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { Lookup, LookupRow } from '../contract/lookup.ts';
+import { parseDatabase } from '../contract/names.ts';
+import type { Disposer, MaybePromise } from '../contract/session.ts';
 import { addressOf } from './connection.ts';
 import type { ServerConnection } from './connection.ts';
 import { abortable, within } from './deadline.ts';

@@ -1,12 +1,13 @@
 /** An open server connection: the facts of its login, and how to cancel and to close it. */
-import type { RoleName } from '../names.ts';
+import type { RoleName } from '../contract/names.ts';
 import type { Channel } from '../net/channel.ts';
-import type { Backend } from '../session.ts';
+import type { Backend } from '../contract/session.ts';
 import { TERMINATE } from '../wire/to-server.ts';
 import { cancel } from './cancel.ts';
 import type { CancelRequest } from './cancel.ts';
 import type { OnServer, ServerConnection } from './connection.ts';
 import type { ServerStatus } from './hosts/server-probe.ts';
+import type { ServerProcess } from './pool/connection-slots.ts';
 import type { Parameters } from './parameter-map.ts';
 
 /** The facts of its login. */
@@ -56,6 +57,14 @@ export class OpenConnection implements ServerConnection {
 
   get cancelable(): boolean {
     return this.#canceling !== undefined;
+  }
+
+  get process(): ServerProcess | undefined {
+    if (!this.#canceling) return undefined;
+    const { address, key } = this.#canceling;
+    const { host, port } = this;
+    const secret = key.secret.toString('hex');
+    return { host, ...(port !== undefined && { port }), address, pid: key.pid, secret };
   }
 
   async cancel(): Promise<boolean> {

@@ -1,9 +1,9 @@
 /** Opens one server connection: dial, log in as the mapped role, verify. */
-import { hostsOf } from '../database.ts';
-import type { DatabaseOptions } from '../database.ts';
-import { GatewayError } from '../errors.ts';
-import type { RoleName } from '../names.ts';
-import type { Backend, Startup, Upstream } from '../session.ts';
+import { hostsOf } from '../contract/database.ts';
+import type { DatabaseOptions } from '../contract/database.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { RoleName } from '../contract/names.ts';
+import type { Backend, Startup, Upstream } from '../contract/session.ts';
 import type { ServerConnection } from './connection.ts';
 import { Conversation } from './conversation.ts';
 import { credentialsOf, loginRoleOf } from './credentials.ts';

@@ -1,8 +1,8 @@
 /** The key that sessions must share to use one server connection. */
-import { GatewayError } from '../errors.ts';
-import type { DatabaseName, RoleName } from '../names.ts';
-import type { Upstream } from '../session.ts';
-import type { Target } from '../target.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { DatabaseName, RoleName } from '../contract/names.ts';
+import type { Upstream } from '../contract/session.ts';
+import type { Target } from '../contract/target.ts';
 
 /** The properties that a connection's login and startup packet fix. */
 export interface PoolKey {

@@ -1,6 +1,6 @@
 /** The errors of a client that gets no server connection; the real reason is their `cause`. */
-import { GatewayError, SQLSTATES } from '../errors.ts';
-import type { Condition } from '../errors.ts';
+import { GatewayError, SQLSTATES } from '../contract/errors.ts';
+import type { Condition } from '../contract/errors.ts';
 import type { ServerError } from '../wire/backend.ts';
 
 /** The fields of a server's ErrorResponse that are read (manual, 55.8). */

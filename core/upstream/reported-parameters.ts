@@ -1,8 +1,8 @@
 /** The ParameterStatus of earlier logins, by which the next login of the same kind needs no server connection. */
 import { hash } from 'node:crypto';
 import type { ServerConnection } from './connection.ts';
-import type { DatabaseOptions } from '../database.ts';
-import type { Startup, Upstream } from '../session.ts';
+import type { DatabaseOptions } from '../contract/database.ts';
+import type { Startup, Upstream } from '../contract/session.ts';
 import { ParameterMap, valueOf } from './parameter-map.ts';
 import type { Endpoint } from './hosts/endpoint.ts';
 import type { HostedConnection, Hosts } from './hosts/hosts.ts';

@@ -1,5 +1,5 @@
 /** The run-time settings of a session as one immutable value: equal ones are the same object, so that `===` compares them. */
-import type { SetByFunction } from '../session.ts';
+import type { SetByFunction } from '../contract/session.ts';
 import { areEqual } from './parameter-map.ts';
 import type { SessionDefault } from './session-defaults.ts';
 import { WeakValues } from './weak-values.ts';

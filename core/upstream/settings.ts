@@ -1,6 +1,6 @@
 /** Applies a session's settings to its server connection: they are in force before the client's first byte, or the check-out fails. */
-import { GatewayError } from '../errors.ts';
-import type { Backend, SetByFunction, Startup, Upstream } from '../session.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { Backend, SetByFunction, Startup, Upstream } from '../contract/session.ts';
 import type { ServerConnection } from './connection.ts';
 import { within } from './deadline.ts';
 import { encodeExecutions, executeBetween, ownName } from './query.ts';
@@ -46,9 +46,12 @@ function withChosen(settings: SessionSettings, session: SessionSettings): Sessio
   return settings.with(session.all.filter(({ name }) => settings.get(name)?.from !== 'policy'));
 }
 
+const NO_NAMES: ReadonlySet<string> = new Set();
+
 /** The names that plugins have in the startup packet, in lower case: a client's values for them are without effect. */
 export function pinnedNames({ settings, schemas }: Upstream): ReadonlySet<string> {
   const names = Object.keys(settings).map((name) => name.toLowerCase());
+  if (names.length + schemas.length === 0) return NO_NAMES;
   return new Set(schemas.length > 0 ? [...names, 'search_path'] : names);
 }
 

@@ -1,7 +1,7 @@
 /** The startup packet for the server: built field by field, never a copy of the client's. */
-import { GatewayError } from '../errors.ts';
-import type { RoleName, SchemaName } from '../names.ts';
-import type { Startup, Upstream } from '../session.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { RoleName, SchemaName } from '../contract/names.ts';
+import type { Startup, Upstream } from '../contract/session.ts';
 
 /** The contents of the startup packet. */
 export interface StartupRequest {

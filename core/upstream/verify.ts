@@ -1,6 +1,6 @@
 /** Verifies a new login before a session may use it: it is the mapped role, the role is not privileged, its schemas exist. Reads its defaults, too. */
-import { GatewayError } from '../errors.ts';
-import type { SchemaName } from '../names.ts';
+import { GatewayError } from '../contract/errors.ts';
+import type { SchemaName } from '../contract/names.ts';
 import type { Conversation } from './conversation.ts';
 import { DEFAULTS_COLUMNS, DEFAULTS_WIDTH, defaultsIn } from './session-defaults.ts';
 import type { SessionDefaults } from './session-defaults.ts';

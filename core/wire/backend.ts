@@ -1,5 +1,5 @@
 /** Reads what a server sends (manual, 55.7), from bodies without type byte and length. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { BodyReader } from './body.ts';
 import { MAX_CANCEL_SECRET, MIN_CANCEL_SECRET } from './greeting.ts';
 

@@ -1,6 +1,6 @@
 /** Reads one message body field by field, and never past its end. */
 import { constants, isAscii } from 'node:buffer';
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { strictUtf8 } from './text.ts';
 
 /** PostgreSQL's own words for a message that is too short (`pq_copymsgbytes`). */

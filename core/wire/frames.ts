@@ -1,6 +1,6 @@
 /** Message type bytes and length limits of protocol 3 (manual, 55.7 "Message Formats"). */
 
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 
 /** Type byte and length word: what precedes every message body after the startup packet. */
 export const HEADER_BYTES = 5;

@@ -1,15 +1,7 @@
 /** Reads what a client sends after its StartupMessage (manual, 55.7), from bodies without type byte and length. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { BodyReader } from './body.ts';
-
-/** Parse. */
-export interface ParseMessage {
-  /** Empty for the unnamed statement. */
-  readonly name: string;
-  readonly sql: string;
-  /** Object ids of parameter types; 0 leaves one open. */
-  readonly types: readonly number[];
-}
+import type { ParseMessage, Target } from './client-messages.ts';
 
 /** Bind. */
 export interface BindMessage {
@@ -21,12 +13,6 @@ export interface BindMessage {
   /** Views of the body; null is SQL NULL. */
   readonly parameters: readonly (Buffer | null)[];
   readonly resultFormats: readonly number[];
-}
-
-/** The object of a Describe or Close: a prepared statement (`S`) or a portal (`P`). */
-export interface Target {
-  readonly kind: 'S' | 'P';
-  readonly name: string;
 }
 
 /** A part of a body: offsets in bytes, the end excluded. */

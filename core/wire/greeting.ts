@@ -1,5 +1,5 @@
 /** The first packet of a connection: what it may be, and the ones the gateway itself sends to a server. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { BodyReader } from './body.ts';
 import { cstring, int32, untyped } from './message.ts';
 import { shown, strictUtf8 } from './text.ts';

@@ -1,5 +1,5 @@
 /** Builds one complete message out of its fields. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 
 /** PQ_LARGE_MESSAGE_LIMIT (PostgreSQL `libpq/libpq.h`, MaxAllocSize - 1): a longer message ends the connection. */
 const MAX_MESSAGE = 0x3fff_fffe;

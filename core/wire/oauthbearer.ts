@@ -1,5 +1,5 @@
 /** OAUTHBEARER (RFC 7628) as PostgreSQL 18 reads and answers it (`auth-oauth.c`): pure, from one message to the next. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { shownCharacter } from './text.ts';
 
 /** The mechanism's name in AuthenticationSASL and SASLInitialResponse. */

@@ -1,5 +1,5 @@
 /** The startup parameter `options`: command-line arguments for the server process, in PostgreSQL's own grammar. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { shown } from './text.ts';
 
 /** One setting out of `options`. */

@@ -38,7 +38,7 @@ export function scramKeys(password: string, salt: Buffer, iterations: number): P
 }
 
 /** Keys for an already prepared password, derived on libuv's threads and not kept. */
-export async function deriveKeys(password: string, salt: Buffer, iterations: number): Promise<ScramKeys> {
+export async function deriveKeys(password: string, salt: Uint8Array, iterations: number): Promise<ScramKeys> {
   const salted = await derive(password, salt, iterations, 32, 'sha256');
   const clientKey = hmac(salted, 'Client Key');
   const storedKey = createHash('sha256').update(clientKey).digest();

@@ -1,5 +1,5 @@
 /** The two responses of a client in SCRAM-SHA-256(-PLUS) (RFC 5802 §7), as PostgreSQL reads them (`auth-scram.c`). */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { shownCharacter } from './text.ts';
 
 /** The one way to bind that PostgreSQL knows (RFC 5929 §4). */

@@ -1,7 +1,7 @@
 /** The server side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), as PostgreSQL speaks it: pure, from one message to the next. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { ScramVerifier } from '../scram.ts';
-import { GatewayError } from '../errors.ts';
+import type { ScramVerifier } from '../contract/scram.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { hmac } from './scram-keys.ts';
 import { parseClientFinal, parseClientFirst } from './scram-responses.ts';
 import type { ClientFirst } from './scram-responses.ts';
@@ -68,7 +68,7 @@ export class ScramServer {
   challenge(verifier: ScramVerifier, mock = false): Buffer {
     if (!this.#first || this.#challenge) throw new Error('SCRAM: the first message comes first, and once');
     const nonce = this.#first.nonce + this.#nonce;
-    const text = `r=${nonce},s=${verifier.salt.toString('base64')},i=${verifier.iterations}`;
+    const text = `r=${nonce},s=${base64(verifier.salt)},i=${verifier.iterations}`;
     this.#challenge = { nonce, text, verifier, mock };
     return Buffer.from(text, 'latin1');
   }
@@ -103,8 +103,12 @@ export class ScramServer {
   }
 }
 
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64');
+}
+
 /** Whether the proof is that of the key whose hash is known. */
-function proves(proof: Buffer, storedKey: Buffer, said: Buffer): boolean {
+function proves(proof: Buffer, storedKey: Uint8Array, said: Buffer): boolean {
   const signature = hmac(storedKey, said);
   const clientKey = Buffer.from(proof.map((byte, at) => byte ^ (signature[at] ?? 0)));
   const hash = createHash('sha256').update(clientKey).digest();

@@ -1,10 +1,14 @@
 /** What a server keeps of a password for SCRAM-SHA-256, in the form of PostgreSQL's `pg_authid.rolpassword`. */
 import { randomBytes } from 'node:crypto';
-import type { ScramVerifier } from '../scram.ts';
+import type { ScramVerifier } from '../contract/scram.ts';
 import { saslprep } from './saslprep.ts';
 import { deriveKeys, hmac } from './scram-keys.ts';
 
-/** PostgreSQL's default of `scram_iterations`. */
+/**
+ * PostgreSQL's default of `scram_iterations`.
+ *
+ * @example const iterations = DEFAULT_ITERATIONS; // 4096
+ */
 export const DEFAULT_ITERATIONS = 4_096;
 /** SCRAM_DEFAULT_SALT_LEN of `scram-common.h`, in bytes. */
 const SALT = 16;
@@ -17,7 +21,11 @@ const MAX_ITERATIONS = 2_147_483_647;
 const FORM =
   /^SCRAM-SHA-256\$([0-9]{1,10}):((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)\$([A-Za-z0-9+/]{43}=):([A-Za-z0-9+/]{43}=)$/;
 
-/** Reads one as PostgreSQL stores it (`parse_scram_secret`); undefined for any other text. */
+/**
+ * Reads a verifier as PostgreSQL stores it (`parse_scram_secret`); undefined for any other text.
+ *
+ * @example const verifier = parseScramVerifier(word);
+ */
 export function parseScramVerifier(text: string): ScramVerifier | undefined {
   const [, count, salt = '', stored = '', server = ''] = FORM.exec(text) ?? [];
   const iterations = Number(count);
@@ -28,11 +36,15 @@ export function parseScramVerifier(text: string): ScramVerifier | undefined {
   return { iterations, salt: bytes, storedKey, serverKey };
 }
 
-/** Makes one of a password, as PostgreSQL does (`pg_be_scram_build_secret`). Takes milliseconds of another thread. */
+/**
+ * Makes the verifier of a password, as PostgreSQL does (`pg_be_scram_build_secret`). Takes milliseconds of another thread.
+ *
+ * @example const verifier = await makeScramVerifier(password);
+ */
 export async function makeScramVerifier(
   password: string,
   iterations = DEFAULT_ITERATIONS,
-  salt: Buffer = randomBytes(SALT),
+  salt: Uint8Array = randomBytes(SALT),
 ): Promise<ScramVerifier> {
   const { clientKey, storedKey, serverKey } = await deriveKeys(saslprep(password), salt, iterations);
   // With it anybody logs in where the verifier is the same.
@@ -42,7 +54,9 @@ export async function makeScramVerifier(
 
 /**
  * One that no password has, for a user there is not: the same each time, so that the user looks like any other.
+ *
  * @param secret the gateway's own: with it the salt is recognised
+ * @example const verifier = mockScramVerifier(Buffer.from(secret), 'nobody', DEFAULT_ITERATIONS);
  */
 export function mockScramVerifier(secret: Uint8Array, user: string, iterations: number): ScramVerifier {
   const [salt, storedKey, serverKey] = ['salt', 'StoredKey', 'ServerKey'].map((part) =>

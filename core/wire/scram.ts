@@ -1,6 +1,6 @@
 /** The client side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), as PostgreSQL speaks it. */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import { saslprep } from './saslprep.ts';
 import { hmac, scramKeys } from './scram-keys.ts';
 

@@ -1,5 +1,5 @@
 /** A client's StartupMessage by kind of parameter. Run-time parameters are not sent to a server in its startup packet: each check-out sets them. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 import type { ParameterPairs } from './greeting.ts';
 import { parseOptions } from './options.ts';
 import { hasControlCharacters, shown } from './text.ts';
@@ -38,7 +38,10 @@ const NAME = /^[a-z_][a-z0-9_$]*(?:\.[a-z_][a-z0-9_$]*)*$/;
 
 /** A run-time parameter's name as PostgreSQL writes it, whatever its case; undefined for a name that no client may send. */
 export function parameterName(name: string): string | undefined {
-  const key = folded(name);
+  return nameOf(folded(name));
+}
+
+function nameOf(key: string): string | undefined {
   const unfit = !NAME.test(key) || key.startsWith(PROTOCOL_PREFIX) || key.startsWith(GATEWAY_PREFIX);
   if (unfit || RESERVED.includes(key) || IDENTITY.includes(key)) return undefined;
   return canonical.get(key) ?? key;
@@ -94,7 +97,7 @@ function twice(name: string): GatewayError {
 
 /** Folds ASCII letters only, as `guc_name_compare` does: a Kelvin sign is no k. */
 function folded(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+  return /[A-Z]/.test(name) ? name.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) : name;
 }
 
 function accept(
@@ -108,7 +111,7 @@ function accept(
     into.gatewayOptions[key] = value;
     return;
   }
-  const known = parameterName(name);
+  const known = nameOf(key);
   if (known === undefined) throw unsupported(name, where);
   into.parameters[known] = value;
 }

@@ -1,5 +1,5 @@
 /** Text from the network: what may be taken for a name, and what may be shown of it. */
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../contract/errors.ts';
 
 // Without ignoreBOM a leading U+FEFF would vanish, and two different names would compare equal.
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

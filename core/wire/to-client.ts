@@ -1,5 +1,6 @@
 /** Builds what the gateway sends to a client (manual, 55.7): whole messages, type and length included. */
-import type { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../contract/errors.ts';
+import type { Report } from './report.ts';
 import { byte1, cstring, int16, int32, message, sized } from './message.ts';
 
 /** AuthenticationOk. Constants are shared: never modify them. */
@@ -72,17 +73,6 @@ export function rowDescription(names: readonly string[]): Buffer {
 export function dataRow(values: readonly (string | null)[]): Buffer {
   const columns = values.map((value) => sized(value === null ? undefined : Buffer.from(value)));
   return message('D', [int16(values.length), ...columns]);
-}
-
-/** What an ErrorResponse or NoticeResponse of the gateway says. */
-export interface Report<Severity extends string> {
-  readonly severity: Severity;
-  /** SQLSTATE (manual, Appendix A). */
-  readonly code: string;
-  readonly message: string;
-  readonly detail?: string | undefined;
-  readonly hint?: string | undefined;
-  readonly routine?: string | undefined;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Reads what a certificate says of its holder, from its DER: the texts that Node and OpenSSL print are not made to be parsed. */
 import { createHash } from 'node:crypto';
-import type { ClientCertificate } from '../session.ts';
+import type { ClientCertificate } from '../contract/session.ts';
 import { DerError, derContent, derInside, derIntegerHex, derOid, derTime, derWhole, Tag } from './der.ts';
 import type { DerValue } from './der.ts';
 import { DistinguishedName } from './distinguished-name.ts';

@@ -4,7 +4,7 @@
  */
 import { verify } from 'node:crypto';
 import type { X509Certificate } from 'node:crypto';
-import type { ClientCertificate } from '../session.ts';
+import type { ClientCertificate } from '../contract/session.ts';
 import { DerError, derContent, derInside, derIntegerHex, derOid, derTime, derWhole, Tag } from './der.ts';
 import type { DerValue } from './der.ts';
 import { DistinguishedName } from './distinguished-name.ts';

@@ -2,8 +2,10 @@
 import { defineConfig, env } from 'postern';
 import { access, ownIssuer } from 'postern/plugins/access';
 import { audit } from 'postern/plugins/audit';
+import { console } from 'postern/plugins/console';
 import { jwt } from 'postern/plugins/jwt';
 import { limits } from 'postern/plugins/limits';
+import { operations } from 'postern/plugins/operations';
 import { roles } from 'postern/plugins/roles';
 
 const port = Number(env('PORT', '6432'));
@@ -25,6 +27,7 @@ export default defineConfig({
   },
   plugins: [
     audit({ sink: { file: 'audit.jsonl' } }),
+    operations(),
     jwt({ issuers: [{ issuer: people, audience: 'postern', jwks: 'jwks.json' }, own] }),
     // A token of the people's issuer opens nothing by itself: it only asks.
     roles({ claim: 'role', allow: ['reader', 'writer'], issuer: own.issuer }),
@@ -43,5 +46,6 @@ export default defineConfig({
       ],
       connect: { host: 'localhost', port, sslmode: 'disable' },
     }),
+    console(),
   ],
 });

@@ -7,11 +7,10 @@ import { connectionTo } from './connection-string.ts';
 import type { Connection } from './connection-string.ts';
 import { decide } from './decision.ts';
 import type { Allowed, Asked } from './decision.ts';
-import { Grants } from './grants.ts';
-import type { Grant } from './grants.ts';
-import { Idempotency } from './idempotency.ts';
+import type { Grant, Grants } from './grants.ts';
+import type { Idempotency } from './idempotency.ts';
 import type { Policy } from './policy.ts';
-import { RequestRate } from './rate.ts';
+import type { RequestRate } from './rate.ts';
 import { Refused } from './refused.ts';
 
 /** What a caller gets. */
@@ -21,7 +20,14 @@ export interface Granted extends Connection {
   readonly rules: Allowed['rules'];
 }
 
-/** One per config; what it keeps outlives reloads. */
+/** What outlives reloads, and is the same in all workers. */
+export interface DeskState {
+  readonly grants: Grants;
+  readonly idempotency: Idempotency;
+  readonly rate: RequestRate;
+}
+
+/** One per config and worker. */
 export class Desk {
   readonly #policy: Policy;
   readonly #gateway: GatewayHandle;
@@ -29,13 +35,12 @@ export class Desk {
   readonly #rate: RequestRate;
   readonly grants: Grants;
 
-  constructor(policy: Policy, gateway: GatewayHandle) {
+  constructor(policy: Policy, gateway: GatewayHandle, { grants, idempotency, rate }: DeskState) {
     this.#policy = policy;
     this.#gateway = gateway;
-    this.grants = gateway.keep('grants', () => new Grants());
-    this.#idempotency = gateway.keep('idempotency', () => new Idempotency());
-    const { rate } = policy;
-    this.#rate = gateway.keep(`rate ${JSON.stringify(rate)}`, () => new RequestRate(rate));
+    this.grants = grants;
+    this.#idempotency = idempotency;
+    this.#rate = rate;
   }
 
   /** Under one idempotency key the same caller gets the same answer. @throws Refused, which the log has */
@@ -45,7 +50,7 @@ export class Desk {
       if (idempotencyKey === undefined) return await this.#grant(caller, asked);
       const once = { owner: caller.name, key: idempotencyKey, request: asked };
       const work = (): Promise<Granted> => this.#grant(caller, asked);
-      return stillGood(await this.#idempotency.once(once, work, ({ grant }) => grant.expiresAt));
+      return this.#stillGood(await this.#idempotency.once(once, work, ({ grant }) => grant.expiresAt));
     } catch (error) {
       // Whoever asks too often must not fill the log as well.
       if (error instanceof Refused && error.kind !== 'rate') {
@@ -66,8 +71,8 @@ export class Desk {
     if (!revocations) throw new Error('no plugin revokes tokens');
     const { id, database, role, caller } = grant;
     const named = { issuer: caller.issuer, subject: caller.subject };
-    const revoked = (): void => {
-      grant.revokedAt ??= Date.now();
+    const revoked = async (): Promise<void> => {
+      await this.grants.revoked(grant);
       this.#gateway.log.info(
         { by: by && { issuer: by.issuer, subject: by.subject }, id, caller: named, database, role },
         'access revoked',
@@ -77,10 +82,10 @@ export class Desk {
       const what = { tokenId: id, issuer: this.#policy.issuer.issuer };
       // No longer than the token could be used: or grants given back would fill the list for everybody.
       const ended = await revocations.revoke(what, by, new Date(grant.expiresAt));
-      revoked();
+      await revoked();
       return ended;
     } catch (error) {
-      if (!(error instanceof GatewayError)) revoked();
+      if (!(error instanceof GatewayError)) await revoked();
       throw error;
     }
   }
@@ -94,10 +99,11 @@ export class Desk {
     for (const grant of this.grants.list()) {
       const { caller, issuedAt, id } = grant;
       const own = { id, issuer: this.#policy.issuer.issuer, subject: caller.name, issuedAt };
-      if (isAbout(what, own)) grant.revokedAt ??= Date.now();
-      if (grant.revokedAt !== undefined || 'tokenId' in what || !isAbout(what, { ...caller, issuedAt }))
-        continue;
-      this.revoke(grant, by).catch((error: unknown) => {
+      const isOwn = isAbout(what, own);
+      const isFallen = isOwn || grant.revokedAt !== undefined || 'tokenId' in what;
+      if (!isOwn && (isFallen || !isAbout(what, { ...caller, issuedAt }))) continue;
+      const done = isOwn ? this.grants.revoked(grant) : this.revoke(grant, by);
+      done.catch((error: unknown) => {
         const reason = error instanceof Error ? error.message : 'failed';
         this.#gateway.log.error({ id, reason }, 'revocation of access failed');
       });
@@ -129,9 +135,17 @@ export class Desk {
       [rulesClaim]: rules,
     };
     const token = await issuer.sign(claims, issuedAt, expiresAt);
-    this.grants.add(grant);
+    await this.grants.add(grant);
     this.#tell(caller, { ...asked, role, durationMs }, { granted: true, id });
     return { grant, token, rules, ...connectionTo(connect, database) };
+  }
+
+  /** What was answered once must not be said again when it has become wrong. @throws Refused 410 */
+  #stillGood(granted: Granted): Granted {
+    if (this.grants.find(granted.grant.id)?.revokedAt === undefined) return granted;
+    const why =
+      'what was granted under this Idempotency-Key has been revoked: to ask once more, use another key';
+    throw new Refused('conflict', why, { status: 410 });
   }
 
   /** Each decision: one line of the log, and one event for who writes it down elsewhere. */
@@ -142,14 +156,6 @@ export class Desk {
     log.info({ issuer, subject, ...asked, ...more }, granted ? 'access granted' : 'access refused');
     this.#gateway.emit('access', { by: { issuer, subject }, ...asked, ...decision });
   }
-}
-
-/** What was answered once must not be said again when it has become wrong. @throws Refused 410 */
-function stillGood(granted: Granted): Granted {
-  if (granted.grant.revokedAt === undefined) return granted;
-  const why =
-    'what was granted under this Idempotency-Key has been revoked: to ask once more, use another key';
-  throw new Refused('conflict', why, { status: 410 });
 }
 
 /** Whether a revocation is about a token; for that of a caller nobody knows its `jti` any more. */

@@ -6,6 +6,7 @@ import type { Desk, Granted } from './desk.ts';
 import type { Grant } from './grants.ts';
 import { ASK_DOCS, GRANT_DOCS } from './docs.ts';
 import type { Policy } from './policy.ts';
+import type { SessionsByGrant } from './sessions-by-grant.ts';
 import { Refused } from './refused.ts';
 import { askedByJson, bodyText } from './request-body.ts';
 
@@ -15,6 +16,7 @@ export interface RouteParts {
   readonly policy: Policy;
   readonly callers: Callers;
   readonly desk: Desk;
+  readonly sessions: SessionsByGrant;
 }
 
 type Handler = (request: Request) => Promise<Response>;
@@ -46,14 +48,8 @@ function idempotencyKeyOf({ headers }: Request): string | undefined {
 /** How many sessions each grant has open, by its id: counted once for all that are shown. */
 type Open = ReadonlyMap<string, number>;
 
-function openSessions({ gateway, policy }: RouteParts): Open {
-  const open = new Map<string, number>();
-  for (const { facts } of gateway.sessions) {
-    const { tokenId, issuer } = facts.identity ?? {};
-    if (tokenId === undefined || issuer !== policy.issuer.issuer) continue;
-    open.set(tokenId, (open.get(tokenId) ?? 0) + 1);
-  }
-  return open;
+function openSessions({ sessions, policy }: RouteParts): Promise<Open> {
+  return sessions.of(policy.issuer.issuer);
 }
 
 function grantView(
@@ -125,7 +121,8 @@ async function revoke(request: Request, parts: RouteParts): Promise<Response> {
   const grant = grantOf(request, visitor, parts);
   try {
     const ended = await parts.desk.revoke(grant, visitor.by);
-    return Response.json({ ...grantView(grant, openSessions(parts)), ended });
+    const revoked = parts.desk.grants.find(grant.id) ?? grant;
+    return Response.json({ ...grantView(revoked, await openSessions(parts)), ended });
   } catch (error) {
     if (error instanceof GatewayError) throw notRevoked(error, grant, parts);
     const reason = error instanceof Error ? error.message : 'the store failed';
@@ -144,12 +141,12 @@ export function mountGrantRoutes(parts: RouteParts): void {
   };
   const list = async (request: Request): Promise<Response> => {
     const { own } = await visitorOf(request, parts);
-    const open = openSessions(parts);
+    const open = await openSessions(parts);
     return Response.json({ grants: desk.grants.list(own).map((grant) => grantView(grant, open)) });
   };
   const one = async (request: Request): Promise<Response> => {
     const visitor = await visitorOf(request, parts);
-    return Response.json(grantView(grantOf(request, visitor, parts), openSessions(parts)));
+    return Response.json(grantView(grantOf(request, visitor, parts), await openSessions(parts)));
   };
   const grants = (request: Request): Promise<Response> =>
     request.method === 'POST' ? ask(request) : list(request);

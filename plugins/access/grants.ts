@@ -1,4 +1,5 @@
-/** What has been granted and has not expired: kept in memory, over reloads. */
+/** What has been granted and has not expired: kept in the memory of all workers, over reloads. */
+import type { Board, BoardChange } from '../../core/index.ts';
 import type { Caller } from './callers.ts';
 import { Refused } from './refused.ts';
 
@@ -13,21 +14,36 @@ export interface Grant {
   readonly issuedAt: number;
   readonly expiresAt: number;
   /** Absent while it is good. */
-  revokedAt?: number;
+  readonly revokedAt?: number;
 }
 
 /** More at a time are refused: they are forgotten when they expire. */
 const MOST = 100_000;
 
-/** One per gateway. */
+/** One per worker, the same in all. */
 export class Grants {
+  readonly #board: Board<Grant>;
   readonly #byId = new Map<string, Grant>();
 
+  constructor(board: Board<Grant>) {
+    this.#board = board;
+    this.#hear({ kind: 'missed' });
+    board.watch((change) => this.#hear(change));
+  }
+
   /** @throws Refused when there are too many */
-  add(grant: Grant): void {
+  async add(grant: Grant): Promise<void> {
     if (this.#byId.size >= MOST) this.#forget();
     if (this.#byId.size >= MOST) throw new Refused('busy', 'too many grants at a time', { retryAfter: 60 });
-    this.#byId.set(grant.id, grant);
+    await this.#board.put(grant.id, grant, { until: grant.expiresAt });
+  }
+
+  /** It is good no longer. Of two that say so at once, the first counts. */
+  async revoked({ id }: Grant): Promise<void> {
+    const grant = this.#board.get(id);
+    if (!grant || grant.revokedAt !== undefined) return;
+    const revoked = { ...grant, revokedAt: Date.now() };
+    await this.#board.put(id, revoked, { until: grant.expiresAt, expected: grant });
   }
 
   /** Those of one caller, or all; the newest first. */
@@ -42,6 +58,12 @@ export class Grants {
     const grant = this.#byId.get(id);
     if (!grant || grant.expiresAt <= Date.now()) return undefined;
     return caller && !isOf(grant, caller) ? undefined : grant;
+  }
+
+  #hear(change: BoardChange<Grant>): void {
+    if (change.kind === 'put') this.#byId.set(change.id, change.value);
+    else if (change.kind === 'dropped') this.#byId.delete(change.id);
+    else for (const [id, grant] of this.#board.all()) this.#byId.set(id, grant);
   }
 
   #forget(): void {

@@ -1,23 +1,29 @@
 /** Requests that come twice under one key are done once (draft-ietf-httpapi-idempotency-key-header). */
 import { createHash } from 'node:crypto';
+import type { Board } from '../../core/index.ts';
 import { Refused } from './refused.ts';
 
 /** What was done under a key, or is being done. */
-interface Entry {
+export interface OnceDone {
   /** Of the request: another one under the same key is a mistake. */
   readonly print: string;
-  /** In milliseconds since the epoch. */
-  until: number;
-  /** Absent while it is being done. */
-  answer?: unknown;
+  /** Absent while it is being done. JSON. */
+  readonly answer?: unknown;
 }
+
+/** How long it may be done, in milliseconds: the worker that does it may end. */
+const UNDER_WAY_MS = 60_000;
 
 /** More are not remembered: the oldest are forgotten for them. */
 const MOST = 10_000;
 
-/** One per gateway; outlives reloads. Keys belong to callers: nobody meets another's. */
+/** One per worker, the same in all. Keys belong to callers: nobody meets another's. */
 export class Idempotency {
-  readonly #entries = new Map<string, Entry>();
+  readonly #board: Board<OnceDone>;
+
+  constructor(board: Board<OnceDone>) {
+    this.#board = board;
+  }
 
   /**
    * Does the work, or gives what it gave under this key before; what fails may be tried again. Answers are remembered until
@@ -31,39 +37,32 @@ export class Idempotency {
   ): Promise<T> {
     const name = hash([owner, key]);
     const print = hash(request);
-    const known = this.#find(name);
-    if (known && known.print !== print) {
-      const more = { status: 422 };
-      throw new Refused('conflict', 'this Idempotency-Key was used for another request', more);
-    }
-    if (known?.answer !== undefined) return known.answer as T;
-    if (known) throw new Refused('conflict', 'the request with this Idempotency-Key is under way');
-    const entry: Entry = { print, until: Infinity };
-    this.#put(name, entry);
+    const claim = { expected: undefined, until: Date.now() + UNDER_WAY_MS };
+    if (!(await this.#board.put(name, { print }, claim))) return this.#known(name, print) as T;
     try {
+      this.#forgetOldest();
       const answer = await work();
-      entry.answer = answer;
-      entry.until = until(answer);
+      await this.#board.put(name, { print, answer }, { until: until(answer) });
       return answer;
     } catch (error) {
-      this.#entries.delete(name);
+      await this.#board.drop(name);
       throw error;
     }
   }
 
-  #find(name: string): Entry | undefined {
-    const entry = this.#entries.get(name);
-    if (entry && entry.until > Date.now()) return entry;
-    this.#entries.delete(name);
-    return undefined;
+  #known(name: string, print: string): unknown {
+    const known = this.#board.get(name);
+    if (known && known.print !== print) {
+      const more = { status: 422 };
+      throw new Refused('conflict', 'this Idempotency-Key was used for another request', more);
+    }
+    if (known?.answer !== undefined) return known.answer;
+    throw new Refused('conflict', 'the request with this Idempotency-Key is under way');
   }
 
-  #put(name: string, entry: Entry): void {
-    for (const [old, { until }] of this.#entries) {
-      if (this.#entries.size < MOST && until > Date.now()) break;
-      this.#entries.delete(old);
-    }
-    this.#entries.set(name, entry);
+  #forgetOldest(): void {
+    const names = [...this.#board.all().keys()];
+    for (const name of names.slice(0, Math.max(0, names.length - MOST))) void this.#board.drop(name);
   }
 }
 

@@ -4,18 +4,28 @@ import { ConfigError } from '../../core/index.ts';
 import type { GatewayHandle, Plugin } from '../../core/index.ts';
 import { Callers } from './callers.ts';
 import { Desk } from './desk.ts';
+import type { DeskState } from './desk.ts';
 import { JWKS_DOCS } from './docs.ts';
 import { mountExchangeRoute } from './exchange-route.ts';
 import { mountGrantRoutes } from './grant-routes.ts';
+import { Grants } from './grants.ts';
+import type { Grant } from './grants.ts';
+import { Idempotency } from './idempotency.ts';
+import type { OnceDone } from './idempotency.ts';
 import type { AccessOptions } from './options.ts';
 import type { OwnIssuer } from './own-issuer.ts';
 import { policyOf } from './policy.ts';
 import type { Policy } from './policy.ts';
+import { RequestRate } from './rate.ts';
+import type { Asked } from './rate.ts';
+import { SessionsByGrant } from './sessions-by-grant.ts';
 
 export type {
   AccessOptions,
   ApiKeyOptions,
+  ApiKeyWho,
   CallersOptions,
+  ClaimWho,
   ConnectOptions,
   GrantRulesOptions,
   PolicyOptions,
@@ -28,6 +38,19 @@ function mountKeys(gateway: GatewayHandle, issuer: OwnIssuer): void {
   const headers = { 'content-type': 'application/jwk-set+json', 'cache-control': 'public, max-age=60' };
   const handler = (): Response => new Response(JSON.stringify(issuer.published()), { headers });
   gateway.route('/.well-known/jwks.json', handler, { public: true, openapi: JWKS_DOCS });
+}
+
+async function deskState({ rate }: Policy, gateway: GatewayHandle): Promise<DeskState> {
+  const [grants, done, asked] = await Promise.all([
+    gateway.board<Grant>('grants'),
+    gateway.board<OnceDone>('idempotency'),
+    gateway.board<Asked>(`rate ${JSON.stringify(rate)}`),
+  ]);
+  return {
+    grants: gateway.keep('grants', () => new Grants(grants)),
+    idempotency: gateway.keep('idempotency', () => new Idempotency(done)),
+    rate: gateway.keep(`rate ${JSON.stringify(rate)}`, () => new RequestRate(rate, asked)),
+  };
 }
 
 /** The verifier takes no token with rules: one that it takes has rules that nobody would keep. @throws ConfigError */
@@ -47,8 +70,10 @@ async function refuseUnread(gateway: GatewayHandle, { issuer, rulesClaim }: Poli
 }
 
 /**
- * Serves on `admin`: `/v1/grants` (ask, see, revoke), `/oauth/token` (RFC 8693) and `/.well-known/jwks.json`. Stands below
- * `jwt`, which knows its issuer; `limits` and `ip-filter` enforce the rules it puts into tokens.
+ * Access on demand: a caller whom the policy allows asks on `admin` for a database as a role for a time, and gets a short-lived token of the
+ * gateway's own issuer.
+ *
+ * @place 12 below `jwt`, which verifies the callers' tokens and those of its issuer
  * @throws ConfigError that names the option, such as `access.policy[0].roles`
  * @example access({ issuer: own, callers: { issuers: ['https://id.example'] }, policy: [{ … }], connect: { host: 'db.example' } })
  */
@@ -57,18 +82,25 @@ export function access(options: AccessOptions): Plugin<never, never, 'access'> {
   let open: Desk | undefined;
   return {
     name: 'access',
+    options,
     on: { revocation: (event) => open?.revoked(event) },
     async setup(gateway) {
       if (!gateway.service('verifier') || !gateway.service('revocations')) {
         throw new ConfigError('access: list it below the plugin that verifies and revokes tokens, jwt');
       }
-      const desk = new Desk(policy, gateway);
-      const parts = { gateway, policy, callers: new Callers(policy, gateway), desk };
+      const desk = new Desk(policy, gateway, await deskState(policy, gateway));
+      const sessions = gateway.keep('sessions by grant', () => new SessionsByGrant(gateway));
+      const parts = { gateway, policy, callers: new Callers(policy, gateway), desk, sessions };
       open = desk;
       mountGrantRoutes(parts);
       mountExchangeRoute(parts);
       mountKeys(gateway, policy.issuer);
-      const close = await policy.issuer.open(gateway);
+      const closeIssuer = await policy.issuer.open(gateway);
+      const closeSessions = sessions.open();
+      const close = async (): Promise<void> => {
+        closeSessions();
+        await closeIssuer();
+      };
       try {
         await refuseUnread(gateway, policy);
       } catch (error) {

@@ -8,16 +8,22 @@ import type { SigningKey } from './key-ring.ts';
 const OTHERS = 0o077;
 const MAX_BYTES = 1_000_000;
 
-/** One key as it is written. */
-interface Written {
+/** One key as it is written, and as workers share it. */
+export interface WrittenKey {
   readonly kid: string;
   readonly from: number;
   readonly key: JsonWebKey;
 }
 
-function keyOf({ kid, from, key }: Written): SigningKey {
+/** The key that was written. @throws Error */
+export function readKey({ kid, from, key }: WrittenKey): SigningKey {
   if (typeof kid !== 'string' || !Number.isFinite(from)) throw new Error('a key without kid or from');
   return { kid, from, privateKey: createPrivateKey({ key, format: 'jwk' }) };
+}
+
+/** Private: for the file, and for the other workers of this machine. */
+export function writeKey({ kid, from, privateKey }: SigningKey): WrittenKey {
+  return { kid, from, key: privateKey.export({ format: 'jwk' }) };
 }
 
 async function textOf(file: string): Promise<string | undefined> {
@@ -44,7 +50,7 @@ export async function readKeys(file: string): Promise<readonly SigningKey[]> {
   const text = await textOf(file);
   if (text === undefined) return [];
   try {
-    return (JSON.parse(text) as { readonly keys: readonly Written[] }).keys.map(keyOf);
+    return (JSON.parse(text) as { readonly keys: readonly WrittenKey[] }).keys.map(readKey);
   } catch {
     // What the parsers say may quote the file.
     throw new Error('it has no keys of ours');
@@ -63,11 +69,7 @@ async function synced(file: string, flags: string, text?: string): Promise<void>
 
 /** Puts them into a file of mode 0600, all at once, and makes its folder where there is none; on disk when it resolves. */
 export async function writeKeys(file: string, keys: readonly SigningKey[]): Promise<void> {
-  const written = keys.map(({ kid, from, privateKey }) => ({
-    kid,
-    from,
-    key: privateKey.export({ format: 'jwk' }),
-  }));
+  const written = keys.map(writeKey);
   const beside = `${file}.${randomBytes(6).toString('hex')}.new`;
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
   try {

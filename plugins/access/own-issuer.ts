@@ -3,24 +3,55 @@ import path from 'node:path';
 import { SignJWT } from 'jose';
 import { ConfigError, badOption, readDuration, readIssuer, readObject, readText } from '../../core/index.ts';
 import type { Disposer, Duration, GatewayHandle } from '../../core/index.ts';
+import type { WrittenKey } from './key-file.ts';
 import { ALGORITHM } from './key-ring.ts';
 import { OwnKeys } from './own-keys.ts';
 
-/** Options of {@link ownIssuer}. */
+/**
+ * Options of {@link ownIssuer}.
+ *
+ * @reload new tokens
+ */
 export interface OwnIssuerOptions {
-  /** The `iss` of its tokens; no other issuer may have it. */
+  /**
+   * The `iss` of its tokens. No other issuer may have it.
+   *
+   * @example issuer: 'https://postern.example'
+   */
   readonly issuer: string;
-  /** The `aud` of its tokens. Default `'postern'`. */
+  /**
+   * The `aud` of its tokens.
+   *
+   * @defaultValue `'postern'`
+   * @example audience: 'databases'
+   */
   readonly audience?: string;
-  /** How long a key signs. Default `'30d'`. */
+  /**
+   * How long a key (ES256) signs.
+   *
+   * @defaultValue `'30d'`
+   * @example rotate: '7d'
+   */
   readonly rotate?: Duration;
-  /** How long a key is published before it signs, so that everybody knows it by then. Default `'15m'`. */
+  /**
+   * How long a key is published before it signs, so that every verifier has fetched it by then.
+   *
+   * @defaultValue `'15m'`
+   * @example publishAhead: '1h'
+   */
   readonly publishAhead?: Duration;
-  /** Longest life of a token, and how long a key stays published when it signs no more. Default `'12h'`. */
+  /**
+   * The longest life of a token, and how long a key stays published when it signs no more.
+   *
+   * @defaultValue `'12h'`
+   * @example maxLifetime: '8h'
+   */
   readonly maxLifetime?: Duration;
   /**
-   * File for the private keys, relative to the config, that one gateway reads and writes; mode 0600. Default: in memory, so
-   * that a restart ends what was granted.
+   * File for the private keys, relative to the config, mode 0600, of one gateway: of several workers, one writes it.
+   *
+   * @defaultValue none: the keys are in memory, and a restart ends what was granted
+   * @example keys: 'keys/access.json'
    */
   readonly keys?: string;
 }
@@ -68,9 +99,11 @@ export class OwnIssuer {
   /** Finds or makes the keys, which outlive reloads. @throws ConfigError if their file cannot be used */
   async open(gateway: GatewayHandle): Promise<Disposer> {
     const file = this.#file === undefined ? undefined : path.resolve(gateway.directory, this.#file);
-    const keys = gateway.keep(`keys ${this.issuer} ${file ?? ''}`, () => new OwnKeys(file));
+    const name = `keys ${this.issuer} ${file ?? ''}`;
+    const board = await gateway.board<readonly WrittenKey[]>(name);
+    const keys = gateway.keep(name, () => new OwnKeys(file, board));
     try {
-      const close = await keys.open(this.#schedule, gateway.log);
+      const close = await keys.open(this.#schedule, gateway);
       this.#keys = keys;
       this.#open(keys);
       return close;

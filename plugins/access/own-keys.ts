@@ -1,42 +1,61 @@
 /** The keys of one issuer while the gateway runs: turned on their schedule, and kept on disk where the config says so. */
-import type { Logger } from '../../core/index.ts';
-import { readKeys, writeKeys } from './key-file.ts';
+import type { Board, GatewayHandle, Logger } from '../../core/index.ts';
+import { readKey, readKeys, writeKey, writeKeys } from './key-file.ts';
+import type { WrittenKey } from './key-file.ts';
 import { KeyRing } from './key-ring.ts';
 import type { Schedule, SigningKey } from './key-ring.ts';
 
 /** Longest pause between two looks at the schedule, in milliseconds. */
 const LONGEST_PAUSE_MS = 600_000;
+const RING = 'ring';
 
-/** One per gateway and issuer; outlives reloads. */
+type WrittenRing = readonly WrittenKey[];
+
+/** One per worker and issuer, with the keys of all workers; outlives reloads. */
 export class OwnKeys {
   readonly #file: string | undefined;
+  readonly #board: Board<WrittenRing>;
   #ring = new KeyRing();
-  #loading: Promise<void> | undefined;
-  /** What is in memory is not on disk yet. */
-  #unsaved = false;
+  #loading: Promise<readonly SigningKey[]> | undefined;
+  /** Text of the ring that is on disk. */
+  #saved: string | undefined;
   #saving: Promise<void> = Promise.resolve();
+  #users = 0;
+  #unwatch: (() => void) | undefined;
 
   /** @param file absolute. Default: in memory only */
-  constructor(file: string | undefined) {
+  constructor(file: string | undefined, board: Board<WrittenRing>) {
     this.#file = file;
+    this.#board = board;
   }
 
   /** Reads the keys unless that has been, and sees to it that there is one. @throws Error if the file cannot be used */
-  async open(schedule: Schedule, log: Logger): Promise<() => void> {
+  async open(schedule: Schedule, gateway: Pick<GatewayHandle, 'alone' | 'log'>): Promise<() => void> {
     this.#loading ??= this.#load();
     await this.#loading.catch((error: unknown) => {
       this.#loading = undefined;
       throw error;
     });
-    this.#turn(schedule);
-    await this.#save();
+    if (this.#users++ === 0) this.#unwatch = this.#board.watch(() => this.#take());
     const pause = Math.min(LONGEST_PAUSE_MS, schedule.aheadMs / 4);
-    const timer = setInterval(() => {
-      this.#look(schedule, log);
-    }, pause).unref();
-    return () => {
+    let timer: NodeJS.Timeout | undefined;
+    const close = (): void => {
       clearInterval(timer);
+      if (--this.#users === 0) this.#unwatch?.();
     };
+    try {
+      // Who has put the keys there writes them as well: the others need not.
+      if (await this.#turn(schedule)) await this.#save();
+    } catch (error) {
+      close();
+      throw error;
+    }
+    gateway.alone('turn signing keys', () => {
+      timer = setInterval(() => void this.#look(schedule, gateway.log), pause).unref();
+      // The worker that was the lead may have ended before they were on disk.
+      void this.#look(schedule, gateway.log);
+    });
+    return close;
   }
 
   /** The key that signs now. */
@@ -49,35 +68,55 @@ export class OwnKeys {
     return this.#ring.published();
   }
 
-  async #load(): Promise<void> {
-    if (this.#file !== undefined) this.#ring = new KeyRing(await readKeys(this.#file));
+  #load(): Promise<readonly SigningKey[]> {
+    return this.#file === undefined ? Promise.resolve([]) : readKeys(this.#file);
   }
 
-  #turn(schedule: Schedule): boolean {
-    const changed = this.#ring.turn(schedule, Date.now());
-    this.#unsaved ||= changed;
-    return changed;
+  #take(): void {
+    const written = this.#board.get(RING);
+    if (written) this.#ring = new KeyRing(written.map(readKey));
   }
 
-  #look(schedule: Schedule, log: Logger): void {
-    const changed = this.#turn(schedule);
-    if (changed) log.info({ keys: this.#ring.keys.map(({ kid }) => kid) }, 'signing keys turned');
-    this.#save().catch((error: unknown) => {
+  /** The keys of all workers, turned as the schedule says. Whether this worker has changed them, or found them on disk alone. */
+  async #turn(schedule: Schedule): Promise<boolean> {
+    for (;;) {
+      const before = this.#board.get(RING);
+      const ring = new KeyRing(before ? before.map(readKey) : await this.#loading);
+      const changed = ring.turn(schedule, Date.now());
+      if (!changed && before) {
+        this.#take();
+        return false;
+      }
+      const put = await this.#board.put(RING, ring.keys.map(writeKey), { expected: before });
+      this.#take();
+      if (!put) continue;
+      if (!changed) this.#saved = this.#text();
+      return true;
+    }
+  }
+
+  async #look(schedule: Schedule, log: Logger): Promise<void> {
+    try {
+      const changed = await this.#turn(schedule);
+      if (changed) log.info({ keys: this.#ring.keys.map(({ kid }) => kid) }, 'signing keys turned');
+      await this.#save();
+    } catch (error) {
       const reason = error instanceof Error ? error.message : 'unknown';
       log.error({ reason }, 'signing keys not kept on disk');
-    });
+    }
   }
 
-  /** One after the other; what failed is tried again at the next look. */
+  #text(): string {
+    return JSON.stringify(this.#board.get(RING));
+  }
+
+  /** One after the other; what failed is tried again at the next look. Keys that have changed meanwhile are written as well. */
   #save(): Promise<void> {
     const write = async (): Promise<void> => {
-      if (!this.#unsaved || this.#file === undefined) return;
-      this.#unsaved = false;
-      try {
+      while (this.#file !== undefined && this.#saved !== this.#text()) {
+        const text = this.#text();
         await writeKeys(this.#file, this.#ring.keys);
-      } catch (error) {
-        this.#unsaved = true;
-        throw error;
+        this.#saved = text;
       }
     };
     this.#saving = this.#saving.catch(() => {}).then(write);

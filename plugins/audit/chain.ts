@@ -42,7 +42,7 @@ function digestOf(bytes: Buffer, key: string | undefined): string {
 export interface SealedLines {
   /** How many there are. */
   readonly length: number;
-  /** In UTF-8, each with its line break. */
+  /** In UTF-8, each with its line break; valid until the next ones are made. */
   readonly bytes: Buffer;
   /** The last one. */
   readonly last: Link;
@@ -57,16 +57,23 @@ const HASH_BYTES = 64;
 const FRAME_BYTES = 128;
 /** In UTF-8, for each UTF-16 code unit at most. */
 const UNIT_BYTES = 3;
+/** A larger buffer is not kept for the next lines. */
+const KEPT_BYTES = 1_048_576;
 
 /** Numbers events and makes lines of them, one behind the other. */
 export class Chain {
   readonly #key: string | undefined;
+  readonly #tail: string;
   #n: number;
   #hash: string;
   /** What the next hash is of: the hash before, and the line without its own. */
   #hashed = Buffer.alloc(HASH_BYTES + 4_096);
+  /** For the lines: a new one for each write would let V8 mark its whole heap every few seconds. */
+  #bytes = Buffer.alloc(0);
 
-  constructor(last: Link, key: string | undefined) {
+  /** `tail`: members that each line has behind its own, with a comma before each. Short and ASCII. Default: none. */
+  constructor(last: Link, key: string | undefined, tail = '') {
+    this.#tail = tail;
     this.#n = last.n;
     this.#hash = last.hash;
     this.#key = key;
@@ -84,7 +91,8 @@ export class Chain {
       longest = Math.max(longest, length);
     }
     // Enough where all is ASCII.
-    let bytes = Buffer.allocUnsafe(units + 2 * longest + events.length * (FRAME_BYTES + HASH_BYTES));
+    const ascii = units + 2 * longest + events.length * (FRAME_BYTES + HASH_BYTES);
+    let bytes = this.#bytes.length >= ascii ? this.#bytes : Buffer.allocUnsafeSlow(ascii);
     let at = 0;
     for (const members of events) {
       const most = members.length * UNIT_BYTES + FRAME_BYTES + HASH_BYTES;
@@ -92,6 +100,7 @@ export class Chain {
         bytes = Buffer.concat([bytes.subarray(0, at)], Math.max(bytes.length * 2, at + most));
       at = this.#sealInto(bytes, at, members);
     }
+    if (bytes.length <= KEPT_BYTES) this.#bytes = bytes;
     return { length: events.length, bytes: bytes.subarray(0, at), last: this.last };
   }
 
@@ -101,7 +110,7 @@ export class Chain {
     const most = members.length * UNIT_BYTES + FRAME_BYTES + HASH_BYTES;
     if (this.#hashed.length < most) this.#hashed = Buffer.alloc(most);
     this.#hashed.write(this.#hash, 0, 'latin1');
-    const line = `{"audit":${VERSION},"n":${this.#n},${members}}`;
+    const line = `{"audit":${VERSION},"n":${this.#n},${members}${this.#tail}}`;
     const end = HASH_BYTES + this.#hashed.write(line, HASH_BYTES, 'utf8');
     this.#hash = digestOf(this.#hashed.subarray(0, end), this.#key);
     // Behind the members, in front of the brace.

@@ -4,9 +4,24 @@ import path from 'node:path';
 
 const DIGITS = 12;
 
+/** One of several workers. */
+export interface Worker {
+  /** From 1. */
+  readonly number: number;
+  /** How many there are. */
+  readonly of: number;
+}
+
 function parts(file: string): { readonly folder: string; readonly stem: string; readonly extension: string } {
   const { dir, name, ext } = path.parse(file);
   return { folder: dir, stem: name, extension: ext };
+}
+
+/** The file of one of several workers: `audit.w2.jsonl`. */
+export function fileOfWorker(file: string, worker: Worker | undefined): string {
+  if (!worker) return file;
+  const { folder, stem, extension } = parts(file);
+  return path.join(folder, `${stem}.w${worker.number}${extension}`);
 }
 
 /** What a full file is called: `audit.000000001234.jsonl`. */

@@ -59,8 +59,10 @@ function parameterHooks(parameters: Parameters): Pick<AnyPlugin, 'reads' | 'onQu
 }
 
 /**
- * Writes one line per login, refusal, statement, renewal, revocation and operator's order, chained by their hashes;
- * `postern audit verify` finds what was changed. Lists first, where it refuses before anybody else is asked.
+ * Writes one line per login, refusal, statement, renewal, revocation and operator's order into a chain of hashes: `postern audit verify` finds
+ * every line that was changed, removed or added.
+ *
+ * @place 1 first, so that it refuses before any other plugin runs while its sink fails
  * @throws ConfigError that names the option, such as `audit.sink.file`
  * @example audit({ sink: { file: 'audit/audit.jsonl', rotate: { age: '1d', keep: 400 } }, key: file('audit.key') })
  */
@@ -72,6 +74,7 @@ export function audit(options: AuditOptions): Plugin<never, never, 'audit'> {
   let trail: Trail | undefined;
   return {
     name: 'audit',
+    options,
     commands: { 'audit verify': verifyCommand(checked.key) },
     async setup(gateway) {
       const shared = await shareTrail(checked, gateway);

@@ -15,47 +15,120 @@ import type { SyncPolicy } from './syncing.ts';
 
 /** When a file is followed by the next one. */
 export interface RotateOptions {
-  /** Bytes, as near as whole writes allow. Default 104857600. */
+  /**
+   * Bytes after which another file begins, as near as whole writes allow.
+   *
+   * @defaultValue `104857600`
+   * @example size: 10_485_760
+   */
   readonly size?: number;
-  /** Default: files are as old as they get. */
+  /**
+   * Time after which another file begins, with the next event.
+   *
+   * @defaultValue none: files may be of any age
+   * @example age: '1d'
+   */
   readonly age?: Duration;
-  /** How many full files stay. Default: all. */
+  /**
+   * How many full files stay.
+   *
+   * @defaultValue all
+   * @example keep: 400
+   */
   readonly keep?: number;
 }
 
 /** Lines in a file, each signed by what came before. */
 export interface FileSinkOptions {
-  /** Relative to the config file; its folder must be there. */
+  /**
+   * For a file: its path, relative to the config file. With several workers each has one of its own: `audit.w2.jsonl` for `audit.jsonl`.
+   *
+   * @example file: 'audit/audit.jsonl'
+   */
   readonly file: string;
-  /** When lines are on the disk for sure: `'always'` with each write, `'never'`, or so long after it. Default `'1s'`. */
+  /**
+   * For a file: when lines are on the disk for sure. `'always'` with each write, a duration for that long after it, `'never'` for whenever the
+   * operating system writes them.
+   *
+   * @defaultValue `'1s'`
+   * @example fsync: 'always'
+   */
   readonly fsync?: Duration | 'always' | 'never';
-  /** Default: at 100 MiB. */
+  /**
+   * For a file: when it is renamed and another one begins.
+   *
+   * @defaultValue at 100 MiB
+   * @example rotate: { age: '1d', keep: 400 }
+   */
   readonly rotate?: RotateOptions;
 }
 
 /** Log records for an OpenTelemetry collector. */
 export interface OtlpSinkOptions {
-  /** The address for logs, usually `https://…/v1/logs`. */
+  /**
+   * For an OpenTelemetry collector: its address for logs (OTLP over HTTP).
+   *
+   * @example otlp: 'https://collector.example/v1/logs'
+   */
   readonly otlp: string;
-  /** Headers of each request; a function, such as `env('…')` or `file('…')`, is asked for each. Default: none. */
+  /**
+   * For a collector: headers of each request. A function, such as `file('…')`, is asked for each.
+   *
+   * @defaultValue none
+   * @example headers: { authorization: env('OTLP_TOKEN') }
+   */
   readonly headers?: Readonly<Record<string, string | (() => string)>>;
 }
 
-/** Options of the `audit` plugin. A change of `sink` or `key` needs another sink, or a restart. */
+/**
+ * Options of the `audit` plugin. A change of `sink` or `key` needs another sink, or a restart.
+ *
+ * @reload new sessions
+ */
 export interface AuditOptions {
+  /**
+   * Where lines go: standard output, a file, or an OpenTelemetry collector.
+   *
+   * @reload needs a restart
+   * @example sink: { file: 'audit/audit.jsonl' }
+   */
   readonly sink: 'stdout' | FileSinkOptions | OtlpSinkOptions;
-  /** SQL with `?` for its literals, as it was sent, or not at all. Default `'sanitised'`. */
+  /**
+   * How much of a statement is written: `'sanitised'` with `?` for its literals and without comments, `'whole'` as it was sent, `'none'` without
+   * its text.
+   *
+   * @defaultValue `'sanitised'`
+   * @example statements: 'whole'
+   */
   readonly statements?: Texts;
-  /** The values of parameters of the extended protocol as well. Default false. */
+  /**
+   * Whether the values of parameters are written as well. Statements are then held until they are complete, up to `maxStatementBytes`.
+   *
+   * @defaultValue `false`
+   * @example parameters: true
+   */
   readonly parameters?: boolean;
   /**
-   * What happens while the sink fails: `'failClosed'` ends sessions (57P01) and refuses logins (57P03), `'buffer'` lets
-   * them go on. Default `'failClosed'`.
+   * What happens while the sink fails: `'failClosed'` ends sessions (57P01) and refuses logins (57P03), `'buffer'` lets sessions go on.
+   *
+   * @defaultValue `'failClosed'`
+   * @example onFailure: 'buffer'
    */
   readonly onFailure?: 'failClosed' | 'buffer';
-  /** How many bytes of events may wait for the sink; what comes on top is dropped and counted. Default 16777216. */
+  /**
+   * How many bytes of events may wait for a sink that fails. Further events are dropped, and a line says how many they were.
+   *
+   * @defaultValue `16777216`
+   * @example bufferBytes: 67_108_864
+   */
   readonly bufferBytes?: number;
-  /** A secret of 32 bytes or more: without it nobody can make lines that fit. Default: everybody can who may write there. */
+  /**
+   * A secret of 32 bytes or more, without which nobody can make lines that fit the chain.
+   *
+   * @defaultValue none: whoever may write to the files can compute the hashes anew
+   * @reload needs a restart
+   * @example key: file('audit.key')
+   */
   readonly key?: string | (() => string);
 }
 

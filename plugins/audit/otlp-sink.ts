@@ -37,11 +37,14 @@ export class OtlpSink implements Sink {
   readonly mostUnits = 500_000;
   readonly #options: OtlpOptions;
   readonly #url: URL;
+  readonly #worker: number | undefined;
   readonly #outbound = new Outbound();
   /** What has become of the write under way: a call that is made again goes on behind it. */
   #under: Under | undefined;
 
-  constructor(options: OtlpOptions) {
+  /** `worker`: the number of this worker among several. */
+  constructor(options: OtlpOptions, worker?: number) {
+    this.#worker = worker;
     this.#options = options;
     this.#url = new URL(options.url);
     this.name = this.#url.origin;
@@ -80,10 +83,10 @@ export class OtlpSink implements Sink {
     const response = await this.#outbound.request(this.#url, {
       method: 'POST',
       headers: headersOf(this.#options.headers()),
-      body: JSON.stringify(requestOf(lines)),
+      body: JSON.stringify(requestOf(lines, this.#worker)),
       signal: AbortSignal.timeout(ANSWER_MS),
     });
-    const text = (await response.bytes(LONGEST_ANSWER))?.toString() ?? '';
+    const text = Buffer.from((await response.bytes(LONGEST_ANSWER)) ?? []).toString();
     const { status, retryAfterMs } = response;
     if (REFUSALS.has(status)) return 'all';
     const problem = `the collector answered ${status}`;
@@ -113,7 +116,7 @@ function headersOf(given: Readonly<Record<string, string>>): Readonly<Record<str
 const attribute = (key: string, stringValue: string): object => ({ key, value: { stringValue } });
 
 /** ExportLogsServiceRequest; the line itself is the body, so that the chain can be verified where it is kept. */
-function requestOf(lines: readonly string[]): object {
+function requestOf(lines: readonly string[], worker: number | undefined): object {
   const now = nanoseconds(Date.now());
   const logRecords = lines.map((line) => {
     const [, time = '', type = ''] = HEAD.exec(line) ?? [];
@@ -124,6 +127,9 @@ function requestOf(lines: readonly string[]): object {
       severityText: 'INFO',
       eventName: `postern.audit.${type}`,
       body: { stringValue: line },
+      ...(worker !== undefined && {
+        attributes: [{ key: 'postern.worker', value: { intValue: String(worker) } }],
+      }),
     };
   });
   return {

@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { ConfigError } from '../../core/index.ts';
 import type { GatewayHandle } from '../../core/index.ts';
+import { fileOfWorker } from './file-names.ts';
+import type { Worker } from './file-names.ts';
 import { FileSink } from './file-sink.ts';
 import type { Checked } from './options.ts';
 import { OtlpSink } from './otlp-sink.ts';
@@ -18,9 +20,10 @@ interface Shared {
   users: number;
 }
 
-function sinkOf({ sink }: Checked, directory: string): Sink {
-  if (sink === 'stdout') return new StdoutSink();
-  return 'url' in sink ? new OtlpSink(sink) : new FileSink(path.resolve(directory, sink.file), sink);
+function sinkOf({ sink }: Checked, directory: string, worker: Worker | undefined): Sink {
+  if (sink === 'stdout') return new StdoutSink({ shared: worker !== undefined });
+  if ('url' in sink) return new OtlpSink(sink, worker?.number);
+  return new FileSink(fileOfWorker(path.resolve(directory, sink.file), worker), sink);
 }
 
 /** Lets go of a trail; `late` as {@link Trail.close} takes it. */
@@ -42,7 +45,8 @@ export async function shareTrail(
   gateway: GatewayHandle,
 ): Promise<{ readonly trail: Trail; readonly leave: Leave }> {
   const trails = gateway.keep('trails', () => new Map<string, Shared>());
-  const sink = sinkOf(checked, gateway.directory);
+  const worker = gateway.worker.of > 1 ? gateway.worker : undefined;
+  const sink = sinkOf(checked, gateway.directory, worker);
   const key = checked.key?.();
   const made = madeOf(checked, key);
   const shared = trails.get(sink.name) ?? (await openShared());
@@ -65,6 +69,7 @@ export async function shareTrail(
     const trail = new Trail({
       sink,
       key,
+      worker,
       bufferUnits: checked.bufferBytes,
       marks: new Recorder('none'),
       log,

@@ -1,5 +1,10 @@
 /** When what is written reaches the disk, and not only the operating system (fdatasync). */
-import type { FileHandle } from 'node:fs/promises';
+
+/** An open file. */
+interface OpenFile {
+  /** Writes what the operating system keeps of it to the disk. */
+  datasync(): Promise<void>;
+}
 
 /** `'always'` before the next write, `'never'`, or at most so many milliseconds after it. */
 export type SyncPolicy = 'always' | 'never' | number;
@@ -16,7 +21,7 @@ export class Syncing {
   }
 
   /** Something was written. @throws what an earlier sync threw: what it was about may be lost */
-  async written(file: FileHandle): Promise<void> {
+  async written(file: OpenFile): Promise<void> {
     this.#complain();
     if (this.#policy === 'always') await file.datasync();
     if (typeof this.#policy !== 'number' || this.#timer) return;
@@ -33,7 +38,7 @@ export class Syncing {
   }
 
   /** The file is about to be closed. */
-  async stop(file: FileHandle): Promise<void> {
+  async stop(file: OpenFile): Promise<void> {
     clearTimeout(this.#timer);
     await this.#under;
     this.#timer = undefined;

@@ -5,12 +5,15 @@ import { Chain, NOTHING_BEFORE } from './chain.ts';
 import type { SealedLines } from './chain.ts';
 import type { Recorder } from './record.ts';
 import { BusySink, RejectedLines } from './sink.ts';
+import type { Worker } from './file-names.ts';
 import type { Sink } from './sink.ts';
 
 /** What a trail is made of. */
 export interface TrailOptions {
   readonly sink: Sink;
   readonly key: string | undefined;
+  /** Which of several workers writes it. Default: there is one. */
+  readonly worker?: Worker | undefined;
   /** Events that wait for the sink, in UTF-16 code units; what comes on top is dropped and counted. */
   readonly bufferUnits: number;
   readonly marks: Pick<Recorder, 'mark'>;
@@ -69,9 +72,9 @@ export class Trail {
 
   /** @throws ConfigError, Error when the sink cannot be used */
   async open(): Promise<void> {
-    const { sink, key } = this.#options;
+    const { sink, key, worker } = this.#options;
     const { last = { n: 0, hash: NOTHING_BEFORE }, cut } = await sink.open();
-    this.#chain = new Chain(last, key);
+    this.#chain = new Chain(last, key, worker && `,"worker":${worker.number}`);
     await sink.write(this.#chain.seal([this.#opened('start', cut)]));
   }
 
@@ -210,9 +213,9 @@ export class Trail {
   }
 
   #opened(why: string, cut?: number): string {
-    const { key, marks } = this.#options;
+    const { key, marks, worker } = this.#options;
     const previous = this.#chain?.last.hash ?? NOTHING_BEFORE;
-    const more = { why, previous, keyed: key !== undefined, cut };
+    const more = { why, previous, keyed: key !== undefined, cut, workers: worker?.of };
     return marks.mark('opened', more);
   }
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { ConfigError } from '../../core/index.ts';
 import type { Command, CommandLine, StandaloneCommand } from '../../core/index.ts';
-import { NEEDS_KEY, verifyFiles } from './verify.ts';
+import { NEEDS_KEY, trailsOf, verifyFiles } from './verify.ts';
 import type { Verdict } from './verify.ts';
 
 const OUTLINE = {
@@ -16,7 +16,7 @@ const OUTLINE = {
   },
   operands: ['FILE…'],
   notes:
-    'All files of a trail belong together, in any order: audit verify audit/*.jsonl. A trail without a key needs no config.',
+    'All files of a trail belong together, in any order: audit verify audit/*.jsonl. Each of several workers has a trail of its own. A trail without a key needs no config.',
 } as const;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -32,18 +32,43 @@ function* remarks({ closed, beginsLater, first, dropped, last }: Verdict): Gener
   }
 }
 
-function report(verdict: Verdict, contains: string | undefined): number {
-  for (const { file, line, problem } of verdict.findings) complain(`${file}:${line}: ${problem}`);
-  if (verdict.findings.length > 0) return 1;
-  if (contains !== undefined && !verdict.contains) {
+/** Of one trail: `whose` names its worker, where there are several. */
+function reportTrail(verdict: Verdict, whose: string): void {
+  if (verdict.findings.length > 0) return;
+  say(
+    `${whose}${verdict.lines} lines are as they were written; the last has number ${verdict.last?.n ?? 0} and hash ${verdict.last?.hash ?? ''}`,
+  );
+  for (const remark of remarks(verdict)) say(whose + remark);
+}
+
+function report(verdicts: ReadonlyMap<number, Verdict>, contains: string | undefined): number {
+  const all = [...verdicts.values()];
+  const findings = all.flatMap((verdict) => verdict.findings);
+  for (const { file, line, problem } of findings) complain(`${file}:${line}: ${problem}`);
+  if (findings.length === 0 && contains !== undefined && !all.some((verdict) => verdict.contains)) {
     complain(`No line has the hash ${contains}: lines are missing at the end, or it is another trail.`);
     return 1;
   }
-  say(
-    `${verdict.lines} lines are as they were written; the last has number ${verdict.last?.n ?? 0} and hash ${verdict.last?.hash ?? ''}`,
-  );
-  for (const remark of remarks(verdict)) say(remark);
-  return 0;
+  if (findings.length > 0 && verdicts.size === 1) return 1;
+  for (const [worker, verdict] of verdicts)
+    reportTrail(verdict, worker > 0 ? `Worker ${worker}: ` : verdicts.size > 1 ? 'Without workers: ' : '');
+  for (const remark of remarksOnAll(verdicts)) say(remark);
+  return findings.length > 0 ? 1 : 0;
+}
+
+/** On the trails of several workers together. */
+function* remarksOnAll(verdicts: ReadonlyMap<number, Verdict>): Generator<string> {
+  const all = [...verdicts.values()];
+  const workers = Math.max(...all.map((verdict) => verdict.workers));
+  const absent = Array.from({ length: workers }, (_, at) => at + 1).filter((n) => !verdicts.has(n));
+  if (workers > 1 && absent.length > 0)
+    yield `The gateway had ${workers} workers: the trails of ${absent.join(', ')} were not given.`;
+  if (all.length < 2) return;
+  const wrong = all.filter((verdict) => verdict.findings.length > 0).length;
+  const lines = all.reduce((sum, verdict) => sum + verdict.lines, 0);
+  yield wrong > 0
+    ? `${wrong} of ${all.length} trails are not as they were written.`
+    : `Together: ${lines} lines in ${all.length} trails are as they were written.`;
 }
 
 /** @param keyless why there is no key. Default: the chain needs none */
@@ -53,15 +78,17 @@ async function verify(
   keyless?: string,
 ): Promise<number> {
   const [contains] = options['contains'] ?? [];
-  let verdict: Verdict;
+  const verdicts = new Map<number, Verdict>();
   try {
-    verdict = await verifyFiles(operands, { key, contains });
+    for (const [worker, files] of await trailsOf(operands))
+      verdicts.set(worker, await verifyFiles(files, { key, contains }));
   } catch (error) {
     complain(`postern: ${error instanceof Error ? error.message : 'a file cannot be read'}`);
     return 1;
   }
-  const exitCode = report(verdict, contains);
-  if (keyless !== undefined && verdict.findings.some(({ problem }) => problem === NEEDS_KEY))
+  const exitCode = report(verdicts, contains);
+  const findings = [...verdicts.values()].flatMap((verdict) => verdict.findings);
+  if (keyless !== undefined && findings.some(({ problem }) => problem === NEEDS_KEY))
     complain(`postern: give it by --key-file, or by a config: ${keyless}`);
   return exitCode;
 }

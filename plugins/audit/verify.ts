@@ -25,6 +25,8 @@ export interface Verdict {
   readonly beginsLater: boolean;
   /** Events the gateway could not write, as it says itself. */
   readonly dropped: number;
+  /** How many workers the gateway had, as it said last; each has a trail of its own. */
+  readonly workers: number;
   /** A hash that was looked for is among them. */
   readonly contains: boolean;
 }
@@ -41,6 +43,8 @@ export interface VerifyOptions {
 export const NEEDS_KEY = 'the chain has a key, which is needed to verify it';
 
 interface Mark {
+  readonly worker?: unknown;
+  readonly workers?: unknown;
   readonly type?: unknown;
   readonly why?: unknown;
   readonly previous?: unknown;
@@ -81,6 +85,7 @@ class Look {
   line = 0;
   lines = 0;
   dropped = 0;
+  workers = 1;
   first: number | undefined;
   last: Link | undefined;
   /** What the last line says of its end. */
@@ -119,6 +124,7 @@ class Look {
     this.first ??= sealed.n;
     this.last = { n: sealed.n, hash: sealed.hash };
     this.end = mark.type === 'closed' ? mark.why : undefined;
+    if (typeof mark.workers === 'number') this.workers = mark.workers;
     if (mark.type === 'dropped') this.dropped += Number(mark.count);
     this.contains ||= sealed.hash === this.#options.contains;
     return undefined;
@@ -157,6 +163,24 @@ function markOf({ content }: SealedLine): Mark | undefined {
   }
 }
 
+/** Files of one gateway by the worker that wrote them, the lowest first; those of a gateway without workers, and those that cannot be read, under 0. */
+export async function trailsOf(files: readonly string[]): Promise<ReadonlyMap<number, readonly string[]>> {
+  const found = await Promise.all(files.map(async (file) => [await workerOf(file), file] as const));
+  const trails = new Map<number, string[]>();
+  for (const [worker, file] of found.toSorted(([one], [other]) => one - other))
+    trails.set(worker, [...(trails.get(worker) ?? []), file]);
+  return trails;
+}
+
+async function workerOf(file: string): Promise<number> {
+  for await (const { text } of linesOf(file)) {
+    const sealed = unseal(text);
+    const worker = sealed && markOf(sealed)?.worker;
+    return typeof worker === 'number' ? worker : 0;
+  }
+  return 0;
+}
+
 /** The number of the first line; unreadable files come last, and say so themselves. */
 async function firstNumber(file: string): Promise<number> {
   for await (const { text } of linesOf(file)) return unseal(text)?.n ?? Infinity;
@@ -180,6 +204,6 @@ export async function verifyFiles(files: readonly string[], options: VerifyOptio
   if (findings.length === 0 && look.end === 'rotation') {
     findings.push({ ...newest, problem: 'the file that follows this one is missing' });
   }
-  const { lines, first, last, dropped, contains, beginsLater, end } = look;
-  return { findings, lines, first, last, dropped, contains, beginsLater, closed: end !== undefined };
+  const { lines, first, last, dropped, workers, contains, beginsLater, end } = look;
+  return { findings, lines, first, last, dropped, workers, contains, beginsLater, closed: end !== undefined };
 }

@@ -1,6 +1,7 @@
 /** Machines that have a certificate and no token: maps what a verified client certificate says to an identity and rules. */
 import { GatewayError, shown } from '../../core/index.ts';
 import type { ClientCertificate, Identity, Plugin, TokenRules } from '../../core/index.ts';
+import { hints } from './hints.ts';
 import { readAuthorities } from './authorities.ts';
 import { namesOf } from './names.ts';
 import type { CertificatesOptions } from './options.ts';
@@ -69,8 +70,10 @@ function stated(certificate: ClientCertificate, named: Authorities, policy: Poli
 }
 
 /**
- * Lets in who has shown a certificate that `allow` names; for listeners that take `'certificate'`. Provides `identity` and `rules`, and ends
- * sessions with their certificate.
+ * Maps the verified certificate of a machine to an identity with claims and rules; the session ends when the certificate does. For listeners
+ * that take the credential `'certificate'`.
+ *
+ * @place 7 above the plugins that need `identity`
  * @throws ConfigError that names the option, such as `certificates.allow[0].name`
  * @example certificates({ by: 'uri', trustDomain: 'example.org', allow: [{ name: 'spiffe://example.org/billing', claims: { role: 'writer' } }] })
  */
@@ -81,8 +84,9 @@ export function certificates(
   let named: Authorities;
   return {
     name: 'certificates',
-    credentials: ['certificate'],
-    provides: ['identity', 'rules'],
+    options,
+    credentials: hints.credentials,
+    provides: hints.provides,
     setup({ directory }) {
       if (policy.authorities) named = readAuthorities(policy.authorities, directory);
     },

@@ -13,8 +13,9 @@ function selected({ claims }: Identity, { selects }: Checked): object {
 }
 
 /**
- * Gives the claims of the verified token to SQL, at each check-out of a server connection: as JSON in a setting, and,
- * with a key, as `postern.claim('sub')` and `postern.claims()`. `postern sql claims` prints what the database needs for that.
+ * Gives the verified claims to SQL: as a setting, and, with a key, signed, so that row-level security can trust them.
+ *
+ * @place 11 below the plugin that provides `identity`
  * @throws ConfigError that names the option, such as `claims.key`
  * @example claims({ key: file('claims.key'), select: ['sub', 'tenant'] })
  */
@@ -22,6 +23,7 @@ export function claims(options: ClaimsOptions = {}): Plugin<'identity', never, '
   const checked = optionsOf(options);
   return {
     name: 'claims',
+    options,
     needs: ['identity'],
     checks: {
       identity(identity) {

@@ -1,21 +1,33 @@
 /** What `claims()` may be told. A reload applies it to new sessions. */
 import { badOption, readList, readObject, readSecret, readText } from '../../core/index.ts';
 
-/** Options of the `claims` plugin. */
+/**
+ * Options of the `claims` plugin.
+ *
+ * @reload new sessions
+ */
 export interface ClaimsOptions {
   /**
-   * The secret of which the database has a copy (`postern.add_key`), of 32 bytes or more: with it claims are signed, and
-   * `postern.claim()` gives them to SQL that a client cannot deceive. Default: claims are not signed.
+   * The secret, of 32 bytes or more, of which the database has a copy (`postern.add_key`). With it claims are signed, and `postern.claim()` gives
+   * SQL what a client cannot forge.
+   *
+   * @defaultValue none: claims are not signed
+   * @example key: file('claims.key')
    */
   readonly key?: string | (() => string);
   /**
-   * Which claims, by their names in the token; a token whose issuer keeps one of them elsewhere is refused. Default: all but
-   * `aud`, `iat`, `nbf`, `jti`, `cnf`, `_claim_sources` and the rules; what is elsewhere stands in `_claim_names`.
+   * The claims that reach SQL, by their names in the token. They are sent at each check-out of a server connection, so name those that policies need. A
+   * token whose issuer keeps one of them elsewhere is refused.
+   *
+   * @defaultValue all but `aud`, `iat`, `nbf`, `jti`, `cnf`, `_claim_sources` and the rules
+   * @example select: ['sub', 'tenant']
    */
   readonly select?: readonly string[];
   /**
-   * The setting that has the claims as JSON, as PostgREST and Supabase read them; `false` for none. Whoever sends SQL can
-   * set it. Default `'request.jwt.claims'`.
+   * The setting that has the claims as JSON, as PostgREST and Supabase read them; `false` for none. A client that sends SQL can set it.
+   *
+   * @defaultValue `'request.jwt.claims'`
+   * @example setting: false
    */
   readonly setting?: string | false;
 }

@@ -39,7 +39,9 @@ function refuseToken(cidrs: readonly string[], { client }: Session): void {
 }
 
 /**
- * Lets clients in by their address, before anybody is asked for a token, and enforces the token rule `cidrs`.
+ * Lets clients in by network, country or network operator, before they are asked for a credential. Enforces the token rule `cidrs`.
+ *
+ * @place 4 above the plugins that provide `identity`
  * @throws ConfigError that names the option, such as `ipFilter.allow[3]`
  * @example ipFilter({ allow: ['10.0.0.0/8'], deny: ['10.6.6.0/24'] })
  */
@@ -48,6 +50,7 @@ export function ipFilter(options: IpFilterOptions = {}): Plugin<never, never, 'i
   let geo: readonly GeoGate[] = [];
   return {
     name: 'ip-filter',
+    options,
     enforces: ['cidrs'],
     checks: {
       rules({ cidrs }, session) {

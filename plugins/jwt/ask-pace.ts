@@ -34,6 +34,12 @@ export class AskPace {
     this.#triedAt = performance.now();
   }
 
+  /** Another worker has asked, and was answered so long ago. */
+  heard(ageMs: number): void {
+    this.#triedAt = performance.now() - ageMs;
+    this.answered();
+  }
+
   /** It was answered. */
   answered(): void {
     this.#failures = 0;

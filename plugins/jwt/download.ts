@@ -41,9 +41,9 @@ export class ServerBusy extends Error {
   /** In milliseconds; 0 if it has not said. */
   readonly retryAfterMs: number;
 
-  constructor(status: number, retryAfterMs: number) {
+  constructor(status: number, retryAfterMs: number, reason?: string) {
     const when = retryAfterMs > 0 ? `, and asks for ${Math.ceil(retryAfterMs / 1_000)} s of peace` : '';
-    super(`the answer has status ${status}${when}`);
+    super(reason ?? `the answer has status ${status}${when}`);
     this.retryAfterMs = retryAfterMs;
   }
 }
@@ -70,7 +70,7 @@ async function documentOf(response: OutboundResponse): Promise<Buffer> {
   if (status !== 200) throw new Error(`the answer has status ${status}`);
   const bytes = await response.bytes(MAX_DOCUMENT_BYTES);
   if (!bytes) throw tooLong();
-  return decoded(bytes, response.header('content-encoding'));
+  return decoded(Buffer.from(bytes), response.header('content-encoding'));
 }
 
 /**

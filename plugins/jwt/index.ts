@@ -1,11 +1,13 @@
 /** Tokens as passwords: verifies a JWT (RFC 7519) before PostgreSQL sees a byte and states who it is for. */
-import { GatewayError, TOKEN_CREDENTIALS } from '../../core/index.ts';
+import { GatewayError } from '../../core/index.ts';
 import type { Disposer, GatewayHandle, Plugin, Session, TokenVerifier } from '../../core/index.ts';
+import { hints } from './hints.ts';
 import { lookAtIssuer } from './announcement.ts';
 import { openIssuers } from './issuers.ts';
 import { mountOperatorRoutes } from './operator-routes.ts';
 import type { JwtOptions } from './options.ts';
 import { parsePolicy } from './policy.ts';
+import { probeIssuers } from './probe.ts';
 import { KeysUnavailable, TokenRefused, UNIFORM } from './refusal.ts';
 import type { Verified } from './remembered.ts';
 import { renewalChecks, SessionLives, UNCHANGED } from './renewal.ts';
@@ -106,8 +108,9 @@ async function setUp(
 }
 
 /**
- * Verifies tokens, provides `identity` and `rules`, ends sessions with their tokens, and lets them be renewed in band. Lends
- * the services `verifier` and `revocations` unless another `jwt` above does.
+ * Verifies the token given as password or by OAUTHBEARER. The session ends when the token does, unless the client presents a fresh one.
+ *
+ * @place 5 above the plugins that need `identity`
  * @throws ConfigError that names the option, such as `jwt.issuers[0].jwks`
  * @example jwt({ issuers: [{ issuer: 'https://id.example', audience: 'postern', jwks: 'https://id.example/jwks.json' }] })
  */
@@ -121,8 +124,9 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt', 'password' |
   };
   return {
     name: 'jwt',
-    credentials: TOKEN_CREDENTIALS,
-    provides: ['identity', 'rules'],
+    options,
+    credentials: hints.credentials,
+    provides: hints.provides,
     ...(policy.announced && { announces: policy.announced.announcement }),
     checks: renewalChecks(() => running().revoker),
     inBand: {
@@ -137,11 +141,13 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt', 'password' |
     async setup(gateway: GatewayHandle): Promise<Disposer> {
       const { close, ...made } = await setUp(policy, gateway);
       state = made;
-      if (policy.announced) lookAtIssuer(policy.announced, gateway);
+      const { announced } = policy;
+      if (announced) gateway.alone('look at the issuer', () => lookAtIssuer(announced, gateway));
       // Of several, each for its own listeners, the first one vouches for operators.
       if (!gateway.service('verifier')) gateway.provide('verifier', lent(made.verify));
       return close;
     },
+    probe: (context) => probeIssuers(policy, context),
     async onAuth(session) {
       const token = await session.token();
       try {

@@ -7,6 +7,8 @@ import { keyNote } from './key-note.ts';
 import { keySource } from './key-source.ts';
 import type { KeySource } from './key-source.ts';
 import { KeyStore } from './key-store.ts';
+import { SharedSource } from './shared-source.ts';
+import type { KeysTold } from './shared-source.ts';
 import type { IssuerPolicy, Policy } from './policy.ts';
 import type { KnownIssuer } from './verify.ts';
 
@@ -21,20 +23,21 @@ export interface OpenIssuers {
   readonly readings: () => readonly KeySetReading[];
 }
 
-function storeFor(
+async function storeFor(
   policy: IssuerPolicy,
   source: KeySource,
   gateway: GatewayHandle,
   folder?: string,
-): KeyStore {
+): Promise<KeyStore> {
   const { keysOf: issuer, maxStaleMs } = policy;
   const remote = source.kind === 'url' || source.kind === 'discovery';
   const cache = folder !== undefined && remote ? new KeyCache(folder, issuer, source.id ?? '') : undefined;
-  const create = () => new KeyStore({ issuer, source, maxStaleMs, cache });
+  const name = `keys ${issuer} ${maxStaleMs} ${folder ?? ''} ${source.id ?? ''}`;
+  const board = remote && gateway.worker.of > 1 ? await gateway.board<KeysTold>('fetched keys') : undefined;
+  const shared = board ? new SharedSource(source, name, board, gateway) : source;
+  const create = () => new KeyStore({ issuer, source: shared, maxStaleMs, cache });
   // A reload must not throw good keys away while the issuer is down.
-  return source.id === undefined
-    ? create()
-    : gateway.keep(`keys ${issuer} ${maxStaleMs} ${folder ?? ''} ${source.id}`, create);
+  return source.id === undefined ? create() : gateway.keep(name, create);
 }
 
 async function open(
@@ -44,7 +47,7 @@ async function open(
   folder?: string,
 ): Promise<[KeyStore, Disposer]> {
   const source = keySource({ ...policy, issuer: policy.keysOf }, gateway.directory);
-  const store = storeFor(policy, source, gateway, folder);
+  const store = await storeFor(policy, source, gateway, folder);
   await store.seed(gateway.log);
   const close = store.open(gateway.log);
   const local = source.kind === 'file' || source.kind === 'inline';

@@ -25,6 +25,8 @@ export interface KeySource {
   /** Equal ids are the same place; absent where that cannot be told. */
   readonly id?: string;
   readonly pace: Pace;
+  /** How long a question may take, in milliseconds. Default 5 000. */
+  readonly mostMs?: number;
   /** A file gives the same object while it has not changed. @throws whatever went wrong; gives up when `signal` aborts */
   load(signal: AbortSignal): Promise<unknown>;
 }

@@ -9,6 +9,7 @@ import { parseKeySet } from './key-set.ts';
 import type { KeySource } from './key-source.ts';
 import { ask, reasonOf } from './question.ts';
 import { KeysUnavailable, TokenRefused } from './refusal.ts';
+import { SharedSource } from './shared-source.ts';
 
 /** How long a login waits for a question whose answer it could do without, in milliseconds. */
 const PATIENCE_MS = 2_000;
@@ -49,11 +50,14 @@ export class KeyStore {
   #users = 0;
   #abort = new AbortController();
   #log: Logger | undefined;
+  readonly #shared: SharedSource | undefined;
+  #unshare: (() => void) | undefined;
 
   constructor({ issuer, source, maxStaleMs, cache }: KeyStoreOptions) {
     this.issuer = issuer;
     this.#cache = cache;
     this.#source = source;
+    this.#shared = source instanceof SharedSource ? source : undefined;
     this.#pace = new AskPace(source.pace);
     this.#maxStaleMs = maxStaleMs;
   }
@@ -63,10 +67,12 @@ export class KeyStore {
     this.#log = log;
     if (this.#users++ === 0) {
       this.#abort = new AbortController();
-      void this.refresh();
+      if (this.#shared) this.#unshare = this.#share(this.#shared);
+      else void this.refresh();
     }
     return () => {
       if (--this.#users > 0) return;
+      this.#unshare?.();
       clearTimeout(this.#timer);
       this.#abort.abort(new Error('the gateway stops'));
     };
@@ -104,10 +110,8 @@ export class KeyStore {
    * Resolves with the answer: `problem` tells.
    */
   async purge(): Promise<void> {
-    this.#purges++;
-    this.#set = undefined;
-    this.#goodAt = -Infinity;
-    this.#pace.reason = 'dropped by an operator';
+    this.#drop();
+    await this.#shared?.drop();
     const under = this.#flight;
     const forgotten = this.#cache?.forget().catch((error: unknown) => this.#cacheFailed(error));
     await Promise.all([under, forgotten]);
@@ -179,6 +183,25 @@ export class KeyStore {
     return keys.length > 0 ? { set, keys } : undefined;
   }
 
+  /** What another worker has asked is asked no second time. */
+  #share(shared: SharedSource): () => void {
+    const close = shared.open({ asked: () => void this.refresh(), dropped: () => this.#drop() });
+    const { last } = shared;
+    if (!last || last.ageMs >= this.#source.pace.refresh) void this.refresh();
+    else {
+      this.#accept(this.#read(last.document), last.ageMs);
+      this.#schedule();
+    }
+    return close;
+  }
+
+  #drop(): void {
+    this.#purges++;
+    this.#set = undefined;
+    this.#goodAt = -Infinity;
+    this.#pace.reason = 'dropped by an operator';
+  }
+
   #usable(): KeySet | undefined {
     return performance.now() - this.#goodAt <= this.#maxStaleMs ? this.#set : undefined;
   }
@@ -220,11 +243,13 @@ export class KeyStore {
     return set;
   }
 
-  #accept(set: KeySet): void {
-    this.#goodAt = performance.now();
-    this.#pace.answered();
+  #accept(set: KeySet, ageMs?: number): void {
+    this.#goodAt = performance.now() - (ageMs ?? 0);
+    if (ageMs === undefined) this.#pace.answered();
+    else this.#pace.heard(ageMs);
     this.#seeded = false;
-    this.#cache?.save(set).catch((error: unknown) => this.#cacheFailed(error));
+    if (!this.#shared || this.#shared.isOwn)
+      this.#cache?.save(set).catch((error: unknown) => this.#cacheFailed(error));
     // An equal set stays the same object: what was verified with it stays verified.
     if (set.text === this.#set?.text) return;
     this.#set = set;

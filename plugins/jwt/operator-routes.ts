@@ -59,7 +59,7 @@ function revocations({ gateway, revoker }: OperatorRoutesOptions): Handler {
   return methods({
     GET: () => Promise.resolve(Response.json({ revocations: revoker.all })),
     async POST(request, caller) {
-      const { revocation, ended, kept } = revoker.add(await bodyOf(request), caller);
+      const { revocation, ended, kept } = await revoker.add(await bodyOf(request), caller);
       gateway.log.info(
         { by: named(caller), what: revocation.what, id: revocation.id, sessions: ended },
         'tokens revoked',

@@ -4,16 +4,17 @@ import type { KeySource } from './key-source.ts';
 /** How long one may take, in milliseconds. */
 const LOAD_MS = 5_000;
 
-/** Asks the source. @throws what it throws; Error after 5 s; the signal's reason when that aborts */
+/** Asks the source. @throws what it throws; Error after `mostMs`; the signal's reason when that aborts */
 export async function ask(source: KeySource, signal: AbortSignal): Promise<unknown> {
   const limit = new AbortController();
   const stop = () => {
     limit.abort(signal.reason);
   };
   signal.addEventListener('abort', stop);
+  const { mostMs = LOAD_MS } = source;
   const timer = setTimeout(() => {
-    limit.abort(new Error(`no answer within ${LOAD_MS / 1_000} s`));
-  }, LOAD_MS);
+    limit.abort(new Error(`no answer within ${mostMs / 1_000} s`));
+  }, mostMs);
   try {
     return await abortable(source.load(limit.signal), limit.signal);
   } finally {

@@ -1,5 +1,5 @@
 /** Revocations of one gateway process in a file: JSON lines that are added to, and written anew when many are over. */
-import { mkdir } from 'node:fs/promises';
+import { access, constants, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { appendOwnFile, checkOwnFolder, readOwnFile, writeOwnFile } from './own-file.ts';
 import { NotARevocation, parseTarget, revocationId } from './revocation.ts';
@@ -40,14 +40,19 @@ export class RevocationFile implements RevocationStore {
   /** Makes the folder where there is none. @throws Error if others can write to it, or a line cannot be read */
   load(): Promise<readonly Revocation[]> {
     return this.#inTurn(async () => {
-      this.#known.clear();
-      await mkdir(path.dirname(this.#file), { recursive: true, mode: 0o700 });
-      await checkOwnFolder(path.dirname(this.#file));
-      const text = (await readOwnFile(this.#file, MAX_BYTES)) ?? '';
-      this.#read(text.split('\n'));
+      await this.#readAll();
       // Also shows at the start, and not at the first revocation, that the file can be written.
       await this.#writeAnew();
       this.#loaded = true;
+      return [...this.#known.values()];
+    });
+  }
+
+  /** Reads a file that another process writes. @throws Error as {@link load} does */
+  look(): Promise<readonly Revocation[]> {
+    return this.#inTurn(async () => {
+      await this.#readAll();
+      await access(path.dirname(this.#file), constants.W_OK);
       return [...this.#known.values()];
     });
   }
@@ -58,6 +63,14 @@ export class RevocationFile implements RevocationStore {
 
   remove(id: string): Promise<void> {
     return this.#change(lineOf({ removed: id }), () => this.#known.delete(id));
+  }
+
+  async #readAll(): Promise<void> {
+    this.#known.clear();
+    await mkdir(path.dirname(this.#file), { recursive: true, mode: 0o700 });
+    await checkOwnFolder(path.dirname(this.#file));
+    const text = (await readOwnFile(this.#file, MAX_BYTES)) ?? '';
+    this.#read(text.split('\n'));
   }
 
   /** The last element is empty, or half a line that a crash left: nobody was told that it is kept. */

@@ -1,8 +1,11 @@
-/** Keeps the revocations in force over reloads: in memory for every login, and in a store for the next start. */
+/** Keeps the revocations in force over reloads: in memory for every login of every worker, and in a store for the next start. */
 import { ConfigError } from '../../core/index.ts';
-import type { Identity, Logger } from '../../core/index.ts';
+import type { Board, BoardChange, Identity, Logger } from '../../core/index.ts';
+import type { EndedSessions } from './ended-sessions.ts';
+import { RevocationFileOfLead } from './revocation-file-of-lead.ts';
 import { RevocationList } from './revocation-list.ts';
 import type { RevocationPolicy } from './revocation-policy.ts';
+import { reviveRevocation } from './revocation.ts';
 import type { Revocation } from './revocation.ts';
 import type { RevocationStore } from './revocation-store.ts';
 
@@ -14,21 +17,43 @@ const STORE_MS = 10_000;
 /** Ends the sessions that a new revocation is about; says how many. */
 export type EndSessions = (revocation: Revocation) => number;
 
-/** One per gateway and store. */
+/** One that the store may not have yet, or that it may still have. */
+export type RevocationTold = Revocation | { readonly removed: true };
+
+/** What a keeper is made of. */
+export interface RevocationKeeperOptions {
+  readonly policy: RevocationPolicy;
+  /** Default: the board keeps them. */
+  readonly store?: RevocationStore | undefined;
+  /** By it all workers have a change before it is answered, and a worker that starts has those that its look at the store missed. */
+  readonly board: Board<RevocationTold>;
+  readonly ended: EndedSessions;
+}
+
+/** One per worker and store. */
 export class RevocationKeeper {
   readonly #list: RevocationList;
   readonly #store: RevocationStore | undefined;
+  readonly #board: Board<RevocationTold>;
+  readonly #ended: EndedSessions;
   readonly #failOpen: boolean;
   readonly #users = new Set<EndSessions>();
+  /** On their way to all workers, or into the store. */
+  readonly #arriving = new Set<string>();
+  /** Changed while the store is read: what it says of them is not the last word. */
+  #changed: Set<string> | undefined;
   #log: Logger | undefined;
   #loaded = false;
+  #leads = false;
   #retry: NodeJS.Timeout | undefined;
-  #unwatch: (() => void) | undefined;
+  #close: (() => void) | undefined;
   #over = false;
 
-  constructor({ failOpen, limit }: RevocationPolicy, store: RevocationStore | undefined) {
+  constructor({ policy: { failOpen, limit }, store, board, ended }: RevocationKeeperOptions) {
     this.#list = new RevocationList(limit);
     this.#store = store;
+    this.#board = board;
+    this.#ended = ended;
     this.#failOpen = failOpen;
   }
 
@@ -39,21 +64,29 @@ export class RevocationKeeper {
   async open(log: Logger, end: EndSessions): Promise<() => void> {
     this.#log = log;
     this.#over = false;
-    if (!this.#loaded) await this.#loadFirst();
     this.#users.add(end);
-    this.#unwatch ??= this.#store?.watch?.((change) => {
-      if (change === 'missed') void this.#loadAgain();
-      else if ('added' in change) this.#put(change.added);
-      else this.#list.remove(change.removed);
-    });
-    return () => {
+    const close = (): void => {
       this.#users.delete(end);
       if (this.#users.size > 0) return;
       this.#over = true;
       clearTimeout(this.#retry);
-      this.#unwatch?.();
-      this.#unwatch = undefined;
+      this.#close?.();
+      this.#close = undefined;
     };
+    this.#close ??= this.#open();
+    try {
+      if (!this.#loaded) await this.#loadFirst();
+    } catch (error) {
+      close();
+      throw error;
+    }
+    return close;
+  }
+
+  /** This worker does what only one may do: it keeps what one that has ended could not. */
+  lead(): void {
+    this.#leads = true;
+    void this.#settle();
   }
 
   /** Those in force. */
@@ -66,19 +99,68 @@ export class RevocationKeeper {
   }
 
   /**
-   * Puts one in force, and ends sessions, before this returns; `kept` settles as the store does.
+   * Puts one in force in all workers, and ends their sessions, before it resolves; `kept` settles as the store does.
    * @throws ListFull
    */
-  add(revocation: Revocation): { readonly ended: number; readonly kept: Promise<void> } {
-    const ended = this.#put(revocation);
-    return { ended, kept: this.#keep((store) => store.add(revocation)) };
+  async add(revocation: Revocation): Promise<{ readonly ended: number; readonly kept: Promise<void> }> {
+    const longest = this.#list.longest(revocation);
+    const { id, until } = longest;
+    this.#list.admit(longest, [...this.#arriving].filter((one) => !this.#list.has(one)).length);
+    this.#arriving.add(id);
+    try {
+      await this.#board.put(id, longest, { until });
+      const ended = await this.#ended.total(id);
+      const kept = this.#keep(id, longest);
+      kept.catch(() => {}).finally(() => this.#arriving.delete(id));
+      return { ended, kept };
+    } catch (error) {
+      this.#arriving.delete(id);
+      throw error;
+    }
   }
 
   /** False if there is none with this id. @throws what the store throws: then it may be back after a restart */
   async remove(id: string): Promise<boolean> {
-    const removed = this.#list.remove(id);
-    if (removed) await this.#keep((store) => store.remove(id));
-    return removed !== undefined;
+    const found = this.#list.all.find((one) => one.id === id);
+    if (!found) return false;
+    await this.#board.put(id, { removed: true }, { until: found.until });
+    await this.#keep(id, { removed: true });
+    return true;
+  }
+
+  #open(): () => void {
+    const closing = [
+      this.#ended.open(),
+      this.#store instanceof RevocationFileOfLead ? this.#store.open() : undefined,
+      this.#board.watch((change) => this.#hear(change)),
+      this.#store?.watch?.((change) => {
+        if (change === 'missed') void this.#loadAgain();
+        else if ('added' in change) this.#admit(change.added);
+        else this.#take(change.removed, { removed: true });
+      }),
+    ];
+    this.#hear({ kind: 'missed' });
+    return () => {
+      for (const close of closing) close?.();
+    };
+  }
+
+  /** A value leaves the board when it is kept, or over. */
+  #hear(change: BoardChange<RevocationTold>): void {
+    if (change.kind === 'put') this.#take(change.id, change.value);
+    if (change.kind === 'missed') for (const [id, told] of this.#board.all()) this.#take(id, told);
+  }
+
+  #take(id: string, told: RevocationTold): void {
+    this.#changed?.add(id);
+    if ('removed' in told) this.#list.remove(id);
+    else this.#ended.add(id, this.#put(reviveRevocation(told)));
+  }
+
+  /** @throws ListFull */
+  #admit(revocation: Revocation): void {
+    this.#list.admit(revocation);
+    this.#put(revocation);
   }
 
   #put(revocation: Revocation): number {
@@ -86,18 +168,42 @@ export class RevocationKeeper {
     return Math.max(0, ...[...this.#users].map((end) => end(revocation)));
   }
 
-  async #keep(work: (store: RevocationStore) => Promise<void>): Promise<void> {
-    if (this.#store) await inTime(work(this.#store));
+  /** Without a store the board is the only place, and only what is taken back leaves it. */
+  async #keep(id: string, told: RevocationTold): Promise<void> {
+    const removed = 'removed' in told;
+    if (this.#store) await inTime(removed ? this.#store.remove(id) : this.#store.add(told));
+    else if (!removed) return;
+    const since = JSON.stringify(this.#board.get(id));
+    // Where the gateway stops, the board goes as well.
+    if (since === JSON.stringify(told)) void this.#board.drop(id).catch(() => {});
   }
 
   async #load(): Promise<void> {
-    const found = this.#store ? await inTime(this.#store.load()) : [];
-    const known = new Set(found.map(({ id }) => id));
-    // Made while the store could not be read.
-    const missing = this.#loaded ? [] : this.#list.all.filter(({ id }) => !known.has(id));
-    for (const revocation of found) if (revocation.until > Date.now()) this.#put(revocation);
+    this.#changed = new Set(this.#board.all().keys());
+    try {
+      const found = this.#store ? await inTime(this.#store.load()) : [];
+      for (const revocation of found)
+        if (revocation.until > Date.now() && !this.#changed.has(revocation.id)) this.#admit(revocation);
+    } finally {
+      this.#changed = undefined;
+    }
     this.#loaded = true;
-    for (const revocation of missing) await this.#keep((store) => store.add(revocation));
+    await this.#settle();
+  }
+
+  /** Keeps what is on the board since it could not be kept. */
+  async #settle(): Promise<void> {
+    if (!this.#leads || !this.#loaded || !this.#store) return;
+    for (const [id, told] of this.#board.all()) {
+      if (this.#arriving.has(id)) continue;
+      const kept = 'removed' in told ? told : reviveRevocation(told);
+      await this.#keep(id, kept).catch((error: unknown) => this.#tellFailed(id, error));
+    }
+  }
+
+  #tellFailed(id: string, error: unknown): void {
+    const reason = error instanceof Error ? error.message : 'the store failed';
+    this.#log?.error({ id, reason }, 'revocation not kept');
   }
 
   async #loadFirst(): Promise<void> {

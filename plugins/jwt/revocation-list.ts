@@ -8,12 +8,20 @@ export class ListFull extends Error {
   override readonly name = 'ListFull';
 }
 
+const NEVER = new Date(0);
+
 /** By what a token is looked up: every revocation stands under one key. */
 function keyOf(what: RevocationTarget): string {
   if ('tokenId' in what) return `token ${what.tokenId}`;
   return 'subject' in what
     ? `subject ${JSON.stringify([what.issuer, what.subject])}`
     : `issuer ${what.issuer}`;
+}
+
+/** The keys of the revocations that a token can fall under. */
+function keysOf({ issuer, subject, tokenId }: Identity): readonly string[] {
+  const own = [keyOf({ issuer, subject }), keyOf({ issuer, before: NEVER })];
+  return tokenId === undefined ? own : [keyOf({ tokenId }), ...own];
 }
 
 /** Bounded, and clean of what is over. */
@@ -36,13 +44,27 @@ export class RevocationList {
     return [...this.#byId.values()];
   }
 
-  /** Puts one in force; one with the same id is replaced if that ends sooner. @throws ListFull */
-  add(revocation: Revocation): void {
+  has(id: string): boolean {
+    return this.#byId.has(id);
+  }
+
+  /** The one in force with the same id where that ends later, and else this one. */
+  longest(revocation: Revocation): Revocation {
     const before = this.#byId.get(revocation.id);
-    if (before && before.until >= revocation.until) return;
-    if (before) this.remove(before.id);
-    if (this.size >= this.#limit) this.#forgetOver();
-    if (this.size >= this.#limit) throw new ListFull(`there are ${this.#limit} revocations already`);
+    return before && before.until >= revocation.until ? before : revocation;
+  }
+
+  /** Makes room for one, beside `more` that are on their way. @throws ListFull */
+  admit({ id }: Revocation, more = 0): void {
+    if (this.has(id)) return;
+    if (this.size + more >= this.#limit) this.#forgetOver();
+    if (this.size + more >= this.#limit) throw new ListFull(`there are ${this.#limit} revocations already`);
+  }
+
+  /** Puts one in force; one with the same id is replaced if that ends sooner. */
+  add(revocation: Revocation): void {
+    if (this.longest(revocation) !== revocation) return;
+    this.remove(revocation.id);
     const key = keyOf(revocation.what);
     const others = this.#byKey.get(key) ?? new Set();
     this.#byKey.set(key, others.add(revocation));
@@ -64,14 +86,8 @@ export class RevocationList {
   /** The revocation that a token falls under. */
   find(identity: Identity): Revocation | undefined {
     if (this.size === 0) return undefined;
-    const { issuer, subject, tokenId } = identity;
-    const whats: readonly RevocationTarget[] = [
-      ...(tokenId === undefined ? [] : [{ tokenId }]),
-      { issuer, subject },
-      { issuer, before: NEVER },
-    ];
-    for (const what of whats) {
-      for (const revocation of this.#byKey.get(keyOf(what)) ?? []) {
+    for (const key of keysOf(identity)) {
+      for (const revocation of this.#byKey.get(key) ?? []) {
         if (revocation.until > Date.now() && isRevokedBy(revocation, identity)) return revocation;
       }
     }
@@ -83,5 +99,3 @@ export class RevocationList {
     for (const { id, until } of this.#byId.values()) if (until <= now) this.remove(id);
   }
 }
-
-const NEVER = new Date(0);

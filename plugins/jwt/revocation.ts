@@ -53,6 +53,11 @@ export function parseTarget(value: unknown): RevocationTarget {
   return fail('needed is tokenId, tokenId and issuer, issuer and subject, or issuer and before');
 }
 
+/** One that has been JSON. @throws NotARevocation */
+export function reviveRevocation(revocation: Revocation): Revocation {
+  return { ...revocation, what: parseTarget(revocation.what) };
+}
+
 /** Two revocations of the same tokens have one id. */
 export function revocationId(what: RevocationTarget): string {
   const { tokenId, issuer, subject, before } = what as Readonly<Record<string, unknown>>;

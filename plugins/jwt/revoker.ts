@@ -13,8 +13,12 @@ import type {
 import type { Policy } from './policy.ts';
 import { NotARevocation, isRevokedBy, parseTarget, revocationId } from './revocation.ts';
 import type { Revocation } from './revocation.ts';
+import { EndedSessions } from './ended-sessions.ts';
 import { RevocationFile } from './revocation-file.ts';
+import { RevocationFileOfLead } from './revocation-file-of-lead.ts';
 import { RevocationKeeper } from './revocation-keeper.ts';
+import type { RevocationTold } from './revocation-keeper.ts';
+import type { RevocationStore } from './revocation-store.ts';
 import { ListFull } from './revocation-list.ts';
 
 /** Longest clock tolerance, in seconds: a token may have been issued so far ahead. */
@@ -23,6 +27,14 @@ const TOLERANCE_S = 60;
 const REVOKED = new GatewayError('admin_shutdown', 'the token has been revoked', {
   hint: 'Ask whoever issues your tokens; connect again with a fresh one if you may.',
 });
+
+/** What a revocation has done. */
+interface Revoked {
+  readonly revocation: Revocation;
+  /** Sessions of all workers. */
+  readonly ended: number;
+  readonly kept: Promise<void>;
+}
 
 /** The service `revocations`, and what the plugin itself asks. */
 export class Revoker implements Revocations {
@@ -55,26 +67,18 @@ export class Revoker implements Revocations {
   }
 
   async revoke(what: RevocationTarget, by?: Actor, until?: Date): Promise<number> {
-    const { ended, kept } = this.#lend(what, by, until);
+    const { ended, kept } = await this.#lend(what, by, until);
     await kept;
     return ended;
   }
 
   /**
-   * In force, and the sessions told to end, before this returns; `kept` settles as the store does.
+   * In force in all workers, and the sessions told to end, before this resolves; `kept` settles as the store does.
    * @throws GatewayError `invalid_parameter_value` for what names no token of these issuers; ListFull
    */
-  add(
-    what: unknown,
-    by?: Actor,
-    until?: Date,
-  ): {
-    readonly revocation: Revocation;
-    readonly ended: number;
-    readonly kept: Promise<void>;
-  } {
+  async add(what: unknown, by?: Actor, until?: Date): Promise<Revoked> {
     const revocation = this.#revocationOf(what, until);
-    const added = this.#keeper.add(revocation);
+    const added = await this.#keeper.add(revocation);
     this.#tell(revocation, { by, takenBack: false, sessions: added.ended });
     return { revocation, ...added };
   }
@@ -98,7 +102,7 @@ export class Revoker implements Revocations {
     if (this.find(session.facts.identity)) session.end(REVOKED);
   }
 
-  /** Ends the sessions that came with such a token, whatever config they came under. */
+  /** Ends the sessions of this worker that came with such a token, whatever config and listener they came under. */
   end(revocation: Revocation): number {
     let ended = 0;
     for (const session of this.#gateway.sessions) {
@@ -111,9 +115,9 @@ export class Revoker implements Revocations {
   }
 
   /** Plugins know no ListFull, and would take it for one that is in force. */
-  #lend(what: RevocationTarget, by?: Actor, until?: Date): ReturnType<Revoker['add']> {
+  async #lend(what: RevocationTarget, by?: Actor, until?: Date): Promise<Revoked> {
     try {
-      return this.add(what, by, until);
+      return await this.add(what, by, until);
     } catch (error) {
       if (!(error instanceof ListFull)) throw error;
       throw new GatewayError('configuration_limit_exceeded', error.message, { cause: error });
@@ -160,13 +164,31 @@ async function openFirst(
 ): Promise<{ readonly revoker: Revoker; readonly close: Disposer }> {
   const { file, store, failOpen, limit } = revocations;
   const place = file === undefined ? undefined : path.resolve(gateway.directory, file);
-  const make = (): RevocationKeeper =>
-    new RevocationKeeper(revocations, store ?? (place === undefined ? undefined : new RevocationFile(place)));
   refuseChange(gateway, JSON.stringify([store ? 'store' : place, failOpen, limit]));
+  const board = await gateway.board<RevocationTold>('revocations');
+  const ended = gateway.keep('sessions ended', () => new EndedSessions(gateway));
+  const kept =
+    place === undefined ? undefined : gateway.keep('revocation file', () => fileAt(place, gateway));
+  const make = (): RevocationKeeper =>
+    new RevocationKeeper({ policy: revocations, store: store ?? kept, board, ended });
   // A reload must not forget. A store is another object in each config, and keeps by itself.
   const keeper = store ? make() : gateway.keep('revocations', make);
   const revoker = new Revoker(keeper, gateway);
-  return { revoker, close: await keeper.open(gateway.log, (revocation) => revoker.end(revocation)) };
+  const close = await keeper.open(gateway.log, (revocation) => revoker.end(revocation));
+  gateway.alone('keep revocations', async () => {
+    try {
+      if (kept instanceof RevocationFileOfLead) await kept.lead();
+    } finally {
+      keeper.lead();
+    }
+  });
+  return { revoker, close };
+}
+
+/** One worker writes it. */
+function fileAt(place: string, { worker, post }: GatewayHandle): RevocationStore {
+  const file = new RevocationFile(place);
+  return worker.of === 1 ? file : new RevocationFileOfLead(file, post);
 }
 
 /**

@@ -5,37 +5,101 @@ import { isTime, isZone } from './windows.ts';
 
 /** How many sessions may be open at once, those that are logging in included. */
 export interface MaxConnectionsOptions {
-  /** For one subject of one issuer. Default: no limit. */
+  /**
+   * The most sessions of one subject of one issuer, those that are logging in included. Further ones are refused with 53300.
+   *
+   * @defaultValue no limit
+   * @example subject: 20
+   */
   readonly subject?: number;
-  /** For one tenant; sessions without one are not counted. Default: no limit. */
+  /**
+   * The most sessions of one tenant. Sessions without a tenant are not counted.
+   *
+   * @defaultValue no limit
+   * @example tenant: 100
+   */
   readonly tenant?: number;
-  /** For one role, in all databases together. Default: no limit. */
+  /**
+   * The most sessions of one role, in all databases together.
+   *
+   * @defaultValue no limit
+   * @example role: 200
+   */
   readonly role?: number;
-  /** For one entry of `databases`. Default: no limit. */
+  /**
+   * The most sessions of one entry of `databases`.
+   *
+   * @defaultValue no limit
+   * @example database: 500
+   */
   readonly database?: number;
 }
 
 /** Time-outs that PostgreSQL keeps, pinned in each server connection's startup packet (manual, 19.11.1). */
 export interface TimeoutsOptions {
-  /** `statement_timeout`. Default: the server's. */
+  /**
+   * PostgreSQL's `statement_timeout`.
+   *
+   * @defaultValue that of the server
+   * @example statement: '1m'
+   */
   readonly statement?: Duration;
-  /** `lock_timeout`. Default: the server's. */
+  /**
+   * PostgreSQL's `lock_timeout`.
+   *
+   * @defaultValue that of the server
+   * @example lock: '5s'
+   */
   readonly lock?: Duration;
-  /** `idle_in_transaction_session_timeout`; the gateway keeps it as well, whatever a client sets. Default: the server's. */
+  /**
+   * PostgreSQL's `idle_in_transaction_session_timeout`. The gateway keeps it as well, whatever a client sets.
+   *
+   * @defaultValue that of the server
+   * @example idleInTransaction: '5m'
+   */
   readonly idleInTransaction?: Duration;
 }
 
-/** Options of the `limits` plugin. A token's own rules narrow them and never widen them. */
+/**
+ * Options of the `limits` plugin. A token's own rules narrow them and never widen them.
+ *
+ * @reload new sessions
+ */
 export interface LimitsOptions {
-  /** Default: no limits but those of tokens. */
+  /**
+   * How many sessions there may be at once.
+   *
+   * @defaultValue no limits but those of tokens
+   * @example maxConnections: { subject: 20, database: 500 }
+   */
   readonly maxConnections?: MaxConnectionsOptions;
-  /** When sessions are welcome; outside of every window logins are refused, and a session ends when its window closes. Default: always. */
+  /**
+   * When sessions are welcome. Outside of all windows logins are refused (28000), and a session ends when its window closes (57P01).
+   *
+   * @defaultValue always
+   * @example windows: [{ days: ['mon', 'tue', 'wed', 'thu', 'fri'], from: '08:00', to: '18:00', tz: 'Europe/Berlin' }]
+   */
   readonly windows?: readonly AccessWindow[];
-  /** How long a session may last. Default: no limit but the token's. */
+  /**
+   * How long a session may last; then it ends with 57P01.
+   *
+   * @defaultValue no limit but the token's
+   * @example maxSession: '8h'
+   */
   readonly maxSession?: Duration;
-  /** How long a session may do nothing outside of a transaction. Default: no limit. */
+  /**
+   * How long a session may do nothing outside of a transaction; then it ends with 57P05.
+   *
+   * @defaultValue no limit
+   * @example idle: '30m'
+   */
   readonly idle?: Duration;
-  /** Default: the server's. */
+  /**
+   * Time-outs that are pinned: they beat `ALTER ROLE … SET`, and `RESET` returns to them. A client may still `SET` another one for itself.
+   *
+   * @defaultValue those of the server
+   * @example timeouts: { statement: '1m', idleInTransaction: '5m' }
+   */
   readonly timeouts?: TimeoutsOptions;
 }
 

@@ -2,11 +2,13 @@
 import { createHash, randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { Disposer, GatewayHandle, Identity, Plugin, Session } from '../../core/index.ts';
+import { hints } from './hints.ts';
 import type { PasswordsOptions } from './options.ts';
 import { PasswordFile } from './password-file.ts';
 import { PasswordQuery } from './password-query.ts';
 import { SECRET_BYTES, parsePolicy } from './policy.ts';
 import type { From, Policy } from './policy.ts';
+import { probeSource } from './probe.ts';
 import type { KnownPassword, PasswordSource } from './source.ts';
 import { FOREVER, OVER, endOf, overSince } from './until.ts';
 import { UsersSeen } from './users-seen.ts';
@@ -38,10 +40,17 @@ async function openSource(from: From, secret: Buffer, gateway: GatewayHandle): P
   return { source, close: await source.open(gateway.log) };
 }
 
+/** One for all workers: salts of users that there are not would differ between them, and tell those users from the others. */
+async function sharedSecret(gateway: GatewayHandle): Promise<Buffer> {
+  const board = await gateway.board<string>('secret');
+  await board.put('secret', randomBytes(SECRET_BYTES).toString('base64'), { expected: undefined });
+  const secret = board.get('secret');
+  if (secret === undefined) throw new Error('the secret is not on its board');
+  return Buffer.from(secret, 'base64');
+}
+
 async function setUp(policy: Policy, gateway: GatewayHandle): Promise<Running & Pick<Opened, 'close'>> {
-  const secret = policy.secret
-    ? Buffer.from(policy.secret())
-    : gateway.keep('secret', () => randomBytes(SECRET_BYTES));
+  const secret = policy.secret ? Buffer.from(policy.secret()) : await sharedSecret(gateway);
   for (const option of policy.over(new Date()))
     gateway.log.warn({ option }, 'the time of passwords is over: their users are refused');
   const opened = await openSource(policy.from, secret, gateway);
@@ -72,8 +81,10 @@ function tell(session: Session, seen: UsersSeen, end: Date): void {
 }
 
 /**
- * Asks clients to prove a password by SCRAM-SHA-256, provides `identity`, and ends sessions with their passwords. Lends the
- * service `passwordUsers` unless another `passwords` above does.
+ * Lets in clients that still have a password, proven by SCRAM-SHA-256, until a day: by PgBouncer's `userlist.txt`, or by the verifiers that
+ * PostgreSQL keeps.
+ *
+ * @place 6 above the plugins that need `identity`
  * @throws ConfigError that names the option, such as `passwords.until`
  * @example passwords({ file: '/etc/pgbouncer/userlist.txt', until: '2027-06-30' })
  */
@@ -82,13 +93,15 @@ export function passwords(options: PasswordsOptions): Plugin<never, 'identity', 
   let state: Running | undefined;
   return {
     name: 'passwords',
-    credentials: ['scram'],
-    provides: ['identity'],
+    options,
+    credentials: hints.credentials,
+    provides: hints.provides,
     async setup(gateway) {
       const { close, ...running } = await setUp(policy, gateway);
       state = running;
       return close;
     },
+    probe: (context) => probeSource(policy.from, context),
     async onAuth(session) {
       if (!state) throw new Error('passwords: setup has not run');
       const { source, secret, seen } = state;

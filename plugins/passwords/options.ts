@@ -6,40 +6,92 @@ export type Until = string;
 
 /** Passwords that a database keeps: a function of yours is asked for the verifier of a user. */
 export interface PasswordQueryOptions {
-  /** The key of `databases` in which the function is. */
+  /**
+   * The entry of `databases` whose function is asked.
+   *
+   * @example database: 'orders'
+   */
   readonly database: string;
-  /** The role that may call the function and nothing else; the entry's `login` has its credentials. A superuser is refused. */
+  /**
+   * The role that calls the function and may do nothing else; the entry's `login` has its credentials. A superuser or the like is refused.
+   *
+   * @example role: 'password_reader'
+   */
   readonly role: string;
-  /** Schema and name, each of `a-z 0-9 _`. Default `'postern.password_of'`: `postern sql passwords` prints it. */
+  /**
+   * The function's schema and name, each of `a-z 0-9 _`. `postern sql passwords` prints it.
+   *
+   * @defaultValue `'postern.password_of'`
+   * @example function: 'auth.verifier_of'
+   */
   readonly function?: string;
-  /** What users that there are not are told, as `scram_iterations` of the server. Default 4096. */
+  /**
+   * The iteration count that unknown users are told, as `scram_iterations` of the server.
+   *
+   * @defaultValue `4096`
+   * @example iterations: 10_000
+   */
   readonly iterations?: number;
 }
 
 /** What holds for one user. */
 export interface PasswordUser {
-  /** In place of the `until` of all. */
+  /**
+   * In place of `until` for this user.
+   *
+   * @example until: '2027-12-31'
+   */
   readonly until: Until;
 }
 
-/** Options of the `passwords` plugin: `file` or `query`. */
+/**
+ * Options of the `passwords` plugin: `file` or `query`.
+ *
+ * @reload new sessions
+ */
 export interface PasswordsOptions {
-  /** PgBouncer's `userlist.txt`, relative to the config file; read again when it changes. Default: `query` has them. */
+  /**
+   * PgBouncer's `userlist.txt` as it is, relative to the config: verifiers, or passwords, of which the gateway makes verifiers in memory. Only the gateway's
+   * user and group may read it (0640, 0600). Read again when it changes.
+   *
+   * @defaultValue none: `query` says the verifiers
+   * @example file: '/etc/pgbouncer/userlist.txt'
+   */
   readonly file?: string;
-  /** Default: `file` has them. */
+  /**
+   * Instead of `file`: a function of a database is asked for the verifier of a user.
+   *
+   * @defaultValue none: `file` has the verifiers
+   * @example query: { database: 'orders', role: 'password_reader' }
+   */
   readonly query?: PasswordQueryOptions;
   /**
-   * Tells the users of several lists apart (RFC 7235 §2.2): `a-z 0-9 _ . -`. Their identities have the issuer `password:REALM`.
-   * Default: none, and the issuer is `password:`.
+   * A name of `a-z 0-9 _ . -` that tells the users of several lists apart (RFC 7235 §2.2): their identities have the issuer `password:<realm>`.
+   *
+   * @defaultValue none: the issuer is `password:`
+   * @example realm: 'legacy'
    */
   readonly realm?: string;
-  /** When passwords are good no longer: logins are refused then, and sessions end. Default: never. */
+  /**
+   * The last day, to its end in UTC, or the moment at which passwords are good. Then logins are refused (28000) and sessions end (57P01).
+   *
+   * @defaultValue none: passwords do not expire
+   * @example until: '2027-06-30'
+   */
   readonly until?: Until;
-  /** By user. Default: the same for all. */
+  /**
+   * Exceptions by user.
+   *
+   * @defaultValue none
+   * @example users: { billing: { until: '2027-12-31' } }
+   */
   readonly users?: Readonly<Record<string, PasswordUser>>;
   /**
-   * At least 32 bytes: what users that there are not look like, and those whose password the file has in plain text. The same for all
-   * gateways behind one address, or two of them tell a user that there is not from others. Default: each process has its own.
+   * At least 32 bytes, the same in all gateways behind one address: it makes the salts of unknown users and of passwords in plain text. With different
+   * secrets two gateways show which users exist.
+   *
+   * @defaultValue a random one of the process
+   * @example secret: file('passwords.secret')
    */
   readonly secret?: Secret;
 }

@@ -79,9 +79,7 @@ export class PasswordFile implements PasswordSource {
 
   /** Makes the new list beside the old one. */
   async #read(): Promise<PasswordList> {
-    const listed = parseUserlist(await textOf(this.#file));
-    refuseMd5(listed);
-    return this.#verifiersOf(listed);
+    return this.#verifiersOf(await usersInFile(this.#file));
   }
 
   #take({ users, made }: PasswordList): void {
@@ -117,6 +115,13 @@ export class PasswordFile implements PasswordSource {
     const { iterations, salt } = mockScramVerifier(this.#secret, name, DEFAULT_ITERATIONS);
     return makeScramVerifier(password, iterations, salt);
   }
+}
+
+/** The users of a file. @throws Error where it cannot be read or used: others can read it, or it has md5 */
+export async function usersInFile(file: string): Promise<ReadonlyMap<string, ListedUser>> {
+  const listed = parseUserlist(await textOf(file));
+  refuseMd5(listed);
+  return listed;
 }
 
 /** @throws Error that names them, with the SQL that makes verifiers */

@@ -43,6 +43,12 @@ export class Buckets {
     return this.#fullAt.size;
   }
 
+  /** Whether all of them are full: nothing is lost with them. */
+  get full(): boolean {
+    const now = this.#now();
+    return [...this.#fullAt.values()].every((full) => full <= now);
+  }
+
   /**
    * Takes so many, up to `aheadMs` before there is room for them, or none. 0 asks whether more has been taken than there
    * is; a negative number is given back.

@@ -3,10 +3,12 @@ import type { Disposer, GatewayHandle } from '../../core/index.ts';
 import { Buckets } from './bucket.ts';
 import { Limiter } from './limiter.ts';
 import type { Counting } from './limiter.ts';
+import { LeadBuckets } from './lead-buckets.ts';
 import type { LimitPolicy, Policy } from './policy.ts';
 import type { What } from './refusal.ts';
 import { SharedBuckets } from './shared-buckets.ts';
 import type { StorePolicy } from './store-policy.ts';
+import { WorkerBuckets } from './worker-buckets.ts';
 
 /** The limits of one config in force. */
 export interface Counters {
@@ -33,8 +35,8 @@ class Lent<T> {
 }
 
 /** Limits without a gateway around them: what a config has before its `setup`. */
-export function countersOf(policy: Policy, counting: (id: string) => Counting): Counters {
-  const limiter = (limit: LimitPolicy): Limiter => new Limiter(limit, counting(limit.id));
+export function countersOf(policy: Policy, counting: (limit: LimitPolicy) => Counting): Counters {
+  const limiter = (limit: LimitPolicy): Limiter => new Limiter(limit, counting(limit));
   const { connections, failedLogins, statements, bytes } = policy.limits;
   return {
     limits: {
@@ -57,20 +59,31 @@ export async function openCounters(
   const [shared, closeStore] = policy.store ? await openStore(policy.store, failOpen, gateway) : [];
   const closers: (() => void)[] = [];
   const countings = new Map<string, Counting>();
-  const counting = (id: string): Counting => {
+  const lead = gateway.worker.of > 1 ? openLead(gateway, maxKeys) : undefined;
+  const counting = ({ id, what }: LimitPolicy): Counting => {
     const known = countings.get(id);
     if (known) return known;
     const { value, giveBack } = lent.borrow(`${maxKeys} ${id}`, () => new Buckets(maxKeys));
     closers.push(giveBack);
-    const made = { buckets: value, shared, failOpen };
+    const borrows = what === 'statements' || what === 'bytes';
+    const workers = lead && new WorkerBuckets({ lead, id, borrows, own: value });
+    if (workers) closers.push(() => workers.close());
+    const made = { buckets: workers ?? value, shared, failOpen };
     countings.set(id, made);
     return made;
   };
   const close = (): void => {
     for (const closer of closers) closer();
+    lead?.close();
     closeStore?.();
   };
   return { counters: countersOf(policy, counting), close };
+}
+
+function openLead(gateway: GatewayHandle, maxKeys: number): LeadBuckets {
+  const lead = gateway.keep('lead', () => new LeadBuckets(gateway, maxKeys));
+  lead.open(gateway);
+  return lead;
 }
 
 async function openStore(

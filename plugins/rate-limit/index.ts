@@ -1,5 +1,12 @@
 /** How many per time: connections, failed logins, statements and bytes, in one gateway or in several together. */
-import type { Disposer, FactChecks, GatewayHandle, Observers, Plugin } from '../../core/index.ts';
+import type {
+  Disposer,
+  FactChecks,
+  GatewayHandle,
+  Observers,
+  Plugin,
+  ProbeContext,
+} from '../../core/index.ts';
 import { Buckets } from './bucket.ts';
 import { countersOf, openCounters } from './counters.ts';
 import type { Counters } from './counters.ts';
@@ -7,6 +14,7 @@ import { Logins, checkRates } from './logins.ts';
 import type { RateLimitOptions } from './options.ts';
 import { parsePolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
+import { probeStore } from './probe.ts';
 import { Statements } from './statements.ts';
 
 export type {
@@ -64,8 +72,9 @@ function hooksOf(
 }
 
 /**
- * Keeps rates, and enforces the token rule `rate`. Stands first in the list, or below the plugin that maps roles where it
- * limits connections per role.
+ * Limits connections, failed logins, statements and bytes per time, in one gateway or in several together. Enforces the token rule `rate`.
+ *
+ * @place 3 above the plugins that provide `identity`; with `connections` per role below the plugin that maps roles
  * @throws ConfigError that names the option, such as `rateLimit.statements[1].limit`
  * @example rateLimit({ connections: { per: 'address', limit: '20/s' }, statements: { per: 'subject', limit: '500/s' } })
  */
@@ -77,12 +86,15 @@ export function rateLimit(options: RateLimitOptions = {}): Plugin<never, never, 
   }));
   const logins = new Logins(() => counters);
   const statements = new Statements(() => counters, policy.tokenRates);
+  const { store } = policy;
   return {
     name: 'rate-limit',
+    options,
     enforces: policy.tokenRates ? ['rate'] : [],
     reads: 'kind',
     checks: checksOf(logins, policy),
     on: observersOf(logins, statements, policy),
+    ...(store && { probe: (context: ProbeContext) => probeStore(store, context) }),
     async setup(gateway: GatewayHandle): Promise<Disposer> {
       const opened = await openCounters(policy, gateway);
       counters = opened.counters;

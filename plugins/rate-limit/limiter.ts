@@ -1,14 +1,16 @@
 /** One limit in force: counts in the store that gateways share, or in memory where there is none or it is away. */
 import type { MaybePromise } from '../../core/index.ts';
 import { ANYHOW_MS, GO } from './bucket.ts';
-import type { Answer, Bucket, Buckets } from './bucket.ts';
+import type { Answer, Bucket } from './bucket.ts';
+import type { Counts } from './counts.ts';
 import type { LimitPolicy } from './policy.ts';
 import { notCounted, overLimit } from './refusal.ts';
 import type { SharedBuckets } from './shared-buckets.ts';
 
 /** Where a limit counts. */
 export interface Counting {
-  readonly buckets: Buckets;
+  /** Those of this gateway. */
+  readonly buckets: Counts;
   /** Absent: each gateway counts for itself. */
   readonly shared?: SharedBuckets | undefined;
   readonly failOpen: boolean;
@@ -80,7 +82,7 @@ export class Limiter {
 
   #take(bucket: Bucket, key: string, points: number, aheadMs: number, refunds = false): MaybePromise<Answer> {
     const { buckets, shared, failOpen } = this.#counting;
-    const own = (): Answer => buckets.take(key, bucket, points, aheadMs);
+    const own = (): MaybePromise<Answer> => buckets.take(key, bucket, points, aheadMs);
     if (!shared || !this.policy.shared) return own();
     const told = shared.take(`${this.policy.id} ${key}`, bucket, points, aheadMs, refunds);
     return told.catch((error: unknown) => {

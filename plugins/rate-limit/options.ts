@@ -9,89 +9,217 @@ export type Bytes = `${number}${'B' | 'kB' | 'MB' | 'GB'}`;
 export type ByteRate = `${Bytes}/${'s' | 'm' | 'min' | 'h' | 'd'}`;
 
 interface Counting {
-  /** Count in the store; false: each gateway for itself, which saves a round trip. Default true where there is a store. */
+  /**
+   * Whether the limit is counted in the store. With `false` each gateway counts it for itself, which saves the round trip.
+   *
+   * @defaultValue `true` where there is a store
+   * @example shared: false
+   */
   readonly shared?: boolean;
 }
 
 /** In any time t there are at most `burst` + `limit` × t. */
 interface Counted extends Counting {
-  /** How many per time in the long run, such as `'20/s'`. */
+  /**
+   * How many per time in the long run: `'20/s'`, `'10/m'`, `'1000/h'`, `'50000/d'`.
+   *
+   * @example limit: '20/s'
+   */
   readonly limit: Rate;
-  /** How many may come at once, a whole number from 1. Default: the number in `limit`, rounded up. */
+  /**
+   * How many may come at once, a whole number from 1.
+   *
+   * @defaultValue the number in `limit`, rounded up
+   * @example burst: 100
+   */
   readonly burst?: number;
 }
 
 interface ByAddress {
-  /** Networks whose addresses are not counted, such as that of a load balancer. Only with `per: 'address'`. Default: none. */
+  /**
+   * With `per: 'address'`: networks whose addresses are not counted, such as that of a load balancer.
+   *
+   * @defaultValue none
+   * @example except: ['10.0.0.0/8']
+   */
   readonly except?: readonly string[];
 }
 
 interface Slowed {
-  /** What happens to a statement over the limit. Default `'refuse'`. */
+  /**
+   * What happens to a statement over the limit: it is refused (53400) or delayed.
+   *
+   * @defaultValue `'refuse'`
+   * @example mode: 'delay'
+   */
   readonly mode?: 'refuse' | 'delay';
-  /** The longest delay, at most a minute; a statement that would have to wait longer is refused. Only with `mode: 'delay'`. Default `'1s'`. */
+  /**
+   * With `mode: 'delay'`: the longest delay, at most a minute. A statement that would have to wait longer is refused.
+   *
+   * @defaultValue `'1s'`
+   * @example maxDelay: '2s'
+   */
   readonly maxDelay?: Duration;
 }
 
-/** How often somebody may connect. By address it is looked at before anybody is asked for a token. */
+/** How often a client may connect. By address it is looked at before the client is asked for a credential. */
 export interface ConnectionLimit extends Counted, ByAddress {
+  /**
+   * What counts together. An address is one IPv4 address or one IPv6 network of 64 bits, a database is an entry of `databases`.
+   *
+   * @example per: 'address'
+   */
   readonly per: Per;
 }
 
 /** How often a login may fail (28P01, 28000): afterwards nobody gets in until there is room again. A good login takes one back. */
 export interface FailedLoginLimit extends Counted, ByAddress {
-  /** A subject counts only where its token was good, or anybody could lock it out. */
+  /**
+   * What counts together. A subject counts only where its token was good, or anybody could lock it out.
+   *
+   * @example per: 'address'
+   */
   readonly per: 'address' | 'subject';
-  /** How long nobody gets in once the limit is reached; the bucket fills meanwhile. Default: until there is room for one more. */
+  /**
+   * How long logins are refused once the limit is reached. The bucket fills meanwhile.
+   *
+   * @defaultValue until there is room for one more
+   * @example block: '5m'
+   */
   readonly block?: Duration;
 }
 
 /** How many statements: each Query, each Execute of a prepared statement, each function call. */
 export interface StatementLimit extends Counted, Slowed {
+  /**
+   * What counts together.
+   *
+   * @example per: 'subject'
+   */
   readonly per: Exclude<Per, 'address'>;
 }
 
 /** How many bytes of statements and their answers. They are known at a statement's end: the next one waits or is refused. */
 export interface ByteLimit extends Counting, Slowed {
+  /**
+   * What counts together.
+   *
+   * @example per: 'tenant'
+   */
   readonly per: Exclude<Per, 'address'>;
-  /** Such as `'10MB/s'`. */
+  /**
+   * How many bytes per time in the long run, with `B`, `kB`, `MB` or `GB`, each 1024 of the one before.
+   *
+   * @example limit: '50MB/s'
+   */
   readonly limit: ByteRate;
-  /** How many at once. Default: the number in `limit`. */
+  /**
+   * How many bytes at once.
+   *
+   * @defaultValue the number in `limit`
+   * @example burst: '1GB'
+   */
   readonly burst?: Bytes;
 }
 
 /** Where several gateways count together. A change makes a new connection. */
 export interface RedisOptions {
+  /**
+   * Redis 5 or newer, or Valkey; no cluster.
+   *
+   * @example kind: 'redis'
+   */
   readonly kind: 'redis';
-  /** `redis://[user[:password]@]host[:port][/number]`, `rediss://` with TLS. Redis 5 or newer, or Valkey; no cluster. */
+  /**
+   * The server: `redis://[user[:password]@]host[:port][/number]`, or `rediss://` with TLS.
+   *
+   * @example url: 'rediss://limits.example:6379'
+   */
   readonly url: string;
-  /** Instead of one in `url`; read each time the gateway connects. Default: none. */
+  /**
+   * The password, instead of one in `url`. Read each time the gateway connects.
+   *
+   * @defaultValue none
+   * @example password: file('redis.password')
+   */
   readonly password?: Secret;
   /**
-   * How long the store may owe an answer without a word, at most 10 s; then it is away. With `failOpen: true` a late answer is
-   * as bad; with false it is known from then on that answers take so long. Default `'200ms'`, with `failOpen: false` `'1s'`.
+   * How long the store may owe an answer without a word, at most 10 s; then it counts as away. With `failOpen: true` a late answer is as bad; with
+   * `false` the gateway learns from it that answers take so long.
+   *
+   * @defaultValue `'200ms'`, with `failOpen: false` `'1s'`
+   * @example timeout: '500ms'
    */
   readonly timeout?: Duration;
-  /** What the keys begin with. Default `'postern:rate'`. */
+  /**
+   * What the keys begin with. Hashes follow, so the store knows no name.
+   *
+   * @defaultValue `'postern:rate'`
+   * @example prefix: 'staging:rate'
+   */
   readonly prefix?: string;
 }
 
-/** Options of the `rate-limit` plugin. Each limit may be a list: all of them have to have room. */
+/**
+ * Options of the `rate-limit` plugin. Each limit may be a list: all of them have to have room.
+ *
+ * @reload new sessions
+ */
 export interface RateLimitOptions {
-  /** Default: no limit but those of tokens. */
+  /**
+   * Limits the logins that begin.
+   *
+   * @defaultValue no limit but those of tokens
+   * @example connections: { per: 'address', limit: '20/s', burst: 100 }
+   */
   readonly connections?: ConnectionLimit | readonly ConnectionLimit[];
-  /** Default: no limit. */
+  /**
+   * Limits the logins that fail (28P01, 28000). A client that only asks where to get a token (`discovery`) has not failed.
+   *
+   * @defaultValue no limit
+   * @example failedLogins: { per: 'address', limit: '10/m', block: '5m' }
+   */
   readonly failedLogins?: FailedLoginLimit | readonly FailedLoginLimit[];
-  /** Default: no limit but those of tokens. */
+  /**
+   * Limits statements: each Query, each Execute of a prepared statement, each function call.
+   *
+   * @defaultValue no limit but those of tokens
+   * @example statements: { per: 'subject', limit: '500/s', mode: 'delay' }
+   */
   readonly statements?: StatementLimit | readonly StatementLimit[];
-  /** Default: no limit. */
+  /**
+   * Limits the bytes of statements and their answers.
+   *
+   * @defaultValue no limit
+   * @example bytes: { per: 'tenant', limit: '50MB/s', burst: '1GB' }
+   */
   readonly bytes?: ByteLimit | readonly ByteLimit[];
-  /** Keep the rates that tokens bring. With false such tokens are refused, and without `statements` and `bytes` none is looked at. Default true. */
+  /**
+   * Whether the rates that tokens bring are kept. With `false` such tokens are refused, and statements are looked at only where a limit needs it.
+   *
+   * @defaultValue `true`
+   * @example tokenRates: false
+   */
   readonly tokenRates?: boolean;
-  /** Default: each gateway counts for itself. */
+  /**
+   * A store in which several gateways count together.
+   *
+   * @defaultValue none: each gateway counts for itself
+   * @example store: { kind: 'redis', url: 'rediss://limits.example:6379' }
+   */
   readonly store?: RedisOptions;
-  /** While the store cannot be asked, true: each gateway counts for itself; false: what has a limit is refused. Default: none, with `store` it has to be said. */
+  /**
+   * What happens while the store cannot be asked: with `true` each gateway counts for itself, with `false` what has a limit is refused.
+   *
+   * @defaultValue none: with `store` it is required
+   * @example failOpen: true
+   */
   readonly failOpen?: boolean;
-  /** How many addresses, subjects and so on each limit remembers in memory; those seen longest ago are forgotten. Default 100000. */
+  /**
+   * How many addresses, subjects and so on each limit remembers in memory. The ones seen longest ago are forgotten.
+   *
+   * @defaultValue `100000`
+   * @example maxKeys: 10_000
+   */
   readonly maxKeys?: number;
 }

@@ -16,7 +16,7 @@ async function load<T>(library: Promise<T>): Promise<T> {
     return await library;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new ConfigError('rateLimit.store: the package ioredis is not installed: npm install ioredis');
+    throw new ConfigError('rateLimit.store: the package ioredis is not installed: npm install ioredis@6');
   }
 }
 

@@ -1,7 +1,7 @@
 /** Claims to database roles: an allow-list or map decides which role a verified token may take, never the token alone. */
 import { GatewayError, shown, shownChoice } from '../../core/index.ts';
 import type { Identity, Plugin, RoleName, Session, Target } from '../../core/index.ts';
-import { mapFor, roleMaps, rolesIn } from './role-map.ts';
+import { mapFor, mapsAt, roleMaps, rolesIn } from './role-map.ts';
 import type { RoleMap, RolesOptions } from './role-map.ts';
 import { narrowed } from './target.ts';
 
@@ -69,7 +69,9 @@ function targetFor(policy: Target | undefined, rule: Target | undefined): Target
 }
 
 /**
- * Maps a claim of the verified token to the role that logs in to PostgreSQL.
+ * Maps a claim to the role that logs in to PostgreSQL, by an exact allow-list, a map or a template. Enforces the token rule `target`.
+ *
+ * @place 9 below the plugin that provides `identity`
  * @throws ConfigError that names the option, such as `roles.allow[0]`
  * @example roles({ claim: 'role', allow: ['reader', 'writer'] })
  */
@@ -79,10 +81,12 @@ export function roles(options: RolesOptions | readonly RolesOptions[]): Plugin<'
   const taken = (identity: Identity, { upstream, startup }: Session): readonly RoleName[] =>
     rolesOf(identity, mapOf(maps, identity, upstream?.entry ?? startup.database));
   const mapped = rolesIn(maps);
+  const mappedAt = (name: string): readonly RoleName[] => rolesIn(mapsAt(maps, name)) ?? [];
   return {
     name: 'roles',
+    options,
     needs: ['identity'],
-    ...(mapped && { maps: mapped }),
+    ...(mapped && { maps: byDatabase ? mappedAt : mapped }),
     checks: {
       identity(identity, session, renewed) {
         const { facts, upstream } = session;

@@ -13,39 +13,76 @@ import { matcherOf } from './pattern.ts';
 import { valuesOf } from './values.ts';
 import type { ClaimOption, Shape, Values } from './values.ts';
 
-/** Options of the `roles` plugin for the tokens of one issuer. A reload applies them to new sessions. */
+/**
+ * Options of the `roles` plugin for the tokens of one issuer.
+ *
+ * @reload new sessions
+ */
 export interface RolesOptions {
   /**
-   * The claim that names roles: a text or a list of texts. A path such as `realm_access.roles` reaches into objects. Of several
-   * claims the values are taken together; a function makes them of claims, which it reads by `claim('name')`.
+   * The claim that names roles: a text or a list of texts. A path such as `realm_access.roles` reaches into objects. Of a list of claims the values
+   * are taken together. A function reads claims by `claim('name')` and gives values as a claim would have them.
+   *
+   * @example claim: 'realm_access.roles'
    */
   readonly claim: ClaimOption;
   /**
-   * How else values stand in a claim: `'words'` of a text, as in `scope`, or `'keys'` of an object. Default: as a text or a list
-   * of texts.
+   * How else values stand in the claim: `'words'` of a text between blanks, as in `scope`, or `'keys'` of an object, as in ZITADEL's roles.
+   *
+   * @defaultValue none: the claim is a text or a list of texts
+   * @example as: 'words'
    */
   readonly as?: Shape;
-  /** Whose tokens this is for: another issuer cannot mint these roles. Needed in a list. Default: every issuer `jwt` accepts. */
+  /**
+   * The issuer whose tokens this entry is for, so that no issuer can mint the roles of another. Required in a list, or `databases`.
+   *
+   * @defaultValue every issuer that `jwt` accepts
+   * @example issuer: 'https://id.example'
+   */
   readonly issuer?: string;
-  /** Roles a token may take by their own name. Default: `map` decides. */
+  /**
+   * The roles that a token may take by their own name.
+   *
+   * @defaultValue none: `map` or `template` decides
+   * @example allow: ['reader', 'writer']
+   */
   readonly allow?: readonly string[];
   /**
-   * From a value of the claim to a role, such as `{ 'eng-data': 'reader', 'team-*': 'reader' }`: `*` is any number of characters.
-   * A value that stands there itself has that role alone, any other the role of the first pattern. Default: `allow` decides.
+   * Instead of `allow`: from a value of the claim to a role. `*` in a value is any text. A value that stands here itself has that role alone, any other
+   * the role of the first pattern that fits it as a whole.
+   *
+   * @defaultValue none: `allow` or `template` decides
+   * @example map: { 'team-lead': 'writer', 'team-*': 'reader' }
    */
   readonly map?: Readonly<Record<string, string>>;
   /**
-   * A role made of the claim's value, which has to be of `a-z 0-9 _`: `'app_{value}'`, with a fixed beginning so that no token
-   * names a role that was not meant. Default: `allow` or `map` decides.
+   * Instead of both: a role made of the claim's value, which has to be of `a-z 0-9 _`. The template begins with fixed text, so that no token names a
+   * role that was not meant. What comes out is never cut.
+   *
+   * @defaultValue none: `allow` or `map` decides
+   * @example template: 'app_{value}'
    */
   readonly template?: string;
-  /** The databases, by the names that clients use, for which this is. Default: all. */
+  /**
+   * The databases that this entry is for, by the names that clients use.
+   *
+   * @defaultValue all
+   * @example databases: ['orders']
+   */
   readonly databases?: readonly string[];
-  /** The role of tokens without the claim. Default: they are refused. */
+  /**
+   * The role of tokens without the claim. A claim that is there and names no role is refused all the same.
+   *
+   * @defaultValue none: they are refused
+   * @example default: 'reader'
+   */
   readonly default?: string;
   /**
-   * Which servers of a database serve a role, such as `{ analyst: 'replica' }`. A token may narrow that by its rule `target`;
-   * where there is nothing here for its role, it may only bind itself to replicas. Default: as the database's entry says.
+   * Which servers of a database serve a role: `'primary'`, `'replica'`, `'prefer-replica'` or `'any'`. A token may narrow that by its rule `target`;
+   * where nothing stands here for its role, it may only bind itself to replicas.
+   *
+   * @defaultValue as the database's entry says
+   * @example targets: { analyst: 'replica' }
    */
   readonly targets?: Readonly<Record<string, Target>>;
 }
@@ -179,6 +216,11 @@ export function mapFor(maps: readonly RoleMap[], issuer: string, database: strin
     (map) =>
       (map.issuer === undefined || map.issuer === issuer) && (map.databases?.includes(database) ?? true),
   );
+}
+
+/** Those that count for some login at a database; for `'*'` all, since the names that they list may be served there. */
+export function mapsAt(maps: readonly RoleMap[], database: string): readonly RoleMap[] {
+  return maps.filter(({ databases }) => database === '*' || (databases?.includes(database) ?? true));
 }
 
 /** Checks the options. @throws ConfigError that names the option, such as `roles[1].issuer` */

@@ -1,6 +1,7 @@
 /** Tenants: from a claim to a role, a schema, a database or a server of their own, through parsers that let no trick pass. */
 import { GatewayError, claimAt, parseTenant, shown, shownChoice } from '../../core/index.ts';
 import type { Identity, Plugin, RoleName, Session, TenantName } from '../../core/index.ts';
+import { hints } from './hints.ts';
 import { templatesOf } from './options.ts';
 import type { Templates, TenantOptions } from './options.ts';
 import { tenantCommand } from './tenant-command.ts';
@@ -38,8 +39,9 @@ function checkUser({ startup, facts }: Session<'identity'>, role: RoleName): voi
 }
 
 /**
- * States the tenant of the verified token, and connects it by templates. What is a wall is the role's grants, or row-level
- * security, or a database of one's own; `search_path` is none.
+ * States the tenant of a session by a claim, and connects the session to the tenant's own role, schema, database or server by templates.
+ *
+ * @place 8 below the plugin that provides `identity`, above those that map roles and limit sessions
  * @throws ConfigError that names the option, such as `tenant.schema`
  * @example tenant({ claim: 'tenant', role: 'tenant_{tenant}', schema: 'tenant_{tenant}' })
  */
@@ -47,8 +49,9 @@ export function tenant(options: TenantOptions): Plugin<'identity', 'tenant', 'te
   const templates = templatesOf(options);
   return {
     name: 'tenant',
+    options,
     needs: ['identity'],
-    provides: ['tenant'],
+    provides: hints.provides,
     commands: { 'sql tenant': tenantCommand(templates) },
     checks: {
       identity(identity, { facts }, renewed) {

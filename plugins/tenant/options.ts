@@ -12,21 +12,59 @@ import {
 } from '../../core/index.ts';
 import type { DatabaseName, RoleName, SchemaName, TenantName } from '../../core/index.ts';
 
-/** Options of the `tenant` plugin. A template has `{tenant}` in it once: `'tenant_{tenant}'`. */
+/**
+ * Options of the `tenant` plugin. A template has `{tenant}` in it once: `'tenant_{tenant}'`.
+ *
+ * @reload new sessions
+ */
 export interface TenantOptions {
-  /** The claim that names the tenant, a text. A path such as `app.tenant` reaches into objects. */
+  /**
+   * The claim that names the tenant, a text. A path such as `app.tenant` reaches into objects.
+   *
+   * @example claim: 'tenant'
+   */
   readonly claim: string;
-  /** The tenant of tokens without the claim. Default: they are refused. */
+  /**
+   * The tenant of tokens without the claim.
+   *
+   * @defaultValue none: they are refused
+   * @example default: 'demo'
+   */
   readonly default?: string;
-  /** Template of the role that logs in for the tenant. Default: another plugin maps the role. */
+  /**
+   * Template of the role that logs in for the tenant.
+   *
+   * @defaultValue none: another plugin maps the role
+   * @example role: 'tenant_{tenant}'
+   */
   readonly role?: string;
-  /** Template of the schema that is pinned as `search_path`; one that does not exist refuses the login. Default: none is pinned. */
+  /**
+   * Template of the schema that is pinned as `search_path`. A schema that does not exist refuses the login with 3F000.
+   *
+   * @defaultValue none is pinned
+   * @example schema: 'tenant_{tenant}'
+   */
   readonly schema?: string;
-  /** Schemas behind the tenant's own in `search_path`, such as `['extensions']`; only with `schema`. Default: none. */
+  /**
+   * With `schema`: further schemas behind the tenant's own in `search_path`.
+   *
+   * @defaultValue none
+   * @example shared: ['extensions']
+   */
   readonly shared?: readonly string[];
-  /** Template of the database's name on the server. Default: as its entry says. */
+  /**
+   * Template of the database's name on the server. A database that does not exist is 3D000.
+   *
+   * @defaultValue as the entry says
+   * @example database: 'tenant_{tenant}'
+   */
   readonly database?: string;
-  /** Template of the entry of `databases` that serves the tenant, and with that its server. Default: the one that the client names. */
+  /**
+   * Template of the entry of `databases` that serves the tenant, and with that its server. An entry that does not exist is 3D000.
+   *
+   * @defaultValue the one that the client names
+   * @example entry: 'shard_{tenant}'
+   */
   readonly entry?: string;
 }
 

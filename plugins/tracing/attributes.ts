@@ -24,11 +24,11 @@ const LONGEST_TEXT = 4_096;
 /** Statements whose text is remembered without its literals. */
 const MOST_TEXTS = 500;
 
-/** A statement as it may be told: the name of its span, and its attributes, both as JSON. */
+/** A statement as it may be told: the name of its span, and its attributes, both as JSON in UTF-8. */
 export interface Told {
-  readonly name: string;
+  readonly name: Uint8Array;
   /** With a comma behind each. */
-  readonly attributes: string;
+  readonly attributes: Uint8Array;
 }
 
 function toldOf(text: string, summary: string): Told {
@@ -37,8 +37,8 @@ function toldOf(text: string, summary: string): Told {
     ...(summary !== '' && { [ATTR_DB_QUERY_SUMMARY]: summary }),
   });
   return {
-    name: JSON.stringify(summary || 'postgresql'),
-    attributes: attributes === '' ? '' : `${attributes},`,
+    name: Buffer.from(JSON.stringify(summary || 'postgresql')),
+    attributes: Buffer.from(attributes === '' ? '' : `${attributes},`),
   };
 }
 

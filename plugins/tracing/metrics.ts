@@ -10,7 +10,8 @@ import { registerKeyGauges } from './key-gauges.ts';
 import { registerPasswordGauges } from './password-gauges.ts';
 import type { PushTarget, Tracing } from './options.ts';
 import type { Outcome } from './outcome.ts';
-import { prometheusText } from './prometheus.ts';
+import { familiesOf } from './prometheus.ts';
+import type { Family } from './prometheus.ts';
 
 /** How long a collector may take, in milliseconds. */
 const PATIENCE_MS = 5_000;
@@ -75,9 +76,9 @@ export class Metrics {
     });
   }
 
-  /** For Prometheus. */
-  async text(): Promise<string> {
-    return prometheusText((await this.#pull.collect()).resourceMetrics);
+  /** Of this worker, by the names that Prometheus reads. */
+  async read(): Promise<readonly Family[]> {
+    return familiesOf((await this.#pull.collect()).resourceMetrics);
   }
 
   /** Sends what there is. Rejects if that fails; call it once. */

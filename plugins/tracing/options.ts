@@ -4,56 +4,148 @@ import type { Duration } from '../../core/index.ts';
 
 /** Where OpenTelemetry data goes: OTLP over HTTP, as JSON (OpenTelemetry Protocol 1.x). */
 export interface OtlpOptions {
-  /** Base address; `/v1/traces` or `/v1/metrics` is put behind it. Default `'http://localhost:4318'`. */
+  /**
+   * The collector's address, OTLP over HTTP. `/v1/traces` or `/v1/metrics` is put behind it.
+   *
+   * @defaultValue `'http://localhost:4318'`
+   * @example endpoint: 'http://collector:4318'
+   */
   readonly endpoint?: string;
-  /** Sent with each request, such as `{ authorization: env('OTLP_TOKEN') }`. Default: none. */
+  /**
+   * Headers of each request.
+   *
+   * @defaultValue none
+   * @example headers: { authorization: env('OTLP_TOKEN') }
+   */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Which sessions are traced. */
 export interface TracesOptions extends OtlpOptions {
-  /** How many of the sessions of clients that say nothing about it, from 0 to 1. Default 1. */
+  /**
+   * The share of sessions that is traced, from 0 to 1, of those whose clients say nothing about it.
+   *
+   * @defaultValue `1`
+   * @example ratio: 0.01
+   */
   readonly ratio?: number;
   /**
-   * Whether clients may say so: `postern.traceparent` in the startup packet for a session, a comment with `traceparent='…'` at
-   * the end of a statement for that. Default true.
+   * Whether clients may say it: `postern.traceparent` in the startup packet for a session, a comment with `traceparent='…'` at the end of a statement for
+   * that statement.
+   *
+   * @defaultValue `true`
+   * @example parents: false
    */
   readonly parents?: boolean;
 }
 
 /** Where metrics are sent, and how often. */
 export interface MetricsOtlpOptions extends OtlpOptions {
-  /** From `'1s'` to `'1d'`. Default `'1m'`. */
+  /**
+   * How often metrics are sent, from `'1s'` to `'1d'`.
+   *
+   * @defaultValue `'1m'`
+   * @example interval: '15s'
+   */
   readonly interval?: Duration;
 }
 
 /** What is counted, and for whom. */
 export interface MetricsOptions {
-  /** At `/metrics` of `admin`. Default true. */
+  /**
+   * Whether `/metrics` of `admin` answers, in the text format 0.0.4 of Prometheus.
+   *
+   * @defaultValue `true`
+   * @example prometheus: false
+   */
   readonly prometheus?: boolean;
-  /** Answers `/metrics` to whoever asks, not only to operators. Default false. */
+  /**
+   * Whether `/metrics` answers without an operator's token. Metrics name databases, and no person.
+   *
+   * @defaultValue `false`
+   * @example public: true
+   */
   readonly public?: boolean;
-  /** A label `role` on connections: for configs with few roles. Default false. */
+  /**
+   * A label `role` on connections. Not for configs in which each person has a role.
+   *
+   * @defaultValue `false`
+   * @example roles: true
+   */
   readonly roles?: boolean;
-  /** A histogram of the time that each plugin's hooks take; every call is timed. Default false. */
+  /**
+   * The histogram `postern_plugin_hook_duration_seconds`. Every call of a hook is timed.
+   *
+   * @defaultValue `false`
+   * @example hooks: true
+   */
   readonly hooks?: boolean;
-  /** A histogram of the time that statements take; every statement is looked at. Default false. */
+  /**
+   * The histogram `db_client_operation_duration_seconds`. Every statement is looked at.
+   *
+   * @defaultValue `false`
+   * @example statements: true
+   */
   readonly statements?: boolean;
-  /** Sends them as well. Default: nobody. */
+  /**
+   * Sends metrics to a collector as well.
+   *
+   * @defaultValue none: they are not sent
+   * @example otlp: { endpoint: 'http://collector:4318' }
+   */
   readonly otlp?: MetricsOtlpOptions;
 }
 
-/** Options of the `tracing` plugin. */
+/** A file for the access log. */
+export interface AccessLogOptions {
+  /**
+   * The file, relative to the config. A reload (SIGHUP) opens it anew: rename it before, as logrotate does.
+   *
+   * @example file: 'access.log'
+   */
+  readonly file: string;
+}
+
+/**
+ * Options of the `tracing` plugin.
+ *
+ * @reload new sessions
+ */
 export interface TracingOptions {
-  /** `service.name`. Default `'postern'`. */
+  /**
+   * The resource attribute `service.name`.
+   *
+   * @defaultValue `'postern'`
+   * @example serviceName: 'postern-eu'
+   */
   readonly serviceName?: string;
-  /** Default: no traces. */
+  /**
+   * Sends spans to an OpenTelemetry collector.
+   *
+   * @defaultValue none: there are no traces
+   * @example traces: { endpoint: 'http://collector:4318', ratio: 0.01 }
+   */
   readonly traces?: TracesOptions | false;
-  /** Default: counted, and shown at `/metrics`. */
+  /**
+   * Counts, for Prometheus and for collectors. With `false` nothing is counted.
+   *
+   * @defaultValue `true`
+   * @example metrics: { public: true, statements: true }
+   */
   readonly metrics?: MetricsOptions | boolean;
-  /** A line per session at its end: in the gateway's log, or in a file of its own, relative to the config. Default false. */
-  readonly accessLog?: boolean | { readonly file: string };
-  /** Puts the subject, its issuer, the tenant and the role into spans. Default false. */
+  /**
+   * A JSON line per session at its end: in the gateway's log (`access`), or in a file of its own.
+   *
+   * @defaultValue `false`
+   * @example accessLog: { file: 'access.log' }
+   */
+  readonly accessLog?: boolean | AccessLogOptions;
+  /**
+   * Whether spans say who it is: `enduser.id`, `postern.issuer`, `postern.tenant`, `user.roles`.
+   *
+   * @defaultValue `false`
+   * @example identity: true
+   */
   readonly identity?: boolean;
 }
 

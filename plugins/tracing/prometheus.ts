@@ -29,43 +29,59 @@ function labels(attributes: Labels, more: Readonly<Record<string, string>> = {})
   return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
 }
 
-function histogram(name: string, { attributes, value }: DataPoint<Histogram>): readonly string[] {
-  const { boundaries, counts } = value.buckets;
-  let sum = 0;
-  const buckets = counts.map((count, i) => {
-    sum += count;
-    return `${name}_bucket${labels(attributes, { le: String(boundaries[i] ?? '+Inf') })} ${sum}`;
-  });
-  const all = labels(attributes);
-  return [...buckets, `${name}_sum${all} ${value.sum ?? 0}`, `${name}_count${all} ${value.count}`];
+/** One value of a metric: the name with its labels, as it stands in the text. */
+export type TextSample = readonly [series: string, value: number];
+
+/** A metric with its values. */
+export interface Family {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly samples: readonly TextSample[];
 }
 
-function samples(name: string, data: MetricData): readonly string[] {
+function histogram(name: string, { attributes, value }: DataPoint<Histogram>): readonly TextSample[] {
+  const { boundaries, counts } = value.buckets;
+  let sum = 0;
+  const buckets = counts.map((count, i): TextSample => {
+    sum += count;
+    return [`${name}_bucket${labels(attributes, { le: String(boundaries[i] ?? '+Inf') })}`, sum];
+  });
+  const all = labels(attributes);
+  return [...buckets, [`${name}_sum${all}`, value.sum ?? 0], [`${name}_count${all}`, value.count]];
+}
+
+function samples(name: string, data: MetricData): readonly TextSample[] {
   if (data.dataPointType === DataPointType.HISTOGRAM) {
     return data.dataPoints.flatMap((point) => histogram(name, point));
   }
   if (data.dataPointType === DataPointType.EXPONENTIAL_HISTOGRAM) return [];
-  return data.dataPoints.map(({ attributes, value }) => `${name}${labels(attributes)} ${value}`);
+  return data.dataPoints.map(({ attributes, value }) => [`${name}${labels(attributes)}`, value]);
 }
 
-function typeOf(data: MetricData): string {
+function typeOf(data: MetricData): Family['type'] {
   if (data.dataPointType === DataPointType.HISTOGRAM) return 'histogram';
   return data.dataPointType === DataPointType.SUM && data.isMonotonic ? 'counter' : 'gauge';
 }
 
 /** All of them; those without a value are left out. */
-export function prometheusText({ scopeMetrics }: ResourceMetrics): string {
-  const lines = scopeMetrics
+export function familiesOf({ scopeMetrics }: ResourceMetrics): readonly Family[] {
+  return scopeMetrics
     .flatMap(({ metrics }) => metrics)
     .flatMap((data) => {
       const name = prometheusName(data);
       const values = samples(name, data);
       if (values.length === 0) return [];
-      return [
-        `# HELP ${name} ${escaped(data.descriptor.description)}`,
-        `# TYPE ${name} ${typeOf(data)}`,
-        ...values,
-      ];
+      return [{ name, help: escaped(data.descriptor.description), type: typeOf(data), samples: values }];
     });
+}
+
+/** As Prometheus reads them. */
+export function prometheusText(families: readonly Family[]): string {
+  const lines = families.flatMap(({ name, help, type, samples: values }) => [
+    `# HELP ${name} ${help}`,
+    `# TYPE ${name} ${type}`,
+    ...values.map(([series, value]) => `${series} ${value}`),
+  ]);
   return `${lines.join('\n')}\n`;
 }

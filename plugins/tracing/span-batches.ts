@@ -8,7 +8,9 @@ import type { Resource } from '@opentelemetry/resources';
 import type { ReadableSpan, SpanProcessor } from '@opentelemetry/sdk-trace';
 import type { CollectorAgent } from './collector-agent.ts';
 import type { Outcome } from './outcome.ts';
+import { JsonBytes } from './json-bytes.ts';
 import { attributesJson, spanJson } from './span-json.ts';
+import type { SpanTarget } from './statement-spans.ts';
 
 /** Spans that may wait to be sent; later ones are dropped. */
 const MOST_WAITING = 4_096;
@@ -24,64 +26,70 @@ const GATHER_MS = 1_000;
 const PATIENCE_MS = 5_000;
 
 /** Where spans go. */
-export interface SpanTarget {
+export interface Collector {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly agent: CollectorAgent;
   readonly resource: Resource;
 }
 
-/** Bytes of a new batch, before it is known how long batches are. */
+/** Bytes that a new buffer has room for. */
 const FIRST_BYTES = 65_536;
-/** In UTF-8, for each UTF-16 code unit at most. */
-const UNIT_BYTES = 3;
-const COMMA = 0x2c;
-const END = ']}]}]}';
+/** No span is longer, in bytes: texts are cut, and all else comes from packets of a login. */
+const SPAN_BYTES = 65_536;
+const COMMA = Buffer.from(',');
+const END = Buffer.from(']}]}]}');
 
 /** Spans that are sent at once, as the body of their request: nothing of them is kept as text. */
 class Batch {
   count = 0;
+  readonly #json: JsonBytes;
   readonly #headBytes: number;
-  #bytes: Buffer;
-  #length: number;
+  /** Up to the last span that was put whole. */
+  #end: number;
 
-  /** `head` is the beginning of the body, `bytes` an estimate of its length. */
-  constructor(head: string, bytes: number) {
-    this.#bytes = Buffer.allocUnsafeSlow(Math.max(bytes, UNIT_BYTES * head.length));
-    this.#headBytes = this.#length = this.#bytes.write(head, 'utf8');
+  constructor(json: JsonBytes, head: string) {
+    this.#json = json;
+    json.clear();
+    json.text(head);
+    this.#headBytes = this.#end = json.length;
   }
 
   /** Of the spans, in bytes. */
   get length(): number {
-    return this.#length - this.#headBytes;
+    return this.#end - this.#headBytes;
   }
 
-  add(span: string): void {
-    const most = this.#length + UNIT_BYTES * span.length + END.length + 1;
-    if (most > this.#bytes.length) this.#grow(most);
-    if (this.count > 0) this.#bytes[this.#length++] = COMMA;
-    this.#length += this.#bytes.write(span, this.#length, 'utf8');
+  /** Where the next span is put. What an error has left of the last one goes. */
+  begin(): JsonBytes {
+    this.#json.clear(this.#end);
+    if (this.count > 0) this.#json.part(COMMA);
+    return this.#json;
+  }
+
+  end(): void {
+    this.#end = this.#json.length;
     this.count += 1;
   }
 
   /** The whole body. */
   body(): Buffer {
-    const end = this.#length + this.#bytes.write(END, this.#length, 'latin1');
-    return this.#bytes.subarray(0, end);
+    this.#json.clear(this.#end);
+    this.#json.part(END);
+    return this.#json.bytes;
   }
 
-  #grow(most: number): void {
-    const larger = Buffer.allocUnsafeSlow(Math.max(most, 2 * this.#bytes.length));
-    this.#bytes.copy(larger, 0, 0, this.#length);
-    this.#bytes = larger;
+  /** For another batch, once this one was taken. */
+  get buffer(): JsonBytes {
+    return this.#json;
   }
 }
 
-function headOf({ resource }: SpanTarget): string {
+function headOf({ resource }: Collector): string {
   return `{"resourceSpans":[{"resource":{"attributes":[${attributesJson(resource.attributes)}]},"scopeSpans":[{"scope":{"name":"postern"},"spans":[`;
 }
 
-function exporterTo({ url, headers, agent }: SpanTarget): IOtlpExportDelegate<Batch> {
+function exporterTo({ url, headers, agent }: Collector): IOtlpExportDelegate<Batch> {
   const json = { 'Content-Type': 'application/json' };
   const options = {
     ...agent.options,
@@ -105,7 +113,7 @@ function exporterTo({ url, headers, agent }: SpanTarget): IOtlpExportDelegate<Ba
 }
 
 /** One per set of options. */
-export class SpanBatches implements SpanProcessor {
+export class SpanBatches implements SpanProcessor, SpanTarget {
   readonly #exporter: IOtlpExportDelegate<Batch>;
   readonly #outcome: Outcome;
   readonly #head: string;
@@ -113,33 +121,40 @@ export class SpanBatches implements SpanProcessor {
   #waiting: Batch[] = [];
   #spans = 0;
   #bytes = 0;
-  /** Of the batch before. */
-  #lastBytes = FIRST_BYTES;
+  /** The buffer of a batch that the collector has taken: a new one for each would let V8 mark its whole heap every other second. */
+  #spare: JsonBytes | undefined;
   #timer: NodeJS.Timeout | undefined;
   #sending: Promise<void> | undefined;
   #closed = false;
 
   /** `outcome` counts what becomes of them. */
-  constructor(target: SpanTarget, outcome: Outcome) {
+  constructor(target: Collector, outcome: Outcome) {
     this.#exporter = exporterTo(target);
     this.#head = headOf(target);
     this.#outcome = outcome;
   }
 
-  /** Takes a span as the protocol's JSON. */
-  add(span: string): void {
-    if (this.#closed) return;
+  /** Where the next span is put as the protocol's JSON. */
+  begin(): JsonBytes | undefined {
+    if (this.#closed) return undefined;
     this.#outcome.made += 1;
-    if (this.#spans >= MOST_WAITING || this.#bytes + span.length > MOST_BYTES) return;
+    if (this.#spans >= MOST_WAITING || this.#bytes > MOST_BYTES - SPAN_BYTES) return undefined;
     let batch = this.#waiting.at(-1);
-    if (!batch || batch.count === MOST_BATCH || batch.length + span.length > LONGEST_BATCH) {
-      batch = new Batch(this.#head, this.#lastBytes);
+    if (!batch || batch.count === MOST_BATCH || batch.length > LONGEST_BATCH - SPAN_BYTES) {
+      batch = new Batch(this.#spare ?? new JsonBytes(FIRST_BYTES), this.#head);
+      this.#spare = undefined;
       this.#waiting.push(batch);
     }
-    const before = batch.length;
-    batch.add(span);
+    return batch.begin();
+  }
+
+  end(): void {
+    const batch = this.#waiting.at(-1);
+    if (!batch) return;
+    this.#bytes -= batch.length;
+    batch.end();
+    this.#bytes += batch.length;
     this.#spans += 1;
-    this.#bytes += batch.length - before;
     if (this.#sending) return;
     if (this.#spans >= BATCH) this.#send();
     else this.#timer ??= setTimeout(() => this.#send(), GATHER_MS).unref();
@@ -148,7 +163,10 @@ export class SpanBatches implements SpanProcessor {
   onStart(): void {}
 
   onEnd(span: ReadableSpan): void {
-    this.add(spanJson(span));
+    const to = this.begin();
+    if (!to) return;
+    to.text(spanJson(span));
+    this.end();
   }
 
   /** Resolves when nothing waits, whatever has become of it. */
@@ -172,8 +190,6 @@ export class SpanBatches implements SpanProcessor {
     const batch = this.#waiting.shift();
     if (!batch) return;
     this.#spans -= batch.count;
-    // Another one is about as long.
-    this.#lastBytes = Math.min(batch.length + FIRST_BYTES, LONGEST_BATCH);
     this.#bytes -= batch.length;
     this.#sending = this.#export(batch).then(() => {
       this.#sending = undefined;
@@ -188,6 +204,8 @@ export class SpanBatches implements SpanProcessor {
       this.#exporter.export(batch, (result) => {
         // 0 is ExportResultCode.SUCCESS.
         const code: number = result.code;
+        // Else a request that was given up may still be written.
+        if (code === 0 && batch.buffer.capacity <= LONGEST_BATCH) this.#spare = batch.buffer;
         this.#outcome.sent(batch.count, code > 0 ? (result.error ?? new Error('unknown')) : undefined);
         resolve();
       });

@@ -25,14 +25,6 @@ export function attributesJson(attributes: Attributes): string {
     .join();
 }
 
-/** Milliseconds since the epoch as nanoseconds, which are more than a JavaScript number holds. */
-export function nanoseconds(ms: number): string {
-  const whole = Math.floor(ms);
-  const rest = Math.min(999_999, Math.round((ms - whole) * 1_000_000));
-  // Seven digits, of which the first is none of it.
-  return whole + String(1_000_000 + rest).slice(1);
-}
-
 const ofHrTime = ([seconds, rest]: HrTime): string =>
   String(BigInt(seconds) * 1_000_000_000n + BigInt(Math.round(rest)));
 

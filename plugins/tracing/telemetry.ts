@@ -32,17 +32,20 @@ export interface Telemetry {
 /** What telemetry is made of; the readings are those of the configs that are met when somebody asks. */
 interface Sources {
   readonly log: Logger;
+  readonly worker: GatewayHandle['worker'];
   readonly readings: () => Readings;
   readonly keySets: () => readonly KeySetReading[];
   readonly passwordUsers: () => readonly PasswordUserReading[];
 }
 
 function begin({ serviceName, traces, metrics, identity }: Tracing, sources: Sources): Telemetry {
-  const { log, ...read } = sources;
+  const { log, worker, ...read } = sources;
   const resource = resourceFromAttributes({
     [ATTR_SERVICE_NAME]: serviceName,
     [ATTR_SERVICE_VERSION]: sources.readings().version,
+    // Each worker sends for itself.
     [ATTR_SERVICE_INSTANCE_ID]: randomUUID(),
+    ...(worker.of > 1 && { 'postern.worker': worker.number }),
   });
   const tracing = traces && new Traces(traces, identity, resource, log);
   const outcome = tracing?.outcome;
@@ -72,6 +75,7 @@ export class SharedTelemetry {
   enter(options: Tracing, gateway: GatewayHandle): Telemetry {
     this.#running ??= begin(options, {
       log: gateway.log,
+      worker: gateway.worker,
       readings: () => gateway.readings(),
       keySets: () => this.#lent('keySets')?.readings() ?? [],
       passwordUsers: () => this.#lent('passwordUsers')?.readings() ?? [],

@@ -37,7 +37,7 @@ export class Traces {
     });
     this.#tools = {
       tracer: this.#provider.getTracer('postern'),
-      add: (span) => batches.add(span),
+      spans: batches,
       texts: new Texts(),
       identity,
       parents: options.parents,

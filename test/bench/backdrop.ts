@@ -4,15 +4,15 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { startEmbedded } from '../../core/cli/embedded/server.ts';
+import { startEmbedded } from '../support/embedded/server.ts';
 import { INSTALL } from '../../plugins/claims/install.ts';
 import { certificates } from '../support/certificates.ts';
 import { executable } from '../support/executable.ts';
 import { issuer } from '../support/token.ts';
 import { Companion } from './companion.ts';
 import type { Peer } from './peer.ts';
-import { claimsOf, haproxy, pgbouncer, postern } from './peers.ts';
-import type { BouncerOptions, GatewayOptions, Ground, Running } from './peers.ts';
+import { claimsOf, floor, haproxy, pgbouncer, postern } from './peers.ts';
+import type { BouncerOptions, GatewayOptions, Ground, Pooling, Running } from './peers.ts';
 import { CLAIMS_KEY, variantsOf } from './variants.ts';
 
 type Stop = () => Promise<void> | void;
@@ -101,6 +101,11 @@ export class Backdrop {
   async haproxy(): Promise<Running | undefined> {
     const program = installed('haproxy');
     return program === undefined ? undefined : this.#keep(await haproxy(program, this.#ground));
+  }
+
+  /** The least that a Node program in the gateway's place does. */
+  async floor(pooling: Pooling = {}): Promise<Running> {
+    return this.#keep(await floor(this.#ground, pooling));
   }
 
   /** So many tokens that nobody has seen before, of one person or, if they shall differ, of as many. */

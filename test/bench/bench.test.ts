@@ -135,7 +135,9 @@ describe('the command line', () => {
   test('ends with 1 and one line after a mistake', () => {
     const { status, stderr } = bench('nonsense');
     expect(status).toBe(1);
-    expect(stderr).toContain('bench: nonsense: there are loads, logins, latency, idle, bulk\n');
+    expect(stderr).toContain(
+      'bench: nonsense: there are loads, logins, latency, idle, bulk, workers, observers\n',
+    );
     expect(stderr).not.toContain('    at ');
   });
 });

@@ -1,4 +1,4 @@
-/** `npm run bench [-- loads|logins|latency|idle|bulk] [-- options]`: the gateway beside its peers; `--help` says what there is. */
+/** `npm run bench [-- loads|logins|latency|idle|bulk|workers|observers] [-- options]`: the gateway beside its peers; `--help` says what there is. */
 import { Backdrop } from './backdrop.ts';
 import { bulk } from './bulk.ts';
 import { commandOf, helpOf, UsageError } from './command-line.ts';
@@ -6,9 +6,11 @@ import { idle } from './idle.ts';
 import { latency } from './latency.ts';
 import { loads } from './loads.ts';
 import { logins } from './logins.ts';
+import { observers } from './observers.ts';
 import { json, markdown } from './table.ts';
+import { workers } from './workers.ts';
 
-const BENCHMARKS = { loads, logins, latency, idle, bulk };
+const BENCHMARKS = { loads, logins, latency, idle, bulk, workers, observers };
 
 async function main(): Promise<void> {
   const command = commandOf(process.argv.slice(2), BENCHMARKS);

@@ -25,6 +25,7 @@ export class BenchClient {
   readonly #socket: net.Socket;
   #rest: Buffer = EMPTY;
   readonly #arrived: (Arrived | Error)[] = [];
+  #key: Buffer = EMPTY;
   #waiting: { resolve(arrived: Arrived): void; reject(error: Error): void } | undefined;
 
   private constructor(socket: net.Socket) {
@@ -43,6 +44,11 @@ export class BenchClient {
     await client.#authenticate(password);
     await client.#until('Z');
     return client;
+  }
+
+  /** Of its BackendKeyData. */
+  get key(): { readonly processId: number; readonly secret: Buffer } {
+    return { processId: this.#key.readUInt32BE(0), secret: this.#key.subarray(4) };
   }
 
   /** Sends messages and waits until the server is ready for the next. */
@@ -116,6 +122,7 @@ export class BenchClient {
       const type = String.fromCharCode(data[0] ?? 0);
       const body = data.subarray(5, end);
       if (type === 'E') this.#settle(new Error(Object.values(fieldsOf(body)).slice(1).join(' ')));
+      else if (type === 'K') this.#key = Buffer.from(body);
       else if (AWAITED.has(type)) this.#settle({ type, body });
       data = data.subarray(end);
     }

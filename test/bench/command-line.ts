@@ -11,6 +11,7 @@ const OPTIONS = {
   with: { type: 'string' },
   mode: { type: 'string' },
   tls: { type: 'boolean' },
+  floor: { type: 'boolean' },
   clients: { type: 'string' },
   megabytes: { type: 'string' },
 } as const;
@@ -30,6 +31,8 @@ export interface Options {
   readonly mode: 'session' | 'transaction';
   /** Whether clients talk TLS to them. */
   readonly tls: boolean;
+  /** Whether a Node program that only reads and writes is a peer as well. */
+  readonly floor: boolean;
   readonly clients: number;
   readonly megabytes: number;
 }
@@ -60,6 +63,7 @@ const NOTHING: Options = {
   with: '',
   mode: 'session',
   tls: false,
+  floor: false,
   clients: 0,
   megabytes: 0,
 };

@@ -26,6 +26,12 @@ export class Companion {
     return new Companion(process.execPath, [JITI, path], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
   }
 
+  /** Says something to a {@link module}, and gives its next message. @throws as {@link message} */
+  ask(what: object): Promise<unknown> {
+    this.child.send(what);
+    return this.message();
+  }
+
   /** Its process id. @throws Error where it could not be started */
   get pid(): number {
     if (this.child.pid === undefined) throw new Error(`${this.child.spawnfile} cannot be started`);

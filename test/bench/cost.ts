@@ -4,15 +4,20 @@ import { readFileSync, writeFileSync } from 'node:fs';
 /** Clock ticks per second of /proc/PID/stat: USER_HZ, 100 on every Linux that Node runs on. */
 const TICKS = 100;
 
-/** User and system time of a process so far, in microseconds; undefined without a process (proc(5)). */
+/** User and system time of a process and its children so far, in microseconds; undefined without a process (proc(5)). */
 export function cpuOf(pid: number | undefined): number | undefined {
   if (pid === undefined) return undefined;
   try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-    return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
+    return [pid, ...children.map(Number)].reduce((sum, one) => sum + ownCpuOf(one), 0);
   } catch {
     return undefined;
   }
+}
+
+function ownCpuOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS;
 }
 
 /** CPU time in microseconds that a process took while something was done; undefined where that is not known. */

@@ -42,6 +42,9 @@ const LOADS: readonly Load[] = [
   { name: 'open, login, select, close, 4 clients', options: ['-S', '-C', '-c', '4', '-j', '2'], opens: true },
 ];
 
+/** V8 has compiled for itself by then what runs for each transaction: a gateway stays for longer. */
+const WARM_UP_SECONDS = 3;
+
 /** In transaction mode 128 clients share 20 connections. */
 const SIZES = { session: 200, transaction: 20 };
 
@@ -70,19 +73,21 @@ interface Peers {
   readonly opening: readonly Peer[];
 }
 
-async function peersOf(backdrop: Backdrop, { tls, mode, with: variants }: Options): Promise<Peers> {
+async function peersOf(backdrop: Backdrop, { tls, mode, floor, with: variants }: Options): Promise<Peers> {
   const pooling = { tls, mode, size: SIZES[mode] };
   const gateways = [(await backdrop.gateway(pooling)).peer, ...(await backdrop.variants(variants, pooling))];
   const bouncer = await backdrop.pgbouncer(pooling);
   const trusting = await backdrop.pgbouncer({ ...pooling, auth: 'trust' });
   const proxy = tls ? undefined : await backdrop.haproxy();
-  const every = [backdrop.direct, ...gateways, bouncer?.peer, proxy?.peer].filter(
+  const least = floor ? await backdrop.floor(pooling) : undefined;
+  const every = [backdrop.direct, ...gateways, least?.peer, bouncer?.peer, proxy?.peer].filter(
     (peer) => peer !== undefined,
   );
   return { every, opening: trusting ? [trusting.peer] : [] };
 }
 
-async function fill(program: string, { direct, signal }: Backdrop): Promise<void> {
+/** Makes pgbench's tables. */
+export async function fill(program: string, { direct, signal }: Backdrop): Promise<void> {
   const { host, port, user, database, password } = direct;
   const options = ['-i', '-q', '-s', '5', '-h', host, '-p', String(port), '-U', user, database];
   await run(program, options, { env: { PGPASSWORD: password }, signal });
@@ -91,7 +96,7 @@ async function fill(program: string, { direct, signal }: Backdrop): Promise<void
 /** The loads of pgbench. */
 export const loads: Benchmark = {
   summary: 'throughput and CPU per transaction under pgbench',
-  options: { seconds: 9, only: '', with: 'onQuery', mode: 'session', tls: false },
+  options: { seconds: 9, only: '', with: 'onQuery', mode: 'session', tls: false, floor: false },
   async run(backdrop, options) {
     const program = executable('pgbench');
     if (program === undefined) throw new Error('pgbench is not installed (Debian: apt install postgresql)');
@@ -105,7 +110,7 @@ export const loads: Benchmark = {
       const what = { program, opens, signal: backdrop.signal };
       const measure = (lasting: number) => (peer: Peer) =>
         pgbench({ ...what, options: optionsFor(peer, load, options), seconds: lasting }, peer);
-      const figures = await inTurn(peers, measure(1), measure(seconds));
+      const figures = await inTurn(peers, measure(WARM_UP_SECONDS), measure(seconds));
       rows.push(...peers.map((peer, i) => ({ load: name, peer: peer.name, figures: figures[i]! })));
     }
     return {

@@ -6,6 +6,7 @@ import type { Certificates } from '../support/certificates.ts';
 import type { TokenIssuer } from '../support/token.ts';
 import { freePort } from '../support/free-port.ts';
 import { Companion } from './companion.ts';
+import type { FloorOptions } from './floor/floor.ts';
 import type { Peer } from './peer.ts';
 import type { Variant } from './variants.ts';
 
@@ -74,7 +75,7 @@ async function running(companion: Companion, peer: Omit<Peer, 'host' | 'pid'>): 
 }
 
 /** Claims of somebody who may be the bench's role, for ten hours. */
-export function claimsOf({ direct }: Ground): Readonly<Record<string, unknown>> {
+export function claimsOf({ direct }: Pick<Ground, 'direct'>): Readonly<Record<string, unknown>> {
   return { sub: 'bench', role: direct.user, exp: Math.floor(Date.now() / 1_000) + 36_000 };
 }
 
@@ -190,4 +191,27 @@ listen postgres
   );
   const companion = new Companion(program, ['-db', '-q', '-f', file]);
   return running(companion, { ...direct, name: 'HAProxy', port });
+}
+
+/** What a gateway costs that does nothing but reading and writing. */
+export async function floor(
+  { direct, issuer, certificates }: Ground,
+  { mode = 'session', size = 200, tls = false }: Pooling = {},
+): Promise<Running> {
+  if (tls && mode === 'transaction') throw new Error('the floor of transaction mode has no TLS');
+  const companion = Companion.module('floor/floor.ts');
+  const { certFile: cert, keyFile: key } = certificates.server;
+  const { host, port, user, password, database } = direct;
+  const options: FloorOptions = {
+    mode,
+    size,
+    tls: tls ? { cert, key } : undefined,
+    server: { host, port, user, password, database },
+    jwks: issuer.jwks,
+  };
+  const listening = Number(await companion.ask(options));
+  const name = 'Node, floor';
+  if (mode === 'session') return running(companion, { ...direct, name, port: listening, tls });
+  const token = issuer.sign(claimsOf({ direct }));
+  return running(companion, { name, port: listening, user: '_', password: token, database, tls });
 }

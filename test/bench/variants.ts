@@ -33,6 +33,8 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
     imports: '',
     plugins: `{ name: 'looking', onQuery: (session, statement) => { if ('sql' in statement && statement.sql === 'never') throw new Error(); } },`,
   },
+  /** An observer that ignores every statement: the gateway's own part of what audit and traces cost. */
+  observer: { imports: '', plugins: `{ name: 'ignoring', on: { statement: () => {} } },` },
   /** Every policy, with limits that nobody reaches. */
   policies: {
     imports: [

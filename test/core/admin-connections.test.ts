@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
 import { databaseOf, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { sharedPostgres } from '../support/postgres.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { CancelKeys } from '../../core/gateway/cancel-keys.ts';
+import { CancelKeys } from '../../core/connection/cancel-keys.ts';
 
 function counting(): { readonly cancel: () => Promise<void>; readonly count: () => number } {
   let times = 0;

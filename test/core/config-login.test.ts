@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkConfig } from '../../core/config/check.ts';
-import { ConfigError } from '../../core/errors.ts';
+import { ConfigError } from '../../core/contract/errors.ts';
 import { makeAuthority } from '../support/authorities.ts';
 import type { MadeAuthority } from '../support/authorities.ts';
 import { describeWith } from '../support/programs.ts';
@@ -138,8 +138,8 @@ describe("login kind 'certificate'", () => {
 });
 
 describeWith('openssl', (openssl) => {
-  test('the command in the README makes an authority that the config takes', () => {
-    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  test('the command in the reference makes an authority that the config takes', () => {
+    const readme = readFileSync(new URL('../../core/config/README.md', import.meta.url), 'utf8');
     const [, command = ''] = /^(openssl req [^`]*)^```$/m.exec(readme) ?? [];
     const words = command
       .replaceAll(/\\\n|'/g, '')

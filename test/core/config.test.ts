@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { env, only } from '../../core/config.ts';
+import { env, only } from '../../core/contract/config.ts';
 import { checkConfig } from '../../core/config/check.ts';
-import { milliseconds, rate } from '../../core/durations.ts';
-import { ConfigError } from '../../core/errors.ts';
+import { milliseconds, rate } from '../../core/contract/durations.ts';
+import { ConfigError } from '../../core/contract/errors.ts';
 import { POOL_DEFAULTS } from '../../core/upstream/pool/limits.ts';
 import { certificates } from '../support/certificates.ts';
 
@@ -450,7 +450,9 @@ describe('mistakes', () => {
   });
 
   test.each<[unknown, string]>([
-    [{ ...valid, workers: 4 }, 'workers: any number of workers but 1 is not supported yet'],
+    [{ ...valid, workers: 0 }, "workers: expected 'auto' or a whole number from 1 to 63, got 0"],
+    [{ ...valid, workers: 1.5 }, "workers: expected 'auto' or a whole number from 1 to 63, got 1.5"],
+    [{ ...valid, workers: 'all' }, "workers: expected 'auto' or a whole number from 1 to 63, got 'all'"],
   ])('what is not built yet says so: %j', (config, sentence) => {
     expect(wrong(config)).toEqual([sentence]);
   });
@@ -484,8 +486,8 @@ describe('mistakes', () => {
     expect(wrong(config).join()).not.toMatch('hunter2');
   });
 
-  test('workers: 1 is what the gateway has', () => {
-    expect(wrong({ ...valid, workers: 1 })).toEqual(['nothing is wrong']);
+  test.each([1, 63, 'auto'])('workers may be %s', (workers) => {
+    expect(wrong({ ...valid, workers })).toEqual(['nothing is wrong']);
   });
 });
 

@@ -1,9 +1,9 @@
 import { X509Certificate } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import type { CloseReason, Session } from '../../core/session.ts';
-import { GatewayError } from '../../core/errors.ts';
-import { parseRole } from '../../core/names.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import type { CloseReason, Session } from '../../core/contract/session.ts';
+import { GatewayError } from '../../core/contract/errors.ts';
+import { parseRole } from '../../core/contract/names.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
 import { certificates } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
 import { countingProxy } from '../support/counting-proxy.ts';

@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { NO_FILE, fileVersion } from '../../core/file-version.ts';
-import { FollowedFile } from '../../core/followed-file.ts';
+import { NO_FILE, fileVersion } from '../../core/options/file-version.ts';
+import { FollowedFile } from '../../core/options/followed-file.ts';
 
 let folder: string;
 let file: string;

@@ -1,4 +1,5 @@
 /** A new config under a running gateway: all of it or nothing, for new sessions only. */
+import { SingleProcess } from '../../core/workers/single-process.ts';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,13 +9,13 @@ import type { Client } from 'pg';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { checkConfig } from '../../core/config/check.ts';
 import type { ResolvedConfig } from '../../core/config/check.ts';
-import type { DatabaseOptions } from '../../core/database.ts';
-import { GatewayError } from '../../core/errors.ts';
+import type { DatabaseOptions } from '../../core/contract/database.ts';
+import { GatewayError } from '../../core/contract/errors.ts';
 import { ConfigVersions } from '../../core/gateway/config-versions.ts';
-import { createLogger } from '../../core/gateway/log.ts';
+import { createLogger } from '../../core/telemetry/log.ts';
 import { makeShared } from '../../core/gateway/shared.ts';
-import type { ListenOptions } from '../../core/listen.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import type { ListenOptions } from '../../core/contract/listen.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { json, keyIssuer } from '../plugins/key-issuer.ts';
@@ -459,8 +460,9 @@ test('a setup that does not end in time is given up, and undone when it ends aft
   const of = (...plugins: readonly AnyPlugin[]): ResolvedConfig => checkConfig(config({ plugins }), tmpdir());
   const nothing = (): Promise<void> => Promise.resolve();
   const addresses = (): readonly [] => [];
-  const told = { tell() {}, reload: nothing, shutDown: nothing, addresses };
-  const shared = makeShared({ log, config: () => of(), ...told });
+  const observers = { tell() {}, addresses, plugins: () => [] };
+  const told = { ...observers, reload: nothing, shutDown: nothing, accept() {} };
+  const shared = makeShared({ coordination: new SingleProcess(), log, config: () => of(), ...told });
   const configVersions = new ConfigVersions(of(), { shared, log, checks: () => [] });
   let goOn = (): void => {};
   const slow: AnyPlugin = {
@@ -472,7 +474,7 @@ test('a setup that does not end in time is given up, and undone when it ends aft
     },
   };
   const limit = new AbortController();
-  const late = configVersions.succeed(
+  const late = configVersions.prepare(
     of(witness('first', calls), slow, witness('last', calls)),
     limit.signal,
   );
@@ -480,7 +482,8 @@ test('a setup that does not end in time is given up, and undone when it ends aft
   limit.abort(new Error('too slow'));
   await expect(late).rejects.toThrow('too slow');
   expect(calls.splice(0)).toEqual(['up first', 'told slow', 'down first']);
-  await configVersions.succeed(of(witness('next', calls)), new AbortController().signal);
+  const next = await configVersions.prepare(of(witness('next', calls)), new AbortController().signal);
+  next.commit();
   goOn();
   await expect.poll(() => calls).toEqual(['up next', 'down slow']);
 });
@@ -582,4 +585,28 @@ test('after many reloads and a stop, no timer, socket or server is left', async 
   await one.end();
   await running.gateway.stop();
   expect(await settled()).toEqual([]);
+});
+
+test('the log names the options of plugins that have another value, and never the values', async () => {
+  const circular: Record<string, unknown> = {};
+  circular['self'] = circular;
+  const config = (options: object, allow: string): TestConfig => ({
+    databases: {},
+    plugins: [
+      jwt({ issuers: [{ issuer: 'https://id.example', audience: 'x', jwks: issuer().jwks }] }),
+      roles({ claim: 'role', allow: [allow] }),
+      { name: 'own', options: { circular, ...options } },
+    ],
+  });
+  const started = await startGateway(config({ from: 9, to: 17, by: () => 1 }, 'reader'));
+  try {
+    const next = config({ from: 9, to: 18, key: 'canary', by: () => 2 }, 'writer');
+    await started.gateway.reload(checkConfig({ listen: { port: 0 }, ...next }, tmpdir()));
+    expect(started.lines('reloaded')).toMatchObject([
+      { plugins: { changed: ['jwt.issuers', 'roles.allow', 'own.to', 'own.key'] } },
+    ]);
+    expect(started.text()).not.toContain('canary');
+  } finally {
+    await started.gateway.stop();
+  }
 });

@@ -3,8 +3,9 @@ import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 import tls from 'node:tls';
 import { afterEach, beforeAll, expect, test } from 'vitest';
-import { GatewayError } from '../../core/errors.ts';
-import type { AnyPlugin, GatewayHandle } from '../../core/plugin.ts';
+import { GatewayError } from '../../core/contract/errors.ts';
+import type { GatewayHandle } from '../../core/contract/gateway-handle.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
 import { certificates } from '../support/certificates.ts';
 import { databaseOf, logIn, mapTo, startGateway } from '../support/gateway.ts';
 import type { RunningGateway, TestConfig } from '../support/gateway.ts';
@@ -134,11 +135,14 @@ test('livez answers, readyz tells which check fails', async () => {
     plugins: [{ name: 'keys', setup: (gateway) => gateway.ready(() => problem) }, mapTo('reader')],
   });
   expect(await (await get(adminPort, '/livez')).text()).toBe('ok\n');
+  await expect
+    .poll(async () => (await get(adminPort, '/readyz?verbose')).text())
+    .toMatch(/^\[\+\] servers$/m);
   const not = await get(adminPort, '/readyz');
   expect([not.status, await not.text()]).toEqual([
     503,
     expect.stringMatching(
-      /^\[\+\] listener default\n\[\+\] logins\n\[\+\] config: as of .*Z\n\[-\] keys: no key set yet\nnot ready\n$/,
+      /^\[\+\] listener default\n\[\+\] logins\n\[\+\] config: as of .*Z\n\[\+\] servers\n\[-\] keys: no key set yet\nnot ready\n$/,
     ),
   ]);
   problem = undefined;

@@ -1,14 +1,14 @@
 /** The hooks as sessions meet them: order, errors, facts, rules, synchrony. */
 import { describe, expect, test, vi } from 'vitest';
-import type { Credential } from '../../core/credential.ts';
-import { GatewayError } from '../../core/errors.ts';
+import type { Credential } from '../../core/contract/credential.ts';
+import { GatewayError } from '../../core/contract/errors.ts';
 import { SessionFacts } from '../../core/hooks/session-facts.ts';
-import type { Facts, Identity } from '../../core/facts.ts';
+import type { Facts, Identity } from '../../core/contract/facts.ts';
 import { compileHooks, HookSets } from '../../core/hooks.ts';
-import { parseDatabase, parseRole, parseTenant } from '../../core/names.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
-import type { LoginSession, Upstream } from '../../core/session.ts';
-import type { Statement } from '../../core/statement.ts';
+import { parseDatabase, parseRole, parseTenant } from '../../core/contract/names.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
+import type { LoginSession, Upstream } from '../../core/contract/session.ts';
+import type { Statement } from '../../core/contract/statement.ts';
 
 type Login = LoginSession<keyof Facts, keyof Facts>;
 

@@ -1,13 +1,15 @@
 /** Which credential a listener takes: what a config may say, and which one a client is asked for. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { only } from '../../core/config.ts';
+import { only } from '../../core/contract/config.ts';
 import { choiceText } from '../../core/config/auth.ts';
 import { checkConfig } from '../../core/config/check.ts';
-import { consoleListeners } from '../../core/config/providers.ts';
+import { answeredDatabases } from '../../core/config/answered-databases.ts';
+import { knownPlugins } from '../../core/config/known-plugins.ts';
 import { credentialFor, parameterValues } from '../../core/connection/credential-choice.ts';
-import type { CredentialChoice } from '../../core/credential.ts';
-import { GatewayError } from '../../core/errors.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import type { CredentialChoice } from '../../core/contract/credential.ts';
+import { GatewayError } from '../../core/contract/errors.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
+import { console } from '../../plugins/console/index.ts';
 import { certificates } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
 
@@ -27,9 +29,12 @@ const plugin = (name: string, more: Partial<AnyPlugin> = {}): AnyPlugin => ({
 const announcing = plugin('id', { announces, credentials: ['password', 'oauthbearer'] });
 const scram = plugin('old', { credentials: ['scram'] });
 
+const installed = await knownPlugins();
+
 function lines(listen: unknown, plugins: readonly unknown[] = [announcing]): readonly string[] {
   try {
-    checkConfig({ listen, databases: { orders: { host: 'db', login: { kind: 'trust' } } }, plugins }, '/');
+    const databases = { orders: { host: 'db', login: { kind: 'trust' } } };
+    checkConfig({ listen, databases, plugins }, '/', installed);
     return [];
   } catch (error) {
     return (error as Error).message.split('\n');
@@ -74,10 +79,10 @@ test.each<[string, unknown, readonly unknown[], readonly string[]]>([
   (_, listen, plugins, expected) => {
     const admin = { operators: { claim: 'role', value: 'operator' } };
     const databases = { orders: { host: 'db', login: { kind: 'trust' } } };
-    const config = (more: object) =>
-      checkConfig({ listen, databases, plugins, admin: { ...admin, ...more } }, '/');
-    expect(consoleListeners(config({}))).toEqual(expected);
-    expect(consoleListeners(config({ console: false }))).toEqual([]);
+    const config = (...more: readonly AnyPlugin[]) =>
+      checkConfig({ listen, databases, plugins: [...plugins, ...more], admin }, '/');
+    expect(answeredDatabases(config(console()))).toMatchObject([{ name: 'pgbouncer', on: expected }]);
+    expect(answeredDatabases(config())).toEqual([]);
   },
 );
 
@@ -234,7 +239,7 @@ describe('what a config says', () => {
       const rules = plugin('rules', { provides: ['rules'], credentials: ['password'] });
       const limits: AnyPlugin = { name: 'limits', needs: ['rules'] };
       expect(lines({ auth: both }, [jwt, passwords, rules, limits])).toEqual([
-        "plugins: 'limits' needs 'rules', but 'rules' provides it for 'password' only, not for 'scram': put passwords() before it",
+        "plugins: 'limits' needs 'rules', but 'rules' provides it for 'password' only, not for 'scram': put a plugin that does before it",
       ]);
       expect(
         lines({ auth: both }, [jwt, passwords, rules, { ...limits, credentials: ['password'] }]),

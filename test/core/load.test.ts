@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { ConfigError, GatewayError } from '../../core/errors.ts';
+import { ConfigError, GatewayError } from '../../core/contract/errors.ts';
 import * as postern from '../../core/index.ts';
 import { findConfig, loadConfig } from '../../core/load.ts';
 import { pluginNames } from '../../core/config/own-modules.ts';
@@ -189,6 +189,6 @@ test('the config is found in the working directory, .ts before .mts before .js',
 });
 
 test('no config file is an error that says where it was looked for', () => {
-  expect(() => findConfig(folder)).toThrow(`no gateway.config.ts in ${folder}`);
+  expect(() => findConfig(folder)).toThrow(`no gateway.config.ts in ${folder}: postern init writes one`);
   expect(() => findConfig(folder, 'x.ts')).toThrow(`no config file ${join(folder, 'x.ts')}`);
 });

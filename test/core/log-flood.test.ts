@@ -1,10 +1,10 @@
 /** What strangers can make the log say is bounded, and what was left out is counted. */
 import { Writable } from 'node:stream';
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { createLogger, unauthenticatedLog } from '../../core/gateway/log.ts';
+import { createLogger, unauthenticatedLog } from '../../core/telemetry/log.ts';
 import { GatewayError } from '../../core/index.ts';
 import type { AnyPlugin } from '../../core/index.ts';
-import { LogSampler, SPAN_MS } from '../../core/gateway/log-sampler.ts';
+import { LogSampler, SPAN_MS } from '../../core/telemetry/log-sampler.ts';
 import { databaseOf, mapTo, startGateway } from '../support/gateway.ts';
 import type { LogLine, RunningGateway, TestConfig } from '../support/gateway.ts';
 import { sharedPostgres } from '../support/postgres.ts';

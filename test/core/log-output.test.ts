@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { LogOutput } from '../../core/gateway/log-output.ts';
-import { createLogger, flushed } from '../../core/gateway/log.ts';
+import { LogOutput } from '../../core/telemetry/log-output.ts';
+import { createLogger, flushed } from '../../core/telemetry/log.ts';
 import { hasProc } from '../support/gateway-process.ts';
 
 test.skipIf(!hasProc)('a full disk loses lines, which are counted, and nothing else', async () => {

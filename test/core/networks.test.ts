@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import { array, assert, constantFrom, integer, ipV4, ipV6, oneof, property, tuple } from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { addressText, parseAddress } from '../../core/addresses.ts';
+import { addressText, parseAddress } from '../../core/options/addresses.ts';
 import { ConfigError, Networks, parseNetwork } from '../../core/index.ts';
 
 const v4 = ipV4();

@@ -1,8 +1,8 @@
 /** The readers of options: what they take, what they refuse, and that every refusal names the option. */
 import { beforeEach, describe, expect, test, vi } from 'vitest';
-import { rate } from '../../core/durations.ts';
-import { ConfigError } from '../../core/errors.ts';
-import { parseRole } from '../../core/names.ts';
+import { rate } from '../../core/contract/durations.ts';
+import { ConfigError } from '../../core/contract/errors.ts';
+import { parseRole } from '../../core/contract/names.ts';
 import {
   badOption,
   readChoice,
@@ -16,7 +16,7 @@ import {
   readSecret,
   readText,
   readTexts,
-} from '../../core/option-readers.ts';
+} from '../../core/options/option-readers.ts';
 
 /** The result, or the message of the ConfigError. */
 function outcome(read: () => unknown): unknown {

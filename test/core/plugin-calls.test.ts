@@ -1,13 +1,13 @@
 /** Whose function is at work: what calls of plugins are known by, and what they leave as it is. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { tellBlocked } from '../../core/gateway/blocked.ts';
+import { tellBlocked } from '../../core/telemetry/blocked.ts';
 import { attributed } from '../../core/hooks/attributed.ts';
 import { PluginCalls, outsidePlugins, pluginAtWork } from '../../core/hooks/plugin-calls.ts';
-import type { FactName } from '../../core/facts.ts';
+import type { FactName } from '../../core/contract/facts.ts';
 import { PluginSignal } from '../../core/hooks/plugin-signal.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
-import type { LoginSession, Upstream } from '../../core/session.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
+import type { LoginSession, Upstream } from '../../core/contract/session.ts';
 
 afterEach(() => void vi.useRealTimers());
 

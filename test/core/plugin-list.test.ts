@@ -1,8 +1,9 @@
 /** What is wrong with a plugin list, and the sentence that says so. */
 import { describe, expect, test } from 'vitest';
-import { only } from '../../core/config.ts';
-import { ConfigError } from '../../core/errors.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import { only } from '../../core/contract/config.ts';
+import { ConfigError } from '../../core/contract/errors.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
+import { knownPlugins } from '../../core/config/known-plugins.ts';
 import { checkPlugins } from '../../core/config/plugin-list.ts';
 import { checkOrder } from '../../core/config/plugin-order.ts';
 
@@ -17,10 +18,12 @@ class Policy {
   onAuth(): void {}
 }
 
+const installed = await knownPlugins();
+
 /** The lines of the error for a list. */
 function wrong(list: readonly unknown[], known = {}): readonly string[] {
   try {
-    checkOrder(checkPlugins(list, known));
+    checkOrder(checkPlugins(list, known), undefined, installed);
   } catch (error) {
     expect(error).toBeInstanceOf(ConfigError);
     return (error as Error).message.split('\n');
@@ -31,7 +34,7 @@ function wrong(list: readonly unknown[], known = {}): readonly string[] {
 describe('an entry that is no plugin', () => {
   test.each<[string, unknown, string]>([
     ['a factory', jwt, 'plugins[0] is a function: did you forget to call jwt()?'],
-    ['a list', only({}, jwt()), 'plugins[0] is a list: spread it with …, as in `...only({ … }, tracing())`'],
+    ['a list', only({}, jwt()), 'plugins[0] is a list: spread it with …, as in `...only({ … }, mine())`'],
     ['a promise', Promise.resolve(jwt()), 'plugins[0] is a promise: await the factory'],
     [
       'an instance',
@@ -42,14 +45,14 @@ describe('an entry that is no plugin', () => {
     ['a default', { default: jwt() }, 'plugins[0] is a module: import its factory by name and call it'],
     ['text', 'jwt', 'plugins[0] is text, not a plugin'],
     ['true', true, 'plugins[0] is a boolean, not a plugin'],
-    ['no name', { onAuth() {} }, "plugins[0] has no name: expected { name: 'audit', … }"],
-    ['an empty name', { name: '' }, "plugins[0] has no name: expected { name: 'audit', … }"],
+    ['no name', { onAuth() {} }, "plugins[0] has no name: expected { name: 'mine', … }"],
+    ['an empty name', { name: '' }, "plugins[0] has no name: expected { name: 'mine', … }"],
   ])('%s', (_, entry, sentence) => {
     expect(wrong([entry])).toEqual([sentence]);
   });
 
   test('a module namespace is recognised', async () => {
-    expect(wrong([await import('../../core/names.ts')])[0]).toMatch(
+    expect(wrong([await import('../../core/contract/names.ts')])[0]).toMatch(
       /^plugins\[0\] is a module: import parse/,
     );
   });
@@ -145,6 +148,12 @@ describe('a list in which plugins do not fit together', () => {
     expect(wrong([needsIdentity])).toEqual([
       "plugins: 'roles' needs 'identity', but nothing above provides it: put jwt() before it",
     ]);
+  });
+
+  test('a need that nothing provides, where no plugin is installed that does', () => {
+    expect(() => checkOrder([needsIdentity])).toThrow(
+      "plugins: 'roles' needs 'identity', but nothing above provides it: put a plugin that does before it",
+    );
   });
 
   test('a need that is provided too late', () => {

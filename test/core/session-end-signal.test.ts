@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { expect, test, vi } from 'vitest';
 import { BoundLog } from '../../core/connection/bound-log.ts';
 import { SessionEndSignal } from '../../core/connection/session-end-signal.ts';
-import { createLogger } from '../../core/gateway/log.ts';
+import { createLogger } from '../../core/telemetry/log.ts';
 import { PluginSignal } from '../../core/hooks/plugin-signal.ts';
 
 test('whoever waits for the end of a session hears of it once, and with its first reason', () => {

@@ -1,13 +1,13 @@
 import { Writable } from 'node:stream';
 import { afterEach, expect, test, vi } from 'vitest';
-import { GatewayError } from '../../core/errors.ts';
+import { GatewayError } from '../../core/contract/errors.ts';
 import { SessionFacts } from '../../core/hooks/session-facts.ts';
-import type { Identity } from '../../core/facts.ts';
+import type { Identity } from '../../core/contract/facts.ts';
 import { compileHooks } from '../../core/hooks.ts';
-import { createLogger } from '../../core/gateway/log.ts';
+import { createLogger } from '../../core/telemetry/log.ts';
 import { OpenSession } from '../../core/connection/open-session.ts';
 import type { Controls } from '../../core/connection/open-session.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
 
 const EXPIRED = new GatewayError('admin_shutdown', 'the token has expired', { hint: 'reconnect' });
 const HOUR_MS = 3_600_000;

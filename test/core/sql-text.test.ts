@@ -1,6 +1,6 @@
 /** SQL without its literals: what stays, and that no literal does, however it is written. */
 import { describe, expect, test } from 'vitest';
-import { withoutLiterals, withoutTokens } from '../../core/sql-text.ts';
+import { withoutLiterals, withoutTokens } from '../../core/sql/sql-text.ts';
 
 describe('literals become question marks, everything else stays', () => {
   test.each([

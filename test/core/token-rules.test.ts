@@ -1,6 +1,6 @@
 /** Rules of sessions in whatever words: each reader takes what the plugins that enforce it understand, and names the place of what it refuses. */
 import { expect, test } from 'vitest';
-import { TokenRulesReader } from '../../core/token-rules.ts';
+import { TokenRulesReader } from '../../core/options/token-rules.ts';
 
 const reader = new TokenRulesReader({
   words: {

@@ -6,18 +6,19 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { checkConfig } from '../../core/config/check.ts';
-import type { ListenTls } from '../../core/listen.ts';
+import type { ListenTls } from '../../core/contract/listen.ts';
 import { audit } from '../../plugins/audit/index.ts';
 import { certificates } from '../../plugins/certificates/index.ts';
 import type { CertificatesOptions } from '../../plugins/certificates/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { limits } from '../../plugins/limits/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
+import { auditLines } from '../support/audit-files.ts';
 import { certificates as serverFiles } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
 import { ClientAuthority, der } from '../support/client-authority.ts';
 import type { Issued } from '../support/client-authority.ts';
-import { databaseOf, pgClient, startGateway } from '../support/gateway.ts';
+import { databaseOf, linesOfEach, pgClient, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { describeWith } from '../support/programs.ts';
@@ -145,12 +146,7 @@ describe('a machine', () => {
     await client.connect();
     await client.end();
     await running.gateway.stop();
-    expect(
-      readFileSync(file, 'utf8')
-        .split('\n')
-        .filter((line) => line.includes('"type":"login"'))
-        .map((line) => JSON.parse(line) as object),
-    ).toMatchObject([
+    expect(auditLines(file).filter(({ type }) => type === 'login')).toMatchObject([
       { issuer: 'certificate:', subject: BILLING, credential: 'certificate', role: 'writer' },
     ]);
   });
@@ -343,7 +339,7 @@ describe('revocation', () => {
   test('with a list that is out of date lets nobody in by certificate, and others as ever', async () => {
     writeFileSync(crl(), await authority.list([], -60_000));
     const at = await gateway(byId, { crl: crl() });
-    expect(at.lines('a revocation list is out of date')).toMatchObject([
+    expect(linesOfEach(at, 'a revocation list is out of date')).toMatchObject([
       { option: 'listen.tls.crl', issuer: 'CN=Machines CA' },
     ]);
     expect((await refusal(at, billing))?.reason).toContain('CRL_HAS_EXPIRED');

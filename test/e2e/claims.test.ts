@@ -1,7 +1,7 @@
 /** What policies set on a server connection: in force for every statement of its client, whatever the client does meanwhile. */
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
 import { databaseOf, logIn, mapTo, startGateway } from '../support/gateway.ts';
 import { GOOD_TOKEN } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';

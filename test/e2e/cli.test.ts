@@ -10,7 +10,7 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { COMMANDS } from '../../core/cli/commands.ts';
 import { standaloneCommands } from '../../core/cli/plugin-commands.ts';
-import type { Command } from '../../core/command.ts';
+import type { Command } from '../../core/contract/command.ts';
 import { Chain, NOTHING_BEFORE } from '../../plugins/audit/chain.ts';
 import { INSTALL } from '../../plugins/claims/install.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -317,11 +317,12 @@ describe('check', () => {
       'good.config.ts',
       `import { writeFileSync } from 'node:fs';
        import { defineConfig } from 'postern';
+       import { console } from 'postern/plugins/console';
        export default defineConfig({
          listen: [{ name: 'public', port: 7000 }, { name: 'local', path: '/run/postern', mode: 0o770 }],
          databases: ${DATABASES},
          admin: { port: 7001, operators: { claim: 'role', value: 'operator' } },
-         plugins: [${plugin}],
+         plugins: [${plugin}, console()],
        });`,
     );
     const { status, stdout, stderr } = run('check', '--config', path);
@@ -329,7 +330,7 @@ describe('check', () => {
     expect(stdout).toMatch(/listeners +public \(127\.0\.0\.1 port 7000, no TLS\)/);
     expect(stdout).toContain('local (/run/postern port 6432, unix socket, mode 0o770)');
     expect(stdout).toMatch(/databases +orders/);
-    expect(stdout).toMatch(/plugins +mine/);
+    expect(stdout).toMatch(/plugins +mine, console/);
     expect(stdout).toMatch(/admin +127\.0\.0\.1 port 7001, console pgbouncer on public, local/);
     expect(existsSync(marker)).toBe(false);
   });

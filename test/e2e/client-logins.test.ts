@@ -12,7 +12,7 @@ import { roles } from '../../plugins/roles/index.ts';
 import { certificates } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
 import { removeBuilt } from '../support/drivers/features/builds.ts';
-import { withRow } from '../support/drivers/features/table.ts';
+import { hasLine, lineOf, withRow } from '../support/drivers/features/table.ts';
 import { CLIENTS } from '../support/drivers/logins/clients.ts';
 import type { LoginClient } from '../support/drivers/logins/clients.ts';
 import { HEAD, WAYS, rowOf } from '../support/drivers/logins/ways.ts';
@@ -108,14 +108,14 @@ describe.each(CLIENTS)('$name', (client) => {
 
   test('logs in as the page says', ({ skip }) => {
     const logins = loginsOr(skip);
-    const row = rowOf(client.name, logins, client.note);
+    const row = rowOf(client.name, logins);
+    const line = lineOf(client.name, logins.version, client.note);
     const path = fileURLToPath(new URL(`../../${PAGE}`, import.meta.url));
-    if (WRITES) writeFileSync(path, withRow(readFileSync(path, 'utf8'), row));
-    const written = table(documentAt(PAGE), HEADING).find(([name]) => name === client.name);
-    // Another version may be installed here.
-    const but = (cells: readonly string[] = []): readonly string[] =>
-      cells.filter((_, column) => column !== 1);
-    expect(but(row), JSON.stringify([...logins.said])).toEqual(but(written));
+    if (WRITES) writeFileSync(path, withRow(readFileSync(path, 'utf8'), HEADING, row, line));
+    const page = documentAt(PAGE);
+    const written = table(page, HEADING).find(([name]) => name === client.name);
+    expect(row, JSON.stringify([...logins.said])).toEqual(written);
+    expect(hasLine(page.text, line, logins.version), line).toBe(true);
   });
 
   test('is the role, and no other', ({ skip }) => {

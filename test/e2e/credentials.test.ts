@@ -1,17 +1,19 @@
 /** Several ways to log in, side by side in one listener: who is asked for what, which plugins it meets, and what operators read. */
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { only } from '../../core/config.ts';
-import { GatewayError } from '../../core/errors.ts';
-import type { ListenOptions } from '../../core/listen.ts';
-import { parseRole } from '../../core/names.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
-import type { CloseReason, Session } from '../../core/session.ts';
+import { only } from '../../core/contract/config.ts';
+import { GatewayError } from '../../core/contract/errors.ts';
+import type { ListenOptions } from '../../core/contract/listen.ts';
+import { parseRole } from '../../core/contract/names.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
+import type { CloseReason, Session } from '../../core/contract/session.ts';
 import { audit } from '../../plugins/audit/index.ts';
+import { console } from '../../plugins/console/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
+import { operations } from '../../plugins/operations/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
+import { auditLines } from '../support/audit-files.ts';
 import { certificates } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
 import { databaseOf, logIn, pgClient } from '../support/gateway.ts';
@@ -240,9 +242,11 @@ describe('a client that shows its certificate', () => {
 describe('an operator', () => {
   const admin = { port: 0, operators: { claim: 'role', value: 'writer' } } as const;
   const plugins = (): readonly AnyPlugin[] => [
+    operations(),
     jwt({ issuers: [people.options] }),
     machinesByCertificate,
     byClaim,
+    console(),
   ];
   const token = (): string => people.sign({ role: 'writer' });
 
@@ -309,11 +313,7 @@ test('the audit trail says with which credential somebody has logged in', async 
   await client.connect();
   await client.end();
   await at.gateway.stop();
-  const lines = readFileSync(file, 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as object);
-  expect(lines).toContainEqual(expect.objectContaining({ type: 'login', credential: 'password' }));
+  expect(auditLines(file)).toContainEqual(expect.objectContaining({ type: 'login', credential: 'password' }));
 });
 
 describeWith('psql', (psql) => {

@@ -9,11 +9,13 @@ import type { DatabaseError } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { rolesSql } from '../../core/cli/sql.ts';
 import { checkConfig } from '../../core/config/check.ts';
-import type { DatabaseOptions } from '../../core/database.ts';
+import type { DatabaseOptions } from '../../core/contract/database.ts';
 import { access, ownIssuer } from '../../plugins/access/index.ts';
 import { audit } from '../../plugins/audit/index.ts';
+import { console } from '../../plugins/console/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { limits } from '../../plugins/limits/index.ts';
+import { operations } from '../../plugins/operations/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { tracing } from '../../plugins/tracing/index.ts';
 import { home, startOperated } from '../support/operated.ts';
@@ -69,11 +71,13 @@ beforeAll(async () => {
   running = await startOperated(postgres, {
     databases: { ...databases, '*': at() },
     plugins: [
+      operations(),
       audit({ sink: { file } }),
       tracing({ metrics: { public: true, statements: true } }),
       jwt({ issuers: [home.options, own] }),
       roles({ claim: 'role', allow: ['reader', 'writer'] }),
       limits(),
+      console(),
       access({
         issuer: own,
         callers: { issuers: [home.issuer] },
@@ -152,23 +156,23 @@ describe.each(NAMES)('%j', (name) => {
 
   test('is paused, resumed and listed, in the console and over HTTP', async () => {
     expect(await through(name)).toBe(name);
-    const console = await running.console();
+    const desk = await running.console();
     const path = `/v1/databases/${encodeURIComponent(name)}`;
     try {
-      const { rows } = await console.query<{ name: string }>('show databases');
+      const { rows } = await desk.query<{ name: string }>('show databases');
       expect(rows.map((row) => row.name)).toContain(name);
-      await console.query(`pause ${quoted(name)}`);
+      await desk.query(`pause ${quoted(name)}`);
       expect(await running.ask('GET', path)).toMatchObject({ status: 200, body: { name, paused: true } });
-      await console.query(`resume ${quoted(name)}`);
+      await desk.query(`resume ${quoted(name)}`);
       expect(await through(name)).toBe(name);
       const paused = { status: 200, body: { name, paused: true } };
       expect(await running.ask('POST', `${path}/pause`)).toMatchObject(paused);
       expect(await running.ask('POST', `${path}/resume`)).toMatchObject({ body: { name, paused: false } });
       expect(await through(name)).toBe(name);
     } finally {
-      await console.query('resume').catch(() => {});
+      await desk.query('resume').catch(() => {});
       await running.ask('POST', `${path}/resume`);
-      await console.end();
+      await desk.end();
     }
   });
 });

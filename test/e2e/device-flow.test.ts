@@ -1,7 +1,7 @@
 /** psql 18 fetches its token by the device flow from a real authorization server, and logs in with it by OAUTHBEARER. */
 import { execFileSync, spawn } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { ListenOptions } from '../../core/listen.ts';
+import type { ListenOptions } from '../../core/contract/listen.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { rateLimit } from '../../plugins/rate-limit/index.ts';
 import { roles } from '../../plugins/roles/index.ts';

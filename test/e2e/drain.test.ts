@@ -2,7 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { afterEach, beforeAll, expect, test } from 'vitest';
-import type { Duration } from '../../core/durations.ts';
+import type { Duration } from '../../core/contract/durations.ts';
 import { GOOD_TOKEN, databaseOf, logIn, mapTo, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
@@ -50,8 +50,12 @@ test('a drain ends idle sessions, lets a transaction finish, refuses logins, and
   const drained = running.gateway.drain();
   expect(await idle.error()).toMatchObject({ S: 'FATAL', C: '57P01' });
   expect((await idle.rest()).length).toBe(0);
-  const ready = await fetch(`http://127.0.0.1:${running.adminPort}/readyz`);
-  expect([ready.status, await ready.text()]).toEqual([503, expect.stringContaining('shutting down')]);
+  const ready = async (): Promise<unknown> => {
+    const response = await fetch(`http://127.0.0.1:${running.adminPort}/readyz`);
+    return [response.status, await response.text()];
+  };
+  // The worker of the idle client has nothing more to do, and answers no more.
+  await expect.poll(ready).toEqual([503, expect.stringContaining('shutting down')]);
   await expect(client()).rejects.toThrow('"C":"57P03"');
   busy.send(query('insert into t values (2)'));
   expect(statusOf(await busy.until('Z'))).toBe('T');

@@ -1,4 +1,4 @@
-/** The drivers of the README's table, each with its own way to do things: directly, in session mode, in transaction mode. */
+/** The drivers of the table in core/client/README.md, each with its own way to do things: directly, in session mode, in transaction mode. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
@@ -8,7 +8,7 @@ import type { Place } from '../support/drivers/features/index.ts';
 import { removeBuilt } from '../support/drivers/features/builds.ts';
 import { DRIVERS } from '../support/drivers/features/programs.ts';
 import type { TableDriver } from '../support/drivers/features/programs.ts';
-import { rowOf, withRow } from '../support/drivers/features/table.ts';
+import { hasLine, lineOf, rowOf, withRow } from '../support/drivers/features/table.ts';
 import type { Runs } from '../support/drivers/features/table.ts';
 import { databaseOf } from '../support/gateway.ts';
 import { documentAt, table } from '../support/markdown.ts';
@@ -92,9 +92,10 @@ function othersIn(place: Place): () => Promise<void> {
   };
 }
 
-/** Writes the rows of the drivers that are here into the README; format it afterwards. */
+/** Writes the rows of the drivers that are here into the page; format it afterwards. */
 const WRITES = process.env['POSTERN_WRITE_DRIVERS'] === '1';
-const README = fileURLToPath(new URL('../../README.md', import.meta.url));
+const PAGE = 'core/client/README.md';
+const FILE = fileURLToPath(new URL(`../../${PAGE}`, import.meta.url));
 
 /** The programs begin together, and their build, if they need one, is over before. */
 const runs = new Map<string, Runs | string>();
@@ -125,24 +126,24 @@ describe.each(DRIVERS)('$name', (driver) => {
     expect(session.results.get(feature)).toEqual(result);
   });
 
-  test('in transaction mode is what the README says', ({ skip }) => {
+  test('in transaction mode is what the page says', ({ skip }) => {
     const found = runsOr(skip);
-    const row = rowOf(driver.name, found, driver.note);
-    if (WRITES) writeFileSync(README, withRow(readFileSync(README, 'utf8'), row));
-    const said = table(documentAt('README.md'), 'Drivers').find(([name]) => name === driver.name);
-    // Another version may be installed here.
-    const but = (cells: readonly string[] = []): readonly string[] =>
-      cells.filter((_, column) => column !== 1);
+    const row = rowOf(driver.name, found);
+    const line = lineOf(driver.name, found.direct.version, driver.note);
+    if (WRITES) writeFileSync(FILE, withRow(readFileSync(FILE, 'utf8'), 'Drivers', row, line));
+    const page = documentAt(PAGE);
+    const said = table(page, 'Drivers').find(([name]) => name === driver.name);
     const differ = FEATURES.map((feature) => [
       feature,
       found.direct.results.get(feature),
       found.transaction.results.get(feature),
     ]).filter(([, direct, transaction]) => JSON.stringify(direct) !== JSON.stringify(transaction));
-    expect(but(row), JSON.stringify(differ)).toEqual(but(said));
+    expect(row, JSON.stringify(differ)).toEqual(said);
+    expect(hasLine(page.text, line, found.direct.version), line).toBe(true);
   });
 });
 
 test('every driver has a row, and every row a driver', () => {
-  const rows = table(documentAt('README.md'), 'Drivers').map(([name]) => name);
+  const rows = table(documentAt(PAGE), 'Drivers').map(([name]) => name);
   expect(rows).toEqual(DRIVERS.map(({ name }) => name));
 });

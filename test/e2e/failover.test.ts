@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
-import { parseRole } from '../../core/names.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import { parseRole } from '../../core/contract/names.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
 import { startGateway } from '../support/gateway.ts';
 import { startReplicated } from '../support/postgres.ts';
 import type { OwnPostgres } from '../support/postgres.ts';

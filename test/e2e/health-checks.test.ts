@@ -42,6 +42,8 @@ test.each([
   ['/readyz', 'ready\n'],
   ['/metrics', 'postern_'],
 ])('HTTP/1.0 without Host is answered: %s', async (path, content) => {
+  // Not ready until a server was reached.
+  await expect.poll(() => ask('GET /readyz HTTP/1.0\r\n\r\n')).toMatch(/\r\n\r\nready\n$/);
   const answer = await ask(`GET ${path} HTTP/1.0\r\n\r\n`);
   expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
   expect(answer).toContain(content);

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import type { CloseReason } from '../../core/session.ts';
+import type { CloseReason } from '../../core/contract/session.ts';
 import { databaseOf, logIn, mapTo, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { startPostgres } from '../support/postgres.ts';

@@ -4,18 +4,26 @@ import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
 import postgresJs from 'postgres';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { DatabaseOptions, PoolOptions } from '../../core/database.ts';
-import type { Ended } from '../../core/events.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
-import type { Session, Upstream } from '../../core/session.ts';
+import type { DatabaseOptions } from '../../core/contract/database.ts';
+import type { PoolOptions } from '../../core/contract/pool.ts';
+import type { Ended } from '../../core/contract/events.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
+import type { Session, Upstream } from '../../core/contract/session.ts';
+import { console } from '../../plugins/console/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
+import { operations } from '../../plugins/operations/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
+import { onlyOneWorker } from '../support/only-one-worker.ts';
 import { home, startOperated } from '../support/operated.ts';
 import type { Operated } from '../support/operated.ts';
 import { startPgBouncer } from '../support/pgbouncer.ts';
 import { freshDatabase, sharedPostgres, startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { describeWith } from '../support/programs.ts';
+
+onlyOneWorker(
+  'each worker learns for itself what the server reports: the first login of each needs a connection',
+);
 
 const shared = sharedPostgres();
 const PASSWORD = 'of-this-file';
@@ -54,7 +62,13 @@ async function start({ postgres = shared, pool, plugins = [], entry }: Started =
       pool: { mode: 'transaction', size: 1, ...pool },
       ...entry,
     },
-    plugins: [jwt({ issuers: [home.options] }), roles({ claim: 'role', allow: [role] }), ...plugins],
+    plugins: [
+      operations(),
+      jwt({ issuers: [home.options] }),
+      roles({ claim: 'role', allow: [role] }),
+      console(),
+      ...plugins,
+    ],
   });
 }
 

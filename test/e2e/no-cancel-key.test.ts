@@ -105,6 +105,10 @@ describe.each(MODES)('in %s mode', (database) => {
 
   test('the log says so once', () => {
     const lines = running.log().filter(({ msg }) => String(msg).includes('BackendKeyData'));
-    expect(lines.filter(({ entry }) => entry === database)).toMatchObject([{ level: 'warn' }]);
+    const own = lines.filter(({ entry }) => entry === database);
+    expect(own).toMatchObject(own.map(() => ({ level: 'warn' })));
+    // Each worker that has met such a server.
+    expect(new Set(own.map(({ worker }) => worker)).size).toBe(own.length);
+    expect(own).not.toEqual([]);
   });
 });

@@ -1,18 +1,19 @@
 /** OAUTHBEARER through a gateway with `jwt`, by raw messages: what PostgreSQL 18 says, and what operators see. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { only } from '../../core/config.ts';
-import { GatewayError } from '../../core/errors.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import { only } from '../../core/contract/config.ts';
+import { GatewayError } from '../../core/contract/errors.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
 import { audit } from '../../plugins/audit/index.ts';
+import { console } from '../../plugins/console/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { rateLimit } from '../../plugins/rate-limit/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { tracing } from '../../plugins/tracing/index.ts';
+import { auditLines } from '../support/audit-files.ts';
 import { certificates } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
-import { databaseOf } from '../support/gateway.ts';
+import { databaseOf, linesOfEach } from '../support/gateway.ts';
 import type { RunningGateway, TestConfig } from '../support/gateway.ts';
 import { gatewayForEach } from '../support/gateway-for-each.ts';
 import { sharedPostgres } from '../support/postgres.ts';
@@ -290,9 +291,9 @@ describe('a discovery request', () => {
     expect(metrics).toMatch(/hook_duration_seconds_count\{[^}]*plugin="jwt"[^}]*outcome="passed"[^}]*\} 1/);
     expect(metrics).not.toContain('outcome="refused"');
     await at.gateway.stop();
-    const lines = readFileSync(file, 'utf8').trim().split('\n');
-    const types = lines.map((line) => (JSON.parse(line) as { readonly type: string }).type);
-    expect(types).toEqual(['opened', 'discovery', 'closed']);
+    const types = auditLines(file).map(({ type }) => type);
+    expect(new Set(types)).toEqual(new Set(['opened', 'discovery', 'closed']));
+    expect(types.filter((type) => type === 'discovery')).toHaveLength(1);
   });
 });
 
@@ -341,7 +342,8 @@ describe('the credential is chosen', () => {
 });
 
 test('operators log in to the console by OAUTHBEARER, and are told where to get a token', async () => {
-  const at = await gateway({ admin: { port: 0, operators: { claim: 'role', value: 'operator' } } });
+  const admin = { port: 0, operators: { claim: 'role', value: 'operator' } };
+  const at = await gateway({ admin, plugins: [...plugins, console()] });
   expect(await farewell(await begin(at, DISCOVERY, { database: 'pgbouncer' }))).toMatchObject({ C: '28000' });
   expect(await farewell(await begin(at, bearer('abc'), { database: 'pgbouncer' }))).toMatchObject({
     C: '28P01',
@@ -355,14 +357,14 @@ test('a console that no operator can open is told of at the start', async () => 
   const operators = { claim: 'role', value: 'operator' };
   const elsewhere = await gateway({
     admin: { port: 0, operators },
-    plugins: only(
-      { databases: ['orders'] },
-      jwt({ issuers: [{ ...good.options, oauth: { scope: 'openid' } }] }),
-    ),
+    plugins: [
+      ...only({ databases: ['orders'] }, jwt({ issuers: [{ ...good.options, oauth: { scope: 'openid' } }] })),
+      console(),
+    ],
   });
-  const warned = 'operators cannot open the console: no listener takes a token for it';
-  expect(elsewhere.lines(warned)).toMatchObject([{ console: 'pgbouncer' }]);
-  const here = await gateway({ admin: { port: 0, operators } });
+  const warned = 'no client can open the database of a plugin: no listener takes a credential for it';
+  expect(linesOfEach(elsewhere, warned)).toMatchObject([{ plugin: 'console', database: 'pgbouncer' }]);
+  const here = await gateway({ admin: { port: 0, operators }, plugins: [...plugins, console()] });
   expect(here.lines(warned)).toEqual([]);
 });
 

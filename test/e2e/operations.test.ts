@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Client } from 'pg';
 import { prepareCheckout } from '../support/gateway-process.ts';
+import { workersOf } from '../support/only-one-worker.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { startTokenGateway } from '../support/token-gateway.ts';
 import type { TokenGateway } from '../support/token-gateway.ts';
@@ -14,6 +15,8 @@ beforeAll(async () => {
   prepareCheckout();
   front = await startTokenGateway(sharedPostgres(), {
     args: ['--no-watch'],
+    before: `import { console } from 'postern/plugins/console';`,
+    plugins: 'console(),',
     more: `admin: { port: 0, operators: { claim: 'groups', value: 'dba' } },`,
   });
 }, 120_000);
@@ -55,5 +58,5 @@ test('SHUTDOWN has the process drain and end with 0', async () => {
   await busy.query('commit');
   expect(await front.gateway.ended()).toBe(0);
   expect(front.gateway.complaints).toBe('');
-  expect(front.gateway.lines('stopped')).toHaveLength(1);
+  expect(front.gateway.lines('stopped')).toHaveLength(workersOf());
 });

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Client } from 'pg';
-import { installedBinaries } from '../../core/cli/embedded/binaries.ts';
+import { installedBinaries } from '../support/embedded/binaries.ts';
 import { GOOD_TOKEN, databaseOf, mapTo, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { startPostgres } from '../support/postgres.ts';

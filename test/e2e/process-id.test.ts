@@ -4,6 +4,7 @@ import type { Client, Notification } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { databaseOf, logIn, mapTo, pgClient, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
+import { severalWorkers } from '../support/only-one-worker.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { RawClient, message } from '../support/raw-client.ts';
 
@@ -54,19 +55,22 @@ describe('in session mode', () => {
     await other.client.end();
   });
 
-  test('sessions that have one server connection after another have its id and each a key of its own', async () => {
-    const keys = [];
-    for (let round = 0; round < 3; round += 1) {
-      const { client, processId, secret } = await logIn(await RawClient.connect(running.port), {
-        database: 'one',
-      });
-      keys.push({ processId, secret: secret.toString('hex') });
-      client.send(message('X'));
-      await client.rest();
-    }
-    expect(new Set(keys.map(({ secret }) => secret)).size).toBe(3);
-    expect(new Set(keys.map(({ processId }) => processId)).size).toBe(1);
-  });
+  test.skipIf(severalWorkers('sessions of several workers have no server connection in common'))(
+    'sessions that have one server connection after another have its id and each a key of its own',
+    async () => {
+      const keys = [];
+      for (let round = 0; round < 3; round += 1) {
+        const { client, processId, secret } = await logIn(await RawClient.connect(running.port), {
+          database: 'one',
+        });
+        keys.push({ processId, secret: secret.toString('hex') });
+        client.send(message('X'));
+        await client.rest();
+      }
+      expect(new Set(keys.map(({ secret }) => secret)).size).toBe(3);
+      expect(new Set(keys.map(({ processId }) => processId)).size).toBe(1);
+    },
+  );
 });
 
 test('in transaction mode it is no process of the server, and ends nobody', async () => {

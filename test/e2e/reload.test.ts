@@ -128,7 +128,9 @@ test('certificates that are replaced are shown to who comes, and sessions go on'
   copyFileSync(files.other.keyFile, path('tls.key'));
   await expect.poll(served).toBe('other');
   expect((await session.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
-  expect(front.gateway.lines('reloaded').at(-1)).toMatchObject({ certificates: ['default'] });
+  await expect
+    .poll(() => front.gateway.lines('reloaded').at(-1))
+    .toMatchObject({ certificates: ['default'] });
 });
 
 test.runIf(hasProc)('many reloads leave no file and no socket open', async () => {

@@ -1,10 +1,14 @@
 /** What PostgreSQL looks at only when a connection logs in: when a change of it reaches clients whose connections are pooled. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { jwt } from '../../plugins/jwt/index.ts';
+import { operations } from '../../plugins/operations/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
+import { onlyOneWorker } from '../support/only-one-worker.ts';
 import { home, startOperated } from '../support/operated.ts';
 import type { Operated } from '../support/operated.ts';
 import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
+
+onlyOneWorker('sessions of several workers have no server connection in common');
 
 const postgres = sharedPostgres();
 /** Of its own: other tests use the roles of the server at the same time. */
@@ -18,7 +22,7 @@ beforeAll(async () => {
   await postgres.sql(`create role ${ROLE} login password '${PASSWORD}'`);
   running = await startOperated(postgres, {
     orders: { database, login: { kind: 'password', passwords: { [ROLE]: PASSWORD } }, pool: { size: 1 } },
-    plugins: [jwt({ issuers: [home.options] }), roles({ claim: 'role', allow: [ROLE] })],
+    plugins: [operations(), jwt({ issuers: [home.options] }), roles({ claim: 'role', allow: [ROLE] })],
   });
 });
 afterAll(async () => {

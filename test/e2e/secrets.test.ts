@@ -42,8 +42,10 @@ beforeAll(async () => {
   const sent = `{ endpoint: '${collector.endpoint}' }`;
   front = await startTokenGateway(postgres, {
     before: `import { audit } from 'postern/plugins/audit';
+      import { operations } from 'postern/plugins/operations';
       import { tracing } from 'postern/plugins/tracing';`,
     plugins: `${CARELESS}
+      operations(),
       audit({ sink: { file: 'audit.jsonl' } }),
       tracing({ traces: ${sent}, metrics: { public: true, statements: true, otlp: ${sent} }, accessLog: true, identity: true }),`,
     databases:

@@ -1,8 +1,8 @@
 /** Settings through a gateway process's own parts: RESET, pins and policies, and what drivers do with settings, in both modes. */
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { parseRole } from '../../core/names.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import { parseRole } from '../../core/contract/names.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
 import { GOOD_TOKEN, databaseOf, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { freshDatabase, sharedPostgres } from '../support/postgres.ts';

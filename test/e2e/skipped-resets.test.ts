@@ -1,14 +1,17 @@
 /** Session mode: a connection is reset behind a session unless that has left nothing, and the next one is of its identity. */
 import type { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import type { PoolOptions } from '../../core/database.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import type { PoolOptions } from '../../core/contract/pool.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
+import { onlyOneWorker } from '../support/only-one-worker.ts';
 import { home, startOperated } from '../support/operated.ts';
 import type { Operated } from '../support/operated.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { OwnPostgres } from '../support/postgres.ts';
+
+onlyOneWorker('sessions of several workers have no server connection in common');
 
 let postgres: OwnPostgres;
 let running: Operated;

@@ -2,10 +2,11 @@
 import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DatabaseOptions, PoolOptions } from '../../core/database.ts';
-import type { ListenOptions } from '../../core/listen.ts';
-import { parseSchema } from '../../core/names.ts';
-import type { Upstream } from '../../core/session.ts';
+import type { DatabaseOptions } from '../../core/contract/database.ts';
+import type { PoolOptions } from '../../core/contract/pool.ts';
+import type { ListenOptions } from '../../core/contract/listen.ts';
+import { parseSchema } from '../../core/contract/names.ts';
+import type { Upstream } from '../../core/contract/session.ts';
 import { freshDatabase, sharedPostgres } from '../support/postgres.ts';
 import { home, operatedConfig, startOperated } from '../support/operated.ts';
 import type { Operated } from '../support/operated.ts';

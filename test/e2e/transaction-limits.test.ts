@@ -1,8 +1,8 @@
-/** The README's table of what outlives a transaction in transaction mode, tried row by row before a real server. */
+/** The table in core/config/README.md of what outlives a transaction in transaction mode, tried row by row before a real server. */
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { parseRole } from '../../core/names.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import { parseRole } from '../../core/contract/names.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
 import { GOOD_TOKEN, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { documentAt, table } from '../support/markdown.ts';
@@ -196,7 +196,7 @@ async function outcome([does, looks, finds]: Try, database: string): Promise<str
   return others === null ? 'stays' : 'follows';
 }
 
-const rows = table(documentAt('README.md'), HEADING);
+const rows = table(documentAt('core/config/README.md'), HEADING);
 
 test('each row is tried, and each try has a row', () => {
   const untried = rows.filter(([what = '']) => !Object.keys(TRIES).some((begin) => what.startsWith(begin)));

@@ -17,12 +17,12 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { checkConfig } from '../../core/config/check.ts';
-import type { ListenOptions } from '../../core/listen.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
-import type { Session } from '../../core/session.ts';
+import type { ListenOptions } from '../../core/contract/listen.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
+import type { Session } from '../../core/contract/session.ts';
 import { ipFilter } from '../../plugins/ip-filter/index.ts';
 import { rateLimit } from '../../plugins/rate-limit/index.ts';
-import { GOOD_TOKEN, databaseOf, mapTo, startGateway } from '../support/gateway.ts';
+import { GOOD_TOKEN, databaseOf, linesOfEach, mapTo, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { describeWith } from '../support/programs.ts';
@@ -80,8 +80,7 @@ test('one local user’s failures and logins, counted by address, shut nobody el
 const modeOf = (path: string): number => statSync(path).mode & 0o777;
 
 test('has PostgreSQL’s names and permissions, and goes when the gateway stops', async () => {
-  const { lines } = await gateway();
-  expect(lines('listening')).toMatchObject([{ host: folder, port: PORT }]);
+  expect(linesOfEach(await gateway(), 'listening')).toMatchObject([{ host: folder, port: PORT }]);
   expect(modeOf(file)).toBe(0o777);
   expect(modeOf(`${file}.lock`)).toBe(0o600);
   expect(readFileSync(`${file}.lock`, 'utf8').split('\n')).toMatchObject([

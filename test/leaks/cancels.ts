@@ -18,6 +18,12 @@ async function cancel(session: Session, canceller: Canceller): Promise<void> {
   }
 }
 
+/** It may fail before it is awaited: its session ends when a worker is killed. */
+function awaitedLater<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
 /** Some instants of the event loop, or up to a few milliseconds. */
 async function moment({ run: { random } }: Session): Promise<void> {
   if (random.chance(0.3)) return sleep(random.below(5));
@@ -64,7 +70,7 @@ async function running(session: Session): Promise<void> {
   const { ready } = await session.ask(query('begin'));
   if (ready !== 'T') return canceller.leave();
   session.cancelling += 1;
-  const ended = session.ask(query('select pg_sleep(0.05)'));
+  const ended = awaitedLater(session.ask(query('select pg_sleep(0.05)')));
   await sleep(random.below(60));
   try {
     await Promise.all([ended, cancel(session, canceller)]);
@@ -82,7 +88,7 @@ async function atTheEnd(session: Session): Promise<void> {
   const { ready } = await session.ask(query('begin'));
   if (ready !== 'T') return canceller.leave();
   session.cancelling += 1;
-  const ended = session.ask(query('commit'));
+  const ended = awaitedLater(session.ask(query('commit')));
   for (let turns = random.below(4); turns > 0; turns -= 1) await new Promise(setImmediate);
   try {
     await Promise.all([ended, cancel(session, canceller)]);
@@ -104,7 +110,7 @@ async function guessed(session: Session): Promise<void> {
   const { client, run } = session;
   const canceller = await Canceller.connect(run.stage.port);
   run.findings.trial('cancels');
-  const statement = innocent(session);
+  const statement = awaitedLater(innocent(session));
   const secret = randomBytes(client.secret.length);
   await canceller.cancel({ processId: client.processId, secret });
   await statement;

@@ -1,5 +1,5 @@
 /**
- * `npm run test:leaks [-- --checkouts 1000000] [-- --seconds 60] [-- --seed 7] [-- --only c1]`: looks for anything that crosses
+ * `npm run test:leaks [-- --checkouts 1000000] [-- --seconds 60] [-- --seed 7] [-- --only c1] [-- --workers 2 [--kill 1s]]`: looks for anything that crosses
  * from one identity to another, and for commits that were lost, under constant harm. Ctrl-C ends it with the result so far. Exits
  * with 1 if it finds anything.
  */
@@ -12,14 +12,25 @@ const { values } = parseArgs({
     seconds: { type: 'string' },
     seed: { type: 'string' },
     only: { type: 'string' },
+    workers: { type: 'string' },
+    kill: { type: 'string' },
   },
 });
 
-function numberOf(name: 'checkouts' | 'seconds' | 'seed', otherwise: number): number {
+function numberOf(name: 'checkouts' | 'seconds' | 'seed' | 'workers', otherwise: number): number {
   const given = values[name];
   const value = given === undefined ? otherwise : Number(given);
   if (!Number.isInteger(value) || value < 0) throw new Error(`--${name} must be a whole number`);
   return value;
+}
+
+/** Milliseconds between two deaths of workers; undefined: none dies. */
+function killEvery(): number | undefined {
+  if (values.kill === undefined) return undefined;
+  const seconds = /^(\d+(?:\.\d+)?)s$/.exec(values.kill)?.[1];
+  if (seconds === undefined || numberOf('workers', 1) < 2)
+    throw new Error("--kill is a time such as '1s', with two --workers at least");
+  return Number(seconds) * 1_000;
 }
 
 async function main(): Promise<void> {
@@ -34,6 +45,8 @@ async function main(): Promise<void> {
     seed,
     checkouts,
     only: values.only,
+    workers: numberOf('workers', 1),
+    killEveryMs: killEvery(),
     seconds: numberOf('seconds', 86_400),
     signal: interrupted.signal,
     tell: (line) => console.log(line),

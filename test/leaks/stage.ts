@@ -1,7 +1,7 @@
 /** One PostgreSQL, one gateway process in front of it, and a way to look past the gateway. */
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
-import { startEmbedded } from '../../core/cli/embedded/server.ts';
+import { startEmbedded } from '../support/embedded/server.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
 import { issuer, now } from '../support/token.ts';
 import { CuttingProxy } from './cutting-proxy.ts';
@@ -47,6 +47,7 @@ function configText(
   ports: { readonly calm: number; readonly rough: number },
   passwords: Readonly<Record<string, string>>,
   keys: { readonly issuer: string; readonly audience: string },
+  workers: number,
 ): string {
   const lines = entries.map(({ name, mode, size, rough }) => {
     const pool = `{ mode: '${mode}', size: ${size}, queueTimeout: '60s' }`;
@@ -69,27 +70,38 @@ export default defineConfig({
     roles({ claim: 'role', allow: ${JSON.stringify(Object.keys(passwords))} }),
     ${PLUGINS},
   ],
-  loginTimeout: '60s',
+  loginTimeout: '60s',${
+    workers === 1
+      ? ''
+      : `
+  workers: ${workers},`
+  }
 });
 `;
 }
 
 /** Starts it all. @throws Error if anything does not start; nothing is left then */
-export async function setStage(random: Random): Promise<Stage> {
+export async function setStage(random: Random, workers = 1): Promise<Stage> {
   const undo: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
     for (const one of undo.splice(0).toReversed()) await one();
   };
   try {
-    return { ...(await build(random, undo)), stop };
+    return { ...(await build(random, workers, undo)), stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-async function build(random: Random, undo: (() => Promise<unknown>)[]): Promise<Omit<Stage, 'stop'>> {
-  const server = await startEmbedded({ flags: { max_connections: '100', shared_buffers: '128MB' } });
+async function build(
+  random: Random,
+  workers: number,
+  undo: (() => Promise<unknown>)[],
+): Promise<Omit<Stage, 'stop'>> {
+  // A trace of 400 temporary tables takes some 2 000 locks, and as many again when they go: four at once would fill the table of the default.
+  const flags = { max_connections: '100', shared_buffers: '128MB', max_locks_per_transaction: '512' };
+  const server = await startEmbedded({ flags });
   undo.push(() => server.stop());
   const connect = async (database = 'leaks'): Promise<Client> => {
     const { host, port, password } = server;
@@ -108,7 +120,7 @@ async function build(random: Random, undo: (() => Promise<unknown>)[]): Promise<
   const proxy = await CuttingProxy.start(server.port, random);
   undo.push(() => proxy.close());
   const keys = issuer({ algorithms: ['ES256'] });
-  const config = configText({ calm: server.port, rough: proxy.port }, passwords, keys);
+  const config = configText({ calm: server.port, rough: proxy.port }, passwords, keys, workers);
   const gateway = await GatewayProcess.start({ config, files: { 'jwks.json': JSON.stringify(keys.jwks) } });
   undo.push(() => gateway.remove());
   const { port } = gateway;

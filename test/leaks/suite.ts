@@ -1,6 +1,7 @@
 /** The run: workers that open session after session, harm all around, and the reckoning. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cancelAndLeave, tryCancel } from './cancels.ts';
+import { killWorkers } from './deaths.ts';
 import { depart } from './departures.ts';
 import { entries } from './entries.ts';
 import type { Entry } from './entries.ts';
@@ -27,6 +28,10 @@ export interface SuiteOptions {
   readonly seed: number;
   /** Only entries whose name begins so. Default: all. */
   readonly only?: string | undefined;
+  /** Of the gateway. Default 1. */
+  readonly workers?: number;
+  /** Kills one of them so often, in milliseconds: then no session can rely on its connection. Default: never. */
+  readonly killEveryMs?: number | undefined;
   /** It ends in order when this aborts. Default: never. */
   readonly signal?: AbortSignal;
   /** Told violations as they are found, and how far it is. */
@@ -50,7 +55,7 @@ const TELL_MS = 30_000;
 export async function runSuite(options: SuiteOptions): Promise<SuiteResult> {
   const { seed, tell } = options;
   const random = new Random(seed);
-  const stage = await setStage(random);
+  const stage = await setStage(random, options.workers);
   try {
     const findings = new Findings(tell);
     const suite = new Suite(options, stage, findings, random);
@@ -93,10 +98,13 @@ class Suite implements Run {
 
   /** Resolves with its duration in seconds. */
   async run(): Promise<number> {
-    const { only = '' } = this.#options;
-    const chosen = entries.filter(({ name }) => name.startsWith(only));
+    const { only = '', killEveryMs } = this.#options;
+    const chosen = entries
+      .filter(({ name }) => name.startsWith(only))
+      .map((entry) => (killEveryMs === undefined ? entry : { ...entry, rough: true }));
     const workers = chosen.flatMap((entry) => Array.from({ length: entry.workers }, () => this.#work(entry)));
-    await Promise.all([...workers, harm(this), hinder(this)]);
+    const deaths = killEveryMs === undefined ? [] : [killWorkers(this, killEveryMs)];
+    await Promise.all([...workers, harm(this), hinder(this), ...deaths]);
     return this.#elapsed;
   }
 

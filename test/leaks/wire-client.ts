@@ -116,7 +116,8 @@ export class WireClient {
   async gone(): Promise<boolean> {
     if (this.#closed) return true;
     const late = AbortSignal.timeout(PATIENCE_MS);
-    await once(this.socket, 'close', { signal: late }).catch(() => {});
+    // A reset is an error first, and the end right after it.
+    while (!this.#closed && !late.aborted) await once(this.socket, 'close', { signal: late }).catch(() => {});
     return this.#closed;
   }
 

@@ -8,6 +8,7 @@ import { ipFilter } from '../../plugins/ip-filter/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import type { RevocationsOptions } from '../../plugins/jwt/index.ts';
 import { limits } from '../../plugins/limits/index.ts';
+import { operations } from '../../plugins/operations/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { databaseOf, startGateway } from '../support/gateway.ts';
 import type { RunningGateway, TestConfig } from '../support/gateway.ts';
@@ -60,6 +61,7 @@ export function deskConfig(options: DeskOptions = {}): TestConfig {
     databases: { orders: entry, other: entry },
     admin: { port: 0, operators: { claim: 'groups', value: 'dba', issuer: company.issuer } },
     plugins: [
+      operations(),
       ipFilter(),
       jwt({
         issuers: [company.options, partner.options, own],

@@ -165,7 +165,11 @@ test('buffer: people go on, no more is kept than may be, and the trail says how 
   await client.end();
   await running.gateway.stop();
   const found = lines();
-  const dropped = Number(found.find(({ type }) => type === 'dropped')?.['count']);
+  // On a slow machine the request with the login is still under way when the buffer is full: then two lines tell of what is missing.
+  const dropped = found.reduce(
+    (sum, line) => sum + (line['type'] === 'dropped' ? Number(line['count']) : 0),
+    0,
+  );
   expect(found.filter(({ type }) => type === 'statement')).toHaveLength(asked + 1 - dropped);
   expect(dropped).toBeGreaterThan(10);
   expect(found.map(({ n }) => n)).toEqual(found.map((_, index) => index + 1));

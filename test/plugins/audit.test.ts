@@ -11,6 +11,7 @@ import type { AnyPlugin, GatewayConfig } from '../../core/index.ts';
 import { audit } from '../../plugins/audit/index.ts';
 import type { AuditOptions } from '../../plugins/audit/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
+import { operations } from '../../plugins/operations/index.ts';
 import { verifyFiles } from '../../plugins/audit/verify.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { databaseOf, startGateway } from '../support/gateway.ts';
@@ -40,6 +41,7 @@ function configOf(
 ): GatewayConfig & { listen: { port: number } } {
   const plugins: readonly AnyPlugin[] = [
     audit({ sink: { file }, ...options }),
+    operations(),
     jwt({ issuers: [keys.options] }),
     roles({ claim: 'role', allow: ['reader', 'writer'] }),
   ];

@@ -1,8 +1,8 @@
 /** Who is let in with a certificate: names, patterns, authorities, rules; and what a config may say of it. */
 import { describe, expect, test } from 'vitest';
-import { GatewayError } from '../../core/errors.ts';
-import type { Facts } from '../../core/facts.ts';
-import type { ClientCertificate, EndAtOptions, LoginSession } from '../../core/session.ts';
+import { GatewayError } from '../../core/contract/errors.ts';
+import type { Facts } from '../../core/contract/facts.ts';
+import type { ClientCertificate, EndAtOptions, LoginSession } from '../../core/contract/session.ts';
 import { certificates } from '../../plugins/certificates/index.ts';
 import type { CertificatesOptions } from '../../plugins/certificates/index.ts';
 

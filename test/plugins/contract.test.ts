@@ -12,14 +12,18 @@ import * as accessFolder from '../../plugins/access/index.ts';
 import * as auditFolder from '../../plugins/audit/index.ts';
 import * as certificatesFolder from '../../plugins/certificates/index.ts';
 import * as claimsFolder from '../../plugins/claims/index.ts';
+import * as consoleFolder from '../../plugins/console/index.ts';
 import * as ipFilterFolder from '../../plugins/ip-filter/index.ts';
 import * as jwtFolder from '../../plugins/jwt/index.ts';
 import * as limitsFolder from '../../plugins/limits/index.ts';
+import * as operationsFolder from '../../plugins/operations/index.ts';
 import * as passwordsFolder from '../../plugins/passwords/index.ts';
 import * as rateLimitFolder from '../../plugins/rate-limit/index.ts';
 import * as rolesFolder from '../../plugins/roles/index.ts';
 import * as tenantFolder from '../../plugins/tenant/index.ts';
 import * as tracingFolder from '../../plugins/tracing/index.ts';
+import { knownPlugins } from '../../core/config/known-plugins.ts';
+import { factoryName } from '../../core/config/own-modules.ts';
 import { issuer } from '../support/token.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -307,6 +311,16 @@ const ROWS: Readonly<Record<string, Row>> = {
       [{ issuers: [good], revocations: { limit: 0 } }, 'jwt.revocations.limit: '],
     ],
   },
+  console: {
+    exports: consoleFolder,
+    good: { database: 'operators' },
+    bad: [
+      [[], 'console: '],
+      [{ name: 'operators' }, 'console.name: no such option'],
+      [{ database: '' }, 'console.database: '],
+      [{ database: 1 }, 'console.database: '],
+    ],
+  },
   limits: {
     exports: limitsFolder,
     good: { maxConnections: { subject: 5 }, maxSession: '1h' },
@@ -333,6 +347,16 @@ const ROWS: Readonly<Record<string, Row>> = {
       [{ windows: [{ days: ['mon'], from: '08:00', to: '08:00', tz: 'UTC' }] }, 'limits.windows[0].to: '],
       [{ windows: [{ days: ['mon'], from: '08:00', to: '09:00', tz: 'Berlin' }] }, 'limits.windows[0].tz: '],
       [{ windows: [{ days: ['mon'], from: '08:00', to: '09:00' }] }, 'limits.windows[0].tz: '],
+    ],
+  },
+  operations: {
+    exports: operationsFolder,
+    good: {},
+    bad: [
+      [null, 'operations: an object is needed'],
+      [{ public: true }, 'operations.public: no such option'],
+      [{ wait: 'soon' }, 'operations.wait: '],
+      [{ wait: '0s' }, 'operations.wait: '],
     ],
   },
   passwords: {
@@ -519,9 +543,9 @@ const ROWS: Readonly<Record<string, Row>> = {
   },
 };
 
-/** The keys of the contract in core/plugin.ts. */
+/** The keys of the contract in core/contract/plugin.ts. */
 const KNOWN = new Set(
-  'name credentials needs provides checks announces enforces maps reads scope inBand on observe startupParameters commands setup onStartup onAuth onQuery onClose'.split(
+  'name credentials needs provides checks announces enforces maps reads options probe scope inBand on observe startupParameters commands databases setup onStartup onAuth onQuery onClose'.split(
     ' ',
   ),
 );
@@ -552,6 +576,10 @@ describe.each(Object.entries(ROWS))('%s', (folder, row) => {
     expect(Object.getPrototypeOf(plugin)).toBe(Object.prototype);
     expect(plugin.name).toBe(folder);
     expect(Object.keys(plugin).filter((key) => !KNOWN.has(key))).toEqual([]);
+  });
+
+  test('states the options it was made with, so that a reload can name those that have changed', () => {
+    expect(factoryOf(folder, row)(row.good)).toHaveProperty('options', row.good);
   });
 
   test('is made anew by each call', () => {
@@ -585,16 +613,31 @@ describe.each(Object.entries(ROWS))('%s', (folder, row) => {
         const options = [...body.matchAll(/(\/\*\*(?:(?!\*\/).)*\*\/\n)? {2}readonly (\w+)(\??):/gs)];
         expect(options.length, `${name} in ${file}`).toBeGreaterThan(0);
         for (const [, comment = '', option, mark] of options) {
-          if (mark === '?') expect(comment, `${name}.${option}`).toMatch(/Default/);
+          if (mark === '?') expect(comment, `${name}.${option}`).toMatch(/Default|@defaultValue/);
         }
       }
     }
     expect(interfaces).toBeGreaterThan(0);
   });
 
-  test('has its row in the README', async () => {
+  test('has its entry in the index of plugins', async () => {
     const lines = (await readFile(join(PLUGINS, 'README.md'), 'utf8')).split('\n');
-    expect(lines.filter((line) => line.startsWith(`| [\`${folder}\`](${folder}/) `))).toHaveLength(1);
+    expect(lines.filter((line) => line.startsWith(`- [\`${folder}\`](${folder}/README.md): `))).toHaveLength(
+      1,
+    );
+  });
+
+  test('gives hints about itself that are true', async () => {
+    const { provides, credentials } = factoryOf(folder, row)(row.good);
+    const given = (await knownPlugins()).find(({ call }) => call === `${factoryName(folder)}()`);
+    expect([given?.provides, given?.credentials]).toEqual(
+      provides ? [provides, credentials] : [undefined, undefined],
+    );
+    if (given?.announces !== undefined)
+      expect(given.announces.startsWith(`${factoryName(folder)}(`)).toBe(true);
+    const files = await sources(join(PLUGINS, folder));
+    const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
+    expect(given?.takesOrders === true).toBe(texts.some((text) => text.includes(".service('operations')")));
   });
 
   test('can be deleted: nothing of the core or of another plugin imports it', async () => {

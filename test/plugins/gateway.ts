@@ -1,4 +1,7 @@
 /** Runs plugins in memory: their setups once, then the hooks of a login, as the core does and without a socket. */
+import { sharedWith } from '../../core/gateway/shared-with-workers.ts';
+import type { Coordination } from '../../core/workers/coordination.ts';
+import { SingleProcess } from '../../core/workers/single-process.ts';
 import { GatewayError, parseDatabase } from '../../core/index.ts';
 import type {
   AnyPlugin,
@@ -79,11 +82,22 @@ function sessionFor(
   } as unknown as LoginSession;
 }
 
+/** What workers share, by what is kept: both outlive a reload. */
+const shared = new WeakMap<Kept, Coordination>();
+
+/** Boards outlive a reload as well. */
+function sharedIn(kept: Kept): Coordination {
+  const coordination = shared.get(kept) ?? new SingleProcess();
+  shared.set(kept, coordination);
+  return coordination;
+}
+
 /** Runs every `setup`. @throws what a setup threw */
 export async function host(
   plugins: readonly AnyPlugin[],
   directory = '/',
   kept: Kept = new Map(),
+  coordination: Coordination = sharedIn(kept),
 ): Promise<PluginHost> {
   const lines: LogLine[] = [];
   const log = logTo(lines);
@@ -102,7 +116,10 @@ export async function host(
       services[name] = service;
     },
     service: (name: keyof Services) => services[name],
+    ...sharedWith({ coordination }, 'test'),
+    alone: (_: string, run: (signal: AbortSignal) => void) => run(new AbortController().signal),
     route() {},
+    routes: () => new Map(),
     readings: () => ({
       version: 'test',
       draining: false,
@@ -113,6 +130,9 @@ export async function host(
       reload: { at: 0, failed: false },
     }),
     emit() {},
+    accept() {
+      throw new Error('there is no listener');
+    },
     lookUp: () => Promise.reject(new Error('there is no database')),
     ready(check) {
       checks.push(check);

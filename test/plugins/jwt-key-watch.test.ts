@@ -98,6 +98,20 @@ test('no keys: their number is 0, and they have no age', async () => {
     .toMatch(/^\[-\] jwt: no keys of issuer https:\/\/id\.example: .*503$/m);
 });
 
+test('one of two issuers is down: the gateway is ready, with a note, and the other issuer’s tokens log in', async () => {
+  const [keys, away] = [await keyIssuer(json(good.jwks)), await keyIssuer(down)];
+  const other = {
+    ...issuer({ algorithms: ['ES256'], issuer: 'https://away.example' }).options,
+    jwks: away.url,
+  };
+  const running = await start(config([{ ...good.options, jwks: keys.url }, other]));
+  await session(running, good.sign());
+  await expect
+    .poll(() => page(running, '/readyz?verbose'))
+    .toMatch(/^\[\+\] jwt: no keys of issuer https:\/\/away\.example: .*503\n(?:.*\n)*ready\n$/m);
+  expect(await page(running, '/readyz')).toBe('ready\n');
+});
+
 test('a reload, and one that fails, leave the metrics as they are', async () => {
   const keys = await keyIssuer(json(good.jwks));
   const options = (): TestConfig => config([{ ...good.options, jwks: keys.url }]);

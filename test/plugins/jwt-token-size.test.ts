@@ -4,6 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { access, ownIssuer } from '../../plugins/access/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { limits } from '../../plugins/limits/index.ts';
+import { operations } from '../../plugins/operations/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { databaseOf, startGateway } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
@@ -36,6 +37,7 @@ async function start(maxTokenBytes?: number): Promise<RunningGateway> {
     databases: { orders: databaseOf(sharedPostgres()) },
     admin: { port: 0, operators: { claim: 'operator', value: 'yes' } },
     plugins: [
+      operations(),
       jwt({ issuers: [tokens.options, granted], ...(maxTokenBytes !== undefined && { maxTokenBytes }) }),
       roles({ claim: 'role', allow: ['reader'] }),
       limits(),

@@ -3,9 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, onTestFinished } from 'vitest';
 import { ConfigError } from '../../core/index.ts';
 import type { LoginSession, ScramMock, ScramVerifier } from '../../core/index.ts';
+import { linkWorkers } from '../support/worker-links.ts';
 import { mockScramVerifier } from '../../core/wire/scram-verifier.ts';
 import { passwords } from '../../plugins/passwords/index.ts';
 import type { PasswordsOptions } from '../../plugins/passwords/index.ts';
@@ -30,7 +31,9 @@ function write(text: string, mode = 0o600, name = 'userlist.txt'): string {
 
 const verifierOf = (iterations: number): string => {
   const { salt, storedKey, serverKey } = mockScramVerifier(Buffer.alloc(32), String(iterations), iterations);
-  const [text, stored, server] = [salt, storedKey, serverKey].map((bytes) => bytes.toString('base64'));
+  const [text, stored, server] = [salt, storedKey, serverKey].map((bytes) =>
+    Buffer.from(bytes).toString('base64'),
+  );
   return `SCRAM-SHA-256$${iterations}:${text}$${stored}:${server}`;
 };
 
@@ -145,7 +148,7 @@ describe('the file', () => {
   test('tells no user by a salt that another gateway with the same secret does not have', async () => {
     write('"a" "one"\n');
     const secret = 'x'.repeat(32);
-    const saltOf = async (options: PasswordsOptions): Promise<Buffer | undefined> =>
+    const saltOf = async (options: PasswordsOptions): Promise<Uint8Array | undefined> =>
       (await logIn(await open(options), 'a')).verifier?.salt;
     const salt = await saltOf({ file: 'userlist.txt', secret });
     expect(await saltOf({ file: 'userlist.txt', secret })).toEqual(salt);
@@ -223,6 +226,20 @@ describe('the file', () => {
   });
 });
 
+test('workers tell no user by a salt that differs between them', async () => {
+  write('"a" "one"\n');
+  const { links, close } = linkWorkers(2);
+  onTestFinished(close);
+  const workers = [passwords({ file: 'userlist.txt' }), passwords({ file: 'userlist.txt' })];
+  const hosts = await Promise.all(
+    workers.map((plugin, index) => host([plugin], folder, new Map(), links[index])),
+  );
+  const [one, two] = await Promise.all(workers.map((plugin) => logIn(plugin, 'a')));
+  expect(one?.mock?.secret).toEqual(two?.mock?.secret);
+  expect(one?.verifier?.salt).toEqual(two?.verifier?.salt);
+  for (const running of hosts) await running.stop();
+});
+
 test('a reload goes on with the list that is there, and the last config to end lets it go', async () => {
   const file = write('"a" "one"\n');
   const [before, after] = [passwords({ file }), passwords({ file, until: '2999-06-30' })];
@@ -251,7 +268,8 @@ test('a password that is changed in place, with another of its length and the ti
   writeFileSync(file, '"a" "two"\n');
   utimesSync(file, at, at);
   await until(
-    async () => !(await logIn(plugin, 'a')).verifier?.storedKey.equals(storedKey ?? Buffer.alloc(0)),
+    async () =>
+      !Buffer.from(storedKey ?? []).equals((await logIn(plugin, 'a')).verifier?.storedKey ?? Buffer.alloc(0)),
   );
 });
 

@@ -5,8 +5,23 @@ import { expect, test } from 'vitest';
 import { parseDatabase } from '../../core/index.ts';
 import type { Events, Session } from '../../core/index.ts';
 import { Texts } from '../../plugins/tracing/attributes.ts';
-import { attributesJson, nanoseconds } from '../../plugins/tracing/span-json.ts';
+import { JsonBytes, nanoseconds } from '../../plugins/tracing/json-bytes.ts';
+import { attributesJson } from '../../plugins/tracing/span-json.ts';
 import { StatementSpans } from '../../plugins/tracing/statement-spans.ts';
+
+/** Keeps spans as texts. */
+class Spans {
+  readonly list: string[] = [];
+  readonly #json = new JsonBytes(1);
+
+  begin(): JsonBytes {
+    this.#json.clear();
+    return this.#json;
+  }
+  end(): void {
+    this.list.push(this.#json.bytes.toString());
+  }
+}
 
 interface Value {
   readonly stringValue?: string;
@@ -54,9 +69,36 @@ test('times are nanoseconds, with the microseconds of a fraction', () => {
   );
 });
 
+test('numbers and ids as bytes are those of their texts', () => {
+  const json = new JsonBytes(1);
+  const put = (one: (to: JsonBytes) => void): string => {
+    json.clear();
+    one(json);
+    return json.bytes.toString();
+  };
+  fc.assert(
+    fc.property(
+      fc.maxSafeNat(),
+      fc.double({ min: 0, max: 2e13, noNaN: true }),
+      fc.nat(12),
+      (value, ms, shift) => {
+        const rows = Math.floor(value / 10 ** shift);
+        expect(put((to) => to.integer(rows))).toBe(String(rows));
+        expect(put((to) => to.nanoseconds(ms))).toBe(nanoseconds(ms));
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+  for (const ms of [0, 1e12 - 0.5, 1e12, 1e13 - 0.001, 1e13])
+    expect(put((to) => to.nanoseconds(ms))).toBe(nanoseconds(ms));
+  const ids = Array.from({ length: 1_000 }, () => put((to) => to.spanId()));
+  expect(new Set(ids).size).toBe(1_000);
+  for (const id of ids) expect(id).toMatch(/^[\da-f]{16}$/);
+});
+
 test('the span of a statement is JSON with its text, its server and its outcome, for any text and session', () => {
-  const spans: string[] = [];
-  const tools = { add: (span: string) => void spans.push(span), texts: new Texts(), parents: true };
+  const spans = new Spans();
+  const tools = { spans, texts: new Texts(), parents: true };
   const within = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), traceFlags: TraceFlags.SAMPLED };
   const text = fc.string({ unit: 'binary', maxLength: 60 });
   const event = fc.record({
@@ -87,7 +129,7 @@ test('the span of a statement is JSON with its text, its server and its outcome,
         ...outcome,
       } as Events['statement'];
       new StatementSpans(session, tools, within).tell(statement);
-      const span = JSON.parse(spans.pop() ?? '') as Readonly<Record<string, never>>;
+      const span = JSON.parse(spans.list.pop() ?? '') as Readonly<Record<string, never>>;
       expect(span).toMatchObject({
         traceId: within.traceId,
         parentSpanId: within.spanId,
@@ -112,8 +154,8 @@ test('the span of a statement is JSON with its text, its server and its outcome,
 });
 
 test('a session that has another server has its next statement there', () => {
-  const spans: string[] = [];
-  const tools = { add: (span: string) => void spans.push(span), texts: new Texts(), parents: false };
+  const spans = new Spans();
+  const tools = { spans, texts: new Texts(), parents: false };
   const startup = { user: 'u', database: 'd', parameters: {} };
   const session = {
     id: 'id',
@@ -134,7 +176,7 @@ test('a session that has another server has its next statement there', () => {
   trace.tell({ ...base, host: 'one', port: 1 } as unknown as Events['statement']);
   trace.tell({ ...base, host: 'two', port: 1 } as unknown as Events['statement']);
   trace.tell({ ...base, host: '/run' } as unknown as Events['statement']);
-  const servers = spans.map((span) => {
+  const servers = spans.list.map((span) => {
     const { attributes } = JSON.parse(span) as { attributes: Parameters<typeof attributesOf>[0] };
     const { 'server.address': host, 'server.port': port } = attributesOf(attributes) as Readonly<
       Record<string, unknown>

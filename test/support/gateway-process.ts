@@ -24,6 +24,8 @@ export interface GatewayFiles {
   readonly env?: Readonly<Record<string, string>>;
   /** More arguments of `postern start`. */
   readonly args?: readonly string[];
+  /** The whole command line, run in the folder. Default: this Node runs `postern start` with the config and `args`. */
+  readonly command?: readonly [string, ...string[]];
 }
 
 /** One running `postern start`. */
@@ -38,10 +40,11 @@ export class GatewayProcess {
   readonly #ended: Promise<unknown>;
   readonly #exited: Promise<unknown>;
 
-  private constructor(folder: string, { env, args = [] }: GatewayFiles) {
+  private constructor(folder: string, { env, args = [], command }: GatewayFiles) {
     this.folder = folder;
-    const command = [shim, 'start', '--config', join(folder, 'gateway.config.ts'), ...args];
-    this.#child = spawn(process.execPath, command, {
+    const usual = [shim, 'start', '--config', join(folder, 'gateway.config.ts'), ...args];
+    const [program, ...behind] = command ?? [process.execPath, ...usual];
+    this.#child = spawn(program, behind, {
       cwd: folder,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

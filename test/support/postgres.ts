@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import type { QueryResult } from 'pg';
 import { afterAll, inject } from 'vitest';
-import { startEmbedded } from '../../core/cli/embedded/server.ts';
-import type { EmbeddedOptions, EmbeddedServer } from '../../core/cli/embedded/server.ts';
+import { startEmbedded } from './embedded/server.ts';
+import type { EmbeddedOptions, EmbeddedServer } from './embedded/server.ts';
 
 /** A role that tests map tokens to. */
 export type TestRole = 'reader' | 'writer';

@@ -1,6 +1,7 @@
 /** A client that says exactly what a test wants, byte by byte, and reads what comes back. */
 import { once } from 'node:events';
 import net from 'node:net';
+import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
 
@@ -76,6 +77,11 @@ export class RawClient {
     const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options });
     await once(socket, 'secureConnect');
     return new RawClient(socket);
+  }
+
+  /** Over the other end of a stream that the server has. */
+  static over(stream: Duplex): RawClient {
+    return new RawClient(stream as net.Socket);
   }
 
   get socket(): net.Socket {

@@ -1,8 +1,8 @@
 /** Clients that speak raw messages: straight to PostgreSQL, or through a relay, over the same interface. */
 import { once } from 'node:events';
 import net from 'node:net';
-import { parseDatabase, parseRole } from '../../core/names.ts';
-import { GatewayError } from '../../core/errors.ts';
+import { parseDatabase, parseRole } from '../../core/contract/names.ts';
+import { GatewayError } from '../../core/contract/errors.ts';
 import type { Channel } from '../../core/net/channel.ts';
 import { listenShared } from '../../core/net/shared-read.ts';
 import { Relay } from '../../core/relay/relay.ts';

@@ -1,6 +1,6 @@
 /** Clients of PostgreSQL directly and through sessions that share connections, for tests of settings. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseDatabase, parseRole } from '../../core/names.ts';
+import { parseDatabase, parseRole } from '../../core/contract/names.ts';
 import { open } from '../../core/upstream/open.ts';
 import type { Postgres } from './postgres.ts';
 import { direct } from './raw.ts';

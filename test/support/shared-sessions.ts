@@ -2,8 +2,8 @@
 import { serversFor } from '../../core/connection/session-servers.ts';
 import type { ServerSource } from '../../core/relay/server-source.ts';
 import type { RelayOptions } from '../../core/relay/relay-options.ts';
-import { parseDatabase, parseRole } from '../../core/names.ts';
-import type { Startup, Upstream } from '../../core/session.ts';
+import { parseDatabase, parseRole } from '../../core/contract/names.ts';
+import type { Startup, Upstream } from '../../core/contract/session.ts';
 import { schemaChangesOf } from '../../core/upstream/schema-changes.ts';
 import { applyAgain } from '../../core/upstream/settings.ts';
 import { Pool } from '../../core/upstream/pool/pool.ts';

@@ -59,8 +59,12 @@ export function sourcesIn(folder: string): readonly Source[] {
     .map((path) => source(path, readFileSync(join(root, path), 'utf8')));
 }
 
-/** The names of the packages that are installed with Postern. */
+/** The names of the packages that are installed with Postern, and of those that a part of it needs beside it. */
 export function dependencies(): readonly string[] {
   const manifest: unknown = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  return Object.keys((manifest as { readonly dependencies?: object }).dependencies ?? {});
+  const { dependencies: own = {}, peerDependencies: peers = {} } = manifest as {
+    readonly dependencies?: object;
+    readonly peerDependencies?: object;
+  };
+  return [...Object.keys(own), ...Object.keys(peers)];
 }

@@ -1,7 +1,10 @@
 /** A gateway process in front of a server: tokens of one issuer, roles by claim, and clients that log in there. */
 import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
+import { vi } from 'vitest';
 import { GatewayProcess } from './gateway-process.ts';
+import type { GatewayFiles } from './gateway-process.ts';
+import { workersOf } from './only-one-worker.ts';
 import type { PostgresAddress } from './postgres.ts';
 import { issuer } from './token.ts';
 import type { TokenIssuer } from './token.ts';
@@ -26,10 +29,14 @@ export interface TokenGatewayOptions {
   readonly passwords?: Readonly<Record<string, string>>;
   /** More arguments of `postern start`. */
   readonly args?: readonly string[];
+  /** As in {@link GatewayFiles}. */
+  readonly command?: GatewayFiles['command'];
   /** Texts of more files beside the config, by name. */
   readonly files?: Readonly<Record<string, string>>;
   /** More environment variables of the process. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Why it has one worker, however many the tests run with. `more` may say how many it has in any case. */
+  readonly onlyOne?: string;
 }
 
 /** The process, and who makes tokens for it. */
@@ -61,6 +68,7 @@ export default defineConfig({
     roles({ claim: 'role', allow: ${JSON.stringify(roles)} }),
     ${options.plugins ?? ''}
   ],
+  workers: ${workersOf(options.onlyOne)},
   ${options.more ?? ''}
 });
 `;
@@ -73,13 +81,18 @@ export async function startTokenGateway(
 ): Promise<TokenGateway> {
   const keys = issuer({ algorithms: ['ES256', 'RS256', 'PS256'] });
   const files = { ...options.files, 'jwks.json': JSON.stringify(keys.jwks) };
-  const { args = [], env = {} } = options;
+  const { args = [], env = {}, command } = options;
   const gateway = await GatewayProcess.start({
     config: configText(postgres, keys, options),
     files,
     args,
     env,
+    ...(command && { command }),
   });
+  const workers = workersOf(options.onlyOne);
+  // One that is still beginning reads files that the test has changed already, and has all reload them.
+  if (workers > 1)
+    await vi.waitUntil(() => gateway.lines('worker ready').length === workers, { timeout: 60_000 });
   const address: TokenGateway['address'] = (role = 'reader') => ({
     host: '127.0.0.1',
     port: gateway.port,

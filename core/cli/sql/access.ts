@@ -1,6 +1,6 @@
 /** The lines of pg_hba.conf that let the gateway in as these roles, and nobody else. */
 import type { ResolvedDatabase } from '../../config/check.ts';
-import { hostsOf } from '../../database.ts';
+import { hostsOf } from '../../contract/database.ts';
 import { databaseField, quoted } from './quoting.ts';
 import type { Served } from './served.ts';
 

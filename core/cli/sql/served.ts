@@ -1,9 +1,9 @@
 /** Which databases a config serves on which servers, and which roles may be mapped there: what a DBA has to prepare. */
 import type { ResolvedConfig, ResolvedDatabase } from '../../config/check.ts';
-import { ConfigError, GatewayError } from '../../errors.ts';
-import { parseDatabase, parseRole } from '../../names.ts';
-import type { RoleName } from '../../names.ts';
-import type { AnyPlugin } from '../../plugin.ts';
+import { ConfigError, GatewayError } from '../../contract/errors.ts';
+import { parseDatabase, parseRole } from '../../contract/names.ts';
+import type { RoleName } from '../../contract/names.ts';
+import type { AnyPlugin } from '../../contract/plugin.ts';
 
 /** A database entry with the roles that sessions may have there. */
 export interface Served extends ResolvedDatabase {
@@ -30,14 +30,14 @@ function named<T>(option: string, text: string, parse: (text: string) => T): T {
   }
 }
 
-/** By scope as sessions are, for any listener. */
-function mappedBy(plugins: readonly AnyPlugin[], name: string): readonly string[] {
+/** Roles that plugins may map there: by scope as sessions are, for any listener. */
+export function mappedBy(plugins: readonly AnyPlugin[], name: string): readonly string[] {
   const met = plugins.filter(({ scope }) => scope?.databases?.includes(name) ?? true);
-  return met.flatMap(({ maps = [] }) => maps);
+  return met.flatMap(({ maps = [] }) => (typeof maps === 'function' ? maps(name) : maps));
 }
 
 /** Where the config lists passwords, a role without one cannot log in. */
-function canLogIn({ login }: ResolvedDatabase, role: string): boolean {
+export function canLogIn({ login }: ResolvedDatabase, role: string): boolean {
   return (
     login.kind !== 'password' || typeof login.passwords === 'function' || Object.hasOwn(login.passwords, role)
   );

@@ -1,5 +1,5 @@
 /** A client's prepared statements by its own names, the unnamed one included. */
-import { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../contract/errors.ts';
 import { Backend } from '../../wire/frames.ts';
 import type { RequestObserver } from '../requests/request-queue.ts';
 import type { OutstandingRequests } from '../requests/outstanding-requests.ts';

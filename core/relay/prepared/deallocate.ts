@@ -1,5 +1,5 @@
 /** Reads `DEALLOCATE name` in SQL: some drivers close in this way statements that they prepared by messages (manual, "DEALLOCATE"). */
-import { withoutLiterals } from '../../sql-text.ts';
+import { withoutLiterals } from '../../sql/sql-text.ts';
 
 const DEALLOCATE = /\bdeallocate\b/i;
 /** Quoted names, the ends of statements, and the rest. */

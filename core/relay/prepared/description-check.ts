@@ -3,7 +3,7 @@
  * server describes it first, and the client's message waits. Where the description differs from what the client was told, it reads
  * PostgreSQL's own error for that.
  */
-import { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../contract/errors.ts';
 import { Frontend } from '../../wire/frames.ts';
 import { encodeDescribe } from '../../wire/to-server.ts';
 import { Op, ResponseAction } from '../requests/request-queue.ts';

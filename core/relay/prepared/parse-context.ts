@@ -1,6 +1,6 @@
 /** What the texts of one session mean now, besides their objects: its statements are shared with sessions to which they are known to mean the same. */
 
-import type { LeftState } from '../../left-state.ts';
+import type { LeftState } from '../../sql/left-state.ts';
 import { READING } from '../../upstream/connection.ts';
 import type { ObjectChanges } from '../object-changes.ts';
 import type { OutstandingRequests } from '../requests/outstanding-requests.ts';

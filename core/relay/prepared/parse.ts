@@ -1,5 +1,5 @@
 /** The action for a Parse where server connections change between transactions. */
-import { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../contract/errors.ts';
 import { shown } from '../../wire/text.ts';
 import { PARSE_COMPLETE } from '../../wire/to-client.ts';
 import { encodeDescribe } from '../../wire/to-server.ts';

@@ -2,7 +2,7 @@
  * Prepared statements of a session whose server connections change: the client uses its own names; on a server connection
  * a statement has a name of the gateway, and is prepared there when it is first used.
  */
-import { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../contract/errors.ts';
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import { CLOSE_COMPLETE } from '../../wire/to-client.ts';
 import { encodeClose, encodeDescribe } from '../../wire/to-server.ts';

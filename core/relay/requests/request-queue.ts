@@ -3,7 +3,7 @@
  * which of them.
  */
 import { Backend, Frontend } from '../../wire/frames.ts';
-import { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../contract/errors.ts';
 import { RingQueue } from './ring-queue.ts';
 
 /** The operation of a message that was sent; 0 is reserved for "none". */

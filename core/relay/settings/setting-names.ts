@@ -1,7 +1,7 @@
 /** Which settings of the session the commands in a text may set or reset: their names, never their values. */
 import { READING } from '../../upstream/connection.ts';
-import { tokensOf } from '../../sql-tokens.ts';
-import type { SqlToken } from '../../sql-tokens.ts';
+import { tokensOf } from '../../sql/sql-tokens.ts';
+import type { SqlToken } from '../../sql/sql-tokens.ts';
 
 /** The settings that a text may change for its session. */
 export interface NamedSettings {

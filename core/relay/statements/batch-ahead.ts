@@ -2,7 +2,7 @@
  * Decisions of hooks about messages before these are processed: about a batch of the extended protocol up to its first Execute, while
  * the session has no server connection, so that a held Execute holds none.
  */
-import type { Statement } from '../../statement.ts';
+import type { Statement } from '../../contract/statement.ts';
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import type { HookCall } from './hook-call.ts';
 import { isGatewayCommand } from './gateway-commands.ts';

@@ -1,5 +1,5 @@
 /** Decisions of hooks that answer at once, about whole messages where they stand in the chunk: nothing of most messages is copied. */
-import type { Statement } from '../../statement.ts';
+import type { Statement } from '../../contract/statement.ts';
 import { Frontend } from '../../wire/frames.ts';
 import type { ObservedTexts } from '../prepared/repeated-messages.ts';
 import { parseParts } from '../prepared/statement-names.ts';

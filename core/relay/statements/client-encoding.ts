@@ -1,8 +1,8 @@
 /** The encoding of a client's messages where plugins read statements: they have to read what the server reads. */
 import { isAscii } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
-import { GatewayError } from '../../errors.ts';
-import type { Statement } from '../../statement.ts';
+import { GatewayError } from '../../contract/errors.ts';
+import type { Statement } from '../../contract/statement.ts';
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import { encodeClose } from '../../wire/to-server.ts';
 import { Op, ResponseAction } from '../requests/request-queue.ts';

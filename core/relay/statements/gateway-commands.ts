@@ -2,7 +2,7 @@
  * Statements for the gateway itself, over both protocols: `SET postern.x = '…'` is answered here and never reaches the
  * server.
  */
-import { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../contract/errors.ts';
 import { Frontend } from '../../wire/frames.ts';
 import {
   bindNames,

@@ -1,6 +1,6 @@
 /** Calls `onQuery` with a statement, and checks that its result is one. The wait for it ends early if the client cancels. */
-import { GatewayError } from '../../errors.ts';
-import type { Statement } from '../../statement.ts';
+import { GatewayError } from '../../contract/errors.ts';
+import type { Statement } from '../../contract/statement.ts';
 import type { Reads } from './statement-texts.ts';
 import { ParseStatement, QueryStatement } from './statement.ts';
 

@@ -2,7 +2,7 @@
  * Which messages of a client are inspected: only the types that a plugin, an observer or the gateway needs; and how long
  * an inspected statement may be.
  */
-import { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../contract/errors.ts';
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import type { HookCallOptions } from './hook-call.ts';
 import { isGatewayCommand } from './gateway-commands.ts';

@@ -1,6 +1,6 @@
 /** Decides about messages that carry statements. */
-import { GatewayError } from '../../errors.ts';
-import type { Statement } from '../../statement.ts';
+import { GatewayError } from '../../contract/errors.ts';
+import type { Statement } from '../../contract/statement.ts';
 import { Frontend } from '../../wire/frames.ts';
 import { readyForQuery, refusal } from '../../wire/to-client.ts';
 import { FLUSH } from '../../wire/to-server.ts';

@@ -1,7 +1,7 @@
 /** Reports each statement once to `on.statement` observers, when its last answer has passed. */
-import type { Events } from '../../events.ts';
-import type { GatewayError } from '../../errors.ts';
-import type { Statement } from '../../statement.ts';
+import type { Events } from '../../contract/events.ts';
+import type { GatewayError } from '../../contract/errors.ts';
+import type { Statement } from '../../contract/statement.ts';
 import { errorFields } from '../../wire/backend.ts';
 import { Backend } from '../../wire/frames.ts';
 import { readTag } from '../command-tags.ts';

@@ -3,8 +3,8 @@
  * observers.
  */
 import { isAscii } from 'node:buffer';
-import { GatewayError } from '../../errors.ts';
-import type { Statement } from '../../statement.ts';
+import { GatewayError } from '../../contract/errors.ts';
+import type { Statement } from '../../contract/statement.ts';
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import { bindNames, readClose, readExecute } from '../../wire/frontend.ts';
 import { ShortTexts } from '../../wire/short-texts.ts';

@@ -1,5 +1,5 @@
 /** Statements as `onQuery` sees them: made of a message, decoded when they are read. */
-import type { Row, Statement } from '../../statement.ts';
+import type { Row, Statement } from '../../contract/statement.ts';
 import {
   parseName,
   readBind,

@@ -1,5 +1,5 @@
 /** The text behind each prepared statement and portal of a session, with the changes that the server may still discard. */
-import { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../contract/errors.ts';
 import type { Change, Text } from './statement-observer.ts';
 
 /** The gateway did not see the text: PREPARE in SQL, or a cursor. */

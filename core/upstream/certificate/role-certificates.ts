@@ -1,5 +1,5 @@
 /** The certificates that the gateway logs in with: one per role, made when first needed and anew at half its lifetime. */
-import { fileVersion } from '../../file-version.ts';
+import { fileVersion } from '../../options/file-version.ts';
 import { loadAuthority } from './authority.ts';
 import type { Authority, AuthorityFiles } from './authority.ts';
 import type { ClientCertificate } from './mint.ts';

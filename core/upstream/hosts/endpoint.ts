@@ -2,7 +2,7 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
-import type { DatabaseOptions, HostAddress } from '../../database.ts';
+import type { DatabaseOptions, HostAddress } from '../../contract/database.ts';
 
 /** The exact address of a connection: a name may have another one the next time. */
 export type Address = { readonly path: string } | { readonly host: string; readonly port: number };

@@ -2,7 +2,7 @@
 import type { ServerConnection } from '../connection.ts';
 import { Conversation } from '../conversation.ts';
 import { within } from '../deadline.ts';
-import { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../contract/errors.ts';
 import { watch } from '../idle-watch.ts';
 import { unreachable } from '../refusals.ts';
 import { probeServer } from './server-probe.ts';

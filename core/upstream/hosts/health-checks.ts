@@ -1,6 +1,6 @@
 /** A health check for each address of an entry's hosts, while the entry is in use. */
-import type { DatabaseOptions, HostAddress } from '../../database.ts';
-import type { Upstream } from '../../session.ts';
+import type { DatabaseOptions, HostAddress } from '../../contract/database.ts';
+import type { Upstream } from '../../contract/session.ts';
 import type { Clock } from '../clock.ts';
 import { open } from '../open.ts';
 import type { Timeouts } from '../open.ts';

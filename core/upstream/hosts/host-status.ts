@@ -1,5 +1,5 @@
 /** The known status of an entry's servers, and which of them suit a target. */
-import type { Target } from '../../target.ts';
+import type { Target } from '../../contract/target.ts';
 import type { Clock } from '../clock.ts';
 import type { ServerStatus } from './server-probe.ts';
 import type { Endpoint } from './endpoint.ts';

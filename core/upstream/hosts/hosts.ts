@@ -1,9 +1,9 @@
 /** The servers of one entry: checked while the entry is in use, so that each connection goes to a suitable server. */
-import { hostsOf, targetOf } from '../../database.ts';
-import type { DatabaseOptions } from '../../database.ts';
-import { GatewayError } from '../../errors.ts';
-import type { Logger } from '../../session.ts';
-import type { Target } from '../../target.ts';
+import { hostsOf, targetOf } from '../../contract/database.ts';
+import type { DatabaseOptions } from '../../contract/database.ts';
+import { GatewayError } from '../../contract/errors.ts';
+import type { Logger } from '../../contract/session.ts';
+import type { Target } from '../../contract/target.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Timeouts } from '../open.ts';
 import type { Clock } from '../clock.ts';

@@ -1,5 +1,5 @@
 /** Resolves the hosts of an entry again and again: a name may have another address after a failover. */
-import type { HostAddress } from '../../database.ts';
+import type { HostAddress } from '../../contract/database.ts';
 import { endpointsOf, fixedAddress } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
 

@@ -1,5 +1,5 @@
 /** A single host with target `any`: it is not checked, but a demoted server behind a proxy is noticed by its refused writes. */
-import type { HostAddress } from '../../database.ts';
+import type { HostAddress } from '../../contract/database.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Clock } from '../clock.ts';
 import type { Endpoint } from './endpoint.ts';

@@ -1,7 +1,7 @@
 /** A session's requests for a connection, and the session as far as its pool knows it. */
-import type { DatabaseOptions } from '../../database.ts';
-import type { Startup, Upstream } from '../../session.ts';
-import type { Target } from '../../target.ts';
+import type { DatabaseOptions } from '../../contract/database.ts';
+import type { Startup, Upstream } from '../../contract/session.ts';
+import type { Target } from '../../contract/target.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Parameters } from '../parameter-map.ts';
 import type { SessionSettings } from '../session-settings.ts';

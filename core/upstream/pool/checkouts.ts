@@ -1,5 +1,5 @@
 /** Requests for connections: served at once, or queued until their time is over; prepares each connection for its session. */
-import { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../contract/errors.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { Clock } from '../clock.ts';

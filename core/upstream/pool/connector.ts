@@ -1,17 +1,20 @@
 /** Opens connections: a few at a time, at a limited rate, and with pauses where the server refuses the login or is down. */
-import { GatewayError } from '../../errors.ts';
-import type { Logger } from '../../session.ts';
+import { GatewayError } from '../../contract/errors.ts';
+import type { Logger } from '../../contract/session.ts';
 import type { Clock } from '../clock.ts';
 import { ConnectRate } from '../connect-rate.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { Endpoint } from '../hosts/endpoint.ts';
 import { LoginBackoff } from '../login-backoff.ts';
+import type { RefusedRoles } from '../login-backoff.ts';
 import { open } from '../open.ts';
 import type { Timeouts } from '../open.ts';
 import { unreachable } from '../refusals.ts';
 import type { Limits } from './limits.ts';
 import type { CheckoutRequest, Waiter } from './checkout-request.ts';
+import type { ConnectionSlot } from './connection-slots.ts';
 import type { PooledServer, PooledServers } from './pooled-servers.ts';
+import type { SlotWants } from './slot-wants.ts';
 
 /** The request for which a connection is being opened, and its start by the clock. */
 export interface Attempt {
@@ -36,6 +39,10 @@ interface ConnectorParts {
   readonly log?: Logger | undefined;
   readonly servers: PooledServers;
   readonly hosts: Hosts;
+  /** Undefined: only this process opens connections for the entry. */
+  readonly slots: SlotWants | undefined;
+  /** See {@link LoginBackoffParts}. */
+  readonly refusedRoles?: RefusedRoles | undefined;
   /** The server has its connection. */
   opened(server: PooledServer, attempt: Attempt): void;
   /** Another opening may begin: there were too many, or the server was down. */
@@ -91,22 +98,27 @@ export class Connector {
   }
 
   /**
-   * Begins an opening; false if there is no suitable server. It continues when its session ends, for the next session, unless
+   * Begins an opening; false if there is no suitable server, or no slot. It continues when its session ends, for the next session, unless
    * the connection can serve only that one.
    */
   begin(checkout: CheckoutRequest): boolean {
-    const endpoint = this.#parts.hosts.choose(checkout);
-    if (endpoint) this.#begin(checkout, endpoint);
+    const { slots, hosts } = this.#parts;
+    const slot = slots?.take(checkout.key.role);
+    if (slots && !slot) return false;
+    const endpoint = hosts.choose(checkout);
+    if (endpoint) this.#begin(checkout, endpoint, slot);
+    else slot?.unused();
     return endpoint !== undefined;
   }
 
-  #begin(checkout: CheckoutRequest, endpoint: Endpoint): void {
+  #begin(checkout: CheckoutRequest, endpoint: Endpoint, slot: ConnectionSlot | undefined): void {
     const { limits, clock, servers, hosts } = this.#parts;
     const { key, request } = checkout;
     const startedAt = clock.now();
     const lifetimeMs = limits.lifetimeMs * (1 - JITTER + 2 * JITTER * Math.random());
     const server = servers.add(key, startedAt + lifetimeMs);
     server.endpoint = endpoint;
+    server.slot = slot;
     const stop = new AbortController();
     const leave = (): void => stop.abort(request.signal.reason);
     if (!key.pooled) request.signal.addEventListener('abort', leave);
@@ -126,6 +138,8 @@ export class Connector {
         (connection) => {
           ended();
           server.connection = connection;
+          server.readyAt = clock.now();
+          slot?.opened(connection.process);
           server.reported = new Map(connection.parameters);
           loginAttempt.succeeded();
           this.#connectRate.succeeded();
@@ -133,11 +147,16 @@ export class Connector {
         },
         (error: unknown) => {
           ended();
-          servers.remove(server);
+          // Before its slot is free: no other worker may try before it knows.
           loginAttempt.failed(error);
+          server.slot = undefined;
+          servers.remove(server);
+          const concerns = !stop.signal.aborted && !(full(error) && !key.pooled);
           // Another server may serve the request; this one is not tried for a while.
-          if (hosts.failed(endpoint, error, checkout)) return this.#parts.postponed();
-          if (!stop.signal.aborted && !(full(error) && !key.pooled)) this.#connectRate.failed(error);
+          const isPostponed = hosts.failed(endpoint, error, checkout);
+          if (!isPostponed && concerns && this.#connectRate.failed(error)) slot?.down();
+          slot?.gone();
+          if (isPostponed) return this.#parts.postponed();
           this.#parts.failed({ checkout, startedAt }, error);
         },
       );

@@ -23,8 +23,11 @@ export interface PoolEnvironment {
   readonly connecting: boolean;
   /** Why none may be opened for a role now. */
   refusal(role: string): Error | undefined;
-  /** Begins to open one, where a server suits; ends with a call of `opened` or `failed`. */
-  open(waiter: Waiter): void;
+  /**
+   * Begins to open one, where a server suits; ends with a call of `opened` or `failed`. It does not where other workers have
+   * all connections: because of `size`, or of `perRole`.
+   */
+  open(waiter: Waiter): 'size' | 'role' | undefined;
   /** Whether the connection's server still suits. */
   fits(server: PooledServer): boolean;
   /** Watches an idle connection; calls `unusable` when it cannot be used. */

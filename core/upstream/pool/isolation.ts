@@ -1,6 +1,6 @@
 /** Which sessions may use a server connection that has served another session, and which of them without a reset. */
-import type { PoolOptions } from '../../database.ts';
-import type { Logger } from '../../session.ts';
+import type { PoolOptions } from '../../contract/pool.ts';
+import type { Logger } from '../../contract/session.ts';
 import type { Clock } from '../clock.ts';
 import type { Holder, Owner } from './checkout-request.ts';
 import type { PooledServer } from './pooled-servers.ts';

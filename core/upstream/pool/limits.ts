@@ -1,6 +1,6 @@
 /** The size of a pool and its time limits: the options of the config as numbers. */
-import type { PoolOptions } from '../../database.ts';
-import { milliseconds } from '../../durations.ts';
+import type { PoolOptions } from '../../contract/pool.ts';
+import { milliseconds } from '../../contract/durations.ts';
 
 /** Options without a fixed default. */
 type Own = 'perRole' | 'mostSessions' | 'share' | 'detect' | 'unknownSettings';
@@ -39,8 +39,18 @@ export interface Limits extends Pick<PoolOptions, 'share'>, Required<Pick<PoolOp
   readonly reparseMs: number;
 }
 
+const NONE: PoolOptions = {};
+/** By the options of a config, which do not change: each session asks for them. */
+const known = new WeakMap<PoolOptions, Limits>();
+
 /** Reads a pool's options; absent ones are {@link POOL_DEFAULTS}, and `perRole` then no limit of its own. */
-export function limitsOf(options: PoolOptions = {}): Limits {
+export function limitsOf(options: PoolOptions = NONE): Limits {
+  let limits = known.get(options);
+  if (!limits) known.set(options, (limits = read(options)));
+  return limits;
+}
+
+function read(options: PoolOptions): Limits {
   const { reserveAfter, queueTimeout, idleTimeout, maxLifetime, reparseAfter, ...rest } = {
     ...POOL_DEFAULTS,
     ...options,

@@ -5,6 +5,7 @@ import type { PooledServer, PooledServers } from './pooled-servers.ts';
 import type { Limits } from './limits.ts';
 import type { Connector } from './connector.ts';
 import type { Isolation } from './isolation.ts';
+import type { SlotWants } from './slot-wants.ts';
 import type { CheckoutRequest } from './checkout-request.ts';
 
 /** The connections to watch. */
@@ -70,6 +71,8 @@ interface MaintenanceParts {
   readonly servers: PooledServers;
   readonly isolation: Isolation;
   readonly connector: Connector;
+  /** Default: only this process opens connections for the entry. */
+  readonly slots?: SlotWants | undefined;
   close(server: PooledServer): void;
   /** A request is queued. */
   readonly waiting: () => boolean;
@@ -121,9 +124,19 @@ export class Maintenance {
       )
         this.#parts.close(server);
     }
-    if (this.keepsMinimum) for (const checkout of this.#keptOpen.values()) this.#openMissing(checkout);
+    this.openMinimum();
     this.#parts.looked();
     if (servers.size === 0 && !waiting() && (!this.keepsMinimum || this.#keptOpen.size === 0)) this.stop();
+  }
+
+  /** Opens the connections that the minimum lacks. */
+  openMinimum(): void {
+    const { slots } = this.#parts;
+    const open = (): void => {
+      if (this.keepsMinimum) for (const checkout of this.#keptOpen.values()) this.#openMissing(checkout);
+    };
+    if (slots) slots.openMinimum(open);
+    else open();
   }
 
   stop(): void {

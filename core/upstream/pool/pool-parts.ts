@@ -1,14 +1,15 @@
 /** A pool put together: its state, and the sockets, servers and timers that the state decides about. */
-import type { DatabaseOptions } from '../../database.ts';
-import { GatewayError } from '../../errors.ts';
+import type { DatabaseOptions } from '../../contract/database.ts';
+import { GatewayError } from '../../contract/errors.ts';
 import { whenClosed } from '../../net/channel.ts';
-import type { Logger } from '../../session.ts';
+import type { Logger } from '../../contract/session.ts';
 import type { Clock } from '../clock.ts';
 import type { ServerConnection } from '../connection.ts';
 import { Hosts } from '../hosts/hosts.ts';
 import type { HostsParts } from '../hosts/hosts.ts';
 import { IdleWatch } from '../idle-watch.ts';
 import { KnownFunctions } from '../known-functions.ts';
+import type { RefusedRoles } from '../login-backoff.ts';
 import type { Timeouts } from '../open.ts';
 import { unreachable } from '../refusals.ts';
 import { ReportedParameters } from '../reported-parameters.ts';
@@ -20,6 +21,7 @@ import { Connector } from './connector.ts';
 import type { Attempt } from './connector.ts';
 import type { PoolEnvironment, Reset } from './idle-connections.ts';
 import { Isolation } from './isolation.ts';
+import type { ConnectionSlots } from './connection-slots.ts';
 import type { Limits } from './limits.ts';
 import { Maintenance, PendingCloses } from './maintenance.ts';
 import { PoolState } from './pool-state.ts';
@@ -69,6 +71,12 @@ interface PoolPartsOptions {
   readonly log?: Logger | undefined;
   /** Aborted when the pool closes; its reason is the error for requests. */
   readonly closing: AbortSignal;
+  /** Default: only this process opens connections for the entry. */
+  readonly slots?: ConnectionSlots | undefined;
+  /** For sessions in session mode, as `slots`. */
+  readonly sessionSlots?: ConnectionSlots | undefined;
+  /** What is known of roles that the server refuses, where other workers have such a pool. */
+  readonly refusedRoles?: RefusedRoles | undefined;
   /** A connection has come to be. */
   readonly opened: (server: PooledServer) => void;
 }
@@ -93,13 +101,21 @@ export class PoolParts implements PoolEnvironment {
     this.#options = options;
     this.#isolation = new Isolation(options);
     const isolation = this.#isolation;
-    this.state = new PoolState({ limits: options.limits, isolation, environment: this });
+    const { limits, slots, sessionSlots } = options;
+    this.state = new PoolState({ limits, isolation, environment: this, slots, sessionSlots });
     const { servers, waiting } = this.state;
     this.pendingCloses = new PendingCloses({ servers, idle: this.state.idle });
     const serve = (): void => this.state.serve();
     const isWaiting = (): boolean => waiting.size > 0;
     this.hosts = hostsFor({ ...options, servers, waiting: isWaiting, changed: () => this.#review() });
-    const parts = { ...options, servers, isolation, state: this.state, hosts: this.hosts };
+    const parts = {
+      ...options,
+      servers,
+      isolation,
+      state: this.state,
+      hosts: this.hosts,
+      slots: this.state.slots,
+    };
     this.connector = new Connector({
       ...parts,
       postponed: serve,
@@ -119,6 +135,14 @@ export class PoolParts implements PoolEnvironment {
       close,
       waiting: isWaiting,
       looked: serve,
+    });
+    sessionSlots?.changed(() => {
+      this.state.sessionSlots?.collect();
+      serve();
+    });
+    slots?.changed(() => {
+      serve();
+      if (this.state.slots?.lacksMinimum) this.maintenance.openMinimum();
     });
   }
 
@@ -146,9 +170,9 @@ export class PoolParts implements PoolEnvironment {
   refusal(role: string): Error | undefined {
     return this.connector.refusal(role);
   }
-  open(waiter: Waiter): void {
+  open(waiter: Waiter): 'size' | 'role' | undefined {
     this.maintenance.used(waiter);
-    this.connector.begin(waiter);
+    return this.connector.begin(waiter) ? undefined : this.state.slots?.full(waiter.key.role);
   }
   fits(server: PooledServer): boolean {
     return this.hosts.fits(server);
@@ -187,6 +211,8 @@ export class PoolParts implements PoolEnvironment {
   }
   served(): void {
     this.pendingCloses.look();
+    this.state.slots?.told();
+    this.state.sessionSlots?.told();
   }
 
   #resetAll(server: PooledServer, connection: ServerConnection): void {

@@ -12,6 +12,9 @@ import type { PooledServer } from './pooled-servers.ts';
 import { speaksFor } from './connector.ts';
 import type { Attempt } from './connector.ts';
 import type { Condition, PoolEnvironment } from './idle-connections.ts';
+import type { ConnectionSlots } from './connection-slots.ts';
+import { SessionSlots } from './session-slots.ts';
+import { SlotWants } from './slot-wants.ts';
 import { WaitingClients } from './waiting-clients.ts';
 
 /** Made for one pass through the queue: every connection under way helps one waiter. */
@@ -71,6 +74,10 @@ interface PoolStateParts {
   readonly limits: Pick<Limits, 'size' | 'perRole' | 'mostSessions' | 'reserve' | 'reserveAfterMs'>;
   readonly isolation: Isolation;
   readonly environment: PoolEnvironment;
+  /** Default: only this process opens connections for the entry. */
+  readonly slots?: ConnectionSlots | undefined;
+  /** As {@link slots}, for sessions in session mode in a pool that lends for transactions. */
+  readonly sessionSlots?: ConnectionSlots | undefined;
 }
 
 /**
@@ -81,6 +88,8 @@ export class PoolState {
   readonly servers = new PooledServers();
   readonly waiting = new WaitingClients<Waiter>();
   readonly idle: IdleConnections;
+  readonly slots: SlotWants | undefined;
+  readonly sessionSlots: SessionSlots | undefined;
   readonly #parts: PoolStateParts;
   #serving = false;
   #again = false;
@@ -91,6 +100,18 @@ export class PoolState {
     this.#parts = parts;
     this.#most = parts.limits.size;
     this.idle = new IdleConnections({ ...parts, servers: this.servers, changed: () => this.serve() });
+    this.sessionSlots = parts.sessionSlots && new SessionSlots(parts.sessionSlots, this.waiting);
+    this.servers.sessionSlot = (role) => this.sessionSlots?.take(role);
+    this.slots =
+      parts.slots &&
+      new SlotWants({
+        slots: parts.slots,
+        servers: this.servers,
+        waiting: this.waiting,
+        now: () => parts.environment.now(),
+        close: (server) => this.idle.close(server),
+        mayHave: ({ key, owner }) => !this.#tooManySessions(key, owner),
+      });
   }
 
   // ---- check-out ----
@@ -115,7 +136,13 @@ export class PoolState {
   /** Puts a request into the queue and serves the queue. */
   queue(waiter: Waiter): void {
     this.waiting.add(waiter);
-    this.serve();
+    if (!this.#waitsAsOthers(waiter)) this.serve();
+  }
+
+  /** All connections are lent, and a slot for another request of the role is wanted already: a pass would end as the last one did. */
+  #waitsAsOthers({ key, owner }: Waiter): boolean {
+    if (!this.slots?.wants(key.role) || this.#serving || owner.inSessionMode === true) return false;
+    return this.servers.counts.lent === this.servers.size;
   }
 
   /** Removes a cancelled request. */
@@ -133,7 +160,7 @@ export class PoolState {
     if (server.inSessionMode) this.servers.setSessionMode(server, false);
     const kept = how !== 'close' && server.key.pooled && !idle.keepsNothing && idle.usable(server);
     note(server, how);
-    if (!kept) idle.close(server);
+    if (!kept || this.slots?.owes(server)) idle.close(server);
     else if (how === 'dirty') idle.reset(server);
     else if (!this.#giveToNext(server)) idle.keep(server, true);
   }
@@ -205,6 +232,7 @@ export class PoolState {
     try {
       while (this.#again) {
         this.#again = false;
+        this.slots?.begin();
         while (this.waiting.size > 0 && this.#step());
       }
     } finally {
@@ -216,6 +244,7 @@ export class PoolState {
   /** Goes through the queue until a request has left it; false if none could. */
   #step(): boolean {
     this.#most = this.#mostNow();
+    this.slots?.begin();
     if (this.idle.paused || this.#exhausted) return false;
     const pendingCapacity = new PendingCapacity(this.servers, this.#parts.isolation);
     for (const waiter of this.waiting.inTurn()) {
@@ -246,15 +275,21 @@ export class PoolState {
       if (this.idle.take(used)) this.idle.reset(used, what);
       return undefined;
     }
-    const crowded = total(this.servers.ofRole(key.role)) >= limits.perRole ? key.role : undefined;
-    if (crowded !== undefined || this.#room <= 0) {
-      const inTheWay = pendingCapacity.room(crowded) ? undefined : this.servers.idleLongest(crowded);
-      if (inTheWay) this.idle.close(inTheWay);
-      return undefined;
+    if (total(this.servers.ofRole(key.role)) >= limits.perRole) this.#makeRoom(key.role, pendingCapacity);
+    else if (this.#room <= 0) this.#makeRoom(undefined, pendingCapacity);
+    else {
+      const refusal = environment.refusal(key.role);
+      if (refusal || environment.connecting) return refusal;
+      const full = environment.open(waiter);
+      if (full) this.#makeRoom(full === 'role' ? key.role : undefined, pendingCapacity);
     }
-    const refusal = environment.refusal(key.role);
-    if (!refusal && !environment.connecting) environment.open(waiter);
-    return refusal;
+    return undefined;
+  }
+
+  /** Closes an idle connection, of a role or of all, unless one is being closed. */
+  #makeRoom(role: string | undefined, pendingCapacity: PendingCapacity): void {
+    const inTheWay = pendingCapacity.room(role) ? undefined : this.servers.idleLongest(role);
+    if (inTheWay) this.idle.close(inTheWay);
   }
 
   #refuse(waiter: Waiter, error: unknown): void {
@@ -265,6 +300,7 @@ export class PoolState {
   /** A session in session mode has to wait until another one ends, whatever connections there are. */
   #tooManySessions({ role }: PoolKey, { inSessionMode }: Owner): boolean {
     if (inSessionMode !== true) return false;
+    if (this.sessionSlots && !this.sessionSlots.has(role)) return true;
     const { mostSessions, perRole } = this.#parts.limits;
     // The last one of a role is for its clients in transaction mode.
     const ofRole = Math.max(1, perRole - 1);
@@ -273,7 +309,8 @@ export class PoolState {
 
   /** No connection is idle, and none can be opened. */
   get #exhausted(): boolean {
-    return this.servers.counts.idle === 0 && (this.#parts.environment.connecting || this.#room <= 0);
+    if (this.servers.counts.idle > 0) return false;
+    return this.#parts.environment.connecting || this.#room <= (this.slots?.wanted ?? 0);
   }
 
   /** How many connections there may be: with the reserve if a request that they help has waited for so long. */

@@ -1,14 +1,16 @@
 /** The server connections of one database entry: kept open, lent to one session at a time, reset between two identities. */
 import { setMaxListeners } from 'node:events';
-import type { DatabaseOptions } from '../../database.ts';
-import { GatewayError } from '../../errors.ts';
-import type { Logger, Upstream } from '../../session.ts';
+import type { DatabaseOptions } from '../../contract/database.ts';
+import { GatewayError } from '../../contract/errors.ts';
+import type { Logger, Upstream } from '../../contract/session.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import { SessionSettings } from '../session-settings.ts';
 import type { Timeouts } from '../open.ts';
 import type { PendingCloses } from './maintenance.ts';
 import type { KnownFunctions } from '../known-functions.ts';
+import type { RefusedRoles } from '../login-backoff.ts';
+import type { ConnectionSlots, SlotLimits } from './connection-slots.ts';
 import { limitsOf } from './limits.ts';
 import type { Limits } from './limits.ts';
 import type { Clock } from '../clock.ts';
@@ -31,6 +33,14 @@ export interface PoolSetup {
   readonly log?: Logger;
   /** Default: the machine's. */
   readonly clock?: Clock;
+  /** Called at each connection that has logged in. */
+  readonly connected?: () => void;
+  /** Makes the slots of a pool of which other workers have one of the same entry. Default: none have. */
+  readonly slots?: ((limits: SlotLimits) => ConnectionSlots) | undefined;
+  /** What is known of roles that the server refuses, where other workers have such a pool. Default: none have. */
+  readonly refusedRoles?: RefusedRoles | undefined;
+  /** As `slots`, for sessions in session mode. Used where a client may choose that. */
+  readonly sessionSlots?: ((limits: SlotLimits) => ConnectionSlots) | undefined;
 }
 
 const GIVEN_BACK = Promise.resolve();
@@ -41,6 +51,8 @@ export class Pool {
   readonly #database: DatabaseOptions;
   readonly #parts: PoolParts;
   readonly #servers = new WeakMap<ServerConnection, PooledServer>();
+  readonly #slots: ConnectionSlots | undefined;
+  readonly #sessionSlots: ConnectionSlots | undefined;
   readonly #closing = new AbortController();
 
   constructor(setup: PoolSetup) {
@@ -49,19 +61,33 @@ export class Pool {
     // Each connection that is being opened, reset or prepared listens: many listeners are no leak.
     setMaxListeners(0, closing);
     this.#database = database;
-    this.#limits = { ...limitsOf(database.pool), ...timeouts };
+    const limits = { ...limitsOf(database.pool), ...timeouts };
+    this.#slots = setup.slots?.(limits);
+    const chooses = database.pool?.mode === 'transaction' && database.pool.clientMode === 'choose';
+    this.#sessionSlots = chooses ? setup.sessionSlots?.(sessionLimits(limits)) : undefined;
+    this.#limits = this.#slots ? withShareOf(limits, this.#slots) : limits;
     this.#parts = new PoolParts({
       ...setup,
       limits: this.#limits,
       clock,
       closing,
-      opened: (server) => void (server.connection && this.#servers.set(server.connection, server)),
+      slots: this.#slots,
+      sessionSlots: this.#sessionSlots,
+      opened: (server) => {
+        if (server.connection) this.#servers.set(server.connection, server);
+        setup.connected?.();
+      },
     });
   }
 
   /** Most connections at once, without the reserve. */
   get limit(): number {
     return this.#limits.size;
+  }
+
+  /** Its entry. */
+  get database(): DatabaseOptions {
+    return this.#database;
   }
 
   /** Connections in all states below, and those that the server has not closed yet. */
@@ -89,6 +115,11 @@ export class Pool {
     return this.#parts.state.servers.counts.resetting;
   }
 
+  /** The server refuses the login of a role, or there are no credentials: the next attempt waits. */
+  get loginsPaused(): boolean {
+    return this.#parts.connector.guarded;
+  }
+
   /** Requests in the queue. */
   get waiting(): number {
     return this.#parts.state.waiting.size;
@@ -111,7 +142,7 @@ export class Pool {
 
   /** It has no state that a new pool would lack. */
   get unused(): boolean {
-    return this.size === 0 && this.waiting === 0 && !this.#parts.connector.guarded;
+    return this.size === 0 && this.waiting === 0 && !this.loginsPaused;
   }
 
   /** Its connections, for operators and for sessions in transaction mode. */
@@ -272,5 +303,23 @@ export class Pool {
     // A stopped conversation closes its connection itself: two users of one channel would block it.
     for (const server of this.servers.all()) if (!server.busy) this.#parts.state.idle.close(server);
     await this.pendingCloses.all();
+    this.#slots?.close();
+    this.#sessionSlots?.close();
   }
 }
+
+/** The last one of a role is for its clients in transaction mode. */
+const sessionLimits = ({ mostSessions, perRole }: Limits): SlotLimits => ({
+  size: mostSessions,
+  perRole: Math.max(1, perRole - 1),
+  reserve: 0,
+  reserveAfterMs: 0,
+  connecting: Infinity,
+  connectRate: Infinity,
+});
+
+/** The minimum is shared by all workers. */
+const withShareOf = (limits: Limits, { workers }: ConnectionSlots): Limits => ({
+  ...limits,
+  min: Math.ceil(limits.min / workers),
+});

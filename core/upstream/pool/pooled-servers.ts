@@ -1,11 +1,12 @@
 /** The connections of a pool: each from the decision to open it until its socket is closed, counted by state, role and key. */
-import type { LeftState } from '../../left-state.ts';
+import type { LeftState } from '../../sql/left-state.ts';
 import type { ServerConnection } from '../connection.ts';
 import type { Endpoint } from '../hosts/endpoint.ts';
 import type { IdleWatch } from '../idle-watch.ts';
 import type { PoolKey } from '../pool-key.ts';
 import type { Preset } from '../reset.ts';
 import { SessionSettings } from '../session-settings.ts';
+import type { ConnectionSlot } from './connection-slots.ts';
 import type { EndSignal, Holder, IsolationScopes, Owner } from './checkout-request.ts';
 
 /** The state of a connection; `closing` ends when the server has closed it. */
@@ -69,6 +70,12 @@ export class PooledServer {
   pinned: string | undefined;
   /** It is lent to a session that keeps it until it ends, in a pool that lends for transactions. */
   inSessionMode = false;
+  /** Its slot, where several workers have a pool of its entry. */
+  slot: ConnectionSlot | undefined;
+  /** When its login was over, by the pool's clock. */
+  readyAt = 0;
+  /** The slot of its session in session mode, where several workers have a pool of its entry. */
+  sessionSlot: ConnectionSlot | undefined;
   /** How often it has been lent. */
   uses = 0;
   /** By the pool's clock. */
@@ -96,6 +103,8 @@ export const total = (counts: Readonly<Counts>): number =>
 export class PooledServers {
   /** Called when the last session in transaction mode has ended, see {@link addTransactionSession}. */
   noTransactionSessions: () => void = () => {};
+  /** Gives the slot of a session in session mode. Default: there are none. */
+  sessionSlot: (role: string) => ConnectionSlot | undefined = () => undefined;
   #transactionSessions = 0;
   /** How many are lent to sessions in session mode, in a pool that lends for transactions. */
   inSessionMode = 0;
@@ -148,6 +157,7 @@ export class PooledServers {
     this.#unlist(server);
     this.setSessionMode(server, false);
     for (const each of server.counts) each[server.state] -= 1;
+    server.slot?.gone();
     if (total(this.ofRole(role)) === 0) this.#roles.delete(role);
     if (total(this.ofKey(server.key)) > 0) return;
     this.#keys.delete(text);
@@ -169,6 +179,8 @@ export class PooledServers {
   setSessionMode(server: PooledServer, is: boolean): void {
     if (server.inSessionMode === is) return;
     server.inSessionMode = is;
+    if (!is) server.sessionSlot?.gone();
+    server.sessionSlot = is ? this.sessionSlot(server.key.role) : undefined;
     const by = is ? 1 : -1;
     this.inSessionMode += by;
     const { role } = server.key;

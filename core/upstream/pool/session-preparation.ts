@@ -1,5 +1,5 @@
 /** Prepares an idle connection for one session: no state of another session, all settings of this one. */
-import { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../contract/errors.ts';
 import type { ServerConnection } from '../connection.ts';
 import { areEqual, valueOf } from '../parameter-map.ts';
 import { unreachable } from '../refusals.ts';

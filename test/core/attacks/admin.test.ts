@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { expect, test } from 'vitest';
-import type { AnyPlugin } from '../../../core/plugin.ts';
+import type { AnyPlugin } from '../../../core/contract/plugin.ts';
 import { jwt } from '../../../plugins/jwt/index.ts';
 import { issuer } from '../../support/token.ts';
 import { attacked } from './attacked.ts';

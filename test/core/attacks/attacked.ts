@@ -1,6 +1,6 @@
 /** A gateway under attack: tokens of one issuer, its clients, and what PostgreSQL saw. */
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
-import type { AnyPlugin } from '../../../core/plugin.ts';
+import type { AnyPlugin } from '../../../core/contract/plugin.ts';
 import { jwt } from '../../../plugins/jwt/index.ts';
 import { roles } from '../../../plugins/roles/index.ts';
 import { countingProxy } from '../../support/counting-proxy.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { checkConfig } from '../../../core/config/check.ts';
-import { ConfigError } from '../../../core/errors.ts';
+import { ConfigError } from '../../../core/contract/errors.ts';
 import { loadConfig } from '../../../core/load.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-attacks-'));

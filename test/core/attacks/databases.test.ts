@@ -1,8 +1,8 @@
 /** Database names: nothing about them before the token, nothing of them in another's place, limits for all of them. */
 import { expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
-import { parseDatabase } from '../../../core/names.ts';
-import type { AnyPlugin } from '../../../core/plugin.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
+import { parseDatabase } from '../../../core/contract/names.ts';
+import type { AnyPlugin } from '../../../core/contract/plugin.ts';
 import { databaseOf, logIn, mapTo } from '../../support/gateway.ts';
 import { message, startup } from '../../support/raw-client.ts';
 import { attacked } from './attacked.ts';

@@ -1,10 +1,10 @@
 /** Facts stated twice, late, by others, or taken back: whoever relies on one can. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
-import type { Identity } from '../../../core/facts.ts';
-import type { AnyPlugin } from '../../../core/plugin.ts';
-import type { Session } from '../../../core/session.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
+import type { Identity } from '../../../core/contract/facts.ts';
+import type { AnyPlugin } from '../../../core/contract/plugin.ts';
+import type { Session } from '../../../core/contract/session.ts';
 import { jwt } from '../../../plugins/jwt/index.ts';
 import { roles } from '../../../plugins/roles/index.ts';
 import { logIn } from '../../support/gateway.ts';

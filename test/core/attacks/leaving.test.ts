@@ -1,9 +1,9 @@
 /** Clients, deadlines and shutdowns at every moment of a login: nothing may be left, and nobody may slip in. */
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
-import type { AnyPlugin } from '../../../core/plugin.ts';
-import type { CloseReason, Session } from '../../../core/session.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
+import type { AnyPlugin } from '../../../core/contract/plugin.ts';
+import type { CloseReason, Session } from '../../../core/contract/session.ts';
 import { GOOD_TOKEN, logIn, mapTo } from '../../support/gateway.ts';
 import { message, startup } from '../../support/raw-client.ts';
 import { attacked } from './attacked.ts';

@@ -2,8 +2,9 @@
 import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
 import { checkConfig } from '../../../core/config/check.ts';
-import { only } from '../../../core/config.ts';
-import type { AnyPlugin, Scope } from '../../../core/plugin.ts';
+import { only } from '../../../core/contract/config.ts';
+import type { AnyPlugin } from '../../../core/contract/plugin.ts';
+import type { Scope } from '../../../core/contract/scope.ts';
 import { jwt } from '../../../plugins/jwt/index.ts';
 import { roles } from '../../../plugins/roles/index.ts';
 import { logIn } from '../../support/gateway.ts';

@@ -1,9 +1,9 @@
 /** Clients that leave, stall or break off at every step of a login by SCRAM: nothing is left of them, and nobody slips in. */
 import { expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
-import { parseRole } from '../../../core/names.ts';
-import type { AnyPlugin, Plugin } from '../../../core/plugin.ts';
-import type { CloseReason } from '../../../core/session.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
+import { parseRole } from '../../../core/contract/names.ts';
+import type { AnyPlugin, Plugin } from '../../../core/contract/plugin.ts';
+import type { CloseReason } from '../../../core/contract/session.ts';
 import { makeScramVerifier } from '../../../core/wire/scram-verifier.ts';
 import { message, startup } from '../../support/raw-client.ts';
 import type { RawClient } from '../../support/raw-client.ts';

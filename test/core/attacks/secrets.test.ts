@@ -1,7 +1,7 @@
 /** Texts of strangers in the log and in messages: they must stay texts, and secrets must stay out. */
 import tls from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { AnyPlugin } from '../../../core/plugin.ts';
+import type { AnyPlugin } from '../../../core/contract/plugin.ts';
 import { certificates } from '../../support/certificates.ts';
 import type { Certificates } from '../../support/certificates.ts';
 import { databaseOf, logIn } from '../../support/gateway.ts';

@@ -1,7 +1,7 @@
 /** Tokens and roles: nothing but a good token for exactly this issuer, audience and role opens a session. */
 import { expect, test } from 'vitest';
-import type { Identity } from '../../../core/facts.ts';
-import type { Plugin } from '../../../core/plugin.ts';
+import type { Identity } from '../../../core/contract/facts.ts';
+import type { Plugin } from '../../../core/contract/plugin.ts';
 import { jwt } from '../../../plugins/jwt/index.ts';
 import { roles } from '../../../plugins/roles/index.ts';
 import { badTokens } from '../../support/bad-tokens.ts';

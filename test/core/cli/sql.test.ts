@@ -8,9 +8,9 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { rolesSql } from '../../../core/cli/sql.ts';
 import { checkConfig } from '../../../core/config/check.ts';
-import type { DatabaseOptions, Databases } from '../../../core/database.ts';
-import { only } from '../../../core/config.ts';
-import type { AnyPlugin } from '../../../core/plugin.ts';
+import type { DatabaseOptions, Databases } from '../../../core/contract/database.ts';
+import { only } from '../../../core/contract/config.ts';
+import type { AnyPlugin } from '../../../core/contract/plugin.ts';
 import { jwt } from '../../../plugins/jwt/index.ts';
 import { roles } from '../../../plugins/roles/index.ts';
 import { makeAuthority } from '../../support/authorities.ts';
@@ -100,6 +100,21 @@ describe('what is printed', () => {
     expect(accessIn(text).filter((line) => line.includes('trust'))).toEqual([
       'hostssl "hr" "clerk" 192.0.2.1/32 trust',
       'hostssl "shop" "seller" 192.0.2.1/32 trust',
+    ]);
+  });
+
+  test('a role that roles() gives at some databases only is let into no other', async () => {
+    const login = { kind: 'trust' } as const;
+    const byDatabase = roles([
+      { claim: 'role', allow: ['clerk'], databases: ['hr'] },
+      { claim: 'role', allow: ['seller'], databases: ['shop'] },
+    ]);
+    const databases = { hr: { host: 'a', login }, shop: { host: 'b', login }, '*': { host: 'c', login } };
+    const text = await printed(databases, [jwt({ issuers: [keys.options] }), byDatabase]);
+    expect(accessIn(text).filter((line) => line.includes('trust'))).toEqual([
+      'hostssl "hr" "clerk" 192.0.2.1/32 trust',
+      'hostssl "shop" "seller" 192.0.2.1/32 trust',
+      'hostssl all "clerk","seller" 192.0.2.1/32 trust',
     ]);
   });
 

@@ -11,7 +11,7 @@ import type { Origin } from '../../../core/client/proxy-header.ts';
 import { parseLine } from '../../../core/client/proxy-protocol-v1.ts';
 import { parseHeader, restLength } from '../../../core/client/proxy-protocol-v2.ts';
 import { ClientGone } from '../../../core/client/reader.ts';
-import { Networks, parseNetwork } from '../../../core/networks.ts';
+import { Networks, parseNetwork } from '../../../core/options/networks.ts';
 import { listenShared } from '../../../core/net/shared-read.ts';
 import { V2_SIGNATURE, crc32c, endpoints, extension, headerV2, lineV1 } from '../../support/proxy-headers.ts';
 import { RawClient } from '../../support/raw-client.ts';

@@ -2,8 +2,9 @@
 import type { Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { isLoopback, peerOf } from '../../../core/client/address.ts';
-import { asGatewayError, describe as described, reasonOf, uniform } from '../../../core/client/refuse.ts';
-import { GatewayError } from '../../../core/errors.ts';
+import { asGatewayError, describe as described, uniform } from '../../../core/client/refuse.ts';
+import { reasonOf } from '../../../core/contract/reason.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 
 const refused = (detail: string, hint?: string): GatewayError =>
   new GatewayError('invalid_password', detail, {

@@ -7,7 +7,7 @@ import { greet } from '../../../core/client/greet.ts';
 import { refuse, uniform } from '../../../core/client/refuse.ts';
 import { askScram } from '../../../core/client/scram.ts';
 import { TlsTermination } from '../../../core/client/tls.ts';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import { Channel } from '../../../core/net/channel.ts';
 import { serverEndPoint } from '../../../core/wire/channel-binding.ts';
 import { ScramClient } from '../../../core/wire/scram.ts';

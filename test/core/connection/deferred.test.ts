@@ -1,7 +1,7 @@
 /** Functions that plugins have deferred to the end of a session. */
 import { expect, test } from 'vitest';
 import { Deferred } from '../../../core/connection/deferred.ts';
-import type { Logger } from '../../../core/session.ts';
+import type { Logger } from '../../../core/contract/session.ts';
 
 function deferring(): { readonly deferred: Deferred; readonly logged: unknown[] } {
   const logged: unknown[] = [];

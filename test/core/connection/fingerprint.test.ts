@@ -5,9 +5,9 @@ import {
   isolationScopesOf,
   knownFingerprintOf,
 } from '../../../core/connection/fingerprint.ts';
-import type { Facts, Identity } from '../../../core/facts.ts';
-import { parseDatabase, parseRole, parseSchema, parseTenant } from '../../../core/names.ts';
-import type { Upstream } from '../../../core/session.ts';
+import type { Facts, Identity } from '../../../core/contract/facts.ts';
+import { parseDatabase, parseRole, parseSchema, parseTenant } from '../../../core/contract/names.ts';
+import type { Upstream } from '../../../core/contract/session.ts';
 import { keyOf } from '../../../core/upstream/pool-key.ts';
 
 const ALICE: Identity = {

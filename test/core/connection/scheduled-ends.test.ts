@@ -1,7 +1,7 @@
 /** Appointments for the end of a session, by a clock of the test's own. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { ScheduledEnds } from '../../../core/connection/scheduled-ends.ts';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 
 const DAY_MS = 86_400_000;
 const expired = new GatewayError('admin_shutdown', 'the token has expired');

@@ -2,12 +2,12 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
-import type { Identity } from '../../../core/facts.ts';
-import { AdminRoutes } from '../../../core/gateway/admin-routes.ts';
-import { createLogger } from '../../../core/gateway/log.ts';
-import type { Operators } from '../../../core/gateway/operators.ts';
-import type { AnyPlugin } from '../../../core/plugin.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
+import type { Identity } from '../../../core/contract/facts.ts';
+import { AdminRoutes } from '../../../core/admin/admin-routes.ts';
+import { createLogger } from '../../../core/telemetry/log.ts';
+import type { Operators } from '../../../core/admin/operators.ts';
+import type { AnyPlugin } from '../../../core/contract/plugin.ts';
 import { jwt } from '../../../plugins/jwt/index.ts';
 import { startGateway } from '../../support/gateway.ts';
 import { issuer } from '../../support/token.ts';
@@ -54,7 +54,7 @@ test('64 tokens are checked at once: one more is asked to come again, and public
   await expect.poll(() => pending.length).toBe(MOST);
   const more = await ask('/secret', 'a.b.c');
   expect([more.status, more.headers.get('retry-after'), pending.length]).toEqual([503, '1', MOST]);
-  for (const path of ['/livez', '/readyz', '/openapi.json', '/open'])
+  for (const path of ['/livez', '/readyz', '/open'])
     expect([path, (await ask(path)).status]).toEqual([path, 200]);
   // Without a token there is nothing to check.
   expect((await ask('/secret')).status).toBe(401);
@@ -79,6 +79,26 @@ test('each check that ends makes room for another one, however it ends', async (
     const statuses = new Set((await Promise.all(waiting)).map(({ status }) => status));
     expect([...statuses]).toEqual([[200], [403], [401], [500]][round]);
   }
+});
+
+test.each([
+  ['throws', () => Promise.reject(new Error('a mistake'))],
+  ['throws what is no Error', () => Promise.reject<Response>(null)],
+  ['gives no Response', () => undefined as unknown as Response],
+])('a route of a plugin that %s is answered with an id, which is in the log', async (_, handler) => {
+  const broken: AnyPlugin = {
+    name: 'broken',
+    setup(gateway) {
+      gateway.route('/broken', handler, { public: true });
+    },
+  };
+  const running = await startGateway({ plugins: [broken], databases: {}, admin: { port: 0 } });
+  onTestFinished(() => running.gateway.stop());
+  const answer = await fetch(`http://127.0.0.1:${running.adminPort}/broken`);
+  const [line] = running.lines('internal error');
+  expect(line).toMatchObject({ errorId: expect.stringMatching(/^[0-9a-f]{8}$/) });
+  expect(answer.status).toBe(500);
+  expect(await answer.json()).toEqual({ error: `internal error, id ${String(line?.['errorId'])}` });
 });
 
 test('health checks are answered while 256 clients wait for keys that do not come', async () => {

@@ -1,7 +1,7 @@
 /** What a reload cannot change, and which entries of two configs are the same. */
 import { describe, expect, test } from 'vitest';
 import type { ResolvedConfig } from '../../../core/config/resolved.ts';
-import type { DatabaseOptions } from '../../../core/database.ts';
+import type { DatabaseOptions } from '../../../core/contract/database.ts';
 import { longestWaitMs, poolGroups, waitingIn } from '../../../core/gateway/pool-groups.ts';
 import { refuseRestart } from '../../../core/gateway/restart.ts';
 import { sameDatabase } from '../../../core/gateway/same-database.ts';

@@ -14,7 +14,7 @@ afterEach(() => {
 
 /** A channel, and the paused socket at its other end. */
 async function pair(): Promise<{
-  channel: Channel;
+  channel: Channel<Socket>;
   peer: Socket;
   drained: () => number;
   closed: () => number;

@@ -2,8 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
-import type { AnyPlugin } from '../../../core/plugin.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
+import type { AnyPlugin } from '../../../core/contract/plugin.ts';
+import { console } from '../../../plugins/console/index.ts';
 import { jwt } from '../../../plugins/jwt/index.ts';
 import { roles } from '../../../plugins/roles/index.ts';
 import { databaseOf } from '../../support/gateway.ts';
@@ -141,6 +142,7 @@ describe('plugins', () => {
         witness(calls, refuse),
         jwt({ issuers: [home.options] }),
         roles({ claim: 'role', allow: ['reader'] }),
+        console(),
       ],
     });
 
@@ -170,26 +172,27 @@ describe('the name of the console', () => {
 
   test('cannot be that of an entry, unless the console has another or there is none', async () => {
     await expect(startOperated(sharedPostgres(), { databases })).rejects.toThrow(
-      "admin.console: 'pgbouncer' is an entry of databases",
+      "plugins: 'console' answers the database 'pgbouncer', which is an entry of databases: give one of them another name",
     );
-    for (const console of ['operators', false] as const) {
-      const admin = { port: 0, operators: { claim: 'groups', value: 'dba' }, console };
-      const own = await startOperated(sharedPostgres(), { databases, admin });
+    for (const name of ['operators', false] as const) {
+      const admin = { port: 0, operators: { claim: 'groups', value: 'dba' } };
+      const desk = name && { database: name };
+      const own = await startOperated(sharedPostgres(), { databases, admin, console: desk });
       const one = await own.client({ database: 'pgbouncer' });
       expect((await one.query('select 1 as answer')).rows).toEqual([{ answer: 1 }]);
       await one.end();
-      if (console !== false) await (await own.console({ database: console })).end();
+      if (name !== false) await (await own.console({ database: name })).end();
       await own.gateway.stop();
     }
   });
 
   test('is nothing special where nobody is an operator', async () => {
-    const own = await startOperated(sharedPostgres(), { databases, admin: { port: 0 } });
+    const own = await startOperated(sharedPostgres(), { databases, admin: { port: 0 }, console: false });
     await (await own.client({ database: 'pgbouncer' })).end();
     await own.gateway.stop();
-    await expect(
-      startOperated(sharedPostgres(), { admin: { port: 0, console: 'operators' } }),
-    ).rejects.toThrow('admin.console: without admin.operators nobody may use it');
+    await expect(startOperated(sharedPostgres(), { admin: { port: 0 } })).rejects.toThrow(
+      "plugins: 'console' answers the database 'pgbouncer', for operators, and without admin.operators nobody is one",
+    );
   });
 
   test("beats '*'", async () => {

@@ -1,8 +1,8 @@
 /** By chance: nothing is executed that a hook has not approved of, and each message is shown once, however it arrives. */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import type { RelayOptions } from '../../../core/relay/relay-options.ts';
-import type { Statement } from '../../../core/statement.ts';
+import type { Statement } from '../../../core/contract/statement.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame, openAs, relayed } from '../../support/raw.ts';
 import type { RawClient, Relayed } from '../../support/raw.ts';

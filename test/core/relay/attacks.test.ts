@@ -2,13 +2,13 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import { connectShared } from '../../../core/net/shared-read.ts';
 import type { RelayOptions } from '../../../core/relay/relay-options.ts';
 import type { StatementEnd } from '../../../core/relay/statements/statement-observer.ts';
-import type { Statement } from '../../../core/statement.ts';
+import type { Statement } from '../../../core/contract/statement.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
-import { parseRole } from '../../../core/names.ts';
+import { parseRole } from '../../../core/contract/names.ts';
 import { errorResponse } from '../../../core/wire/to-client.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { direct, frame, openAs, relayed } from '../../support/raw.ts';

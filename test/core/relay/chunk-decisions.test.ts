@@ -1,6 +1,6 @@
 /** Decisions about messages where they stand in the chunk: each message is shown once, as the server reads it, and is answered as PostgreSQL answers it. */
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import type { Statement } from '../../../core/statement.ts';
+import type { Statement } from '../../../core/contract/statement.ts';
 import { B, E, P, Q, S } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { direct, frame, openAs } from '../../support/raw.ts';

@@ -1,8 +1,8 @@
 /** What plugins read of a statement is what the server reads, whatever the client does to its encoding, and whenever. */
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import type { RelayOptions } from '../../../core/relay/relay-options.ts';
-import type { Statement } from '../../../core/statement.ts';
+import type { Statement } from '../../../core/contract/statement.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame, openAs, relayed } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';

@@ -110,6 +110,18 @@ const WAYS: readonly (readonly [name: string, sets: readonly Buffer[], looks: st
     '2',
   ],
   [
+    'SET before a batch after which the connection is closed',
+    [Q('set lock_timeout = 4711'), B('missing'), Buffer.concat([Q('select 1'), S])],
+    'show lock_timeout',
+    '4711ms',
+  ],
+  [
+    'SET of a reported one before a batch after which the connection is closed',
+    [Q("set application_name = 'mine'"), B('missing'), Buffer.concat([Q('select 1'), S])],
+    'show application_name',
+    'mine',
+  ],
+  [
     'a savepoint',
     [Q('begin'), Q('set my.a = 1'), Q('savepoint a'), Q('set my.a = 2'), Q('rollback to a'), Q('commit')],
     'show my.a',

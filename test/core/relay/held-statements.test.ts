@@ -1,9 +1,9 @@
 /** A hook that waits, in transaction mode: between two transactions it is asked before a server connection is, and holds none. */
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import type { RelayOptions } from '../../../core/relay/relay-options.ts';
 import type { StatementEnd } from '../../../core/relay/statements/statement-observer.ts';
-import type { Statement } from '../../../core/statement.ts';
+import type { Statement } from '../../../core/contract/statement.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame, openAs, relayed } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';

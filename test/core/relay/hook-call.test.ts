@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { HookCall } from '../../../core/relay/statements/hook-call.ts';
 import { ParseStatement, QueryStatement } from '../../../core/relay/statements/statement.ts';
 import type { Reads } from '../../../core/relay/statements/statement-texts.ts';
-import type { Statement } from '../../../core/statement.ts';
+import type { Statement } from '../../../core/contract/statement.ts';
 import { encodeParse, encodeQuery } from '../../../core/wire/to-server.ts';
 
 const FRAME = encodeQuery('select 1');

@@ -16,8 +16,10 @@ import type { SharedSession, SharedSessions } from '../../support/shared-session
 const SEQUENCES = Number(process.env['POSTERN_SEQUENCES'] ?? 40);
 /** Another one each time. */
 const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-/** Sequences that once differed: a setting that was made behind a batch without its Sync was lost; a COPY that failed by itself hid a skipped Close. */
-const KEPT = process.env['POSTERN_SEED'] === undefined ? [9_095, 1_436_496_715] : [];
+/**
+ * Sequences that once differed: a setting that was made behind a batch without its Sync was lost; a COPY that failed by itself hid a skipped Close;
+ * a setting was lost with a connection that could not be used again. */
+const KEPT = process.env['POSTERN_SEED'] === undefined ? [9_095, 1_436_496_715, 1_238_786_975] : [];
 
 /** A server of this file's own: some sequences end it. */
 let postgres: OwnPostgres;

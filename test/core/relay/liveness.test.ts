@@ -4,9 +4,9 @@
  * Then the same with several sessions at once on fewer connections, of which some cannot be had in time.
  */
 import { expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import type { RelayEnd } from '../../../core/relay/session-end.ts';
-import type { Statement } from '../../../core/statement.ts';
+import type { Statement } from '../../../core/contract/statement.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame, openAs, relayed } from '../../support/raw.ts';

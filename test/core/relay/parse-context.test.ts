@@ -4,7 +4,7 @@ import { ParseContext } from '../../../core/relay/prepared/parse-context.ts';
 import type { ParseContextHost } from '../../../core/relay/prepared/parse-context.ts';
 import { effectsOf } from '../../../core/relay/prepared/prepared-statement.ts';
 import { SessionDefaults } from '../../../core/upstream/session-defaults.ts';
-import type { LeftState } from '../../../core/left-state.ts';
+import type { LeftState } from '../../../core/sql/left-state.ts';
 
 const defaultsOf = (nulls: string): SessionDefaults =>
   SessionDefaults.of([

@@ -3,7 +3,7 @@
  * that the server runs, although an error undoes what an earlier message has changed.
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import type { RelayOptions } from '../../../core/relay/relay-options.ts';
 import { B, C, E, P, Q, S } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';

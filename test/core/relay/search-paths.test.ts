@@ -3,8 +3,8 @@
  * would on a PostgreSQL connection of its own, although servers before 18 do not report search_path.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { LeftState } from '../../../core/left-state.ts';
-import { parseSchema } from '../../../core/names.ts';
+import type { LeftState } from '../../../core/sql/left-state.ts';
+import { parseSchema } from '../../../core/contract/names.ts';
 import { FunctionCatalog } from '../../../core/upstream/function-catalog.ts';
 import { B, C, E, LITERAL, P, PARAMETER, Q, RESULT, S, sized } from '../../support/frames.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';

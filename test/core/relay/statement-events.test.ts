@@ -3,7 +3,7 @@
  * had an object and functions of its own.
  */
 import { beforeAll, expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import type { RelayOptions } from '../../../core/relay/relay-options.ts';
 import type { StatementEnd } from '../../../core/relay/statements/statement-observer.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';

@@ -1,9 +1,9 @@
 /** What `onQuery`, observers and the gateway's own settings see and do, over both protocols. */
 import { beforeAll, expect, test, vi } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import type { RelayOptions } from '../../../core/relay/relay-options.ts';
 import type { StatementEnd } from '../../../core/relay/statements/statement-observer.ts';
-import type { Statement } from '../../../core/statement.ts';
+import type { Statement } from '../../../core/contract/statement.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame, openAs, relayed } from '../../support/raw.ts';
 import type { Relayed } from '../../support/raw.ts';

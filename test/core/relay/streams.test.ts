@@ -1,7 +1,7 @@
 /** Both streams of the relay, without sockets: any split of the bytes is the same, and no bytes do harm. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import { FromClient } from '../../../core/relay/from-client.ts';
 import { FromServer } from '../../../core/relay/from-server.ts';
 import { QueryHook } from '../../../core/relay/statements/query-hook.ts';

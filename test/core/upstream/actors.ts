@@ -1,7 +1,8 @@
 /** Servers that say what a test wants them to be, and pools in front of them. */
 import { afterEach } from 'vitest';
-import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
-import type { Logger, Upstream } from '../../../core/session.ts';
+import type { DatabaseOptions } from '../../../core/contract/database.ts';
+import type { PoolOptions } from '../../../core/contract/pool.ts';
+import type { Logger, Upstream } from '../../../core/contract/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { ERROR, KEY, LOGGED_IN, OK, READY, message, row, verified, VERIFIED } from './server-script.ts';

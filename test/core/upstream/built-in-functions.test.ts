@@ -5,7 +5,7 @@ import {
   STATE_FUNCTIONS,
   callsStateFunction,
   takesFromSequence,
-} from '../../../core/left-state.ts';
+} from '../../../core/sql/left-state.ts';
 import { mayLeaveState } from '../../../core/relay/session-state-detection.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/database.ts';
+import type { DatabaseOptions } from '../../../core/contract/database.ts';
 import { certificates } from '../../support/certificates.ts';
 import type { Certificates } from '../../support/certificates.ts';
 import { startPostgres } from '../../support/postgres.ts';

@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/database.ts';
-import { parseRole } from '../../../core/names.ts';
+import type { DatabaseOptions } from '../../../core/contract/database.ts';
+import { parseRole } from '../../../core/contract/names.ts';
 import { loadAuthority } from '../../../core/upstream/certificate/authority.ts';
 import { mint } from '../../../core/upstream/certificate/mint.ts';
 import { credentialsOf } from '../../../core/upstream/credentials.ts';

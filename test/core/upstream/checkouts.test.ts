@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import { parseDatabase, parseRole } from '../../../core/names.ts';
+import { parseDatabase, parseRole } from '../../../core/contract/names.ts';
 import { Checkouts } from '../../../core/upstream/pool/checkouts.ts';
 import { PoolState } from '../../../core/upstream/pool/pool-state.ts';
 import { Isolation } from '../../../core/upstream/pool/isolation.ts';

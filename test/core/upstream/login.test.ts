@@ -2,7 +2,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { serialize } from 'pg-protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { DatabaseOptions, UpstreamTls } from '../../../core/database.ts';
+import type { DatabaseOptions, UpstreamTls } from '../../../core/contract/database.ts';
 import { certificates } from '../../support/certificates.ts';
 import type { Certificates } from '../../support/certificates.ts';
 import { startPostgres } from '../../support/postgres.ts';

@@ -1,7 +1,7 @@
 /** Which connections a pool closes, which it opens, and until when it looks, by a clock of the test's own. */
 import { expect, test } from 'vitest';
-import { parseDatabase, parseRole } from '../../../core/names.ts';
-import type { Upstream } from '../../../core/session.ts';
+import { parseDatabase, parseRole } from '../../../core/contract/names.ts';
+import type { Upstream } from '../../../core/contract/session.ts';
 import type { Connector } from '../../../core/upstream/pool/connector.ts';
 import type { Isolation } from '../../../core/upstream/pool/isolation.ts';
 import { limitsOf } from '../../../core/upstream/pool/limits.ts';
@@ -10,7 +10,7 @@ import { keyOf } from '../../../core/upstream/pool-key.ts';
 import { PooledServers } from '../../../core/upstream/pool/pooled-servers.ts';
 import type { PooledServer } from '../../../core/upstream/pool/pooled-servers.ts';
 import type { CheckoutRequest } from '../../../core/upstream/pool/checkout-request.ts';
-import type { PoolOptions } from '../../../core/database.ts';
+import type { PoolOptions } from '../../../core/contract/pool.ts';
 
 const upstreamOf = (role: string): Upstream => ({
   entry: 'main',

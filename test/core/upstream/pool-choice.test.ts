@@ -1,6 +1,6 @@
 /** Who gets which connection, in which order, and what makes room for whom. */
 import { describe, expect, test } from 'vitest';
-import type { PoolOptions } from '../../../core/database.ts';
+import type { PoolOptions } from '../../../core/contract/pool.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import type { Pool } from '../../../core/upstream/pool/pool.ts';
 import { sharedPostgres } from '../../support/postgres.ts';

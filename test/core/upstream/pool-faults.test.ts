@@ -1,7 +1,7 @@
 /** Servers that kill, refuse, restart and fall silent under a pool. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/database.ts';
-import type { Logger } from '../../../core/session.ts';
+import type { DatabaseOptions } from '../../../core/contract/database.ts';
+import type { Logger } from '../../../core/contract/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { startPostgres } from '../../support/postgres.ts';

@@ -1,6 +1,6 @@
 /** How far a server connection travels, and when it is reset between two sessions of one person. */
 import { describe, expect, test } from 'vitest';
-import type { PoolOptions } from '../../../core/database.ts';
+import type { PoolOptions } from '../../../core/contract/pool.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import type { AcquireRequest } from '../../../core/upstream/pool/checkout-request.ts';

@@ -1,6 +1,6 @@
 /** What one session leaves on a connection, the next one never meets: not another person's, not the same person's. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/database.ts';
+import type { DatabaseOptions } from '../../../core/contract/database.ts';
 import type { Pool } from '../../../core/upstream/pool/pool.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import type { OwnPostgres } from '../../support/postgres.ts';

@@ -1,6 +1,6 @@
 /** What time does to a pool: the clock is the test's. */
 import { expect, test } from 'vitest';
-import type { PoolOptions } from '../../../core/database.ts';
+import type { PoolOptions } from '../../../core/contract/pool.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { sharedPostgres } from '../../support/postgres.ts';

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { parseDatabase, parseRole } from '../../../core/names.ts';
+import { parseDatabase, parseRole } from '../../../core/contract/names.ts';
 import { total } from '../../../core/upstream/pool/pooled-servers.ts';
 import type { PooledServer } from '../../../core/upstream/pool/pooled-servers.ts';
 import type { Condition, PoolEnvironment, Reset } from '../../../core/upstream/pool/idle-connections.ts';
@@ -95,7 +95,7 @@ class World implements PoolEnvironment {
   }
   readonly connecting = false;
   refusal(): undefined {}
-  open(waiter: Waiter): void {
+  open(waiter: Waiter): undefined {
     const startedAt = this.now();
     this.opening.push({ server: this.state.servers.add(waiter.key, Infinity), waiter, startedAt });
   }

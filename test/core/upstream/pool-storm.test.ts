@@ -1,8 +1,9 @@
 /** How fast a pool opens connections: to a server that is there, to one that is not, and to one that has come back. */
 import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
-import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
-import { GatewayError } from '../../../core/errors.ts';
+import type { DatabaseOptions } from '../../../core/contract/database.ts';
+import type { PoolOptions } from '../../../core/contract/pool.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import { ConnectRate } from '../../../core/upstream/connect-rate.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import { sharedPostgres } from '../../support/postgres.ts';

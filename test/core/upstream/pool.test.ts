@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseDatabase } from '../../../core/names.ts';
+import { parseDatabase } from '../../../core/contract/names.ts';
 import { whenClosed } from '../../../core/net/channel.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { entryOf, poolOf, query, request, scripted } from './support.ts';

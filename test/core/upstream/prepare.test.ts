@@ -1,8 +1,8 @@
 import { promiseHooks } from 'node:v8';
 import { expect, test } from 'vitest';
-import { parseDatabase, parseRole } from '../../../core/names.ts';
+import { parseDatabase, parseRole } from '../../../core/contract/names.ts';
 import type { ChannelListener } from '../../../core/net/channel.ts';
-import type { Upstream } from '../../../core/session.ts';
+import type { Upstream } from '../../../core/contract/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { PooledServer } from '../../../core/upstream/pool/pooled-servers.ts';
 import { keyOf } from '../../../core/upstream/pool-key.ts';

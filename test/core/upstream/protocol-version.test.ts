@@ -2,7 +2,7 @@
 import net from 'node:net';
 import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/database.ts';
+import type { DatabaseOptions } from '../../../core/contract/database.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import type { OwnPostgres } from '../../support/postgres.ts';
 import { LOGGED_IN, OK, READY, message } from './server-script.ts';

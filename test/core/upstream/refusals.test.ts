@@ -1,6 +1,6 @@
 /** What a client reads when there is no server connection for it, and what only the operator reads. */
 import { describe, expect, test } from 'vitest';
-import { parseRole } from '../../../core/names.ts';
+import { parseRole } from '../../../core/contract/names.ts';
 import { loginRoleOf } from '../../../core/upstream/credentials.ts';
 import {
   certificateRefused,

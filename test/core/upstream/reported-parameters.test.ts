@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
-import { parseDatabase, parseRole } from '../../../core/names.ts';
-import type { Upstream } from '../../../core/session.ts';
+import { parseDatabase, parseRole } from '../../../core/contract/names.ts';
+import type { Upstream } from '../../../core/contract/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { ParameterMap, areEqual } from '../../../core/upstream/parameter-map.ts';
 import { PooledServer } from '../../../core/upstream/pool/pooled-servers.ts';

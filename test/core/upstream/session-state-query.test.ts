@@ -1,6 +1,6 @@
 /** What is found on a connection that its session will want again, and what looking for it leaves alone. */
 import { afterEach, expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/database.ts';
+import type { DatabaseOptions } from '../../../core/contract/database.ts';
 import { querySessionState } from '../../../core/upstream/session-state-query.ts';
 import type { Pool } from '../../../core/upstream/pool/pool.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';

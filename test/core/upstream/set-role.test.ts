@@ -1,6 +1,6 @@
 /** One login role that becomes the mapped one: what holds, what is refused, and that it is no boundary. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/database.ts';
+import type { DatabaseOptions } from '../../../core/contract/database.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import type { OwnPostgres } from '../../support/postgres.ts';
 import { causes, query, refusal, withConnection } from './support.ts';

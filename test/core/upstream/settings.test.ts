@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { DatabaseOptions } from '../../../core/database.ts';
-import type { Backend } from '../../../core/session.ts';
+import type { DatabaseOptions } from '../../../core/contract/database.ts';
+import type { Backend } from '../../../core/contract/session.ts';
 import { sharedPostgres } from '../../support/postgres.ts';
 import { applyAgain } from '../../../core/upstream/settings.ts';
 import { causes, poolOf, query, refusal, request, withConnection } from './support.ts';

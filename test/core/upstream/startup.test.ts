@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseRole } from '../../../core/names.ts';
+import { parseRole } from '../../../core/contract/names.ts';
 import { asksForReplication, startupParameters } from '../../../core/upstream/startup.ts';
 import { request } from './support.ts';
 import type { CheckoutRequest } from './support.ts';

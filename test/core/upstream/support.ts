@@ -2,10 +2,11 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
-import type { DatabaseOptions, PoolOptions } from '../../../core/database.ts';
-import { GatewayError } from '../../../core/errors.ts';
-import { parseDatabase, parseRole, parseSchema } from '../../../core/names.ts';
-import type { Startup, Upstream } from '../../../core/session.ts';
+import type { DatabaseOptions } from '../../../core/contract/database.ts';
+import type { PoolOptions } from '../../../core/contract/pool.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
+import { parseDatabase, parseRole, parseSchema } from '../../../core/contract/names.ts';
+import type { Startup, Upstream } from '../../../core/contract/session.ts';
 import type { ServerConnection } from '../../../core/upstream/connection.ts';
 import { Pool } from '../../../core/upstream/pool/pool.ts';
 import type { PoolSetup } from '../../../core/upstream/pool/pool.ts';

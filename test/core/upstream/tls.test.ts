@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { UpstreamTls } from '../../../core/database.ts';
+import type { UpstreamTls } from '../../../core/contract/database.ts';
 import { dial } from '../../../core/upstream/dial.ts';
 import type { Server } from '../../../core/upstream/hosts/endpoint.ts';
 import { certificates } from '../../support/certificates.ts';

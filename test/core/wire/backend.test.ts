@@ -1,7 +1,7 @@
 import { serialize } from 'pg-protocol';
 import { Parser } from 'pg-protocol/dist/parser.js';
 import { describe, expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import * as backend from '../../../core/wire/backend.ts';
 import * as client from '../../../core/wire/to-client.ts';
 import { encodePassword } from '../../../core/wire/to-server.ts';

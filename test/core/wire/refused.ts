@@ -1,5 +1,5 @@
 /** What a reader made of some bytes: its value, or the GatewayError it threw; anything else fails the test. */
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 
 /** Runs a reader. @throws whatever it throws that is not a GatewayError */
 export function attempt<T>(read: () => T): T | GatewayError {

@@ -1,7 +1,7 @@
 import { createHash, createHmac, pbkdf2Sync } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { GatewayError } from '../../../core/errors.ts';
+import { GatewayError } from '../../../core/contract/errors.ts';
 import { MAX_ITERATIONS, ScramClient } from '../../../core/wire/scram.ts';
 import type { ScramOptions } from '../../../core/wire/scram.ts';
 import { refused } from './refused.ts';

@@ -11,7 +11,7 @@ import { readCertificate } from '../../../core/x509/certificate.ts';
 import { DerError, derIntegerHex, derTime, derValues, derWhole } from '../../../core/x509/der.ts';
 import { RevocationList } from '../../../core/x509/revocation-list.ts';
 import { certificateBlocks, derOf, revocationListBlocks } from '../../../core/x509/pem.ts';
-import type { ClientCertificate } from '../../../core/session.ts';
+import type { ClientCertificate } from '../../../core/contract/session.ts';
 import { ClientAuthority, der } from '../../support/client-authority.ts';
 import type { Wanted } from '../../support/client-authority.ts';
 import { executable } from '../../support/executable.ts';

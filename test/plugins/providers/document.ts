@@ -13,7 +13,7 @@ issuer that answers and signs as the provider's documents say, and a client that
 operator's log; the client reads less.
 
 Map by what nobody else can get, and by ids rather than by names that may be given away. Where an issuer serves more than you, \`requiredClaims\` says whose
-tokens are meant at all. All options: [\`jwt\`](../README.md#jwt), [\`roles\`](../README.md#roles).
+tokens are meant at all. All options: [\`jwt\`](README.md), [\`roles\`](../README.md#the-plugins).
 `;
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');

@@ -1,4 +1,4 @@
-/** What a driver does for an application: the rows and columns of the table of drivers in the README. */
+/** What a driver does for an application: the rows and columns of the table of drivers in core/client/README.md. */
 import { fileURLToPath } from 'node:url';
 
 /** Each is one case of each program; a driver without such a thing has no case of that name. */

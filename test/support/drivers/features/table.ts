@@ -1,4 +1,4 @@
-/** The table of drivers in the README, as runs of their programs say it. */
+/** The table of drivers in core/client/README.md, as runs of their programs say it. */
 import { FEATURES } from './index.ts';
 import type { Feature, Run } from './index.ts';
 
@@ -34,18 +34,34 @@ function column({ direct }: Runs, different: readonly Feature[], features: reado
 }
 
 /** The cells of a row. */
-export function rowOf(name: string, runs: Runs, note: string): readonly string[] {
+export function rowOf(name: string, runs: Runs): readonly string[] {
   const transaction = differing(runs, 'transaction');
   const columns = COLUMNS.map((features) => column(runs, transaction, features));
-  return [name, runs.direct.version, inAll(differing(runs, 'session')), inAll(transaction), ...columns, note];
+  return [name, inAll(differing(runs, 'session')), inAll(transaction), ...columns];
 }
 
-/** A document with the row of this name replaced. @throws Error where it has none */
-export function withRow(document: string, cells: readonly string[]): string {
+/** The line under the table that says which version was tried, and what to know. */
+export function lineOf(name: string, version: string, note: string): string {
+  return `- **${name}**, ${version}: ${note}.`;
+}
+
+/** A document with the row and the line of a name replaced, in the section of a heading. @throws Error where it has none */
+export function withRow(document: string, heading: string, cells: readonly string[], line: string): string {
   const [name = ''] = cells;
   const lines = document.split('\n');
-  const place = lines.findIndex((line) => line.split('|')[1]?.trim() === name);
-  if (place < 0) throw new Error(`no row for ${name}`);
-  lines[place] = `| ${cells.join(' | ')} |`;
+  const section = lines.indexOf(`## ${heading}`);
+  const replace = (is: (text: string) => boolean, by: string): void => {
+    const place = lines.findIndex((text, index) => index > section && is(text));
+    if (section < 0 || place < 0) throw new Error(`nothing about ${name}`);
+    lines[place] = by;
+  };
+  replace((text) => text.split('|')[1]?.trim() === name, `| ${cells.join(' | ')} |`);
+  replace((text) => text.startsWith(`- **${name}**, `), line);
   return lines.join('\n');
+}
+
+/** Whether a document has the line of a name, whichever version it was written with: another one may be installed here. */
+export function hasLine(document: string, line: string, version: string): boolean {
+  const [begin = '', end = ''] = line.split(version);
+  return document.split('\n').some((one) => one.startsWith(begin) && one.endsWith(end));
 }

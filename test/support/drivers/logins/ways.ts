@@ -2,10 +2,10 @@
 
 /** Each is one try of each client, at a listener that asks for `credential`. */
 export const WAYS = [
-  { way: 'token', title: 'token as password', credential: 'password' },
+  { way: 'token', title: 'token', credential: 'password' },
   { way: 'oauthbearer', title: 'OAUTHBEARER', credential: 'oauthbearer' },
   { way: 'scram', title: 'SCRAM', credential: 'scram' },
-  { way: 'channel binding', title: 'SCRAM with channel binding', credential: 'scram' },
+  { way: 'channel binding', title: 'SCRAM, bound', credential: 'scram' },
   { way: 'certificate', title: 'certificate', credential: 'certificate' },
 ] as const;
 
@@ -51,13 +51,13 @@ export function readLogins(printed: string): Logins {
 }
 
 /** The head of the table. */
-export const HEAD: readonly string[] = ['client', 'version', ...WAYS.map(({ title }) => title), 'to write'];
+export const HEAD: readonly string[] = ['client', ...WAYS.map(({ title }) => title)];
 
 /** The cells of a row: yes where the client was let in, – where it has no such thing. */
-export function rowOf(name: string, { version, said }: Logins, note: string): readonly string[] {
+export function rowOf(name: string, { said }: Logins): readonly string[] {
   const cells = WAYS.map(({ way }) => {
     const found = said.get(way);
     return found && 'role' in found ? 'yes' : '–';
   });
-  return [name, version, ...cells, note];
+  return [name, ...cells];
 }

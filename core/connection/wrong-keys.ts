@@ -1,0 +1,70 @@
+/** How many wrong cancel keys are carried to other workers: guessing one costs the guesser time, and the workers nothing. */
+
+/** Wrong keys a second; a second's worth may come at once. */
+const PER_ADDRESS = 5;
+const IN_ALL = 100;
+/** How many keys of one address, and of all, may be on their way at a time: what is wrong of them is counted afterwards, and paid off at the rates above. */
+const UNDER_WAY = { perAddress: 100, inAll: 1_000 };
+const SECOND_MS = 1_000;
+/** From how many addresses on those that owe nothing are forgotten. */
+const MANY = 1_000;
+
+/** What has been carried for one address, or for all. */
+interface Account {
+  underWay: number;
+  /** When all wrong keys so far are paid off, on the clock of the caller. */
+  paidAt: number;
+}
+
+/** One per worker. Its clock counts milliseconds. */
+export class WrongKeys {
+  readonly #now: () => number;
+  readonly #all: Account = { underWay: 0, paidAt: 0 };
+  readonly #accounts = new Map<string, Account>();
+
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
+
+  /** Whether a key of this address may be carried now. If so, call {@link over} once. */
+  begin(address: string): boolean {
+    const account = this.#accounts.get(address) ?? { underWay: 0, paidAt: 0 };
+    const now = this.#now();
+    if (!hasRoom(account, PER_ADDRESS, UNDER_WAY.perAddress, now)) return false;
+    if (!hasRoom(this.#all, IN_ALL, UNDER_WAY.inAll, now)) return false;
+    this.#accounts.set(address, account);
+    account.underWay += 1;
+    this.#all.underWay += 1;
+    return true;
+  }
+
+  over(address: string, wrong: boolean): void {
+    const account = this.#accounts.get(address);
+    if (!account) return;
+    const now = this.#now();
+    account.underWay -= 1;
+    this.#all.underWay -= 1;
+    if (wrong) {
+      charge(account, PER_ADDRESS, now);
+      charge(this.#all, IN_ALL, now);
+    } else if (isSettled(account, now)) this.#accounts.delete(address);
+    if (this.#accounts.size > MANY) this.#forgetSettled(now);
+  }
+
+  #forgetSettled(now: number): void {
+    for (const [address, account] of this.#accounts)
+      if (isSettled(account, now)) this.#accounts.delete(address);
+  }
+}
+
+function hasRoom({ underWay, paidAt }: Account, perSecond: number, most: number, now: number): boolean {
+  return underWay < most && paidAt - now <= SECOND_MS - SECOND_MS / perSecond;
+}
+
+function charge(account: Account, perSecond: number, now: number): void {
+  account.paidAt = Math.max(account.paidAt, now) + SECOND_MS / perSecond;
+}
+
+function isSettled({ underWay, paidAt }: Account, now: number): boolean {
+  return underWay === 0 && paidAt <= now;
+}

@@ -1,0 +1,44 @@
+/** What the workers of a gateway share, as one of them sees it: in this process alone, or through the parent process. */
+import type { Board } from '../contract/board.ts';
+import type { ShutdownAfter } from '../contract/operations.ts';
+import type { Places } from '../contract/places.ts';
+import type { Post } from '../contract/post.ts';
+import type { ConnectionSlots, ServerProcess, SlotLimits } from '../upstream/pool/connection-slots.ts';
+
+/** Server connections that the workers have together. */
+export interface SharedSlots {
+  /** The slots of a pool: pools of one key, in whichever worker, share them. */
+  of(pool: string, limits: SlotLimits): ConnectionSlots;
+  /** Sets the function that sends a CancelRequest for a connection of a dead worker: true once it has been delivered. */
+  cancelsBy(cancel: (pool: string, process: ServerProcess) => Promise<boolean>): void;
+}
+
+/** What the parent process does with all workers at once, on the order of an operator who has come to one of them. */
+export interface Parent {
+  /** Has all workers load the config anew. Rejects with the reason where one cannot: the config in force stays with all. */
+  reload(): Promise<void>;
+  /** Has all workers take no new logins, drain, and end. */
+  shutDown(after: ShutdownAfter | undefined): void;
+}
+
+/** One worker's view. Names of boards, places and questions that begin with `:` are the gateway's own; those of a plugin begin with its name and a slash. */
+export interface Coordination {
+  /** The number of this worker, from 1; the successor of a dead worker has its number. */
+  readonly worker: number;
+  /** How many workers there are to be. */
+  readonly workers: number;
+  readonly places: Places;
+  readonly post: Post;
+  /** Undefined: there is none, and this process does it for itself. */
+  readonly parent: Parent | undefined;
+  /** Undefined: this process is the only one that opens connections. */
+  readonly slots?: SharedSlots | undefined;
+  /** The same board for the same name, once this worker has its values. @throws Error where the gateway stops meanwhile */
+  board(name: string): Promise<Board>;
+  /** Calls once, now or later, when this worker is the lead: the one that does what only one may do. */
+  whenLead(lead: () => void): void;
+  /** The config that this worker serves under, as a number that rises. Undefined: it does not serve yet, or it is the only one. */
+  readonly generation?: number | undefined;
+  /** Ends timers, and rejects what waits. */
+  close(): void;
+}

@@ -1,0 +1,210 @@
+/** The parent process of a gateway with workers: binds the sockets in which they accept, and holds what they share. */
+import type { ChildProcess } from 'node:child_process';
+import type { ShutdownAfter } from '../../contract/operations.ts';
+import { BoundSocket } from '../../net/bound-socket.ts';
+import type { Place } from '../../net/entrance.ts';
+import type { Address } from '../../net/listening.ts';
+import { isLifeRequest } from '../messages.ts';
+import type { FromParent, FromWorker } from '../messages.ts';
+import { Dispatch } from './dispatch.ts';
+import type { Accepted, Lent } from './dispatch.ts';
+import { Hub } from './hub.ts';
+import { Processes } from './processes.ts';
+import type { ProcessesParts } from './processes.ts';
+
+/** What a parent is made of. */
+export interface ParentOptions {
+  readonly workers: number;
+  /** The config file that each worker loads, absolute. */
+  readonly config: string;
+  readonly listeners: readonly { readonly name: string; readonly place: Place }[];
+  readonly admin: Place | undefined;
+  /** Whether the lead reloads all when a file of the config changes. */
+  readonly watch: boolean;
+  readonly fork: (worker: number) => ChildProcess;
+  readonly log: ProcessesParts['log'];
+  readonly silentMs?: number | undefined;
+}
+
+/** How long workers that were told to stop may take beyond their own limits, in milliseconds. */
+const LATE_MS = 5_000;
+
+/** One per process. Starts once and stops once. */
+export class Parent {
+  readonly #options: ParentOptions;
+  readonly #hub: Hub;
+  readonly #dispatch: Dispatch;
+  readonly #processes: Processes;
+  /** By the listener's name; undefined is `admin`. */
+  readonly #sockets: ReadonlyMap<string | undefined, BoundSocket>;
+  readonly #sends = new Map<number, (message: FromParent, handle?: object) => void>();
+  #addresses: Readonly<Record<string, Address>> = {};
+  #refuse: (error: Error) => void = () => {};
+  /** Rejects where a worker cannot listen: another program was faster, although both could bind. */
+  readonly #refused = new Promise<never>((_, reject) => (this.#refuse = reject));
+  #late: NodeJS.Timeout | undefined;
+
+  constructor(options: ParentOptions) {
+    this.#options = options;
+    const { log } = options;
+    this.#refused.catch(() => {});
+    this.#sockets = new Map([
+      ...(options.admin ? [[undefined, new BoundSocket(options.admin)] as const] : []),
+      ...options.listeners.map(({ name, place }) => [name, new BoundSocket(place)] as const),
+    ]);
+    const orders = {
+      reload: () => this.reload(),
+      shutDown: (after: ShutdownAfter | undefined) => this.#shutDown(after),
+    };
+    this.#hub = new Hub(orders, log);
+    this.#dispatch = new Dispatch({
+      listeners: options.listeners.map(({ name }) => name),
+      admin: options.admin !== undefined,
+      lend: (worker, lent) => this.#lend(worker, lent),
+      reclaim: (worker, n) => this.#sends.get(worker)?.({ t: 'reclaim', n }),
+      ask: (worker, n) => this.#sends.get(worker)?.({ t: 'has', n }),
+      lead: () => this.#hub.lead,
+      now: () => performance.now(),
+      warn: (fields, text) => log.warn(fields, text),
+    });
+    this.#processes = new Processes({
+      count: options.workers,
+      fork: options.fork,
+      log,
+      ...(options.silentMs !== undefined && { silentMs: options.silentMs }),
+      begun: (worker, send) => this.#begun(worker, send),
+      heard: (worker, message) => this.#heard(worker, message),
+      gone: (worker, died) => this.#gone(worker, died),
+    });
+  }
+
+  /** Binds, and begins the workers: resolves when there is one that listens on each socket. @throws ConfigError for an address, Error where no worker starts */
+  async start(): Promise<{
+    readonly listeners: readonly (Address & { readonly name: string })[];
+    readonly admin?: Address;
+  }> {
+    try {
+      const listeners: (Address & { readonly name: string })[] = [];
+      for (const [name, socket] of this.#sockets) {
+        const address = await socket.bind();
+        if (name !== undefined) listeners.push({ name, ...address });
+      }
+      this.#addresses = Object.fromEntries(listeners.map(({ name, host, port }) => [name, { host, port }]));
+      await this.#processes.start();
+      await Promise.race([this.#dispatch.listening, this.#refused, this.#processes.over]);
+      const admin = this.#sockets.get(undefined)?.address;
+      return { listeners, ...(admin && { admin }) };
+    } catch (error) {
+      this.#close();
+      throw error;
+    }
+  }
+
+  /** Has all workers reload: all of them or none. The log tells how it went. @throws Error with the reason */
+  reload(): Promise<void> {
+    return this.#hub.reload();
+  }
+
+  /** Has every worker drain; resolves when all have ended: with true where each did in order. `withinMs`: the longest time for it. */
+  async drain(withinMs: number): Promise<boolean> {
+    return this.#end({ t: 'drain' }, withinMs);
+  }
+
+  /** As {@link drain}, without waiting for sessions. */
+  async stop(withinMs: number): Promise<boolean> {
+    return this.#end({ t: 'stop', withinMs }, withinMs);
+  }
+
+  /** Resolves when all workers have ended, because of an operator as well. */
+  get stopped(): Promise<boolean> {
+    return this.#processes.over.then(() => {
+      this.#close();
+      return this.#processes.isWell;
+    });
+  }
+
+  async #end(message: FromParent, withinMs: number): Promise<boolean> {
+    this.#processes.tell(message);
+    this.#processes.end();
+    clearTimeout(this.#late);
+    this.#late = setTimeout(() => this.#processes.kill(), withinMs + LATE_MS);
+    return this.stopped;
+  }
+
+  #shutDown(after: ShutdownAfter | undefined): void {
+    this.#processes.tell({ t: 'shutDown', ...(after !== undefined && { after }) });
+    this.#processes.end();
+  }
+
+  #lend(worker: number, { n, listener, accepts, held, confirm }: Lent): void {
+    const handle = this.#sockets.get(listener)?.handle;
+    const more = {
+      ...(listener !== undefined && { listener }),
+      ...(accepts !== undefined && { accepts }),
+      ...(held.length > 0 && { held }),
+      ...(confirm && { confirm }),
+    };
+    if (handle) this.#sends.get(worker)?.({ t: 'lend', n, ...more }, handle);
+  }
+
+  #accepted(worker: number, accepted: Accepted & { readonly error?: string }): void {
+    const { error: code } = accepted;
+    const listener = code === undefined ? undefined : this.#dispatch.listenerOf(worker, accepted.n);
+    if (code !== undefined) {
+      this.#processes.end();
+      this.#processes.kill();
+      const error = Object.assign(new Error(code), { code });
+      this.#refuse(this.#sockets.get(listener)?.cannotListen(error) ?? error);
+    }
+    this.#dispatch.accepted(worker, accepted);
+  }
+
+  #begun(worker: number, send: (message: FromParent, handle?: object) => void): void {
+    this.#sends.set(worker, send);
+    const { workers, config, watch } = this.#options;
+    const admin = this.#sockets.get(undefined)?.address;
+    this.#hub.joined(worker, { send });
+    send({
+      t: 'start',
+      worker,
+      workers,
+      config,
+      listeners: this.#addresses,
+      ...(admin && { admin }),
+      watch,
+    });
+  }
+
+  #heard(worker: number, message: FromWorker): void {
+    if (!isLifeRequest(message)) return this.#hub.hear(worker, message);
+    switch (message.t) {
+      case 'ready':
+        this.#hub.ready(worker);
+        return this.#dispatch.ready(worker);
+      case 'beat':
+        return this.#dispatch.beat(worker, message);
+      case 'listens':
+        return this.#dispatch.listens(worker, message.n);
+      case 'accepted':
+        return this.#accepted(worker, message);
+      case 'missed':
+        return this.#dispatch.missed(worker, message.n);
+      case 'ending':
+      case 'failed':
+        return undefined;
+    }
+  }
+
+  #gone(worker: number, died: boolean): void {
+    this.#sends.delete(worker);
+    this.#hub.left(worker);
+    this.#dispatch.gone(worker, died);
+  }
+
+  #close(): void {
+    clearTimeout(this.#late);
+    this.#dispatch.close();
+    for (const socket of this.#sockets.values()) socket.close();
+    this.#hub.close();
+  }
+}

@@ -1,0 +1,232 @@
+/** The processes of the workers: begun, begun again when they die, ended when they hang, and ended together. */
+import type { ChildProcess } from 'node:child_process';
+import type { FromParent, FromWorker } from '../messages.ts';
+
+/** What hears of the workers. */
+export interface ProcessesParts {
+  readonly count: number;
+  /** Begins a process for the worker of this number. */
+  readonly fork: (worker: number) => ChildProcess;
+  readonly begun: (worker: number, send: (message: FromParent, handle?: object) => void) => void;
+  readonly heard: (worker: number, message: FromWorker) => void;
+  /** `died`: not because it was told to end. */
+  readonly gone: (worker: number, died: boolean) => void;
+  readonly log: {
+    info: (fields: object, text: string) => void;
+    warn: (fields: object, text: string) => void;
+    error: (fields: object, text: string) => void;
+  };
+  /** How long a worker may be silent, in milliseconds. Default 10 000. */
+  readonly silentMs?: number;
+}
+
+interface Worker {
+  readonly child: ChildProcess;
+  /** How many looks have found no message from it since the last one. */
+  silentLooks: number;
+  ready: boolean;
+  /** Messages that the channel has not taken, the oldest first. */
+  readonly pending: FromParent[];
+  /** How many looks have found some, and none taken since the last one. */
+  stuckLooks: number;
+  reason: string | undefined;
+  /** It has heard that it is to end. */
+  ending: boolean;
+}
+
+/** How long a worker may be silent before it is killed, once it was ready and before, and how often that is looked at, in milliseconds. */
+const [SILENT_MS, LOADING_MS, LOOK_MS] = [10_000, 60_000, 500];
+/** Messages that may wait for a worker, and characters of them for one that does not read. */
+const [MOST_PENDING, MOST_CHARACTERS] = [10_000, 1024 * 1024];
+/** So many looks without a message taken: it does not read. */
+const STUCK_LOOKS = 4;
+/** How long the channel of a process that has ended may still have messages, in milliseconds. */
+const LAST_WORDS_MS = 500;
+/** Deaths before any worker was ready. */
+const MOST_FAILURES = 3;
+/** The first and the longest pause before a worker that died again is begun again, and when its deaths are forgotten, in milliseconds. */
+const [FIRST_MS, LONGEST_MS, FORGOTTEN_MS] = [100, 10_000, 60_000];
+
+/** One per parent. */
+export class Processes {
+  readonly #parts: ProcessesParts;
+  readonly #workers = new Map<number, Worker>();
+  readonly #deaths = new Map<number, number[]>();
+  readonly #restarts = new Map<number, NodeJS.Timeout>();
+  #looking: NodeJS.Timeout | undefined;
+  #everReady = false;
+  #failures = 0;
+  #ending = false;
+  #isWell = true;
+  #started: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
+  #over: () => void = () => {};
+  /** Resolves when all have ended after {@link end}, or none could begin. */
+  readonly over = new Promise<void>((resolve) => (this.#over = resolve));
+
+  constructor(parts: ProcessesParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether all of them have ended in order: one that died before it heard that it is to end was not to blame for the end. */
+  get isWell(): boolean {
+    return this.#isWell;
+  }
+
+  /** Resolves when the first one is ready. @throws Error with the reason, where three have ended before */
+  start(): Promise<void> {
+    // Told to end while the parent opened its sockets.
+    if (this.#ending) return this.over;
+    const started = new Promise<void>((resolve, reject) => (this.#started = { resolve, reject }));
+    for (let worker = 1; worker <= this.#parts.count; worker += 1) this.#begin(worker);
+    this.#looking = setInterval(() => this.#look(), LOOK_MS);
+    return started;
+  }
+
+  /** To all, or to one. */
+  tell(message: FromParent, worker?: number): void {
+    for (const [number, one] of this.#workers)
+      if (worker === undefined || worker === number) this.#send(number, one, message);
+  }
+
+  /** None is begun any more: they have been told to end, each in its way. */
+  end(): void {
+    this.#ending = true;
+    for (const timer of this.#restarts.values()) clearTimeout(timer);
+    this.#restarts.clear();
+    this.#lookOver();
+  }
+
+  /** Ends those that are still there. */
+  kill(): void {
+    for (const worker of this.#workers.values()) this.#kill(worker);
+  }
+
+  #begin(number: number): void {
+    this.#restarts.delete(number);
+    const child = this.#parts.fork(number);
+    const worker: Worker = {
+      child,
+      silentLooks: 0,
+      ready: false,
+      pending: [],
+      stuckLooks: 0,
+      reason: undefined,
+      ending: false,
+    };
+    this.#workers.set(number, worker);
+    child.on('message', (message) => this.#heard(number, worker, message as FromWorker));
+    child.on('error', (error) => (worker.reason ??= error.message));
+    child.once('close', (code, signal) =>
+      afterLastWords(child, () => this.#closed(number, worker, code, signal)),
+    );
+    this.#parts.begun(number, (message, handle) => this.#send(number, worker, message, handle));
+  }
+
+  #heard(number: number, worker: Worker, message: FromWorker): void {
+    worker.silentLooks = 0;
+    if (message.t === 'failed') worker.reason = message.reason;
+    if (message.t === 'ending') worker.ending = true;
+    if (message.t === 'ready') {
+      worker.ready = this.#everReady = true;
+      this.#parts.log.info({ worker: number, pid: worker.child.pid }, 'worker ready');
+      this.#parts.heard(number, message);
+      this.#started?.resolve();
+      return;
+    }
+    this.#parts.heard(number, message);
+  }
+
+  #send(number: number, worker: Worker, message: FromParent, handle?: object): void {
+    if (!worker.child.connected) return;
+    worker.pending.push(message);
+    const taken = (): void => {
+      worker.pending.shift();
+      worker.stuckLooks = 0;
+    };
+    // The parent closes a handle itself, once the worker has it.
+    worker.child.send(message, handle as never, { keepOpen: true }, taken);
+    if (worker.pending.length > MOST_PENDING) this.#killUnread(number, worker);
+  }
+
+  #closed(number: number, worker: Worker, code: number | null, signal: string | null): void {
+    if (this.#workers.get(number) !== worker) return;
+    this.#workers.delete(number);
+    const inOrder = this.#ending && code === 0;
+    // It may have died just before all were told to end: that is a death as any other.
+    const died = !inOrder && !worker.ending;
+    if (!inOrder && worker.ending) this.#isWell = false;
+    this.#parts.gone(number, died);
+    if (died)
+      this.#died(number, worker, { ...(code !== null && { code }), ...(signal !== null && { signal }) });
+    this.#lookOver();
+  }
+
+  #died(number: number, { reason, ready }: Worker, how: object): void {
+    const fields = { worker: number, ...how, ...(reason !== undefined && { reason }) };
+    this.#parts.log.error(fields, 'a worker has ended');
+    if (this.#ending) return;
+    if (!this.#everReady) this.#failures += 1;
+    if (this.#failures >= Math.min(MOST_FAILURES, this.#parts.count) && !this.#everReady) {
+      this.#started?.reject(new Error(reason ?? 'no worker could start: each ended before it was ready'));
+      this.end();
+      return this.kill();
+    }
+    const now = performance.now();
+    const deaths = (this.#deaths.get(number) ?? []).filter((at) => now - at <= FORGOTTEN_MS);
+    this.#deaths.set(number, [...deaths, now]);
+    const ms = deaths.length === 0 && ready ? 0 : Math.min(FIRST_MS * 2 ** deaths.length, LONGEST_MS);
+    this.#restarts.set(
+      number,
+      setTimeout(() => this.#begin(number), ms),
+    );
+  }
+
+  /** Looks are counted, and not the time: after this process itself has stood still, the messages that waited are read before the next look. */
+  #look(): void {
+    const { silentMs = SILENT_MS, log } = this.#parts;
+    for (const [number, worker] of this.#workers) {
+      worker.silentLooks += 1;
+      worker.stuckLooks += worker.pending.length > 0 ? 1 : 0;
+      // The first is on its way, and may be as large, as an answer about thousands of sessions is.
+      if (worker.stuckLooks >= STUCK_LOOKS && charactersOf(worker.pending.slice(1)) > MOST_CHARACTERS) {
+        this.#killUnread(number, worker);
+        continue;
+      }
+      // Loading a config may keep its event loop busy.
+      if (worker.silentLooks * LOOK_MS <= (worker.ready ? silentMs : LOADING_MS)) continue;
+      log.error({ worker: number }, 'a worker gives no sign of life: it is killed');
+      this.#kill(worker);
+    }
+  }
+
+  #killUnread(number: number, worker: Worker): void {
+    this.#parts.log.error({ worker: number }, 'a worker does not read its messages: it is killed');
+    this.#kill(worker);
+  }
+
+  #kill({ child }: Worker): void {
+    if (this.#ending) this.#isWell = false;
+    child.kill('SIGKILL');
+  }
+
+  #lookOver(): void {
+    if (!this.#ending || this.#workers.size > 0) return;
+    clearInterval(this.#looking);
+    this.#over();
+  }
+}
+
+const charactersOf = (messages: readonly FromParent[]): number =>
+  messages.reduce((sum, message) => sum + JSON.stringify(message).length, 0);
+
+/** The system may tell of the end of a process before what it has said last, such as why it ends, has been read. */
+function afterLastWords(child: ChildProcess, then: () => void): void {
+  if (!child.connected) return then();
+  const done = (): void => {
+    clearTimeout(timer);
+    child.off('disconnect', done);
+    then();
+  };
+  const timer = setTimeout(done, LAST_WORDS_MS);
+  child.once('disconnect', done);
+}

@@ -1,0 +1,223 @@
+/** Reloads of all workers in two steps: each prepares the new config, then all put it in force, or none does. */
+import type { ReloadRequest, ReloadTold } from '../messages.ts';
+import type { Timers } from '../timers.ts';
+
+/** What reloads are made with. */
+export interface ReloadsParts {
+  readonly tell: (worker: number, message: ReloadTold) => void;
+  readonly after: Timers['after'];
+  readonly log: {
+    info: (fields: object, text: string) => void;
+    error: (fields: object, text: string) => void;
+  };
+}
+
+/** A worker that has loaded a config. */
+interface Member {
+  readonly digest: string;
+  /** Of the config that it serves under. Undefined: it has loaded another one than that in force, and does not serve. */
+  readonly generation: number | undefined;
+  /** It does not serve, and no reload has tried to change that. */
+  readonly isNew: boolean;
+}
+
+interface InForce {
+  readonly generation: number;
+  readonly digest: string;
+}
+
+type Prepared = Extract<ReloadRequest, { readonly t: 'prepared' }>;
+
+interface Running {
+  readonly generation: number;
+  readonly isLast: boolean;
+  readonly waiters: readonly Waiter[];
+  /** Those that prepare it, with what they have said so far. */
+  readonly asked: Map<number, Prepared | undefined>;
+  readonly stopTimer: () => void;
+}
+
+/** Hears how a reload went: with the reason where it failed. */
+type Waiter = (reason: string | undefined) => void;
+
+/** How long workers may take to prepare a config, in milliseconds. */
+export const PREPARE_MS = 60_000;
+/** How long after a failed reload it is tried again for workers that do not serve for want of it, in milliseconds. */
+export const AGAIN_MS = 10_000;
+
+const CHANGED = 'files of the config have changed while the workers were reading them';
+const STOPPING = 'the gateway is stopping';
+
+/** One per parent. It knows configs by their digests only. */
+export class Reloads {
+  readonly #parts: ReloadsParts;
+  readonly #members = new Map<number, Member>();
+  #inForce: InForce | undefined;
+  /** Of the last reload that was begun: an aborted one has had its number. */
+  #generation = 0;
+  #running: Running | undefined;
+  /** Those that have asked since the running one began: the next one is theirs. Undefined: none is wanted. */
+  #next: readonly Waiter[] | undefined;
+  #stopRetry: (() => void) | undefined;
+  #isOver = false;
+
+  constructor(parts: ReloadsParts) {
+    this.#parts = parts;
+  }
+
+  /** Has every worker load its config anew: one reload after the other. @throws Error with the reason where none has come into force */
+  reload(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#want((reason) => (reason === undefined ? resolve() : reject(new Error(reason))));
+    });
+  }
+
+  hear(worker: number, message: ReloadRequest): void {
+    if (message.t === 'loaded') return this.#loaded(worker, message.digest);
+    const running = this.#running;
+    if (running?.generation !== message.generation || !running.asked.has(worker)) return;
+    if (message.t === 'unprepared') return this.#abort(message.reason, message.changed);
+    running.asked.set(worker, message);
+    this.#decide(running, message.digest);
+  }
+
+  /** It has ended: what it was to prepare is aborted, and tried again once. */
+  left(worker: number): void {
+    this.#members.delete(worker);
+    if (this.#running?.asked.delete(worker)) this.#abort(`worker ${worker} has ended`, true);
+    this.#settle();
+  }
+
+  /** Nothing is reloaded any more: workers that drain or stop refuse it anyway. */
+  close(): void {
+    this.#isOver = true;
+    const waiters = [...(this.#running?.waiters ?? []), ...(this.#next ?? [])];
+    this.#running?.stopTimer();
+    this.#stopRetry?.();
+    this.#running = this.#next = undefined;
+    for (const told of waiters) told(STOPPING);
+  }
+
+  #want(waiter: Waiter): void {
+    if (this.#isOver) return waiter(STOPPING);
+    this.#next = [...(this.#next ?? []), waiter];
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    // With no worker there it waits for the first: that may have read the files before they were changed.
+    if (this.#running || !this.#next || this.#members.size === 0) return;
+    const waiters = this.#next;
+    this.#next = undefined;
+    this.#begin(waiters, false);
+  }
+
+  #begin(waiters: readonly Waiter[], isLast: boolean): void {
+    const generation = (this.#generation += 1);
+    const asked = new Map([...this.#members.keys()].map((worker) => [worker, undefined]));
+    for (const [worker, member] of this.#members) this.#members.set(worker, { ...member, isNew: false });
+    const stopTimer = this.#parts.after(PREPARE_MS, () => this.#tooSlow());
+    this.#running = { generation, isLast, waiters, asked, stopTimer };
+    for (const worker of asked.keys()) this.#parts.tell(worker, { t: 'prepare', generation });
+  }
+
+  #loaded(worker: number, digest: string): void {
+    this.#members.set(worker, { digest, generation: undefined, isNew: true });
+    this.#settle();
+    this.#goOn();
+  }
+
+  /** A worker serves if it has the config in force; else all reload, and it serves when they have. */
+  #settle(): void {
+    if (this.#running || this.#isOver || this.#waiting.length === 0) return;
+    if (this.#waiting.length === this.#members.size) this.#agree();
+    const inForce = this.#inForce;
+    for (const [worker, { digest }] of this.#waiting)
+      if (digest === inForce?.digest) this.#serve(worker, inForce);
+    if (this.#waiting.some(([, { isNew }]) => isNew)) this.#want(() => {});
+  }
+
+  /** Nobody serves under an older config: that of the first is in force. */
+  #agree(): void {
+    const [first] = this.#waiting;
+    if (first) this.#inForce = { generation: (this.#generation += 1), digest: first[1].digest };
+    for (const [worker, member] of this.#waiting) this.#members.set(worker, { ...member, isNew: true });
+  }
+
+  /** Those that do not serve. */
+  get #waiting(): readonly (readonly [worker: number, member: Member])[] {
+    return [...this.#members].filter(([, { generation }]) => generation === undefined);
+  }
+
+  #serve(worker: number, { generation, digest }: InForce): void {
+    this.#members.set(worker, { digest, generation, isNew: false });
+    this.#parts.tell(worker, { t: 'serve', generation });
+  }
+
+  #decide(running: Running, digest: string): void {
+    const said = [...running.asked.values()];
+    if (said.includes(undefined)) return;
+    if (said.every((one) => one?.digest === digest)) this.#commit(running, digest);
+    else this.#abort(CHANGED, true);
+  }
+
+  #commit(running: Running, digest: string): void {
+    const { generation, asked } = running;
+    const changes = this.#changesOf(running);
+    this.#inForce = { generation, digest };
+    for (const worker of asked.keys()) {
+      this.#members.set(worker, { generation, digest, isNew: false });
+      this.#parts.tell(worker, { t: 'commit', generation });
+    }
+    this.#parts.log.info({ ...changes, generation }, 'reloaded');
+    this.#finish(running, undefined);
+  }
+
+  /** As one sees them that has served: the successor of a dead worker may have loaded them at its begin. */
+  #changesOf({ asked }: Running): object {
+    const [first] = [...asked].sort(
+      ([a], [b]) => Number(this.#hasServed(b)) - Number(this.#hasServed(a)) || a - b,
+    );
+    return first?.[1]?.changes ?? {};
+  }
+
+  #hasServed(worker: number): boolean {
+    return this.#members.get(worker)?.generation !== undefined;
+  }
+
+  #tooSlow(): void {
+    const asked = [...(this.#running?.asked ?? [])];
+    const late = asked.flatMap(([worker, said]) => (said ? [] : [worker]));
+    const who = late.length === 1 ? `worker ${late[0]} has` : `workers ${late.join(', ')} have`;
+    this.#abort(`${who} not prepared the config within ${PREPARE_MS / 1_000} s`, false);
+  }
+
+  #abort(reason: string, again: boolean): void {
+    const running = this.#running;
+    if (!running) return;
+    running.stopTimer();
+    const { generation, asked, isLast, waiters } = running;
+    const goesOn = again && !isLast && this.#members.size > 0;
+    for (const worker of asked.keys()) this.#parts.tell(worker, { t: 'abort', generation, failed: !goesOn });
+    if (goesOn) return this.#begin(waiters, true);
+    this.#parts.log.error({ reason }, 'reload failed');
+    this.#finish(running, reason);
+  }
+
+  #finish({ stopTimer, waiters }: Running, reason: string | undefined): void {
+    stopTimer();
+    this.#running = undefined;
+    for (const told of waiters) told(reason);
+    // Those that came meanwhile.
+    this.#settle();
+    this.#goOn();
+    if (this.#waiting.length > 0 && !this.#running) this.#tryLater();
+  }
+
+  #tryLater(): void {
+    this.#stopRetry ??= this.#parts.after(AGAIN_MS, () => {
+      this.#stopRetry = undefined;
+      if (this.#waiting.length > 0) this.#want(() => {});
+    });
+  }
+}

@@ -1,0 +1,47 @@
+/** What operators see over HTTP, as JSON. */
+import type { EntryReading, RoleReading, SessionReading, Silent } from '../../core/index.ts';
+
+/** A database, known or not. */
+export function databaseView({ settings, ...entry }: EntryReading & Silent): object {
+  const { name, paused, disabled, connections, sessions, inSessionMode, waiting, silent } = entry;
+  return {
+    name,
+    configured: settings !== undefined,
+    paused,
+    disabled,
+    mode: settings?.mode,
+    clientMode: settings?.clientMode,
+    size: settings?.size,
+    mostSessions: settings?.mostSessions,
+    connections,
+    sessions,
+    inSessionMode,
+    waiting,
+    silent,
+  };
+}
+
+/** A session that has found its database. */
+export function sessionView(session: SessionReading): object {
+  const { id, entry, role, mode, state, stateSince, waitingSince, client, identity, worker } = session;
+  return {
+    id,
+    database: entry,
+    role,
+    mode,
+    state: waitingSince === undefined ? state : 'waiting',
+    since: new Date(waitingSince ?? stateSince),
+    startedAt: new Date(session.startedAt),
+    address: client.address,
+    listener: client.listener,
+    issuer: identity?.issuer,
+    subject: identity?.subject,
+    serverPid: session.serverPid,
+    worker,
+  };
+}
+
+/** Who uses a database as a role, who waits, and what its server connections do. */
+export function poolView({ entry, role, sessions, clients, longestWaitMs, servers }: RoleReading): object {
+  return { database: entry, role, sessions, waiting: clients.waiting, longestWaitMs, servers };
+}

@@ -1,0 +1,43 @@
+/** The processes of a gateway with several workers, as the system tells of them. */
+import { readFileSync } from 'node:fs';
+import { expect } from 'vitest';
+import type { TokenGateway } from './token-gateway.ts';
+
+function childrenOf(pid: number): readonly number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+/** Whether there is such a process, and it has not ended. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+/** Those that live, the oldest first. */
+export const workerPids = ({ gateway }: TokenGateway): readonly number[] =>
+  childrenOf(gateway.pid).filter(isAlive);
+
+/** Resolves when a worker has become ready so many times. */
+export async function allReady({ gateway }: TokenGateway, times: number): Promise<void> {
+  await expect.poll(() => gateway.lines('worker ready').length, { timeout: 30_000 }).toBe(times);
+}
+
+/** The process of the worker of this number, the last one that became ready. */
+export function pidOf({ gateway }: TokenGateway, worker: number): number {
+  return Number(gateway.lines('worker ready').findLast((line) => line['worker'] === worker)?.['pid']);
+}
+
+/** Ends the gateway, and waits for its workers, which end by themselves when they have lost their channel. */
+export async function endAll(running: TokenGateway): Promise<void> {
+  const workers = workerPids(running);
+  await running.gateway.remove();
+  await expect.poll(() => workers.filter(isAlive), { timeout: 40_000 }).toEqual([]);
+}
