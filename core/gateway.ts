@@ -142,9 +142,9 @@ export class Gateway {
   }
 
   /**
-   * Lets transactions finish, then stops: new logins get 57P03 until the end, idle sessions 57P01 at once, the others
-   * when they become idle or when `drainTimeout` is over. Resolves half a second after that at the latest: what has not ended
-   * by then is cut off, and stands in the log.
+   * Lets transactions finish, then stops. While `drainDelay` lasts only readiness checks know of it. Then new logins get 57P03 until the
+   * end, idle sessions 57P01, spread over a tenth of `drainTimeout` at most, the others when they become idle or when `drainTimeout` is
+   * over. Resolves half a second after that at the latest: what has not ended by then is cut off, and stands in the log.
    */
   drain(): Promise<void> {
     return this.#shutdown.drain();
@@ -213,7 +213,7 @@ export class Gateway {
     }));
     const draining = {
       name: 'logins',
-      problem: this.#shared.draining ? 'the gateway is shutting down' : undefined,
+      problem: this.#shared.leaving ? 'the gateway is shutting down' : undefined,
     };
     const suspended = { name: 'suspension', problem: 'an operator has suspended the gateway' };
     const known = { name: 'config', problem: undefined, note: this.#reloads.note };

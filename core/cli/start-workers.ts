@@ -49,7 +49,7 @@ export function parentOf(
   { path, watch }: { readonly path: string; readonly watch: boolean },
   log: PinoLogger,
 ): RunningParent {
-  const { workers, listeners, admin, drainTimeoutMs } = config;
+  const { workers, listeners, admin, drainDelayMs, drainTimeoutMs } = config;
   const parent = new Parent({
     workers,
     config: path,
@@ -71,7 +71,7 @@ export function parentOf(
     },
     drain: () => {
       log.info({ workers }, 'draining');
-      return parent.drain(drainTimeoutMs + EXIT_MS).then(() => {});
+      return parent.drain(drainDelayMs + drainTimeoutMs + EXIT_MS).then(() => {});
     },
     stop: () => parent.stop(HURRY_MS).then(() => {}),
     reload: () => parent.reload(),

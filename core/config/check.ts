@@ -124,7 +124,7 @@ export function checkConfig(
 ): ResolvedConfig {
   refuseNoConfig(value);
   const checked = parseAt(config, value);
-  const { databases, loginTimeout = '10s', drainTimeout = '30s' } = checked;
+  const { databases, loginTimeout = '10s', drainDelay = '0s', drainTimeout = '30s' } = checked;
   const listeners = listenersOf(checked.listen, directory);
   const database =
     typeof databases === 'function'
@@ -150,6 +150,7 @@ export function checkConfig(
     admin,
     plugins,
     loginTimeoutMs: milliseconds(loginTimeout),
+    drainDelayMs: milliseconds(drainDelay),
     drainTimeoutMs: milliseconds(drainTimeout),
     maxStatementBytes: checked.maxStatementBytes ?? 1_048_576,
     logLevel: checked.logLevel ?? 'info',

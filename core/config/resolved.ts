@@ -80,6 +80,8 @@ export interface ResolvedConfig {
   /** Milliseconds. */
   readonly loginTimeoutMs: number;
   /** Milliseconds. */
+  readonly drainDelayMs: number;
+  /** Milliseconds. */
   readonly drainTimeoutMs: number;
   readonly maxStatementBytes: number;
   readonly logLevel: NonNullable<GatewayConfig['logLevel']>;

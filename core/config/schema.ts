@@ -253,6 +253,7 @@ export const config = object<GatewayConfig>({
   admin: admin.optional(),
   plugins: value((input) => (Array.isArray(input) ? undefined : expected('a list of plugins', input))),
   loginTimeout: duration(1).optional(),
+  drainDelay: duration(0).optional(),
   drainTimeout: duration(0).optional(),
   maxStatementBytes: whole(1, LARGEST_MESSAGE).optional(),
   logLevel: oneOf(['debug', 'info', 'warn', 'error', 'silent']).optional(),

@@ -182,6 +182,14 @@ export interface GatewayConfig<L extends PluginList = PluginList> {
    */
   readonly loginTimeout?: Duration;
   /**
+   * How long the gateway serves on after SIGTERM as before, new logins included, while `/readyz` answers 503: balancers need so long to send
+   * clients elsewhere. `drainTimeout` begins behind it. See [the end](#the-end).
+   *
+   * @defaultValue `'0s'`
+   * @example drainDelay: '5s'
+   */
+  readonly drainDelay?: Duration;
+  /**
    * How long transactions may go on after SIGTERM. See [the end](#the-end).
    *
    * @defaultValue `'30s'`

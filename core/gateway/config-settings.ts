@@ -18,6 +18,7 @@ function general(config: ResolvedConfig): readonly SettingReading[] {
   const { admin } = config;
   return [
     setting('loginTimeout', `${config.loginTimeoutMs}ms`, '10000ms'),
+    setting('drainDelay', `${config.drainDelayMs}ms`, '0ms'),
     setting('drainTimeout', `${config.drainTimeoutMs}ms`, '30000ms'),
     setting('maxStatementBytes', config.maxStatementBytes, 1_048_576),
     setting('logLevel', config.logLevel, 'info'),

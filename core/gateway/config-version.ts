@@ -147,6 +147,10 @@ export class ConfigVersion implements GatewayContext, Readonly<Shared> {
     return this.#shared.calls;
   }
 
+  get leaving(): boolean {
+    return this.#shared.leaving;
+  }
+
   get draining(): boolean {
     return this.#shared.draining;
   }

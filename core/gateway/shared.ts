@@ -43,6 +43,8 @@ export interface Shared extends Pick<
   readonly overview: Overview;
   /** Services for plugins, the same for all configs. */
   readonly services: Readonly<Pick<GatewayServices, 'operations' | 'overview'>>;
+  /** True once balancers shall send no more clients: it shuts down, or will after the drain delay. */
+  leaving: boolean;
   /** True once the gateway takes no new logins. */
   draining: boolean;
   /** Serves a connection that a plugin has accepted, for a client of a listener of the config. */
@@ -104,6 +106,7 @@ export function makeShared({
       operations: ownOperations(new GatewayOperations({ ...parts, ...orders, state, workers, log })),
       overview: new GatewayOverview(overview, coordination, plugins),
     },
+    leaving: false,
     draining: false,
     accept,
     reload: { at: Date.now(), failed: false },

@@ -30,6 +30,10 @@ const LAST_WORDS_MS = 500;
 /** How long sessions without a client, server connections, and a log with a slow reader may take, at most. */
 const PART_MS = 1_000;
 const POLL_MS = 10;
+/** So many idle sessions end each `POLL_MS`, or more where it would take too long: their clients shall not come back elsewhere in one moment. */
+const ENDED_AT_ONCE = 5;
+/** That takes this part of the drain timeout at most. */
+const SPREAD = 0.1;
 
 /** A moment by `performance.now()`, which may be moved to an earlier one. */
 type Limit = () => number;
@@ -91,19 +95,37 @@ export class Shutdown {
   /** The readiness of a gateway that is shutting down does not depend on its servers. */
   #refuseLogins(): void {
     const { shared, reachability } = this.#parts;
+    shared.leaving = true;
     shared.draining = true;
     shared.suspension.end();
     reachability.stop();
   }
 
+  /** Balancers send clients for some time to a gateway whose readiness they have not asked again: these are served. */
+  async #serveOn(): Promise<void> {
+    const { shared, log, listeners, configVersions } = this.#parts;
+    const { drainDelayMs } = configVersions.inForce.config;
+    // No client has come, or logins are refused by an operator's order already.
+    if (drainDelayMs === 0 || shared.draining || !listeners.every(({ bound }) => bound)) return;
+    shared.leaving = true;
+    const until = performance.now() + drainDelayMs;
+    log.info({ delayMs: drainDelayMs, sessions: shared.sessions.size }, 'not ready, and serving on');
+    await this.#wait(
+      () => this.#ending !== undefined,
+      () => until,
+    );
+  }
+
   async #drain(): Promise<void> {
     const { shared, log, configVersions } = this.#parts;
     const { sessions } = shared;
-    const over = performance.now() + configVersions.inForce.config.drainTimeoutMs;
+    await this.#serveOn();
+    const { drainTimeoutMs } = configVersions.inForce.config;
+    const over = performance.now() + drainTimeoutMs;
     this.#until = Math.min(this.#until, over + EXIT_MS);
     this.#refuseLogins();
     log.info({ sessions: sessions.size }, 'draining');
-    for (const session of sessions) session.drain(SHUTDOWN);
+    await this.#drainSessions(drainTimeoutMs * SPREAD);
     await this.#wait(
       () => sessions.size === 0 || this.#ending !== undefined,
       () => over,
@@ -112,6 +134,20 @@ export class Shutdown {
       log.warn({ sessions: sessions.size }, 'the drain timeout is over');
     this.#ending ??= this.#end();
     await this.#ending;
+  }
+
+  /** In random order, so that none of the clients that came together leave together. */
+  async #drainSessions(withinMs: number): Promise<void> {
+    const { sessions } = this.#parts.shared;
+    const waiting = shuffled(sessions);
+    const atOnce = Math.max(
+      ENDED_AT_ONCE,
+      Math.ceil((waiting.length * POLL_MS) / Math.max(POLL_MS, withinMs)),
+    );
+    while (waiting.length > 0 && !this.#ending) {
+      for (const session of waiting.splice(-atOnce)) session.drain(SHUTDOWN);
+      if (waiting.length > 0) await sleep(POLL_MS);
+    }
   }
 
   async #end(): Promise<void> {
@@ -159,4 +195,9 @@ export class Shutdown {
   async #wait(over: () => boolean, limit: Limit): Promise<void> {
     while (!over() && performance.now() < limit()) await sleep(POLL_MS);
   }
+}
+
+function shuffled<T>(values: Iterable<T>): T[] {
+  const drawn = Array.from(values, (value) => ({ value, at: Math.random() }));
+  return drawn.toSorted((a, b) => a.at - b.at).map(({ value }) => value);
 }

@@ -50,6 +50,7 @@ describe('defaults', () => {
       admin: undefined,
       plugins: [],
       loginTimeoutMs: 10_000,
+      drainDelayMs: 0,
       drainTimeoutMs: 30_000,
       maxStatementBytes: 1_048_576,
       logLevel: 'info',

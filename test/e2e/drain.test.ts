@@ -23,13 +23,20 @@ afterEach(async () => {
   await running.gateway.stop();
 });
 
-async function start(drainTimeout: Duration): Promise<void> {
+async function start(drainTimeout: Duration, drainDelay: Duration = '0s'): Promise<void> {
   running = await startGateway({
     databases: { orders: databaseOf(postgres) },
     plugins: [mapTo('writer')],
     admin: { port: 0 },
+    drainDelay,
     drainTimeout,
   });
+}
+
+/** Status and text of the readiness checks. */
+async function ready(): Promise<unknown> {
+  const response = await fetch(`http://127.0.0.1:${running.adminPort}/readyz`);
+  return [response.status, await response.text()];
 }
 
 async function client(): Promise<RawClient> {
@@ -50,10 +57,6 @@ test('a drain ends idle sessions, lets a transaction finish, refuses logins, and
   const drained = running.gateway.drain();
   expect(await idle.error()).toMatchObject({ S: 'FATAL', C: '57P01' });
   expect((await idle.rest()).length).toBe(0);
-  const ready = async (): Promise<unknown> => {
-    const response = await fetch(`http://127.0.0.1:${running.adminPort}/readyz`);
-    return [response.status, await response.text()];
-  };
   // The worker of the idle client has nothing more to do, and answers no more.
   await expect.poll(ready).toEqual([503, expect.stringContaining('shutting down')]);
   await expect(client()).rejects.toThrow('"C":"57P03"');
@@ -66,6 +69,44 @@ test('a drain ends idle sessions, lets a transaction finish, refuses logins, and
   await drained;
   await expect(RawClient.connect(running.port)).rejects.toThrow('ECONNREFUSED');
   expect(running.lines('close').map((line) => line['reason'])).toEqual(['drained', 'drained']);
+});
+
+test('while the drain delay lasts, balancers are told to send no more clients, and those that come are served', async () => {
+  await start('20s', '2s');
+  const idle = await client();
+  const drained = running.gateway.drain();
+  await expect.poll(ready).toEqual([503, expect.stringContaining('shutting down')]);
+  const late = await client();
+  for (const each of [idle, late]) {
+    each.send(query('select 1'));
+    expect(statusOf(await each.until('Z'))).toBe('I');
+  }
+  for (const each of [idle, late]) expect(await each.error()).toMatchObject({ S: 'FATAL', C: '57P01' });
+  await drained;
+  expect(running.lines('not ready, and serving on')[0]).toMatchObject({ delayMs: 2_000 });
+});
+
+test('a stop ends the drain delay', async () => {
+  await start('20s', '1h');
+  const idle = await client();
+  const drained = running.gateway.drain();
+  await expect.poll(ready).toEqual([503, expect.stringContaining('shutting down')]);
+  await running.gateway.stop();
+  expect(await idle.error()).toMatchObject({ S: 'FATAL', C: '57P01' });
+  await drained;
+});
+
+test('idle sessions end in another order than they came, and all of them', async () => {
+  await start('10s');
+  const ended: number[] = [];
+  const endings: Promise<unknown>[] = [];
+  for (let i = 0; i < 20; i += 1) {
+    const each = await client();
+    endings.push(each.error().then(() => ended.push(i)));
+  }
+  await Promise.all([running.gateway.drain(), ...endings]);
+  expect(ended).toHaveLength(20);
+  expect(ended).not.toEqual(ended.toSorted((a, b) => a - b));
 });
 
 test('at the end of the drain timeout a running statement is cancelled and its client told', async () => {
