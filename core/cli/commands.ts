@@ -50,6 +50,20 @@ Each login and each plugin has 5 seconds, and no connection stays. The exit code
       return (await import('./check.ts')).check(options);
     },
   },
+  health: {
+    summary: 'asks a running gateway on this machine whether it is ready, and prints its answer',
+    options: {
+      config: CONFIG,
+      url: { value: 'URL', help: 'asks there, and reads no config: http://127.0.0.1:9432/readyz' },
+      live: { help: 'whether the process answers at all: /livez of admin instead of /readyz' },
+    },
+    notes: `For supervisors without an HTTP client, as in an image without a shell. The exit code is 1 where it is not ready, or does not answer in 5 seconds.`,
+    run: async (line) => {
+      const live = valueOf(line, 'live') !== undefined;
+      const options = { config: valueOf(line, 'config'), url: valueOf(line, 'url'), live };
+      return (await import('./health.ts')).health(options);
+    },
+  },
   'sql roles': {
     summary: 'prints the SQL and the lines of pg_hba.conf that the databases of a config need',
     options: {
