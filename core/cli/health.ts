@@ -1,7 +1,10 @@
 /** `postern health`: asks a running gateway whether it is ready, for supervisors without an HTTP client, as in an image without a shell. */
+import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { RequestOptions } from 'node:https';
+import { text as textOf } from 'node:stream/consumers';
 import { ConfigError } from '../contract/errors.ts';
 import { findConfig, loadConfig } from '../load.ts';
 import { UsageError } from './command-line.ts';
@@ -51,20 +54,13 @@ function ofUrl(url: string): RequestOptions {
   return { protocol, host, ...(port !== '' && { port: Number(port) }), path: pathname + search };
 }
 
-function ask(options: RequestOptions): Promise<Answer> {
+async function ask(options: RequestOptions): Promise<Answer> {
   const request = options.protocol === 'https:' ? httpsRequest : httpRequest;
-  return new Promise((resolve, reject) => {
-    const asked = request({ agent: false, ...options }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => (text += chunk));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-      response.on('error', reject);
-    });
-    asked.setTimeout(ANSWER_MS, () => asked.destroy(new Error(`no answer in ${ANSWER_MS / 1_000} s`)));
-    asked.on('error', reject);
-    asked.end();
-  });
+  const asked = request({ agent: false, ...options });
+  asked.setTimeout(ANSWER_MS, () => asked.destroy(new Error(`no answer in ${ANSWER_MS / 1_000} s`)));
+  asked.end();
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
+  return { status: response.statusCode ?? 0, text: await textOf(response) };
 }
 
 /**

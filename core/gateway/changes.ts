@@ -75,7 +75,13 @@ function changedMembers(plugin: string, was: object = {}, is: object = {}): read
   return [...names].filter((name) => differ(old.get(name), now.get(name))).map((name) => `${plugin}.${name}`);
 }
 
-const OPTIONS = ['loginTimeoutMs', 'drainDelayMs', 'drainTimeoutMs', 'maxStatementBytes', 'logLevel'] as const;
+const OPTIONS = [
+  'loginTimeoutMs',
+  'drainDelayMs',
+  'drainTimeoutMs',
+  'maxStatementBytes',
+  'logLevel',
+] as const;
 
 const LISTENER_OPTIONS = ['plaintext', 'auth', 'proxyProtocol', 'startup'] as const;
 
