@@ -105,13 +105,16 @@ export type {
 } from './contract/plugin.ts';
 export type { GatewayHandle } from './contract/gateway-handle.ts';
 export type { Board, BoardChange, PutOptions } from './contract/board.ts';
+export { LastingCounts } from './contract/lasting-counts.ts';
+export type { Counted, KnownCounts } from './contract/lasting-counts.ts';
 export type { PlaceRequest, Places } from './contract/places.ts';
 export type { AskOptions, Post, PostAnswer, Recipient } from './contract/post.ts';
 export type { Ordered } from './contract/plugin-order.ts';
 export { proxyFor } from './outbound/proxy.ts';
 export type { Proxy } from './outbound/proxy.ts';
 export type { ProbeContext, ProbeFinding } from './contract/probe.ts';
-export type { Readings, RoleReading, TotalsReading } from './contract/readings.ts';
+export { NOTHING_USED } from './contract/readings.ts';
+export type { Readings, RoleReading, TotalsReading, UsedCounts } from './contract/readings.ts';
 export { reasonOf } from './contract/reason.ts';
 export type { RouteMethod, RouteOperation, RouteOptions } from './contract/route.ts';
 export type { ScramLookup, ScramMock, ScramVerifier } from './contract/scram.ts';

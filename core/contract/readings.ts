@@ -17,9 +17,8 @@ export interface RoleReading {
   readonly longestWaitMs: number;
 }
 
-/** What the sessions of one entry have used since the start, those that are open included. */
-export interface TotalsReading {
-  readonly entry: string;
+/** What sessions have used. */
+export interface UsedCounts {
   /** ReadyForQuery that clients were given, and those of them with no transaction open. */
   readonly queries: number;
   readonly transactions: number;
@@ -36,6 +35,31 @@ export interface TotalsReading {
   readonly binds: number;
   /** Server connections that were lent. */
   readonly assignments: number;
+}
+
+/**
+ * What no session has used.
+ *
+ * @example
+ *   const both = { ...NOTHING_USED, queries: 3 + 4 };
+ */
+export const NOTHING_USED: UsedCounts = {
+  queries: 0,
+  transactions: 0,
+  received: 0,
+  sent: 0,
+  transactionMs: 0,
+  queryMs: 0,
+  waitMs: 0,
+  clientParses: 0,
+  serverParses: 0,
+  binds: 0,
+  assignments: 0,
+};
+
+/** What the sessions of one entry have used since the start, those that are open included. */
+export interface TotalsReading extends UsedCounts {
+  readonly entry: string;
 }
 
 /** All of it. */

@@ -1,4 +1,5 @@
 /** The service `overview`: what operators see of a running gateway, as plain values of all its workers. */
+import { randomUUID } from 'node:crypto';
 import type {
   EntryReading,
   Overview,
@@ -7,13 +8,15 @@ import type {
   SettingReading,
   Silent,
 } from '../contract/overview.ts';
+import type { Counted } from '../contract/lasting-counts.ts';
 import type { PostAnswer } from '../contract/post.ts';
 import type { Address } from '../net/listening.ts';
 import { ownVersion } from '../own-version.ts';
 import type { Coordination } from '../workers/coordination.ts';
 import { configSettings } from './config-settings.ts';
 import { joined, joinedEntries } from './joined-readings.ts';
-import type { Said } from './joined-readings.ts';
+import { lastingTotals } from './lasting-totals.ts';
+import type { Totals } from './lasting-totals.ts';
 import type { Overview as Live } from './overview.ts';
 import { entryOf, isPart, partsOf } from './worker-overview.ts';
 import type { Part } from './worker-overview.ts';
@@ -27,11 +30,19 @@ function silentIn(answers: readonly PostAnswer[]): Silent {
   return silent.length === 0 ? {} : { silent };
 }
 
+/** What a worker answers. */
+interface ToldParts<P extends Part> {
+  /** Of its process. */
+  readonly id: string;
+  readonly parts: Pick<OverviewParts, P>;
+}
+
 /** One per gateway. */
 export class GatewayOverview implements Overview {
   readonly #live: Live;
   readonly #coordination: Coordination;
   readonly #plugins: () => readonly PluginReading[];
+  readonly #id = randomUUID();
 
   /** `plugins`: those of the config in force. */
   constructor(live: Live, coordination: Coordination, plugins: () => readonly PluginReading[]) {
@@ -39,7 +50,7 @@ export class GatewayOverview implements Overview {
     this.#coordination = coordination;
     this.#plugins = plugins;
     const { post } = coordination;
-    post.answer(PARTS, (parts) => partsOf(live, Array.isArray(parts) ? parts.filter(isPart) : []));
+    post.answer(PARTS, (parts) => this.#own(Array.isArray(parts) ? parts.filter(isPart) : []));
     post.answer(ENTRY, (name) => entryOf(live, String(name)));
   }
 
@@ -62,13 +73,35 @@ export class GatewayOverview implements Overview {
   async read<P extends Part>(...parts: readonly P[]): Promise<Pick<OverviewParts, P> & Silent> {
     const { worker, workers, post } = this.#coordination;
     if (workers === 1) return partsOf(this.#live, parts);
-    const [own, answers] = await Promise.all([partsOf(this.#live, parts), post.ask('others', PARTS, parts)]);
-    const others = answers.flatMap(({ worker: other, body }) =>
-      body === undefined ? [] : [{ worker: other, value: body as typeof own }],
-    );
-    const all = [{ worker, value: own }, ...others].toSorted((one, other) => one.worker - other.worker);
-    const read = parts.map((part) => [part, joined(part, all.map(only(part)))]);
-    return { ...(Object.fromEntries(read) as Pick<OverviewParts, P>), ...silentIn(answers) };
+    const [own, answers] = await Promise.all([this.#own(parts), post.ask('others', PARTS, parts)]);
+    const told = new Map([[worker, own]]);
+    for (const { worker: other, body } of answers)
+      if (body !== undefined) told.set(other, body as ToldParts<P>);
+    const all = [...told].toSorted(([one], [other]) => one - other);
+    const read = parts.map((part) => [
+      part,
+      joined(
+        part,
+        all.map(([other, said]) => ({ worker: other, value: said.parts[part] })),
+      ),
+    ]);
+    const merged = Object.fromEntries(read) as Pick<OverviewParts, P>;
+    return { ...(await this.#withTotals(merged, told)), ...silentIn(answers) };
+  }
+
+  async #own<P extends Part>(parts: readonly P[]): Promise<ToldParts<P>> {
+    return { id: this.#id, parts: await partsOf(this.#live, parts) };
+  }
+
+  /** With what the dead and the silent have used, if it was asked for. */
+  async #withTotals<R extends Partial<OverviewParts>>(
+    read: R,
+    told: ReadonlyMap<number, { readonly id: string; readonly parts: Partial<OverviewParts> }>,
+  ): Promise<R> {
+    const counted = new Map<number, Counted<Totals>>();
+    for (const [worker, { id, parts }] of told)
+      if (parts.totals) counted.set(worker, { id, counts: parts.totals });
+    return counted.size === 0 ? read : { ...read, totals: await lastingTotals(this.#coordination, counted) };
   }
 
   async entry(name: string): Promise<EntryReading & Silent> {
@@ -87,10 +120,3 @@ export class GatewayOverview implements Overview {
     return this.#plugins();
   }
 }
-
-const only =
-  <P extends Part>(part: P) =>
-  ({ worker, value }: Said<Pick<OverviewParts, P>>): Said<OverviewParts[P]> => ({
-    worker,
-    value: value[part],
-  });

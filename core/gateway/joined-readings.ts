@@ -66,7 +66,8 @@ function joinedEntry(one: EntryReading, other: EntryReading): EntryReading {
 export const joinedEntries = (rows: readonly EntryReading[]): readonly EntryReading[] =>
   merged(rows, ({ name }) => name, joinedEntry);
 
-function joinedTotals(rows: readonly TotalsReading[]): readonly TotalsReading[] {
+/** By entry. */
+export function joinedTotals(rows: readonly TotalsReading[]): readonly TotalsReading[] {
   return merged(
     rows,
     ({ entry }) => entry,

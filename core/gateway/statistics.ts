@@ -1,23 +1,9 @@
 /** The counters of all sessions by entry: of ended ones as one sum, of the others read on request. */
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Counts, Usage } from '../connection/usage.ts';
+import { NOTHING_USED } from '../contract/readings.ts';
 import type { TotalsReading } from '../contract/readings.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
-
-/** Nothing used. */
-export const nothing = (): Counts => ({
-  transactions: 0,
-  queries: 0,
-  received: 0,
-  sent: 0,
-  transactionMs: 0,
-  queryMs: 0,
-  waitMs: 0,
-  clientParses: 0,
-  serverParses: 0,
-  binds: 0,
-  assignments: 0,
-});
 
 /** As plain values. */
 export const totalsReadings = (totals: ReadonlyMap<string, Counts>): readonly TotalsReading[] =>
@@ -34,7 +20,7 @@ export interface Period {
 /** How long a period of averages is, in milliseconds: PgBouncer's `stats_period`. */
 const PERIOD_MS = 60_000;
 /** Names that are remembered after their last session: a `'*'` may serve any number of them. */
-const MOST_ENTRIES = 1_000;
+export const MOST_ENTRIES = 1_000;
 
 /** Adds `more` to `sum`. */
 export function add(sum: Counts, more: Readonly<Counts>): void {
@@ -85,7 +71,7 @@ export class Statistics {
   totals(): Map<string, Counts> {
     const totals = new Map([...this.#over].map(([entry, counts]) => [entry, { ...counts }]));
     for (const usage of this.#live.values()) {
-      const sum = totals.get(usage.entry) ?? nothing();
+      const sum: Counts = totals.get(usage.entry) ?? { ...NOTHING_USED };
       add(sum, usage.counts());
       totals.set(usage.entry, sum);
     }
@@ -111,7 +97,7 @@ export class Statistics {
   }
 
   #remember(entry: string): Counts {
-    const counts = nothing();
+    const counts: Counts = { ...NOTHING_USED };
     this.#over.set(entry, counts);
     if (this.#over.size > MOST_ENTRIES) this.#forgetOldest();
     return counts;

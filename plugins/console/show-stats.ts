@@ -1,5 +1,6 @@
 /** `SHOW STATS`, `STATS_TOTALS` and `STATS_AVERAGES`: what the sessions of each entry have used. */
-import type { OverviewParts, PeriodReading, TotalsReading } from '../../core/index.ts';
+import { NOTHING_USED } from '../../core/index.ts';
+import type { OverviewParts, PeriodReading, TotalsReading, UsedCounts } from '../../core/index.ts';
 import { table } from './table.ts';
 import type { Columns, Table } from './table.ts';
 import type { Value } from './types.ts';
@@ -49,7 +50,7 @@ export const STATS_BOTH_COLUMNS: Columns = {
 };
 
 /** What has been used, as PgBouncer counts it. */
-export function measures(counts: Counts): Measures {
+export function measures(counts: UsedCounts): Measures {
   return {
     xact_count: counts.transactions,
     query_count: counts.queries,
@@ -65,27 +66,9 @@ export function measures(counts: Counts): Measures {
   };
 }
 
-/** What sessions have used. */
-export type Counts = Omit<TotalsReading, 'entry'>;
-
-/** Nothing used. */
-export const NOTHING: Counts = {
-  transactions: 0,
-  queries: 0,
-  received: 0,
-  sent: 0,
-  transactionMs: 0,
-  queryMs: 0,
-  waitMs: 0,
-  clientParses: 0,
-  serverParses: 0,
-  binds: 0,
-  assignments: 0,
-};
-
 function averages(period: PeriodReading | undefined, entry: string): Measures {
   const at = (totals: readonly TotalsReading[] = []): Measures =>
-    measures(totals.find((one) => one.entry === entry) ?? NOTHING);
+    measures(totals.find((one) => one.entry === entry) ?? NOTHING_USED);
   return averagesBetween(at(period?.before), at(period?.after), period?.seconds ?? 0);
 }
 

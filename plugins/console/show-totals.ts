@@ -1,7 +1,8 @@
 /** `SHOW TOTALS`: what all databases have used together. */
-import type { TotalsReading } from '../../core/index.ts';
-import { NOTHING, averagesBetween, measures } from './show-stats.ts';
-import type { Counts, Measures, Used } from './show-stats.ts';
+import { NOTHING_USED } from '../../core/index.ts';
+import type { TotalsReading, UsedCounts } from '../../core/index.ts';
+import { averagesBetween, measures } from './show-stats.ts';
+import type { Measures, Used } from './show-stats.ts';
 import { table } from './table.ts';
 import type { Columns, Row, Table } from './table.ts';
 
@@ -15,9 +16,9 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 
 function sumOf(totals: readonly TotalsReading[] = []): Measures {
-  const names = Object.keys(NOTHING) as (keyof Counts)[];
+  const names = Object.keys(NOTHING_USED) as (keyof UsedCounts)[];
   const sum = names.map((name) => [name, totals.reduce((all, counts) => all + counts[name], 0)]);
-  return measures(Object.fromEntries(sum) as Counts);
+  return measures(Object.fromEntries(sum) as UsedCounts);
 }
 
 function rows(prefix: string, all: Measures): readonly Row<typeof TOTALS_COLUMNS>[] {

@@ -1,10 +1,21 @@
 /** Asks the other workers of the gateway for their metrics, and answers when they ask. */
 import { randomUUID } from 'node:crypto';
-import type { GatewayHandle } from '../../core/index.ts';
+import { LastingCounts } from '../../core/index.ts';
+import type { Counted, GatewayHandle } from '../../core/index.ts';
 import { joinedFamilies, workersFamily } from './joined-metrics.ts';
-import { LastingCounters } from './lasting-counters.ts';
-import type { Counted } from './lasting-counters.ts';
 import type { Family } from './prometheus.ts';
+
+/** What one process of a worker says. */
+interface Told {
+  readonly id: string;
+  readonly families: readonly Family[];
+}
+
+/** What stays when it has died: a gauge is of now. */
+const countedIn = ({ id, families }: Told): Counted<readonly Family[]> => ({
+  id,
+  counts: families.filter(({ type }) => type !== 'gauge'),
+});
 
 type Read = () => Promise<readonly Family[]>;
 
@@ -32,17 +43,18 @@ export class WorkerMetrics {
     read: Read,
   ): Promise<readonly Family[]> {
     if (worker.of === 1) return read();
-    const lasting = new LastingCounters(await board('counters'));
+    const lasting = new LastingCounts<readonly Family[]>(await board('counters'), (one, other) =>
+      joinedFamilies([...one, ...other]),
+    );
     const [families, answers] = await Promise.all([read(), post.ask('others', 'metrics')]);
-    const counted = new Map<number, Counted>([[worker.number, { id: this.#id, families }]]);
-    for (const { worker: other, body } of answers)
-      if (body !== undefined) counted.set(other, body as Counted);
-    const told = [...counted.values()].flatMap((one) => one.families);
-    const all = joinedFamilies([...told, ...lasting.missingIn(counted)]);
-    return [...all, workersFamily(counted.size, answers.length + 1 - counted.size)];
+    const told = new Map<number, Told>([[worker.number, { id: this.#id, families }]]);
+    for (const { worker: other, body } of answers) if (body !== undefined) told.set(other, body as Told);
+    const missing = lasting.missingIn(new Map([...told].map(([other, one]) => [other, countedIn(one)])));
+    const all = joinedFamilies([...[...told.values()].flatMap((one) => one.families), ...missing.flat()]);
+    return [...all, workersFamily(told.size, answers.length + 1 - told.size)];
   }
 
-  async #read(): Promise<Counted | undefined> {
+  async #read(): Promise<Told | undefined> {
     const families = await this.#reads.at(-1)?.();
     return families && { id: this.#id, families };
   }

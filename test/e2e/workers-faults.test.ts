@@ -56,6 +56,18 @@ const workersOf = (gateway: TokenGateway): readonly number[] =>
     .map((line) => Number(line['worker']))
     .toSorted((a, b) => a - b);
 
+/** So many descriptors, and no number from there on. */
+const limitTo = (pid: number, most: number): void =>
+  void execFileSync('prlimit', ['--pid', String(pid), `--nofile=${most}:`]);
+
+/** The number that its next descriptor has. */
+function lowestFree(pid: number): number {
+  const used = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
+  let lowest = 0;
+  while (used.has(lowest)) lowest += 1;
+  return lowest;
+}
+
 describe.runIf(hasProc)('two workers', () => {
   test('300 clients that come while a worker is killed are all answered', async () => {
     const gateway = await start();
@@ -67,30 +79,51 @@ describe.runIf(hasProc)('two workers', () => {
   test('a worker that has no descriptor left loses no client', async () => {
     const gateway = await start();
     const pid = pidOf(gateway, 1);
-    const limit = (most: number): void =>
-      void execFileSync('prlimit', ['--pid', String(pid), `--nofile=${most}:`]);
     // Numbers of descriptors are given from the lowest: few are left.
-    limit(readdirSync(`/proc/${pid}/fd`).length + 4);
+    limitTo(pid, readdirSync(`/proc/${pid}/fd`).length + 4);
     const clients = await hellos(gateway.gateway.port, 60, { stay: true });
     expect(new Set(clients)).toEqual(new Set(['N']));
     const lost = 'a worker has no descriptor left: others accept in its place';
     expect(gateway.gateway.lines(lost).length).toBeGreaterThan(0);
-    limit(4_096);
+    limitTo(pid, 4_096);
     expect(new Set(await hellos(gateway.gateway.port, 20))).toEqual(new Set(['N']));
     expect(workerPids(gateway)).toContain(pid);
+  });
+
+  test('a worker whose descriptors run out while it has the socket returns it, and no client is lost after that', async () => {
+    const gateway = await start();
+    await gateway.login();
+    const [serving] = workersOf(gateway);
+    // It has fewer connections, so the next one is to come to it.
+    const pid = pidOf(gateway, serving === 1 ? 2 : 1);
+    await sleep(500);
+    limitTo(pid, lowestFree(pid));
+    const lost = 'a worker has no descriptor left: others accept in its place';
+    await expect.poll(() => gateway.gateway.lines(lost)).toMatchObject([{ worker: serving === 1 ? 2 : 1 }]);
+    expect(new Set(await hellos(gateway.gateway.port, 30, { stay: true }))).toEqual(new Set(['N']));
+    // Without one in the other either they wait, and nobody is closed.
+    const other = pidOf(gateway, Number(serving));
+    limitTo(other, lowestFree(other));
+    await expect.poll(() => gateway.gateway.lines(lost).length).toBe(2);
+    const waiting = hellos(gateway.gateway.port, 30, { stay: true });
+    await sleep(1_500);
+    limitTo(other, 4_096);
+    expect(new Set(await waiting)).toEqual(new Set(['N']));
+    limitTo(pid, 4_096);
+    const before = readdirSync(`/proc/${pid}/fd`).length;
+    await hellos(gateway.gateway.port, 30, { stay: true });
+    await expect
+      .poll(() => readdirSync(`/proc/${pid}/fd`).length, { timeout: 10_000 })
+      .toBeGreaterThan(before);
+    expect(workerPids(gateway)).toEqual(expect.arrayContaining([pid, other]));
   });
 
   test('a parent that has no descriptor left loses no client: it accepts none itself', async () => {
     const gateway = await start();
     const { pid, port } = gateway.gateway;
-    const limit = (most: number): void =>
-      void execFileSync('prlimit', ['--pid', String(pid), `--nofile=${most}:`]);
-    const used = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
-    let lowest = 0;
-    while (used.has(lowest)) lowest += 1;
-    limit(lowest);
+    limitTo(pid, lowestFree(pid));
     expect(new Set(await hellos(port, 60))).toEqual(new Set(['N']));
-    limit(4_096);
+    limitTo(pid, 4_096);
     expect(new Set(await hellos(port, 20))).toEqual(new Set(['N']));
     expect(gateway.gateway.lines('a worker has ended')).toEqual([]);
   });

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import type { Client } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { databaseOf } from '../support/gateway.ts';
+import { NOTHING_USED } from '../../core/index.ts';
 import { home } from '../support/operated.ts';
 import type { Operated, OperatedOptions } from '../support/operated.ts';
 import { sharedPostgres } from '../support/postgres.ts';
@@ -123,11 +124,11 @@ describe.each(['session', 'transaction'] as const)('what it shows in %s mode', (
 });
 
 test('averages are of the last period', async () => {
-  const { Statistics, add, nothing } = await import('../../core/gateway/statistics.ts');
+  const { Statistics, add } = await import('../../core/gateway/statistics.ts');
   const statistics = new Statistics();
-  const sum = nothing();
-  add(sum, { ...nothing(), queries: 3 });
-  add(sum, { ...nothing(), queries: 4, sent: 5 });
+  const sum = { ...NOTHING_USED };
+  add(sum, { ...NOTHING_USED, queries: 3 });
+  add(sum, { ...NOTHING_USED, queries: 4, sent: 5 });
   expect(sum).toMatchObject({ queries: 7, sent: 5, received: 0 });
   expect(statistics.period).toBeUndefined();
   statistics.endPeriod();

@@ -75,6 +75,15 @@ export class LentListeners {
     return this.#loans.has(n);
   }
 
+  /**
+   * Returns all of them where no descriptor is left any more: libuv accepts and closes whatever waits then, and tells nobody. A client of the time
+   * between is closed; who comes later waits in the kernel's queue, or for another worker.
+   */
+  look(): void {
+    if (this.#loans.size === 0 || isDescriptorLeft()) return;
+    for (const loan of this.#loans.values()) this.#end(loan, { full: true });
+  }
+
   /** Accepts no more. */
   reclaim(n: number): void {
     const loan = this.#loans.get(n);

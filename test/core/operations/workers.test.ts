@@ -36,7 +36,7 @@ async function twoWorkers(options: OperatedOptions = {}): Promise<Workers> {
   const [first, second] = [await start(linked.links[0]), await start(linked.links[1])];
   const successor = (): Promise<Operated> => {
     const link = linked.successor(2);
-    linked.hub.ready(2);
+    linked.hub.workers.ready(2);
     return start(link);
   };
   return { linked, first, second, successor };
@@ -343,9 +343,35 @@ test('counters never fall when workers die, one after the other, whoever is aske
     expect(await scrape(first, 'postern_auth_duration_seconds_count')).toEqual([['accepted', 3 + deaths]]);
   }
   linked.kill(1);
-  linked.hub.ready(2);
+  linked.hub.workers.ready(2);
   const heir = await startMeasured(linked.successor(1));
   expect(await queries(heir)).toBe(6);
   await busy(heir);
   expect(await queries(heir)).toBe(7);
+});
+
+test('SHOW STATS and SHOW TOTALS never fall when workers die, one after the other, whoever is asked', async () => {
+  const { linked, first, second, successor } = await twoWorkers();
+  const used = async (asked: Operated): Promise<readonly number[]> => {
+    const desk = await asked.console();
+    const stats = ofOrders(await show(desk, 'STATS'));
+    const totals = ofOrders(await show(desk, 'STATS_TOTALS'));
+    const sum = (await show(desk, 'TOTALS')).find(({ name }) => name === 'total_query_count');
+    expect(Number(sum?.['value'])).toBeGreaterThanOrEqual(Number(totals['query_count']));
+    return [Number(stats['total_query_count']), Number(totals['query_count'])];
+  };
+  await busy(first);
+  await busy(second);
+  await busy(second);
+  expect(await used(first)).toEqual([3, 3]);
+  for (let deaths = 1; deaths <= 3; deaths += 1) {
+    linked.kill(2);
+    const left = 2 + deaths;
+    expect(await used(first)).toEqual([left, left]);
+    const heir = await successor();
+    expect(await used(heir)).toEqual([left, left]);
+    await busy(heir);
+    expect(await used(first)).toEqual([left + 1, left + 1]);
+    expect(await used(heir)).toEqual([left + 1, left + 1]);
+  }
 });
