@@ -19,8 +19,6 @@ export interface CancelRequest {
   readonly connectMs?: number | undefined;
 }
 
-const NEVER = new AbortController().signal;
-
 /**
  * Resolves when the server closed the cancel connection, which it does after the signal was sent (manual, 55.2.8). False
  * if it did not in time, or could not be reached: whether the query ends is then unknown. Never rejects.
@@ -35,7 +33,9 @@ export async function cancel({
   const late = (): Error => new Error('the server did not close the cancel connection');
   const options: DialOptions = { address, ...(connectMs !== undefined && { connectMs }) };
   try {
-    await within(cancelMs, NEVER, late, async (signal) => {
+    // A signal of its own: Node takes many listeners of one for a leak.
+    const { signal: never } = new AbortController();
+    await within(cancelMs, never, late, async (signal) => {
       const { channel } = await dial(database, signal, options);
       try {
         const closed = whenClosed(channel);

@@ -171,7 +171,6 @@ export function missingOn(
 
 /** How long that may take, in milliseconds. */
 const BETWEEN_MS = 2_000;
-const NEVER = new AbortController().signal;
 
 /**
  * One statement for all: `pg_settings` knows where each value came from, and one that was reset is not from the session any more.
@@ -240,7 +239,8 @@ async function executeWithin(connection: ServerConnection, batch: Buffer): Promi
   try {
     return await within(
       BETWEEN_MS,
-      NEVER,
+      // A signal of its own: Node takes many listeners of one for a leak.
+      new AbortController().signal,
       () => late,
       (signal) => executeBetween(connection, batch, signal),
     );

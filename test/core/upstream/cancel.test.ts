@@ -84,6 +84,20 @@ test('a server that never closes gives false at the deadline, and the socket goe
   await server.stop();
 });
 
+test('many at once are no leak to Node', async () => {
+  const server = await scripted((socket) => void socket.resume());
+  const address = { host: '127.0.0.1', port: server.port };
+  const warnings: string[] = [];
+  const warned = ({ name }: Error): void => void warnings.push(name);
+  process.on('warning', warned);
+  const cancels = Array.from({ length: 20 }, () => cancel({ database, address, key, cancelMs: 50 }));
+  expect(new Set(await Promise.all(cancels))).toEqual(new Set([false]));
+  await new Promise(setImmediate);
+  process.off('warning', warned);
+  expect(warnings).toEqual([]);
+  await server.stop();
+});
+
 test('a server that cannot be reached gives false', async () => {
   expect(await cancel({ database, address: { host: '127.0.0.1', port: 1 }, key })).toBe(false);
 });
