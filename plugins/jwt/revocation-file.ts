@@ -57,12 +57,16 @@ export class RevocationFile implements RevocationStore {
     });
   }
 
+  /** What is kept already, word for word, is not written again. */
   add(revocation: Revocation): Promise<void> {
-    return this.#change(lineOf(revocation), () => this.#known.set(revocation.id, revocation));
+    const line = lineOf(revocation);
+    const isKept = (known = this.#known.get(revocation.id)): boolean => !!known && lineOf(known) === line;
+    return this.#change(line, isKept, () => this.#known.set(revocation.id, revocation));
   }
 
   remove(id: string): Promise<void> {
-    return this.#change(lineOf({ removed: id }), () => this.#known.delete(id));
+    const isKept = (): boolean => !this.#known.has(id);
+    return this.#change(lineOf({ removed: id }), isKept, () => this.#known.delete(id));
   }
 
   async #readAll(): Promise<void> {
@@ -86,9 +90,11 @@ export class RevocationFile implements RevocationStore {
     }
   }
 
-  #change(line: string, note: () => unknown): Promise<void> {
+  #change(line: string, isKept: () => boolean, note: () => unknown): Promise<void> {
     return this.#inTurn(async () => {
       if (!this.#loaded) throw new Error(`${this.#file} has not been read`);
+      // What is noted behind a write that failed is not in the file yet.
+      if (!this.#torn && isKept()) return;
       note();
       if (this.#torn || this.#lines > this.#known.size + DEAD_LINES) {
         await this.#writeAnew();
