@@ -203,6 +203,41 @@ describe('code', () => {
   });
 });
 
+/** All that a file needs, types included. */
+function neededBy(path: string, sources: readonly Source[]): ReadonlySet<string> {
+  const graph = new Map(sources.map((one) => [one.path, one.imports]));
+  const needed = new Set([path]);
+  for (const one of needed) for (const target of graph.get(one) ?? []) needed.add(target);
+  return needed;
+}
+
+/** The clock, timers and modules of Node. */
+const IMPURE =
+  /\b(?:performance|Date|process\.(?:env|on|hrtime|nextTick)|Math\.random|setTimeout|setInterval|setImmediate|fetch|queueMicrotask)\b|'node:/;
+
+describe('the parent of workers', () => {
+  const parent = core.filter(({ path }) => path.startsWith('core/workers/parent/'));
+
+  test('has fewer than 1 000 lines, comments and all', () => {
+    expect(parent.length).toBeGreaterThan(0);
+    expect(parent.reduce((sum, { text }) => sum + text.split('\n').length - 1, 0)).toBeLessThan(1_000);
+  });
+
+  test('needs no plugin, nothing of a config, and nothing that reads what clients and servers say', () => {
+    const needed = [...neededBy('core/workers/parent/parent.ts', all)];
+    const may =
+      /^(?:core\/(?:workers|net|contract)\/|core\/upstream\/(?:pause|pool\/(?:connection-slots|limits))\.ts$|node:)/;
+    expect(needed.filter((one) => !may.test(one))).toEqual([]);
+    expect(needed.filter((one) => one.startsWith('core/workers/worker/'))).toEqual([]);
+  });
+
+  test('what it decides is decided without a clock, a timer or anything of the system', () => {
+    const decisions = core.filter(({ path }) => path.startsWith('core/workers/decisions/'));
+    expect(decisions.length).toBeGreaterThan(0);
+    expect(decisions.filter(({ code }) => IMPURE.test(code)).map(({ path }) => path)).toEqual([]);
+  });
+});
+
 describe('these tests can fail', () => {
   test.each<[string, string, string]>([
     [
@@ -278,6 +313,18 @@ describe('these tests can fail', () => {
     const b = source('core/b.ts', `export type { A } from './a/z.ts';`);
     expect(cycleIn(foldersOf([a, b]))).toEqual(['core/a', 'core/b', 'core/a']);
   });
+
+  test('what a file needs by way of others is found', () => {
+    const [a, b] = [source('core/a.ts', `import './b.ts';`), source('core/b.ts', `import './wire/c.ts';`)];
+    expect([...neededBy('core/a.ts', [a, b])]).toEqual(['core/a.ts', 'core/b.ts', 'core/wire/c.ts']);
+  });
+
+  test.each(['performance.now()', 'setTimeout(run, 1)', `import fs from 'node:fs';`])(
+    '%s is no decision',
+    (text) => {
+      expect(IMPURE.test(source('x.ts', text).code)).toBe(true);
+    },
+  );
 
   test('a file that no other imports is found', () => {
     const a = source('core/a.ts', `import type { B } from './b.ts';`);

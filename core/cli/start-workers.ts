@@ -66,8 +66,9 @@ export function parentOf(
     async start() {
       for (const { path: at, text } of await smallPools(config)) log.warn({ path: at }, text);
       const started = await parent.start();
-      if (started.admin) log.info(adminLine(config, started.admin), 'admin listening');
-      for (const { name, host, port } of started.listeners) log.info({ name, host, port }, 'listening');
+      if (started?.admin) log.info(adminLine(config, started.admin), 'admin listening');
+      for (const { name, host, port } of started?.listeners ?? [])
+        log.info({ name, host, port }, 'listening');
     },
     drain: () => {
       log.info({ workers }, 'draining');

@@ -44,6 +44,7 @@ function beat(connections: () => number, lent: LentListeners): () => void {
   let due = performance.now() + BEAT_MS;
   const timer = setInterval(() => {
     const now = performance.now();
+    lent.look();
     const lagMs = Math.max(0, Math.round(now - due));
     send({ t: 'beat', connections: connections() + lent.held, accepted: lent.accepted, lagMs });
     due = now + BEAT_MS;
@@ -104,7 +105,7 @@ async function serve(start: Start): Promise<number> {
     }
     obey(gateway, message);
   };
-  if (watch) link.whenLead(() => file.watch({ reload: () => link.parent.reload() }));
+  if (watch) link.whenLead(() => file.watch({ reload: () => link.parent.reload('change') }));
   void strays.fatal.then(() => gateway.stop());
   try {
     const started = gateway.start().then(

@@ -3,6 +3,7 @@ import type { Board } from '../contract/board.ts';
 import type { ShutdownAfter } from '../contract/operations.ts';
 import type { Places } from '../contract/places.ts';
 import type { Post } from '../contract/post.ts';
+import type { ReloadBy } from './messages.ts';
 import type { ConnectionSlots, ServerProcess, SlotLimits } from '../upstream/pool/connection-slots.ts';
 
 /** Server connections that the workers have together. */
@@ -15,8 +16,8 @@ export interface SharedSlots {
 
 /** What the parent process does with all workers at once, on the order of an operator who has come to one of them. */
 export interface Parent {
-  /** Has all workers load the config anew. Rejects with the reason where one cannot: the config in force stays with all. */
-  reload(): Promise<void>;
+  /** Has all workers load the config anew. `by`: default an operator. Rejects with the reason where one cannot: the config in force stays with all. */
+  reload(by?: ReloadBy): Promise<void>;
   /** Has all workers take no new logins, drain, and end. */
   shutDown(after: ShutdownAfter | undefined): void;
 }

@@ -176,9 +176,13 @@ export type SlotsTold =
       readonly process: ServerProcess;
     };
 
+/** Who wants a reload: an operator, or a worker that has seen a file change. The latter is not told of where all have the new files already. */
+export type ReloadBy = 'operator' | 'change';
+
 /** Of orders that an operator has given to one worker and that concern the parent, to the parent. */
 export type OrderRequest =
-  { readonly t: 'reload'; readonly q: number } | { readonly t: 'shutDown'; readonly after?: ShutdownAfter };
+  | { readonly t: 'reload'; readonly q: number; readonly by: ReloadBy }
+  | { readonly t: 'shutDown'; readonly after?: ShutdownAfter };
 
 /** Of such orders, to a worker: all workers have the new config, or it failed. */
 export interface OrderTold {

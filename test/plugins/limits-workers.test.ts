@@ -87,7 +87,7 @@ test('in 100 000 logins over four workers, 1 % of them with a death, there is ne
     for (const session of member.open) add(session.keys, -1);
     workers.kill(at + 1);
     members[at] = memberOf(workers.successor(at + 1));
-    workers.hub.ready(at + 1);
+    workers.hub.workers.ready(at + 1);
   };
 
   const BURST = 100;

@@ -52,7 +52,7 @@ export function workersOf(count: number, make: (worker: number) => TestConfig): 
     };
     running.set(worker, made);
     await before;
-    linked.hub.ready(worker);
+    linked.hub.workers.ready(worker);
     return made;
   };
   return {

@@ -127,7 +127,7 @@ export class GatewayOfWorkers implements TestedGateway {
   /** Those that still drain have another lead. */
   #gone(index: number): void {
     this.#ended.add(index);
-    this.#linked.hub.left(index + 1);
+    this.#linked.hub.workers.left(index + 1);
   }
 
   #reloadableOf(gateway: Gateway): Reloadable {
@@ -144,7 +144,8 @@ export class GatewayOfWorkers implements TestedGateway {
     if (!handle) return;
     acceptFrom(handle, (connection, error) => {
       if (!connection) return this.#log.error({ listener, error }, 'accept failed');
-      const worker = listener === undefined ? this.#workers[(this.#linked.hub.lead ?? 1) - 1] : this.#next();
+      const worker =
+        listener === undefined ? this.#workers[(this.#linked.hub.workers.lead ?? 1) - 1] : this.#next();
       worker?.entrances.take(connection, listener);
     });
   }

@@ -29,6 +29,22 @@ const LAYERS: readonly Layer[] = [
   },
   { name: 'core/wire', files: /^core\/wire\//, may: [/^core\/contract\/(errors|scram)\.ts$/] },
   {
+    name: 'decisions for workers',
+    files: /^core\/workers\/decisions\//,
+    // They read messages, and get the time with them.
+    may: [/^core\/workers\/(messages|timers)\.ts$/, /^core\/upstream\/(pause|pool\/connection-slots)\.ts$/],
+  },
+  {
+    name: 'the parent of workers',
+    files: /^core\/workers\/parent\//,
+    may: [
+      /^core\/workers\/(decisions\/|[\w-]+\.ts$)/,
+      /^core\/contract\/operations\.ts$/,
+      /^core\/net\/(bound-socket|entrance|listening)\.ts$/,
+      /^core\/upstream\/pool\/connection-slots\.ts$/,
+    ],
+  },
+  {
     name: 'core/workers',
     files: /^core\/workers\//,
     // What a pool needs of slots, and nothing else of the pool.

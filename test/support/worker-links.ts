@@ -2,7 +2,7 @@
 import type { Parent } from '../../core/workers/coordination.ts';
 import type { SharedRequest, SharedTold } from '../../core/workers/messages.ts';
 import { Hub } from '../../core/workers/parent/hub.ts';
-import type { ReloadsParts } from '../../core/workers/parent/reloads.ts';
+import type { ReloadsParts } from '../../core/workers/decisions/reloads.ts';
 import { ParentLink } from '../../core/workers/worker/parent-link.ts';
 
 /** A hub with its links, by number from 1. */
@@ -29,7 +29,7 @@ const NO_ORDERS: Parent = {
 /** A log that is not looked at. */
 const SILENT: ReloadsParts['log'] = { info() {}, error() {} };
 
-/** All of them are ready, unless `ready` is false: then say so with {@link Hub.ready}. `log`: that of the parent. */
+/** All of them are ready, unless `ready` is false: then say so with {@link Workers.ready}. `log`: that of the parent. */
 export function linkWorkers(
   count: number,
   orders: Parent = NO_ORDERS,
@@ -57,17 +57,17 @@ export function linkWorkers(
     };
     const link = new ParentLink({ worker, workers: count, port });
     all.add(link);
-    hub.joined(worker, {
+    hub.workers.joined(worker, {
       send: (message: SharedTold) => later(message, (arrived) => link.hear(arrived)),
     });
     return link;
   };
   const links = Array.from({ length: count }, (_, index) => join(index + 1));
-  if (ready) for (const { worker } of links) hub.ready(worker);
+  if (ready) for (const { worker } of links) hub.workers.ready(worker);
   const kill = (worker: number): void => {
     const life = alive.get(worker);
     if (life) life.is = false;
-    hub.left(worker);
+    hub.workers.left(worker);
   };
   const hang = (worker: number): (() => void) => {
     const life = alive.get(worker);

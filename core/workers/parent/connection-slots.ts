@@ -1,10 +1,10 @@
 /** The slots of all pools over all workers, and those of dead workers. */
 import type { ServerProcess, SlotLimits } from '../../upstream/pool/connection-slots.ts';
+import { DeadConnections } from '../decisions/dead-connections.ts';
+import { PoolSlots } from '../decisions/pool-slots.ts';
 import type { FromParent, SlotsRequest } from '../messages.ts';
 import { machineTimers } from '../timers.ts';
 import type { Timers } from '../timers.ts';
-import { DeadConnections } from './dead-connections.ts';
-import { PoolSlots } from './pool-slots.ts';
 
 /** The parent as far as slots need it. */
 interface ConnectionSlotsParts {

@@ -1,22 +1,19 @@
 /** What the parent process holds for its workers: boards, places, post and connection slots. It reads messages of workers only. */
 import type { Parent } from '../coordination.ts';
-import type { FromParent, OrderRequest, SharedRequest } from '../messages.ts';
-import type { Port } from '../port.ts';
+import { Reloads } from '../decisions/reloads.ts';
+import type { ReloadsParts } from '../decisions/reloads.ts';
+import type { OrderRequest, ReloadBy, SharedRequest } from '../messages.ts';
 import { machineTimers } from '../timers.ts';
 import { Boards } from './boards.ts';
 import { ConnectionSlots } from './connection-slots.ts';
 import { Places } from './places.ts';
 import { Questions } from './questions.ts';
-import { Reloads } from './reloads.ts';
-import type { ReloadsParts } from './reloads.ts';
-
-/** A worker's channel as the parent has it. */
-export type WorkerPort = Port<FromParent>;
+import { Workers } from './workers.ts';
 
 /** One per parent. */
 export class Hub {
-  readonly #ports = new Map<number, WorkerPort>();
-  readonly #ready = new Set<number>();
+  /** Whose messages go to {@link hear}. */
+  readonly workers = new Workers((worker) => this.#left(worker));
   readonly #boards: Boards;
   readonly #places: Places;
   /** The server connections that the workers may have. */
@@ -24,42 +21,22 @@ export class Hub {
   readonly #questions: Questions;
   readonly #orders: Parent;
   readonly #reloads: Reloads;
-  #lead: number | undefined;
 
   /** `orders`: what the parent does when a worker asks for it. `log`: tells of reloads. */
   constructor(orders: Parent, log: ReloadsParts['log']) {
     this.#orders = orders;
-    const tell = (worker: number, message: FromParent): void => this.#ports.get(worker)?.send(message);
+    const { workers } = this;
+    const { tell } = workers;
     this.#boards = new Boards(tell);
     this.#places = new Places(tell);
-    this.slots = new ConnectionSlots({ tell, ready: () => [...this.#ready].sort((a, b) => a - b) });
-    this.#questions = new Questions({
-      tell,
-      workers: () => [...this.#ports.keys()].sort((a, b) => a - b),
-      lead: () => this.#lead,
-    });
+    this.slots = new ConnectionSlots({ tell, ready: () => workers.serving });
+    this.#questions = new Questions(workers);
     this.#reloads = new Reloads({ tell, after: machineTimers.after, log });
-  }
-
-  /** The worker that does what only one may do: the ready one with the lowest number, until it ends. */
-  get lead(): number | undefined {
-    return this.#lead;
   }
 
   /** How many keys have a place taken. */
   get countedKeys(): number {
     return this.#places.counts.size;
-  }
-
-  /** A worker has begun. Its messages go to {@link hear}. */
-  joined(worker: number, port: WorkerPort): void {
-    this.#ports.set(worker, port);
-  }
-
-  /** It serves: from now on it may be the lead. */
-  ready(worker: number): void {
-    this.#ready.add(worker);
-    this.#electLead();
   }
 
   hear(worker: number, message: SharedRequest): void {
@@ -92,21 +69,8 @@ export class Hub {
   }
 
   /** Has every worker load its config anew. @throws Error with the reason where it has not come into force, in any of them */
-  reload(): Promise<void> {
-    return this.#reloads.reload();
-  }
-
-  /** It has ended: nobody waits for it, and what it held is free. */
-  left(worker: number): void {
-    this.#ports.delete(worker);
-    this.#ready.delete(worker);
-    if (this.#lead === worker) this.#lead = undefined;
-    this.#boards.left(worker);
-    this.#places.left(worker);
-    this.#questions.left(worker);
-    this.slots.left(worker);
-    this.#reloads.left(worker);
-    this.#electLead();
+  reload(by?: ReloadBy): Promise<void> {
+    return this.#reloads.reload(by);
   }
 
   /** Ends its timers. */
@@ -119,17 +83,17 @@ export class Hub {
 
   async #order(worker: number, message: OrderRequest): Promise<void> {
     if (message.t === 'shutDown') return this.#orders.shutDown(message.after);
-    const { q } = message;
-    const failed = await this.#orders.reload().then(
+    const { q, by } = message;
+    const failed = await this.#orders.reload(by).then(
       () => ({}),
       (error: unknown) => ({ error: error instanceof Error ? error.message : 'unknown' }),
     );
-    this.#ports.get(worker)?.send({ t: 'reloaded', q, ...failed });
+    this.workers.tell(worker, { t: 'reloaded', q, ...failed });
   }
 
-  #electLead(): void {
-    if (this.#lead !== undefined || this.#ready.size === 0) return;
-    this.#lead = Math.min(...this.#ready);
-    this.#ports.get(this.#lead)?.send({ t: 'lead' });
+  /** Nobody waits for it, and what it held is free. */
+  #left(worker: number): void {
+    for (const part of [this.#boards, this.#places, this.#questions, this.slots, this.#reloads])
+      part.left(worker);
   }
 }

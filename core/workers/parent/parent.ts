@@ -4,10 +4,10 @@ import type { ShutdownAfter } from '../../contract/operations.ts';
 import { BoundSocket } from '../../net/bound-socket.ts';
 import type { Place } from '../../net/entrance.ts';
 import type { Address } from '../../net/listening.ts';
+import { Dispatch } from '../decisions/dispatch.ts';
+import type { Accepted, Lent } from '../decisions/dispatch.ts';
 import { isLifeRequest } from '../messages.ts';
-import type { FromParent, FromWorker } from '../messages.ts';
-import { Dispatch } from './dispatch.ts';
-import type { Accepted, Lent } from './dispatch.ts';
+import type { FromParent, FromWorker, ReloadBy } from '../messages.ts';
 import { Hub } from './hub.ts';
 import { Processes } from './processes.ts';
 import type { ProcessesParts } from './processes.ts';
@@ -26,6 +26,12 @@ export interface ParentOptions {
   readonly silentMs?: number | undefined;
 }
 
+/** Where clients and operators connect. */
+interface Listening {
+  readonly listeners: readonly (Address & { readonly name: string })[];
+  readonly admin?: Address;
+}
+
 /** How long workers that were told to stop may take beyond their own limits, in milliseconds. */
 const LATE_MS = 5_000;
 
@@ -37,7 +43,6 @@ export class Parent {
   readonly #processes: Processes;
   /** By the listener's name; undefined is `admin`. */
   readonly #sockets: ReadonlyMap<string | undefined, BoundSocket>;
-  readonly #sends = new Map<number, (message: FromParent, handle?: object) => void>();
   #addresses: Readonly<Record<string, Address>> = {};
   #refuse: (error: Error) => void = () => {};
   /** Rejects where a worker cannot listen: another program was faster, although both could bind. */
@@ -53,17 +58,18 @@ export class Parent {
       ...options.listeners.map(({ name, place }) => [name, new BoundSocket(place)] as const),
     ]);
     const orders = {
-      reload: () => this.reload(),
+      reload: (by?: ReloadBy) => this.#hub.reload(by),
       shutDown: (after: ShutdownAfter | undefined) => this.#shutDown(after),
     };
     this.#hub = new Hub(orders, log);
+    const { workers } = this.#hub;
     this.#dispatch = new Dispatch({
       listeners: options.listeners.map(({ name }) => name),
       admin: options.admin !== undefined,
       lend: (worker, lent) => this.#lend(worker, lent),
-      reclaim: (worker, n) => this.#sends.get(worker)?.({ t: 'reclaim', n }),
-      ask: (worker, n) => this.#sends.get(worker)?.({ t: 'has', n }),
-      lead: () => this.#hub.lead,
+      reclaim: (worker, n) => workers.tell(worker, { t: 'reclaim', n }),
+      ask: (worker, n) => workers.tell(worker, { t: 'has', n }),
+      lead: () => workers.lead,
       now: () => performance.now(),
       warn: (fields, text) => log.warn(fields, text),
     });
@@ -72,17 +78,15 @@ export class Parent {
       fork: options.fork,
       log,
       ...(options.silentMs !== undefined && { silentMs: options.silentMs }),
-      begun: (worker, send) => this.#begun(worker, send),
+      workers,
+      begun: (worker) => this.#begun(worker),
       heard: (worker, message) => this.#heard(worker, message),
-      gone: (worker, died) => this.#gone(worker, died),
+      gone: (worker, died) => this.#dispatch.gone(worker, died),
     });
   }
 
-  /** Binds, and begins the workers: resolves when there is one that listens on each socket. @throws ConfigError for an address, Error where no worker starts */
-  async start(): Promise<{
-    readonly listeners: readonly (Address & { readonly name: string })[];
-    readonly admin?: Address;
-  }> {
+  /** Binds, and begins the workers: resolves when there is one that listens on each socket; with undefined where it is told to end before. @throws ConfigError for an address, Error where no worker starts */
+  async start(): Promise<Listening | undefined> {
     try {
       const listeners: (Address & { readonly name: string })[] = [];
       for (const [name, socket] of this.#sockets) {
@@ -92,6 +96,7 @@ export class Parent {
       this.#addresses = Object.fromEntries(listeners.map(({ name, host, port }) => [name, { host, port }]));
       await this.#processes.start();
       await Promise.race([this.#dispatch.listening, this.#refused, this.#processes.over]);
+      if (this.#processes.isEnding) return undefined;
       const admin = this.#sockets.get(undefined)?.address;
       return { listeners, ...(admin && { admin }) };
     } catch (error) {
@@ -124,7 +129,7 @@ export class Parent {
   }
 
   async #end(message: FromParent, withinMs: number): Promise<boolean> {
-    this.#processes.tell(message);
+    this.#hub.workers.tellAll(message);
     this.#processes.end();
     clearTimeout(this.#late);
     this.#late = setTimeout(() => this.#processes.kill(), withinMs + LATE_MS);
@@ -132,7 +137,7 @@ export class Parent {
   }
 
   #shutDown(after: ShutdownAfter | undefined): void {
-    this.#processes.tell({ t: 'shutDown', ...(after !== undefined && { after }) });
+    this.#hub.workers.tellAll({ t: 'shutDown', ...(after !== undefined && { after }) });
     this.#processes.end();
   }
 
@@ -144,7 +149,7 @@ export class Parent {
       ...(held.length > 0 && { held }),
       ...(confirm && { confirm }),
     };
-    if (handle) this.#sends.get(worker)?.({ t: 'lend', n, ...more }, handle);
+    if (handle) this.#hub.workers.tell(worker, { t: 'lend', n, ...more }, handle);
   }
 
   #accepted(worker: number, accepted: Accepted & { readonly error?: string }): void {
@@ -159,12 +164,10 @@ export class Parent {
     this.#dispatch.accepted(worker, accepted);
   }
 
-  #begun(worker: number, send: (message: FromParent, handle?: object) => void): void {
-    this.#sends.set(worker, send);
+  #begun(worker: number): void {
     const { workers, config, watch } = this.#options;
     const admin = this.#sockets.get(undefined)?.address;
-    this.#hub.joined(worker, { send });
-    send({
+    this.#hub.workers.tell(worker, {
       t: 'start',
       worker,
       workers,
@@ -179,7 +182,6 @@ export class Parent {
     if (!isLifeRequest(message)) return this.#hub.hear(worker, message);
     switch (message.t) {
       case 'ready':
-        this.#hub.ready(worker);
         return this.#dispatch.ready(worker);
       case 'beat':
         return this.#dispatch.beat(worker, message);
@@ -193,12 +195,6 @@ export class Parent {
       case 'failed':
         return undefined;
     }
-  }
-
-  #gone(worker: number, died: boolean): void {
-    this.#sends.delete(worker);
-    this.#hub.left(worker);
-    this.#dispatch.gone(worker, died);
   }
 
   #close(): void {

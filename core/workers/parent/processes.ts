@@ -1,13 +1,16 @@
 /** The processes of the workers: begun, begun again when they die, ended when they hang, and ended together. */
 import type { ChildProcess } from 'node:child_process';
 import type { FromParent, FromWorker } from '../messages.ts';
+import type { Workers } from './workers.ts';
 
 /** What hears of the workers. */
 export interface ProcessesParts {
   readonly count: number;
   /** Begins a process for the worker of this number. */
   readonly fork: (worker: number) => ChildProcess;
-  readonly begun: (worker: number, send: (message: FromParent, handle?: object) => void) => void;
+  /** Where those that have begun, are ready, and have ended are known. */
+  readonly workers: Workers;
+  readonly begun: (worker: number) => void;
   readonly heard: (worker: number, message: FromWorker) => void;
   /** `died`: not because it was told to end. */
   readonly gone: (worker: number, died: boolean) => void;
@@ -24,7 +27,6 @@ interface Worker {
   readonly child: ChildProcess;
   /** How many looks have found no message from it since the last one. */
   silentLooks: number;
-  ready: boolean;
   /** Messages that the channel has not taken, the oldest first. */
   readonly pending: FromParent[];
   /** How many looks have found some, and none taken since the last one. */
@@ -72,6 +74,11 @@ export class Processes {
     return this.#isWell;
   }
 
+  /** Whether they have been told to end. */
+  get isEnding(): boolean {
+    return this.#ending;
+  }
+
   /** Resolves when the first one is ready. @throws Error with the reason, where three have ended before */
   start(): Promise<void> {
     // Told to end while the parent opened its sockets.
@@ -80,12 +87,6 @@ export class Processes {
     for (let worker = 1; worker <= this.#parts.count; worker += 1) this.#begin(worker);
     this.#looking = setInterval(() => this.#look(), LOOK_MS);
     return started;
-  }
-
-  /** To all, or to one. */
-  tell(message: FromParent, worker?: number): void {
-    for (const [number, one] of this.#workers)
-      if (worker === undefined || worker === number) this.#send(number, one, message);
   }
 
   /** None is begun any more: they have been told to end, each in its way. */
@@ -107,7 +108,6 @@ export class Processes {
     const worker: Worker = {
       child,
       silentLooks: 0,
-      ready: false,
       pending: [],
       stuckLooks: 0,
       reason: undefined,
@@ -119,21 +119,25 @@ export class Processes {
     child.once('close', (code, signal) =>
       afterLastWords(child, () => this.#closed(number, worker, code, signal)),
     );
-    this.#parts.begun(number, (message, handle) => this.#send(number, worker, message, handle));
+    this.#parts.workers.joined(number, {
+      send: (message, handle) => this.#send(number, worker, message, handle),
+    });
+    this.#parts.begun(number);
   }
 
   #heard(number: number, worker: Worker, message: FromWorker): void {
     worker.silentLooks = 0;
     if (message.t === 'failed') worker.reason = message.reason;
     if (message.t === 'ending') worker.ending = true;
-    if (message.t === 'ready') {
-      worker.ready = this.#everReady = true;
-      this.#parts.log.info({ worker: number, pid: worker.child.pid }, 'worker ready');
-      this.#parts.heard(number, message);
-      this.#started?.resolve();
-      return;
-    }
+    if (message.t === 'ready') this.#ready(number, worker);
     this.#parts.heard(number, message);
+  }
+
+  #ready(number: number, { child }: Worker): void {
+    this.#everReady = true;
+    this.#parts.log.info({ worker: number, pid: child.pid }, 'worker ready');
+    this.#parts.workers.ready(number);
+    this.#started?.resolve();
   }
 
   #send(number: number, worker: Worker, message: FromParent, handle?: object): void {
@@ -155,26 +159,27 @@ export class Processes {
     // It may have died just before all were told to end: that is a death as any other.
     const died = !inOrder && !worker.ending;
     if (!inOrder && worker.ending) this.#isWell = false;
-    this.#parts.gone(number, died);
-    if (died)
-      this.#died(number, worker, { ...(code !== null && { code }), ...(signal !== null && { signal }) });
+    const { workers, gone } = this.#parts;
+    const wasReady = workers.isReady(number);
+    workers.left(number);
+    gone(number, died);
+    if (died) this.#died(number, wasReady, endOf(worker, code, signal));
     this.#lookOver();
   }
 
-  #died(number: number, { reason, ready }: Worker, how: object): void {
-    const fields = { worker: number, ...how, ...(reason !== undefined && { reason }) };
-    this.#parts.log.error(fields, 'a worker has ended');
+  #died(number: number, wasReady: boolean, how: { readonly reason?: string }): void {
+    this.#parts.log.error({ worker: number, ...how }, 'a worker has ended');
     if (this.#ending) return;
     if (!this.#everReady) this.#failures += 1;
     if (this.#failures >= Math.min(MOST_FAILURES, this.#parts.count) && !this.#everReady) {
-      this.#started?.reject(new Error(reason ?? 'no worker could start: each ended before it was ready'));
+      this.#started?.reject(new Error(how.reason ?? 'no worker could start: each ended before it was ready'));
       this.end();
       return this.kill();
     }
     const now = performance.now();
     const deaths = (this.#deaths.get(number) ?? []).filter((at) => now - at <= FORGOTTEN_MS);
     this.#deaths.set(number, [...deaths, now]);
-    const ms = deaths.length === 0 && ready ? 0 : Math.min(FIRST_MS * 2 ** deaths.length, LONGEST_MS);
+    const ms = deaths.length === 0 && wasReady ? 0 : Math.min(FIRST_MS * 2 ** deaths.length, LONGEST_MS);
     this.#restarts.set(
       number,
       setTimeout(() => this.#begin(number), ms),
@@ -183,7 +188,7 @@ export class Processes {
 
   /** Looks are counted, and not the time: after this process itself has stood still, the messages that waited are read before the next look. */
   #look(): void {
-    const { silentMs = SILENT_MS, log } = this.#parts;
+    const { silentMs = SILENT_MS, workers, log } = this.#parts;
     for (const [number, worker] of this.#workers) {
       worker.silentLooks += 1;
       worker.stuckLooks += worker.pending.length > 0 ? 1 : 0;
@@ -193,7 +198,7 @@ export class Processes {
         continue;
       }
       // Loading a config may keep its event loop busy.
-      if (worker.silentLooks * LOOK_MS <= (worker.ready ? silentMs : LOADING_MS)) continue;
+      if (worker.silentLooks * LOOK_MS <= (workers.isReady(number) ? silentMs : LOADING_MS)) continue;
       log.error({ worker: number }, 'a worker gives no sign of life: it is killed');
       this.#kill(worker);
     }
@@ -215,6 +220,17 @@ export class Processes {
     this.#over();
   }
 }
+
+/** As the log tells it. */
+const endOf = (
+  { reason }: Worker,
+  code: number | null,
+  signal: string | null,
+): { readonly reason?: string } => ({
+  ...(code !== null && { code }),
+  ...(signal !== null && { signal }),
+  ...(reason !== undefined && { reason }),
+});
 
 const charactersOf = (messages: readonly FromParent[]): number =>
   messages.reduce((sum, message) => sum + JSON.stringify(message).length, 0);

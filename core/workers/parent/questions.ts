@@ -1,13 +1,9 @@
 /** Carries questions from one worker to others, and their answers back. */
-import type { FromParent, PostRequest, ToldAnswer } from '../messages.ts';
+import type { PostRequest, ToldAnswer } from '../messages.ts';
 import { LATE } from '../post-answers.ts';
+import type { Workers } from './workers.ts';
 
-interface QuestionsParts {
-  readonly tell: (worker: number, message: FromParent) => void;
-  /** The numbers of those that are there, in order. */
-  readonly workers: () => readonly number[];
-  readonly lead: () => number | undefined;
-}
+type Asked = Pick<Workers, 'tell' | 'numbers' | 'lead'>;
 
 /** A question of which answers are missing. */
 interface Open {
@@ -24,12 +20,12 @@ const ENDED = 'it has ended';
 
 /** One per parent. */
 export class Questions {
-  readonly #parts: QuestionsParts;
+  readonly #workers: Asked;
   readonly #open = new Map<number, Open>();
   #last = 0;
 
-  constructor(parts: QuestionsParts) {
-    this.#parts = parts;
+  constructor(workers: Asked) {
+    this.#workers = workers;
   }
 
   hear(worker: number, message: PostRequest): void {
@@ -54,14 +50,14 @@ export class Questions {
     const timer = setTimeout(() => this.#finish(id), withinMs).unref();
     const answers = new Map(asked.map((worker) => [worker, undefined]));
     this.#open.set(id, { worker: from, q, answers, timer });
-    for (const worker of asked) this.#parts.tell(worker, { t: 'asked', q: id, from, name, body });
+    for (const worker of asked) this.#workers.tell(worker, { t: 'asked', q: id, from, name, body });
     if (asked.length === 0) this.#finish(id);
   }
 
   #asked(from: number, to: Ask['to']): readonly number[] {
-    const { workers, lead } = this.#parts;
-    const wanted = to === 'lead' ? lead() : to;
-    return workers().filter(
+    const { numbers, lead } = this.#workers;
+    const wanted = to === 'lead' ? lead : to;
+    return numbers.filter(
       (worker) => wanted === 'all' || wanted === worker || (wanted === 'others' && worker !== from),
     );
   }
@@ -82,7 +78,7 @@ export class Questions {
     if (!open) return;
     this.#forget(id, open);
     const answers = [...open.answers].map(([worker, answer]) => answer ?? { worker, error: LATE });
-    this.#parts.tell(open.worker, { t: 'answers', q: open.q, answers });
+    this.#workers.tell(open.worker, { t: 'answers', q: open.q, answers });
   }
 
   #forget(id: number, { timer }: Open): void {

@@ -79,9 +79,9 @@ export class ParentLink implements Coordination {
       },
     };
     this.parent = {
-      reload: async () => {
+      reload: async (by = 'operator') => {
         const { q, reply } = this.#reloaded.next();
-        this.#send({ t: 'reload', q });
+        this.#send({ t: 'reload', q, by });
         const { error } = await reply;
         if (error !== undefined) throw new Error(error);
       },

@@ -125,7 +125,7 @@ test('what a worker held is free when it dies, and nobody waits for it', async (
   second?.whenLead(() => (lead = 2));
   kill(1);
   await expect.poll(() => lead).toBe(2);
-  expect(hub.lead).toBe(2);
+  expect(hub.workers.lead).toBe(2);
 });
 
 test('an order to reload reaches the parent once, and the worker that gave it hears how it ended', async () => {

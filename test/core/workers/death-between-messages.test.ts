@@ -54,7 +54,7 @@ class World {
       workers: WORKERS,
       port: { send: (message) => toHub.push(() => this.hub.hear(worker, copy(message as SharedRequest))) },
     });
-    this.hub.joined(worker, {
+    this.hub.workers.joined(worker, {
       send: (message) => toWorker.push(() => link.hear(copy(message as SharedTold))),
     });
     const life: Life = {
@@ -77,7 +77,7 @@ class World {
     life.alive = false;
     this.#channels.delete(`${worker} up`);
     this.#channels.delete(`${worker} down`);
-    this.hub.left(worker);
+    this.hub.workers.left(worker);
   }
 
   /** Delivers one message; false where none is under way. */
@@ -120,7 +120,7 @@ class World {
     const reloadable = { prepare: () => Promise.resolve(prepared), failed() {} };
     wait(
       'serves',
-      link.loaded('old', reloadable).then(() => this.hub.ready(worker)),
+      link.loaded('old', reloadable).then(() => this.hub.workers.ready(worker)),
     );
     wait('board', this.#useBoard(worker, link));
     wait('all', link.post.ask('all', 'who'));

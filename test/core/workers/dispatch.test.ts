@@ -1,7 +1,7 @@
 /** Which workers accept: the decisions alone, without processes. */
 import { describe, expect, test } from 'vitest';
-import { Dispatch } from '../../../core/workers/parent/dispatch.ts';
-import type { Beat, Lent } from '../../../core/workers/parent/dispatch.ts';
+import { Dispatch } from '../../../core/workers/decisions/dispatch.ts';
+import type { Beat, Lent } from '../../../core/workers/decisions/dispatch.ts';
 import { random } from '../../support/sequences.ts';
 
 /** A worker as the parent sees it: what it was lent, and what it says. */
@@ -327,6 +327,20 @@ describe('an address among the last arrivals of two deaths', () => {
     one.now += 61_000;
     one.client('10.0.0.2');
     expect(heldNow(one)).toEqual([]);
+  });
+
+  test('is not suspect where it came long before them', () => {
+    const one = stage();
+    for (let death = 0; death < 2; death += 1) {
+      one.dispatch.ready(1);
+      one.client('10.0.0.66');
+      one.now += 29_000;
+      one.client('10.0.0.2');
+      one.now += 2_000;
+      one.die(1);
+    }
+    one.dispatch.ready(1);
+    expect(heldNow(one)).toEqual(['10.0.0.2']);
   });
 
   test('does not where all clients have it, as behind a proxy', () => {

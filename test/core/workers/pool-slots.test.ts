@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { SlotLimits } from '../../../core/upstream/pool/connection-slots.ts';
 import type { Recall } from '../../../core/workers/messages.ts';
-import { PoolSlots } from '../../../core/workers/parent/pool-slots.ts';
+import { PoolSlots } from '../../../core/workers/decisions/pool-slots.ts';
 
 /** A worker whose messages from the parent wait until the test delivers them. */
 class ModelWorker {

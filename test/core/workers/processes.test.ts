@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { FromParent } from '../../../core/workers/messages.ts';
 import { Processes } from '../../../core/workers/parent/processes.ts';
+import { Workers } from '../../../core/workers/parent/workers.ts';
 
 class Child extends EventEmitter {
   connected = true;
@@ -46,13 +47,16 @@ class Child extends EventEmitter {
 
 let children: Child[];
 let processes: Processes;
+let workers: Workers;
 
 beforeEach(() => {
   vi.useFakeTimers();
   children = [];
   const ignore = (): void => {};
+  workers = new Workers(ignore);
   processes = new Processes({
     count: 1,
+    workers,
     fork() {
       const child = new Child();
       children.push(child);
@@ -177,7 +181,7 @@ describe('a worker that does not read', () => {
     entry: { id: 'a', value: 'x'.repeat(300_000) },
   };
   const tell = (times: number): void => {
-    for (let i = 0; i < times; i += 1) processes.tell(large);
+    for (let i = 0; i < times; i += 1) workers.tellAll(large);
   };
   /** It beats: only what it does not read can end it. */
   const pass = (ms: number, child: Child | undefined): void => {
@@ -190,6 +194,8 @@ describe('a worker that does not read', () => {
   test('is killed after two seconds with more than a mebibyte behind the message that is on its way', () => {
     void processes.start();
     children[0]?.says('ready');
+    // That it is the lead.
+    children[0]?.reads();
     tell(5);
     pass(1_500, children[0]);
     expect(children[0]?.killed).toBe(false);
@@ -200,6 +206,8 @@ describe('a worker that does not read', () => {
   test('is waited for where less is there, or only one large message', () => {
     void processes.start();
     children[0]?.says('ready');
+    // That it is the lead.
+    children[0]?.reads();
     tell(4);
     pass(20_000, children[0]);
     expect(children[0]?.killed).toBe(false);
@@ -208,6 +216,8 @@ describe('a worker that does not read', () => {
   test('and one that reads now and then is not killed, however much there is', () => {
     void processes.start();
     children[0]?.says('ready');
+    // That it is the lead.
+    children[0]?.reads();
     for (let i = 0; i < 10; i += 1) {
       tell(100);
       pass(1_000, children[0]);
@@ -219,9 +229,11 @@ describe('a worker that does not read', () => {
   test('is killed at once where ten thousand messages wait', () => {
     void processes.start();
     children[0]?.says('ready');
-    for (let i = 0; i < 10_000; i += 1) processes.tell({ t: 'drain' });
+    // That it is the lead.
+    children[0]?.reads();
+    for (let i = 0; i < 10_000; i += 1) workers.tellAll({ t: 'drain' });
     expect(children[0]?.killed).toBe(false);
-    processes.tell({ t: 'drain' });
+    workers.tellAll({ t: 'drain' });
     expect(children[0]?.killed).toBe(true);
   });
 });

@@ -1,7 +1,7 @@
 /** Reloads of all workers, as the parent decides about them: workers that are slow, that fail and that die at any moment. */
 import { expect, test } from 'vitest';
 import type { ReloadRequest, ReloadTold } from '../../../core/workers/messages.ts';
-import { AGAIN_MS, PREPARE_MS, Reloads } from '../../../core/workers/parent/reloads.ts';
+import { AGAIN_MS, PREPARE_MS, Reloads } from '../../../core/workers/decisions/reloads.ts';
 import { random } from '../../support/sequences.ts';
 import { SimulatedTime } from './simulated-time.ts';
 
@@ -170,6 +170,31 @@ test('a reload that is wanted while no worker is there waits for the first', asy
   expect(told.map(([, { t }]) => t)).toEqual(['serve', 'prepare']);
   reloads.hear(1, prepared(2, 'a'));
   await reloaded;
+});
+
+test('files that a new worker has loaded first are told of once, although the others hear of their change later', async () => {
+  const { reloads, told, lines } = two();
+  reloads.hear(3, { t: 'loaded', digest: 'b' });
+  expect(told.map(([, { t }]) => t)).toEqual(['prepare', 'prepare', 'prepare']);
+  const changed = reloads.reload('change');
+  for (const worker of [1, 2, 3]) reloads.hear(worker, prepared(2, 'b', { options: ['logLevel'] }));
+  for (const worker of [1, 2, 3]) reloads.hear(worker, prepared(3, 'b'));
+  await changed;
+  expect(lines.map(({ text }) => text)).toEqual(['reloaded']);
+  const ordered = [reloads.reload('change'), reloads.reload('operator')];
+  for (const generation of [4, 5])
+    for (const worker of [1, 2, 3]) reloads.hear(worker, prepared(generation, 'b'));
+  await Promise.all(ordered);
+  expect(lines.map(({ text }) => text)).toEqual(['reloaded', 'reloaded']);
+});
+
+test('a new worker that has read the files before they changed has the others prepare them again, and nothing is told of', () => {
+  const { reloads, told, lines } = two();
+  reloads.hear(3, { t: 'loaded', digest: 'old' });
+  expect(told.splice(0)).toHaveLength(3);
+  for (const worker of [1, 2, 3]) reloads.hear(worker, prepared(2, 'a'));
+  expect(told.map(([, { t }]) => t)).toEqual(['commit', 'commit', 'commit']);
+  expect(lines).toEqual([]);
 });
 
 test('the end tells those who wait, and stops its timers', async () => {

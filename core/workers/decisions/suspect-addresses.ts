@@ -2,15 +2,23 @@
 
 /** Arrivals before a death that may have caused it. */
 const MOST_SUSPECTS = 8;
+/** How old they may be: a worker that hangs lives on for ten seconds. In milliseconds. */
+const FRESH_MS = 30_000;
 /** How many addresses are remembered. */
 const MOST_ADDRESSES = 1_024;
 /** How long a death, and an address, is remembered. */
 const REMEMBERED_MS = 60_000;
 
-/** The addresses of a worker's last arrivals, the latest at the end. */
-export const lastWith = (recent: readonly string[], address: string): readonly string[] => [
+/** A client of this address has come. */
+export interface Arrival {
+  readonly address: string;
+  readonly at: number;
+}
+
+/** A worker's last arrivals, the latest at the end. */
+export const lastWith = (recent: readonly Arrival[], arrival: Arrival): readonly Arrival[] => [
   ...recent.slice(1 - MOST_SUSPECTS),
-  address,
+  arrival,
 ];
 
 /** One per parent. */
@@ -30,10 +38,11 @@ export class SuspectAddresses {
     }
   }
 
-  /** A worker has died whose last arrivals came from these addresses. Returns those that are suspect since. */
-  died(recent: readonly string[], now: number): readonly string[] {
+  /** A worker has died whose last arrivals were these. Returns the addresses that are suspect since. */
+  died(recent: readonly Arrival[], now: number): readonly string[] {
     const before = this.all(now);
-    for (const address of new Set(recent))
+    const fresh = recent.filter(({ at }) => now - at <= FRESH_MS).map(({ address }) => address);
+    for (const address of new Set(fresh))
       this.#deaths.set(address, [...(this.#deaths.get(address) ?? []), now]);
     return this.all(now).filter((address) => !before.includes(address));
   }

@@ -1,5 +1,5 @@
 /** Reloads of all workers in two steps: each prepares the new config, then all put it in force, or none does. */
-import type { ReloadRequest, ReloadTold } from '../messages.ts';
+import type { ReloadBy, ReloadRequest, ReloadTold } from '../messages.ts';
 import type { Timers } from '../timers.ts';
 
 /** What reloads are made with. */
@@ -28,10 +28,16 @@ interface InForce {
 
 type Prepared = Extract<ReloadRequest, { readonly t: 'prepared' }>;
 
-interface Running {
+/** What is wanted of a reload. */
+interface Wanted {
+  readonly waiters: readonly Waiter[];
+  /** An operator has asked: it is told of although nothing is new. */
+  readonly isOrder: boolean;
+}
+
+interface Running extends Wanted {
   readonly generation: number;
   readonly isLast: boolean;
-  readonly waiters: readonly Waiter[];
   /** Those that prepare it, with what they have said so far. */
   readonly asked: Map<number, Prepared | undefined>;
   readonly stopTimer: () => void;
@@ -46,6 +52,8 @@ export const PREPARE_MS = 60_000;
 export const AGAIN_MS = 10_000;
 
 const CHANGED = 'files of the config have changed while the workers were reading them';
+/** By no one but workers that do not serve. */
+const BY_WORKERS: Wanted = { waiters: [], isOrder: false };
 const STOPPING = 'the gateway is stopping';
 
 /** One per parent. It knows configs by their digests only. */
@@ -57,7 +65,7 @@ export class Reloads {
   #generation = 0;
   #running: Running | undefined;
   /** Those that have asked since the running one began: the next one is theirs. Undefined: none is wanted. */
-  #next: readonly Waiter[] | undefined;
+  #next: Wanted | undefined;
   #stopRetry: (() => void) | undefined;
   #isOver = false;
 
@@ -66,9 +74,10 @@ export class Reloads {
   }
 
   /** Has every worker load its config anew: one reload after the other. @throws Error with the reason where none has come into force */
-  reload(): Promise<void> {
+  reload(by: ReloadBy = 'operator'): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#want((reason) => (reason === undefined ? resolve() : reject(new Error(reason))));
+      const waiter: Waiter = (reason) => (reason === undefined ? resolve() : reject(new Error(reason)));
+      this.#want({ waiters: [waiter], isOrder: by === 'operator' });
     });
   }
 
@@ -91,33 +100,34 @@ export class Reloads {
   /** Nothing is reloaded any more: workers that drain or stop refuse it anyway. */
   close(): void {
     this.#isOver = true;
-    const waiters = [...(this.#running?.waiters ?? []), ...(this.#next ?? [])];
+    const waiters = [...(this.#running?.waiters ?? []), ...(this.#next?.waiters ?? [])];
     this.#running?.stopTimer();
     this.#stopRetry?.();
     this.#running = this.#next = undefined;
     for (const told of waiters) told(STOPPING);
   }
 
-  #want(waiter: Waiter): void {
-    if (this.#isOver) return waiter(STOPPING);
-    this.#next = [...(this.#next ?? []), waiter];
+  #want({ waiters, isOrder }: Wanted): void {
+    if (this.#isOver) return waiters.forEach((told) => told(STOPPING));
+    const next = this.#next ?? BY_WORKERS;
+    this.#next = { waiters: [...next.waiters, ...waiters], isOrder: next.isOrder || isOrder };
     this.#goOn();
   }
 
   #goOn(): void {
     // With no worker there it waits for the first: that may have read the files before they were changed.
     if (this.#running || !this.#next || this.#members.size === 0) return;
-    const waiters = this.#next;
+    const wanted = this.#next;
     this.#next = undefined;
-    this.#begin(waiters, false);
+    this.#begin(wanted, false);
   }
 
-  #begin(waiters: readonly Waiter[], isLast: boolean): void {
+  #begin({ waiters, isOrder }: Wanted, isLast: boolean): void {
     const generation = (this.#generation += 1);
     const asked = new Map([...this.#members.keys()].map((worker) => [worker, undefined]));
     for (const [worker, member] of this.#members) this.#members.set(worker, { ...member, isNew: false });
     const stopTimer = this.#parts.after(PREPARE_MS, () => this.#tooSlow());
-    this.#running = { generation, isLast, waiters, asked, stopTimer };
+    this.#running = { generation, isLast, waiters, isOrder, asked, stopTimer };
     for (const worker of asked.keys()) this.#parts.tell(worker, { t: 'prepare', generation });
   }
 
@@ -134,7 +144,7 @@ export class Reloads {
     const inForce = this.#inForce;
     for (const [worker, { digest }] of this.#waiting)
       if (digest === inForce?.digest) this.#serve(worker, inForce);
-    if (this.#waiting.some(([, { isNew }]) => isNew)) this.#want(() => {});
+    if (this.#waiting.some(([, { isNew }]) => isNew)) this.#want(BY_WORKERS);
   }
 
   /** Nobody serves under an older config: that of the first is in force. */
@@ -164,12 +174,13 @@ export class Reloads {
   #commit(running: Running, digest: string): void {
     const { generation, asked } = running;
     const changes = this.#changesOf(running);
+    const isNews = running.isOrder || digest !== this.#inForce?.digest;
     this.#inForce = { generation, digest };
     for (const worker of asked.keys()) {
       this.#members.set(worker, { generation, digest, isNew: false });
       this.#parts.tell(worker, { t: 'commit', generation });
     }
-    this.#parts.log.info({ ...changes, generation }, 'reloaded');
+    if (isNews) this.#parts.log.info({ ...changes, generation }, 'reloaded');
     this.#finish(running, undefined);
   }
 
@@ -196,10 +207,10 @@ export class Reloads {
     const running = this.#running;
     if (!running) return;
     running.stopTimer();
-    const { generation, asked, isLast, waiters } = running;
+    const { generation, asked, isLast } = running;
     const goesOn = again && !isLast && this.#members.size > 0;
     for (const worker of asked.keys()) this.#parts.tell(worker, { t: 'abort', generation, failed: !goesOn });
-    if (goesOn) return this.#begin(waiters, true);
+    if (goesOn) return this.#begin(running, true);
     this.#parts.log.error({ reason }, 'reload failed');
     this.#finish(running, reason);
   }
@@ -217,7 +228,7 @@ export class Reloads {
   #tryLater(): void {
     this.#stopRetry ??= this.#parts.after(AGAIN_MS, () => {
       this.#stopRetry = undefined;
-      if (this.#waiting.length > 0) this.#want(() => {});
+      if (this.#waiting.length > 0) this.#want(BY_WORKERS);
     });
   }
 }

@@ -5,6 +5,7 @@
  */
 
 import { lastWith, SuspectAddresses } from './suspect-addresses.ts';
+import type { Arrival } from './suspect-addresses.ts';
 
 /** A socket on its way to a worker. */
 export interface Lent {
@@ -71,8 +72,8 @@ interface Worker {
   accepted: number;
   /** Sessions that end from one beat to the next, as a moving average. */
   ending: number;
-  /** Where its last connections came from. */
-  recent: readonly string[];
+  /** Its last connections. */
+  recent: readonly Arrival[];
   lastTurn: number;
 }
 
@@ -161,8 +162,9 @@ export class Dispatch {
     if (!worker?.loans.delete(n)) return;
     worker.accepted += count;
     if (address !== undefined) {
-      worker.recent = lastWith(worker.recent, address);
-      this.#suspects.seen(address, this.#parts.now());
+      const at = this.#parts.now();
+      worker.recent = lastWith(worker.recent, { address, at });
+      this.#suspects.seen(address, at);
     }
     worker.closed ||= closed === true;
     if (full) this.#spare(number, worker);
