@@ -3,7 +3,6 @@ import type { TlsTermination } from '../client/tls.ts';
 import type { ResolvedListener } from '../config/resolved.ts';
 import { GatewayError } from '../contract/errors.ts';
 import type { Check } from '../admin/admin-routes.ts';
-import type { PinoLogger } from '../telemetry/log.ts';
 
 /** The end of sessions whose certificate has been revoked. */
 export const REVOKED = new GatewayError('admin_shutdown', 'the client certificate has been revoked', {
@@ -23,12 +22,13 @@ export function revocationChecks(listeners: Listeners): readonly Check[] {
   );
 }
 
-/** Tells at the start and at each reload. */
-export function warnOfOutdated(
+/** Each that is, for the log. */
+export const outdatedLists = (
   { path }: Pick<ResolvedListener, 'path'>,
   tls: TlsTermination | undefined,
-  log: PinoLogger,
-): void {
-  for (const { issuer, nextUpdate } of tls?.outdatedLists ?? [])
-    log.warn({ option: `${path}.tls.crl`, issuer, nextUpdate }, 'a revocation list is out of date');
-}
+): readonly object[] =>
+  (tls?.outdatedLists ?? []).map(({ issuer, nextUpdate }) => ({
+    option: `${path}.tls.crl`,
+    issuer,
+    nextUpdate,
+  }));

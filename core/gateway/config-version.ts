@@ -11,7 +11,8 @@ import type { ResolvedConfig, ResolvedListener } from '../config/resolved.ts';
 import { HookSets } from '../hooks.ts';
 import { attributed } from '../hooks/attributed.ts';
 import { PluginSignal } from '../hooks/plugin-signal.ts';
-import { revocationChecks, warnOfOutdated } from './client-certificates.ts';
+import { outdatedLists, revocationChecks } from './client-certificates.ts';
+import { warnOfConfig } from './config-warnings.ts';
 import type { GatewayContext } from '../connection/gateway-context.ts';
 import type { Shared } from './shared.ts';
 import type { ReloadStorage } from './reload-storage.ts';
@@ -92,7 +93,8 @@ export class ConfigVersion implements GatewayContext, Readonly<Shared> {
     const { tls } = config.admin ?? {};
     this.adminTls = tls && (before?.adminTls?.serves(tls) ? before.adminTls : new TlsContexts(tls));
     for (const listener of config.listeners)
-      warnOfOutdated(listener, this.listenerContext(listener.name)?.tls, log);
+      for (const fields of outdatedLists(listener, this.listenerContext(listener.name)?.tls))
+        warnOfConfig(this, fields, 'a revocation list is out of date');
   }
 
   get coordination(): Shared['coordination'] {
@@ -185,14 +187,16 @@ export class ConfigVersion implements GatewayContext, Readonly<Shared> {
     for (const { plugin, name, on } of answeredDatabases(this.config)) {
       if (on.length > 0) continue;
       const fields = { plugin: plugin.name, database: name };
-      this.log.warn(
+      warnOfConfig(
+        this,
         fields,
         'no client can open the database of a plugin: no listener takes a credential for it',
       );
     }
     const { admin } = this.config;
     if (admin && admin.tls === undefined && admin.mode === undefined && !isLocal(admin.host))
-      this.log.warn(
+      warnOfConfig(
+        this,
         { host: admin.host },
         'admin is plain HTTP: give it admin.tls, since tokens travel there',
       );
@@ -203,7 +207,7 @@ export class ConfigVersion implements GatewayContext, Readonly<Shared> {
   /** Operators would find nothing but the routes of other plugins. */
   async #warnOfIdle(): Promise<void> {
     const list = (await knownPlugins()).flatMap(({ takesOrders, call }) => (takesOrders ? [call] : []));
-    this.log.warn({ list }, 'admin.operators: no plugin of the config takes the orders of operators');
+    warnOfConfig(this, { list }, 'admin.operators: no plugin of the config takes the orders of operators');
   }
 
   /** A connection or request begins to use it, until it leaves. */

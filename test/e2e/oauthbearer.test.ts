@@ -13,7 +13,7 @@ import { tracing } from '../../plugins/tracing/index.ts';
 import { auditLines } from '../support/audit-files.ts';
 import { certificates } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
-import { databaseOf, linesOfEach } from '../support/gateway.ts';
+import { databaseOf } from '../support/gateway.ts';
 import type { RunningGateway, TestConfig } from '../support/gateway.ts';
 import { gatewayForEach } from '../support/gateway-for-each.ts';
 import { sharedPostgres } from '../support/postgres.ts';
@@ -363,7 +363,10 @@ test('a console that no operator can open is told of at the start', async () => 
     ],
   });
   const warned = 'no client can open the database of a plugin: no listener takes a credential for it';
-  expect(linesOfEach(elsewhere, warned)).toMatchObject([{ plugin: 'console', database: 'pgbouncer' }]);
+  // Once, however many workers there are.
+  await expect
+    .poll(() => elsewhere.lines(warned))
+    .toMatchObject([{ plugin: 'console', database: 'pgbouncer' }]);
   const here = await gateway({ admin: { port: 0, operators }, plugins: [...plugins, console()] });
   expect(here.lines(warned)).toEqual([]);
 });
