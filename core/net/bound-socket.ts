@@ -30,8 +30,10 @@ interface Undocumented {
   [CREATE](host: string, port: number, family: 4 | 6 | -1): RawHandle | number;
 }
 
-/** As net has it. The system may have a lower limit (listen(2)). */
-const BACKLOG = 511;
+/**
+ * What does not fit is sent again by its client after a second, and then after three. The system may have a lower limit (listen(2), somaxconn).
+ */
+const BACKLOG = 4_096;
 
 function errorOf(number: number): NodeJS.ErrnoException {
   const code = getSystemErrorName(number);

@@ -1,9 +1,11 @@
 /**
  * Which workers accept connections: a listening socket is lent to a worker for so many of them. It decides, and its owner sends.
  * Ordinarily one worker has each socket, for one connection: that with the fewest. Where sessions end as fast as they come, several
- * have it at once for many: the one that has time accepts, and no message is sent per connection.
+ * have it at once for many: the one that has time accepts, and no message is sent per connection. Where many come and stay, one has it for
+ * a few: faster than by one message each, and no worker gets many more than the others.
  */
 
+import { Rush } from './rush.ts';
 import { lastWith, SuspectAddresses } from './suspect-addresses.ts';
 import type { Arrival } from './suspect-addresses.ts';
 
@@ -91,6 +93,8 @@ const [BUSY, CALM] = [25, 12];
 const MOST_AT_ONCE = 4;
 /** Connections for which a busy worker has a socket. */
 const [FEWEST_ACCEPTS, MOST_ACCEPTS] = [4, 256];
+/** From one look to the next a rush may have ended, in milliseconds. */
+const RUSH_OVER_MS = 100;
 /** How long after a death each connection is told of, in milliseconds. */
 const CAREFUL_MS = 60_000;
 
@@ -104,6 +108,7 @@ export class Dispatch {
   #busy = false;
   #closed = false;
   #diedAt = -Infinity;
+  readonly #rushes = new Map<string | undefined, Rush>();
   readonly #suspects = new SuspectAddresses();
   #allListen: () => void = () => {};
   /** Resolves when a worker has listened on each socket. */
@@ -159,8 +164,11 @@ export class Dispatch {
 
   accepted(number: number, { n, count, address, full, closed }: Accepted): void {
     const worker = this.#workers.get(number);
-    if (!worker?.loans.delete(n)) return;
+    const loan = worker?.loans.get(n);
+    if (!worker || !loan) return;
+    worker.loans.delete(n);
     worker.accepted += count;
+    this.#rushOf(loan.listener).returned(loan, count, this.#parts.now());
     if (address !== undefined) {
       const at = this.#parts.now();
       worker.recent = lastWith(worker.recent, { address, at });
@@ -214,7 +222,8 @@ export class Dispatch {
     const candidates = this.#candidates();
     if (candidates.some(([, worker]) => has(worker, listener))) return;
     const [first] = candidates;
-    if (first) this.#lends(first[0], first[1], listener, 1);
+    const accepts = this.#isCareful ? 1 : this.#rushOf(listener).accepts;
+    if (first) this.#lends(first[0], first[1], listener, accepts);
   }
 
   #lendToSeveral(listener: string): void {
@@ -256,11 +265,30 @@ export class Dispatch {
 
   /** Behind a death each connection is told of before it is read, so that the one that kills workers is found. */
   #measure(): void {
-    const isCareful = this.#parts.now() - this.#diedAt <= CAREFUL_MS;
-    const busy = !isCareful && this.#ending >= (this.#busy ? CALM : BUSY);
+    const busy = !this.#isCareful && this.#ending >= (this.#busy ? CALM : BUSY);
     const wasBusy = this.#busy;
     this.#busy = busy;
-    if (wasBusy && !busy) this.#reclaim(({ accepts }) => accepts !== undefined && accepts > 1);
+    if (wasBusy && !busy) this.#reclaim(acceptsMany);
+    else if (!busy) this.#endRushes();
+  }
+
+  /** Nobody comes any more to those that were to accept a few. */
+  #endRushes(): void {
+    const latest = this.#parts.now() - RUSH_OVER_MS;
+    const isOver = (loan: Loan): boolean => acceptsMany(loan) && loan.since < latest;
+    for (const { loans } of this.#workers.values())
+      for (const loan of loans.values()) if (isOver(loan)) this.#rushOf(loan.listener).end();
+    this.#reclaim(isOver);
+  }
+
+  get #isCareful(): boolean {
+    return this.#parts.now() - this.#diedAt <= CAREFUL_MS;
+  }
+
+  #rushOf(listener: string | undefined): Rush {
+    const rush = this.#rushes.get(listener) ?? new Rush();
+    this.#rushes.set(listener, rush);
+    return rush;
   }
 
   #reclaim(which: (loan: Loan) => boolean): void {
@@ -299,6 +327,8 @@ export class Dispatch {
     this.#reclaim(({ listener }) => listener !== undefined);
   }
 }
+
+const acceptsMany = ({ accepts }: Loan): boolean => accepts !== undefined && accepts > 1;
 
 const has = ({ loans }: Worker, listener: string | undefined): boolean =>
   [...loans.values()].some((loan) => loan.listener === listener && !loan.reclaimed);
