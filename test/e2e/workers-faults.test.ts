@@ -93,6 +93,7 @@ describe.runIf(hasProc)('two workers', () => {
   test('a worker whose descriptors run out while it has the socket returns it, and no client is lost after that', async () => {
     const gateway = await start();
     await gateway.login();
+    await expect.poll(() => workersOf(gateway)).toHaveLength(1);
     const [serving] = workersOf(gateway);
     // It has fewer connections, so the next one is to come to it.
     const pid = pidOf(gateway, serving === 1 ? 2 : 1);

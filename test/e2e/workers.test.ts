@@ -1,4 +1,6 @@
 /** A gateway with several workers, as processes: clients, deaths, hangs, the end. */
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
@@ -20,6 +22,56 @@ async function answers(clients: readonly Client[]): Promise<number> {
   const asked = await Promise.allSettled(clients.map((client) => client.query('select 1')));
   return asked.filter(({ status }) => status === 'fulfilled').length;
 }
+
+/** Descriptors of unix sockets, as channels between processes are, but for those of standard output and error. */
+function channelsOf(pid: number): readonly string[] {
+  const inodes = new Set(
+    readFileSync(`/proc/${pid}/net/unix`, 'utf8')
+      .split('\n')
+      .map((line) => line.split(/\s+/)[6]),
+  );
+  return readdirSync(`/proc/${pid}/fd`).filter((fd) => {
+    const [, inode] = /^socket:\[(\d+)\]$/.exec(targetOf(`/proc/${pid}/fd/${fd}`)) ?? [];
+    return Number(fd) > 2 && inodes.has(inode);
+  });
+}
+
+function targetOf(link: string): string {
+  try {
+    return readlinkSync(link);
+  } catch {
+    return '';
+  }
+}
+
+test.runIf(hasProc)('one worker makes no second process and sends no message', async () => {
+  const gateway = await begin(1, {
+    before: `import { writeFileSync } from 'node:fs';
+import childProcess from 'node:child_process';
+writeFileSync('channel', String(process.channel));
+for (const name of ['fork', 'spawn', 'exec', 'execFile'] as const)
+  (childProcess as Record<string, unknown>)[name] = () => { throw new Error('a second process'); };`,
+    more: 'admin: { port: 0 },',
+  });
+  const { pid } = gateway.gateway;
+  const clients = await logIn(gateway, 4);
+  expect(await answers(clients)).toBe(4);
+  gateway.gateway.signal('SIGHUP');
+  await expect.poll(() => gateway.gateway.lines('reloaded').length).toBe(1);
+  expect(readFileSync(join(gateway.gateway.folder, 'channel'), 'utf8')).toBe('undefined');
+  expect(workerPids(gateway)).toEqual([]);
+  expect(channelsOf(pid)).toEqual([]);
+  expect(gateway.gateway.lines('login').map(({ worker }) => worker)).toEqual(Array(4).fill(undefined));
+  expect(gateway.gateway.log).not.toContain('worker ready');
+});
+
+test.runIf(hasProc)('what looks for such a process finds the channels of two', async () => {
+  const gateway = await begin(2);
+  await allReady(gateway, 2);
+  expect(workerPids(gateway)).toHaveLength(2);
+  // And the pipes by which they write.
+  expect(channelsOf(gateway.gateway.pid).length).toBeGreaterThanOrEqual(2);
+});
 
 describe.runIf(hasProc)('two workers', () => {
   test('serve clients in turn, and a SIGTERM to the parent ends all in order', async () => {

@@ -145,7 +145,7 @@ test('an idle connection of another role makes room, in whichever worker it is',
 });
 
 test('perRole holds over all workers', async () => {
-  const { pools, as, backends } = await workersOf(2, { size: 4, perRole: 1, queueTimeout: '300ms' });
+  const { pools, as, backends } = await workersOf(2, { size: 4, perRole: 1, queueTimeout: '1s' });
   const held = await pools[0]?.acquire(as());
   await expect(pools[1]?.acquire(as())).rejects.toThrow('became free in time');
   expect(await backends()).toBe(1);
