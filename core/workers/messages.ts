@@ -243,10 +243,10 @@ export type LifeTold =
   | {
       readonly t: 'lend';
       readonly n: number;
-      readonly listener?: string;
-      readonly accepts?: number;
+      readonly listener?: string | undefined;
+      readonly accepts?: number | undefined;
       readonly held?: readonly string[];
-      readonly confirm?: true;
+      readonly confirm?: boolean;
     }
   /** It accepts no more from the socket of this number. */
   | { readonly t: 'reclaim'; readonly n: number }

@@ -23,7 +23,6 @@ export interface ParentOptions {
   readonly watch: boolean;
   readonly fork: (worker: number) => ChildProcess;
   readonly log: ProcessesParts['log'];
-  readonly silentMs?: number | undefined;
 }
 
 /** Where clients and operators connect. */
@@ -77,7 +76,6 @@ export class Parent {
       count: options.workers,
       fork: options.fork,
       log,
-      ...(options.silentMs !== undefined && { silentMs: options.silentMs }),
       workers,
       begun: (worker) => this.#begun(worker),
       heard: (worker, message) => this.#heard(worker, message),
@@ -141,15 +139,9 @@ export class Parent {
     this.#processes.end();
   }
 
-  #lend(worker: number, { n, listener, accepts, held, confirm }: Lent): void {
-    const handle = this.#sockets.get(listener)?.handle;
-    const more = {
-      ...(listener !== undefined && { listener }),
-      ...(accepts !== undefined && { accepts }),
-      ...(held.length > 0 && { held }),
-      ...(confirm && { confirm }),
-    };
-    if (handle) this.#hub.workers.tell(worker, { t: 'lend', n, ...more }, handle);
+  #lend(worker: number, lent: Lent): void {
+    const handle = this.#sockets.get(lent.listener)?.handle;
+    if (handle) this.#hub.workers.tell(worker, { t: 'lend', ...lent }, handle);
   }
 
   #accepted(worker: number, accepted: Accepted & { readonly error?: string }): void {

@@ -19,8 +19,6 @@ export interface ProcessesParts {
     warn: (fields: object, text: string) => void;
     error: (fields: object, text: string) => void;
   };
-  /** How long a worker may be silent, in milliseconds. Default 10 000. */
-  readonly silentMs?: number;
 }
 
 interface Worker {
@@ -188,7 +186,7 @@ export class Processes {
 
   /** Looks are counted, and not the time: after this process itself has stood still, the messages that waited are read before the next look. */
   #look(): void {
-    const { silentMs = SILENT_MS, workers, log } = this.#parts;
+    const { workers, log } = this.#parts;
     for (const [number, worker] of this.#workers) {
       worker.silentLooks += 1;
       worker.stuckLooks += worker.pending.length > 0 ? 1 : 0;
@@ -198,7 +196,7 @@ export class Processes {
         continue;
       }
       // Loading a config may keep its event loop busy.
-      if (worker.silentLooks * LOOK_MS <= (workers.isReady(number) ? silentMs : LOADING_MS)) continue;
+      if (worker.silentLooks * LOOK_MS <= (workers.isReady(number) ? SILENT_MS : LOADING_MS)) continue;
       log.error({ worker: number }, 'a worker gives no sign of life: it is killed');
       this.#kill(worker);
     }

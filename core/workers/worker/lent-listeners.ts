@@ -139,7 +139,7 @@ export class LentListeners {
 
 /** Asked for only where it is told: undefined for a loan of many connections, and for a unix socket. */
 function addressOf(connection: object, { accepts, held }: Loan): string | undefined {
-  if (accepts !== 1 && !held) return undefined;
+  if (accepts !== 1 && !held?.length) return undefined;
   const out: { address?: string } = {};
   (connection as SocketHandle).getpeername?.(out);
   return out.address;
