@@ -117,7 +117,7 @@ function foldersOf(sources: readonly Source[]): readonly Source[] {
 
 /** Where the command line, plugins, and users' own modules begin. */
 const BEGINNINGS = [
-  /^core\/(index|wire\/index|cli\/(main|worker)|testing\/test-gateway)\.ts$/,
+  /^core\/(index|wire\/index|cli\/(main|worker|orphan-thread)|testing\/test-gateway)\.ts$/,
   /^plugins\/[\w-]+\/(index|commands|hints)\.ts$/,
   /^examples\/[\w-]+\/commands\.ts$/,
 ];

@@ -10,6 +10,7 @@ import { GivenEntrances } from '../workers/worker/given-entrances.ts';
 import { LentListeners } from '../workers/worker/lent-listeners.ts';
 import { ParentLink } from '../workers/worker/parent-link.ts';
 import { ConfigFile } from './config-file.ts';
+import { OrphanWatch } from './orphan-watch.ts';
 import { StrayErrors } from './stray-errors.ts';
 import { leaveThreads } from './thread-pool.ts';
 import { reloadableOf } from './worker-reload.ts';
@@ -40,11 +41,12 @@ function writeWithoutParent(): void {
 }
 
 /** Tells the parent 4 times a second that the event loop turns. */
-function beat(connections: () => number, lent: LentListeners): () => void {
+function beat(connections: () => number, lent: LentListeners, orphan: OrphanWatch): () => void {
   let due = performance.now() + BEAT_MS;
   const timer = setInterval(() => {
     const now = performance.now();
     lent.look();
+    orphan.turned();
     const lagMs = Math.max(0, Math.round(now - due));
     send({ t: 'beat', connections: connections() + lent.held, accepted: lent.accepted, lagMs });
     due = now + BEAT_MS;
@@ -81,7 +83,8 @@ async function serve(start: Start): Promise<number> {
     if (message.t === 'has') return lent.has(message.n) ? undefined : send({ t: 'missed', n: message.n });
     return heard(message);
   });
-  const stopBeating = beat(() => connections(), lent);
+  const orphan = new OrphanWatch();
+  const stopBeating = beat(() => connections(), lent, orphan);
   const file = new ConfigFile(path);
   const files = await file.loadFiles();
   const { config } = files;
@@ -122,7 +125,12 @@ async function serve(start: Start): Promise<number> {
     ]);
     const digest = files.isCurrent() ? files.digest : CHANGED;
     const inForce = (): Promise<void> =>
-      link.loaded(digest, reloadableOf(file, gateway)).then(() => send({ t: 'ready' }));
+      link.loaded(digest, reloadableOf(file, gateway)).then(() => {
+        send({ t: 'ready' });
+        orphan.start(({ message: why }) =>
+          log.warn({ reason: why }, 'the watch over a parent that dies has ended'),
+        );
+      });
     if (serves) await Promise.race([inForce(), gateway.stopped]);
     await gateway.stopped;
   } finally {

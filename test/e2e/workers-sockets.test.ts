@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { hasProc } from '../support/gateway-process.ts';
 import { sharedPostgres } from '../support/postgres.ts';
@@ -44,6 +45,26 @@ describe.runIf(hasProc)('two workers', () => {
     await expect.poll(() => codeOfListening(port), { timeout: 5_000 }).toBeUndefined();
     expect(pids.filter(isAlive)).toHaveLength(2);
     for (const client of clients) await client.query('commit');
+  });
+
+  test('leave it as well where one of them hangs', { timeout: 60_000 }, async () => {
+    const gateway = await start({
+      plugins: `{
+        name: 'stuck',
+        onStartup({ startup: { parameters } }) {
+          while (parameters['application_name'] === 'loop');
+        },
+      },`,
+    });
+    const { port } = gateway.gateway;
+    const pids = workerPids(gateway);
+    const stuck = gateway.login('reader', { application_name: 'loop' }).catch(() => {});
+    // It loops by then, and the parent does not know yet.
+    await sleep(1_000);
+    gateway.gateway.signal('SIGKILL');
+    await expect.poll(() => pids.filter(isAlive), { timeout: 30_000 }).toEqual([]);
+    await stuck;
+    expect(await codeOfListening(port)).toBeUndefined();
   });
 
   test('end at SIGTERM although a plugin of one is being set up', async () => {

@@ -32,7 +32,7 @@ function channelsOf(pid: number): readonly string[] {
   );
   return readdirSync(`/proc/${pid}/fd`).filter((fd) => {
     const [, inode] = /^socket:\[(\d+)\]$/.exec(targetOf(`/proc/${pid}/fd/${fd}`)) ?? [];
-    return Number(fd) > 2 && inodes.has(inode);
+    return Number(fd) > 2 && inode !== undefined && inodes.has(inode);
   });
 }
 
