@@ -52,7 +52,7 @@ export class Gateway {
     config: ResolvedConfig,
     log: PinoLogger,
     coordination: Coordination = new SingleProcess(),
-    entrances: Entrances = ownEntrances,
+    entrances: Entrances = ownEntrances(),
   ) {
     this.#log = log;
     const inForce = (): ResolvedConfig => this.#configVersions.inForce.config;

@@ -207,11 +207,13 @@ describe('the programs that start it', () => {
   });
 
   describeWith('systemd-analyze', (analyze) => {
-    test('systemd has nothing to say against the unit', () => {
-      const copy = join(folder, 'postern-test.service');
-      writeFileSync(copy, unit.replace(/^ExecStart=\S+/m, `ExecStart=${process.execPath} ${shim}`));
-      const { stdout, stderr } = spawnSync(analyze, ['verify', copy], { encoding: 'utf8' });
-      expect(`${stdout}${stderr}`).not.toContain('postern-test.service');
+    test('systemd has nothing to say against the units', () => {
+      const copies = ['postern-test.service', 'postern-test.socket'].map((name) => join(folder, name));
+      const socket = readFileSync(join(folder, 'postern.socket'), 'utf8');
+      const service = unit.replace(/^ExecStart=\S+/m, `ExecStart=${process.execPath} ${shim}`);
+      for (const [i, text] of [service, socket].entries()) writeFileSync(copies[i] ?? '', text);
+      const { stdout, stderr } = spawnSync(analyze, ['verify', ...copies], { encoding: 'utf8' });
+      expect(`${stdout}${stderr}`).not.toContain('postern-test');
     });
   });
 

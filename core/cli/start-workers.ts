@@ -43,10 +43,20 @@ function forks(): () => ChildProcess {
   };
 }
 
-/** Makes the parent of a checked config; nothing of the config runs in it. `path`: the config file, absolute */
+/** What a parent needs besides its config. */
+export interface ParentOptions {
+  /** The config file, absolute. */
+  readonly path: string;
+  /** Whether a change of its files reloads it. */
+  readonly watch: boolean;
+  /** Of sockets that were bound for this process, by listener. */
+  readonly descriptors: ReadonlyMap<string, number>;
+}
+
+/** Makes the parent of a checked config; nothing of the config runs in it. */
 export function parentOf(
   config: ResolvedConfig,
-  { path, watch }: { readonly path: string; readonly watch: boolean },
+  { path, watch, descriptors }: ParentOptions,
   log: PinoLogger,
 ): RunningParent {
   const { workers, listeners, admin, drainDelayMs, drainTimeoutMs } = config;
@@ -54,7 +64,10 @@ export function parentOf(
     workers,
     config: path,
     watch,
-    listeners: listeners.map((listener) => ({ name: listener.name, place: placeOf(listener) })),
+    listeners: listeners.map((listener) => ({
+      name: listener.name,
+      place: { ...placeOf(listener), descriptor: descriptors.get(listener.name) },
+    })),
     admin: admin && adminPlaceOf(admin),
     fork: forks(),
     log,

@@ -5,12 +5,16 @@ import type { ResolvedConfig } from '../config/resolved.ts';
 import { Gateway } from '../gateway.ts';
 import { findConfig } from '../load.ts';
 import { ownVersion } from '../own-version.ts';
+import { ownEntrances } from '../workers/entrances.ts';
 import { createLogger, flushed } from '../telemetry/log.ts';
 import type { PinoLogger } from '../telemetry/log.ts';
 import { ConfigFile } from './config-file.ts';
 import { PackageManager } from './package-manager.ts';
+import { inheritedSockets } from './inherited-sockets.ts';
 import { parentOf } from './start-workers.ts';
+import type { ParentOptions, RunningParent } from './start-workers.ts';
 import { drainOrStop, nextSignal } from './run-gateway.ts';
+import { ServiceManager } from './service-manager.ts';
 import { StrayErrors } from './stray-errors.ts';
 import { leaveThreads } from './thread-pool.ts';
 
@@ -62,16 +66,16 @@ async function run(
 ): Promise<number> {
   const log = createLogger(config.logLevel);
   tellStart(log, file, config, outside.packageManager);
-  if (config.workers > 1) return runWorkers(file, config, log, { watch, ...outside });
+  const descriptors = inheritedSockets(config.listeners);
+  if (config.workers > 1) return runWorkers(file, config, log, { watch, descriptors, ...outside });
   const strays = new StrayErrors(log);
-  const gateway = new Gateway(config, log);
+  const gateway = new Gateway(config, log, undefined, ownEntrances(descriptors));
   const told = Promise.race([outside.signal, strays.fatal, orphaned(outside, log)]);
   const started = gateway.start();
   gateway.reloadsFrom(() => file.load());
   file.feed(gateway, { watch });
   try {
-    await Promise.race([started, told]);
-    await Promise.race([told.then(() => drainOrStop(gateway)), gateway.stopped]);
+    await untilStopped(gateway, { started, told }, log);
   } finally {
     file.close();
     strays.close();
@@ -79,22 +83,36 @@ async function run(
   return strays.any ? 1 : 0;
 }
 
+/** Serves until it is told to end, and then until it has. `told`: resolves then. Rejects as `started` does. */
+async function untilStopped(
+  running: Gateway | RunningParent,
+  { started, told }: { readonly started: Promise<unknown>; readonly told: Promise<unknown> },
+  log: PinoLogger,
+): Promise<void> {
+  const manager = new ServiceManager(log);
+  await Promise.race([started.then(() => manager.ready()), told]);
+  const ended = told.then(() => {
+    manager.stopping();
+    return drainOrStop(running);
+  });
+  await Promise.race([ended, running.stopped]);
+}
+
 /** This process binds the sockets and holds what the workers share; each worker loads the config itself. */
 async function runWorkers(
   file: ConfigFile,
   config: ResolvedConfig,
   log: PinoLogger,
-  { watch, ...outside }: Outside & Pick<StartOptions, 'watch'>,
+  { watch, descriptors, ...outside }: Outside & Omit<ParentOptions, 'path'>,
 ): Promise<number> {
-  const parent = parentOf(config, { path: file.path, watch }, log);
+  const parent = parentOf(config, { path: file.path, watch, descriptors }, log);
   const strays = new StrayErrors(log);
   const told = Promise.race([outside.signal, strays.fatal, orphaned(outside, log)]);
   // The log tells how it went.
   const reload = (): void => void parent.reload().catch(() => {});
   process.on('SIGHUP', reload);
   try {
-    await Promise.race([parent.start(), told]);
-    await Promise.race([told.then(() => drainOrStop(parent)), parent.stopped]);
+    await untilStopped(parent, { started: parent.start(), told }, log);
   } finally {
     process.off('SIGHUP', reload);
     strays.close();

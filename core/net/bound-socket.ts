@@ -26,8 +26,8 @@ interface RawHandle extends BoundHandle {
 const CREATE = '_createServerHandle';
 
 interface Undocumented {
-  /** Binds; a path has port and family -1. */
-  [CREATE](host: string, port: number, family: 4 | 6 | -1): RawHandle | number;
+  /** Binds, or takes `descriptor`, which is bound; a path has port and family -1. */
+  [CREATE](host: string | null, port: number, family: 4 | 6 | -1, descriptor?: number): RawHandle | number;
 }
 
 /**
@@ -40,12 +40,19 @@ function errorOf(number: number): NodeJS.ErrnoException {
   return Object.assign(new Error(code), { code });
 }
 
-async function bound(host: string, port: number, path: string | undefined): Promise<RawHandle> {
+async function createHandle(
+  { host, port, descriptor }: Place,
+  path: string | undefined,
+): Promise<RawHandle | number> {
   const undocumented = net as unknown as Undocumented;
-  const found = path === undefined ? await lookup(host) : undefined;
-  const handle = found
-    ? undocumented[CREATE](found.address, port, found.family === 6 ? 6 : 4)
-    : undocumented[CREATE](path ?? '', -1, -1);
+  if (descriptor !== undefined) return undocumented[CREATE](null, 0, -1, descriptor);
+  if (path !== undefined) return undocumented[CREATE](path, -1, -1);
+  const { address, family } = await lookup(host);
+  return undocumented[CREATE](address, port, family === 6 ? 6 : 4);
+}
+
+async function bound(place: Place, path: string | undefined): Promise<RawHandle> {
+  const handle = await createHandle(place, path);
   if (typeof handle === 'number') throw errorOf(handle);
   return handle;
 }
@@ -59,7 +66,8 @@ export class BoundSocket {
 
   constructor(place: Place) {
     this.#place = place;
-    this.#unixSocket = place.unixSocket && new UnixSocket(place.unixSocket);
+    if (place.descriptor === undefined)
+      this.#unixSocket = place.unixSocket && new UnixSocket(place.unixSocket);
   }
 
   /** Undefined where it is not bound. */
@@ -78,7 +86,7 @@ export class BoundSocket {
     await unixSocket?.claim();
     let handle: RawHandle | undefined;
     try {
-      handle = await bound(host, port, unixSocket?.bindFile);
+      handle = await bound(this.#place, unixSocket?.bindFile);
       const out: { port?: number } = {};
       // That the address is in use shows only now (uv_tcp_bind).
       const error = handle.getsockname?.(out) ?? 0;

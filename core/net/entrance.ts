@@ -28,6 +28,8 @@ export interface Place {
   readonly port: number;
   /** Undefined: it is TCP. */
   readonly unixSocket: UnixSocketOptions | undefined;
+  /** The descriptor of a socket that is bound already, of either kind. Default: this process binds it. */
+  readonly descriptor?: number | undefined;
 }
 
 /** The place of a listener of the config. */
@@ -57,7 +59,8 @@ class OwnEntrance implements Entrance {
 
   constructor(place: Place) {
     this.#place = place;
-    this.#unixSocket = place.unixSocket && new UnixSocket(place.unixSocket);
+    if (place.descriptor === undefined)
+      this.#unixSocket = place.unixSocket && new UnixSocket(place.unixSocket);
   }
 
   get bound(): boolean {
@@ -72,10 +75,11 @@ class OwnEntrance implements Entrance {
   }
 
   async open(accepted: (connection: Channel) => void, failed: (error: Error) => void): Promise<Address> {
-    const { what, host, port } = this.#place;
+    const { what, host, port, descriptor: fd } = this.#place;
     const unixSocket = this.#unixSocket;
     await unixSocket?.claim();
-    const where = unixSocket ? { path: unixSocket.bindFile } : { host, port };
+    const ownPlace = unixSocket ? { path: unixSocket.bindFile } : { host, port };
+    const where = fd === undefined ? ownPlace : { fd };
     const server = listenShared(where, accepted);
     try {
       const address = await listening(server, what, host, port);

@@ -63,10 +63,13 @@ function takeHandles(server: Server, accepted: (handle: object) => void): void {
  * net gives accepted sockets no `onread`, so they are built here on their handles, which is not documented: where a future
  * Node has no such handles, plain `data` events do the same work with an allocation per read.
  */
-export function listenShared(options: ListenOptions, accepted: (channel: Channel) => void): Server {
+export function listenShared(
+  options: ListenOptions | { readonly fd: number },
+  accepted: (channel: Channel) => void,
+): Server {
   const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
     accepted(new Channel(socket));
   });
   server.once('listening', () => takeHandles(server, (handle) => accepted(channelOn(handle))));
-  return server.listen(options);
+  return server.listen(options as ListenOptions);
 }

@@ -20,5 +20,7 @@ export interface AdminEntrance {
   close(): void;
 }
 
-/** Sockets of this process. */
-export const ownEntrances: Entrances = { of: (listener) => ownEntrance(placeOf(listener)) };
+/** Sockets of this process. `descriptors`: of those that were bound for it, by listener. Default: it binds all itself. */
+export const ownEntrances = (descriptors: ReadonlyMap<string, number> = new Map()): Entrances => ({
+  of: (listener) => ownEntrance({ ...placeOf(listener), descriptor: descriptors.get(listener.name) }),
+});
