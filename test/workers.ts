@@ -17,7 +17,7 @@ const KITS = ['gateway', 'operated', 'token-gateway'].map((kit) => `/support/${k
 const OWN_WORKERS = /^workers.*|-over-workers/;
 
 /**
- * In continuous integration. What workers share: pools and their pace, cancel keys, passwords and plugins that count, orders of operators, reloads, drains, audit
+ * In continuous integration. What workers share: pools and their pace, cancel keys, passwords and plugins that count, orders of operators, reloads, drains, readiness, audit
  * trails, addresses. In the others a session meets its own worker only, as with one: its protocol, its settings, its credential.
  */
 const PART = [
@@ -27,6 +27,7 @@ const PART = [
   'cancel',
   'credentials',
   'drain',
+  'health-checks',
   'kill',
   'login',
   'no-cancel-key',

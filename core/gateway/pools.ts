@@ -5,8 +5,9 @@ import { Pool } from '../upstream/pool/pool.ts';
 import type { SlotLimits } from '../upstream/pool/connection-slots.ts';
 import type { SharedSlots } from '../workers/coordination.ts';
 import { databaseText } from './same-database.ts';
+import type { OutdatedReports } from './outdated-reports.ts';
 import type { RefusedLogins } from './refused-logins.ts';
-import { slotKey } from './slot-key.ts';
+import { entryOfKey, slotKey } from './slot-key.ts';
 
 /** A pool with the entry it is for. */
 export interface EntryPool {
@@ -15,11 +16,20 @@ export interface EntryPool {
   readonly pool: Pool;
 }
 
+/** What the pools of several workers share. */
+export interface SharedWithPools {
+  /** Their connections together. */
+  readonly slots: SharedSlots;
+  /** Default: each pool knows its own. */
+  readonly refusedLogins?: RefusedLogins | undefined;
+  /** Default: as `refusedLogins`. */
+  readonly outdatedReports?: OutdatedReports | undefined;
+}
+
 /** All pools of the gateway. A function that gives equal entries for a name gives one pool. */
 export class Pools {
   readonly #log: Logger;
-  readonly #slots: SharedSlots | undefined;
-  readonly #refusedLogins: RefusedLogins | undefined;
+  readonly #shared: SharedWithPools | undefined;
   readonly #inUse: () => ReadonlySet<Pool>;
   /** By the key of `databases`, then by what the entry says. */
   readonly #byEntry = new Map<string, Map<string, Pool>>();
@@ -36,24 +46,19 @@ export class Pools {
   readonly #disabled = new Set<string>();
 
   /**
-   * `inUse`: pools that sessions may come to, whatever there is in them now. Default: none. `slots`: the connections of all workers. Default:
-   * there is one worker. `refusedLogins`: those that the workers know of. Default: each pool knows its own.
+   * `inUse`: pools that sessions may come to, whatever there is in them now. Default: none. `shared`: with other workers. Default: there is
+   * one worker.
    */
-  constructor(
-    log: Logger,
-    inUse: () => ReadonlySet<Pool> = () => new Set(),
-    slots?: SharedSlots,
-    refusedLogins?: RefusedLogins,
-  ) {
+  constructor(log: Logger, inUse: () => ReadonlySet<Pool> = () => new Set(), shared?: SharedWithPools) {
     this.#log = log;
-    this.#refusedLogins = refusedLogins;
-    this.#slots = slots;
+    this.#shared = shared;
     this.#inUse = inUse;
+    shared?.outdatedReports?.hear((key, what) => this.#ofKey(key)?.reported.drop(what));
   }
 
   /** Before the first client. @throws Error where the gateway stops meanwhile */
   async begin(): Promise<void> {
-    await this.#refusedLogins?.begin();
+    await this.#shared?.refusedLogins?.begin();
   }
 
   /** Finds or makes the pool. A pool whose entry has changed stays until its last connection is closed. */
@@ -198,17 +203,17 @@ export class Pools {
     // No session may use their idle connections any more: a function gives another entry now.
     for (const former of pools.values()) former.keepMinimum(false);
     const connected = (): void => void (this.#connected = true);
-    const shared = this.#slots;
-    const key = shared && slotKey(entry, text);
-    const slots = shared && ((limits: SlotLimits) => shared.of(slotKey(entry, text), limits));
-    const sessionSlots =
-      shared && ((limits: SlotLimits) => shared.of(slotKey(entry, text, 'sessions'), limits));
-    const refusedRoles = key === undefined ? undefined : this.#refusedLogins?.of(key);
-    const parts = { entry, database, log: this.#log, connected, slots, sessionSlots, refusedRoles };
-    const pool = new Pool(parts);
+    const shared = this.#shared && sharedBy(entry, text, this.#shared);
+    const pool = new Pool({ entry, database, log: this.#log, connected, ...shared });
     this.#byEntry.set(entry, pools.set(text, pool));
     if (this.isPaused(entry)) void pool.pause();
     return pool;
+  }
+
+  #ofKey(key: string): Pool | undefined {
+    const entry = entryOfKey(key);
+    const found = [...(this.#byEntry.get(entry) ?? [])].find(([text]) => slotKey(entry, text) === key);
+    return found?.[1];
   }
 
   #forget(entry: string, text: string): void {
@@ -236,6 +241,17 @@ export class Pools {
       void pool.close();
     }
   }
+}
+
+/** What a pool shares with those of other workers for the same entry. */
+function sharedBy(entry: string, text: string, { slots, refusedLogins, outdatedReports }: SharedWithPools) {
+  const key = slotKey(entry, text);
+  return {
+    slots: (limits: SlotLimits) => slots.of(key, limits),
+    sessionSlots: (limits: SlotLimits) => slots.of(slotKey(entry, text, 'sessions'), limits),
+    refusedRoles: refusedLogins?.of(key),
+    outdated: outdatedReports?.of(key),
+  };
 }
 
 /** An entry that cannot be looked up now may still be there. */

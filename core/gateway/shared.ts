@@ -17,6 +17,7 @@ import { cancelOfDead } from './cancel-of-dead.ts';
 import { GatewayOverview } from './gateway-overview.ts';
 import { GatewayOperations } from './operations.ts';
 import { OperatorState } from './operator-state.ts';
+import { OutdatedReports } from './outdated-reports.ts';
 import { RefusedLogins } from './refused-logins.ts';
 import { ownOperations } from './own-operations.ts';
 import type { OperationsParts } from './operations.ts';
@@ -84,8 +85,12 @@ export function makeShared({
 }: SharedOptions): Shared {
   const statistics = new Statistics();
   const { slots } = coordination;
-  const refusedLogins = slots && new RefusedLogins(coordination);
-  const pools = new Pools(log, () => statistics.poolsInUse(), slots, refusedLogins);
+  const shared = slots && {
+    slots,
+    refusedLogins: new RefusedLogins(coordination),
+    outdatedReports: new OutdatedReports(coordination.post),
+  };
+  const pools = new Pools(log, () => statistics.poolsInUse(), shared);
   slots?.cancelsBy(cancelOfDead({ pools, config }));
   const suspension = new Suspension();
   const parts = { pools, sessions: new Set<OpenSession>(), statistics, suspension, config };

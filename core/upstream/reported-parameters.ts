@@ -11,6 +11,9 @@ import type { Clock } from './clock.ts';
 import { keyOf } from './pool-key.ts';
 import type { PoolKey } from './pool-key.ts';
 
+/** Reports that PostgreSQL has contradicted: all of a role, or of a pool key. */
+export type Outdated = { readonly role: string } | { readonly key: string };
+
 /** The parts of the pool that reports depend on. */
 export interface ReportedParametersParts {
   readonly database: DatabaseOptions;
@@ -19,6 +22,8 @@ export interface ReportedParametersParts {
   readonly connector: { readonly refusal: (role: string) => Error | undefined };
   /** Aborted when the pool ends. */
   readonly closing: AbortSignal;
+  /** Tells other workers, which have such a pool with reports of their own. Default: there are none. */
+  readonly outdated?: ((what: Outdated) => void) | undefined;
 }
 
 type Parameters = ReadonlyMap<string, string>;
@@ -97,7 +102,7 @@ export class ReportedParameters {
     if (names.size > 0 && (anyOf(parameters, names) || overwritten(parameters, applied)))
       return keepNewest(this.#policies.add(key.text));
     // A parameter has changed without a tag that shows it: by the server, or by a function.
-    if (differences(parameters, base, setBy(applied, 'client'))) return this.forget(key);
+    if (differences(parameters, base, setBy(applied, 'client'))) return this.drop({ key: key.text });
     const text = textOf(key, startup);
     if (text.length > LONGEST) return;
     const login = digestOf(text);
@@ -126,22 +131,30 @@ export class ReportedParameters {
 
   /** PostgreSQL has accepted a login again: drops earlier reports with other values. */
   opened({ key, endpoint, reported }: Pick<LoggedIn, 'key' | 'endpoint' | 'reported'>): void {
+    const before = this.#reports.size;
     for (const [text, one] of this.#reports) {
       const same =
         one.key.text !== key.text || one.endpoint !== endpoint || !differences(one.base, reported, NONE);
       if (!same) this.#reports.delete(text);
     }
+    if (this.#reports.size < before) this.#parts.outdated?.({ key: key.text });
   }
 
   /** PostgreSQL has refused a role: no report may let its next login in, whatever pool key it has. */
-  forgetRole(role: string): void {
-    for (const [text, one] of this.#reports) if (one.key.role === role) this.#reports.delete(text);
+  refused(role: string): void {
+    this.drop({ role });
+    this.#parts.outdated?.({ role });
   }
 
-  /** Drops the reports of a key; without one, all. */
-  forget(key?: Pick<PoolKey, 'text'>): void {
-    for (const [text, one] of this.#reports)
-      if (key === undefined || one.key.text === key.text) this.#reports.delete(text);
+  /** Drops what this pool, or that of another worker, has found out to be outdated. */
+  drop(what: Outdated): void {
+    for (const [text, { key }] of this.#reports)
+      if ('role' in what ? key.role === what.role : key.text === what.key) this.#reports.delete(text);
+  }
+
+  /** Drops all. */
+  forget(): void {
+    this.#reports.clear();
   }
 }
 

@@ -138,6 +138,8 @@ export type SlotsRequest =
       /** Numbers that JSON has: those without a limit are very large. */
       readonly limits: SlotLimits;
       readonly wants: readonly WantedSlots[];
+      /** Of its connections, those that serve no other session for long. Default 0. */
+      readonly held?: number;
     }
   /** The connection of a slot is ready. No `process`: the server cannot cancel. */
   | { readonly t: 'opened'; readonly pool: string; readonly slot: number; readonly process?: ServerProcess }

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { rolesSql } from '../../core/cli/sql.ts';
 import { checkConfig } from '../../core/config/check.ts';
 import type { DatabaseOptions } from '../../core/contract/database.ts';
+import type { AnyPlugin } from '../../core/contract/plugin.ts';
 import { access, ownIssuer } from '../../plugins/access/index.ts';
 import { audit } from '../../plugins/audit/index.ts';
 import { console } from '../../plugins/console/index.ts';
@@ -18,6 +19,7 @@ import { limits } from '../../plugins/limits/index.ts';
 import { operations } from '../../plugins/operations/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
 import { tracing } from '../../plugins/tracing/index.ts';
+import { auditLines } from '../support/audit-files.ts';
 import { home, startOperated } from '../support/operated.ts';
 import type { Operated } from '../support/operated.ts';
 import { startPostgres } from '../support/postgres.ts';
@@ -59,35 +61,36 @@ const at = (): DatabaseOptions => ({
   pool: { idleTimeout: '100ms' },
 });
 
+/** Each worker has its own. */
+function plugins(): AnyPlugin[] {
+  const own = ownIssuer({ issuer: 'https://postern.example' });
+  return [
+    operations(),
+    audit({ sink: { file } }),
+    tracing({ metrics: { public: true, statements: true } }),
+    jwt({ issuers: [home.options, own] }),
+    roles({ claim: 'role', allow: ['reader', 'writer'] }),
+    limits(),
+    console(),
+    access({
+      issuer: own,
+      callers: { issuers: [home.issuer] },
+      policy: [
+        { who: { claim: 'sub', value: 'alice' }, databases: NAMES, roles: ['reader'], reason: 'optional' },
+      ],
+      connect: { host: 'gateway.example', sslmode: 'disable' },
+    }),
+  ];
+}
+
 beforeAll(async () => {
   postgres = await startPostgres();
   for (const name of NAMES) await postgres.sql(`create database ${quoted(name)}`);
-  const own = ownIssuer({ issuer: 'https://postern.example' });
   const entries = Object.fromEntries(NAMES.map((name) => [`by entry ${name.slice(0, 20)}`, name]));
   const databases = Object.fromEntries(
     Object.entries(entries).map(([entry, database]) => [entry, { ...at(), database }]),
   );
-  const read = { host: 'gateway.example', sslmode: 'disable' } as const;
-  running = await startOperated(postgres, {
-    databases: { ...databases, '*': at() },
-    plugins: [
-      operations(),
-      audit({ sink: { file } }),
-      tracing({ metrics: { public: true, statements: true } }),
-      jwt({ issuers: [home.options, own] }),
-      roles({ claim: 'role', allow: ['reader', 'writer'] }),
-      limits(),
-      console(),
-      access({
-        issuer: own,
-        callers: { issuers: [home.issuer] },
-        policy: [
-          { who: { claim: 'sub', value: 'alice' }, databases: NAMES, roles: ['reader'], reason: 'optional' },
-        ],
-        connect: read,
-      }),
-    ],
-  });
+  running = await startOperated(postgres, { databases: { ...databases, '*': at() }, plugins });
 });
 afterAll(async () => {
   await running?.gateway.stop();
@@ -135,12 +138,7 @@ describe.each(NAMES)('%j', (name) => {
     const logins = running.lines('login').filter(({ database }) => database === name);
     expect(logins.length).toBeGreaterThan(0);
     await expect
-      .poll(() =>
-        readFileSync(file, 'utf8')
-          .split('\n')
-          .filter((line) => line !== '')
-          .some((line) => JSON.stringify(JSON.parse(line)).includes(JSON.stringify(name))),
-      )
+      .poll(() => auditLines(file).some((line) => JSON.stringify(line).includes(JSON.stringify(name))))
       .toBe(true);
   });
 

@@ -198,13 +198,12 @@ describe('a log', () => {
     gateway.loseReader('stalls');
     for (let i = 0; i < 2; i += 1) await (await fetch(`http://127.0.0.1:${port}/noise`)).text();
     gateway.readOn();
-    // The next line after there was room again.
-    await expect
-      .poll(async () => ((await login()).destroy(), gateway.lines('log lines were lost')))
-      .toHaveLength(1);
-    const lost = Number(gateway.lines('log lines were lost')[0]?.['lines']);
-    expect(lost).toBeGreaterThan(0);
-    expect(gateway.lines('noise').length + lost).toBeGreaterThanOrEqual(400);
+    const lost = (): readonly number[] =>
+      gateway.lines('log lines were lost').map(({ lines }) => Number(lines));
+    // With the next line after there was room again. A worker whose parent reads on for a while may lose lines twice.
+    const sum = (): number => lost().reduce((all, lines) => all + lines, gateway.lines('noise').length);
+    await expect.poll(async () => ((await login()).destroy(), sum())).toBeGreaterThanOrEqual(400);
+    expect(Math.min(...lost())).toBeGreaterThan(0);
     gateway.signal('SIGTERM');
     expect(await gateway.ended()).toBe(0);
   });

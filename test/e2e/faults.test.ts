@@ -194,7 +194,7 @@ describe('the gateway', () => {
     const slow = await front.login('writer');
     await slow.query('begin; insert into ledger values (-1)');
     front.gateway.signal('SIGTERM');
-    await expect.poll(() => front.gateway.lines('draining')).toHaveLength(1);
+    await expect.poll(() => front.gateway.lines('draining')).not.toEqual([]);
     // A second signal so soon would be the same Ctrl-C, heard twice.
     await sleep(400);
     const told = once(slow, 'error');

@@ -13,17 +13,13 @@ import { console } from '../../plugins/console/index.ts';
 import { jwt } from '../../plugins/jwt/index.ts';
 import { operations } from '../../plugins/operations/index.ts';
 import { roles } from '../../plugins/roles/index.ts';
-import { onlyOneWorker } from '../support/only-one-worker.ts';
+import { workersOf } from '../support/only-one-worker.ts';
 import { home, startOperated } from '../support/operated.ts';
 import type { Operated } from '../support/operated.ts';
 import { startPgBouncer } from '../support/pgbouncer.ts';
 import { freshDatabase, sharedPostgres, startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { describeWith } from '../support/programs.ts';
-
-onlyOneWorker(
-  'each worker learns for itself what the server reports: the first login of each needs a connection',
-);
 
 const shared = sharedPostgres();
 const PASSWORD = 'of-this-file';
@@ -105,12 +101,30 @@ function come(more: ClientConfig = {}, sub = 'ada'): Promise<Told> {
 const direct = (more: ClientConfig = {}): Promise<Told> =>
   logIn({ host: shared.host, port: shared.port, user: role, database, password: PASSWORD, ...more });
 
-/** As {@link come}, and its session gets a server connection. */
-async function settle(more: ClientConfig = {}): Promise<void> {
-  const { client } = await come(more);
-  await client.query('select 1');
-  await client.end();
+/** Once in each worker, since each learns for itself what the server reports: `served` comes, has a statement served, and says how to leave. */
+async function inEachWorker(served: () => Promise<() => Promise<unknown>>): Promise<void> {
+  const [before, closed] = [running.lines('login').length, running.lines('close').length];
+  const leave: (() => Promise<unknown>)[] = [];
+  const workers = (): Set<unknown> =>
+    new Set(
+      running
+        .lines('login')
+        .slice(before)
+        .map(({ worker }) => worker),
+    );
+  // While they stay, the next one comes to the worker with fewer sessions.
+  while (workers().size < workersOf()) leave.push(await served());
+  await Promise.all(leave.map((one) => one()));
+  await expect.poll(() => running.lines('close').length).toBeGreaterThanOrEqual(closed + leave.length);
 }
+
+/** As {@link come}, and its session gets a server connection. */
+const settle = (more: ClientConfig = {}, sub = 'ada'): Promise<void> =>
+  inEachWorker(async () => {
+    const { client } = await come(more, sub);
+    await client.query('select 1');
+    return () => client.end();
+  });
 
 const operate = (what: string): Promise<unknown> => running.ask('POST', `/v1/databases/orders/${what}`);
 const waiting = async (): Promise<unknown> =>
@@ -164,6 +178,7 @@ describeWith('pgbouncer', (program) => {
       },
     ];
     const seen = [];
+    await settle();
     for (const way of ways) {
       const first = await way.come();
       await first.query('begin');
@@ -224,9 +239,12 @@ describe('what a client is told', () => {
     };
     const theirs = reported(shared.host, shared.port, role, PASSWORD, database);
     const come = () => reported('127.0.0.1', running.port, '_', home.sign({ sub: 'ada', role }), 'orders');
-    const first = come();
-    await Promise.all([theirs.answer, first.answer]);
-    await first.end();
+    await theirs.answer;
+    await inEachWorker(async () => {
+      const { answer, end } = come();
+      await answer;
+      return end;
+    });
     await operate('pause');
     const ours = come();
     await expect.poll(() => ours.parameters).toEqual(theirs.parameters);
@@ -239,8 +257,14 @@ describe('what a client is told', () => {
     await settle({ options: '-c TimeZone=UTC' });
     await operate('pause');
     const how = [];
-    for (const zone of ['UTC', 'utc', 'UTC -c DateStyle=ISO', 'utc'])
-      how.push((await arrive({ options: `-c TimeZone=${zone}` })).how);
+    for (const zone of ['UTC', 'utc', 'UTC -c DateStyle=ISO', 'utc']) {
+      const more = { options: `-c TimeZone=${zone}` };
+      how.push((await arrive(more)).how);
+      if (workersOf() === 1) continue;
+      await operate('resume');
+      await settle(more);
+      await operate('pause');
+    }
     expect(how).toEqual(['let in', 'waits', 'waits', 'let in']);
   });
 
@@ -267,6 +291,7 @@ describe('what a client is told', () => {
     expect(parameters['TimeZone']).toBe(before);
     expect(await select(client, 'show timezone')).toEqual({ TimeZone: 'Asia/Tokyo' });
     expect(parameters['TimeZone']).toBe('Asia/Tokyo');
+    if (workersOf() > 1) await settle();
     await operate('pause');
     expect((await come()).parameters['TimeZone']).toBe('Asia/Tokyo');
   });
@@ -391,13 +416,14 @@ describe('the first statement', () => {
     const busy = await come();
     await busy.client.query('begin');
     const [{ client }, never] = [await come({}, 'one'), await come({}, 'never')];
+    const before = running.lines('close').length;
     told.splice(0);
     for (const refused of [client, never.client, client])
       await expect(refused.query('select 1')).rejects.toMatchObject({ code: '53300', severity: 'ERROR' });
     await busy.client.query('commit');
     await never.client.end();
     for (let i = 0; i < 2; i += 1) expect(await select(client)).toEqual({ answer: 42 });
-    await expect.poll(() => running.lines('close').length).toBe(2);
+    await expect.poll(() => running.lines('close').length).toBe(before + 1);
     // The session that was never served is not told as connected.
     const refusals = ['one', 'never', 'one'].map((name) => `queue ${name} 53300`);
     const isOfInterest = (one: string): boolean => one.startsWith('connect') || one.endsWith('53300');
@@ -408,10 +434,11 @@ describe('the first statement', () => {
     await start({ pool: { idleTimeout: '50ms' } });
     await settle();
     await expect.poll(backends, { timeout: 5_000 }).toBe(0);
+    const before = running.lines('close').length;
     for (let i = 0; i < 5; i += 1) await (await come()).client.end();
     const lost = await come();
     (lost.client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
-    await expect.poll(() => running.lines('close').length).toBe(7);
+    await expect.poll(() => running.lines('close').length).toBe(before + 6);
     expect([await backends(), await waiting()]).toEqual([0, 0]);
   });
 
@@ -526,11 +553,7 @@ test('a role that PostgreSQL refuses is refused at the next login of each of its
     }),
   };
   await start({ plugins: [tenants], pool: { size: 5 } });
-  for (const tenant of ['a', 'b', 'c']) {
-    const { client } = await come({}, tenant);
-    await client.query('select 1');
-    await client.end();
-  }
+  for (const tenant of ['a', 'b', 'c']) await settle({}, tenant);
   await cut();
   await expect.poll(backends).toBe(0);
   await shared.sql(`alter role ${role} nologin`);

@@ -1,5 +1,5 @@
 /** Marked secrets go through a gateway process at its most talkative; nobody who listens in finds a mark. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DatabaseError } from 'pg';
@@ -8,9 +8,11 @@ import { badTokens } from '../support/bad-tokens.ts';
 import { hasProc, prepareCheckout } from '../support/gateway-process.ts';
 import { logIn } from '../support/gateway.ts';
 import type { LoggedIn } from '../support/gateway.ts';
+import { workersOf } from '../support/only-one-worker.ts';
 import { startCollector } from '../support/otlp-collector.ts';
 import type { Collector } from '../support/otlp-collector.ts';
 import { sharedPostgres } from '../support/postgres.ts';
+import { childrenOf } from '../support/processes.ts';
 import { RawClient, cancelRequest, message } from '../support/raw-client.ts';
 import { startTokenGateway } from '../support/token-gateway.ts';
 import type { TokenGateway } from '../support/token-gateway.ts';
@@ -154,14 +156,19 @@ test('no token, password or cancel key is in what anybody can read', async () =>
     });
     hear(`admin ${path.slice(0, 16)}`, JSON.stringify([...answer.headers]) + (await answer.text()));
   }
-  if (hasProc) hear('the command line', readFileSync(`/proc/${front.gateway.pid}/cmdline`, 'latin1'));
+  const { pid } = front.gateway;
+  for (const one of hasProc ? [pid, ...childrenOf(pid)] : [])
+    hear('the command line', readFileSync(`/proc/${one}/cmdline`, 'latin1'));
   front.gateway.signal('SIGTERM');
   expect(await front.gateway.ended()).toBe(0);
   hear('what a session was told at the end', (await other.client.rest()).toString('latin1'));
   hear('standard output', front.gateway.log);
   hear('standard error', front.gateway.complaints);
   hear('what the collector was sent', collector.text());
-  hear('the audit', readFileSync(join(front.gateway.folder, 'audit.jsonl'), 'utf8'));
+  // Each of several workers has a file of its own.
+  const trails = readdirSync(front.gateway.folder).filter((name) => /^audit\..*jsonl$/.test(name));
+  expect(trails).toHaveLength(workersOf());
+  for (const name of trails) hear('the audit', readFileSync(join(front.gateway.folder, name), 'utf8'));
 
   expect(front.gateway.lines('token refused').length).toBeGreaterThan(100);
   expect(front.gateway.log).toContain('thrown by a plugin');

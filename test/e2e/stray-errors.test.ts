@@ -6,6 +6,7 @@ import { logIn } from '../support/gateway.ts';
 import type { LogLine } from '../support/gateway.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { RawClient, message } from '../support/raw-client.ts';
+import { workersOf } from '../support/only-one-worker.ts';
 import { startTokenGateway } from '../support/token-gateway.ts';
 import type { TokenGateway } from '../support/token-gateway.ts';
 
@@ -227,7 +228,9 @@ test('a gateway that has survived all this ends with 0', async () => {
   running.gateway.signal('SIGTERM');
   expect(await running.gateway.ended()).toBe(0);
   expect(running.gateway.complaints).toBe('');
-  expect(told('gateway.signal')).toMatchObject([{ plugin: 'misbehaving', hook: 'signal' }]);
+  // Each worker ends with its own.
+  const own = Array.from({ length: workersOf() }, () => ({ plugin: 'misbehaving', hook: 'signal' }));
+  expect(told('gateway.signal')).toMatchObject(own);
 });
 
 describe('outside of every plugin', () => {
@@ -239,7 +242,8 @@ process.on('SIGUSR2', () => {
 });`;
 
   test('a rejection is told and ends nobody; after an exception the gateway drains and ends with 1', async () => {
-    const { gateway, ...own } = await startTokenGateway(postgres, { before });
+    const onlyOne = 'an exception ends the worker that it comes to, and another one takes its place';
+    const { gateway, ...own } = await startTokenGateway(postgres, { before, onlyOne });
     try {
       const { password: token } = own.address('writer');
       const client = await RawClient.connect(gateway.port);

@@ -1,7 +1,7 @@
 /** SIGTERM and SIGHUP reach the gateway however it was started, and at its end the process goes, whatever cannot be written or read any more. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,13 +12,17 @@ import { freePort } from '../support/free-port.ts';
 import { root } from '../support/example.ts';
 import { hasProc, prepareCheckout } from '../support/gateway-process.ts';
 import type { GatewayProcess } from '../support/gateway-process.ts';
+import { workersOf } from '../support/only-one-worker.ts';
 import { sharedPostgres } from '../support/postgres.ts';
+import { childrenOf, isAlive } from '../support/processes.ts';
 import { startTokenGateway } from '../support/token-gateway.ts';
 import type { TokenGateway, TokenGatewayOptions } from '../support/token-gateway.ts';
 
 const postgres = sharedPostgres();
 const shim = join(root, 'core/cli/postern.js');
 let running: TokenGateway | undefined;
+/** It was started in a container. */
+let isContained = false;
 
 beforeAll(prepareCheckout, 120_000);
 afterEach(async () => {
@@ -49,33 +53,21 @@ function connects(port: number): Promise<boolean> {
   });
 }
 
-/** The processes of the gateway that still live, by their ids here. */
+/** The processes of the gateway that still live, by their ids here. In a container it has others, and all processes there end with it. */
 function gatewayPids(): readonly number[] {
-  const { pid } = gateway().lines('starting')[0] as { readonly pid?: number };
-  const found = pid === 1 ? childrenOf(gateway().pid) : pid === undefined ? [] : [pid];
+  const [line] = gateway().lines('starting');
+  const found = isContained ? descendantsOf(gateway().pid) : line ? [Number(line['pid'])] : [];
   return found.filter((one) => isAlive(one));
 }
 
-function childrenOf(pid: number): readonly number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+function descendantsOf(pid: number): readonly number[] {
+  return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
 }
 
 /** A package that has the gateway installed, with a script `start`. */
 async function startBy(command: string, script = '', more: TokenGatewayOptions = {}): Promise<void> {
   const install = `mkdir -p node_modules/.bin && ln -s '${shim}' node_modules/.bin/postern`;
+  isContained = command.startsWith('unshare');
   running = await startTokenGateway(postgres, {
     files: { 'package.json': JSON.stringify({ private: true, type: 'module', scripts: { start: script } }) },
     command: ['sh', '-c', `${install} && exec ${command}`],
@@ -93,12 +85,13 @@ async function begin(): Promise<Client> {
 }
 
 async function isDrained(client: Client): Promise<void> {
-  await expect.poll(() => gateway().lines('draining')).toHaveLength(1);
+  // The parent of several workers, and each of them.
+  await expect.poll(() => gateway().lines('draining')).toHaveLength(workersOf() === 1 ? 1 : workersOf() + 1);
   expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
   const ended = new Promise((resolve) => client.once('end', resolve));
   await client.query('commit');
   await ended;
-  await expect.poll(() => gateway().lines('stopped')).toHaveLength(1);
+  await expect.poll(() => gateway().lines('stopped')).toHaveLength(workersOf());
   await expect.poll(gatewayPids).toEqual([]);
 }
 
@@ -127,7 +120,7 @@ describe('started by', () => {
     ['npx postern start', ''],
   ])('%s (%s): npm ends at SIGTERM, and the gateway drains and ends as well', async (command, script) => {
     await startBy(command, script);
-    expect(gateway().lines('starting')).toMatchObject([{ workers: 1 }]);
+    expect(gateway().lines('starting')).toMatchObject([{ workers: workersOf() }]);
     const client = await begin();
     await reloads();
     gateway().signal('SIGTERM');
@@ -199,14 +192,15 @@ describe('at its end', () => {
 
   test.skipIf(!hasProc)('a thread that waits for ever, as for a name server, keeps nothing up', async () => {
     const stuck = `{ name: 'stuck', setup() { open('nobody-writes', 'r', () => {}); } },`;
+    isContained = false;
     running = await startTokenGateway(postgres, {
       before: `import { open } from 'node:fs';`,
       plugins: stuck,
       command: ['sh', '-c', `mkfifo nobody-writes && exec '${process.execPath}' '${shim}' start`],
     });
     gateway().signal('SIGTERM');
-    // Node can end such a process with a code of its own from 22.15 on.
-    expect(await gateway().ended()).toBe('execve' in process ? 0 : 'SIGTERM');
-    expect(gateway().lines('stopped')).toHaveLength(1);
+    // Node can end such a process with a code of its own from 22.15 on. The parent of workers has no such thread.
+    expect(await gateway().ended()).toBe('execve' in process || workersOf() > 1 ? 0 : 'SIGTERM');
+    expect(gateway().lines('stopped')).toHaveLength(workersOf());
   });
 });

@@ -15,7 +15,8 @@ import { SSL_REQUEST } from '../support/raw-client.ts';
 import type { TokenGateway } from '../support/token-gateway.ts';
 import { startTokenGateway } from '../support/token-gateway.ts';
 import { workerGateways } from '../support/worker-gateway.ts';
-import { allReady, isAlive, pidOf, workerPids } from '../support/worker-processes.ts';
+import { isAlive } from '../support/processes.ts';
+import { allReady, pidOf, workerPids } from '../support/worker-processes.ts';
 
 const postgres = sharedPostgres();
 const folder = mkdtempSync(join(tmpdir(), 'postern-workers-'));

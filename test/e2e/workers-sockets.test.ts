@@ -8,7 +8,8 @@ import { describe, expect, test } from 'vitest';
 import { hasProc } from '../support/gateway-process.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { workerGateways } from '../support/worker-gateway.ts';
-import { isAlive, pidOf, workerPids } from '../support/worker-processes.ts';
+import { isAlive } from '../support/processes.ts';
+import { pidOf, workerPids } from '../support/worker-processes.ts';
 
 const postgres = sharedPostgres();
 const { start } = workerGateways(postgres);

@@ -9,7 +9,8 @@ import { sharedPostgres } from '../support/postgres.ts';
 import type { TokenGateway } from '../support/token-gateway.ts';
 import { startTokenGateway } from '../support/token-gateway.ts';
 import { workerGateways } from '../support/worker-gateway.ts';
-import { allReady, isAlive, workerPids } from '../support/worker-processes.ts';
+import { isAlive } from '../support/processes.ts';
+import { allReady, workerPids } from '../support/worker-processes.ts';
 
 const postgres = sharedPostgres();
 const { begin } = workerGateways(postgres);

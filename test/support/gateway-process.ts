@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { LogLine } from './gateway.ts';
+import { childrenOf } from './processes.ts';
 
 const shim = fileURLToPath(new URL('../../core/cli/postern.js', import.meta.url));
 
@@ -121,9 +122,10 @@ export class GatewayProcess {
     writeFileSync(`/proc/${this.pid}/clear_refs`, '5');
   }
 
-  /** Open files and sockets. */
+  /** Open files and sockets, those of its workers included. */
   get descriptors(): number {
-    return readdirSync(`/proc/${this.pid}/fd`).length;
+    const processes = [this.pid, ...childrenOf(this.pid)];
+    return processes.reduce((sum, pid) => sum + readdirSync(`/proc/${pid}/fd`).length, 0);
   }
 
   /** Ends it at once, however it is, and removes its folder. */

@@ -22,7 +22,9 @@ export const home = issuer({ algorithms: ['ES256'] });
 export const partner = issuer({ issuer: 'https://partner.example', algorithms: ['ES256'] });
 
 /** What differs from the usual. */
-export interface OperatedOptions extends Partial<TestConfig> {
+export interface OperatedOptions extends Partial<Omit<TestConfig, 'plugins'>> {
+  /** A function makes those of each worker. Default: the usual ones. */
+  readonly plugins?: TestConfig['plugins'] | (() => TestConfig['plugins']);
   /** The entry `orders`. */
   readonly orders?: Partial<DatabaseOptions>;
   /** Of the console, where `plugins` are the usual ones. False: there is none. */
@@ -43,23 +45,25 @@ export interface Operated extends RunningGateway {
 /** The usual config. Plugins are made anew, as a config file makes them. */
 export function operatedConfig(
   postgres: PostgresAddress,
-  { orders, console: desk, ...more }: OperatedOptions = {},
+  { orders, console: desk, plugins, ...more }: OperatedOptions = {},
 ): TestConfig {
   return {
     databases: { orders: databaseOf(postgres, orders) },
     admin: { port: 0, operators: { ...OPERATORS, issuer: home.issuer } },
-    plugins: [
-      operations(),
-      jwt({ issuers: [home.options, partner.options] }),
-      roles([
-        { claim: 'role', allow: ['reader', 'writer'], issuer: home.issuer },
-        { claim: 'role', allow: ['reader', 'writer'], issuer: partner.issuer },
-      ]),
-      desk !== false && console(desk),
-    ],
+    plugins: (typeof plugins === 'function' ? plugins() : plugins) ?? usualPlugins(desk),
     ...more,
   };
 }
+
+const usualPlugins = (desk: OperatedOptions['console']): TestConfig['plugins'] => [
+  operations(),
+  jwt({ issuers: [home.options, partner.options] }),
+  roles([
+    { claim: 'role', allow: ['reader', 'writer'], issuer: home.issuer },
+    { claim: 'role', allow: ['reader', 'writer'], issuer: partner.issuer },
+  ]),
+  desk !== false && console(desk),
+];
 
 /** Starts it. Stop it by `gateway.stop()`. */
 export async function startOperated(
@@ -68,7 +72,10 @@ export async function startOperated(
   coordination?: Coordination,
 ): Promise<Operated> {
   const config = operatedConfig(postgres, options);
-  const running = await (coordination ? startWorker(config, coordination) : startGateway(config));
+  const plugins = (): TestConfig['plugins'] => operatedConfig(postgres, options).plugins;
+  const running = await (coordination
+    ? startWorker(config, coordination)
+    : startGateway({ ...config, plugins }));
   const operator = home.sign({ sub: 'olga', groups: ['dba'], role: undefined });
   const connect = async (config: ClientConfig): Promise<Client> => {
     const client = new Client({ host: '127.0.0.1', port: running.port, user: '_', ...config });

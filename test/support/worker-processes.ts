@@ -1,25 +1,7 @@
 /** The processes of a gateway with several workers, as the system tells of them. */
-import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
+import { childrenOf, isAlive } from './processes.ts';
 import type { TokenGateway } from './token-gateway.ts';
-
-function childrenOf(pid: number): readonly number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
-}
-
-/** Whether there is such a process, and it has not ended. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
-}
 
 /** Those that live, the oldest first. */
 export const workerPids = ({ gateway }: TokenGateway): readonly number[] =>

@@ -51,8 +51,8 @@ export interface ConnectionSlots {
   take(role: string): ConnectionSlot | undefined;
   /** No slot is free: because of `size`, or of `perRole`. */
   full(role: string): 'size' | 'role' | undefined;
-  /** All that is wanted now. Slots that have been granted beyond it are returned. */
-  want(wants: ReadonlyMap<string, SlotWant>): void;
+  /** All that is wanted now. Slots that have been granted beyond it are returned. `held`: connections that serve no other session for long. Default 0. */
+  want(wants: ReadonlyMap<string, SlotWant>, held?: number): void;
   /** The slot that has to be returned. */
   readonly recall: SlotRecall | undefined;
   /** It will be: its connection is being closed. */

@@ -13,6 +13,7 @@ import type { RefusedRoles } from '../login-backoff.ts';
 import type { Timeouts } from '../open.ts';
 import { unreachable } from '../refusals.ts';
 import { ReportedParameters } from '../reported-parameters.ts';
+import type { Outdated } from '../reported-parameters.ts';
 import { discardSequences, reset } from '../reset.ts';
 import { schemaChangesOf } from '../schema-changes.ts';
 import type { Waiter } from './checkout-request.ts';
@@ -77,6 +78,8 @@ interface PoolPartsOptions {
   readonly sessionSlots?: ConnectionSlots | undefined;
   /** What is known of roles that the server refuses, where other workers have such a pool. */
   readonly refusedRoles?: RefusedRoles | undefined;
+  /** See {@link ReportedParametersParts}. */
+  readonly outdated?: ((what: Outdated) => void) | undefined;
   /** A connection has come to be. */
   readonly opened: (server: PooledServer) => void;
 }
@@ -262,7 +265,7 @@ export class PoolParts implements PoolEnvironment {
   /** A login without a connection must not hide that PostgreSQL refuses it. A server that is full does not refuse it. */
   #failed(attempt: Attempt, error: unknown): void {
     const full = error instanceof GatewayError && error.code === 'too_many_connections';
-    if (!full) this.reported.forgetRole(attempt.checkout.key.role);
+    if (!full) this.reported.refused(attempt.checkout.key.role);
     this.state.failed(attempt, error);
   }
 

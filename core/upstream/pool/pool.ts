@@ -20,7 +20,7 @@ import type { AcquireRequest, CheckOutListener, Holder, Waiter } from './checkou
 import type { PooledServer, PooledServers } from './pooled-servers.ts';
 import type { Condition } from './idle-connections.ts';
 import { PoolParts } from './pool-parts.ts';
-import type { ReportedParameters } from '../reported-parameters.ts';
+import type { Outdated, ReportedParameters } from '../reported-parameters.ts';
 
 /** The options of a pool. */
 export interface PoolSetup {
@@ -39,6 +39,8 @@ export interface PoolSetup {
   readonly slots?: ((limits: SlotLimits) => ConnectionSlots) | undefined;
   /** What is known of roles that the server refuses, where other workers have such a pool. Default: none have. */
   readonly refusedRoles?: RefusedRoles | undefined;
+  /** Tells other workers that have such a pool what PostgreSQL has contradicted of earlier logins. Default: none have. */
+  readonly outdated?: ((what: Outdated) => void) | undefined;
   /** As `slots`, for sessions in session mode. Used where a client may choose that. */
   readonly sessionSlots?: ((limits: SlotLimits) => ConnectionSlots) | undefined;
 }

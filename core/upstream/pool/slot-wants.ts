@@ -6,6 +6,8 @@ import type { WaitingClients } from './waiting-clients.ts';
 
 /** How long a connection is used at least, and how long a spare one has been idle, in milliseconds: a move costs the server a fork. */
 export const STAY_MS = 100;
+/** For how long a session keeps a connection that is not counted among those that serve all, in milliseconds. */
+const HELD_MS = 1_000;
 
 /** The parts of the pool that it uses. */
 interface SlotWantsParts {
@@ -26,6 +28,8 @@ export class SlotWants {
   /** Roles of which the configured minimum lacks a connection. */
   readonly #minimum = new Set<string>();
   #forMinimum = false;
+  /** Lent ones: which use it was when first looked at, and when that was. */
+  readonly #uses = new WeakMap<PooledServer, { readonly use: number; readonly since: number }>();
 
   constructor(parts: SlotWantsParts) {
     this.#parts = parts;
@@ -79,7 +83,8 @@ export class SlotWants {
   /** The pass is over: says what is wanted. */
   told(): void {
     const { slots } = this.#parts;
-    slots.want(this.wanted === 0 && this.#minimum.size === 0 ? NOTHING : this.#wants());
+    if (this.wanted === 0 && this.#minimum.size === 0) slots.want(NOTHING);
+    else slots.want(this.#wants(), this.#held());
     this.#returnRecalled();
   }
 
@@ -100,6 +105,20 @@ export class SlotWants {
       wants.set(role, { n, since: oldest?.since ?? Infinity });
     }
     return wants;
+  }
+
+  /** Those that stay with their session until it ends, or have been with it for long. */
+  #held(): number {
+    const lent = this.#parts.servers.all('lent');
+    return lent.filter((one) => one.pinned !== undefined || one.inSessionMode || this.#isLong(one)).length;
+  }
+
+  #isLong(server: PooledServer): boolean {
+    const now = this.#parts.now();
+    const known = this.#uses.get(server);
+    if (known?.use === server.uses) return now - known.since >= HELD_MS;
+    this.#uses.set(server, { use: server.uses, since: now });
+    return false;
   }
 
   #returnRecalled(): void {

@@ -30,22 +30,28 @@ interface Want {
 /** A worker that uses the pool. */
 interface Member {
   readonly wants: Map<string, Want>;
+  /** Connections that sessions keep for long: they serve nobody else. */
+  held: number;
   /** How many slots of each role it has been granted. */
   readonly sent: Map<string, number>;
   /** Roles of which it knows that no slot is free. */
   readonly full: Set<string>;
   /** The number of its last grant. */
   turn: number;
-  recall: { readonly kind: Recall; readonly at: number } | undefined;
+  recall: { readonly kind: Recall; readonly at: number; readonly for: Wanted | undefined } | undefined;
   /** When it last had none spare. */
   noneSpareAt: number;
 }
 
-/** A want that is not met. */
-interface Unmet {
+/** Who wants a slot. */
+interface Wanted {
   readonly worker: number;
-  readonly member: Member;
   readonly role: string;
+}
+
+/** A want that is not met. */
+interface Unmet extends Wanted {
+  readonly member: Member;
   readonly n: number;
   readonly since: number;
 }
@@ -70,13 +76,20 @@ interface Victim {
   readonly except?: number | undefined;
   /** It has one of this role. */
   readonly role?: string | undefined;
-  /** Default 1. */
-  readonly fewest?: number;
+  readonly for?: Wanted;
+  /** Default: any. */
+  readonly is?: (worker: number, member: Member) => boolean;
 }
 
 const SECOND_MS = 1_000;
 /** From then on a request that waits takes a slot from a worker that has more, in milliseconds. */
 const UNFAIR_MS = 50;
+/**
+ * From then on it takes one from a worker that has as many, where requests wait for a third of that at most. Rarely, since a move costs the
+ * server a fork.
+ */
+const STARVED_MS = 200;
+const SOONER = 3;
 /** How long one recall is believed to bring a slot, and a worker to have nothing spare, in milliseconds. */
 const RECALL_MS = 100;
 
@@ -94,6 +107,8 @@ export class PoolSlots {
   #failures = 0;
   #restedAt = 0;
   #turn = 0;
+  /** For whom the slot was recalled that is free now. */
+  #owed: Wanted | undefined;
 
   constructor(limits: SlotLimits, effects: SlotEffects) {
     this.#limits = limits;
@@ -120,7 +135,8 @@ export class PoolSlots {
     return [...this.#members.keys()];
   }
 
-  want(worker: number, limits: SlotLimits, wants: readonly WantedSlots[], now: number): void {
+  /** `held`: of its connections, those that serve no other session for long. */
+  want(worker: number, limits: SlotLimits, wants: readonly WantedSlots[], now: number, held = 0): void {
     this.#limits = limits;
     const member = this.#members.get(worker) ?? newMember();
     this.#members.set(worker, member);
@@ -128,6 +144,7 @@ export class PoolSlots {
     for (const { role, n, waitedMs, seen } of wants)
       member.wants.set(role, { n, seen, since: waitedMs === null ? Infinity : now - waitedMs });
     member.full.clear();
+    member.held = held;
     this.look(now);
   }
 
@@ -151,7 +168,10 @@ export class PoolSlots {
     const unused = how === 'unused';
     if (unused) this.#granted = this.#granted.filter((one) => one.slot !== id);
     const member = this.#members.get(worker);
-    if (member && !unused) member.recall = undefined;
+    if (member && !unused) {
+      this.#owed = member.recall?.for;
+      member.recall = undefined;
+    }
     member?.full.clear();
     this.free(id, now);
   }
@@ -193,10 +213,17 @@ export class PoolSlots {
       const unmet = this.#unmet();
       const most = this.#most(unmet, now);
       const why = ({ role }: Unmet): Blocked => this.#blocked(role, counts, most, now);
-      const next = unmet.filter((one) => !why(one)).sort(inTurn(counts))[0];
+      const next = this.#next(unmet.filter((one) => !why(one)).sort(inTurn(counts)));
+      this.#owed = undefined;
       if (next) this.#grant(next, now);
       else return this.#recall(this.#full(unmet, why), counts, most, now);
     }
+  }
+
+  /** For whom a slot was recalled has it: else it might go back to where it came from. */
+  #next(inTurn: readonly Unmet[]): Unmet | undefined {
+    const { worker, role } = this.#owed ?? {};
+    return inTurn.find((one) => one.worker === worker && one.role === role) ?? inTurn[0];
   }
 
   #grant({ worker, member, role }: Unmet, now: number): void {
@@ -274,23 +301,30 @@ export class PoolSlots {
     const over = Math.max(0, this.#slots.size - most);
     if (blocked.length === 0 && over === 0) return this.#takeBack();
     let missing = blocked.reduce((sum, { n }) => sum + n, over) - under;
-    for (const { worker, role, since, why, n } of blocked) {
-      const from = { except: worker, role: why === 'role' ? role : undefined };
-      const isLate = now - since >= UNFAIR_MS;
-      for (let asked = 0; asked < n && missing > 0; asked += 1, missing -= 1) {
-        const richer =
-          isLate && this.#recallFrom('next', { ...from, fewest: counts.of(worker) + 2 }, counts, now);
-        if (!richer && !this.#recallFrom('spare', from, counts, now)) break;
-      }
-    }
+    for (const one of blocked)
+      for (let asked = 0; asked < one.n && missing > 0; asked += 1, missing -= 1)
+        if (!this.#recallFor(one, counts, now)) break;
     for (let asked = 0; asked < Math.min(missing, over); asked += 1)
       if (!this.#recallFrom('spare', {}, counts, now)) return;
+  }
+
+  /** From a worker with more that serve, one that has one to spare, or one that serves its own much sooner; false if there is none. */
+  #recallFor({ worker, member, role, since, why }: Full, counts: Counts, now: number): boolean {
+    const { of } = counts;
+    const from = { except: worker, role: why === 'role' ? role : undefined, for: { worker, role } };
+    const [waited, serving] = [now - since, of(worker) - member.held];
+    const richer = (other: number, { held }: Member): boolean => of(other) - held >= serving + 2;
+    const sooner = (other: number, { wants }: Member): boolean =>
+      of(other) >= serving && SOONER * longest(wants, now) <= waited;
+    if (waited >= UNFAIR_MS && this.#recallFrom('next', { ...from, is: richer }, counts, now)) return true;
+    if (this.#recallFrom('spare', from, counts, now)) return true;
+    return waited >= STARVED_MS && this.#recallFrom('next', { ...from, is: sooner }, counts, now);
   }
 
   /** From the worker that has the most slots, and none of whose is recalled; false if there is none. */
   #recallFrom(
     kind: 'spare' | 'next',
-    { except, role, fewest = 1 }: Victim,
+    { except, role, is = () => true, for: wanted }: Victim,
     { of }: Counts,
     now: number,
   ): boolean {
@@ -299,11 +333,12 @@ export class PoolSlots {
     const may = ({ recall, noneSpareAt }: Member): boolean =>
       kind === 'next' ? recall?.kind !== 'next' : !recall && now - noneSpareAt >= RECALL_MS;
     const [victim] = [...this.#members]
-      .filter(([worker, member]) => worker !== except && of(worker) >= fewest && may(member) && has(worker))
+      .filter(([worker, member]) => worker !== except && of(worker) > 0 && may(member) && has(worker))
+      .filter(([worker, member]) => is(worker, member))
       .sort(([one], [other]) => of(other) - of(one));
     if (!victim) return false;
     const [worker, member] = victim;
-    member.recall = { kind, at: now };
+    member.recall = { kind, at: now, for: wanted };
     this.#effects.recalled(worker, kind, role);
     return true;
   }
@@ -319,12 +354,17 @@ export class PoolSlots {
 
 const newMember = (): Member => ({
   wants: new Map(),
+  held: 0,
   sent: new Map(),
   full: new Set(),
   turn: 0,
   recall: undefined,
   noneSpareAt: -Infinity,
 });
+
+/** How long the oldest of a worker's requests has waited. */
+const longest = (wants: Member['wants'], now: number): number =>
+  Math.max(0, ...[...wants.values()].map(({ since }) => now - since));
 
 /** Infinity is after all others. */
 const compare = (one: number, other: number): number => (one === other ? 0 : one - other);

@@ -50,7 +50,13 @@ export class ConnectionSlots {
     const now = this.#timers.now();
     if (message.t === 'cancelled') this.#dead.cancelled(worker, message.slot, message.done, now);
     else if (message.t === 'want')
-      this.#poolOf(message.pool, message.limits).want(worker, message.limits, message.wants, now);
+      this.#poolOf(message.pool, message.limits).want(
+        worker,
+        message.limits,
+        message.wants,
+        now,
+        message.held,
+      );
     else this.#hearOf(worker, this.#pools.get(message.pool), message, now);
     if (message.t !== 'cancelled') this.#note(message.pool);
     this.#keepTime();

@@ -153,7 +153,8 @@ export class Processes {
   #closed(number: number, worker: Worker, code: number | null, signal: string | null): void {
     if (this.#workers.get(number) !== worker) return;
     this.#workers.delete(number);
-    const inOrder = this.#ending && code === 0;
+    // By SIGTERM a worker ends itself where one of its threads does not end.
+    const inOrder = this.#ending && (code === 0 || signal === 'SIGTERM');
     // It may have died just before all were told to end: that is a death as any other.
     const died = !inOrder && !worker.ending;
     if (!inOrder && worker.ending) this.#isWell = false;

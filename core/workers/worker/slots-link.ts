@@ -43,6 +43,7 @@ class PoolSlotsLink implements ConnectionSlots {
   readonly #seen = new Map<string, number>();
   readonly #full = new Map<string, Full>();
   #wants: ReadonlyMap<string, SlotWant> = new Map();
+  #held = 0;
   #told = '';
   /** The parent is to hear of a queue that has as many requests as before. */
   #isOld = false;
@@ -84,10 +85,11 @@ class PoolSlotsLink implements ConnectionSlots {
     return this.#full.get(role);
   }
 
-  want(wants: ReadonlyMap<string, SlotWant>): void {
+  want(wants: ReadonlyMap<string, SlotWant>, held = 0): void {
     // Of a pool that has connections enough, after each transaction.
     if (wants.size === 0 && this.#wants.size === 0 && this.#granted.size === 0) return;
     this.#wants = new Map(wants);
+    this.#held = held;
     for (const [role, slots] of this.#granted) {
       for (const slot of slots.splice(wants.get(role)?.n ?? 0)) this.#return(slot, 'unused');
       if (slots.length === 0) this.#granted.delete(role);
@@ -172,7 +174,8 @@ class PoolSlotsLink implements ConnectionSlots {
       since: orNull(since),
       seen: this.#seen.get(role) ?? 0,
     }));
-    const told = JSON.stringify(wants.map(({ role, n, seen }) => [role, n, seen]));
+    const held = wants.length === 0 ? 0 : this.#held;
+    const told = JSON.stringify(wants.map(({ role, n, seen }) => [role, n, seen, held]));
     if (told === this.#told && !(this.#isOld && wants.length > 0)) return;
     this.#told = told;
     this.#toldAt = now;
@@ -185,6 +188,7 @@ class PoolSlotsLink implements ConnectionSlots {
         ...want,
         waitedMs: since === null ? null : Math.max(0, now - since),
       })),
+      ...(held > 0 && { held }),
     });
   }
 }

@@ -269,3 +269,26 @@ test.each([1, 3])(
     expect(attempts).toBeLessThan(60_000 / 250 + 20);
   },
 );
+
+test('a worker whose connections are all kept by sessions has one more, of a worker with as few', () => {
+  const all = { size: 3, perRole: Infinity, reserve: 0, reserveAfterMs: 0, connecting: 4, connectRate: 100 };
+  const granted: { readonly worker: number; readonly id: number }[] = [];
+  const recalled: unknown[] = [];
+  const ledger = new PoolSlots(all, {
+    granted: (worker, _, id) => granted.push({ worker, id }),
+    full() {},
+    recalled: (...how) => recalled.push(how),
+  });
+  const wants = (worker: number, n: number, seen: number, waitedMs: number, now: number, held = 0): void =>
+    ledger.want(worker, all, [{ role: 'a', n, waitedMs, seen }], now, held);
+  wants(1, 2, 0, 0, 0);
+  wants(2, 1, 0, 0, 0);
+  expect(granted.filter(({ worker }) => worker === 1)).toHaveLength(2);
+  for (const { worker, id } of granted) ledger.opened(worker, id, undefined, 1);
+  // Both have more requests than connections; those of the first are served all the time.
+  wants(1, 1, 2, 4, 1_000);
+  wants(2, 1, 1, 60, 1_000, 1);
+  expect(recalled.at(-1)).toEqual([1, 'next', undefined]);
+  ledger.returned(1, granted.find(({ worker }) => worker === 1)?.id ?? 0, undefined, 1_010);
+  expect(granted.at(-1)?.worker).toBe(2);
+});

@@ -41,7 +41,7 @@ async function workersOf(
   const database = change(entryOf(postgres, options));
   const linked = linkWorkers(count);
   const all = linked.links.map(({ slots }) => {
-    const pools = new Pools(log, undefined, slots);
+    const pools = new Pools(log, undefined, { slots });
     slots.cancelsBy(cancelOfDead({ pools, config: () => ({ database: () => Promise.resolve(undefined) }) }));
     return pools;
   });

@@ -207,8 +207,12 @@ class World {
 export interface Simulation {
   /** Transactions per second. */
   readonly tps: number;
-  /** How long each client has waited for a connection, on average and at most, in milliseconds, by worker. */
-  readonly waits: readonly (readonly { readonly mean: number; readonly longest: number }[])[];
+  /** By worker and client: how long each has waited for a connection, on average and at most, in milliseconds, and how often it had one. */
+  readonly waits: readonly (readonly {
+    readonly mean: number;
+    readonly longest: number;
+    readonly transactions: number;
+  }[])[];
   /** Connections opened and messages sent per second, from the begin on. */
   readonly opened: number;
   readonly messages: number;
@@ -225,6 +229,7 @@ export function simulate(setting: Setting): Simulation {
       worker.clients.map(({ waitedMs, transactions, longestMs }) => ({
         mean: waitedMs / Math.max(1, transactions),
         longest: longestMs,
+        transactions,
       })),
     ),
     opened: world.opened / seconds,

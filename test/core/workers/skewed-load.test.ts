@@ -39,3 +39,19 @@ test.each(cases)('%s, seed %i: nine tenths of the throughput of one pool', (_, s
   expect(four.opened).toBeLessThanOrEqual(shifts ? 20 : SIZE);
   expect(four.messages).toBeLessThanOrEqual(4 * 200);
 });
+
+test.each([
+  [1, [1, 1]],
+  [1, [5, 5]],
+  [2, [5, 5, 5, 5]],
+])('%i connections and %j clients: each is served, though no connection is ever idle', (size, clients) => {
+  const times = { seed: 1, phaseMs: 1_000, warmUpMs: 500, ms: 3_000 };
+  const one = simulate({ size, ...times, clients: [[clients.reduce((a, b) => a + b)]] });
+  const many = simulate({ size, ...times, clients: [clients] });
+  expect(many.tps).toBeGreaterThanOrEqual(0.9 * one.tps);
+  const served = many.waits.flat().map(({ transactions }) => transactions);
+  expect(Math.min(...served)).toBeGreaterThan(median(served) / 3);
+  for (const { longest } of many.waits.flat()) expect(longest).toBeLessThanOrEqual(300);
+  // Each is opened for a fifth of a second.
+  expect(many.opened).toBeLessThanOrEqual(clients.length * 5);
+});
