@@ -137,7 +137,7 @@ function noteOf(seconds: number): string {
 
 /** Gateways with several workers. */
 export const workers: Benchmark = {
-  summary: 'sessions opened and statements run with one worker and with more',
+  summary: 'sessions opened and statements run with one worker and with more, beside PgBouncer',
   options: { seconds: 9, only: '' },
   async run(backdrop, options) {
     const program = executable('pgbench');

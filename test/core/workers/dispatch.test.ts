@@ -277,7 +277,9 @@ describe('where sessions end as fast as they come', () => {
       const one = stage();
       for (const worker of [1, 2]) one.dispatch.ready(worker);
       churn(one, [1, 2], each);
-      const before = [...one.lent].flatMap(([worker, of]) => [...of.values()].map((lent) => ({ worker, lent })));
+      const before = [...one.lent].flatMap(([worker, of]) =>
+        [...of.values()].map((lent) => ({ worker, lent })),
+      );
       for (const { worker, lent } of before) {
         one.lent.get(worker)?.delete(lent.n);
         one.dispatch.accepted(worker, { n: lent.n, count: lent.accepts ?? 0 });
