@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { commandOf, UsageError } from './command-line.ts';
 import type { Benchmark } from './command-line.ts';
+import { imbalanceOf } from './imbalance.ts';
 import { median, percentile } from './percentile.ts';
 import { inTurn, medians, ROUNDS } from './rounds.ts';
 import { json, markdown } from './table.ts';
@@ -36,6 +37,17 @@ describe('a percentile', () => {
 
   test('of nothing is no number', () => {
     expect(percentile([], 50)).toBeNaN();
+  });
+});
+
+describe('the imbalance of processes', () => {
+  test.each([
+    [[8, 8], 1],
+    [[10, 6], 1.25],
+    [[0, 16], 2],
+    [[3, 1, 1, 1], 2],
+  ])('with %j is %d', (counts, imbalance) => {
+    expect(imbalanceOf(counts)).toBe(imbalance);
   });
 });
 

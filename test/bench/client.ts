@@ -12,8 +12,8 @@ interface Arrived {
 }
 
 const EMPTY = Buffer.alloc(0);
-/** Authentication…, ReadyForQuery and CopyInResponse: what somebody waits for (manual, 55.7). */
-const AWAITED = new Set(['R', 'Z', 'G']);
+/** Authentication…, ReadyForQuery, DataRow and CopyInResponse: what somebody waits for (manual, 55.7). */
+const AWAITED = new Set(['R', 'Z', 'D', 'G']);
 /** ReadyForQuery, idle. */
 const READY = Buffer.from('5a0000000549', 'hex');
 
@@ -55,6 +55,14 @@ export class BenchClient {
   async ask(messages: Buffer): Promise<void> {
     this.#socket.write(messages);
     await this.#until('Z');
+  }
+
+  /** The one value that a statement returns. */
+  async value(sql: string): Promise<string> {
+    this.#socket.write(message('Q', `${sql}\0`));
+    const row = await this.#until('D');
+    await this.#until('Z');
+    return row.toString('utf8', 6);
   }
 
   /** Says goodbye and closes. */

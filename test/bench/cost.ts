@@ -4,12 +4,16 @@ import { readFileSync, writeFileSync } from 'node:fs';
 /** Clock ticks per second of /proc/PID/stat: USER_HZ, 100 on every Linux that Node runs on. */
 const TICKS = 100;
 
+/** The processes that a process has begun. @throws where it is gone, or there is no /proc */
+export function childrenOf(pid: number): readonly number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+}
+
 /** User and system time of a process and its children so far, in microseconds; undefined without a process (proc(5)). */
 export function cpuOf(pid: number | undefined): number | undefined {
   if (pid === undefined) return undefined;
   try {
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
-    return [pid, ...children.map(Number)].reduce((sum, one) => sum + ownCpuOf(one), 0);
+    return [pid, ...childrenOf(pid)].reduce((sum, one) => sum + ownCpuOf(one), 0);
   } catch {
     return undefined;
   }

@@ -56,6 +56,8 @@ export interface BouncerOptions extends Pooling {
   readonly auth?: 'scram-sha-256' | 'trust';
   /** Most clients. Default 1000. */
   readonly clients?: number;
+  /** So many share the port by `so_reuseport`, each with its part of `size`. Default 1. */
+  readonly processes?: number;
 }
 
 /** PgBouncer refuses to run as root. */
@@ -134,12 +136,21 @@ function handed(from: string, to: string): string {
   return to;
 }
 
+/** Runs a program several times, as children of one process as workers are. */
+const SEVERAL = `
+n=$1; shift
+while [ "$n" -gt 0 ]; do "$@" & all="$all $!"; n=$((n - 1)); done
+trap 'kill $all' TERM
+wait; wait`;
+
 /** PgBouncer, named after how it asks who is there. */
 export async function pgbouncer(
   program: string,
   { folder, direct, certificates }: Ground,
-  { mode = 'session', size = 200, tls = false, auth = 'scram-sha-256', clients = 1_000 }: BouncerOptions = {},
+  options: BouncerOptions = {},
 ): Promise<Running> {
+  const { mode = 'session', size = 200, tls = false, auth = 'scram-sha-256', clients = 1_000 } = options;
+  const { processes = 1 } = options;
   const port = await freePort();
   const home = mkdtempSync(join(folder, 'pgbouncer-'));
   const { certFile, keyFile } = certificates.server;
@@ -159,8 +170,9 @@ unix_socket_dir =
 auth_type = ${auth}
 auth_file = ${home}/users.txt
 pool_mode = ${mode}
-default_pool_size = ${size}
+default_pool_size = ${Math.ceil(size / processes)}
 max_client_conn = ${clients}
+${processes > 1 ? 'so_reuseport = 1' : ''}
 log_connections = 0
 log_disconnections = 0
 ${tls ? ['client_tls_sslmode = require', ...files].join('\n') : ''}
@@ -168,8 +180,13 @@ ${tls ? ['client_tls_sslmode = require', ...files].join('\n') : ''}
   );
   for (const file of ['users.txt', 'pgbouncer.ini']) chmodSync(join(home, file), 0o644);
   chmodSync(home, 0o755);
-  const companion = new Companion(program, ['-q', join(home, 'pgbouncer.ini')], AS_NOBODY);
-  const name = auth === 'trust' ? 'PgBouncer, trust' : 'PgBouncer';
+  const args = ['-q', join(home, 'pgbouncer.ini')];
+  const companion =
+    processes === 1
+      ? new Companion(program, args, AS_NOBODY)
+      : new Companion('/bin/sh', ['-c', SEVERAL, 'sh', String(processes), program, ...args], AS_NOBODY);
+  const kind = auth === 'trust' ? 'PgBouncer, trust' : 'PgBouncer';
+  const name = processes === 1 ? kind : `${kind}, ${processes} processes`;
   return running(companion, { ...direct, name, port, tls });
 }
 

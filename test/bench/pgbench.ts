@@ -4,21 +4,25 @@ import { cpuDuring } from './cost.ts';
 import type { Peer } from './peer.ts';
 import type { Figures } from './table.ts';
 
-/** One run of pgbench. */
-export interface Run {
+/** How pgbench is called. */
+export interface Call {
   readonly program: string;
   /** Without those that say where, and how long. */
   readonly options: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+/** One run of pgbench. */
+export interface Run extends Call {
   readonly seconds: number;
   /** Whether what is measured is how sessions are opened. Otherwise their CPU does not count. */
   readonly opens: boolean;
-  readonly signal: AbortSignal;
 }
 
 const numberIn = (text: string, pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? Number.NaN);
 
 async function once(
-  { program, options, signal }: Run,
+  { program, options, signal }: Call,
   peer: Peer,
   lasting: readonly string[],
 ): Promise<{ readonly out: string; readonly cpu: number | undefined }> {
@@ -29,6 +33,11 @@ async function once(
     out = await run(program, ['-n', ...options, ...lasting, ...target], { env, signal });
   });
   return { out, cpu };
+}
+
+/** Nothing is measured. `lasting`: pgbench's `-T seconds`, or `-t transactions` of each client. */
+export async function warmUp(call: Call, peer: Peer, lasting: readonly string[]): Promise<void> {
+  await once(call, peer, lasting);
 }
 
 /**

@@ -230,7 +230,8 @@ export class Dispatch {
     const candidates = this.#candidates();
     const free = candidates.filter(([, worker]) => !has(worker, listener));
     const count = Math.min(MOST_AT_ONCE, candidates.length);
-    const share = Math.round(this.#ending / 2 / count);
+    // Of what comes until the second beat from now: each loan costs a message with a handle, and both sides an answer.
+    const share = Math.round((this.#ending * 2) / count);
     const accepts = Math.min(MOST_ACCEPTS, Math.max(FEWEST_ACCEPTS, share));
     const missing = Math.max(0, count - (candidates.length - free.length));
     for (const [number, worker] of free.slice(0, missing)) this.#lends(number, worker, listener, accepts);

@@ -272,6 +272,24 @@ describe('where sessions end as fast as they come', () => {
     for (const each of accepts) expect(each).toBeGreaterThan(10);
   });
 
+  test('each has a socket for as many as come within two beats, and no more than 256', () => {
+    const acceptsAt = (each: number): readonly (number | undefined)[] => {
+      const one = stage();
+      for (const worker of [1, 2]) one.dispatch.ready(worker);
+      churn(one, [1, 2], each);
+      const before = [...one.lent].flatMap(([worker, of]) =>
+        [...of.values()].map((lent) => ({ worker, lent })),
+      );
+      for (const { worker, lent } of before) {
+        one.lent.get(worker)?.delete(lent.n);
+        one.dispatch.accepted(worker, { n: lent.n, count: lent.accepts ?? 0 });
+      }
+      return [...one.lent.values()].flatMap((of) => [...of.values()].map(({ accepts }) => accepts));
+    };
+    expect(acceptsAt(40)).toEqual([79, 79]);
+    expect(acceptsAt(600)).toEqual([256, 256]);
+  });
+
   test('no more than four of many workers are woken for a connection', () => {
     const one = stage();
     const all = Array.from({ length: 16 }, (_, i) => i + 1);
