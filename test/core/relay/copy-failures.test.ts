@@ -34,7 +34,7 @@ const c = frame('c');
 const f = frame('f', 'dropped');
 const run = (sql: string): Buffer => Buffer.concat([P(sql), B(), E]);
 
-const PATIENT = { timeout: 20_000 };
+const PATIENT = { timeout: 30_000 };
 
 /** A flight is one write; the next one follows a moment later. */
 type Flights = readonly (readonly Buffer[])[];
