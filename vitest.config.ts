@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/support/longest-first.ts';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -18,8 +19,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/shared-postgres.ts'],
     pool: 'forks',
-    // Most tests wait for servers, clocks and timers: two processes per core keep it busy. On large machines memory is the limit.
-    maxWorkers: Math.min(8, 2 * availableParallelism()),
+    // Most tests wait for servers, clocks and timers: three processes per core keep it busy. On large machines memory is the limit.
+    maxWorkers: Math.min(8, 3 * availableParallelism()),
+    sequence: { sequencer: LongestFirst },
     // Events come within milliseconds, unless the machine is busy with something else: no test fails for want of speed.
     testTimeout: 120_000,
     hookTimeout: 120_000,
