@@ -7,9 +7,13 @@ import { LONGEST_FILES } from './longest-files.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const places = new Map<string, number>(LONGEST_FILES.map((file, place) => [`${root}${file}`, place]));
 
-const placeOf = ({ moduleId }: TestSpecification): number => places.get(moduleId) ?? LONGEST_FILES.length;
+/** Those that share processes are short, and come last. */
+function placeOf({ moduleId, project }: TestSpecification): number {
+  const others = LONGEST_FILES.length;
+  return places.get(moduleId) ?? (project.config.isolate ? others : others + 1);
+}
 
-/** For vitest's `sequence.sequencer`; the others keep vitest's own order. */
+/** For vitest's `sequence.sequencer`; among equals its own order stays. */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
