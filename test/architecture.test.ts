@@ -1,6 +1,7 @@
 /** What must stay true of the sources: layers, cycles, libraries, sizes, words. */
 import { describe, expect, test } from 'vitest';
 import { packageOf, wrongImports } from './support/layers.ts';
+import { LONGEST_FILES } from './support/longest-files.ts';
 import { dependencies, source, sourcesIn } from './support/source-tree.ts';
 import type { Source } from './support/source-tree.ts';
 
@@ -376,4 +377,9 @@ describe('these tests can fail', () => {
       ]),
     ).toHaveLength(2);
   });
+});
+
+test('the longest test files, which start first, are there', () => {
+  const tests = sourcesIn('test').map(({ path }) => path);
+  expect(tests).toEqual(expect.arrayContaining([...LONGEST_FILES]));
 });

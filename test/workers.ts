@@ -60,7 +60,7 @@ function listReasons(file: string): void {
 }
 
 function run(workers: number): number {
-  // The second `--` of `npm run test:workers -- --part -- --reporter=json`.
+  // A second `--`, as in `npm run test:workers -- --part -- --bail=1`.
   const given = process.argv.slice(2).filter((argument) => argument !== '--');
   const isNamed = given.some((argument) => argument.startsWith('test/'));
   const chosen = given.includes('--part') ? PART : isNamed ? [] : ofWholeGateways();

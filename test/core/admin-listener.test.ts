@@ -121,7 +121,7 @@ describe('TLS', () => {
     expect(await outcome()).toBe(200);
     await gateway.stop(1_000);
     const closed = (): readonly boolean[] => sockets.map(({ destroyed }) => destroyed);
-    await expect.poll(closed, { timeout: 3_000 }).toEqual([true, true]);
+    await expect.poll(closed).toEqual([true, true]);
   });
 
   test('gives the certificate that the server name asks for', async () => {

@@ -108,7 +108,7 @@ describe('a flood of', () => {
         plugins: [...(config.plugins ?? [mapTo('reader')]), watcher],
       });
       await flood(running.port, visit);
-      await vi.waitFor(() => expect(heard.mock.calls.length).toBeGreaterThanOrEqual(MANY), 20_000);
+      await vi.waitFor(() => expect(heard.mock.calls.length).toBeGreaterThanOrEqual(MANY), 30_000);
       const { written, suppressed } = await reckoning(running, text);
       expect(written + suppressed).toBe(MANY);
       expect(suppressed).toBeGreaterThan(0);

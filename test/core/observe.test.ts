@@ -63,7 +63,7 @@ test('a session is observed by what was given for it, and the others are not', a
   await watched.query('select 2');
   await watched.query('select $1::int', [3]);
   await Promise.all([watched.end(), other.end()]);
-  await expect.poll(() => one.heard.closes.length, { timeout: 30_000 }).toBe(1);
+  await expect.poll(() => one.heard.closes.length).toBe(1);
   const { host, port } = sharedPostgres();
   expect(one.heard.statements.map(({ sql }) => sql)).toEqual(['select 2', 'select $1::int']);
   expect(one.heard.statements[0]).toMatchObject({ host, port });
@@ -170,7 +170,7 @@ test('hooks are told with their time and their refusal, where somebody listens',
   await watched.query('select 1');
   await expect(watched.query("select 'bad'")).rejects.toMatchObject({ code: '42501' });
   await Promise.all([watched.end(), other.end()]);
-  await expect.poll(() => one.heard.closes.length, { timeout: 30_000 }).toBe(1);
+  await expect.poll(() => one.heard.closes.length).toBe(1);
   expect(one.heard.hooks.map(({ plugin, hook, sqlstate }) => `${plugin} ${hook} ${sqlstate}`)).toEqual([
     'guard onStartup undefined',
     'map-to onAuth undefined',

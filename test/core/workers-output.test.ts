@@ -89,5 +89,5 @@ test('workers lose their pipe where the reader has gone', async () => {
 test('a process that has ended is waited for no longer than a moment, although a child of its own keeps its output open', async () => {
   const { stdout, end } = worker(new WorkersOutput(new Reader()));
   end();
-  await expect.poll(() => stdout.destroyed, { timeout: 5_000 }).toBe(true);
+  await expect.poll(() => stdout.destroyed).toBe(true);
 });

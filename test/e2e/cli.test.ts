@@ -1,19 +1,19 @@
-/** The `postern` command as a person runs it: arguments, exit codes, signals, and what goes to which stream. */
-import { spawn, spawnSync } from 'node:child_process';
+/** The `postern` command as a person runs it: exit codes, signals, and what goes to which stream. Its arguments: `cli-arguments`. */
+import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { COMMANDS } from '../../core/cli/commands.ts';
-import { standaloneCommands } from '../../core/cli/plugin-commands.ts';
-import type { Command } from '../../core/contract/command.ts';
 import { Chain, NOTHING_BEFORE } from '../../plugins/audit/chain.ts';
 import { INSTALL } from '../../plugins/claims/install.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { postern } from '../support/command.ts';
+import type { Ran } from '../support/command.ts';
+import { prepareCheckout } from '../support/gateway-process.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const shim = join(root, 'core/cli/postern.js');
@@ -22,36 +22,13 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-// Compiles where that is needed, so that nothing about it is on the streams that the tests read.
-beforeAll(() => {
-  expect(spawnSync(process.execPath, [shim, '--prepare'], { stdio: 'inherit' }).status).toBe(0);
-}, 120_000);
+// So that nothing about it is on the streams that the tests read.
+beforeAll(prepareCheckout, 120_000);
 
-const commands: Readonly<Record<string, Command>> = { ...COMMANDS, ...(await standaloneCommands()) };
-const names = Object.keys(commands);
-
-interface Ran {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function runIn(cwd: string, ...args: readonly string[]): Ran {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [shim, ...args], { encoding: 'utf8', cwd });
-  return { status, stdout, stderr };
-}
-
-const run = (...args: readonly string[]): Ran => runIn(folder, ...args);
-
-function runWith(more: Readonly<Record<string, string>>, ...args: readonly string[]): Ran {
-  const env = { ...process.env, ...more };
-  const { status, stdout, stderr } = spawnSync(process.execPath, [shim, ...args], {
-    encoding: 'utf8',
-    cwd: folder,
-    env,
-  });
-  return { status, stdout, stderr };
-}
+const runIn = (cwd: string, ...args: readonly string[]): Ran => postern(cwd, args);
+const run = (...args: readonly string[]): Ran => postern(folder, args);
+const runWith = (more: Readonly<Record<string, string>>, ...args: readonly string[]): Ran =>
+  postern(folder, args, more);
 
 function config(name: string, text: string): string {
   const path = join(folder, name);
@@ -80,90 +57,6 @@ async function started(path: string): Promise<{ gateway: Running; lines: string[
   });
   return { gateway, lines };
 }
-
-describe('arguments', () => {
-  test('--version prints the version of the package', () => {
-    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-    expect(run('--version')).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
-  });
-
-  test.each([[['--version']], [['-V']], [['version']]])('%j prints the version as well', (args) => {
-    expect(run(...args)).toEqual(run('--version'));
-  });
-
-  test.each([[['--help']], [['-h']], [['help']], [['help', 'help']]])('%j lists every command', (args) => {
-    const { status, stdout, stderr } = run(...args);
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    const listed = [...stdout.matchAll(/^ {2}([a-z]+(?: [a-z]+)*) {2,}\S/gm)].map(([, words]) => words);
-    expect(listed).toEqual(names);
-  });
-
-  test.each(
-    names.flatMap((words) => [`${words} --help`, `${words} -h`, `help ${words}`, `${words} --bogus x -h`]),
-  )('postern %s is the help of that command, without a config', (line) => {
-    const { status, stdout, stderr } = run(...line.split(' '));
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    const words = names.find((name) => line.replace(/^-*help /, '').startsWith(name)) ?? '';
-    expect(stdout.split('\n')[0]).toMatch(new RegExp(`^Usage: postern ${words}( |$)`));
-    const { options = {}, operands = [] } = commands[words] ?? {};
-    for (const option of Object.keys(options)) expect(stdout).toContain(`  --${option}`);
-    for (const operand of operands) expect(stdout).toContain(operand);
-  });
-
-  test('the help of a first word lists the commands behind it', () => {
-    const { status, stdout } = run('sql', '--help');
-    expect(status).toBe(0);
-    expect(stdout.match(/^ {2}sql \w+/gm)).toEqual([
-      '  sql roles',
-      '  sql claims',
-      '  sql passwords',
-      '  sql tenant',
-    ]);
-  });
-
-  test.each([
-    [[], 'a command is missing', ''],
-    [['bogus'], "there is no command 'bogus'", ''],
-    [['chek'], "there is no command 'chek'; did you mean 'check'?", ''],
-    [['audt', 'verify'], "there is no command 'audt'; did you mean 'audit verify'?", ''],
-    [['constructor'], "there is no command 'constructor'", ''],
-    [['help', 'bogus'], "there is no command 'bogus'", ''],
-    [['--versoin'], "did you mean '--version'?", ''],
-    [['--config', 'x', 'start'], 'a command has to stand before --config', ''],
-    [['start', '--bogus'], "'start' has no option --bogus", 'start '],
-    [['start', '--confg', 'x'], "'start' has no option --confg; did you mean '--config'?", 'start '],
-    [['start', 'more'], "'start' has no use for 'more'", 'start '],
-    [['start', '--no-watch=1'], '--no-watch takes no value', 'start '],
-    [['check', '--port', '1'], "'check' has no option --port", 'check '],
-    [['check', '--config'], '--config needs a value: --config FILE', 'check '],
-    [['check', '--config='], '--config needs a value', 'check '],
-    [['start', '--config', '--no-watch'], '--config needs a value', 'start '],
-    [['check', '--config', 'a', '--config', 'b'], '--config stands there twice', 'check '],
-    [['sql'], "'sql' needs to know what: sql roles, sql claims, sql passwords, sql tenant", 'sql '],
-    [['sql', 'rolls'], "there is no command 'sql rolls'; did you mean 'sql roles'?", 'sql '],
-    [['sql', 'other'], "'sql other'; there is sql roles, sql claims, sql passwords, sql tenant", 'sql '],
-    [['sql', 'roles', 'more'], "'sql roles' has no use for 'more'", 'sql roles '],
-    [['sql', 'tenant'], "'sql tenant' needs NAME", 'sql tenant '],
-    [['access', 'key', 'more'], "'access key' has no use for 'more'", 'access key '],
-    [['audit', 'verify'], "'audit verify' needs FILE", 'audit verify '],
-    [['token'], "'token' needs DATABASE", 'token '],
-    [['token', 'a', 'b'], "'token' has no use for 'b'", 'token '],
-    [['demo', '--port', '99999'], '--port 99999 is not a port', 'demo '],
-  ])('%j is not understood: exit code 2, the reason on stderr, and where help is', (args, reason, help) => {
-    const { status, stdout, stderr } = run(...args);
-    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
-    expect(stderr).toContain(reason);
-    expect(stderr.split('\n').slice(1)).toEqual([`More: postern ${help}--help`, '']);
-  });
-
-  test('npx finds the command in the checkout', () => {
-    const { status, stdout } = spawnSync('npx', ['postern', '--version'], {
-      encoding: 'utf8',
-      cwd: root,
-    });
-    expect({ status, stdout }).toEqual({ status: 0, stdout: run('--version').stdout });
-  });
-});
 
 describe('sql roles', () => {
   test('prints SQL on stdout and no password, for the roles it is told', () => {

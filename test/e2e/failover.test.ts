@@ -140,10 +140,10 @@ describe('when the primary is lost and a replica promoted', { timeout: 180_000 }
   test('clients go on within seconds, and read nothing that is not so', async () => {
     const synchronous =
       "select 1 from pg_stat_replication where application_name = 'heir' and sync_state = 'sync'";
-    await expect.poll(() => primary.sql(synchronous), { timeout: 20_000 }).toHaveLength(1);
+    await expect.poll(() => primary.sql(synchronous)).toHaveLength(1);
     for (const replica of [heir, other])
       await expect
-        .poll(() => replica.sql("select to_regclass('ledger') as there"), { timeout: 20_000 })
+        .poll(() => replica.sql("select to_regclass('ledger') as there"))
         .toEqual([{ there: 'ledger' }]);
     const writers = ['orders', 'orders', 'sessions', 'sessions'].map(
       (database) => new Talker('writer', database),
@@ -174,9 +174,7 @@ describe('when the primary is lost and a replica promoted', { timeout: 180_000 }
     await primary.restart();
     await set(primary, 'synchronous_standby_names', '');
     const [old] = await primary.sql('select count(*) from ledger');
-    await expect
-      .poll(() => running.lines('server is superseded').length, { timeout: 20_000 })
-      .toBeGreaterThan(0);
+    await expect.poll(() => running.lines('server is superseded').length).toBeGreaterThan(0);
     const then = confirmed.size;
     await progress(() => confirmed.size > then + 200);
     expect(await primary.sql('select count(*) from ledger')).toEqual([old]);

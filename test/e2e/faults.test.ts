@@ -106,9 +106,7 @@ describe('PostgreSQL', () => {
     expect(load.ends).toHaveLength(6);
     for (const end of load.ends) expect(end).toMatch(/^(57P02|08006|57P01)$/);
     await expect
-      .poll(() => front.login('writer').then((client) => client.end().then(() => 'in'), String), {
-        timeout: 10_000,
-      })
+      .poll(() => front.login('writer').then((client) => client.end().then(() => 'in'), String))
       .toBe('in');
     await balanced(load);
     await nothingLeft(files);

@@ -352,13 +352,11 @@ describe('a server that has changed its mind since', () => {
       await expect(come()).rejects.toMatchObject({ code: '08001' });
       await own.restart();
       await expect
-        .poll(
-          () =>
-            settle().then(
-              () => 'served',
-              () => 'not yet',
-            ),
-          { timeout: 10_000 },
+        .poll(() =>
+          settle().then(
+            () => 'served',
+            () => 'not yet',
+          ),
         )
         .toBe('served');
       await operate('pause');
@@ -398,7 +396,7 @@ describe('operators', () => {
     await settle();
     await operate('pause');
     const how = async (): Promise<string> => (await arrive()).how;
-    await expect.poll(how, { timeout: 20_000 }).toBe('waits');
+    await expect.poll(how).toBe('waits');
   });
 });
 
@@ -433,7 +431,7 @@ describe('the first statement', () => {
   test('is never reached by a client that leaves before: no server connection is opened, and nobody waits', async () => {
     await start({ pool: { idleTimeout: '50ms' } });
     await settle();
-    await expect.poll(backends, { timeout: 5_000 }).toBe(0);
+    await expect.poll(backends).toBe(0);
     const before = running.lines('close').length;
     for (let i = 0; i < 5; i += 1) await (await come()).client.end();
     const lost = await come();

@@ -126,7 +126,7 @@ test('a client that leaves while it is looked at leaves nothing, and its lock is
     if (i % 2 > 0) client.send(message('X'));
     client.destroy();
   }
-  await expect.poll(locks, { timeout: 20_000 }).toBe(0);
+  await expect.poll(locks).toBe(0);
   const after = await connect('one');
   expect((await after.query('select pg_try_advisory_lock(43) as free')).rows).toEqual([{ free: true }]);
   await after.end();

@@ -33,7 +33,7 @@ const HELLO = startup({ user: 'alice', database: 'orders' });
 const LOCAL = lineV1('PROXY TCP4 127.0.0.9 127.0.0.1 4711 6432');
 /** A client anywhere. */
 const REMOTE = headerV2();
-const patient = { timeout: 20_000 };
+const patient = { timeout: 30_000 };
 
 let files: Certificates;
 const gateways: RunningGateway[] = [];

@@ -42,7 +42,7 @@ function replaceConfig(edit: (text: string) => string): void {
 }
 /** The lines of this kind, as soon as there are so many. */
 async function lines(msg: string, count: number): Promise<LogLine[]> {
-  await expect.poll(() => front.gateway.lines(msg).length, { timeout: 30_000 }).toBe(count);
+  await expect.poll(() => front.gateway.lines(msg).length).toBe(count);
   return front.gateway.lines(msg);
 }
 

@@ -128,7 +128,7 @@ test.each([
   const { client } = await streaming(slot);
   leave(client);
   // The server drops a temporary slot with its connection.
-  await expect.poll(() => active(slot), { timeout: 25_000 }).toBeUndefined();
+  await expect.poll(() => active(slot)).toBeUndefined();
 });
 
 test('a stream that the client ends is followed by other commands', async () => {
@@ -149,10 +149,10 @@ describeWith('pg_recvlogical', (program) => {
     let read = '';
     child.stdout.on('data', (chunk: Buffer) => (read += String(chunk)));
     await postgres.sql('insert into t values (4711)');
-    await expect.poll(() => read, { timeout: 25_000 }).toContain('4711');
+    await expect.poll(() => read).toContain('4711');
     child.kill('SIGINT');
     await once(child, 'close');
-    await expect.poll(() => active('program'), { timeout: 25_000 }).toBe(false);
+    await expect.poll(() => active('program')).toBe(false);
     await postgres.sql("select pg_drop_replication_slot('program')");
   });
 });

@@ -85,9 +85,7 @@ test.each([
     await expect.poll(all, { timeout: 60_000 }).toBe(true);
     const from = postgres.log().length;
     postgres.kill(signal);
-    await expect
-      .poll(() => visitors.every(({ errors }) => errors > 0) || mode === 'transaction', { timeout: 30_000 })
-      .toBe(true);
+    await expect.poll(() => visitors.every(({ errors }) => errors > 0) || mode === 'transaction').toBe(true);
     await postgres.restart();
     for (const visitor of visitors) visitor.answers = 0;
     await expect.poll(all, { timeout: 60_000, interval: 20 }).toBe(true);

@@ -70,7 +70,7 @@ describe.runIf(hasProc)('two workers', () => {
       const [one, bystander, other] = [await gateway.login(), await gateway.login(), await gateway.login()];
       const asked = [one, other].map((client) => client.query('select pg_sleep(100)'));
       const ended = Promise.allSettled(asked);
-      await expect.poll(() => sleepers(100), { timeout: 20_000 }).toBe(2);
+      await expect.poll(() => sleepers(100)).toBe(2);
       // They went to the workers in turn.
       const [first] = gateway.gateway.lines('login');
       process.kill(pidOf(gateway, Number(first?.['worker'])), 'SIGKILL');

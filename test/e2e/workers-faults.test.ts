@@ -216,7 +216,7 @@ describe.runIf(hasProc)('two workers', () => {
     await sleep(1_000);
     for (let i = 0; i < 12; i += 1) await (await gateway.login()).end();
     const killed = 'a worker does not read its messages: it is killed';
-    await expect.poll(() => gateway.gateway.lines(killed), { timeout: 8_000 }).toHaveLength(1);
+    await expect.poll(() => gateway.gateway.lines(killed)).toHaveLength(1);
     await allReady(gateway, 3);
     expect(workerPids(gateway)).toContain(first);
     expect(workerPids(gateway)).not.toContain(second);
@@ -248,7 +248,7 @@ if (existsSync('slow')) await new Promise((resolve) => setTimeout(resolve, 60_00
     const pids = workerPids(gateway);
     expect(pids).toHaveLength(2);
     gateway.gateway.signal('SIGKILL');
-    await expect.poll(() => pids.filter(isAlive), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => pids.filter(isAlive)).toEqual([]);
   });
 
   test('a unix socket is the parent’s: both workers serve it, and it outlives them', async () => {

@@ -61,7 +61,7 @@ describe.runIf(hasProc)('two workers', () => {
       for (const client of clients) await client.end();
       gateway.gateway.readOn();
       const lines = (): number => gateway.gateway.lines('login').length;
-      await expect.poll(lines, { timeout: 30_000 }).toBe(SESSIONS);
+      await expect.poll(lines).toBe(SESSIONS);
       const subjects = gateway.gateway.lines('login').map(({ subject }) => String(subject).length);
       expect(Math.min(...subjects)).toBeGreaterThan(LENGTH);
       gateway.gateway.signal('SIGTERM');
@@ -77,7 +77,7 @@ describe.runIf(hasProc)('two workers', () => {
     for (const client of busy) await client.query('begin');
     gateway.gateway.signal('SIGKILL');
     const gone = (): number => gateway.gateway.lines('the parent process is gone').length;
-    await expect.poll(gone, { timeout: 10_000 }).toBe(2);
+    await expect.poll(gone).toBe(2);
     await Promise.all(busy.map((client) => client.query('commit')));
     await gateway.gateway.ended();
     expect(gateway.gateway.lines('stopped')).toHaveLength(2);

@@ -34,7 +34,7 @@ function replaceConfig(edit: (text: string) => string): void {
 
 /** The lines of this kind, as soon as there are so many. */
 async function lines(msg: string, count: number): Promise<LogLine[]> {
-  await expect.poll(() => front.gateway.lines(msg).length, { timeout: 30_000 }).toBe(count);
+  await expect.poll(() => front.gateway.lines(msg).length).toBe(count);
   return front.gateway.lines(msg);
 }
 
@@ -105,9 +105,7 @@ describe.runIf(hasProc)('two workers', () => {
     replaceConfig((text) => text.replace('port: 0', 'prot: 0'));
     process.kill(pidOf(2), 'SIGKILL');
     await expect
-      .poll(() => front.gateway.lines('a worker has ended').map((line) => line['reason']), {
-        timeout: 20_000,
-      })
+      .poll(() => front.gateway.lines('a worker has ended').map((line) => line['reason']))
       .toContain("listen: unknown key 'prot'; did you mean 'port'?");
     expect(await logIns('sales')).toEqual([4]);
     expect(await readyz()).toMatch(

@@ -43,7 +43,7 @@ describe.runIf(hasProc)('two workers', () => {
     const { port } = gateway.gateway;
     const pids = workerPids(gateway);
     gateway.gateway.signal('SIGKILL');
-    await expect.poll(() => codeOfListening(port), { timeout: 5_000 }).toBeUndefined();
+    await expect.poll(() => codeOfListening(port)).toBeUndefined();
     expect(pids.filter(isAlive)).toHaveLength(2);
     for (const client of clients) await client.query('commit');
   });
@@ -83,9 +83,7 @@ describe.runIf(hasProc)('two workers', () => {
     });
     writeFileSync(join(gateway.gateway.folder, 'slow'), '');
     process.kill(pidOf(gateway, 1), 'SIGKILL');
-    await expect
-      .poll(() => existsSync(join(gateway.gateway.folder, 'begun')), { timeout: 20_000 })
-      .toBe(true);
+    await expect.poll(() => existsSync(join(gateway.gateway.folder, 'begun'))).toBe(true);
     gateway.gateway.signal('SIGTERM');
     expect(await gateway.gateway.ended()).toBe(0);
   });

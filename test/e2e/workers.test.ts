@@ -132,9 +132,7 @@ describe.runIf(hasProc)('two workers', () => {
     await sleep(1_500);
     expect(await answers(await logIn(gateway, 10))).toBe(10);
     await expect
-      .poll(() => gateway.gateway.lines('a worker gives no sign of life: it is killed').length, {
-        timeout: 30_000,
-      })
+      .poll(() => gateway.gateway.lines('a worker gives no sign of life: it is killed').length)
       .toBe(1);
     await allReady(gateway, 3);
     expect(await answers(await logIn(gateway, 6))).toBe(6);
@@ -146,7 +144,7 @@ describe.runIf(hasProc)('two workers', () => {
     await logIn(gateway, 4);
     const pids = workerPids(gateway);
     gateway.gateway.signal('SIGKILL');
-    await expect.poll(() => pids.filter(isAlive), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => pids.filter(isAlive)).toEqual([]);
   });
 
   test('admin is answered by the lead, and by its successor', async () => {
@@ -158,7 +156,7 @@ describe.runIf(hasProc)('two workers', () => {
     await expect.poll(readyz).toBe(200);
     const [first = 0] = workerPids(gateway);
     process.kill(first, 'SIGKILL');
-    await expect.poll(() => readyz().catch(() => 0), { timeout: 10_000 }).toBe(200);
+    await expect.poll(() => readyz().catch(() => 0)).toBe(200);
   });
 
   test('what keeps workers from starting is said once, and the exit code is 1', async () => {

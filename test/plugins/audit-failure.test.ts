@@ -207,7 +207,7 @@ test('a record that no collector takes is dropped and told, and those around it 
   status = 503;
   for (let i = 1; i <= 6; i += 1) await client.query(`select ${i}`);
   status = 200;
-  await expect.poll(() => lines().at(-1), { timeout: 20_000 }).toMatchObject({ type: 'dropped', count: 1 });
+  await expect.poll(() => lines().at(-1)).toMatchObject({ type: 'dropped', count: 1 });
   await client.end();
   await running.gateway.stop();
   const written = lines().filter(({ type }) => type === 'statement');
@@ -221,9 +221,9 @@ test('a collector that takes nothing at all is told of all that is lost, once it
   status = 413;
   for (let i = 0; i < 5; i += 1) await client.query('select 1');
   const before = requests.length;
-  await expect.poll(() => requests.length, { timeout: 20_000 }).toBeGreaterThan(before + 5);
+  await expect.poll(() => requests.length).toBeGreaterThan(before + 5);
   status = 200;
-  await expect.poll(() => lines().some(({ type }) => type === 'dropped'), { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => lines().some(({ type }) => type === 'dropped')).toBe(true);
   await client.end();
   await running.gateway.stop();
   const found = lines();
@@ -242,7 +242,7 @@ test.each([
   [status, retryAfter] = [429, header];
   const before = requests.length;
   await client.query('select 1');
-  await expect.poll(() => requests.length, { timeout: 20_000 }).toBeGreaterThan(before + 1);
+  await expect.poll(() => requests.length).toBeGreaterThan(before + 1);
   const [first = 0, second = 0] = arrivals.slice(before);
   // Without being asked it would be half a second.
   expect(second - first).toBeGreaterThan(1_500);
@@ -257,7 +257,7 @@ test('a pause that is asked for holds up no end of the gateway for long, and los
   [status, retryAfter] = [503, () => '3600'];
   const before = requests.length;
   await client.query('select 1');
-  await expect.poll(() => requests.length, { timeout: 20_000 }).toBe(before + 1);
+  await expect.poll(() => requests.length).toBe(before + 1);
   status = 200;
   await client.end();
   await running.gateway.stop();
@@ -274,7 +274,7 @@ test('a request has an end, however long the statements are', async () => {
   for (const sql of longs) await client.query(sql);
   status = 200;
   const statements = (): AuditLine[] => lines().filter(({ type }) => type === 'statement');
-  await expect.poll(() => statements().length, { timeout: 20_000 }).toBe(longs.length + 1);
+  await expect.poll(() => statements().length).toBe(longs.length + 1);
   await client.end();
 });
 

@@ -20,7 +20,7 @@ import { issuer } from '../support/token.ts';
 import { host, refusalOf } from './gateway.ts';
 import type { Kept, PluginHost } from './gateway.ts';
 
-const patient = { timeout: 20_000 };
+const patient = { timeout: 30_000 };
 const keys = issuer({ algorithms: ['ES256'] });
 const gateways: RunningGateway[] = [];
 let folder: string;

@@ -104,7 +104,7 @@ test('grow old while they serve: their age is counted on from the last run', asy
   await writeFile(file, JSON.stringify({ ...content, fetchedAt: Date.now() - 3_595_000 }));
   const running = await start(keys, directory, { maxStale: '1h' });
   expect(running.notReady()).toEqual([]);
-  await vi.waitFor(() => expect(running.notReady().join()).toMatch(/no keys/), 20_000);
+  await vi.waitFor(() => expect(running.notReady().join()).toMatch(/no keys/), 30_000);
   expect(await refused(running)).toBe('57P03');
 });
 

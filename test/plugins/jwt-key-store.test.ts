@@ -181,7 +181,7 @@ describe('of two issuers', () => {
     expect(running.notReady()).toEqual([]);
     expect(withoutKeys()).toEqual([`no keys of issuer ${partner.issuer}: the answer has status 503`]);
     down.answer(json(partner.jwks));
-    await vi.waitFor(() => expect(withoutKeys()).toEqual([]), 20_000);
+    await vi.waitFor(() => expect(withoutKeys()).toEqual([]), 30_000);
     expect(await subject(running, partner.sign())).toBe('alice');
   });
 

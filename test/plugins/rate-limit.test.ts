@@ -272,7 +272,7 @@ describe('a delay', () => {
     // Long enough to be waiting, as a rule: one that is not has nothing to give back.
     await sleep(300);
     (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
-    await vi.waitFor(() => expect(running.lines('close')).toHaveLength(1), { timeout: 20_000 });
+    await vi.waitFor(() => expect(running.lines('close')).toHaveLength(1), { timeout: 30_000 });
     expect(running.lines('internal error')).toEqual([]);
     await reload(running, { statements: { per: 'subject', limit: '1/m', burst: 1 } });
     expect(await refusal((await login(running)).query('select 1'))).toMatch(/Try again in [1-6]?\d s/);
@@ -305,7 +305,7 @@ describe('bytes', () => {
       if (read > 1_000_000) stream.destroy();
     });
     await refusal(bob.query(huge));
-    await vi.waitFor(() => expect(running.lines('close').length).toBeGreaterThan(0), { timeout: 20_000 });
+    await vi.waitFor(() => expect(running.lines('close').length).toBeGreaterThan(0), { timeout: 30_000 });
     const again = await login(running, { sub: 'bob' });
     expect(await refusal(again.query('select 1'))).toMatch(/^53400: too much data/);
   });

@@ -4,7 +4,8 @@ import { startPostgres } from './postgres.ts';
 
 /** Called by vitest once before all files; what it returns is called after them. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = await startPostgres();
+  // Of all files that run at the same time.
+  const server = await startPostgres({ flags: { max_connections: '400' } });
   const { host, port, socketDir, superuser, password, version, logFile, passwords } = server;
   project.provide('postgres', { host, port, socketDir, superuser, password, version, logFile, passwords });
   return () => server.stop();

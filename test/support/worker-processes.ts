@@ -9,7 +9,7 @@ export const workerPids = ({ gateway }: TokenGateway): readonly number[] =>
 
 /** Resolves when a worker has become ready so many times. */
 export async function allReady({ gateway }: TokenGateway, times: number): Promise<void> {
-  await expect.poll(() => gateway.lines('worker ready').length, { timeout: 30_000 }).toBe(times);
+  await expect.poll(() => gateway.lines('worker ready').length).toBe(times);
 }
 
 /** The process of the worker of this number, the last one that became ready. */

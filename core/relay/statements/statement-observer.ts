@@ -84,6 +84,8 @@ class RunningStatement implements RequestObserver {
   before: RunningStatement | undefined = undefined;
   next: RunningStatement | undefined = undefined;
   isRunning = true;
+  /** The server has discarded it, or refused it. */
+  isDropped = false;
 
   constructor(log: StatementObserver, kind: Kind, id: number, text: Text, bytesIn: number, time: Time) {
     this.log = log;
@@ -113,6 +115,7 @@ class RunningStatement implements RequestObserver {
 
   /** Dropped without an error of its own: it stood behind one and never ran. */
   dropped(): void {
+    this.isDropped = true;
     this.change?.dropped();
     this.log.over(this, this.#failed);
   }
@@ -255,8 +258,9 @@ export class StatementObserver {
     let told = false;
     for (let running = this.#first; running; running = this.#first) {
       this.#remove(running);
-      // A Sync alone: the statements in front of it may not be committed, although they were reported without an error.
-      const silent = isSilent(running.kind) && (running.kind !== 'sync' || told);
+      // A Sync alone: the statements in front of it may not be committed, although they were reported without an error; behind an error none was.
+      const commits = running.kind === 'sync' && !told && running.executed?.isDropped !== true;
+      const silent = isSilent(running.kind) && !commits;
       if (silent && running.sqlstate === undefined && !running.refusal) continue;
       told = true;
       running.sqlstate ??= '08006';

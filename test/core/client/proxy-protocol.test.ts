@@ -64,7 +64,7 @@ async function originAfter(...pieces: readonly Buffer[]): Promise<Origin & { rea
     client.send(index === pieces.length - 1 ? Buffer.concat([piece, Buffer.from('HELLO')]) : piece);
     await nextTurn();
   }
-  await expect.poll(() => arrivals.length + refusals.length, { timeout: 20_000 }).toBeGreaterThan(before);
+  await expect.poll(() => arrivals.length + refusals.length).toBeGreaterThan(before);
   expect(refusals).toEqual([]);
   const { reader, address, port: from } = arrivals[before] as Arrival;
   return { address, port: from, behind: String(await reader.exactly(5)) };

@@ -1,4 +1,4 @@
-/** Which request of Node's a raw write may use: one that an earlier write still has aborts the process. */
+/** Which request of Node's a raw write may use: one that an earlier write still has aborts the process. Needs a process of its own: what it makes is no request of Node's. */
 import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { rawWrite, whenTaken } from '../../../core/net/raw-write.ts';

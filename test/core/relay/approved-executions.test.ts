@@ -27,7 +27,7 @@ const NO = new GatewayError('insufficient_privilege', 'no');
 const NAMES = ['', '', 's1', 's2'];
 const PORTALS = ['', '', '', 'p1'];
 const S = frame('S');
-const PATIENT = { timeout: 20_000 };
+const PATIENT = { timeout: 30_000 };
 
 /** Texts of one session: the comment says whose they are in the server's log. */
 const textsOf = (mark: string): readonly string[] =>

@@ -17,7 +17,7 @@ beforeEach(() => void (shared = sharedSessions(postgres, database, 2)));
 afterEach(() => shared.close());
 
 const D = (kind: string, name = ''): Buffer => frame('D', Buffer.from(kind), name);
-const PATIENT = { timeout: 20_000 };
+const PATIENT = { timeout: 30_000 };
 
 /** A session, and what its hook was asked. */
 async function asked(reads: 'kind' | 'sql' = 'sql'): Promise<SharedSession & { shown: string[] }> {
@@ -78,9 +78,9 @@ test.each<[string, Buffer[]]>([
       const ended = (one: RawClient) => () =>
         one.closed ||
         (transcript(one).some((text) => text.includes('end')) && transcript(one).at(-1)?.startsWith('Z'));
-      await expect.poll(ended(plain), { timeout: 4000 }).toBe(true);
+      await expect.poll(ended(plain)).toBe(true);
       await new Promise((resolve) => setTimeout(resolve, 30));
-      await expect.poll(() => transcript(client), { timeout: 3000 }).toEqual(transcript(plain));
+      await expect.poll(() => transcript(client)).toEqual(transcript(plain));
       client.close();
       plain.close();
     }

@@ -34,7 +34,7 @@ const c = frame('c');
 const f = frame('f', 'dropped');
 const run = (sql: string): Buffer => Buffer.concat([P(sql), B(), E]);
 
-const PATIENT = { timeout: 20_000 };
+const PATIENT = { timeout: 30_000 };
 
 /** A flight is one write; the next one follows a moment later. */
 type Flights = readonly (readonly Buffer[])[];
@@ -140,15 +140,34 @@ function told({ messages }: RawClient): string[] {
 }
 
 /** The answers to all flights, and to what an ordinary client asks behind them. When they are sent makes no difference to PostgreSQL. */
-async function play(client: RawClient, flights: Flights): Promise<string[]> {
+async function play(client: RawClient, flights: Flights, pause = 20): Promise<string[]> {
   for (const flight of flights) {
     client.send(...flight);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
   client.send(Q('rollback'), Q("select 'goes on'"));
   const last = (): string => told(client).slice(-3).join(' ');
-  await expect.poll(() => client.closed || last(), PATIENT).toMatch(/^D .*goes on C SELECT 1~ Z I$|true/);
+  await expect.poll(() => client.closed || /^D .*goes on C SELECT 1~ Z I$/.test(last()), PATIENT).toBe(true);
   return told(client);
+}
+
+/**
+ * A session ends with 08P01 where the gateway needs a message of its own while it is not known which answers are outstanding: a machine
+ * that is busy takes longer than the pause to answer, and then the pause is too short.
+ */
+async function inTransactions(flights: Flights, expected: readonly string[]): Promise<string[]> {
+  let got: string[] = [];
+  for (const pause of [20, 200, 2_000]) {
+    await postgres.sql('truncate t, td, checked', database);
+    const shared = sharedSessions(postgres, database, 1);
+    const client = await shared.connect();
+    got = await play(client, flights, pause);
+    await expect.poll(() => client.holds, PATIENT).toBe(false);
+    await shared.close();
+    if (got.at(-1) !== 'E 08P01') return got;
+    expect(got.slice(0, -1)).toEqual(expected.slice(0, got.length - 1));
+  }
+  return got;
 }
 
 describe.each(Object.entries(SEQUENCES))('%s', (_, flights) => {
@@ -166,11 +185,6 @@ describe.each(Object.entries(SEQUENCES))('%s', (_, flights) => {
     expect(await play(session, sent)).toEqual(expected);
     session.close();
     await session.relay.done;
-    await postgres.sql('truncate t, td, checked', database);
-    const shared = sharedSessions(postgres, database, 1);
-    const transactions = await shared.connect();
-    expect(await play(transactions, sent)).toEqual(expected);
-    await expect.poll(() => transactions.holds, PATIENT).toBe(false);
-    await shared.close();
+    expect(await inTransactions(sent, expected)).toEqual(expected);
   });
 });

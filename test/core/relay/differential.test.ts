@@ -127,13 +127,11 @@ async function crashed(): Promise<boolean> {
   if (now === crashes) return false;
   crashes = now;
   await expect
-    .poll(
-      () =>
-        postgres.sql('select 1').then(
-          () => true,
-          () => false,
-        ),
-      { timeout: 20_000 },
+    .poll(() =>
+      postgres.sql('select 1').then(
+        () => true,
+        () => false,
+      ),
     )
     .toBe(true);
   await observe();

@@ -40,7 +40,7 @@ const code = ({ messages }: RawClient): string | undefined =>
   /\0C([^\0]{5})\0/.exec(messages.findLast(({ type }) => type === 'E')?.body.toString() ?? '')?.[1];
 const rows = async (): Promise<unknown> =>
   (await postgres.sql('select count(*)::int as n from t', database))[0]?.['n'];
-const PATIENT = { timeout: 20_000 };
+const PATIENT = { timeout: 30_000 };
 const no = new GatewayError('insufficient_privilege', 'no');
 const over = new GatewayError('admin_shutdown', 'over');
 

@@ -58,7 +58,7 @@ async function crashed(): Promise<boolean> {
       () => true,
       () => false,
     );
-  await expect.poll(up, { timeout: 20_000 }).toBe(true);
+  await expect.poll(up).toBe(true);
   return true;
 }
 

@@ -142,9 +142,7 @@ async function session(server: ServerConnection, seed: number, log: string[]): P
   // Whatever it is in, this brings it to rest.
   client.send(frame('f', 'end'), frame('S'), frame('Q', 'rollback'), frame('Q', "select 'the end'"));
   await expect
-    .poll(() => client.closed || client.messages.some(({ body }) => body.includes('the end')), {
-      timeout: 30_000,
-    })
+    .poll(() => client.closed || client.messages.some(({ body }) => body.includes('the end')))
     .toBe(true);
   const known = client.messages.every(({ type }) => 'TDCZEN123nstIAVGHdcS'.includes(type));
   expect(known, client.messages.map(({ type }) => type).join('')).toBe(true);
@@ -260,7 +258,7 @@ test(`${SESSIONS} random sessions that share connections neither hang nor keep a
   };
   for (let i = 0; i < SESSIONS; i += 5) {
     await Promise.all(Array.from({ length: 5 }, (_, k) => once(SEED + i + k)));
-    await expect.poll(() => shared.pool.lent + shared.pool.waiting, { timeout: 30_000 }).toBe(0);
+    await expect.poll(() => shared.pool.lent + shared.pool.waiting).toBe(0);
     const after = await soon(() => shared.connect({ fingerprint: 'after' }));
     after.send(frame('Q', "select 'clean'"));
     const said = (): string =>

@@ -71,13 +71,18 @@ class Observed {
       const type = String.fromCharCode(bytes[0] ?? 0);
       if (type === 'S') this.#reply(Backend.readyForQuery);
       else if (!failed && fails) {
-        this.outstanding.headObserver?.answered?.(Backend.errorResponse, 30, Buffer.from('C42P01\0\0'));
-        this.outstanding.error(false);
+        this.fail();
       } else if (!failed) this.#reply(ANSWERS[type] ?? 0);
       failed = type !== 'S' && (failed || fails);
     }
     this.#unanswered = [];
     this.#log.chunkRead();
+  }
+
+  /** An error for what is oldest. */
+  fail(): void {
+    this.outstanding.headObserver?.answered?.(Backend.errorResponse, 30, Buffer.from('C42P01\0\0'));
+    this.outstanding.error(false);
   }
 
   leave(): void {
@@ -118,6 +123,19 @@ test('any sequence of messages, errors and a lost connection tells the same, how
   );
   expect(statements).toBeGreaterThan(1_000);
 });
+
+test.each([true, false])(
+  'a client that leaves between an error and the answer to its Sync has one statement: nothing was left to commit (in a chunk: %s)',
+  (inChunk) => {
+    const session = new Observed(inChunk);
+    const execute = frame('E', '', Buffer.from([0, 0, 0, 0]));
+    for (const bytes of [frame('P', '', 'nonsense', 0), frame('B', '', '', 0, 0, 0), execute, frame('S')])
+      session.send({ bytes, fails: false });
+    session.fail();
+    session.leave();
+    expect(session.told).toEqual([expect.stringMatching(/"parse","nonsense".*"42P01"/)]);
+  },
+);
 
 test('a portal with a name, an Execute of some rows and a name that is no ASCII are read as messages of their own', () => {
   const log = new StatementObserver(() => {});

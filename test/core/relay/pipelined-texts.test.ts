@@ -103,7 +103,7 @@ describe.each(['session', 'transaction'] as const)('in %s mode', (mode) => {
     for (const write of writes) {
       const due = readies(client) + write.filter((one) => one[0] === 0x53 || one[0] === 0x51).length;
       client.send(...write);
-      await expect.poll(() => readies(client), { timeout: 20_000 }).toBe(due);
+      await expect.poll(() => readies(client)).toBe(due);
     }
     const got = values(client);
     client.close();

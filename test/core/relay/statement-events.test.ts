@@ -212,7 +212,7 @@ test.each(PIPELINES)('$name', async ({ flights, answers, events, options, leaves
   for (const [i, flight] of flights.entries()) {
     client.send(...flight);
     all += answers[i] ?? '';
-    await expect.poll(() => client.messages.map(({ type }) => type).join(''), { timeout: 20_000 }).toBe(all);
+    await expect.poll(() => client.messages.map(({ type }) => type).join('')).toBe(all);
   }
   if (leaves) await expect.poll(() => client.relay.state).toBe('active');
   client.close();

@@ -32,7 +32,7 @@ describe('a new connection goes', () => {
     const { pool } = poolAt([one, two]);
     expect(await reached(pool, 'prefer-replica')).toBe(one.port);
     two.role = 'replica';
-    await expect.poll(() => reached(pool, 'prefer-replica'), { timeout: 30_000 }).toBe(two.port);
+    await expect.poll(() => reached(pool, 'prefer-replica')).toBe(two.port);
     expect(await reached(pool, 'any')).toBeGreaterThan(0);
   });
 
@@ -118,12 +118,10 @@ describe('a connection whose server has become another', () => {
     await pool.release(idle, 'clean');
     const free = await acquire(pool, 'prefer-replica');
     [one.role, one.timeline] = ['primary', 2];
-    await expect
-      .poll(() => [lent.channel.closed, idle.channel.closed], { timeout: 30_000 })
-      .toEqual([true, true]);
+    await expect.poll(() => [lent.channel.closed, idle.channel.closed]).toEqual([true, true]);
     expect(free.channel.closed).toBe(false);
     two.role = 'replica';
-    await expect.poll(() => reached(pool), { timeout: 20_000 }).toBe(two.port);
+    await expect.poll(() => reached(pool)).toBe(two.port);
   });
 
   test('is not handed out again as soon as the server itself reports it', async () => {
@@ -141,16 +139,14 @@ describe('a connection whose server has become another', () => {
     const [old, idle] = [await acquire(pool), await acquire(pool)];
     await pool.release(idle, 'clean');
     [two.role, two.timeline] = ['primary', 2];
-    await expect
-      .poll(() => [old.channel.closed, idle.channel.closed], { timeout: 30_000 })
-      .toEqual([true, true]);
+    await expect.poll(() => [old.channel.closed, idle.channel.closed]).toEqual([true, true]);
     for (const target of ['primary', 'any', 'prefer-replica'] as const)
       expect(await reached(pool, target)).toBe(two.port);
     expect(saying(lines, 'server is superseded')).toEqual([one.port]);
     // It stays so while the newer one is away: rows that were confirmed are missing here.
     two.role = 'starting';
     for (const socket of two.sockets) socket.destroy();
-    await expect.poll(() => saying(lines, 'server is down'), { timeout: 30_000 }).toEqual([two.port]);
+    await expect.poll(() => saying(lines, 'server is down')).toEqual([two.port]);
     expect(pool.absence(request().upstream)).toMatchObject({ sqlstate: '57P03' });
   });
 });
