@@ -62,13 +62,14 @@ describeWith('systemd-socket-activate', (activate) => {
       const knock = (): void => void net.connect(port, '127.0.0.1').on('error', () => {});
       const knocking = setInterval(knock, 200);
       onTestFinished(() => clearInterval(knocking));
-      const { gateway, login } = await startTokenGateway(sharedPostgres(), {
+      const running = await startTokenGateway(sharedPostgres(), {
         command,
         onlyOne: 'it says itself how many workers there are',
         more: `...{ workers: ${workers} },`,
       });
+      const { gateway } = running;
       expect(gateway.port).toBe(port);
-      const client = await login();
+      const client = await running.login();
       expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
       await client.end();
       gateway.signal('SIGTERM');
