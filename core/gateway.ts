@@ -150,6 +150,12 @@ export class Gateway {
     return this.#shutdown.drain();
   }
 
+  /** How long a {@link drain} may take before what is left is cut off, by the config in force. */
+  get drainsWithinMs(): number {
+    const { drainDelayMs, drainTimeoutMs } = this.#configVersions.inForce.config;
+    return drainDelayMs + drainTimeoutMs;
+  }
+
   /** Takes no new logins, and drains when nobody is left who waits for it: an operator's SHUTDOWN. */
   shutDown(after: ShutdownAfter | undefined): Promise<void> {
     return this.#shutdown.drainAfter(after);

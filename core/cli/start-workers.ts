@@ -59,7 +59,7 @@ export function parentOf(
   { path, watch, descriptors }: ParentOptions,
   log: PinoLogger,
 ): RunningParent {
-  const { workers, listeners, admin, drainDelayMs, drainTimeoutMs } = config;
+  const { workers, listeners, admin } = config;
   const parent = new Parent({
     workers,
     config: path,
@@ -85,7 +85,7 @@ export function parentOf(
     },
     drain: () => {
       log.info({ workers }, 'draining');
-      return parent.drain(drainDelayMs + drainTimeoutMs + EXIT_MS).then(() => {});
+      return parent.drain(EXIT_MS).then(() => {});
     },
     stop: () => parent.stop(HURRY_MS).then(() => {}),
     reload: () => parent.reload(),

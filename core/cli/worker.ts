@@ -104,7 +104,7 @@ async function serve(start: Start): Promise<number> {
   heard = (message) => {
     if (endsWorker(message)) {
       told = true;
-      send({ t: 'ending' });
+      send({ t: 'ending', withinMs: gateway.drainsWithinMs });
     }
     obey(gateway, message);
   };

@@ -114,8 +114,8 @@ export type LifeRequest =
     }
   /** It has been asked, and has not got the socket of this number. */
   | { readonly t: 'missed'; readonly n: number }
-  /** It has heard that it is to end. */
-  | { readonly t: 'ending' }
+  /** It has heard that it is to end. `withinMs`: how long its config lets it drain. */
+  | { readonly t: 'ending'; readonly withinMs: number }
   /** It cannot start, and ends. */
   | { readonly t: 'failed'; readonly reason: string };
 
@@ -210,7 +210,9 @@ export type ReloadRequest =
       readonly generation: number;
       readonly reason: string;
       readonly changed: boolean;
-    };
+    }
+  /** What it was told to put in force is in force. */
+  | { readonly t: 'committed'; readonly generation: number };
 
 /** Of reloads, to a worker. */
 export type ReloadTold =

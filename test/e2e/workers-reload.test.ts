@@ -1,6 +1,7 @@
 /** A gateway with several workers takes another config: all of its workers, or none. */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { LogLine } from '../support/gateway.ts';
 import { hasProc, prepareCheckout } from '../support/gateway-process.ts';
@@ -60,6 +61,21 @@ async function readyz(): Promise<string> {
 }
 
 describe.runIf(hasProc)('two workers', () => {
+  test('a drain takes as long as the config in force lets it, and not as the one at the start did', async () => {
+    await start({ args: ['--no-watch'] });
+    replaceConfig((text) => text.replace("drainTimeout: '1s'", "drainTimeout: '1min'"));
+    front.gateway.signal('SIGHUP');
+    await lines('reloaded', 1);
+    const busy = await front.login('writer');
+    await busy.query('begin');
+    front.gateway.signal('SIGTERM');
+    // By the first config all would have been killed after 7 s, or have been cut off by themselves after one.
+    await sleep(8_000);
+    expect((await busy.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    await busy.query('commit');
+    expect(await front.gateway.ended()).toBe(0);
+  });
+
   test('SIGHUP to the parent reloads both, with one line; sessions go on under theirs', async () => {
     await start({ args: ['--no-watch'], more: 'admin: { port: 0 },' });
     const before = await front.login();

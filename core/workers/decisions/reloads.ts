@@ -41,6 +41,8 @@ interface Running extends Wanted {
   /** Those that prepare it, with what they have said so far. */
   readonly asked: Map<number, Prepared | undefined>;
   readonly stopTimer: () => void;
+  /** Once all have prepared it: those in which it is not in force yet, and the line that says that it is. */
+  committing?: { readonly workers: Set<number>; readonly tell: () => void };
 }
 
 /** Hears how a reload went: with the reason where it failed. */
@@ -85,6 +87,7 @@ export class Reloads {
     if (message.t === 'loaded') return this.#loaded(worker, message.digest);
     const running = this.#running;
     if (running?.generation !== message.generation || !running.asked.has(worker)) return;
+    if (message.t === 'committed') return this.#committed(running, worker);
     if (message.t === 'unprepared') return this.#abort(message.reason, message.changed);
     running.asked.set(worker, message);
     this.#decide(running, message.digest);
@@ -93,7 +96,9 @@ export class Reloads {
   /** It has ended: what it was to prepare is aborted, and tried again once. */
   left(worker: number): void {
     this.#members.delete(worker);
-    if (this.#running?.asked.delete(worker)) this.#abort(`worker ${worker} has ended`, true);
+    const running = this.#running;
+    if (running?.committing) this.#committed(running, worker);
+    else if (running?.asked.delete(worker)) this.#abort(`worker ${worker} has ended`, true);
     this.#settle();
   }
 
@@ -176,11 +181,22 @@ export class Reloads {
     const changes = this.#changesOf(running);
     const isNews = running.isOrder || digest !== this.#inForce?.digest;
     this.#inForce = { generation, digest };
+    running.stopTimer();
+    running.committing = {
+      workers: new Set(asked.keys()),
+      tell: () => isNews && this.#parts.log.info({ ...changes, generation }, 'reloaded'),
+    };
     for (const worker of asked.keys()) {
       this.#members.set(worker, { generation, digest, isNew: false });
       this.#parts.tell(worker, { t: 'commit', generation });
     }
-    if (isNews) this.#parts.log.info({ ...changes, generation }, 'reloaded');
+  }
+
+  /** Whoever waits for a reload meets the new config in every worker then. One that hangs is killed, which ends the wait for it. */
+  #committed(running: Running, worker: number): void {
+    const { committing } = running;
+    if (!committing?.workers.delete(worker) || committing.workers.size > 0) return;
+    committing.tell();
     this.#finish(running, undefined);
   }
 

@@ -64,6 +64,7 @@ export class Hub {
       case 'loaded':
       case 'prepared':
       case 'unprepared':
+      case 'committed':
         return this.#reloads.hear(worker, message);
     }
   }

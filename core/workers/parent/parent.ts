@@ -33,6 +33,8 @@ interface Listening {
 
 /** How long workers that were told to stop may take beyond their own limits, in milliseconds. */
 const LATE_MS = 5_000;
+/** How long a worker may take to say how long it drains, in milliseconds. */
+const HEARD_MS = 10_000;
 
 /** One per process. Starts once and stops once. */
 export class Parent {
@@ -47,6 +49,9 @@ export class Parent {
   /** Rejects where a worker cannot listen: another program was faster, although both could bind. */
   readonly #refused = new Promise<never>((_, reject) => (this.#refuse = reject));
   #late: NodeJS.Timeout | undefined;
+  /** While they drain. */
+  #exitMs: number | undefined;
+  #drainMs = 0;
 
   constructor(options: ParentOptions) {
     this.#options = options;
@@ -108,13 +113,18 @@ export class Parent {
     return this.#hub.reload();
   }
 
-  /** Has every worker drain; resolves when all have ended: with true where each did in order. `withinMs`: the longest time for it. */
-  async drain(withinMs: number): Promise<boolean> {
-    return this.#end({ t: 'drain' }, withinMs);
+  /**
+   * Has every worker drain; resolves when all have ended: with true where each did in order. `exitMs`: how long that may take behind the time
+   * that the config in force lets them drain.
+   */
+  async drain(exitMs: number): Promise<boolean> {
+    this.#exitMs = exitMs;
+    return this.#end({ t: 'drain' }, exitMs + HEARD_MS);
   }
 
   /** As {@link drain}, without waiting for sessions. */
   async stop(withinMs: number): Promise<boolean> {
+    this.#exitMs = undefined;
     return this.#end({ t: 'stop', withinMs }, withinMs);
   }
 
@@ -129,9 +139,19 @@ export class Parent {
   async #end(message: FromParent, withinMs: number): Promise<boolean> {
     this.#hub.workers.tellAll(message);
     this.#processes.end();
+    this.#killAfter(withinMs);
+    return this.stopped;
+  }
+
+  #killAfter(withinMs: number): void {
     clearTimeout(this.#late);
     this.#late = setTimeout(() => this.#processes.kill(), withinMs + LATE_MS);
-    return this.stopped;
+  }
+
+  /** The workers know the config that is in force. */
+  #drains(withinMs: number): void {
+    this.#drainMs = Math.max(this.#drainMs, withinMs);
+    if (this.#exitMs !== undefined) this.#killAfter(this.#drainMs + this.#exitMs);
   }
 
   #shutDown(after: ShutdownAfter | undefined): void {
@@ -184,6 +204,7 @@ export class Parent {
       case 'missed':
         return this.#dispatch.missed(worker, message.n);
       case 'ending':
+        return this.#drains(message.withinMs);
       case 'failed':
         return undefined;
     }

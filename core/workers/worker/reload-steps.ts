@@ -97,9 +97,11 @@ export class ReloadSteps {
 
   #commit(generation: number): void {
     const step = this.#take(generation);
-    if (!step?.prepared) return;
-    step.prepared.commit();
-    this.#serve(generation);
+    if (step?.prepared) {
+      step.prepared.commit();
+      this.#serve(generation);
+    }
+    this.#send({ t: 'committed', generation });
   }
 
   #abort({ generation, failed }: Extract<ReloadTold, { readonly t: 'abort' }>): void {

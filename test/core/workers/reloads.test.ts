@@ -48,6 +48,7 @@ const prepared = (generation: number, digest: string, changes: object = {}): Rel
   digest,
   changes,
 });
+const committed = (generation: number): ReloadRequest => ({ t: 'committed', generation });
 const toAll = (message: ReloadTold): unknown[] => [1, 2].map((worker) => [worker, message]);
 
 test('all prepare, then all commit, and one line has the changes', async () => {
@@ -58,9 +59,28 @@ test('all prepare, then all commit, and one line has the changes', async () => {
   expect(told).toEqual([]);
   reloads.hear(1, prepared(2, 'b', { options: ['logLevel'] }));
   expect(told.splice(0)).toEqual(toAll({ t: 'commit', generation: 2 }));
-  expect(lines).toEqual([{ text: 'reloaded', fields: { options: ['logLevel'], generation: 2 } }]);
+  let isOver = false;
+  void reloaded.then(() => (isOver = true));
+  reloads.hear(2, committed(2));
+  await Promise.resolve();
+  expect([isOver, lines]).toEqual([false, []]);
+  reloads.hear(1, committed(2));
   await reloaded;
+  expect(lines).toEqual([{ text: 'reloaded', fields: { options: ['logLevel'], generation: 2 } }]);
   expect(clock.size).toBe(0);
+});
+
+test('a worker that dies before it has put the new config in force is not waited for, and its successor has it', async () => {
+  const { reloads, told, lines } = two();
+  const reloaded = reloads.reload();
+  for (const worker of [1, 2]) reloads.hear(worker, prepared(2, 'b'));
+  reloads.hear(1, committed(2));
+  reloads.left(2);
+  await reloaded;
+  expect(lines.map(({ text }) => text)).toEqual(['reloaded']);
+  told.splice(0);
+  reloads.hear(2, { t: 'loaded', digest: 'b' });
+  expect(told).toEqual([[2, { t: 'serve', generation: 2 }]]);
 });
 
 test('one that cannot prepare stops it for all, with its reason, once', async () => {
@@ -104,6 +124,7 @@ test('a worker that dies during it, prepared or not, is left out of a second att
     ]);
     reloads.hear(1, prepared(3, 'b'));
     expect(told.splice(0)).toEqual([[1, { t: 'commit', generation: 3 }]]);
+    reloads.hear(1, committed(3));
     await reloaded;
     expect(lines.map(({ text }) => text)).toEqual(['reloaded']);
   }
@@ -127,8 +148,10 @@ test('all who ask while one runs share the next one, in which files are read aga
   const { reloads, told, lines } = two();
   const first = reloads.reload();
   const others = [reloads.reload(), reloads.reload()];
-  for (const generation of [2, 3])
+  for (const generation of [2, 3]) {
     for (const worker of [1, 2]) reloads.hear(worker, prepared(generation, `${generation}`));
+    for (const worker of [1, 2]) reloads.hear(worker, committed(generation));
+  }
   await Promise.all([first, ...others]);
   expect(lines.map(({ text }) => text)).toEqual(['reloaded', 'reloaded']);
   expect(told.filter(([, { t }]) => t === 'commit')).toHaveLength(4);
@@ -169,6 +192,7 @@ test('a reload that is wanted while no worker is there waits for the first', asy
   reloads.hear(1, { t: 'loaded', digest: 'a' });
   expect(told.map(([, { t }]) => t)).toEqual(['serve', 'prepare']);
   reloads.hear(1, prepared(2, 'a'));
+  reloads.hear(1, committed(2));
   await reloaded;
 });
 
@@ -178,12 +202,16 @@ test('files that a new worker has loaded first are told of once, although the ot
   expect(told.map(([, { t }]) => t)).toEqual(['prepare', 'prepare', 'prepare']);
   const changed = reloads.reload('change');
   for (const worker of [1, 2, 3]) reloads.hear(worker, prepared(2, 'b', { options: ['logLevel'] }));
+  for (const worker of [1, 2, 3]) reloads.hear(worker, committed(2));
   for (const worker of [1, 2, 3]) reloads.hear(worker, prepared(3, 'b'));
+  for (const worker of [1, 2, 3]) reloads.hear(worker, committed(3));
   await changed;
   expect(lines.map(({ text }) => text)).toEqual(['reloaded']);
   const ordered = [reloads.reload('change'), reloads.reload('operator')];
-  for (const generation of [4, 5])
+  for (const generation of [4, 5]) {
     for (const worker of [1, 2, 3]) reloads.hear(worker, prepared(generation, 'b'));
+    for (const worker of [1, 2, 3]) reloads.hear(worker, committed(generation));
+  }
   await Promise.all(ordered);
   expect(lines.map(({ text }) => text)).toEqual(['reloaded', 'reloaded']);
 });
@@ -245,6 +273,7 @@ class Simulated {
     this.ends.set(message.generation, 'commit');
     this.generation = message.generation;
     this.digest = this.#prepared?.digest ?? '';
+    this.out.push({ t: 'committed', generation: message.generation });
   }
 }
 
