@@ -1,4 +1,5 @@
 /** The config in force and its predecessors that are still in use, and the change from one to the next. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { changesBetween } from './changes.ts';
 import { REVOKED } from './client-certificates.ts';
 import type { Changes } from './changes.ts';
@@ -82,6 +83,8 @@ export class ConfigVersions {
   /** Ends all of them now, in use or not, `until` a time by `performance.now()`. Can be called again. Never rejects. */
   async end(why: Error, until?: () => number): Promise<void> {
     for (const configVersion of this.#all) await configVersion.end(why, until);
+    // What listeners of a signal throw is reported then, as the plugin's.
+    await nextTurn();
   }
 
   #putInForce(after: ConfigVersion, level: string): void {

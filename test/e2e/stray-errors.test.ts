@@ -233,6 +233,18 @@ test('a gateway that has survived all this ends with 0', async () => {
   expect(told('gateway.signal')).toMatchObject(own);
 });
 
+test('what a listener of gateway.signal throws is told also where nothing else has to end', async () => {
+  const plugins = `{ name: 'misbehaving', setup(gateway) {
+    gateway.signal.addEventListener('abort', () => { throw new Error('stray at the end'); });
+  } },`;
+  const { gateway } = await startTokenGateway(postgres, { plugins });
+  gateway.signal('SIGTERM');
+  expect(await gateway.ended()).toBe(0);
+  const own = Array.from({ length: workersOf() }, () => ({ plugin: 'misbehaving', hook: 'signal' }));
+  expect(gateway.lines('uncaught exception')).toMatchObject(own);
+  await gateway.remove();
+});
+
 describe('outside of every plugin', () => {
   const before = `let heard = 0;
 process.on('SIGUSR2', () => {
