@@ -56,11 +56,19 @@ function ofUrl(url: string): RequestOptions {
 
 async function ask(options: RequestOptions): Promise<Answer> {
   const request = options.protocol === 'https:' ? httpsRequest : httpRequest;
-  const asked = request({ agent: false, ...options });
-  asked.setTimeout(ANSWER_MS, () => asked.destroy(new Error(`no answer in ${ANSWER_MS / 1_000} s`)));
+  const asked = request({ agent: false, ...options, signal: AbortSignal.timeout(ANSWER_MS) });
+  // Also one that comes when the answer is being read, and is told there.
+  asked.on('error', () => {});
   asked.end();
   const [response] = (await once(asked, 'response')) as [IncomingMessage];
   return { status: response.statusCode ?? 0, text: await textOf(response) };
+}
+
+function sentence(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.name === 'AbortError' || error.name === 'TimeoutError'
+    ? `no answer in ${ANSWER_MS / 1_000} s`
+    : error.message;
 }
 
 /**
@@ -68,6 +76,8 @@ async function ask(options: RequestOptions): Promise<Answer> {
  * @throws ConfigError for a bad config, or one without `admin`; UsageError for a bad URL
  */
 export async function health({ config, url, live }: HealthOptions): Promise<number> {
+  if (live && url !== undefined)
+    throw new UsageError('--live is for admin of the config; --url says all', 'health');
   const path = live ? '/livez' : '/readyz';
   const options = url === undefined ? { ...(await ofConfig(config)), path } : ofUrl(url);
   try {
@@ -75,7 +85,7 @@ export async function health({ config, url, live }: HealthOptions): Promise<numb
     (status === 200 ? process.stdout : process.stderr).write(`${text.trimEnd()}\n`);
     return status === 200 ? 0 : 1;
   } catch (error) {
-    process.stderr.write(`postern: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`postern: ${sentence(error)}\n`);
     return 1;
   }
 }

@@ -15,8 +15,8 @@ function namesIn(env: NodeJS.ProcessEnv, pid: number): readonly string[] {
 }
 
 /**
- * The descriptors of sockets that were passed to this process, by the listener that takes each: the one of its name (`FileDescriptorName=`), or, where
- * none has the name of a listener, in the order of both. Takes the variables out of `env`, so that no other process takes them for its own.
+ * The descriptors of sockets that were passed to this process, by the listener that takes each: the one of its name (`FileDescriptorName=`), or the
+ * only listener, where there is one, and one socket. Takes the variables out of `env`, so that no other process takes them for its own.
  * @throws ConfigError where a socket has no listener
  */
 export function inheritedSockets(
@@ -27,10 +27,10 @@ export function inheritedSockets(
   const passed = namesIn(env, pid);
   for (const name of VARIABLES) delete env[name];
   const names = listeners.map(({ name }) => name);
-  const byOrder = !passed.some((name) => names.includes(name)) && passed.length <= names.length;
+  const isOnly = passed.length === 1 && names.length === 1;
   const taken = new Map<string, number>();
   for (const [i, name] of passed.entries()) {
-    const listener = byOrder ? names[i] : name;
+    const listener = isOnly ? names[0] : name;
     if (listener === undefined || !names.includes(listener) || taken.has(listener))
       throw new ConfigError(
         `listen: a socket called '${name}' was passed (LISTEN_FDNAMES), and the listeners are ${names.join(', ')}; each takes one`,

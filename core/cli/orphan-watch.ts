@@ -23,8 +23,13 @@ export class OrphanWatch {
   /** Begins the thread, which does not keep the process alive. `failed`: there is none. */
   start(failed: (error: Error) => void): void {
     const workerData: Watched = { turns: this.#turns, parent: this.#parent };
-    const thread = new Worker(new URL('orphan-thread.js', import.meta.url), { workerData });
-    thread.on('error', failed);
-    thread.unref();
+    try {
+      const thread = new Worker(new URL('orphan-thread.js', import.meta.url), { workerData });
+      thread.on('error', failed);
+      thread.unref();
+    } catch (error) {
+      // Where the process may have no more threads: it can serve without this one.
+      failed(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 }

@@ -84,11 +84,14 @@ async function serve(start: Start): Promise<number> {
     return heard(message);
   });
   const orphan = new OrphanWatch();
+  let unwatched: (error: Error) => void = () => {};
+  orphan.start((error) => unwatched(error));
   const stopBeating = beat(() => connections(), lent, orphan);
   const file = new ConfigFile(path);
   const files = await file.loadFiles();
   const { config } = files;
   const log = createLogger(config.logLevel).child({ worker });
+  unwatched = ({ message: why }) => log.warn({ reason: why }, 'the watch over a parent that dies has ended');
   const strays = new StrayErrors(log);
   const gateway = new Gateway(config, log, link, entrances);
   connections = () => gateway.connections;
@@ -98,7 +101,8 @@ async function serve(start: Start): Promise<number> {
     lent.leave();
     writeWithoutParent();
     log.error({}, 'the parent process is gone');
-    void gateway.drain();
+    // It accepts nothing any more: there is nothing to serve on for.
+    void gateway.shutDown(undefined);
   };
   let told = false;
   heard = (message) => {
@@ -125,12 +129,7 @@ async function serve(start: Start): Promise<number> {
     ]);
     const digest = files.isCurrent() ? files.digest : CHANGED;
     const inForce = (): Promise<void> =>
-      link.loaded(digest, reloadableOf(file, gateway)).then(() => {
-        send({ t: 'ready' });
-        orphan.start(({ message: why }) =>
-          log.warn({ reason: why }, 'the watch over a parent that dies has ended'),
-        );
-      });
+      link.loaded(digest, reloadableOf(file, gateway)).then(() => send({ t: 'ready' }));
     if (serves) await Promise.race([inForce(), gateway.stopped]);
     await gateway.stopped;
   } finally {

@@ -111,7 +111,7 @@ export class Shutdown {
     const until = performance.now() + drainDelayMs;
     log.info({ delayMs: drainDelayMs, sessions: shared.sessions.size }, 'not ready, and serving on');
     await this.#wait(
-      () => this.#ending !== undefined,
+      () => this.#ending !== undefined || shared.draining,
       () => until,
     );
   }
@@ -119,8 +119,9 @@ export class Shutdown {
   async #drain(): Promise<void> {
     const { shared, log, configVersions } = this.#parts;
     const { sessions } = shared;
-    await this.#serveOn();
+    // As the parent of workers was told: a reload meanwhile changes neither.
     const { drainTimeoutMs } = configVersions.inForce.config;
+    await this.#serveOn();
     const over = performance.now() + drainTimeoutMs;
     this.#until = Math.min(this.#until, over + EXIT_MS);
     this.#refuseLogins();

@@ -8,6 +8,7 @@ import { getSystemErrorName } from 'node:util';
 import { ConfigError } from '../contract/errors.ts';
 import { cannotListen } from './listening.ts';
 import type { Address } from './listening.ts';
+import { refuseOtherKind } from './entrance.ts';
 import type { Place } from './entrance.ts';
 import { UnixSocket } from './unix-socket.ts';
 
@@ -91,6 +92,7 @@ export class BoundSocket {
       // That the address is in use shows only now (uv_tcp_bind).
       const error = handle.getsockname?.(out) ?? 0;
       if (error < 0 && !unixSocket) throw errorOf(error);
+      refuseOtherKind(this.#place, handle.getsockname === undefined);
       unixSocket?.publish();
       this.#handle = handle;
       return (this.#address = { host, port: out.port ?? port });

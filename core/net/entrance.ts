@@ -1,5 +1,6 @@
 /** Where the connections of a listener come from: a socket of this process, or one of the parent process. */
 import type { Server } from 'node:net';
+import { ConfigError } from '../contract/errors.ts';
 import type { Channel } from './channel.ts';
 import { listening } from './listening.ts';
 import type { Address } from './listening.ts';
@@ -51,6 +52,13 @@ export function placeOf({
   return { what: `listen '${name}'`, host, port, unixSocket };
 }
 
+/** `isUnix`: what was passed. @throws ConfigError where the listener was meant for the other kind, with its own rules for who may come */
+export function refuseOtherKind({ what, unixSocket, descriptor }: Place, isUnix: boolean): void {
+  if (descriptor === undefined || isUnix === (unixSocket !== undefined)) return;
+  const [is, wanted] = isUnix ? ['a unix socket', 'TCP'] : ['TCP', 'a unix socket'];
+  throw new ConfigError(`${what}: the socket that was passed is ${is}, and the config says ${wanted}`);
+}
+
 /** A socket of this process. */
 class OwnEntrance implements Entrance {
   readonly #place: Place;
@@ -68,10 +76,12 @@ class OwnEntrance implements Entrance {
   }
 
   get address(): Address | undefined {
+    if (!this.bound) return undefined;
     const address = this.#server?.address();
     const { host, port } = this.#place;
-    if (typeof address === 'string') return { host, port };
-    return typeof address === 'object' && address ? { host: address.address, port: address.port } : undefined;
+    return typeof address === 'object' && address
+      ? { host: address.address, port: address.port }
+      : { host, port };
   }
 
   async open(accepted: (connection: Channel) => void, failed: (error: Error) => void): Promise<Address> {
@@ -83,6 +93,7 @@ class OwnEntrance implements Entrance {
     const server = listenShared(where, accepted);
     try {
       const address = await listening(server, what, host, port);
+      refuseOtherKind(this.#place, typeof server.address() !== 'object' || server.address() === null);
       unixSocket?.publish();
       // Such as EMFILE: the connection is lost, the listener goes on.
       server.on('error', failed);

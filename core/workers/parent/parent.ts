@@ -171,7 +171,9 @@ export class Parent {
       this.#processes.end();
       this.#processes.kill();
       const error = Object.assign(new Error(code), { code });
-      this.#refuse(this.#sockets.get(listener)?.cannotListen(error) ?? error);
+      const why = this.#sockets.get(listener)?.cannotListen(error) ?? error;
+      this.#options.log.error({ reason: why.message }, 'a worker cannot listen');
+      this.#refuse(why);
     }
     this.#dispatch.accepted(worker, accepted);
   }

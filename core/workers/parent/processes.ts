@@ -124,6 +124,8 @@ export class Processes {
   }
 
   #heard(number: number, worker: Worker, message: FromWorker): void {
+    // Its last words came when it had been given up already: its successor has the number.
+    if (this.#workers.get(number) !== worker) return;
     worker.silentLooks = 0;
     if (message.t === 'failed') worker.reason = message.reason;
     if (message.t === 'ending') worker.ending = true;
@@ -162,16 +164,17 @@ export class Processes {
     const wasReady = workers.isReady(number);
     workers.left(number);
     gone(number, died);
-    if (died) this.#died(number, wasReady, endOf(worker, code, signal));
+    if (!inOrder)
+      this.#parts.log.error({ worker: number, ...endOf(worker, code, signal) }, 'a worker has ended');
+    if (died) this.#died(number, wasReady, worker.reason);
     this.#lookOver();
   }
 
-  #died(number: number, wasReady: boolean, how: { readonly reason?: string }): void {
-    this.#parts.log.error({ worker: number, ...how }, 'a worker has ended');
+  #died(number: number, wasReady: boolean, reason: string | undefined): void {
     if (this.#ending) return;
     if (!this.#everReady) this.#failures += 1;
     if (this.#failures >= Math.min(MOST_FAILURES, this.#parts.count) && !this.#everReady) {
-      this.#started?.reject(new Error(how.reason ?? 'no worker could start: each ended before it was ready'));
+      this.#started?.reject(new Error(reason ?? 'no worker could start: each ended before it was ready'));
       this.end();
       return this.kill();
     }
