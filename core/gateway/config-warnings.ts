@@ -1,11 +1,12 @@
 /** Warnings about a config: each worker comes upon the same ones, and one of them tells each. */
 import type { PinoLogger } from '../telemetry/log.ts';
+import { PREPARE_MS } from '../workers/decisions/reloads.ts';
 import type { Coordination } from '../workers/coordination.ts';
 
 /** On this board is what has been told. */
 const BOARD = ':warnings';
-/** How long after a reload the others may still come upon it, in milliseconds. */
-const RELOAD_MS = 600_000;
+/** How long the others may take to come upon it in a reload, in milliseconds: no longer than they may prepare a config. Behind that it is told anew. */
+const RELOAD_MS = PREPARE_MS;
 
 /** Tells at the start of the gateway, which the successor of a dead worker does not repeat, and at each reload. Never throws. */
 export function warnOfConfig(

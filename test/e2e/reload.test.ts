@@ -1,6 +1,6 @@
 /** A gateway process takes another config: told by SIGHUP, or because its file has changed. */
 import { execFile } from 'node:child_process';
-import { copyFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
@@ -8,8 +8,8 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { certificates } from '../support/certificates.ts';
 import type { Certificates } from '../support/certificates.ts';
-import type { LogLine } from '../support/gateway.ts';
 import { hasProc, prepareCheckout } from '../support/gateway-process.ts';
+import type { GatewayProcess } from '../support/gateway-process.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { describeWith } from '../support/programs.ts';
@@ -35,16 +35,8 @@ async function start(options: TokenGatewayOptions = {}): Promise<void> {
 }
 
 const path = (name = 'gateway.config.ts'): string => join(front.gateway.folder, name);
-/** Puts the config's text in place in one step, as most editors do. */
-function replaceConfig(edit: (text: string) => string): void {
-  writeFileSync(path('new'), edit(readFileSync(path(), 'utf8')));
-  renameSync(path('new'), path());
-}
-/** The lines of this kind, as soon as there are so many. */
-async function lines(msg: string, count: number): Promise<LogLine[]> {
-  await expect.poll(() => front.gateway.lines(msg).length).toBe(count);
-  return front.gateway.lines(msg);
-}
+const replaceConfig: GatewayProcess['replaceConfig'] = (edit) => front.gateway.replaceConfig(edit);
+const lines: GatewayProcess['linesWhen'] = (msg, count) => front.gateway.linesWhen(msg, count);
 
 test('SIGHUP applies what the file says now to who comes, and who is there goes on; SIGTERM still ends it', async () => {
   await start({ args: ['--no-watch'], more: 'admin: { port: 0 },' });

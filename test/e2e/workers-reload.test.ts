@@ -1,10 +1,10 @@
 /** A gateway with several workers takes another config: all of its workers, or none. */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { LogLine } from '../support/gateway.ts';
 import { hasProc, prepareCheckout } from '../support/gateway-process.ts';
+import type { GatewayProcess } from '../support/gateway-process.ts';
 import { sharedPostgres } from '../support/postgres.ts';
 import { startTokenGateway } from '../support/token-gateway.ts';
 import type { TokenGateway, TokenGatewayOptions } from '../support/token-gateway.ts';
@@ -27,19 +27,10 @@ async function start({ more = '', ...options }: TokenGatewayOptions = {}): Promi
 
 const path = (name = 'gateway.config.ts'): string => join(front.gateway.folder, name);
 
-/** Puts the config's text in place in one step. */
-function replaceConfig(edit: (text: string) => string): void {
-  writeFileSync(path('new'), edit(readFileSync(path(), 'utf8')));
-  renameSync(path('new'), path());
-}
+const replaceConfig: GatewayProcess['replaceConfig'] = (edit) => front.gateway.replaceConfig(edit);
+const lines: GatewayProcess['linesWhen'] = (msg, count) => front.gateway.linesWhen(msg, count);
 
-/** The lines of this kind, as soon as there are so many. */
-async function lines(msg: string, count: number): Promise<LogLine[]> {
-  await expect.poll(() => front.gateway.lines(msg).length).toBe(count);
-  return front.gateway.lines(msg);
-}
-
-/** Logs in at both workers: each gets every other client. */
+/** Logs in four times. A worker that is not late gets every other client. */
 async function logIns(database: string): Promise<readonly unknown[]> {
   const settled = await Promise.allSettled(
     Array.from({ length: 4 }, () => front.login('reader', { database })),

@@ -2,11 +2,12 @@
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
 import type { LogLine } from './gateway.ts';
 import { childrenOf } from './processes.ts';
 
@@ -97,6 +98,19 @@ export class GatewayProcess {
   async exited(): Promise<number | NodeJS.Signals | null> {
     await this.#exited;
     return this.#child.exitCode ?? this.#child.signalCode;
+  }
+
+  /** Puts another text of the config in place in one step, as most editors do. */
+  replaceConfig(edit: (text: string) => string): void {
+    const [config, next] = [join(this.folder, 'gateway.config.ts'), join(this.folder, 'new')];
+    writeFileSync(next, edit(readFileSync(config, 'utf8')));
+    renameSync(next, config);
+  }
+
+  /** The log's lines of this kind, as soon as there are so many. */
+  async linesWhen(msg: string, count: number): Promise<readonly LogLine[]> {
+    await expect.poll(() => this.lines(msg).length).toBe(count);
+    return this.lines(msg);
   }
 
   /** Reads standard output no more, or closes it. */

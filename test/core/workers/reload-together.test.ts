@@ -39,6 +39,13 @@ interface Workers {
   readonly readyz: () => Promise<string>;
 }
 
+/** From now on a worker cannot prepare a config until the function that is returned is called. */
+function holdUp({ disk }: Workers, held: number): () => void {
+  let goOn = (): void => {};
+  disk.setUp = (worker) => (worker === held ? new Promise<void>((resolve) => (goOn = resolve)) : undefined);
+  return () => goOn();
+}
+
 async function start(count: number): Promise<Workers> {
   const disk: Disk = { version: 'a', setUp() {}, found: new Map() };
   const lines: Workers['lines'] = [];
@@ -150,9 +157,7 @@ describe.each([[2], [3]])('%i workers', (count) => {
   test('nobody has it in force while one is slow', async () => {
     const workers = await start(count);
     workers.disk.version = 'b';
-    let goOn = (): void => {};
-    workers.disk.setUp = (worker) =>
-      worker === 2 ? new Promise<void>((resolve) => (goOn = resolve)) : undefined;
+    const goOn = holdUp(workers, 2);
     const reloaded = workers.reload();
     await expectLive(workers, all, ['a', 'b']);
     expect(workers.generations()).toEqual(all.map(() => 1));
@@ -167,9 +172,7 @@ describe.each([[2], [3]])('%i workers', (count) => {
   ])('one that dies while it %s is left out of a second attempt', async (_, dying) => {
     const workers = await start(count);
     workers.disk.version = 'b';
-    let goOn = (): void => {};
-    workers.disk.setUp = (worker) =>
-      worker === 2 ? new Promise<void>((resolve) => (goOn = resolve)) : undefined;
+    const goOn = holdUp(workers, 2);
     const reloaded = workers.reload();
     await expectLive(workers, all, ['a', 'b']);
     workers.disk.setUp = () => {};
