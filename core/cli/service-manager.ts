@@ -17,6 +17,11 @@ export class ServiceManager {
     this.#log = log;
   }
 
+  /** Resolves when what was said has been told, or could not be within some seconds. Never rejects. */
+  get told(): Promise<void> {
+    return this.#told;
+  }
+
   /** Clients are served. */
   ready(): void {
     if (!this.#stopping) this.#tell('READY=1');

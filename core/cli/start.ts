@@ -96,6 +96,8 @@ async function untilStopped(
     return drainOrStop(running);
   });
   await Promise.race([ended, running.stopped]);
+  // A process that has ended tells nothing more.
+  await manager.told;
 }
 
 /** This process binds the sockets and holds what the workers share; each worker loads the config itself. */
