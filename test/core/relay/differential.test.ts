@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GatewayError } from '../../../core/contract/errors.ts';
 import type { RelayOptions } from '../../../core/relay/relay-options.ts';
 import type { Statement } from '../../../core/contract/statement.ts';
+import { crashWatch } from '../../support/crash-watch.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import type { OwnPostgres } from '../../support/postgres.ts';
 import { serverSource } from '../../support/server-source.ts';
@@ -50,7 +51,7 @@ function refuse(statement: Statement): Statement {
   return statement;
 }
 
-/** A server of this file's own: some sequences end it, see `crashed`. */
+/** A server of this file's own: some sequences end it, see `crashWatch`. */
 let postgres: OwnPostgres;
 /** A database for each side: notifications, locks and rows of one are nothing to the other. */
 const databases = ['one', 'other'] as const;
@@ -117,26 +118,7 @@ afterAll(async () => {
   await postgres.stop();
 });
 
-const CRASH = /\(PID \d+\) was terminated by signal/g;
-let crashes = 0;
-
-/** True if PostgreSQL itself has crashed since the last call: 18.4 does on some mixtures of COPY and extended messages. */
-async function crashed(): Promise<boolean> {
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  const now = postgres.log().match(CRASH)?.length ?? 0;
-  if (now === crashes) return false;
-  crashes = now;
-  await expect
-    .poll(() =>
-      postgres.sql('select 1').then(
-        () => true,
-        () => false,
-      ),
-    )
-    .toBe(true);
-  await observe();
-  return true;
-}
+const crashed = crashWatch(() => postgres);
 
 const STATES: Record<string, string> = {
   I: 'idle',
@@ -211,6 +193,7 @@ describe.each(Object.entries(TAPS))('with %s', (name, options) => {
     for (const seed of seeds) {
       const outcome = await compare(seed, refusals, options).catch(async (error: unknown) => {
         if (await crashed()) {
+          await observe();
           ended.push(seed);
           return { messages: 0, uncertain: false, unplaced: false };
         }

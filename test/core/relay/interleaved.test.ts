@@ -3,6 +3,7 @@
  * reads what it would read on a PostgreSQL connection of its own. Afterwards nothing is lent, and an ordinary client is served.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { crashWatch } from '../../support/crash-watch.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import type { OwnPostgres } from '../../support/postgres.ts';
 import { direct, frame, openAs } from '../../support/raw.ts';
@@ -21,7 +22,7 @@ const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 2 
  * a setting was lost with a connection that could not be used again. */
 const KEPT = process.env['POSTERN_SEED'] === undefined ? [9_095, 1_436_496_715, 1_238_786_975] : [];
 
-/** A server of this file's own: some sequences end it. */
+/** A server of this file's own: some sequences end it, see `crashWatch`. */
 let postgres: OwnPostgres;
 /** A database for each side, with a schema for each client: rows and locks of one are nothing to the other. */
 const databases = ['one', 'other'] as const;
@@ -45,22 +46,7 @@ afterAll(() => postgres.stop());
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-let crashes = 0;
-
-/** PostgreSQL 18.4 itself crashes on some mixtures of COPY and extended messages. */
-async function crashed(): Promise<boolean> {
-  await pause(500);
-  const now = postgres.log().match(/\(PID \d+\) was terminated by signal/g)?.length ?? 0;
-  if (now === crashes) return false;
-  crashes = now;
-  const up = (): Promise<boolean> =>
-    postgres.sql('select 1').then(
-      () => true,
-      () => false,
-    );
-  await expect.poll(up).toBe(true);
-  return true;
-}
+const crashed = crashWatch(() => postgres);
 
 /** Errors by their code: texts name statements, which have names of the gateway on a shared connection. */
 function told(messages: readonly Message[]): string[] {
