@@ -104,7 +104,8 @@ export type {
   SessionObservers,
 } from './contract/plugin.ts';
 export type { GatewayHandle } from './contract/gateway-handle.ts';
-export type { Board, BoardChange, PutOptions } from './contract/board.ts';
+export type { Board, BoardChange, BoardOptions, PutOptions } from './contract/board.ts';
+export type { Fleet, FleetAnswer, FleetInstance, FleetProof, InstanceRecipient } from './contract/fleet.ts';
 export { LastingCounts } from './contract/lasting-counts.ts';
 export type { Counted, KnownCounts } from './contract/lasting-counts.ts';
 export type { PlaceRequest, Places } from './contract/places.ts';

