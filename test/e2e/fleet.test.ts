@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
-  FleetGateway,
+  type FleetGateway,
   instancesOf,
   removeAll,
   startFleet,
@@ -72,7 +72,9 @@ describeWith('redis-server', (redisServer) => {
   test('each instance knows the other: names, versions, the digest of the config', async () => {
     for (const [here] of both()) {
       const instances = await instancesOf(here);
-      expect(instances.map(({ name }) => name).toSorted()).toEqual(['g1', 'g2']);
+      expect(
+        instances.map(({ name }) => name).toSorted((a, b) => String(a).localeCompare(String(b))),
+      ).toEqual(['g1', 'g2']);
       expect(new Set(instances.map(({ version }) => version)).size).toBe(1);
     }
   });
