@@ -16,7 +16,7 @@ export interface Beat {
   readonly lived: boolean;
   /** This instance's number, 1 to 1 023. Undefined: all are taken. */
   readonly number: number | undefined;
-  /** Random, and another one after the store has lost everything. */
+  /** Random, and another one after the store may have lost changes: it was flushed, its server has started anew, or another one has taken over. */
   readonly epoch: string;
   /** Those that live, and their numbers. */
   readonly live: readonly (StoredInstance & { readonly number: number | undefined })[];

@@ -35,7 +35,7 @@ export interface FleetBoardHome {
 export type FleetPlace = readonly [key: string, mine: number, limit: number | null];
 
 /** What this instance has told to the others, besides numbers that the member knows itself. */
-export type OwnReading = Pick<FleetInstance, 'config' | 'sessions' | 'draining' | 'lagMs'>;
+export type OwnReading = Pick<FleetInstance, 'config' | 'sessions' | 'workers' | 'draining' | 'lagMs'>;
 
 /** Where it stands, for `Fleet`. Plain data: it goes to workers. */
 export interface FleetState {
@@ -71,7 +71,7 @@ export interface FleetMember {
   board(name: string, copy: FleetBoardCopy): Promise<FleetBoardHome>;
   /**
    * Takes a place of each key or none: the first key that is full, or undefined. `mine` is what this instance has with them. Where the store does not answer in time,
-   * `fleet.away.limits` decides: only this instance's own numbers count.
+   * `fleet.away.limits` decides: only this instance's own numbers count. Of places that were not taken tell by {@link count} how many there are then.
    * @throws Error where it does not answer in time and `away.limits` is `'refuse'`
    */
   take(places: readonly FleetPlace[]): Promise<string | undefined>;
