@@ -14,9 +14,9 @@ export interface StoredInstance {
 export interface Beat {
   /** False: it had not lived any more, and what it held was taken off: it has to tell all counts anew. */
   readonly lived: boolean;
-  /** This instance's number, 1 to 1 023. Undefined: all are taken. */
+  /** This instance's number, of `INSTANCE_NUMBERS`. Undefined: all are taken. */
   readonly number: number | undefined;
-  /** Random, and another one after the store has lost everything. */
+  /** Random, and another one after the store may have lost changes: it was flushed, its server has started anew, or another one has taken over. */
   readonly epoch: string;
   /** Those that live, and their numbers. */
   readonly live: readonly (StoredInstance & { readonly number: number | undefined })[];

@@ -6,6 +6,7 @@ import type {
   FleetProof,
   InstanceRecipient,
 } from '../contract/fleet.ts';
+import type { InstanceNumbers } from '../contract/instance-numbers.ts';
 import type { Recipient } from '../contract/post.ts';
 import type { BoardEntry, ToldAnswer } from './messages.ts';
 
@@ -35,19 +36,13 @@ export interface FleetBoardHome {
 export type FleetPlace = readonly [key: string, mine: number, limit: number | null];
 
 /** What this instance has told to the others, besides numbers that the member knows itself. */
-export type OwnReading = Pick<FleetInstance, 'config' | 'sessions' | 'draining' | 'lagMs'>;
+export type OwnReading = Pick<FleetInstance, 'config' | 'sessions' | 'workers' | 'draining' | 'lagMs'>;
 
 /** Where it stands, for `Fleet`. Plain data: it goes to workers. */
-export interface FleetState {
+export interface FleetState extends InstanceNumbers {
   readonly name: string;
   readonly id: string;
   readonly instance: string;
-  /** 1 to 1 023, for cancel keys: no other live instance has it. Undefined: none could be claimed. */
-  readonly number: number | undefined;
-  /** This instance's, and those that it had before: keys with those numbers were issued here. */
-  readonly numbers: readonly number[];
-  /** The ids of others by their numbers. */
-  readonly byNumber: Readonly<Record<number, string>>;
   readonly instances: readonly FleetInstance[];
   readonly staleSince: number | undefined;
   readonly isStale: boolean;
@@ -71,7 +66,7 @@ export interface FleetMember {
   board(name: string, copy: FleetBoardCopy): Promise<FleetBoardHome>;
   /**
    * Takes a place of each key or none: the first key that is full, or undefined. `mine` is what this instance has with them. Where the store does not answer in time,
-   * `fleet.away.limits` decides: only this instance's own numbers count.
+   * `fleet.away.limits` decides: only this instance's own numbers count. Of places that were not taken tell by {@link count} how many there are then.
    * @throws Error where it does not answer in time and `away.limits` is `'refuse'`
    */
   take(places: readonly FleetPlace[]): Promise<string | undefined>;
