@@ -14,7 +14,7 @@ export interface StoredInstance {
 export interface Beat {
   /** False: it had not lived any more, and what it held was taken off: it has to tell all counts anew. */
   readonly lived: boolean;
-  /** This instance's number, 1 to 1 023. Undefined: all are taken. */
+  /** This instance's number, of `INSTANCE_NUMBERS`. Undefined: all are taken. */
   readonly number: number | undefined;
   /** Random, and another one after the store has lost everything. */
   readonly epoch: string;

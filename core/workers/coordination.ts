@@ -1,6 +1,7 @@
 /** What the workers of a gateway share, as one of them sees it: in this process alone, or through the parent process. */
 import type { Board } from '../contract/board.ts';
 import type { Fleet } from '../contract/fleet.ts';
+import type { InstanceNumbers } from '../contract/instance-numbers.ts';
 import type { ShutdownAfter } from '../contract/operations.ts';
 import type { Places } from '../contract/places.ts';
 import type { Post } from '../contract/post.ts';
@@ -34,8 +35,10 @@ export interface Coordination {
   readonly workers: number;
   readonly places: Places;
   readonly post: Post;
-  /** Undefined: the gateway is in no fleet. */
+  /** Undefined: the gateway is in no fleet. The same from the beginning to the end. */
   readonly fleet?: Fleet | undefined;
+  /** The numbers of its instances now, for cancel keys; undefined where there is no fleet. Read anew each time: they change. */
+  readonly instanceNumbers?: InstanceNumbers | undefined;
   /** Undefined: there is none, and this process does it for itself. */
   readonly parent: Parent | undefined;
   /** Undefined: this process is the only one that opens connections. */

@@ -6,6 +6,7 @@ import type {
   FleetProof,
   InstanceRecipient,
 } from '../contract/fleet.ts';
+import type { InstanceNumbers } from '../contract/instance-numbers.ts';
 import type { Recipient } from '../contract/post.ts';
 import type { BoardEntry, ToldAnswer } from './messages.ts';
 
@@ -38,16 +39,10 @@ export type FleetPlace = readonly [key: string, mine: number, limit: number | nu
 export type OwnReading = Pick<FleetInstance, 'config' | 'sessions' | 'draining' | 'lagMs'>;
 
 /** Where it stands, for `Fleet`. Plain data: it goes to workers. */
-export interface FleetState {
+export interface FleetState extends InstanceNumbers {
   readonly name: string;
   readonly id: string;
   readonly instance: string;
-  /** 1 to 1 023, for cancel keys: no other live instance has it. Undefined: none could be claimed. */
-  readonly number: number | undefined;
-  /** This instance's, and those that it had before: keys with those numbers were issued here. */
-  readonly numbers: readonly number[];
-  /** The ids of others by their numbers. */
-  readonly byNumber: Readonly<Record<number, string>>;
   readonly instances: readonly FleetInstance[];
   readonly staleSince: number | undefined;
   readonly isStale: boolean;
