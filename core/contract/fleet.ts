@@ -36,6 +36,8 @@ export interface FleetStoreAddress {
   readonly kind: 'redis';
   readonly url: string;
   readonly password: Secret | undefined;
+  /** PEM file with the authorities of its certificate, absolute. Undefined: those of the system. */
+  readonly ca: string | undefined;
   /** How long it may take to answer, in milliseconds. */
   readonly timeoutMs: number;
 }

@@ -84,8 +84,8 @@ export async function openCounters(
 /** Instances of a fleet count together, with a connection of the plugin's own. */
 function storeOfFleet(fleet: Fleet | undefined): StorePolicy | undefined {
   if (!fleet?.store) return undefined;
-  const { url, password, timeoutMs } = fleet.store;
-  return { url, password, timeoutMs, prefix: `postern:${fleet.name}:rate` };
+  const { url, password, ca, timeoutMs } = fleet.store;
+  return { url, password, ca, timeoutMs, prefix: `postern:${fleet.name}:rate` };
 }
 
 function openLead(gateway: GatewayHandle, maxKeys: number): LeadBuckets {
