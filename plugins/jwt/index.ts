@@ -153,6 +153,8 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt', 'password' |
       try {
         const { identity, rules } = lives.stated(await verifyFor(session, running().verify, token));
         session.establish('identity', identity);
+        // Now, and not with the checks: a check of another plugin may take its time before.
+        running().revoker.know(session, identity);
         session.establish('rules', rules);
         lives.begin(session, identity);
       } catch (error) {

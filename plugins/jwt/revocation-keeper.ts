@@ -40,6 +40,8 @@ export class RevocationKeeper {
   readonly #users = new Set<EndSessions>();
   /** On their way to all workers, or into the store. */
   readonly #arriving = new Set<string>();
+  /** Of those the ones that are not on the list yet, and have a place there. */
+  readonly #announced = new Set<string>();
   /** Changed while the store is read: what it says of them is not the last word. */
   #changed: Set<string> | undefined;
   #log: Logger | undefined;
@@ -94,6 +96,11 @@ export class RevocationKeeper {
     return this.#list.all;
   }
 
+  /** The one in force with this id. */
+  get(id: string): Revocation | undefined {
+    return this.#list.get(id);
+  }
+
   find(identity: Identity): Revocation | undefined {
     return this.#list.find(identity);
   }
@@ -105,8 +112,9 @@ export class RevocationKeeper {
   async add(revocation: Revocation): Promise<{ readonly ended: number; readonly kept: Promise<void> }> {
     const longest = this.#list.longest(revocation);
     const { id, until } = longest;
-    this.#list.admit(longest, [...this.#arriving].filter((one) => !this.#list.has(one)).length);
+    this.#list.admit(longest, this.#announced.size);
     this.#arriving.add(id);
+    if (!this.#list.has(id)) this.#announced.add(id);
     try {
       await this.#board.put(id, longest, { until });
       const ended = await this.#ended.total(id);
@@ -115,13 +123,14 @@ export class RevocationKeeper {
       return { ended, kept };
     } catch (error) {
       this.#arriving.delete(id);
+      this.#announced.delete(id);
       throw error;
     }
   }
 
   /** False if there is none with this id. @throws what the store throws: then it may be back after a restart */
   async remove(id: string): Promise<boolean> {
-    const found = this.#list.all.find((one) => one.id === id);
+    const found = this.#list.get(id);
     if (!found) return false;
     await this.#board.put(id, { removed: true }, { until: found.until });
     await this.#keep(id, { removed: true });
@@ -164,6 +173,7 @@ export class RevocationKeeper {
   }
 
   #put(revocation: Revocation): number {
+    this.#announced.delete(revocation.id);
     this.#list.add(revocation);
     return Math.max(0, ...[...this.#users].map((end) => end(revocation)));
   }

@@ -9,9 +9,10 @@ import type {
   Identity,
   RevocationTarget,
   Revocations,
+  Session,
 } from '../../core/index.ts';
 import type { Policy } from './policy.ts';
-import { NotARevocation, isRevokedBy, parseTarget, revocationId } from './revocation.ts';
+import { NotARevocation, parseTarget, revocationId } from './revocation.ts';
 import type { Revocation } from './revocation.ts';
 import { EndedSessions } from './ended-sessions.ts';
 import { RevocationFile } from './revocation-file.ts';
@@ -20,6 +21,7 @@ import { RevocationKeeper } from './revocation-keeper.ts';
 import type { RevocationTold } from './revocation-keeper.ts';
 import type { RevocationStore } from './revocation-store.ts';
 import { ListFull } from './revocation-list.ts';
+import { SessionIndex } from './session-index.ts';
 
 /** Longest clock tolerance, in seconds: a token may have been issued so far ahead. */
 const TOLERANCE_S = 60;
@@ -40,12 +42,14 @@ interface Revoked {
 export class Revoker implements Revocations {
   readonly #keeper: RevocationKeeper;
   readonly #gateway: GatewayHandle;
+  readonly #sessions: SessionIndex;
   /** Longest life of a token by its issuer, and of a session that outlives it, in seconds. */
   readonly #lives = new Map<string, number>();
 
   constructor(keeper: RevocationKeeper, gateway: GatewayHandle) {
     this.#keeper = keeper;
     this.#gateway = gateway;
+    this.#sessions = gateway.keep('sessions by token', () => new SessionIndex());
   }
 
   /** Tokens of these issuers can be revoked as well. */
@@ -85,7 +89,7 @@ export class Revoker implements Revocations {
 
   /** False if there is none with this id. */
   async remove(id: string, by?: Actor): Promise<boolean> {
-    const revocation = this.all.find((one) => one.id === id);
+    const revocation = this.#keeper.get(id);
     try {
       return await this.#keeper.remove(id);
     } finally {
@@ -102,16 +106,24 @@ export class Revoker implements Revocations {
     if (this.find(session.facts.identity)) session.end(REVOKED);
   }
 
+  /** The session may come to have this identity: revocations will find it. */
+  know(session: Session, identity: Identity): void {
+    this.#sessions.add(session, identity);
+  }
+
   /** Ends the sessions of this worker that came with such a token, whatever config and listener they came under. */
   end(revocation: Revocation): number {
-    let ended = 0;
-    for (const session of this.#gateway.sessions) {
+    this.#sessions.addOthers(this.#gateway.sessions, (added) => this.#endRevoked(added));
+    const sessions = this.#sessions.take(revocation);
+    for (const session of sessions) session.end(REVOKED);
+    return sessions.length;
+  }
+
+  #endRevoked(sessions: readonly Session[]): void {
+    for (const session of sessions) {
       const { identity } = session.facts;
-      if (!identity || !isRevokedBy(revocation, identity)) continue;
-      session.end(REVOKED);
-      ended += 1;
+      if (identity && this.find(identity)) session.end(REVOKED);
     }
-    return ended;
   }
 
   /** Plugins know no ListFull, and would take it for one that is in force. */
