@@ -5,6 +5,7 @@ import type {
   Actor,
   Disposer,
   Events,
+  FleetProof,
   GatewayHandle,
   Identity,
   RevocationTarget,
@@ -25,6 +26,10 @@ import { SessionIndex } from './session-index.ts';
 
 /** Longest clock tolerance, in seconds: a token may have been issued so far ahead. */
 const TOLERANCE_S = 60;
+
+const BOARD = 'revocations';
+/** How long instances may take to say that they have a revocation, in milliseconds: one that has died is no live one any more by then. */
+const PROOF_MS = 6_000;
 
 const REVOKED = new GatewayError('admin_shutdown', 'the token has been revoked', {
   hint: 'Ask whoever issues your tokens; connect again with a fresh one if you may.',
@@ -106,6 +111,11 @@ export class Revoker implements Revocations {
     if (this.find(session.facts.identity)) session.end(REVOKED);
   }
 
+  /** Resolves when every live instance of the fleet has all revocations of until now, or with those that have not; undefined without a fleet. */
+  async proof(): Promise<FleetProof | undefined> {
+    return this.#gateway.fleet?.proof(BOARD, { withinMs: PROOF_MS });
+  }
+
   /** The session may come to have this identity: revocations will find it. */
   know(session: Session, identity: Identity): void {
     this.#sessions.add(session, identity);
@@ -177,12 +187,13 @@ async function openFirst(
   const { file, store, failOpen, limit } = revocations;
   const place = file === undefined ? undefined : path.resolve(gateway.directory, file);
   refuseChange(gateway, JSON.stringify([store ? 'store' : place, failOpen, limit]));
-  const board = await gateway.board<RevocationTold>('revocations');
+  const board = await gateway.board<RevocationTold>(BOARD, { of: 'fleet' });
   const ended = gateway.keep('sessions ended', () => new EndedSessions(gateway));
   const kept =
     place === undefined ? undefined : gateway.keep('revocation file', () => fileAt(place, gateway));
+  const ofFleet = gateway.fleet !== undefined;
   const make = (): RevocationKeeper =>
-    new RevocationKeeper({ policy: revocations, store: store ?? kept, board, ended });
+    new RevocationKeeper({ policy: revocations, store: store ?? kept, board, ofFleet, ended });
   // A reload must not forget. A store is another object in each config, and keeps by itself.
   const keeper = store ? make() : gateway.keep('revocations', make);
   const revoker = new Revoker(keeper, gateway);
