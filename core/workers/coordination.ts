@@ -24,8 +24,14 @@ export interface Parent {
   shutDown(after: ShutdownAfter | undefined): void;
 }
 
+/** The fleet as far as it does not stand in the config: secrets that functions give do not travel. */
+export type SharedFleet = Omit<Fleet, 'store'>;
+
 /** The name of the board that all instances of a fleet share under a name; where there is no fleet it is one like others. */
 export const fleetBoard = (name: string): string => `@${name}`;
+
+/** Whether a board is one that all instances share. */
+export const isFleetBoard = (board: string): boolean => board.startsWith('@');
 
 /** One worker's view. Names of boards, places and questions that begin with `:` are the gateway's own; those of a plugin begin with its name and a slash. Boards of the fleet have a `@` in front. */
 export interface Coordination {
@@ -36,7 +42,7 @@ export interface Coordination {
   readonly places: Places;
   readonly post: Post;
   /** Undefined: the gateway is in no fleet. The same from the beginning to the end. */
-  readonly fleet?: Fleet | undefined;
+  readonly fleet?: SharedFleet | undefined;
   /** The numbers of its instances now, for cancel keys; undefined where there is no fleet. Read anew each time: they change. */
   readonly instanceNumbers?: InstanceNumbers | undefined;
   /** Undefined: there is none, and this process does it for itself. */
@@ -47,6 +53,8 @@ export interface Coordination {
   board(name: string): Promise<Board>;
   /** Calls once, now or later, when this worker is the lead: the one that does what only one may do. */
   whenLead(lead: () => void): void;
+  /** Runs it once, now or later, when this worker is the lead and no other instance of the fleet does a task of this name. Undefined: as {@link whenLead}. */
+  whenAlone?(task: string, run: () => void): void;
   /** The config that this worker serves under, as a number that rises. Undefined: it does not serve yet, or it is the only one. */
   readonly generation?: number | undefined;
   /** Ends timers, and rejects what waits. */
