@@ -25,6 +25,12 @@ export type {
   TrustLogin,
   UpstreamTls,
 } from './contract/database.ts';
+export type {
+  FleetAwayOptions,
+  FleetOptions,
+  FleetStoreOptions,
+  SentinelAddress,
+} from './contract/fleet-options.ts';
 export type { Duration, Rate } from './contract/durations.ts';
 export type { CertificatePair, ListenOptions, ListenTls, ProxyProtocolOptions } from './contract/listen.ts';
 export type { PoolOptions } from './contract/pool.ts';
@@ -105,7 +111,14 @@ export type {
 } from './contract/plugin.ts';
 export type { GatewayHandle } from './contract/gateway-handle.ts';
 export type { Board, BoardChange, BoardOptions, PutOptions } from './contract/board.ts';
-export type { Fleet, FleetAnswer, FleetInstance, FleetProof, InstanceRecipient } from './contract/fleet.ts';
+export type {
+  Fleet,
+  FleetAnswer,
+  FleetAway,
+  FleetInstance,
+  FleetProof,
+  InstanceRecipient,
+} from './contract/fleet.ts';
 export { LastingCounts } from './contract/lasting-counts.ts';
 export type { Counted, KnownCounts } from './contract/lasting-counts.ts';
 export type { PlaceRequest, Places } from './contract/places.ts';

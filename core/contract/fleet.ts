@@ -1,4 +1,5 @@
 /** The fleet: several gateways, its instances, that act as one. */
+import type { Secret } from './database.ts';
 import type { AskOptions, PostAnswer, Recipient } from './post.ts';
 
 /** One instance of the fleet as it last told of itself. */
@@ -28,6 +29,17 @@ export interface FleetAway {
   readonly revocations: 'refuse' | 'end' | 'goOn';
   /** At once: `local` counts this instance's own sessions, `refuse` refuses logins that have a limit. */
   readonly limits: 'local' | 'refuse';
+}
+
+/** The store of the fleet, for what a plugin keeps there by itself. */
+export interface FleetStoreAddress {
+  readonly kind: 'redis';
+  readonly url: string;
+  readonly password: Secret | undefined;
+  /** PEM file with the authorities of its certificate, absolute. Undefined: those of the system. */
+  readonly ca: string | undefined;
+  /** How long it may take to answer, in milliseconds. */
+  readonly timeoutMs: number;
 }
 
 /** To which instances: every one, this one included; all but this one; one by its id. */
@@ -63,6 +75,8 @@ export interface Fleet {
   readonly isStale: boolean;
   /** `fleet.away` of the config. */
   readonly away: FleetAway;
+  /** Undefined: it is found by Sentinels, and has no address of its own. */
+  readonly store: FleetStoreAddress | undefined;
   /** Calls when one of the above has changed. The function that it returns ends that. */
   watch(changed: () => void): () => void;
   /** Asks workers of instances, and resolves with the answers of all that were asked. Never rejects. Answered as {@link Post.answer} says. */

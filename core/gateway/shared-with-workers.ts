@@ -41,6 +41,7 @@ function fleetOf(fleet: Fleet, own: (name: string) => string): Fleet {
     id: fleet.id,
     instance: fleet.instance,
     away: fleet.away,
+    store: fleet.store,
     get instances() {
       return fleet.instances;
     },
