@@ -54,7 +54,7 @@ export class Heartbeat {
     const asked = { asOf: timers.now(), positions: positions() };
     const { id, ...told } = own();
     try {
-      const beat = await store.beat({ id, text: texts.seal(told) }, boards(), livesMs);
+      const beat = await store.beat({ id, text: texts.instance(id, told) }, boards(), livesMs);
       if (!this.#closed) heard(beat, asked);
       return beat;
     } catch (error) {

@@ -22,7 +22,6 @@ import type {
 import type { ToldAnswer } from '../workers/messages.ts';
 import type { Timers } from '../workers/timers.ts';
 import { FleetBoard } from './board.ts';
-import { fleetSecret } from './fleet-secret.ts';
 import { Freshness } from './freshness.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { Asked } from './heartbeat.ts';
@@ -35,6 +34,7 @@ import { proofOf } from './proof.ts';
 import { Questions } from './questions.ts';
 import type { Question } from './questions.ts';
 import { Roster } from './roster.ts';
+import { sealingOf } from './sealing.ts';
 import type { Beat, FleetStore } from './store.ts';
 import { Texts } from './texts.ts';
 
@@ -99,7 +99,7 @@ class Member implements FleetMember {
       id = randomBytes(9).toString('base64url'),
     } = setup;
     const { staleMs, timeoutMs, away, livesMs = 5_000 } = options;
-    const texts = new Texts(fleetSecret(options.secret));
+    const texts = new Texts(sealingOf(options.secret, options.name));
     const parts: MemberParts = { id, store, texts, timers, clock, log, timeoutMs };
     this.#options = options;
     this.#parts = parts;

@@ -64,7 +64,8 @@ export class Questions {
 
   /** A text from this instance's post. */
   hear(text: string): void {
-    const message = this.#parts.texts.open(text) as Asked | Answered | undefined;
+    const { id, texts } = this.#parts;
+    const message = texts.readMessage(id, text) as Asked | Answered | undefined;
     if (message?.kind === 'ask') void this.#hearQuestion(message);
     else if (message?.kind === 'answer') this.#hearAnswer(message);
   }
@@ -88,7 +89,7 @@ export class Questions {
       const to = question.to === 'others' ? 'all' : question.to;
       const asked: Asked = { ...question, to, kind: 'ask', q, from: id, withinMs, at: clock() };
       store
-        .post(instance, texts.seal(asked))
+        .post(instance, texts.message(instance, asked))
         .catch(() => answered([silent('the store of the fleet does not answer')]));
     });
   }
@@ -106,7 +107,7 @@ export class Questions {
       }
     const answers = await this.#answer({ to, name, body }, withinMs);
     const answered: Answered = { kind: 'answer', q, from: id, answers };
-    await store.post(from, texts.seal(answered)).catch(() => undefined);
+    await store.post(from, texts.message(from, answered)).catch(() => undefined);
   }
 
   #hearAnswer({ q, from, answers }: Answered): void {

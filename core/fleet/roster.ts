@@ -3,7 +3,6 @@ import type { FleetInstance } from '../contract/fleet.ts';
 import type { InstanceNumbers } from '../contract/instance-numbers.ts';
 import type { MemberParts } from './parts.ts';
 import type { Beat } from './store.ts';
-import type { InstanceText } from './texts.ts';
 
 /** An instance that has not left and does not live: it may still serve, cut off from the store. */
 interface Lost {
@@ -64,7 +63,7 @@ export class Roster implements InstanceNumbers {
   #instance(id: string, text: string): FleetInstance | undefined {
     const known = this.#read.get(id);
     if (known?.text === text) return known.instance;
-    const told = this.#parts.texts.open(text) as InstanceText | undefined;
+    const told = this.#parts.texts.readInstance(id, text);
     const instance = told && { ...told, id };
     this.#read.set(id, { text, instance });
     if (!instance && !this.#unreadable.has(id)) {
