@@ -6,6 +6,7 @@ import type { Place } from '../../net/entrance.ts';
 import type { Address } from '../../net/listening.ts';
 import { Dispatch } from '../decisions/dispatch.ts';
 import type { Accepted, Lent } from '../decisions/dispatch.ts';
+import type { FleetMember } from '../fleet-member.ts';
 import { isLifeRequest } from '../messages.ts';
 import type { FromParent, FromWorker, ReloadBy } from '../messages.ts';
 import { Hub } from './hub.ts';
@@ -22,6 +23,8 @@ export interface ParentOptions {
   /** Whether the lead reloads all when a file of the config changes. */
   readonly watch: boolean;
   readonly fork: (worker: number) => ChildProcess;
+  /** It starts before the parent and closes after it. Undefined: the gateway is in no fleet. */
+  readonly member?: FleetMember | undefined;
   readonly log: ProcessesParts['log'];
 }
 
@@ -65,7 +68,7 @@ export class Parent {
       reload: (by?: ReloadBy) => this.#hub.reload(by),
       shutDown: (after: ShutdownAfter | undefined) => this.#shutDown(after),
     };
-    this.#hub = new Hub(orders, log);
+    this.#hub = new Hub(orders, log, options.member);
     const { workers } = this.#hub;
     this.#dispatch = new Dispatch({
       listeners: options.listeners.map(({ name }) => name),
@@ -137,6 +140,7 @@ export class Parent {
   }
 
   async #end(message: FromParent, withinMs: number): Promise<boolean> {
+    this.#hub.fleet?.drains();
     this.#hub.workers.tellAll(message);
     this.#processes.end();
     this.#killAfter(withinMs);
@@ -155,6 +159,7 @@ export class Parent {
   }
 
   #shutDown(after: ShutdownAfter | undefined): void {
+    this.#hub.fleet?.drains();
     this.#hub.workers.tellAll({ t: 'shutDown', ...(after !== undefined && { after }) });
     this.#processes.end();
   }
@@ -181,6 +186,7 @@ export class Parent {
   #begun(worker: number): void {
     const { workers, config, watch } = this.#options;
     const admin = this.#sockets.get(undefined)?.address;
+    const fleet = this.#hub.fleet?.state;
     this.#hub.workers.tell(worker, {
       t: 'start',
       worker,
@@ -188,6 +194,7 @@ export class Parent {
       config,
       listeners: this.#addresses,
       ...(admin && { admin }),
+      ...(fleet && { fleet }),
       watch,
     });
   }
@@ -198,6 +205,7 @@ export class Parent {
       case 'ready':
         return this.#dispatch.ready(worker);
       case 'beat':
+        this.#hub.fleet?.beat(worker, message);
         return this.#dispatch.beat(worker, message);
       case 'listens':
         return this.#dispatch.listens(worker, message.n);
