@@ -61,13 +61,9 @@ test('a statement that waits for a connection of its instance is cancelled throu
   expect(await ask(holder.client, 'begin')).toBeUndefined();
   waiting.client.send(message('Q', 'select 1\0'));
   const answer = answered(waiting.client);
-  let isOver = false;
-  void answer.then(() => (isOver = true));
   // Until the statement has come, a cancel finds nothing to do.
-  while (!isOver) {
-    await cancel(portOf(1), waiting);
-    await sleep(5);
-  }
+  do await cancel(portOf(1), waiting);
+  while ((await Promise.race([answer, sleep(5, 'waits')])) === 'waits');
   expect(await answer).toBe('57014');
   expect(await ask(holder.client, 'commit')).toBeUndefined();
   expect(await ask(waiting.client, 'select 1')).toBeUndefined();
