@@ -19,7 +19,7 @@ import { Reachability } from './gateway/reachability.ts';
 import { serverChecks } from './gateway/server-checks.ts';
 import { makeShared } from './gateway/shared.ts';
 import type { Shared } from './gateway/shared.ts';
-import { Shutdown } from './gateway/shutdown.ts';
+import { LEAST_SERVED_MS, Shutdown } from './gateway/shutdown.ts';
 import { WorkersReadiness } from './gateway/workers-readiness.ts';
 import type { Coordination } from './workers/coordination.ts';
 import { ownEntrances } from './workers/entrances.ts';
@@ -73,7 +73,10 @@ export class Gateway {
       accept: (channel, client) => this.#accept(channel, client),
     });
     const checks = (): readonly Check[] => this.#checks();
-    const readiness = new WorkersReadiness(coordination, () => this.#configVersions.inForce.checks());
+    const readiness = new WorkersReadiness(coordination, {
+      own: () => this.#configVersions.inForce.checks(),
+      retires: () => this.#shared.retiring,
+    });
     const configVersions = new ConfigVersions(config, {
       log,
       checks,
@@ -148,6 +151,20 @@ export class Gateway {
    */
   drain(): Promise<void> {
     return this.#shutdown.drain();
+  }
+
+  /**
+   * As {@link drain}, in a worker to which no new connection comes, since another process takes its place: who is logging in gets in, and
+   * has a moment to run a transaction.
+   */
+  retire(): Promise<void> {
+    return this.#shutdown.retire();
+  }
+
+  /** How long a {@link retire} may take, by the config in force. */
+  get retiresWithinMs(): number {
+    const { loginTimeoutMs, drainTimeoutMs } = this.#configVersions.inForce.config;
+    return Math.max(loginTimeoutMs, LEAST_SERVED_MS) + drainTimeoutMs;
   }
 
   /** How long a {@link drain} may take before what is left is cut off, by the config in force. */

@@ -25,6 +25,7 @@ export interface RunningParent {
   drain(): Promise<void>;
   stop(): Promise<void>;
   reload(): Promise<void>;
+  roll(): void;
 }
 
 const ENTRY = fileURLToPath(new URL('worker.js', import.meta.url));
@@ -89,6 +90,7 @@ export function parentOf(
     },
     stop: () => parent.stop(HURRY_MS).then(() => {}),
     reload: () => parent.reload(),
+    roll: () => parent.roll(),
   };
 }
 

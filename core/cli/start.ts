@@ -21,6 +21,11 @@ import { leaveThreads } from './thread-pool.ts';
 /** How long a reader of the log may take for what the workers have said last, in milliseconds. */
 const FLUSH_MS = 500;
 
+/** Why one process is not replaced. */
+const ALONE = {
+  reason: 'there is one worker, and nobody would serve meanwhile: it needs workers: 2 or more',
+};
+
 /** What the command line said. */
 export interface StartOptions {
   /** The config file. Default: gateway.config.ts in the working directory. */
@@ -71,6 +76,7 @@ async function run(
   const strays = new StrayErrors(log);
   const gateway = new Gateway(config, log, undefined, ownEntrances(descriptors));
   const told = Promise.race([outside.signal, strays.fatal, orphaned(outside, log)]);
+  onRoll(outside.until, () => log.warn(ALONE, 'the workers are not replaced'));
   const started = gateway.start();
   gateway.reloadsFrom(() => file.load());
   file.feed(gateway, { watch });
@@ -81,6 +87,12 @@ async function run(
     strays.close();
   }
   return strays.any ? 1 : 0;
+}
+
+/** Calls at each SIGUSR2, which ends a process that does not listen for it. */
+function onRoll(until: AbortSignal, roll: () => void): void {
+  process.on('SIGUSR2', roll);
+  until.addEventListener('abort', () => process.off('SIGUSR2', roll));
 }
 
 /** Serves until it is told to end, and then until it has. `told`: resolves then. Rejects as `started` does. */
@@ -113,6 +125,7 @@ async function runWorkers(
   // The log tells how it went.
   const reload = (): void => void parent.reload().catch(() => {});
   process.on('SIGHUP', reload);
+  onRoll(outside.until, () => parent.roll());
   try {
     await untilStopped(parent, { started: parent.start(), told }, log);
   } finally {

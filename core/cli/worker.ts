@@ -29,7 +29,7 @@ function send(message: FromWorker, sent: () => void = () => {}): void {
 
 /** Signals of a terminal reach every process: the parent decides what becomes of them. */
 function leaveSignals(): void {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => {});
 }
 
 /** Its standard output is a pipe to its parent, where that has said by which descriptor it can do without. */
@@ -108,7 +108,8 @@ async function serve(start: Start): Promise<number> {
   heard = (message) => {
     if (endsWorker(message)) {
       told = true;
-      send({ t: 'ending', withinMs: gateway.drainsWithinMs });
+      const { drainsWithinMs, retiresWithinMs } = gateway;
+      send({ t: 'ending', withinMs: message.t === 'retire' ? retiresWithinMs : drainsWithinMs });
     }
     obey(gateway, message);
   };
@@ -140,10 +141,11 @@ async function serve(start: Start): Promise<number> {
   return strays.any || orphaned ? 1 : 0;
 }
 
-const endsWorker = ({ t }: LifeTold): boolean => t === 'drain' || t === 'stop' || t === 'shutDown';
+const endsWorker = ({ t }: LifeTold): boolean => ['drain', 'retire', 'stop', 'shutDown'].includes(t);
 
 function obey(gateway: Gateway, message: LifeTold): void {
   if (message.t === 'drain') void gateway.drain();
+  if (message.t === 'retire') void gateway.retire();
   if (message.t === 'stop') void gateway.stop(message.withinMs);
   if (message.t === 'shutDown') void gateway.shutDown(message.after);
 }

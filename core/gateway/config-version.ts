@@ -153,6 +153,10 @@ export class ConfigVersion implements GatewayContext, Readonly<Shared> {
     return this.#shared.leaving;
   }
 
+  get retiring(): boolean {
+    return this.#shared.retiring;
+  }
+
   get draining(): boolean {
     return this.#shared.draining;
   }

@@ -46,6 +46,8 @@ export interface Shared extends Pick<
   readonly services: Readonly<Pick<GatewayServices, 'operations' | 'overview'>>;
   /** True once balancers shall send no more clients: it shuts down, or will after the drain delay. */
   leaving: boolean;
+  /** True once another process is to take the place of this one: no new connection comes. */
+  retiring: boolean;
   /** True once the gateway takes no new logins. */
   draining: boolean;
   /** Serves a connection that a plugin has accepted, for a client of a listener of the config. */
@@ -112,6 +114,7 @@ export function makeShared({
       overview: new GatewayOverview(overview, coordination, plugins),
     },
     leaving: false,
+    retiring: false,
     draining: false,
     accept,
     reload: { at: Date.now(), failed: false },

@@ -29,6 +29,8 @@ const STOP_MS = 10_000;
 const LAST_WORDS_MS = 500;
 /** How long sessions without a client, server connections, and a log with a slow reader may take, at most. */
 const PART_MS = 1_000;
+/** A worker that retires serves for so long those who came last, in milliseconds. */
+export const LEAST_SERVED_MS = 1_000;
 const POLL_MS = 10;
 /** So many idle sessions end each `POLL_MS`, or more where it would take too long: their clients shall not come back elsewhere in one moment. */
 const ENDED_AT_ONCE = 5;
@@ -46,6 +48,8 @@ export class Shutdown {
   /** When all is over, whatever has not ended by itself. */
   #until = Infinity;
   #draining: Promise<void> | undefined;
+  /** All of the gateway drains: a worker that retires waits for nobody who logs in. */
+  #hurries = false;
   #ending: Promise<void> | undefined;
   #toldOver: () => void = () => {};
   /** Resolves at the end, for whatever reason it was begun. */
@@ -57,7 +61,14 @@ export class Shutdown {
 
   /** See `Gateway.drain`. */
   drain(): Promise<void> {
-    this.#draining ??= this.#drain();
+    this.#hurries = true;
+    this.#draining ??= this.#drain(() => this.#serveOn());
+    return this.#draining;
+  }
+
+  /** See `Gateway.retire`. */
+  retire(): Promise<void> {
+    this.#draining ??= this.#drain(() => this.#letIn());
     return this.#draining;
   }
 
@@ -101,6 +112,26 @@ export class Shutdown {
     reachability.stop();
   }
 
+  /** Clients that were accepted before the socket was returned log in; those that come for one transaction leave by themselves. */
+  async #letIn(): Promise<void> {
+    const { shared, log, listeners, configVersions } = this.#parts;
+    const { sessions } = shared;
+    shared.retiring = true;
+    shared.leaving = true;
+    log.info({ sessions: sessions.size }, 'retiring');
+    const connections = (): number => listeners.reduce((sum, { size }) => sum + size, 0);
+    const areIn = (): boolean =>
+      connections() <= sessions.size && [...sessions].every(({ state }) => state !== 'starting');
+    const served = performance.now() + LEAST_SERVED_MS;
+    const { loginTimeoutMs } = configVersions.inForce.config;
+    const limit = performance.now() + Math.max(loginTimeoutMs, LEAST_SERVED_MS);
+    const isOver = (): boolean => connections() === 0 || (performance.now() >= served && areIn());
+    await this.#wait(
+      () => this.#hurries || this.#ending !== undefined || shared.draining || isOver(),
+      () => limit,
+    );
+  }
+
   /** Balancers send clients for some time to a gateway whose readiness they have not asked again: these are served. */
   async #serveOn(): Promise<void> {
     const { shared, log, listeners, configVersions } = this.#parts;
@@ -116,12 +147,12 @@ export class Shutdown {
     );
   }
 
-  async #drain(): Promise<void> {
+  async #drain(before: () => Promise<void>): Promise<void> {
     const { shared, log, configVersions } = this.#parts;
     const { sessions } = shared;
     // As the parent of workers was told: a reload meanwhile changes neither.
     const { drainTimeoutMs } = configVersions.inForce.config;
-    await this.#serveOn();
+    await before();
     const over = performance.now() + drainTimeoutMs;
     this.#until = Math.min(this.#until, over + EXIT_MS);
     this.#refuseLogins();

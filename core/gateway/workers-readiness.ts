@@ -6,8 +6,18 @@ import type { Coordination } from '../workers/coordination.ts';
 
 /** What a worker answers. */
 interface Told {
+  /** Another process is to take its place. */
+  readonly retires?: true;
   readonly generation?: number;
   readonly checks: readonly Check[];
+}
+
+/** How this worker is. */
+interface WorkerState {
+  /** Its checks, by the config in force. */
+  readonly own: () => readonly Check[];
+  /** Whether another process is to take its place. */
+  readonly retires: () => boolean;
 }
 
 const READY = ':ready';
@@ -16,11 +26,11 @@ const READY = ':ready';
 export class WorkersReadiness {
   readonly #coordination: Coordination;
 
-  /** `own`: the checks of this worker, by the config in force. */
-  constructor(coordination: Coordination, own: () => readonly Check[]) {
+  constructor(coordination: Coordination, { own, retires }: WorkerState) {
     this.#coordination = coordination;
     if (coordination.workers === 1) return;
     coordination.post.answer(READY, (): Told => {
+      if (retires()) return { retires: true, checks: [] };
       const { generation } = coordination;
       return { checks: own(), ...(generation !== undefined && { generation }) };
     });
@@ -62,7 +72,8 @@ function stateOf(worker: number, answer: PostAnswer | undefined): State {
   if (!answer) return not('not running; the log says why');
   // The error may be any plugin's.
   if (answer.error !== undefined) return not(`no answer: ${answer.error}`);
-  const { generation, checks } = answer.body as Told;
+  const { generation, retires, checks } = answer.body as Told;
+  if (retires) return not('leaving: another process takes its place');
   if (generation === undefined) return not('starting: its config is not in force yet');
   const problems = checks.flatMap(({ name, problem }) =>
     problem === undefined ? [] : [`${name}: ${problem}`],

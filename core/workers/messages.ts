@@ -258,6 +258,8 @@ export type LifeTold =
   | { readonly t: 'has'; readonly n: number }
   | { readonly t: 'shutDown'; readonly after?: ShutdownAfter }
   | { readonly t: 'drain' }
+  /** Another process is to take its place: it gets no more connections, and ends when those that it has are served. */
+  | { readonly t: 'retire' }
   | { readonly t: 'stop'; readonly withinMs: number };
 
 /** Of what the workers share, to the parent. */
@@ -304,6 +306,7 @@ const LIFE_TOLD: Readonly<Record<Exclude<LifeTold['t'], SharedTold['t']>, true>>
   has: true,
   shutDown: true,
   drain: true,
+  retire: true,
   stop: true,
 };
 

@@ -69,6 +69,8 @@ interface Worker {
   rests: boolean;
   /** It lets none in any more, since it ends. */
   closed: boolean;
+  /** Another process is to take its place: it gets no connections of clients. */
+  retires: boolean;
   readonly loans: Map<number, Loan>;
   /** Connections that it has said to have accepted when it returned a socket. */
   accepted: number;
@@ -126,6 +128,7 @@ export class Dispatch {
       missedAt: -Infinity,
       rests: false,
       closed: false,
+      retires: false,
       loans: new Map(),
       accepted: 0,
       ending: 0,
@@ -196,6 +199,15 @@ export class Dispatch {
     this.#lend();
   }
 
+  /** From now on it accepts no client: others do. That of `admin` stays with the lead. */
+  retire(number: number): void {
+    const worker = this.#workers.get(number);
+    if (!worker) return;
+    worker.retires = true;
+    this.#reclaim(({ listener }, by) => by === number && listener !== undefined);
+    this.#lend();
+  }
+
   /** No socket is lent any more. */
   close(): void {
     this.#closed = true;
@@ -248,7 +260,7 @@ export class Dispatch {
 
   /** Prompt ones with the fewest connections first, of equals the one whose turn was longest ago. Where all are late, being served late is better than not at all. */
   #candidates(): readonly (readonly [number, Worker])[] {
-    const all = [...this.#workers].filter(([, { rests, closed }]) => !rests && !closed);
+    const all = [...this.#workers].filter(([, one]) => !one.rests && !one.closed && !one.retires);
     const prompt = all.filter(([, worker]) => !this.#isLate(worker));
     return (prompt.length > 0 ? prompt : all).toSorted(
       ([, a], [, b]) => connectionsOf(a) - connectionsOf(b) || a.lastTurn - b.lastTurn,
@@ -292,10 +304,10 @@ export class Dispatch {
     return rush;
   }
 
-  #reclaim(which: (loan: Loan) => boolean): void {
+  #reclaim(which: (loan: Loan, worker: number) => boolean): void {
     for (const [number, { loans }] of this.#workers)
       for (const loan of loans.values()) {
-        if (loan.reclaimed || !which(loan)) continue;
+        if (loan.reclaimed || !which(loan, number)) continue;
         loan.reclaimed = true;
         this.#parts.reclaim(number, loan.n);
       }

@@ -74,6 +74,11 @@ export class Hub {
     return this.#reloads.reload(by);
   }
 
+  /** The worker is about to end, and serves under its config until then. */
+  retire(worker: number): void {
+    this.#reloads.left(worker);
+  }
+
   /** Ends its timers. */
   close(): void {
     this.#boards.close();

@@ -6,8 +6,10 @@ import type { Place } from '../../net/entrance.ts';
 import type { Address } from '../../net/listening.ts';
 import { Dispatch } from '../decisions/dispatch.ts';
 import type { Accepted, Lent } from '../decisions/dispatch.ts';
+import { Rolling } from '../decisions/rolling.ts';
 import { isLifeRequest } from '../messages.ts';
 import type { FromParent, FromWorker, ReloadBy } from '../messages.ts';
+import { machineTimers } from '../timers.ts';
 import { Hub } from './hub.ts';
 import { Processes } from './processes.ts';
 import type { ProcessesParts } from './processes.ts';
@@ -42,6 +44,7 @@ export class Parent {
   readonly #hub: Hub;
   readonly #dispatch: Dispatch;
   readonly #processes: Processes;
+  readonly #rolling: Rolling;
   /** By the listener's name; undefined is `admin`. */
   readonly #sockets: ReadonlyMap<string | undefined, BoundSocket>;
   #addresses: Readonly<Record<string, Address>> = {};
@@ -84,7 +87,18 @@ export class Parent {
       workers,
       begun: (worker) => this.#begun(worker),
       heard: (worker, message) => this.#heard(worker, message),
-      gone: (worker, died) => this.#dispatch.gone(worker, died),
+      gone: (worker, { died, wasReady }) => {
+        this.#dispatch.gone(worker, died);
+        this.#rolling.gone(worker, wasReady);
+      },
+    });
+    this.#rolling = new Rolling({
+      count: options.workers,
+      isReady: (worker) => workers.isReady(worker),
+      retire: (worker) => this.#retire(worker),
+      kill: (worker) => this.#processes.killLate(worker),
+      after: machineTimers.after,
+      log,
     });
   }
 
@@ -113,6 +127,11 @@ export class Parent {
     return this.#hub.reload();
   }
 
+  /** Replaces one worker after the other by a new process; none of their sockets is closed meanwhile. The log tells how it goes. */
+  roll(): void {
+    this.#rolling.begin();
+  }
+
   /**
    * Has every worker drain; resolves when all have ended: with true where each did in order. `exitMs`: how long that may take behind the time
    * that the config in force lets them drain.
@@ -137,6 +156,7 @@ export class Parent {
   }
 
   async #end(message: FromParent, withinMs: number): Promise<boolean> {
+    this.#rolling.close();
     this.#hub.workers.tellAll(message);
     this.#processes.end();
     this.#killAfter(withinMs);
@@ -155,8 +175,17 @@ export class Parent {
   }
 
   #shutDown(after: ShutdownAfter | undefined): void {
+    this.#rolling.close();
     this.#hub.workers.tellAll({ t: 'shutDown', ...(after !== undefined && { after }) });
     this.#processes.end();
+  }
+
+  /** Its sockets come back before it hears the rest. */
+  #retire(worker: number): void {
+    this.#processes.retire(worker);
+    this.#hub.retire(worker);
+    this.#dispatch.retire(worker);
+    this.#hub.workers.tell(worker, { t: 'retire' });
   }
 
   #lend(worker: number, lent: Lent): void {
@@ -196,7 +225,8 @@ export class Parent {
     if (!isLifeRequest(message)) return this.#hub.hear(worker, message);
     switch (message.t) {
       case 'ready':
-        return this.#dispatch.ready(worker);
+        this.#dispatch.ready(worker);
+        return this.#rolling.ready();
       case 'beat':
         return this.#dispatch.beat(worker, message);
       case 'listens':
@@ -206,6 +236,7 @@ export class Parent {
       case 'missed':
         return this.#dispatch.missed(worker, message.n);
       case 'ending':
+        this.#rolling.ending(worker, message.withinMs);
         return this.#drains(message.withinMs);
       case 'failed':
         return undefined;
@@ -215,6 +246,7 @@ export class Parent {
   #close(): void {
     clearTimeout(this.#late);
     this.#dispatch.close();
+    this.#rolling.close();
     for (const socket of this.#sockets.values()) socket.close();
     this.#hub.close();
   }

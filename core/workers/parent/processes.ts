@@ -13,7 +13,7 @@ export interface ProcessesParts {
   readonly begun: (worker: number) => void;
   readonly heard: (worker: number, message: FromWorker) => void;
   /** `died`: not because it was told to end. */
-  readonly gone: (worker: number, died: boolean) => void;
+  readonly gone: (worker: number, how: { readonly died: boolean; readonly wasReady: boolean }) => void;
   readonly log: {
     info: (fields: object, text: string) => void;
     warn: (fields: object, text: string) => void;
@@ -32,6 +32,8 @@ interface Worker {
   reason: string | undefined;
   /** It has heard that it is to end. */
   ending: boolean;
+  /** It is to end alone: its successor begins then. */
+  retires: boolean;
 }
 
 /** How long a worker may be silent before it is killed, once it was ready and before, and how often that is looked at, in milliseconds. */
@@ -95,6 +97,20 @@ export class Processes {
     this.#lookOver();
   }
 
+  /** The worker is told to end: another process takes its place. */
+  retire(number: number): void {
+    const worker = this.#workers.get(number);
+    if (worker) worker.retires = true;
+  }
+
+  /** Ends one that has not ended in time. */
+  killLate(number: number): void {
+    const worker = this.#workers.get(number);
+    if (!worker) return;
+    this.#parts.log.error({ worker: number }, 'a worker has not ended in time: it is killed');
+    this.#kill(worker);
+  }
+
   /** Ends those that are still there. */
   kill(): void {
     for (const worker of this.#workers.values()) this.#kill(worker);
@@ -110,6 +126,7 @@ export class Processes {
       stuckLooks: 0,
       reason: undefined,
       ending: false,
+      retires: false,
     };
     this.#workers.set(number, worker);
     child.on('message', (message) => this.#heard(number, worker, message as FromWorker));
@@ -156,17 +173,19 @@ export class Processes {
     if (this.#workers.get(number) !== worker) return;
     this.#workers.delete(number);
     // By SIGTERM a worker ends itself where one of its threads does not end.
-    const inOrder = this.#ending && (code === 0 || signal === 'SIGTERM');
+    const inOrder = (this.#ending || worker.retires) && (code === 0 || signal === 'SIGTERM');
     // It may have died just before all were told to end: that is a death as any other.
-    const died = !inOrder && !worker.ending;
-    if (!inOrder && worker.ending) this.#isWell = false;
+    const failedToEnd = !inOrder && worker.ending && this.#ending;
+    const died = !inOrder && !failedToEnd;
+    if (failedToEnd) this.#isWell = false;
     const { workers, gone } = this.#parts;
     const wasReady = workers.isReady(number);
     workers.left(number);
-    gone(number, died);
+    gone(number, { died, wasReady });
     if (!inOrder)
       this.#parts.log.error({ worker: number, ...endOf(worker, code, signal) }, 'a worker has ended');
     if (died) this.#died(number, wasReady, worker.reason);
+    else if (!this.#ending) this.#begin(number);
     this.#lookOver();
   }
 
