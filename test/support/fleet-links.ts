@@ -64,6 +64,7 @@ export function linkFleet(instances: number, workers: number): LinkedFleet {
       staleSince: undefined,
       isStale: false,
       away: { revocations: 'refuse', limits: 'local' },
+      store: undefined,
       watch: () => () => {},
       async ask(to, ...question) {
         const asked = members.filter(
