@@ -5,7 +5,7 @@ import type { FleetAnswer, FleetProof } from '../contract/fleet.ts';
 import type { FleetOperations, FleetPauseOptions, Operator } from '../contract/operations.ts';
 import { abortable } from '../upstream/deadline.ts';
 import { fleetBoard } from '../workers/coordination.ts';
-import type { Coordination, SharedFleet } from '../workers/coordination.ts';
+import type { Coordination, CoordinatedFleet } from '../workers/coordination.ts';
 import { LATE } from '../workers/post-answers.ts';
 import type { FleetOrders } from './fleet-orders.ts';
 import type { GivenOrders } from './given-orders.ts';
@@ -15,7 +15,7 @@ import { Pausing } from './pausing.ts';
 
 /** What they are done with. */
 export interface FleetOperationsParts {
-  readonly fleet: SharedFleet;
+  readonly fleet: CoordinatedFleet;
   readonly coordination: Pick<Coordination, 'post'>;
   readonly state: OperatorState;
   readonly orders: GivenOrders;

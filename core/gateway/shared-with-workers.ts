@@ -4,7 +4,7 @@ import type { Board, BoardOptions } from '../contract/board.ts';
 import type { Fleet } from '../contract/fleet.ts';
 import type { GatewayHandle } from '../contract/gateway-handle.ts';
 import { fleetBoard } from '../workers/coordination.ts';
-import type { SharedFleet } from '../workers/coordination.ts';
+import type { CoordinatedFleet } from '../workers/coordination.ts';
 import type { Shared } from './shared.ts';
 
 /** The members of the handle for a plugin of this name. */
@@ -35,12 +35,12 @@ export function sharedWith(
       answer: (name, answer) => post.answer(own(name), answer),
       ask: (to, name, body, options) => post.ask(to, own(name), body, options),
     },
-    fleet: fleet && fleetOf(fleet, storeOf(config), own),
+    fleet: fleet && fleetOf(fleet, addressOf(config?.fleet), own),
   };
 }
 
 /** With the questions and boards of one plugin. */
-function fleetOf(fleet: SharedFleet, store: Fleet['store'], own: (name: string) => string): Fleet {
+function fleetOf(fleet: CoordinatedFleet, store: Fleet['store'], own: (name: string) => string): Fleet {
   return {
     name: fleet.name,
     id: fleet.id,
@@ -62,8 +62,8 @@ function fleetOf(fleet: SharedFleet, store: Fleet['store'], own: (name: string) 
   };
 }
 
-function storeOf(config: Pick<ResolvedConfig, 'fleet'> | undefined): Fleet['store'] {
-  if (!config?.fleet || config.fleet.store.sentinels.length > 0) return undefined;
-  const { kind, url, password, ca, timeoutMs } = config.fleet.store;
+function addressOf(fleet: ResolvedConfig['fleet']): Fleet['store'] {
+  if (!fleet || fleet.store.sentinels.length > 0) return undefined;
+  const { kind, url, password, ca, timeoutMs } = fleet.store;
   return { kind, url, password, ca, timeoutMs };
 }

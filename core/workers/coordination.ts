@@ -25,7 +25,7 @@ export interface Parent {
 }
 
 /** The fleet as far as it does not stand in the config: secrets that functions give do not travel. */
-export type SharedFleet = Omit<Fleet, 'store'>;
+export type CoordinatedFleet = Omit<Fleet, 'store'>;
 
 /** The name of the board that all instances of a fleet share under a name; where there is no fleet it is one like others. */
 export const fleetBoard = (name: string): string => `@${name}`;
@@ -42,7 +42,7 @@ export interface Coordination {
   readonly places: Places;
   readonly post: Post;
   /** Undefined: the gateway is in no fleet. The same from the beginning to the end. */
-  readonly fleet?: SharedFleet | undefined;
+  readonly fleet?: CoordinatedFleet | undefined;
   /** The numbers of its instances now, for cancel keys; undefined where there is no fleet. Read anew each time: they change. */
   readonly instanceNumbers?: InstanceNumbers | undefined;
   /** Undefined: there is none, and this process does it for itself. */

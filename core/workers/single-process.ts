@@ -6,7 +6,7 @@ import type { Post } from '../contract/post.ts';
 import { BoardCopy } from './board-copy.ts';
 import { boardOf } from './board-view.ts';
 import { isFleetBoard } from './coordination.ts';
-import type { Coordination, SharedFleet } from './coordination.ts';
+import type { Coordination, CoordinatedFleet } from './coordination.ts';
 import type { FleetMember } from './fleet-member.ts';
 import { FleetPlaces } from './fleet-places.ts';
 import { FleetView } from './fleet-view.ts';
@@ -45,7 +45,7 @@ export class SingleProcess implements Coordination {
     this.#fleet = member && this.#join(member);
   }
 
-  get fleet(): SharedFleet | undefined {
+  get fleet(): CoordinatedFleet | undefined {
     return this.#fleet;
   }
 

@@ -5,7 +5,7 @@ import type { Places } from '../../contract/places.ts';
 import type { Post } from '../../contract/post.ts';
 import { BoardCopy } from '../board-copy.ts';
 import { boardOf } from '../board-view.ts';
-import type { Coordination, Parent, SharedFleet } from '../coordination.ts';
+import type { Coordination, Parent, CoordinatedFleet } from '../coordination.ts';
 import type { FleetState } from '../fleet-state.ts';
 import type { FromWorker, SharedTold, ToldAnswer } from '../messages.ts';
 import type { Port } from '../port.ts';
@@ -109,7 +109,7 @@ export class ParentLink implements Coordination {
     this.whenLead(() => (this.#fleet ? this.#fleet.alone(task, run) : run()));
   }
 
-  get fleet(): SharedFleet | undefined {
+  get fleet(): CoordinatedFleet | undefined {
     return this.#fleet?.view;
   }
 
