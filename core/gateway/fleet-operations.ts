@@ -5,7 +5,7 @@ import type { FleetAnswer, FleetProof } from '../contract/fleet.ts';
 import type { FleetOperations, FleetPauseOptions, Operator } from '../contract/operations.ts';
 import { abortable } from '../upstream/deadline.ts';
 import { fleetBoard } from '../workers/coordination.ts';
-import type { Coordination, CoordinatedFleet } from '../workers/coordination.ts';
+import type { CoordinatedFleet, Coordination } from '../workers/coordination.ts';
 import { LATE } from '../workers/post-answers.ts';
 import type { FleetOrders } from './fleet-orders.ts';
 import type { GivenOrders } from './given-orders.ts';

@@ -1,8 +1,8 @@
 /** What a plugin shares with itself in other workers: boards, places and questions by the plugin's name. */
-import type { ResolvedConfig } from '../config/resolved.ts';
 import type { Board, BoardOptions } from '../contract/board.ts';
 import type { Fleet } from '../contract/fleet.ts';
 import type { GatewayHandle } from '../contract/gateway-handle.ts';
+import type { ResolvedConfig } from '../config/resolved.ts';
 import { fleetBoard } from '../workers/coordination.ts';
 import type { CoordinatedFleet } from '../workers/coordination.ts';
 import type { Shared } from './shared.ts';
@@ -62,6 +62,7 @@ function fleetOf(fleet: CoordinatedFleet, store: Fleet['store'], own: (name: str
   };
 }
 
+/** A store that Sentinels know has no address of its own. */
 function addressOf(fleet: ResolvedConfig['fleet']): Fleet['store'] {
   if (!fleet || fleet.store.sentinels.length > 0) return undefined;
   const { kind, url, password, ca, timeoutMs } = fleet.store;

@@ -6,7 +6,7 @@ import type { Post } from '../contract/post.ts';
 import { BoardCopy } from './board-copy.ts';
 import { boardOf } from './board-view.ts';
 import { isFleetBoard } from './coordination.ts';
-import type { Coordination, CoordinatedFleet } from './coordination.ts';
+import type { CoordinatedFleet, Coordination } from './coordination.ts';
 import type { FleetMember } from './fleet-member.ts';
 import { FleetPlaces } from './fleet-places.ts';
 import { FleetView } from './fleet-view.ts';

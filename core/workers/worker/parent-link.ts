@@ -5,7 +5,7 @@ import type { Places } from '../../contract/places.ts';
 import type { Post } from '../../contract/post.ts';
 import { BoardCopy } from '../board-copy.ts';
 import { boardOf } from '../board-view.ts';
-import type { Coordination, Parent, CoordinatedFleet } from '../coordination.ts';
+import type { CoordinatedFleet, Coordination, Parent } from '../coordination.ts';
 import type { FleetState } from '../fleet-state.ts';
 import type { FromWorker, SharedTold, ToldAnswer } from '../messages.ts';
 import type { Port } from '../port.ts';
