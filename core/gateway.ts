@@ -178,6 +178,16 @@ export class Gateway {
     return this.#shutdown.drainAfter(after);
   }
 
+  /** The config in force. */
+  get config(): ResolvedConfig {
+    return this.#configVersions.inForce.config;
+  }
+
+  /** True once balancers shall send no more clients. */
+  get isLeaving(): boolean {
+    return this.#shared.leaving;
+  }
+
   /** Connections of clients that are open now, logged in or not. */
   get connections(): number {
     return this.#listeners.reduce((sum, { size }) => sum + size, 0);

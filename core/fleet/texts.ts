@@ -56,7 +56,7 @@ export class Texts {
 
   /** Undefined: it cannot be read. */
   readChange(board: string, { text, tag }: StoredChange | StoredEntry): ReadChange | undefined {
-    const sealed = this.#open(text, `board ${board}`) as Partial<SealedChange> | undefined;
+    const sealed: Partial<SealedChange> | undefined = this.#open(text, `board ${board}`);
     if (!sealed || typeof sealed.id !== 'string') return undefined;
     const { id, value, until, at = 0 } = sealed;
     const entry = { id, ...(value !== undefined && { value }), ...ending(until) };
