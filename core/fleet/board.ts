@@ -7,7 +7,7 @@ import { inTime, LATE, pause } from './parts.ts';
 import type { MemberParts } from './parts.ts';
 import { Progress } from './progress.ts';
 import type { LoggedChange, StoredChange } from './store.ts';
-import type { DatedChange } from './texts.ts';
+import type { DatedChange, ReadChange } from './texts.ts';
 import { Unconfirmed } from './unconfirmed.ts';
 
 /** A change that the store has and that was not read for so long, in milliseconds, is looked for. */
@@ -76,7 +76,7 @@ export class FleetBoard implements FleetBoardHome {
       }
       read = change.seq;
       const known = this.#parts.texts.readChange(this.name, change);
-      if (known && this.#unconfirmed.admits(read, change.text, known)) applied.push(this.#apply(known));
+      if (known && this.#unconfirmed.admits(read, change.text, known)) applied.push(this.#hearOne(known));
     }
     this.#appliedUpTo(read, applied);
   }
@@ -137,6 +137,13 @@ export class FleetBoard implements FleetBoardHome {
     if (later) this.#appliedUpTo(this.#read.value, [this.#apply(later)]);
   }
 
+  #hearOne(change: ReadChange): Promise<void> {
+    const later = change.again ? this.#versions.later(change, this.#copy.entries) : undefined;
+    if (!later) return this.#apply(change);
+    void this.#restore([later]);
+    return Promise.resolve();
+  }
+
   #apply(change: DatedChange): Promise<void> {
     this.#versions.set(change);
     return this.#copy.apply(change.entry);
@@ -189,6 +196,10 @@ export class FleetBoard implements FleetBoardHome {
 
   /** Only where nobody has changed it since. */
   async #putAgain({ change, tag }: Restored): Promise<void> {
-    await this.#parts.store.change(this.name, this.#parts.texts.change(this.name, change), tag);
+    await this.#parts.store.change(
+      this.name,
+      this.#parts.texts.change(this.name, { ...change, again: true }),
+      tag,
+    );
   }
 }
