@@ -121,7 +121,7 @@ export class TestInstance<Store extends FleetStore> {
       apply,
       async replace(entries) {
         board.clear();
-        for (const entry of entries) await apply(entry);
+        await Promise.all(entries.map(apply));
       },
     };
   }
