@@ -63,7 +63,14 @@ export type { PluginHints } from './contract/hints.ts';
 export type { Lookup, LookupRow } from './contract/lookup.ts';
 export { parseDatabase, parseRole, parseSchema, parseTenant } from './contract/names.ts';
 export type { DatabaseName, RoleName, SchemaName, TenantName } from './contract/names.ts';
-export type { Operations, Operator, ShutdownAfter } from './contract/operations.ts';
+export type {
+  FleetOperations,
+  FleetOrder,
+  FleetPauseOptions,
+  Operations,
+  Operator,
+  ShutdownAfter,
+} from './contract/operations.ts';
 export type {
   ArrivingSession,
   EntryReading,

@@ -27,6 +27,9 @@ export interface Parent {
 /** The name of the board that all instances of a fleet share under a name; where there is no fleet it is one like others. */
 export const fleetBoard = (name: string): string => `@${name}`;
 
+/** Whether a board is one that all instances share. */
+export const isFleetBoard = (board: string): boolean => board.startsWith('@');
+
 /** One worker's view. Names of boards, places and questions that begin with `:` are the gateway's own; those of a plugin begin with its name and a slash. Boards of the fleet have a `@` in front. */
 export interface Coordination {
   /** The number of this worker, from 1; the successor of a dead worker has its number. */
@@ -47,6 +50,8 @@ export interface Coordination {
   board(name: string): Promise<Board>;
   /** Calls once, now or later, when this worker is the lead: the one that does what only one may do. */
   whenLead(lead: () => void): void;
+  /** Runs it once, now or later, when this worker is the lead and no other instance of the fleet does a task of this name. Undefined: as {@link whenLead}. */
+  whenAlone?(task: string, run: () => void): void;
   /** The config that this worker serves under, as a number that rises. Undefined: it does not serve yet, or it is the only one. */
   readonly generation?: number | undefined;
   /** Ends timers, and rejects what waits. */

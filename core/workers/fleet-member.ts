@@ -1,14 +1,10 @@
 /** What the process that coordinates the workers of an instance needs of the fleet. `core/fleet` implements it; the parent of workers or `SingleProcess` calls it. */
-import type {
-  FleetAnswer,
-  FleetAway,
-  FleetInstance,
-  FleetProof,
-  InstanceRecipient,
-} from '../contract/fleet.ts';
-import type { InstanceNumbers } from '../contract/instance-numbers.ts';
+import type { FleetAnswer, FleetInstance, FleetProof, InstanceRecipient } from '../contract/fleet.ts';
 import type { Recipient } from '../contract/post.ts';
+import type { FleetState } from './fleet-state.ts';
 import type { BoardEntry, ToldAnswer } from './messages.ts';
+
+export type { FleetState };
 
 /** The copy of a board of the fleet in this instance. Each resolves when all workers of the instance have it. */
 export interface FleetBoardCopy {
@@ -37,17 +33,6 @@ export type FleetPlace = readonly [key: string, mine: number, limit: number | nu
 
 /** What this instance has told to the others, besides numbers that the member knows itself. */
 export type OwnReading = Pick<FleetInstance, 'config' | 'sessions' | 'workers' | 'draining' | 'lagMs'>;
-
-/** Where it stands, for `Fleet`. Plain data: it goes to workers. */
-export interface FleetState extends InstanceNumbers {
-  readonly name: string;
-  readonly id: string;
-  readonly instance: string;
-  readonly instances: readonly FleetInstance[];
-  readonly staleSince: number | undefined;
-  readonly isStale: boolean;
-  readonly away: FleetAway;
-}
 
 /** One instance's membership. */
 export interface FleetMember {

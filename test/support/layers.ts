@@ -38,7 +38,7 @@ const LAYERS: readonly Layer[] = [
     name: 'the parent of workers',
     files: /^core\/workers\/parent\//,
     may: [
-      /^core\/workers\/(decisions\/|[\w-]+\.ts$)/,
+      /^core\/workers\/((decisions|home)\/|[\w-]+\.ts$)/,
       /^core\/contract\/operations\.ts$/,
       /^core\/net\/(bound-socket|entrance|listening)\.ts$/,
       /^core\/upstream\/pool\/connection-slots\.ts$/,

@@ -1,4 +1,5 @@
 /** The store of a fleet in memory, as Redis is one: its clock is given, and it can lose what it has. */
+import { INSTANCE_NUMBERS } from '../../core/contract/instance-numbers.ts';
 import type {
   Beat,
   FleetStore,
@@ -13,7 +14,8 @@ import type {
 } from '../../core/fleet/store.ts';
 import type { Timers } from '../../core/workers/timers.ts';
 
-const NUMBERS = 1_023;
+const { first, last } = INSTANCE_NUMBERS;
+const NUMBERS = last - first + 1;
 /** Milliseconds: how long a number is kept for one that does not live, and how long post is. */
 const [NUMBER_KEPT_MS, POST_KEPT_MS] = [30_000, 60_000];
 
@@ -40,7 +42,6 @@ interface Letter {
 /** All that it keeps: plain, so that it can be copied. */
 interface Kept {
   epoch: string;
-  letters: number;
   readonly instances: Map<string, Instance>;
   readonly numbers: Map<number, Held>;
   readonly totals: Map<string, number>;
@@ -52,7 +53,6 @@ interface Kept {
 
 const nothing = (epoch: string): Kept => ({
   epoch,
-  letters: 0,
   instances: new Map(),
   numbers: new Map(),
   totals: new Map(),
@@ -83,6 +83,8 @@ export class MemoryStore {
   readonly #logLength: number;
   readonly #random: () => number;
   #epochs = 1;
+  /** Goes on after a flush, as positions by a clock do. */
+  #letters = 0;
   #kept = nothing('epoch 1');
   /** Look whether there is something to read now. */
   readonly #readers = new Set<() => void>();
@@ -200,9 +202,8 @@ export class MemoryStore {
     const { post } = this.#kept;
     const letters = post.get(to) ?? [];
     post.set(to, letters);
-    // Behind all that was there before a flush, as positions by a clock are.
-    this.#kept.letters = Math.max(this.#kept.letters + 1, Math.ceil(this.#wall() * 1_000));
-    letters.push({ n: this.#kept.letters, text, until: this.#wall() + POST_KEPT_MS });
+    this.#letters += 1;
+    letters.push({ n: this.#letters, text, until: this.#wall() + POST_KEPT_MS });
     while ((letters[0]?.until ?? Infinity) <= this.#wall()) letters.shift();
     this.#wake();
   }
@@ -251,7 +252,7 @@ export class MemoryStore {
       return !held || held.by === id || held.until <= now;
     };
     const start = Math.floor(this.#random() * NUMBERS);
-    const all = Array.from({ length: NUMBERS }, (_, i) => 1 + ((start + i) % NUMBERS));
+    const all = Array.from({ length: NUMBERS }, (_, i) => first + ((start + i) % NUMBERS));
     const number = wish !== undefined && isFree(wish) ? wish : all.find(isFree);
     if (number !== undefined) numbers.set(number, { by: id, until: now + NUMBER_KEPT_MS });
     return number;

@@ -8,7 +8,7 @@ import { tracing } from 'postern/plugins/tracing';
 
 const keys = env('KEYS', '/keys');
 const orders = {
-  host: [env('PRIMARY', 'primary'), env('REPLICA', 'replica')],
+  host: ['primary', 'replica'],
   database: 'orders',
   tls: { ca: `${keys}/ca.crt` },
   login: {
@@ -28,6 +28,20 @@ export default defineConfig({
   databases: {
     orders: { ...orders, pool: { mode: 'transaction', size: 20 } },
     'orders-read': { ...orders, target: 'prefer-replica', pool: { mode: 'transaction', size: 20 } },
+  },
+  // What the two count and know together: the limit below, revocations, pauses, cancel keys.
+  fleet: {
+    name: 'laptop',
+    instance: env('HOSTNAME', 'gateway'),
+    secret: file(`${keys}/secrets/fleet`),
+    store: {
+      kind: 'redis',
+      url: env('STORE', 'redis://valkey:6379'),
+      password: file(`${keys}/secrets/valkey`),
+    },
+    // These are the defaults.
+    away: { revocations: 'refuse', limits: 'local' },
+    stale: '10s',
   },
   // HAProxy asks here, from another container.
   admin: {

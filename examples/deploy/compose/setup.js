@@ -30,7 +30,7 @@ function makePasswords() {
   for (const name of PASSWORDS) {
     const path = `secrets/${name}`;
     // The containers run as several users, and nobody else sees this volume.
-    if (!existsSync(path)) writeFileSync(path, randomBytes(24).toString('base64url'), { mode: 0o644 });
+    if (!existsSync(path)) writeFileSync(path, randomBytes(32).toString('base64url'), { mode: 0o644 });
   }
 }
 

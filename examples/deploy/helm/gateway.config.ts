@@ -29,6 +29,12 @@ export default defineConfig({
     },
   },
   admin: { host: env('ADMIN_HOST', '127.0.0.1'), port: Number(env('ADMIN_PORT', '9432')) },
+  fleet: {
+    name: 'prod',
+    instance: env('INSTANCE', 'gateway'),
+    secret: file(`${secrets}/fleet/secret`),
+    store: { kind: 'redis', url: env('STORE'), password: file(`${secrets}/fleet/store-password`) },
+  },
   plugins: [
     tracing({ metrics: { public: true } }),
     jwt({ issuers: [{ issuer, audience: 'postern', jwks: env('JWKS', `${issuer}/jwks.json`) }] }),
