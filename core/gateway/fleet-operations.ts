@@ -1,11 +1,11 @@
 /** What operators do to all instances of the fleet at once. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayError } from '../contract/errors.ts';
-import type { Fleet, FleetAnswer, FleetProof } from '../contract/fleet.ts';
+import type { FleetAnswer, FleetProof } from '../contract/fleet.ts';
 import type { FleetOperations, FleetPauseOptions, Operator } from '../contract/operations.ts';
 import { abortable } from '../upstream/deadline.ts';
 import { fleetBoard } from '../workers/coordination.ts';
-import type { Coordination } from '../workers/coordination.ts';
+import type { CoordinatedFleet, Coordination } from '../workers/coordination.ts';
 import { LATE } from '../workers/post-answers.ts';
 import type { FleetOrders } from './fleet-orders.ts';
 import type { GivenOrders } from './given-orders.ts';
@@ -15,7 +15,7 @@ import { Pausing } from './pausing.ts';
 
 /** What they are done with. */
 export interface FleetOperationsParts {
-  readonly fleet: Fleet;
+  readonly fleet: CoordinatedFleet;
   readonly coordination: Pick<Coordination, 'post'>;
   readonly state: OperatorState;
   readonly orders: GivenOrders;

@@ -30,6 +30,9 @@ export const fleetBoard = (name: string): string => `@${name}`;
 /** Whether a board is one that all instances share. */
 export const isFleetBoard = (board: string): boolean => board.startsWith('@');
 
+/** The fleet without the address of its store, which is the config's. */
+export type CoordinatedFleet = Omit<Fleet, 'store'>;
+
 /** One worker's view. Names of boards, places and questions that begin with `:` are the gateway's own; those of a plugin begin with its name and a slash. Boards of the fleet have a `@` in front. */
 export interface Coordination {
   /** The number of this worker, from 1; the successor of a dead worker has its number. */
@@ -39,7 +42,7 @@ export interface Coordination {
   readonly places: Places;
   readonly post: Post;
   /** Undefined: the gateway is in no fleet. The same from the beginning to the end. */
-  readonly fleet?: Fleet | undefined;
+  readonly fleet?: CoordinatedFleet | undefined;
   /** The numbers of its instances now, for cancel keys; undefined where there is no fleet. Read anew each time: they change. */
   readonly instanceNumbers?: InstanceNumbers | undefined;
   /** Undefined: there is none, and this process does it for itself. */

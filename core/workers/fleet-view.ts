@@ -2,6 +2,7 @@
 import type { Fleet, FleetAnswer, FleetProof, InstanceRecipient } from '../contract/fleet.ts';
 import type { InstanceNumbers } from '../contract/instance-numbers.ts';
 import type { AskOptions, Recipient } from '../contract/post.ts';
+import type { CoordinatedFleet } from './coordination.ts';
 import type { FleetMember, FleetState } from './fleet-member.ts';
 import { ANSWER_MS } from './post-answers.ts';
 
@@ -9,7 +10,7 @@ import { ANSWER_MS } from './post-answers.ts';
 export type FleetQuestions = Pick<FleetMember, 'ask' | 'proof'>;
 
 /** One per worker. */
-export class FleetView implements Fleet {
+export class FleetView implements CoordinatedFleet {
   #state: FleetState;
   readonly #questions: FleetQuestions;
   readonly #watching = new Set<() => void>();

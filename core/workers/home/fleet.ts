@@ -88,6 +88,7 @@ export class FleetOfWorkers {
     return {
       config: this.#parts.digest(),
       sessions: beats.reduce((sum, { connections }) => sum + connections, 0),
+      workers: beats.length,
       draining: this.#draining,
       lagMs: Math.max(0, ...beats.map(({ lagMs }) => lagMs)),
     };
