@@ -85,17 +85,23 @@ export class RedisServer {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Sends commands as words in lines, and gives the first lines of the answers. */
-  async ask(...commands: readonly string[]): Promise<string> {
-    const socket = net.connect(this.port, '127.0.0.1');
+  /** Sends commands as words in lines, and gives the answers. */
+  ask(...commands: readonly string[]): Promise<string> {
     const login = this.password === '' ? [] : [`auth ${this.password}`];
-    socket.write([...login, ...commands, 'quit', ''].join('\r\n'));
-    let text = '';
-    for await (const chunk of socket) text += String(chunk);
-    return text;
+    return askRedis(this.port, ...login, ...commands);
   }
 
   async #answers(): Promise<boolean> {
     return (await this.ask('ping').catch(() => '')).includes('+PONG');
   }
+}
+
+/** Sends commands as words in lines to whatever speaks as Redis, and gives the answers. */
+export async function askRedis(port: number, ...commands: readonly string[]): Promise<string> {
+  const socket = net.connect(port, '127.0.0.1');
+  // A Sentinel knows no quit.
+  socket.end([...commands, 'quit', ''].join('\r\n'));
+  let text = '';
+  for await (const chunk of socket) text += String(chunk);
+  return text;
 }
