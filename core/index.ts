@@ -25,6 +25,12 @@ export type {
   TrustLogin,
   UpstreamTls,
 } from './contract/database.ts';
+export type {
+  FleetAwayOptions,
+  FleetOptions,
+  FleetStoreOptions,
+  SentinelAddress,
+} from './contract/fleet-options.ts';
 export type { Duration, Rate } from './contract/durations.ts';
 export type { CertificatePair, ListenOptions, ListenTls, ProxyProtocolOptions } from './contract/listen.ts';
 export type { PoolOptions } from './contract/pool.ts';
@@ -57,7 +63,14 @@ export type { PluginHints } from './contract/hints.ts';
 export type { Lookup, LookupRow } from './contract/lookup.ts';
 export { parseDatabase, parseRole, parseSchema, parseTenant } from './contract/names.ts';
 export type { DatabaseName, RoleName, SchemaName, TenantName } from './contract/names.ts';
-export type { Operations, Operator, ShutdownAfter } from './contract/operations.ts';
+export type {
+  FleetOperations,
+  FleetOrder,
+  FleetPauseOptions,
+  Operations,
+  Operator,
+  ShutdownAfter,
+} from './contract/operations.ts';
 export type {
   ArrivingSession,
   EntryReading,
@@ -104,7 +117,15 @@ export type {
   SessionObservers,
 } from './contract/plugin.ts';
 export type { GatewayHandle } from './contract/gateway-handle.ts';
-export type { Board, BoardChange, PutOptions } from './contract/board.ts';
+export type { Board, BoardChange, BoardOptions, PutOptions } from './contract/board.ts';
+export type {
+  Fleet,
+  FleetAnswer,
+  FleetAway,
+  FleetInstance,
+  FleetProof,
+  InstanceRecipient,
+} from './contract/fleet.ts';
 export { LastingCounts } from './contract/lasting-counts.ts';
 export type { Counted, KnownCounts } from './contract/lasting-counts.ts';
 export type { PlaceRequest, Places } from './contract/places.ts';

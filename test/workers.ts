@@ -14,7 +14,7 @@ const folder = join('test', 'e2e');
 /** What makes gateways with as many workers as the run says. */
 const KITS = ['gateway', 'operated', 'token-gateway'].map((kit) => `/support/${kit}.ts'`);
 /** These say themselves how many workers they have. */
-const OWN_WORKERS = /^workers.*|-over-workers/;
+const OWN_WORKERS = /^workers.*|-over-(workers|fleet)/;
 
 /**
  * In continuous integration. What workers share: pools and their pace, cancel keys, passwords and plugins that count, orders of operators, reloads, drains, readiness, audit

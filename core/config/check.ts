@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { realpathSync } from 'node:fs';
 import { resolveAdmin } from './admin.ts';
+import { resolveFleet } from './fleet.ts';
 import { checkDatabase, resolveDatabase, resolveListener } from './defaults.ts';
 import type { ResolvedConfig, ResolvedDatabase, ResolvedListener } from './resolved.ts';
 import { MOST_WORKERS, config, database, parseAt } from './schema.ts';
@@ -16,7 +17,13 @@ import type { KnownPlugin } from './known-plugins.ts';
 import { checkOrder } from './plugin-order.ts';
 import { checkProviders } from './providers.ts';
 
-export type { ResolvedAdmin, ResolvedConfig, ResolvedDatabase, ResolvedListener } from './resolved.ts';
+export type {
+  ResolvedAdmin,
+  ResolvedConfig,
+  ResolvedDatabase,
+  ResolvedFleet,
+  ResolvedListener,
+} from './resolved.ts';
 
 /** Two paths may lead to one folder. One that there is not is told at the start. */
 function realPlace({ host, mode }: ResolvedListener): string {
@@ -155,6 +162,7 @@ export function checkConfig(
     maxStatementBytes: checked.maxStatementBytes ?? 1_048_576,
     logLevel: checked.logLevel ?? 'info',
     workers: workersOf(checked.workers),
+    fleet: checked.fleet && resolveFleet(checked.fleet, directory),
   };
 }
 

@@ -1,6 +1,8 @@
 /** A config as the gateway runs it: checked, with every default in place and every path absolute. */
 import type { AdminOptions, GatewayConfig } from '../contract/config.ts';
-import type { DatabaseOptions, UpstreamTls } from '../contract/database.ts';
+import type { DatabaseOptions, Secret, UpstreamTls } from '../contract/database.ts';
+import type { FleetStoreOptions, SentinelAddress } from '../contract/fleet-options.ts';
+import type { FleetAway } from '../contract/fleet.ts';
 import type { ListenOptions, ListenTls } from '../contract/listen.ts';
 import type { Networks } from '../options/networks.ts';
 import type { AnyPlugin } from '../contract/plugin.ts';
@@ -56,6 +58,27 @@ export interface ResolvedAdmin extends Omit<AdminOptions, 'path' | 'tls' | 'mode
   readonly tls: ListenTls | undefined;
 }
 
+/** The fleet that the gateway is an instance of. Secrets are as the config has them. */
+export interface ResolvedFleet {
+  readonly name: string;
+  readonly instance: string;
+  readonly secret: Secret;
+  readonly store: {
+    readonly kind: FleetStoreOptions['kind'];
+    readonly url: string;
+    readonly password: Secret | undefined;
+    /** Absolute. */
+    readonly ca: string | undefined;
+    /** Empty: the store is at `url`. Else the host of `url` is the name of the primary. */
+    readonly sentinels: readonly Required<SentinelAddress>[];
+    readonly sentinelPassword: Secret | undefined;
+    readonly timeoutMs: number;
+  };
+  readonly away: FleetAway;
+  /** Milliseconds. */
+  readonly staleMs: number;
+}
+
 /** The whole config. */
 export interface ResolvedConfig {
   /** The folder of the config file: what relative paths start from. */
@@ -87,4 +110,6 @@ export interface ResolvedConfig {
   readonly logLevel: NonNullable<GatewayConfig['logLevel']>;
   /** Processes that serve clients; 1: this process alone. */
   readonly workers: number;
+  /** Undefined: the gateway is in no fleet. */
+  readonly fleet: ResolvedFleet | undefined;
 }

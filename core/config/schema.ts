@@ -9,6 +9,7 @@ import { ConfigError } from '../contract/errors.ts';
 import type { StartupRules } from '../contract/startup-rules.ts';
 import { TARGETS } from '../contract/target.ts';
 import { parameterName } from '../wire/startup-parameters.ts';
+import { fleet } from './fleet.ts';
 import { configPath, expected } from './sentences.ts';
 import {
   choose,
@@ -262,6 +263,7 @@ export const config = object<GatewayConfig>({
       ? undefined
       : expected(`'auto' or a whole number from 1 to ${MOST_WORKERS}`, input),
   ).optional(),
+  fleet: fleet.optional(),
 });
 
 function sentences({ issues }: z.ZodError): readonly string[] {

@@ -1,18 +1,12 @@
-/** Carries cancel keys to the worker that has issued them: a client's CancelRequest comes to any. */
+/** Carries cancel keys to the worker that has issued them: a client's CancelRequest comes to any, of any instance of the fleet. */
 import type { Logger } from '../contract/session.ts';
-import type { Post, PostAnswer } from '../contract/post.ts';
-import { workerOf } from './cancel-key-format.ts';
+import type { Post } from '../contract/post.ts';
+import { askAt, destinationsOf, ownIssuer } from './cancel-destinations.ts';
+import type { Answered, Destination, SharedWithOthers } from './cancel-destinations.ts';
+import type { KeyIssuer } from './cancel-key-format.ts';
 import { CancelKeys } from './cancel-keys.ts';
 import type { CancelKey, OtherWorkers } from './cancel-keys.ts';
 import { WrongKeys } from './wrong-keys.ts';
-
-/** What it needs of what workers share. */
-interface Workers {
-  /** The number of this one. */
-  readonly worker: number;
-  readonly workers: number;
-  readonly post: Post;
-}
 
 /** Asks a worker to cancel by a key. Its answer is the number of the cancel that it has begun; none: it does not know the key. */
 const CANCEL = ':cancel';
@@ -24,10 +18,10 @@ const FOUND_MS = 2_000;
 const CANCELED_MS = 11_000;
 
 /** Makes the keys of one worker; `log` is the one for what strangers cause. */
-export function cancelKeysOver(workers: Workers, log: Logger): CancelKeys {
-  if (workers.workers === 1) return new CancelKeys();
-  const keys = new CancelKeys(new CancelForwarding(workers, log));
-  answerFor(keys, workers.post);
+export function cancelKeysOver(shared: SharedWithOthers, log: Logger): CancelKeys {
+  if (shared.workers === 1 && !shared.fleet) return new CancelKeys();
+  const keys = new CancelKeys(new CancelForwarding(shared, log));
+  answerFor(keys, shared.post);
   return keys;
 }
 
@@ -37,6 +31,7 @@ function answerFor(keys: CancelKeys, post: Post): void {
   let last = 0;
   post.answer(CANCEL, (body) => {
     const key = keyIn(body);
+    // Of this worker alone: a key is never forwarded twice.
     const over = key && keys.cancel(key.processId, key.secret);
     if (!over) return undefined;
     const number = (last += 1);
@@ -51,31 +46,43 @@ function answerFor(keys: CancelKeys, post: Post): void {
 
 /** Of one worker, to the others. */
 class CancelForwarding implements OtherWorkers {
-  readonly worker: number;
-  readonly #post: Post;
+  readonly #shared: SharedWithOthers;
   readonly #log: Logger;
   readonly #wrong = new WrongKeys();
 
-  constructor({ worker, post }: Workers, log: Logger) {
-    this.worker = worker;
-    this.#post = post;
+  constructor(shared: SharedWithOthers, log: Logger) {
+    this.#shared = shared;
     this.#log = log;
   }
 
-  async present(key: CancelKey, address: string): Promise<void> {
-    const to = workerOf(key.processId, key.secret);
-    if (to === undefined || to === this.worker) return this.#refused(address, 'its key is wrong');
-    if (!this.#wrong.begin(address)) return this.#refused(address, 'too many keys');
-    const found = await this.#find(to, key);
-    this.#wrong.over(address, found === undefined);
-    if (!found) return this.#refused(address, 'its key is wrong');
-    await this.#post.ask(found.worker, CANCELED, found.body, { withinMs: CANCELED_MS });
+  get own(): KeyIssuer {
+    return ownIssuer(this.#shared);
   }
 
-  async #find(to: number | 'others', { processId, secret }: CancelKey): Promise<PostAnswer | undefined> {
+  async present(key: CancelKey, address: string): Promise<void> {
+    const destinations = destinationsOf(key, this.#shared);
+    if (destinations.length === 0) return this.#refused(address, 'its key is wrong');
+    const messages = destinations.reduce((sum, destination) => sum + destination.messages, 0);
+    if (!this.#wrong.begin(address, messages)) return this.#refused(address, 'too many keys');
+    const found = await this.#find(destinations, key);
+    this.#wrong.over(address, found === undefined, messages);
+    if (!found) return this.#refused(address, 'its key is wrong');
+    const { instance, worker, body } = found;
+    const there = { instance: instance === undefined ? undefined : { id: instance }, worker };
+    await askAt(there, this.#shared, CANCELED, body, CANCELED_MS);
+  }
+
+  async #find(
+    destinations: readonly Destination[],
+    { processId, secret }: CancelKey,
+  ): Promise<Answered | undefined> {
     const body = [processId, secret.toString('hex')];
-    const answers = await this.#post.ask(to, CANCEL, body, { withinMs: FOUND_MS });
-    return answers.find((answer) => answer.body !== undefined);
+    for (const destination of destinations) {
+      const answers = await askAt(destination, this.#shared, CANCEL, body, FOUND_MS);
+      const found = answers.find((answer) => answer.body !== undefined);
+      if (found) return found;
+    }
+    return undefined;
   }
 
   #refused(address: string, why: string): void {

@@ -2,6 +2,7 @@
 import { randomFillSync, randomInt, timingSafeEqual } from 'node:crypto';
 import { cancelKeyLength } from '../wire/version.ts';
 import { LARGEST_ID, LARGEST_SERVER_ID, idOf, markSecret } from './cancel-key-format.ts';
+import type { KeyIssuer } from './cancel-key-format.ts';
 
 /** What BackendKeyData tells a client (manual, 55.7). */
 export interface CancelKey {
@@ -20,10 +21,10 @@ interface Holder {
   readonly owner: Cancelable;
 }
 
-/** The other workers of the gateway, where there are any. */
+/** The other workers of the gateway, and those of other instances of its fleet, where there are any. */
 export interface OtherWorkers {
-  /** The number of this worker, which its keys carry. */
-  readonly worker: number;
+  /** What the keys of this worker carry. Read anew for each key. */
+  readonly own: KeyIssuer;
   /** Presents a key that is not known here to them, and resolves as {@link CancelKeys.present} does. */
   present(key: CancelKey, address: string): Promise<void>;
 }
@@ -46,6 +47,9 @@ class Randomness {
     return bytes;
   }
 }
+
+/** How often an id is drawn that no session has: the ids of a worker of a fleet are 2¹⁵, and it may have more sessions. */
+const DRAWS = 8;
 
 /** The keys of all open sessions. */
 export class CancelKeys {
@@ -70,7 +74,7 @@ export class CancelKeys {
    * @param processId that of the server process, which is no secret, where the session keeps one. Default: a random one of the gateway
    */
   issue(minor: number, owner: Cancelable, processId?: number): CancelKey {
-    const id = processId !== undefined && this.#mayShow(processId, minor) ? processId : this.#unusedId();
+    const id = processId !== undefined && this.#mayShow(processId, minor) ? processId : this.#newId();
     const others = this.#holders.get(id) ?? [];
     let secret = this.#newSecret(minor);
     while (others.some((other) => other.secret.equals(secret))) secret = this.#newSecret(minor);
@@ -110,14 +114,15 @@ export class CancelKeys {
 
   #newSecret(minor: number): Buffer {
     const secret = this.#random.take(cancelKeyLength(minor));
-    if (this.#others) markSecret(secret, this.#others.worker);
+    if (this.#others) markSecret(secret, this.#others.own);
     return secret;
   }
 
-  #unusedId(): number {
-    for (;;) {
-      const id = this.#others ? idOf(this.#others.worker) : randomInt(LARGEST_SERVER_ID + 1, LARGEST_ID);
-      if (!this.#holders.has(id)) return id;
+  /** Of no other session, as far as there are such: those that share one differ in their secrets. */
+  #newId(): number {
+    for (let draws = 1; ; draws += 1) {
+      const id = this.#others ? idOf(this.#others.own) : randomInt(LARGEST_SERVER_ID + 1, LARGEST_ID);
+      if (!this.#holders.has(id) || draws === DRAWS) return id;
     }
   }
 }

@@ -1,9 +1,9 @@
-/** How many wrong cancel keys are carried to other workers: guessing one costs the guesser time, and the workers nothing. */
+/** How many wrong cancel keys are carried to other workers and instances: guessing one costs the guesser time, and those nothing. A key that goes to many counts once for each. */
 
-/** Wrong keys a second; a second's worth may come at once. */
+/** Messages of wrong keys a second; a second's worth may come at once. */
 const PER_ADDRESS = 5;
 const IN_ALL = 100;
-/** How many keys of one address, and of all, may be on their way at a time: what is wrong of them is counted afterwards, and paid off at the rates above. */
+/** How many keys of one address, and how many messages of all, may be on their way when one more key comes: what is wrong of them is counted afterwards, and paid off at the rates above. */
 const UNDER_WAY = { perAddress: 100, inAll: 1_000 };
 const SECOND_MS = 1_000;
 /** From how many addresses on those that owe nothing are forgotten. */
@@ -26,27 +26,27 @@ export class WrongKeys {
     this.#now = now;
   }
 
-  /** Whether a key of this address may be carried now. If so, call {@link over} once. */
-  begin(address: string): boolean {
+  /** Whether a key of this address may be carried now, in so many messages. If so, call {@link over} once, with the same number. */
+  begin(address: string, messages = 1): boolean {
     const account = this.#accounts.get(address) ?? { underWay: 0, paidAt: 0 };
     const now = this.#now();
     if (!hasRoom(account, PER_ADDRESS, UNDER_WAY.perAddress, now)) return false;
     if (!hasRoom(this.#all, IN_ALL, UNDER_WAY.inAll, now)) return false;
     this.#accounts.set(address, account);
     account.underWay += 1;
-    this.#all.underWay += 1;
+    this.#all.underWay += messages;
     return true;
   }
 
-  over(address: string, wrong: boolean): void {
+  over(address: string, wrong: boolean, messages = 1): void {
     const account = this.#accounts.get(address);
     if (!account) return;
     const now = this.#now();
     account.underWay -= 1;
-    this.#all.underWay -= 1;
+    this.#all.underWay -= messages;
     if (wrong) {
-      charge(account, PER_ADDRESS, now);
-      charge(this.#all, IN_ALL, now);
+      charge(account, PER_ADDRESS, now, messages);
+      charge(this.#all, IN_ALL, now, messages);
     } else if (isSettled(account, now)) this.#accounts.delete(address);
     if (this.#accounts.size > MANY) this.#forgetSettled(now);
   }
@@ -61,8 +61,8 @@ function hasRoom({ underWay, paidAt }: Account, perSecond: number, most: number,
   return underWay < most && paidAt - now <= SECOND_MS - SECOND_MS / perSecond;
 }
 
-function charge(account: Account, perSecond: number, now: number): void {
-  account.paidAt = Math.max(account.paidAt, now) + SECOND_MS / perSecond;
+function charge(account: Account, perSecond: number, now: number, messages: number): void {
+  account.paidAt = Math.max(account.paidAt, now) + (messages * SECOND_MS) / perSecond;
 }
 
 function isSettled({ underWay, paidAt }: Account, now: number): boolean {

@@ -13,6 +13,12 @@ export interface PutOptions<V> {
   readonly expected?: V | undefined;
 }
 
+/** Which workers share a board. */
+export interface BoardOptions {
+  /** Those of this gateway, or those of all instances of its fleet. Default `'gateway'`. Without `fleet` in the config both are the same. */
+  readonly of?: 'gateway' | 'fleet';
+}
+
 /**
  * Values by id, the same for all workers: whatever one puts there, the others have. All see the changes of one board in one order. Values are JSON, and small.
  * Made by {@link GatewayHandle.board}.

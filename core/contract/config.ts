@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import type { Databases } from './database.ts';
 import type { Duration } from './durations.ts';
 import { ConfigError } from './errors.ts';
+import type { FleetOptions } from './fleet-options.ts';
 import type { ListenOptions } from './listen.ts';
 import type { AnyPlugin, PluginEntry, PluginList } from './plugin.ts';
 import type { Ordered } from './plugin-order.ts';
@@ -220,6 +221,15 @@ export interface GatewayConfig<L extends PluginList = PluginList> {
    * @example workers: 'auto'
    */
   readonly workers?: number | 'auto';
+  /**
+   * The fleet that this gateway is an instance of: all gateways with the same `name` and `store` share limits, revocations, grants and what operators have paused, and
+   * each passes on cancels of sessions of the others. Options: [a fleet](#options-of-a-fleet).
+   *
+   * @defaultValue none: the gateway stands alone
+   * @reload needs a restart
+   * @example fleet: { name: 'prod', secret: file('fleet.secret'), store: { kind: 'redis', url: 'redis://store.internal:6379' } }
+   */
+  readonly fleet?: FleetOptions;
 }
 
 /**

@@ -137,7 +137,7 @@ export interface Events {
     readonly id: string;
     readonly what: RevocationTarget;
     readonly takenBack: boolean;
-    /** Sessions that were told to end. */
+    /** Sessions that were told to end, at all instances of the fleet. */
     readonly sessions: number;
   };
   /**

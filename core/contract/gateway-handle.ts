@@ -1,7 +1,8 @@
 /** The gateway as plugins see it. */
-import type { Board } from './board.ts';
+import type { Board, BoardOptions } from './board.ts';
 import type { DuplexStream } from './duplex-stream.ts';
 import type { EventName, Events } from './events.ts';
+import type { Fleet } from './fleet.ts';
 import type { Identity } from './facts.ts';
 import type { Lookup, LookupRow } from './lookup.ts';
 import type { Places } from './places.ts';
@@ -53,16 +54,16 @@ export interface GatewayHandle {
   readonly worker: { readonly number: number; readonly of: number };
   /**
    * Values by id that all workers have: a list of the blocked, a key. Resolves once this worker has them. A board belongs to the plugin's name, and outlives a reload; all are empty
-   * when the gateway starts.
+   * when the gateway starts. With `of: 'fleet'` all instances of the fleet have them, and what is on such a board when the gateway starts stays there.
    *
    * @throws Error where the gateway stops meanwhile
    * @example
    * const blocked = await gateway.board<string>('blocked');
    * await blocked.put('ada', 'left the company', { until: Date.now() + 3_600_000 });
    */
-  board<V>(name: string): Promise<Board<V>>;
+  board<V>(name: string, options?: BoardOptions): Promise<Board<V>>;
   /**
-   * Counts over all workers: what a worker has taken is free again when it dies.
+   * Counts over all workers, and over all instances of the fleet: what a worker has taken is free again when it dies.
    *
    * @example
    * const full = await gateway.places.take([{ key: 'import', limit: 2 }]);
@@ -77,6 +78,12 @@ export interface GatewayHandle {
    * const counts = await gateway.post.ask('all', 'count');
    */
   readonly post: Post;
+  /**
+   * The other instances. Undefined without `fleet` in the config.
+   *
+   * @example const names = gateway.fleet?.instances.map(({ name }) => name) ?? [];
+   */
+  readonly fleet: Fleet | undefined;
   /**
    * Does what only one worker may do, such as writing a file or asking a third party: runs it in the lead, at once or when this worker becomes the lead, unless {@link signal} is aborted by
    * then.

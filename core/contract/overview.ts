@@ -3,6 +3,7 @@ import type { Credential } from './credential.ts';
 import type { HostAddress } from './database.ts';
 import type { PoolOptions } from './pool.ts';
 import type { Actor, HookName } from './events.ts';
+import type { FleetOrder } from './operations.ts';
 import type { RoleReading, TotalsReading } from './readings.ts';
 import type { Scope } from './scope.ts';
 import type { Client, SessionState } from './session.ts';
@@ -132,6 +133,8 @@ export interface EntryReading {
   readonly paused: boolean;
   /** An operator lets no new session in. */
   readonly disabled: boolean;
+  /** The orders to the whole fleet that pause or disable it. Absent: there is none. */
+  readonly fleet?: { readonly paused?: FleetOrder; readonly disabled?: FleetOrder };
   /** Server connections in any state. */
   readonly connections: number;
   readonly sessions: number;

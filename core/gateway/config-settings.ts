@@ -14,6 +14,20 @@ function setting(key: string, value: Text, standard: Text, reload = true): Setti
   return { key, value: text(value), default: text(standard), reload };
 }
 
+function fleet({ fleet: given }: ResolvedConfig): readonly SettingReading[] {
+  if (!given) return [];
+  const { name, instance, store, away, staleMs } = given;
+  return [
+    setting('fleet.name', name, undefined, false),
+    setting('fleet.instance', instance, undefined, false),
+    setting('fleet.store.kind', store.kind, undefined, false),
+    setting('fleet.store.timeout', `${store.timeoutMs}ms`, '500ms', false),
+    setting('fleet.away.revocations', away.revocations, 'refuse', false),
+    setting('fleet.away.limits', away.limits, 'local', false),
+    setting('fleet.stale', `${staleMs}ms`, '10000ms', false),
+  ];
+}
+
 function general(config: ResolvedConfig): readonly SettingReading[] {
   const { admin } = config;
   return [
@@ -23,6 +37,7 @@ function general(config: ResolvedConfig): readonly SettingReading[] {
     setting('maxStatementBytes', config.maxStatementBytes, 1_048_576),
     setting('logLevel', config.logLevel, 'info'),
     setting('workers', config.workers, 1, false),
+    ...fleet(config),
     setting('admin.host', admin?.host, '127.0.0.1', false),
     setting('admin.port', admin?.port, 9_432, false),
     setting('plugins', config.plugins.map(({ name }) => name).join(', '), undefined),

@@ -50,6 +50,7 @@ const joinedPools = (rows: readonly RoleReading[]): readonly RoleReading[] =>
 
 /** The settings are those of the first that has some. */
 function joinedEntry(one: EntryReading, other: EntryReading): EntryReading {
+  const fleet = one.fleet ?? other.fleet;
   return {
     name: one.name,
     settings: one.settings ?? other.settings,
@@ -59,6 +60,7 @@ function joinedEntry(one: EntryReading, other: EntryReading): EntryReading {
     sessions: one.sessions + other.sessions,
     inSessionMode: one.inSessionMode + other.inSessionMode,
     waiting: one.waiting + other.waiting,
+    ...(fleet && { fleet }),
   };
 }
 

@@ -1,27 +1,23 @@
 /** What operators do to a running gateway, whichever way they come: each verb is logged with who did it. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ResolvedConfig } from '../config/resolved.ts';
 import { GatewayError } from '../contract/errors.ts';
-import type { Events } from '../contract/events.ts';
-import type { Operations, Operator, ShutdownAfter } from '../contract/operations.ts';
+import type { FleetOperations, Operations, Operator, ShutdownAfter } from '../contract/operations.ts';
 import { abortable } from '../upstream/deadline.ts';
-import type { PinoLogger } from '../telemetry/log.ts';
+import { refuseHeldByFleet } from './fleet-operations.ts';
+import type { GivenOrders } from './given-orders.ts';
 import type { OperatorState } from './operator-state.ts';
-import type { Pools } from './pools.ts';
+import { Pausing } from './pausing.ts';
 import type { WorkerOperations } from './worker-operations.ts';
 
 /** What operations are done to. */
 export interface OperationsParts {
-  readonly pools: Pools;
   /** What holds until it is taken back. */
   readonly state: OperatorState;
   /** What is done at once, and what is waited for. */
   readonly workers: WorkerOperations;
-  readonly log: PinoLogger;
-  /** Hears of each order. */
-  readonly tell: (event: Events['operator']) => void;
-  /** The config in force. */
-  readonly config: () => Pick<ResolvedConfig, 'database'>;
+  readonly orders: GivenOrders;
+  /** Undefined: the gateway is in no fleet. */
+  readonly fleet: FleetOperations | undefined;
   /** @throws GatewayError where there is nothing to reload from; what the reload throws */
   readonly reload: () => Promise<void>;
   /** Stops the gateway as a drain does. */
@@ -30,46 +26,38 @@ export interface OperationsParts {
 
 /** How long a KILL waits for those it has told to go, in milliseconds. */
 const KILL_MS = 5_000;
-const CALLED_OFF = new GatewayError('query_canceled', 'the pause was called off by a RESUME');
-
-interface Pausing {
-  readonly entry: string | undefined;
-  readonly off: AbortController;
-}
-
 /** The service `operations`: one per gateway. */
 export class GatewayOperations implements Operations {
   readonly #parts: OperationsParts;
-  readonly #pausing = new Set<Pausing>();
+  readonly #pausing: Pausing;
 
   constructor(parts: OperationsParts) {
     this.#parts = parts;
-    parts.state.watchResumes(() => this.#callOff());
+    this.#pausing = new Pausing(parts.state, 'gateway');
   }
 
-  async known(name: string): Promise<void> {
-    const found = name === '*' ? undefined : await this.#parts.config().database(name);
-    if (found) return;
-    throw new GatewayError('invalid_catalog_name', `no such database: ${name}`);
+  get fleet(): FleetOperations | undefined {
+    return this.#parts.fleet;
+  }
+
+  known(name: string): Promise<void> {
+    return this.#parts.orders.known(name);
   }
 
   async pause(by: Operator, name: string | undefined, signal: AbortSignal): Promise<void> {
     await this.#begin('PAUSE', by, name);
-    const pausing = { entry: name, off: new AbortController() };
-    this.#pausing.add(pausing);
-    try {
-      const either = AbortSignal.any([signal, pausing.off.signal]);
-      await abortable(this.#parts.state.hold('paused', name), either);
-      await this.#parts.workers.everywhere('emptied', name, either);
-    } finally {
-      this.#pausing.delete(pausing);
-    }
+    const { state, workers } = this.#parts;
+    await this.#pausing.until(name, signal, async (either) => {
+      await abortable(state.hold('paused', name), either);
+      await workers.everywhere('emptied', name, either);
+    });
   }
 
   async resume(by: Operator, name: string | undefined): Promise<void> {
     await this.#begin('RESUME', by, name);
     const { state } = this.#parts;
     await Promise.all([name === undefined && state.resume(), state.release('paused', name)]);
+    refuseHeldByFleet(state, 'paused', name);
   }
 
   async disable(by: Operator, name: string): Promise<void> {
@@ -79,7 +67,9 @@ export class GatewayOperations implements Operations {
 
   async enable(by: Operator, name: string): Promise<void> {
     await this.#begin('ENABLE', by, name);
-    await this.#parts.state.release('disabled', name);
+    const { state } = this.#parts;
+    await state.release('disabled', name);
+    refuseHeldByFleet(state, 'disabled', name);
   }
 
   async reconnect(by: Operator, name: string | undefined): Promise<void> {
@@ -93,7 +83,7 @@ export class GatewayOperations implements Operations {
   }
 
   async suspend(by: Operator, signal: AbortSignal, left?: AbortSignal): Promise<void> {
-    this.#log('SUSPEND', by, {});
+    this.#parts.orders.log('SUSPEND', by, {});
     const { state, workers } = this.#parts;
     const resume = await state.suspend(left !== undefined);
     left?.addEventListener('abort', resume, { once: true });
@@ -107,7 +97,7 @@ export class GatewayOperations implements Operations {
   }
 
   shutDown(by: Operator, after: ShutdownAfter | undefined): void {
-    this.#log('SHUTDOWN', by, { ...(after && { after }) });
+    this.#parts.orders.log('SHUTDOWN', by, { ...(after && { after }) });
     setImmediate(() => void this.#parts.shutDown(after));
   }
 
@@ -123,12 +113,12 @@ export class GatewayOperations implements Operations {
   async endSession(by: Operator, id: string): Promise<void> {
     const end = await this.#parts.workers.findSession(id);
     if (!end) throw new GatewayError('invalid_parameter_value', `no such client: ${id}`);
-    this.#log('KILL_CLIENT', by, { client: id });
+    this.#parts.orders.log('KILL_CLIENT', by, { client: id });
     await end();
   }
 
   async reload(by: Operator): Promise<void> {
-    this.#log('RELOAD', by, {});
+    this.#parts.orders.log('RELOAD', by, {});
     try {
       await this.#parts.reload();
     } catch (error) {
@@ -145,18 +135,7 @@ export class GatewayOperations implements Operations {
     await workers.everywhere('emptied', name, signal);
   }
 
-  #callOff(): void {
-    for (const { entry, off } of this.#pausing) if (!this.#parts.pools.isPaused(entry)) off.abort(CALLED_OFF);
-  }
-
-  async #begin(verb: string, by: Operator, name: string | undefined): Promise<void> {
-    if (name !== undefined) await this.known(name);
-    this.#log(verb, by, { database: name ?? 'all' });
-  }
-
-  #log(verb: string, { identity, via }: Operator, target: Readonly<Record<string, string>>): void {
-    const { issuer, subject } = identity;
-    this.#parts.log.info({ verb, ...target, issuer, subject, via }, 'operator');
-    this.#parts.tell({ by: { issuer, subject }, via, verb, target });
+  #begin(verb: string, by: Operator, name: string | undefined): Promise<void> {
+    return this.#parts.orders.begin(verb, by, name);
   }
 }

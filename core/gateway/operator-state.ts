@@ -3,21 +3,22 @@ import { randomUUID } from 'node:crypto';
 import type { Board, BoardChange } from '../contract/board.ts';
 import { GatewayError } from '../contract/errors.ts';
 import type { Channel } from '../net/channel.ts';
+import { fleetBoard } from '../workers/coordination.ts';
 import type { Coordination } from '../workers/coordination.ts';
+import { FleetOrders } from './fleet-orders.ts';
 import type { Pools } from './pools.ts';
 import type { Suspension } from './suspension.ts';
+import { heldIn, holdId } from './holds.ts';
+import type { Held } from './holds.ts';
 
 /** What it is kept in, and what it applies to. */
 export interface OperatorStateParts {
-  readonly coordination: Pick<Coordination, 'board' | 'worker'>;
+  readonly coordination: Pick<Coordination, 'board' | 'worker' | 'fleet'>;
   readonly pools: Pools;
   readonly suspension: Suspension;
   /** What a suspension stops: all but sessions that plugins answer. */
   readonly channels: () => Iterable<Channel>;
 }
-
-/** What an entry may be; of all entries only `paused`. */
-type Kind = 'paused' | 'disabled';
 
 /** The value of {@link SUSPENDED}. */
 interface SuspendedBy {
@@ -27,26 +28,29 @@ interface SuspendedBy {
 }
 
 const SUSPENDED = 'suspended';
-const SEPARATOR = ' ';
+/** The board of this gateway, and of the fleet. */
+export const OPERATORS_BOARD = ':operators';
 
-const idOf = (kind: Kind, entry: string | undefined): string =>
-  entry === undefined ? kind : `${kind}${SEPARATOR}${entry}`;
-
-/** `orders` of `paused orders`; undefined: all of them. */
-function entryOf(id: string): string | undefined {
-  const at = id.indexOf(SEPARATOR);
-  return at < 0 ? undefined : id.slice(at + 1);
+/** A board, and what of it this worker has followed: only that may end when it is gone. */
+interface Followed {
+  readonly board: Board;
+  readonly taken: Set<string>;
 }
 
-/** One per gateway. Orders go to a board; it is the board that pools and suspension follow. */
+/** Hears that less is paused than before: by an order to this gateway or to the fleet. */
+export type Resumed = (entry: string | undefined, by: 'gateway' | 'fleet') => void;
+
+/** One per gateway. Orders go to a board; it is the boards, of this gateway and of the fleet, that pools and suspension follow. */
 export class OperatorState {
   readonly #parts: OperatorStateParts;
-  readonly #watching = new Set<() => void>();
+  readonly #watching = new Set<Resumed>();
   /** Resolve when no connection is left, by the id of the pause. */
   readonly #emptied = new Map<string, Promise<void>>();
-  /** What this worker has followed: only that may be dropped for an entry that is gone. */
-  readonly #taken = new Set<string>();
-  #board: Board | undefined;
+  #own: Followed | undefined;
+  /** Undefined: the gateway is in no fleet. */
+  #fleet: Followed | undefined;
+  /** Orders to the fleet. Undefined: there is none, or the gateway has not started. */
+  fleetOrders: FleetOrders | undefined;
 
   constructor(parts: OperatorStateParts) {
     this.#parts = parts;
@@ -55,29 +59,32 @@ export class OperatorState {
   /** Before the first client: takes over what is in force. @throws Error where the gateway stops meanwhile */
   async begin(): Promise<void> {
     const { coordination, pools } = this.#parts;
-    const board = await coordination.board(':operators');
-    this.#board = board;
-    board.watch((change) => this.#follow(change));
-    this.#takeOver(board);
-    pools.watchPauses(async () => this.#dropRemoved(board));
+    const board = await coordination.board(OPERATORS_BOARD);
+    this.#own = this.#followed(board);
+    if (coordination.fleet) {
+      const ofFleet = await coordination.board(fleetBoard(OPERATORS_BOARD));
+      this.fleetOrders = new FleetOrders(ofFleet);
+      this.#fleet = this.#followed(ofFleet);
+    }
+    pools.watchPauses(async () => this.#afterReload());
     const { worker } = (board.get(SUSPENDED) ?? {}) as Partial<SuspendedBy>;
     // The operator was connected to the predecessor, which has died.
     if (worker === coordination.worker) await board.drop(SUSPENDED);
   }
 
   /** Resolves when it is so in all workers. */
-  async hold(kind: Kind, entry: string | undefined): Promise<void> {
-    await this.#started.put(idOf(kind, entry), true);
+  async hold(kind: Held, entry: string | undefined): Promise<void> {
+    await this.#started.put(holdId(kind, entry), true);
   }
 
-  /** Resolves when it is so in no worker any more. */
-  async release(kind: Kind, entry: string | undefined): Promise<void> {
-    await this.#started.drop(idOf(kind, entry));
+  /** Resolves when it is so in no worker any more, unless the fleet holds it. */
+  async release(kind: Held, entry: string | undefined): Promise<void> {
+    await this.#started.drop(holdId(kind, entry));
   }
 
   /** Resolves when no connection of this worker to what is paused is left; at once where it is not paused. */
   async emptied(entry: string | undefined): Promise<void> {
-    await this.#emptied.get(idOf('paused', entry));
+    await this.#emptied.get(holdId('paused', entry));
   }
 
   /**
@@ -102,66 +109,77 @@ export class OperatorState {
     await this.#started.drop(SUSPENDED);
   }
 
-  /** Calls when less is paused than before, on whichever worker that was ordered. */
-  watchResumes(resumed: () => void): void {
+  /** Calls when a pause has been taken back, on whichever worker or instance that was ordered. */
+  watchResumes(resumed: Resumed): void {
     this.#watching.add(resumed);
   }
 
   get #started(): Board {
-    if (!this.#board) throw new Error('the gateway has not started');
-    return this.#board;
+    if (!this.#own) throw new Error('the gateway has not started');
+    return this.#own.board;
   }
 
-  #follow(change: BoardChange<unknown>): void {
-    if (change.kind === 'put') this.#begin(change.id);
-    else if (change.kind === 'dropped') this.#end(change.id);
-    else if (this.#board) this.#takeOver(this.#board);
+  #followed(board: Board): Followed {
+    const followed = { board, taken: new Set<string>() };
+    board.watch((change) => this.#follow(followed, change));
+    this.#takeOver(followed);
+    return followed;
   }
 
-  #begin(id: string): void {
+  #follow(followed: Followed, change: BoardChange<unknown>): void {
+    if (change.kind === 'put') this.#begin(followed, change.id);
+    else if (change.kind === 'dropped') this.#end(followed, change.id);
+    else this.#takeOver(followed);
+  }
+
+  #begin({ taken }: Followed, id: string): void {
     const { pools, suspension, channels } = this.#parts;
-    const entry = entryOf(id);
+    const { kind, entry } = heldIn(id);
+    taken.add(id);
     if (id === SUSPENDED) {
       if (!suspension.on) suspension.begin(channels);
-    } else if (id.startsWith('paused')) this.#emptied.set(id, pools.pause(entry));
+    } else if (kind === 'paused') this.#emptied.set(id, pools.pause(entry));
     else if (entry !== undefined) pools.disable(entry);
-    this.#taken.add(id);
   }
 
-  #end(id: string): void {
+  #end(followed: Followed, id: string): void {
+    if (!followed.taken.delete(id)) return;
+    const { kind, entry } = heldIn(id);
+    const isHeld = [this.#own, this.#fleet].some((other) => other?.taken.has(id));
+    if (!isHeld) this.#release(id);
+    if (kind !== 'paused') return;
+    for (const resumed of this.#watching) resumed(entry, followed === this.#fleet ? 'fleet' : 'gateway');
+  }
+
+  /** Nobody holds it any more. */
+  #release(id: string): void {
     const { pools, suspension } = this.#parts;
-    const entry = entryOf(id);
-    this.#taken.delete(id);
+    const { kind, entry } = heldIn(id);
     if (id === SUSPENDED) suspension.end();
-    else if (id.startsWith('paused')) {
+    else if (kind === 'paused') {
       this.#emptied.delete(id);
       pools.resume(entry);
-      for (const resumed of this.#watching) resumed();
     } else if (entry !== undefined) pools.enable(entry);
   }
 
   /** Whatever has changed meanwhile. */
-  #takeOver(board: Board): void {
-    const { pools, suspension } = this.#parts;
-    const held = [
-      ...(pools.isPaused() ? [idOf('paused', undefined)] : []),
-      ...pools.pausedEntries.map((entry) => idOf('paused', entry)),
-      ...pools.disabledEntries.map((entry) => idOf('disabled', entry)),
-      ...(suspension.on ? [SUSPENDED] : []),
-    ];
-    const ids = new Set(board.all().keys());
-    for (const id of ids) this.#begin(id);
-    for (const id of held) if (!ids.has(id)) this.#end(id);
+  #takeOver(followed: Followed): void {
+    const ids = new Set(followed.board.all().keys());
+    for (const id of ids) this.#begin(followed, id);
+    for (const id of [...followed.taken]) if (!ids.has(id)) this.#end(followed, id);
   }
 
-  /** A reload has removed entries: the pools do not hold them any more. */
-  #dropRemoved(board: Board): void {
+  /** A reload has removed entries: the pools do not hold them any more. Other instances may have them still, and this one again later: what the fleet holds stays. */
+  #afterReload(): void {
     const { pools } = this.#parts;
     const held = new Set([
-      ...pools.pausedEntries.map((entry) => idOf('paused', entry)),
-      ...pools.disabledEntries.map((entry) => idOf('disabled', entry)),
+      ...pools.pausedEntries.map((entry) => holdId('paused', entry)),
+      ...pools.disabledEntries.map((entry) => holdId('disabled', entry)),
     ]);
-    for (const id of this.#taken)
-      if (entryOf(id) !== undefined && !held.has(id)) board.drop(id).catch(() => {});
+    const removed = (id: string): boolean => heldIn(id).entry !== undefined && !held.has(id);
+    const { board, taken = new Set<string>() } = this.#own ?? {};
+    for (const id of [...taken].filter(removed)) board?.drop(id).catch(() => {});
+    const fleet = this.#fleet;
+    if (fleet) for (const id of [...fleet.taken].filter(removed)) this.#begin(fleet, id);
   }
 }

@@ -2,6 +2,7 @@
 import type { ResolvedConfig, ResolvedDatabase } from '../config/resolved.ts';
 import type { OpenSession } from '../connection/open-session.ts';
 import type { Usage } from '../connection/usage.ts';
+import type { EntryReading } from '../contract/overview.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
 import type { PooledServer } from '../upstream/pool/pooled-servers.ts';
@@ -20,6 +21,8 @@ export interface OverviewParts {
   readonly config: () => ResolvedConfig;
   /** Where clients connect. */
   readonly addresses: () => readonly Address[];
+  /** What the fleet holds of an entry. */
+  readonly ordersOf: (entry: string) => EntryReading['fleet'];
 }
 
 /** A server connection, whose it is and who has it. */
@@ -41,6 +44,8 @@ export interface EntryView {
   readonly paused: boolean;
   /** An operator lets no new session in. */
   readonly disabled: boolean;
+  /** Absent: the fleet holds nothing of it. */
+  readonly fleet?: NonNullable<EntryReading['fleet']>;
 }
 
 /** One per gateway. */
@@ -134,6 +139,7 @@ export class Overview {
     const connections = own.reduce((sum, { pool }) => sum + pool.size, 0);
     const database = await this.#databaseOf(name);
     const [paused, disabled] = [pools.isPaused(name), pools.isDisabled(name)];
-    return { name, database, connections, paused, disabled };
+    const fleet = this.#parts.ordersOf(name);
+    return { name, database, connections, paused, disabled, ...(fleet && { fleet }) };
   }
 }

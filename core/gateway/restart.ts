@@ -56,11 +56,22 @@ function otherTls(before: ResolvedAdmin, after: ResolvedAdmin): readonly string[
   return [`admin.tls.clientCa: to go with${is?.clientCa === undefined ? 'out' : ''} it needs a restart`];
 }
 
-/** Refuses what only a restart can apply: other addresses. @throws ConfigError with one line per difference */
+/** A store that is asked anew needs another start of the instance. A secret that a function gives is read then. */
+function otherFleet(before: ResolvedConfig['fleet'], after: ResolvedConfig['fleet']): readonly string[] {
+  if (!before || !after)
+    return before === after ? [] : [`fleet: to go with${after ? '' : 'out'} it needs a restart`];
+  const keys = ['name', 'instance', 'secret', 'store', 'away', 'staleMs'] as const;
+  return keys
+    .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]))
+    .map((key) => `fleet.${key.replace(/Ms$/, '')}: another one needs a restart`);
+}
+
+/** Refuses what only a restart can apply: other addresses, another number of workers, another fleet. @throws ConfigError with one line per difference */
 export function refuseRestart(before: ResolvedConfig, after: ResolvedConfig): void {
   const differences = [
     ...movedListeners(before.listeners, after.listeners),
     ...movedAdmin(before.admin, after.admin),
+    ...otherFleet(before.fleet, after.fleet),
     ...(before.workers === after.workers
       ? []
       : [`workers: ${after.workers} instead of ${before.workers} needs a restart`]),

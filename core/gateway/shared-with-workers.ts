@@ -1,19 +1,29 @@
 /** What a plugin shares with itself in other workers: boards, places and questions by the plugin's name. */
-import type { Board } from '../contract/board.ts';
+import type { Board, BoardOptions } from '../contract/board.ts';
+import type { Fleet } from '../contract/fleet.ts';
 import type { GatewayHandle } from '../contract/gateway-handle.ts';
+import type { ResolvedConfig } from '../config/resolved.ts';
+import { fleetBoard } from '../workers/coordination.ts';
+import type { CoordinatedFleet } from '../workers/coordination.ts';
 import type { Shared } from './shared.ts';
 
 /** The members of the handle for a plugin of this name. */
 export function sharedWith(
-  { coordination }: Pick<Shared, 'coordination'>,
+  {
+    coordination,
+    config,
+  }: Pick<Shared, 'coordination'> & { readonly config?: Pick<ResolvedConfig, 'fleet'> },
   plugin: string,
-): Pick<GatewayHandle, 'worker' | 'board' | 'places' | 'post'> {
-  const { worker, workers, places, post } = coordination;
+): Pick<GatewayHandle, 'worker' | 'board' | 'places' | 'post' | 'fleet'> {
+  const { worker, workers, places, post, fleet } = coordination;
   const own = (name: string): string => `${plugin}/${name}`;
   const withoutName = (key: string | undefined): string | undefined => key?.slice(own('').length);
   return {
     worker: { number: worker, of: workers },
-    board: async <V>(name: string) => (await coordination.board(own(name))) as Board<V>,
+    board: async <V>(name: string, { of = 'gateway' }: BoardOptions = {}) => {
+      const board = of === 'fleet' ? fleetBoard(own(name)) : own(name);
+      return (await coordination.board(board)) as Board<V>;
+    },
     places: {
       take(wanted) {
         const full = places.take(wanted.map((place) => ({ ...place, key: own(place.key) })));
@@ -25,5 +35,36 @@ export function sharedWith(
       answer: (name, answer) => post.answer(own(name), answer),
       ask: (to, name, body, options) => post.ask(to, own(name), body, options),
     },
+    fleet: fleet && fleetOf(fleet, addressOf(config?.fleet), own),
   };
+}
+
+/** With the questions and boards of one plugin. */
+function fleetOf(fleet: CoordinatedFleet, store: Fleet['store'], own: (name: string) => string): Fleet {
+  return {
+    name: fleet.name,
+    id: fleet.id,
+    instance: fleet.instance,
+    away: fleet.away,
+    store,
+    get instances() {
+      return fleet.instances;
+    },
+    get staleSince() {
+      return fleet.staleSince;
+    },
+    get isStale() {
+      return fleet.isStale;
+    },
+    watch: (changed) => fleet.watch(changed),
+    ask: (instances, to, name, body, options) => fleet.ask(instances, to, own(name), body, options),
+    proof: (board, options) => fleet.proof(fleetBoard(own(board)), options),
+  };
+}
+
+/** A store that Sentinels know has no address of its own. */
+function addressOf(fleet: ResolvedConfig['fleet']): Fleet['store'] {
+  if (!fleet || fleet.store.sentinels.length > 0) return undefined;
+  const { kind, url, password, ca, timeoutMs } = fleet.store;
+  return { kind, url, password, ca, timeoutMs };
 }

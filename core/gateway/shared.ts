@@ -14,12 +14,13 @@ import { unauthenticatedLog } from '../telemetry/log.ts';
 import type { PinoLogger } from '../telemetry/log.ts';
 import type { Address } from '../net/listening.ts';
 import { cancelOfDead } from './cancel-of-dead.ts';
+import { OperationsOfFleet } from './fleet-operations.ts';
 import { GatewayOverview } from './gateway-overview.ts';
+import { GivenOrders } from './given-orders.ts';
 import { GatewayOperations } from './operations.ts';
 import { OperatorState } from './operator-state.ts';
 import { OutdatedReports } from './outdated-reports.ts';
 import { RefusedLogins } from './refused-logins.ts';
-import { ownOperations } from './own-operations.ts';
 import type { OperationsParts } from './operations.ts';
 import { Overview } from './overview.ts';
 import { Pools } from './pools.ts';
@@ -96,11 +97,14 @@ export function makeShared({
   slots?.cancelsBy(cancelOfDead({ pools, config }));
   const suspension = new Suspension();
   const parts = { pools, sessions: new Set<OpenSession>(), statistics, suspension, config };
-  const overview = new Overview({ ...parts, addresses });
+  const overview = new Overview({ ...parts, addresses, ordersOf: (name) => state.fleetOrders?.about(name) });
   const strangers = unauthenticatedLog(log);
   const channels = (): Iterable<Channel> => overview.channels();
   const state = new OperatorState({ ...parts, coordination, channels });
   const workers = new WorkerOperations({ ...parts, coordination, state });
+  const given = new GivenOrders({ log, config, tell: orders.tell });
+  const { fleet } = coordination;
+  const ofFleet = fleet && new OperationsOfFleet({ fleet, coordination, state, orders: given });
   return {
     ...parts,
     coordination,
@@ -110,7 +114,7 @@ export function makeShared({
     overview,
     operatorState: state,
     services: {
-      operations: ownOperations(new GatewayOperations({ ...parts, ...orders, state, workers, log })),
+      operations: new GatewayOperations({ ...orders, state, workers, orders: given, fleet: ofFleet }),
       overview: new GatewayOverview(overview, coordination, plugins),
     },
     leaving: false,

@@ -77,14 +77,18 @@ function attributedDatabase(
   };
 }
 
-/** A service of the gateway: what a plugin asks of it, it does not do in the plugin's name. */
+/** A service of the gateway, and the groups of its functions: what a plugin asks of it, it does not do in the plugin's name. What is no function stays as it is now. */
 export function ownService<S extends object>(service: S): S {
   const members = service as Members;
-  const own = namesOf(service).map((name) => {
-    const work = members[name] as Work;
-    return [name, (...args: readonly unknown[]) => outsidePlugins(() => work.apply(service, [...args]))];
-  });
+  const own = namesOf(service).map((name) => [name, ownMember(members[name], service)]);
   return Object.fromEntries(own) as S;
+}
+
+function ownMember(member: unknown, service: object): unknown {
+  if (typeof member === 'object' && member !== null) return ownService(member);
+  if (typeof member !== 'function') return member;
+  const work = member as Work;
+  return (...args: readonly unknown[]) => outsidePlugins(() => work.apply(service, [...args]));
 }
 
 /** The same plugin: what its functions return and throw is their own, and synchronous where that is. */

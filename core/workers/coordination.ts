@@ -1,5 +1,7 @@
 /** What the workers of a gateway share, as one of them sees it: in this process alone, or through the parent process. */
 import type { Board } from '../contract/board.ts';
+import type { Fleet } from '../contract/fleet.ts';
+import type { InstanceNumbers } from '../contract/instance-numbers.ts';
 import type { ShutdownAfter } from '../contract/operations.ts';
 import type { Places } from '../contract/places.ts';
 import type { Post } from '../contract/post.ts';
@@ -22,7 +24,16 @@ export interface Parent {
   shutDown(after: ShutdownAfter | undefined): void;
 }
 
-/** One worker's view. Names of boards, places and questions that begin with `:` are the gateway's own; those of a plugin begin with its name and a slash. */
+/** The name of the board that all instances of a fleet share under a name; where there is no fleet it is one like others. */
+export const fleetBoard = (name: string): string => `@${name}`;
+
+/** Whether a board is one that all instances share. */
+export const isFleetBoard = (board: string): boolean => board.startsWith('@');
+
+/** The fleet without the address of its store, which is the config's. */
+export type CoordinatedFleet = Omit<Fleet, 'store'>;
+
+/** One worker's view. Names of boards, places and questions that begin with `:` are the gateway's own; those of a plugin begin with its name and a slash. Boards of the fleet have a `@` in front. */
 export interface Coordination {
   /** The number of this worker, from 1; the successor of a dead worker has its number. */
   readonly worker: number;
@@ -30,6 +41,10 @@ export interface Coordination {
   readonly workers: number;
   readonly places: Places;
   readonly post: Post;
+  /** Undefined: the gateway is in no fleet. The same from the beginning to the end. */
+  readonly fleet?: CoordinatedFleet | undefined;
+  /** The numbers of its instances now, for cancel keys; undefined where there is no fleet. Read anew each time: they change. */
+  readonly instanceNumbers?: InstanceNumbers | undefined;
   /** Undefined: there is none, and this process does it for itself. */
   readonly parent: Parent | undefined;
   /** Undefined: this process is the only one that opens connections. */
@@ -38,6 +53,8 @@ export interface Coordination {
   board(name: string): Promise<Board>;
   /** Calls once, now or later, when this worker is the lead: the one that does what only one may do. */
   whenLead(lead: () => void): void;
+  /** Runs it once, now or later, when this worker is the lead and no other instance of the fleet does a task of this name. Undefined: as {@link whenLead}. */
+  whenAlone?(task: string, run: () => void): void;
   /** The config that this worker serves under, as a number that rises. Undefined: it does not serve yet, or it is the only one. */
   readonly generation?: number | undefined;
   /** Ends timers, and rejects what waits. */

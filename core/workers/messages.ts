@@ -1,7 +1,9 @@
 /** Messages between a worker and its parent process: JSON, on the channel of `child_process.fork`, each kind by its `t`. `q` numbers questions: the answer has the same. */
+import type { FleetAnswer, FleetProof, InstanceRecipient } from '../contract/fleet.ts';
 import type { ShutdownAfter } from '../contract/operations.ts';
 import type { Recipient } from '../contract/post.ts';
 import type { Address } from '../net/listening.ts';
+import type { FleetState } from './fleet-state.ts';
 import type { ServerProcess, SlotLimits } from '../upstream/pool/connection-slots.ts';
 
 /** An id of a board with its value; without a value it is taken off. */
@@ -36,8 +38,8 @@ export type BoardTold =
       readonly entries: readonly BoardEntry[];
     }
   | { readonly t: 'changed'; readonly board: string; readonly seq: number; readonly entry: BoardEntry }
-  /** Every worker has the change, or `done` is false: the value was not the expected one. */
-  | { readonly t: 'kept'; readonly q: number; readonly done: boolean };
+  /** Every worker has the change, or `done` is false: the value was not the expected one. `error`: that could not be found out. */
+  | { readonly t: 'kept'; readonly q: number; readonly done: boolean; readonly error?: string };
 
 /** Of places, to the parent. A limit of null is none. */
 export type PlacesRequest =
@@ -54,6 +56,8 @@ export interface PlacesTold {
   readonly q: number;
   /** The first key that is full; absent: all are taken. */
   readonly full?: string;
+  /** None is taken, and why that could not be found out. */
+  readonly error?: string;
 }
 
 /** Of questions, to the parent. */
@@ -85,6 +89,29 @@ export type PostTold =
       readonly body?: unknown;
     }
   | { readonly t: 'answers'; readonly q: number; readonly answers: readonly ToldAnswer[] };
+
+/** Of the fleet, to the parent. */
+export type FleetRequest =
+  | {
+      readonly t: 'ask-fleet';
+      readonly q: number;
+      readonly instances: InstanceRecipient;
+      readonly to: Recipient;
+      readonly name: string;
+      readonly body?: unknown;
+      readonly withinMs: number;
+    }
+  | { readonly t: 'prove'; readonly q: number; readonly board: string; readonly withinMs: number }
+  /** It is the lead, and does this where no other instance does. */
+  | { readonly t: 'alone'; readonly q: number; readonly task: string };
+
+/** Of the fleet, to a worker. */
+export type FleetTold =
+  | { readonly t: 'fleet'; readonly state: FleetState }
+  | { readonly t: 'fleet-answers'; readonly q: number; readonly answers: readonly FleetAnswer[] }
+  | { readonly t: 'proven'; readonly q: number; readonly proof: FleetProof }
+  /** No other instance does the task of this question. */
+  | { readonly t: 'alone'; readonly q: number };
 
 /** Of the life of a worker, to the parent. */
 export type LifeRequest =
@@ -237,6 +264,8 @@ export type LifeTold =
       /** Where the parent listens, by the listener's name. */
       readonly listeners: Readonly<Record<string, Address>>;
       readonly admin?: Address;
+      /** Absent: there is none. */
+      readonly fleet?: FleetState;
       /** Whether a change of the config's files reloads it. */
       readonly watch: boolean;
     }
@@ -264,7 +293,7 @@ export type LifeTold =
 
 /** Of what the workers share, to the parent. */
 export type SharedRequest =
-  BoardRequest | PlacesRequest | PostRequest | OrderRequest | ReloadRequest | SlotsRequest;
+  BoardRequest | PlacesRequest | PostRequest | FleetRequest | OrderRequest | ReloadRequest | SlotsRequest;
 
 /** From a worker. */
 export type FromWorker = SharedRequest | LifeRequest;
@@ -289,6 +318,7 @@ export type SharedTold =
   | BoardTold
   | PlacesTold
   | PostTold
+  | FleetTold
   | OrderTold
   | SlotsTold
   | ReloadTold

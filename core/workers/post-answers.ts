@@ -3,6 +3,8 @@ import type { Post, PostAnswer } from '../contract/post.ts';
 
 type Answer = Parameters<Post['answer']>[1];
 
+/** How long an answer is waited for where nobody says, in milliseconds. */
+export const ANSWER_MS = 1_000;
 /** The error of a worker that is there and says nothing, for whatever reason. */
 export const LATE = 'it did not answer in time';
 

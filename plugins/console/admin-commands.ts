@@ -3,6 +3,7 @@ import { GatewayError, withoutTokens } from '../../core/index.ts';
 import type { Command, Desk } from './command.ts';
 import { discardCommand, resetCommand, setCommand, showParameter } from './parameter-commands.ts';
 import { selectCommand, typesCommand } from './select.ts';
+import { disableCommand, enableCommand, pauseCommand, resumeCommand } from './fleet-commands.ts';
 import {
   beginCommand,
   closeCommand,
@@ -59,14 +60,10 @@ function shutdownCommand(words: Words): Command | undefined {
 const COMMANDS: Readonly<Record<string, (words: Words) => Command | undefined>> = {
   SHOW: show,
   SELECT: select,
-  PAUSE: toAny('PAUSE', ({ operations, operator, signal }, name) => operations.pause(operator, name, signal)),
-  RESUME: toAny('RESUME', ({ operations, operator }, name) => operations.resume(operator, name)),
-  DISABLE: toOne('DISABLE', 'a database', ({ operations, operator }, name) =>
-    operations.disable(operator, name),
-  ),
-  ENABLE: toOne('ENABLE', 'a database', ({ operations, operator }, name) =>
-    operations.enable(operator, name),
-  ),
+  PAUSE: pauseCommand,
+  RESUME: resumeCommand,
+  DISABLE: disableCommand,
+  ENABLE: enableCommand,
   RECONNECT: toAny('RECONNECT', ({ operations, operator }, name) => operations.reconnect(operator, name)),
   WAIT_CLOSE: toAny('WAIT_CLOSE', ({ operations, operator, signal }, name) =>
     operations.waitClose(operator, name, signal),
@@ -101,9 +98,11 @@ const HELP = `
 \tSET parameter = value
 \tRELOAD
 \tPAUSE [<database>]
+\tPAUSE <database>|ALL FLEET [FOR <duration>]
 \tRESUME [<database>]
-\tDISABLE <database>
-\tENABLE <database>
+\tRESUME <database>|ALL FLEET
+\tDISABLE <database> [FLEET]
+\tENABLE <database> [FLEET]
 \tRECONNECT [<database>]
 \tWAIT_CLOSE [<database>]
 \tKILL <database>

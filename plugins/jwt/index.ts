@@ -11,8 +11,11 @@ import { probeIssuers } from './probe.ts';
 import { KeysUnavailable, TokenRefused, UNIFORM } from './refusal.ts';
 import type { Verified } from './remembered.ts';
 import { renewalChecks, SessionLives, UNCHANGED } from './renewal.ts';
+import { purgedKeys } from './purged-keys.ts';
 import { openRevoker } from './revoker.ts';
 import type { Revoker } from './revoker.ts';
+import { staleFleet } from './stale-fleet.ts';
+import type { StaleFleet } from './stale-fleet.ts';
 import { tokenVerifier } from './verify.ts';
 import type { Verify } from './verify.ts';
 
@@ -84,6 +87,8 @@ function lent(verify: Verify): TokenVerifier {
 interface Running {
   readonly verify: Verify;
   readonly revoker: Revoker;
+  /** Undefined without a fleet. */
+  readonly stale: StaleFleet | undefined;
 }
 
 async function setUp(
@@ -92,15 +97,21 @@ async function setUp(
 ): Promise<Running & { readonly close: Disposer }> {
   const { revoker, first, close: closeRevoker } = await openRevoker(policy, gateway);
   try {
-    const { issuers, storesOf, readings, close: closeIssuers } = await openIssuers(policy, gateway);
+    const purged = await purgedKeys(gateway);
+    const { issuers, readings, close: closeIssuers } = await openIssuers(policy, gateway, purged);
     const verify = tokenVerifier(policy, issuers, (identity) => revoker.find(identity));
-    if (first) mountOperatorRoutes({ gateway, revoker, storesOf });
+    if (first) mountOperatorRoutes({ gateway, revoker, purged });
     if (!gateway.service('keySets')) gateway.provide('keySets', { readings });
+    gateway.alone('ask for dropped keys', () => purged.lead());
+    const stale = staleFleet(gateway);
+    const closeStale = stale?.open();
+    if (first) gateway.ready(() => stale?.problem);
     const close = async (): Promise<void> => {
+      closeStale?.();
       await closeIssuers();
       await closeRevoker();
     };
-    return { verify, revoker, close };
+    return { verify, revoker, stale, close };
   } catch (error) {
     await closeRevoker();
     throw error;
@@ -131,8 +142,12 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt', 'password' |
     checks: renewalChecks(() => running().revoker),
     inBand: {
       async 'postern.token'(session, token) {
-        const { verify, revoker } = running();
-        await lives.renew(session, () => verifyFresh(session, verify, token));
+        const { verify, revoker, stale } = running();
+        await lives.renew(session, async () => {
+          const verified = await verifyFresh(session, verify, token);
+          stale?.admit(session, UNCHANGED);
+          return verified;
+        });
         // Other plugins' checks take their time.
         revoker.endIfRevoked(session);
         session.log.info({ until: session.facts.identity.expiresAt }, 'token renewed');
@@ -151,8 +166,12 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt', 'password' |
     async onAuth(session) {
       const token = await session.token();
       try {
-        const { identity, rules } = lives.stated(await verifyFor(session, running().verify, token));
+        const { verify, revoker, stale } = running();
+        const { identity, rules } = lives.stated(await verifyFor(session, verify, token));
+        stale?.admit(session);
         session.establish('identity', identity);
+        // Now, and not with the checks: a check of another plugin may take its time before.
+        revoker.know(session, identity);
         session.establish('rules', rules);
         lives.begin(session, identity);
       } catch (error) {

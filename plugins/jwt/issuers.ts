@@ -7,6 +7,7 @@ import { keyNote } from './key-note.ts';
 import { keySource } from './key-source.ts';
 import type { KeySource } from './key-source.ts';
 import { KeyStore } from './key-store.ts';
+import type { PurgedKeys } from './purged-keys.ts';
 import { SharedSource } from './shared-source.ts';
 import type { KeysTold } from './shared-source.ts';
 import type { IssuerPolicy, Policy } from './policy.ts';
@@ -17,8 +18,6 @@ export interface OpenIssuers {
   readonly issuers: ReadonlyMap<string, KnownIssuer>;
   /** Stops the stores' background work. */
   readonly close: Disposer;
-  /** Every store of this issuer that a session may still meet, those of earlier configs as well. */
-  readonly storesOf: (issuer: string) => readonly KeyStore[];
   /** The keys of every store. */
   readonly readings: () => readonly KeySetReading[];
 }
@@ -44,11 +43,12 @@ async function open(
   place: string,
   policy: IssuerPolicy,
   gateway: GatewayHandle,
+  purged: PurgedKeys,
   folder?: string,
 ): Promise<[KeyStore, Disposer]> {
   const source = keySource({ ...policy, issuer: policy.keysOf }, gateway.directory);
   const store = await storeFor(policy, source, gateway, folder);
-  await store.seed(gateway.log);
+  await store.seed(gateway.log, (ageMs) => purged.isOf(store.issuer, ageMs));
   const close = store.open(gateway.log);
   const local = source.kind === 'file' || source.kind === 'inline';
   if (local) await store.refresh();
@@ -64,11 +64,20 @@ async function open(
  * Opens a store per issuer: files are read before this returns, URLs in the background.
  * @throws ConfigError if a file cannot be read or has no usable key, or the folder of kept keys cannot be used
  */
-export async function openIssuers(policy: Policy, gateway: GatewayHandle): Promise<OpenIssuers> {
+export async function openIssuers(
+  policy: Policy,
+  gateway: GatewayHandle,
+  purged: PurgedKeys,
+): Promise<OpenIssuers> {
   const folder = policy.cache === undefined ? undefined : path.resolve(gateway.directory, policy.cache);
   if (folder !== undefined) await openCacheFolder(folder);
   const all = gateway.keep('open key stores', () => new Map<KeyStore, number>());
   const issuers = new Map<string, KnownIssuer>();
+  /** Those of earlier configs as well. */
+  const storesOf = (issuer: string): readonly KeyStore[] => {
+    const keysOf = policy.issuers.get(issuer)?.keysOf ?? issuer;
+    return [...all.keys()].filter((store) => store.issuer === keysOf);
+  };
   const closers: Disposer[] = [];
   const close = async () => {
     for (const closer of closers) await closer();
@@ -79,7 +88,7 @@ export async function openIssuers(policy: Policy, gateway: GatewayHandle): Promi
       let store = stores.get(item.keysOf);
       if (!store) {
         // One store for each entry of the config, in its order.
-        const [opened, closer] = await open(`jwt.issuers[${stores.size}]`, item, gateway, folder);
+        const [opened, closer] = await open(`jwt.issuers[${stores.size}]`, item, gateway, purged, folder);
         closers.push(closer, counted(all, opened));
         stores.set(item.keysOf, opened);
         store = opened;
@@ -92,12 +101,9 @@ export async function openIssuers(policy: Policy, gateway: GatewayHandle): Promi
   }
   const opened = [...stores.values()];
   for (const store of opened) gateway.ready(() => readiness(store, opened));
-  const storesOf = (issuer: string): readonly KeyStore[] => {
-    const keysOf = policy.issuers.get(issuer)?.keysOf ?? issuer;
-    return [...all.keys()].filter((store) => store.issuer === keysOf);
-  };
+  closers.push(purged.open(storesOf));
   const readings = (): readonly KeySetReading[] => [...all.keys()].map(({ reading }) => reading);
-  return { issuers, close, storesOf, readings };
+  return { issuers, close, readings };
 }
 
 /** Whoever comes with a token of another issuer can log in: while one of `all` has keys, this one's problem is a note. */

@@ -34,10 +34,11 @@ export interface KeyStoreOptions {
 /** The keys of one issuer. Ages are measured by the monotonic clock: a clock set back must not keep keys fresh. */
 export class KeyStore {
   readonly issuer: string;
+  /** How long the last good set serves without a good answer, in milliseconds. */
+  readonly maxStaleMs: number;
   readonly #cache: KeyCache | undefined;
   readonly #source: KeySource;
   readonly #pace: AskPace;
-  readonly #maxStaleMs: number;
   #set: KeySet | undefined;
   /** The set is from the last run, and the issuer has not been heard yet. */
   #seeded = false;
@@ -59,7 +60,12 @@ export class KeyStore {
     this.#source = source;
     this.#shared = source instanceof SharedSource ? source : undefined;
     this.#pace = new AskPace(source.pace);
-    this.#maxStaleMs = maxStaleMs;
+    this.maxStaleMs = maxStaleMs;
+  }
+
+  /** Whether what one worker is answered is for all workers of the gateway. */
+  get isShared(): boolean {
+    return this.#shared !== undefined;
   }
 
   /** Starts asking in the background; stops when every user has let go. */
@@ -87,12 +93,16 @@ export class KeyStore {
     return this.#flight;
   }
 
-  /** Takes the set of the last run, if there is one and the issuer has not been asked: before {@link open}. Never rejects. */
-  async seed(log: Logger): Promise<void> {
+  /**
+   * Takes the set of the last run, if there is one and the issuer has not been asked: before {@link open}. Never rejects. `isPurged`:
+   * whether keys of that age are not to be trusted.
+   */
+  async seed(log: Logger, isPurged: (ageMs: number) => boolean = () => false): Promise<void> {
     if (this.#set || this.#users > 0) return;
     try {
       const kept = await this.#cache?.load();
-      if (!kept || kept.ageMs > this.#maxStaleMs) return;
+      if (!kept || kept.ageMs > this.maxStaleMs) return;
+      if (isPurged(kept.ageMs)) throw new Error('dropped by an operator since');
       this.#set = kept.set;
       this.#seeded = true;
       this.#goodAt = performance.now() - kept.ageMs;
@@ -105,12 +115,20 @@ export class KeyStore {
     }
   }
 
+  /** Drops the keys now, and with them every token that was verified by them. Somebody else asks for new ones. */
+  drop(): void {
+    this.#purges++;
+    this.#set = undefined;
+    this.#goodAt = -Infinity;
+    this.#pace.reason = 'dropped by an operator';
+  }
+
   /**
    * Drops the keys now, those on disk as well, and with them every token that was verified by them; then asks anew.
    * Resolves with the answer: `problem` tells.
    */
   async purge(): Promise<void> {
-    this.#drop();
+    this.drop();
     await this.#shared?.drop();
     const under = this.#flight;
     const forgotten = this.#cache?.forget().catch((error: unknown) => this.#cacheFailed(error));
@@ -185,7 +203,7 @@ export class KeyStore {
 
   /** What another worker has asked is asked no second time. */
   #share(shared: SharedSource): () => void {
-    const close = shared.open({ asked: () => void this.refresh(), dropped: () => this.#drop() });
+    const close = shared.open({ asked: () => void this.refresh(), dropped: () => this.drop() });
     const { last } = shared;
     if (!last || last.ageMs >= this.#source.pace.refresh) void this.refresh();
     else {
@@ -195,15 +213,8 @@ export class KeyStore {
     return close;
   }
 
-  #drop(): void {
-    this.#purges++;
-    this.#set = undefined;
-    this.#goodAt = -Infinity;
-    this.#pace.reason = 'dropped by an operator';
-  }
-
   #usable(): KeySet | undefined {
-    return performance.now() - this.#goodAt <= this.#maxStaleMs ? this.#set : undefined;
+    return performance.now() - this.#goodAt <= this.maxStaleMs ? this.#set : undefined;
   }
 
   #mayAskForUnknown(): boolean {

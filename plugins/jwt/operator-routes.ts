@@ -1,8 +1,8 @@
 /** What operators do over HTTP: see, add and take back revocations, and drop an issuer's keys. */
 import { GatewayError } from '../../core/index.ts';
-import type { GatewayHandle, Identity } from '../../core/index.ts';
-import type { KeyStore } from './key-store.ts';
+import type { FleetProof, GatewayHandle, Identity } from '../../core/index.ts';
 import { PURGE, REVOCATIONS } from './operator-docs.ts';
+import type { PurgedKeys } from './purged-keys.ts';
 import { ListFull } from './revocation-list.ts';
 import type { Revoker } from './revoker.ts';
 
@@ -10,7 +10,7 @@ import type { Revoker } from './revoker.ts';
 export interface OperatorRoutesOptions {
   readonly gateway: GatewayHandle;
   readonly revoker: Revoker;
-  readonly storesOf: (issuer: string) => readonly KeyStore[];
+  readonly purged: PurgedKeys;
 }
 
 /** Longest body, in characters. */
@@ -38,6 +38,21 @@ const named = (caller: Identity | undefined): object => ({
   subject: caller?.subject,
 });
 
+/** Whether the answer is to wait for the fleet: before anything is done. @throws GatewayError */
+function waitsForFleet({ url }: Request, { fleet }: GatewayHandle): boolean {
+  const wait = new URL(url).searchParams.get('wait');
+  if (wait === null) return false;
+  if (wait !== 'fleet') throw new GatewayError('invalid_parameter_value', "wait is 'fleet' or absent");
+  if (!fleet) throw new GatewayError('invalid_parameter_value', 'this gateway is in no fleet');
+  return true;
+}
+
+/** 202 while an instance may not have it: it is named. */
+function answerOf(done: object, status: number, proof: FleetProof | undefined): Response {
+  if (!proof) return Response.json(done, { status });
+  return Response.json({ ...done, fleet: proof }, { status: proof.missing.length === 0 ? status : 202 });
+}
+
 type Handler = (request: Request, caller?: Identity) => Promise<Response>;
 
 /** Refusals become answers. Other methods than those of the document do not come here. */
@@ -59,6 +74,7 @@ function revocations({ gateway, revoker }: OperatorRoutesOptions): Handler {
   return methods({
     GET: () => Promise.resolve(Response.json({ revocations: revoker.all })),
     async POST(request, caller) {
+      const waits = waitsForFleet(request, gateway);
       const { revocation, ended, kept } = await revoker.add(await bodyOf(request), caller);
       gateway.log.info(
         { by: named(caller), what: revocation.what, id: revocation.id, sessions: ended },
@@ -74,7 +90,7 @@ function revocations({ gateway, revoker }: OperatorRoutesOptions): Handler {
           'in force on this gateway, but not kept for its next start: the log says why; try again',
         );
       }
-      return Response.json({ ...revocation, sessions: ended }, { status: 201 });
+      return answerOf({ ...revocation, sessions: ended }, 201, waits ? await revoker.proof() : undefined);
     },
     async DELETE(request, caller) {
       const id = new URL(request.url).searchParams.get('id') ?? '';
@@ -85,20 +101,19 @@ function revocations({ gateway, revoker }: OperatorRoutesOptions): Handler {
   });
 }
 
-function purge({ gateway, storesOf }: OperatorRoutesOptions): Handler {
+function purge({ gateway, purged }: OperatorRoutesOptions): Handler {
   return methods({
     async POST(request, caller) {
+      const waits = waitsForFleet(request, gateway);
       const { issuer } = ((await bodyOf(request)) ?? {}) as { readonly issuer?: unknown };
-      const stores = typeof issuer === 'string' ? storesOf(issuer) : [];
-      if (stores.length === 0) return no(404, 'issuer is not a configured one');
+      if (typeof issuer !== 'string' || !purged.knows(issuer))
+        return no(404, 'issuer is not a configured one');
       gateway.log.info({ by: named(caller), issuer }, 'keys dropped');
       const by = caller && { issuer: caller.issuer, subject: caller.subject };
-      gateway.emit('operator', { by, via: 'http', verb: 'PURGE_KEYS', target: { issuer: String(issuer) } });
-      await Promise.all(stores.map((store) => store.purge()));
-      const problems = stores.map((store) => store.problem()).filter((problem) => problem !== undefined);
-      return problems.length === 0
-        ? Response.json({ issuer })
-        : no(503, 'dropped, but there are no new ones yet');
+      gateway.emit('operator', { by, via: 'http', verb: 'PURGE_KEYS', target: { issuer } });
+      const problems = await purged.purge(issuer);
+      if (problems.length > 0) return no(503, 'dropped, but there are no new ones yet');
+      return answerOf({ issuer }, 200, waits ? await purged.proof() : undefined);
     },
   });
 }

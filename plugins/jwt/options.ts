@@ -267,7 +267,7 @@ export interface JwtOptions {
   /**
    * Where revocations are kept.
    *
-   * @defaultValue in memory: a restart forgets them
+   * @defaultValue the store of the fleet; without one in memory: a restart forgets them
    * @reload needs a restart
    * @example revocations: { file: 'revocations.json' }
    */
@@ -279,14 +279,14 @@ export interface RevocationsOptions {
   /**
    * File of this gateway process, relative to the config, that a restart reads again.
    *
-   * @defaultValue none: in memory
+   * @defaultValue none: the store of the fleet, or memory
    * @example file: 'revocations.json'
    */
   readonly file?: string;
   /**
    * A place of your own instead of `file`, which many gateways may share: a [`RevocationStore`](revocation-store.ts).
    *
-   * @defaultValue `file`, or memory
+   * @defaultValue `file`, the store of the fleet, or memory
    * @example store: sharedRevocations
    */
   readonly store?: RevocationStore;

@@ -50,6 +50,7 @@ function checkRules(after: TokenRules, before: TokenRules | undefined): void {
 export function renewalChecks(revoker: () => Revoker): FactChecks {
   return {
     identity(identity, session, renewed) {
+      revoker().know(session, identity);
       const revocation = revoker().find(identity);
       if (revocation) {
         const message = renewed ? 'the token is not good' : `${UNIFORM} for user "${session.startup.user}"`;

@@ -7,7 +7,7 @@ import { RevocationList } from './revocation-list.ts';
 import type { RevocationPolicy } from './revocation-policy.ts';
 import { reviveRevocation } from './revocation.ts';
 import type { Revocation } from './revocation.ts';
-import type { RevocationStore } from './revocation-store.ts';
+import type { RevocationChange, RevocationStore } from './revocation-store.ts';
 
 /** How often a store is asked again that could not be read, in milliseconds. */
 const RETRY_MS = 30_000;
@@ -27,6 +27,8 @@ export interface RevocationKeeperOptions {
   readonly store?: RevocationStore | undefined;
   /** By it all workers have a change before it is answered, and a worker that starts has those that its look at the store missed. */
   readonly board: Board<RevocationTold>;
+  /** The board is that of a fleet: it has all that are in force, and a store of this instance has them besides. */
+  readonly ofFleet: boolean;
   readonly ended: EndedSessions;
 }
 
@@ -35,11 +37,14 @@ export class RevocationKeeper {
   readonly #list: RevocationList;
   readonly #store: RevocationStore | undefined;
   readonly #board: Board<RevocationTold>;
+  readonly #ofFleet: boolean;
   readonly #ended: EndedSessions;
   readonly #failOpen: boolean;
   readonly #users = new Set<EndSessions>();
   /** On their way to all workers, or into the store. */
   readonly #arriving = new Set<string>();
+  /** Of those the ones that are not on the list yet, and have a place there. */
+  readonly #announced = new Set<string>();
   /** Changed while the store is read: what it says of them is not the last word. */
   #changed: Set<string> | undefined;
   #log: Logger | undefined;
@@ -49,10 +54,13 @@ export class RevocationKeeper {
   #close: (() => void) | undefined;
   #over = false;
 
-  constructor({ policy: { failOpen, limit }, store, board, ended }: RevocationKeeperOptions) {
+  constructor(options: RevocationKeeperOptions) {
+    const { store, board, ofFleet, ended } = options;
+    const { failOpen, limit } = options.policy;
     this.#list = new RevocationList(limit);
     this.#store = store;
     this.#board = board;
+    this.#ofFleet = ofFleet;
     this.#ended = ended;
     this.#failOpen = failOpen;
   }
@@ -86,12 +94,18 @@ export class RevocationKeeper {
   /** This worker does what only one may do: it keeps what one that has ended could not. */
   lead(): void {
     this.#leads = true;
-    void this.#settle();
+    if (!this.#ofFleet) void this.#settle();
+    else if (this.#loaded && this.#store) void this.#loadAgain();
   }
 
   /** Those in force. */
   get all(): readonly Revocation[] {
     return this.#list.all;
+  }
+
+  /** The one in force with this id. */
+  get(id: string): Revocation | undefined {
+    return this.#list.get(id);
   }
 
   find(identity: Identity): Revocation | undefined {
@@ -105,8 +119,9 @@ export class RevocationKeeper {
   async add(revocation: Revocation): Promise<{ readonly ended: number; readonly kept: Promise<void> }> {
     const longest = this.#list.longest(revocation);
     const { id, until } = longest;
-    this.#list.admit(longest, [...this.#arriving].filter((one) => !this.#list.has(one)).length);
+    this.#list.admit(longest, this.#announced.size);
     this.#arriving.add(id);
+    if (!this.#list.has(id)) this.#announced.add(id);
     try {
       await this.#board.put(id, longest, { until });
       const ended = await this.#ended.total(id);
@@ -115,16 +130,22 @@ export class RevocationKeeper {
       return { ended, kept };
     } catch (error) {
       this.#arriving.delete(id);
+      this.#announced.delete(id);
       throw error;
     }
   }
 
   /** False if there is none with this id. @throws what the store throws: then it may be back after a restart */
   async remove(id: string): Promise<boolean> {
-    const found = this.#list.all.find((one) => one.id === id);
+    const found = this.#list.get(id);
     if (!found) return false;
-    await this.#board.put(id, { removed: true }, { until: found.until });
-    await this.#keep(id, { removed: true });
+    this.#arriving.add(id);
+    try {
+      await this.#board.put(id, { removed: true }, { until: found.until });
+      await this.#keep(id, { removed: true });
+    } finally {
+      this.#arriving.delete(id);
+    }
     return true;
   }
 
@@ -133,11 +154,7 @@ export class RevocationKeeper {
       this.#ended.open(),
       this.#store instanceof RevocationFileOfLead ? this.#store.open() : undefined,
       this.#board.watch((change) => this.#hear(change)),
-      this.#store?.watch?.((change) => {
-        if (change === 'missed') void this.#loadAgain();
-        else if ('added' in change) this.#admit(change.added);
-        else this.#take(change.removed, { removed: true });
-      }),
+      this.#store?.watch?.((change) => this.#hearStore(change)),
     ];
     this.#hear({ kind: 'missed' });
     return () => {
@@ -145,16 +162,34 @@ export class RevocationKeeper {
     };
   }
 
-  /** A value leaves the board when it is kept, or over. */
+  /** A value leaves the board when it is kept, or over; that of a fleet when it is over. */
   #hear(change: BoardChange<RevocationTold>): void {
-    if (change.kind === 'put') this.#take(change.id, change.value);
-    if (change.kind === 'missed') for (const [id, told] of this.#board.all()) this.#take(id, told);
+    if (change.kind === 'put') {
+      this.#take(change.id, change.value);
+      if (this.#ofFleet && this.#leads && this.#loaded) void this.#keepOther(change.id, change.value);
+    }
+    if (change.kind !== 'missed') return;
+    for (const [id, told] of this.#board.all()) this.#take(id, told);
+    if (this.#ofFleet && this.#leads && this.#loaded && this.#store) void this.#loadAgain();
+  }
+
+  #hearStore(change: RevocationChange | 'missed'): void {
+    if (change === 'missed') void this.#loadAgain();
+    else if ('added' in change) this.#admit(change.added);
+    // Of what a fleet has in force the board is the last word: the store may be late.
+    else if (!this.#ofFleet || !this.#board.get(change.removed))
+      this.#take(change.removed, { removed: true });
   }
 
   #take(id: string, told: RevocationTold): void {
     this.#changed?.add(id);
     if ('removed' in told) this.#list.remove(id);
-    else this.#ended.add(id, this.#put(reviveRevocation(told)));
+    else this.#ended.add(id, this.#isInForce(id, told) ? 0 : this.#put(reviveRevocation(told)));
+  }
+
+  /** There may be very many on a board that is read anew. */
+  #isInForce(id: string, { until }: Revocation): boolean {
+    return (this.#list.get(id)?.until ?? -Infinity) >= until;
   }
 
   /** @throws ListFull */
@@ -164,6 +199,7 @@ export class RevocationKeeper {
   }
 
   #put(revocation: Revocation): number {
+    this.#announced.delete(revocation.id);
     this.#list.add(revocation);
     return Math.max(0, ...[...this.#users].map((end) => end(revocation)));
   }
@@ -173,6 +209,8 @@ export class RevocationKeeper {
     const removed = 'removed' in told;
     if (this.#store) await inTime(removed ? this.#store.remove(id) : this.#store.add(told));
     else if (!removed) return;
+    // An instance that was away is told by the board what was taken back.
+    if (this.#ofFleet) return;
     const since = JSON.stringify(this.#board.get(id));
     // Where the gateway stops, the board goes as well.
     if (since === JSON.stringify(told)) void this.#board.drop(id).catch(() => {});
@@ -180,38 +218,63 @@ export class RevocationKeeper {
 
   async #load(): Promise<void> {
     this.#changed = new Set(this.#board.all().keys());
+    let found: readonly Revocation[] = [];
     try {
-      const found = this.#store ? await inTime(this.#store.load()) : [];
+      if (this.#store) found = await inTime(this.#store.load());
       for (const revocation of found)
         if (revocation.until > Date.now() && !this.#changed.has(revocation.id)) this.#admit(revocation);
     } finally {
       this.#changed = undefined;
     }
     this.#loaded = true;
-    await this.#settle();
+    if (this.#ofFleet) await this.#join(found);
+    else await this.#settle();
   }
 
   /** Keeps what is on the board since it could not be kept. */
   async #settle(): Promise<void> {
     if (!this.#leads || !this.#loaded || !this.#store) return;
-    for (const [id, told] of this.#board.all()) {
-      if (this.#arriving.has(id)) continue;
-      const kept = 'removed' in told ? told : reviveRevocation(told);
-      await this.#keep(id, kept).catch((error: unknown) => this.#tellFailed(id, error));
+    for (const [id, told] of this.#board.all()) await this.#keepOther(id, told);
+  }
+
+  /** Gives the store what the fleet has, and the fleet what the store has. */
+  async #join(found: readonly Revocation[]): Promise<void> {
+    if (!this.#leads || !this.#store) return;
+    const stored = new Map(found.map(({ id, until }) => [id, until]));
+    const told = this.#board.all();
+    for (const [id, value] of told)
+      if ('removed' in value ? stored.has(id) : stored.get(id) !== value.until)
+        await this.#keepOther(id, value);
+    await this.#tellFleet(found.filter(({ id, until }) => !told.has(id) && until > Date.now()));
+  }
+
+  /** Unless the fleet knows better: one may have been taken back while this instance was away. */
+  async #tellFleet(revocations: readonly Revocation[]): Promise<void> {
+    try {
+      for (const revocation of revocations)
+        await this.#board.put(revocation.id, revocation, { until: revocation.until, expected: undefined });
+    } catch (error) {
+      this.#log?.error({ reason: whyOf(error) }, 'revocations not told to the fleet yet');
+      this.#loadLater();
     }
   }
 
+  /** What another worker has changed. */
+  async #keepOther(id: string, told: RevocationTold): Promise<void> {
+    if (this.#arriving.has(id)) return;
+    const kept = 'removed' in told ? told : reviveRevocation(told);
+    await this.#keep(id, kept).catch((error: unknown) => this.#tellFailed(id, error));
+  }
+
   #tellFailed(id: string, error: unknown): void {
-    const reason = error instanceof Error ? error.message : 'the store failed';
-    this.#log?.error({ id, reason }, 'revocation not kept');
+    this.#log?.error({ id, reason: whyOf(error) }, 'revocation not kept');
   }
 
   async #loadFirst(): Promise<void> {
     try {
       await this.#load();
     } catch (error) {
-      const why = error instanceof Error ? error.message : 'the store failed';
-      if (!this.#failOpen) throw new ConfigError(`jwt.revocations: they cannot be read: ${why}`);
+      if (!this.#failOpen) throw new ConfigError(`jwt.revocations: they cannot be read: ${whyOf(error)}`);
       void this.#loadAgain();
     }
   }
@@ -222,13 +285,21 @@ export class RevocationKeeper {
     try {
       await this.#load();
     } catch (error) {
-      const reason = error instanceof Error ? error.message : 'the store failed';
-      this.#log?.error({ reason }, 'revocations cannot be read: revoked tokens may be accepted');
-      if (this.#over) return;
-      this.#retry = setTimeout(() => void this.#loadAgain(), RETRY_MS).unref();
+      this.#log?.error(
+        { reason: whyOf(error) },
+        'revocations cannot be read: revoked tokens may be accepted',
+      );
+      this.#loadLater();
     }
   }
+
+  #loadLater(): void {
+    clearTimeout(this.#retry);
+    if (!this.#over) this.#retry = setTimeout(() => void this.#loadAgain(), RETRY_MS).unref();
+  }
 }
+
+const whyOf = (error: unknown): string => (error instanceof Error ? error.message : 'the store failed');
 
 function inTime<T>(work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {

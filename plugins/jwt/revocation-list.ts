@@ -1,27 +1,12 @@
 /** The revocations in force, in memory: asked at every login, so each question is a look into three maps. */
-import type { Identity, RevocationTarget } from '../../core/index.ts';
+import type { Identity } from '../../core/index.ts';
 import { isRevokedBy } from './revocation.ts';
 import type { Revocation } from './revocation.ts';
+import { keyOf, keysOf } from './revocation-keys.ts';
 
 /** No room is left; nothing is forgotten for a new one. */
 export class ListFull extends Error {
   override readonly name = 'ListFull';
-}
-
-const NEVER = new Date(0);
-
-/** By what a token is looked up: every revocation stands under one key. */
-function keyOf(what: RevocationTarget): string {
-  if ('tokenId' in what) return `token ${what.tokenId}`;
-  return 'subject' in what
-    ? `subject ${JSON.stringify([what.issuer, what.subject])}`
-    : `issuer ${what.issuer}`;
-}
-
-/** The keys of the revocations that a token can fall under. */
-function keysOf({ issuer, subject, tokenId }: Identity): readonly string[] {
-  const own = [keyOf({ issuer, subject }), keyOf({ issuer, before: NEVER })];
-  return tokenId === undefined ? own : [keyOf({ tokenId }), ...own];
 }
 
 /** Bounded, and clean of what is over. */
@@ -46,6 +31,12 @@ export class RevocationList {
 
   has(id: string): boolean {
     return this.#byId.has(id);
+  }
+
+  /** The one in force with this id. */
+  get(id: string): Revocation | undefined {
+    const revocation = this.#byId.get(id);
+    return revocation && revocation.until > Date.now() ? revocation : undefined;
   }
 
   /** The one in force with the same id where that ends later, and else this one. */

@@ -70,7 +70,12 @@ export function whyRevoked({ id, what }: Revocation): string {
   return `revoked by ${Object.keys(what).join(' and ')} (revocation ${id})`;
 }
 
-/** Whether a token is one of those. A token without `iat` is taken for issued before any date. */
+/** When a token was issued, in milliseconds since the epoch. One without `iat` is taken for issued before any date. */
+export function issuedAt({ claims: { iat } }: Identity): number {
+  return typeof iat === 'number' ? iat * 1_000 : -Infinity;
+}
+
+/** Whether a token is one of those. */
 export function isRevokedBy({ what }: Revocation, identity: Identity): boolean {
   if ('tokenId' in what) {
     return (
@@ -79,6 +84,5 @@ export function isRevokedBy({ what }: Revocation, identity: Identity): boolean {
   }
   if (what.issuer !== identity.issuer) return false;
   if ('subject' in what) return what.subject === identity.subject;
-  const { iat } = identity.claims;
-  return typeof iat !== 'number' || iat * 1_000 < what.before.getTime();
+  return issuedAt(identity) < what.before.getTime();
 }

@@ -5,13 +5,15 @@ import type {
   Actor,
   Disposer,
   Events,
+  FleetProof,
   GatewayHandle,
   Identity,
   RevocationTarget,
   Revocations,
+  Session,
 } from '../../core/index.ts';
 import type { Policy } from './policy.ts';
-import { NotARevocation, isRevokedBy, parseTarget, revocationId } from './revocation.ts';
+import { NotARevocation, parseTarget, revocationId } from './revocation.ts';
 import type { Revocation } from './revocation.ts';
 import { EndedSessions } from './ended-sessions.ts';
 import { RevocationFile } from './revocation-file.ts';
@@ -20,9 +22,14 @@ import { RevocationKeeper } from './revocation-keeper.ts';
 import type { RevocationTold } from './revocation-keeper.ts';
 import type { RevocationStore } from './revocation-store.ts';
 import { ListFull } from './revocation-list.ts';
+import { SessionIndex } from './session-index.ts';
 
 /** Longest clock tolerance, in seconds: a token may have been issued so far ahead. */
 const TOLERANCE_S = 60;
+
+const BOARD = 'revocations';
+/** How long instances may take to say that they have a revocation, in milliseconds: one that has died is no live one any more by then. */
+const PROOF_MS = 6_000;
 
 const REVOKED = new GatewayError('admin_shutdown', 'the token has been revoked', {
   hint: 'Ask whoever issues your tokens; connect again with a fresh one if you may.',
@@ -40,12 +47,14 @@ interface Revoked {
 export class Revoker implements Revocations {
   readonly #keeper: RevocationKeeper;
   readonly #gateway: GatewayHandle;
+  readonly #sessions: SessionIndex;
   /** Longest life of a token by its issuer, and of a session that outlives it, in seconds. */
   readonly #lives = new Map<string, number>();
 
   constructor(keeper: RevocationKeeper, gateway: GatewayHandle) {
     this.#keeper = keeper;
     this.#gateway = gateway;
+    this.#sessions = gateway.keep('sessions by token', () => new SessionIndex());
   }
 
   /** Tokens of these issuers can be revoked as well. */
@@ -85,7 +94,7 @@ export class Revoker implements Revocations {
 
   /** False if there is none with this id. */
   async remove(id: string, by?: Actor): Promise<boolean> {
-    const revocation = this.all.find((one) => one.id === id);
+    const revocation = this.#keeper.get(id);
     try {
       return await this.#keeper.remove(id);
     } finally {
@@ -102,16 +111,29 @@ export class Revoker implements Revocations {
     if (this.find(session.facts.identity)) session.end(REVOKED);
   }
 
+  /** Resolves when every live instance of the fleet has all revocations of until now, or with those that have not; undefined without a fleet. */
+  async proof(): Promise<FleetProof | undefined> {
+    return this.#gateway.fleet?.proof(BOARD, { withinMs: PROOF_MS });
+  }
+
+  /** The session may come to have this identity: revocations will find it. */
+  know(session: Session, identity: Identity): void {
+    this.#sessions.add(session, identity);
+  }
+
   /** Ends the sessions of this worker that came with such a token, whatever config and listener they came under. */
   end(revocation: Revocation): number {
-    let ended = 0;
-    for (const session of this.#gateway.sessions) {
+    this.#sessions.addOthers(this.#gateway.sessions, (added) => this.#endRevoked(added));
+    const sessions = this.#sessions.take(revocation);
+    for (const session of sessions) session.end(REVOKED);
+    return sessions.length;
+  }
+
+  #endRevoked(sessions: readonly Session[]): void {
+    for (const session of sessions) {
       const { identity } = session.facts;
-      if (!identity || !isRevokedBy(revocation, identity)) continue;
-      session.end(REVOKED);
-      ended += 1;
+      if (identity && this.find(identity)) session.end(REVOKED);
     }
-    return ended;
   }
 
   /** Plugins know no ListFull, and would take it for one that is in force. */
@@ -165,12 +187,13 @@ async function openFirst(
   const { file, store, failOpen, limit } = revocations;
   const place = file === undefined ? undefined : path.resolve(gateway.directory, file);
   refuseChange(gateway, JSON.stringify([store ? 'store' : place, failOpen, limit]));
-  const board = await gateway.board<RevocationTold>('revocations');
+  const board = await gateway.board<RevocationTold>(BOARD, { of: 'fleet' });
   const ended = gateway.keep('sessions ended', () => new EndedSessions(gateway));
   const kept =
     place === undefined ? undefined : gateway.keep('revocation file', () => fileAt(place, gateway));
+  const ofFleet = gateway.fleet !== undefined;
   const make = (): RevocationKeeper =>
-    new RevocationKeeper({ policy: revocations, store: store ?? kept, board, ended });
+    new RevocationKeeper({ policy: revocations, store: store ?? kept, board, ofFleet, ended });
   // A reload must not forget. A store is another object in each config, and keeps by itself.
   const keeper = store ? make() : gateway.keep('revocations', make);
   const revoker = new Revoker(keeper, gateway);

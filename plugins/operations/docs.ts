@@ -30,12 +30,35 @@ const none = (description: string): { description: string } => ({ description })
 
 const mode = { enum: ['session', 'transaction'] };
 
+const order = object(
+  {
+    by: object({ issuer: text, subject: text }),
+    since: time,
+    until: { ...time, description: 'When it ends by itself; absent: it does not.' },
+  },
+  ['by', 'since'],
+);
+
 const database = object(
   {
     name: text,
     configured: { ...flag, description: 'The config in force has it.' },
     paused: flag,
     disabled: { ...flag, description: 'It takes no new sessions.' },
+    fleet: {
+      ...object({ paused: order, disabled: order }, []),
+      description: 'Orders to the whole fleet that pause or disable it; absent: there is none.',
+    },
+    instances: {
+      ...object(
+        {
+          live: count,
+          missing: { ...texts, description: 'Names of those that are not known to obey.' },
+        },
+        ['missing'],
+      ),
+      description: 'Of the fleet, where the order was to all of it.',
+    },
     mode,
     clientMode: { enum: ['fixed', 'choose'] },
     size: { ...count, description: 'Most server connections.' },
@@ -95,6 +118,30 @@ const noDatabase = none('There is no such database.');
 const verb = (summary: string): Docs => ({
   post: { summary, responses: { 200: json('The database as it is then.', database), 404: noDatabase } },
 });
+const scope = {
+  name: 'scope',
+  in: 'query',
+  schema: { enum: ['gateway', 'fleet'], default: 'gateway' },
+  description: '`fleet`: in all instances of the fleet, and in those that start later.',
+} as const;
+const fleetResponses = {
+  501: none('The gateway is in no fleet.'),
+  503: none('The store of the fleet does not answer: nothing was ordered.'),
+} as const;
+/** A verb that may be for the whole fleet. */
+const verbOfEither = (summary: string): Docs => ({
+  post: {
+    summary,
+    parameters: [scope],
+    responses: {
+      200: json('The database as it is then.', database),
+      202: json('In the fleet: some instances are not known to obey yet.', database),
+      404: noDatabase,
+      409: none('It stays so by an order to the whole fleet.'),
+      ...fleetResponses,
+    },
+  },
+});
 type Docs = Readonly<Partial<Record<RouteMethod, RouteOperation>>>;
 
 const waitUntil = (what: string, wait: Operations['wait']): object => ({
@@ -119,18 +166,28 @@ export const operationDocs = ({ wait }: Operations) =>
     '/v1/databases/:name/pause': {
       post: {
         summary: 'Lends no server connection until a resume',
-        parameters: [waitUntil('no server connection is left', wait)],
+        parameters: [
+          waitUntil('no server connection is left', wait),
+          scope,
+          {
+            name: 'for',
+            in: 'query',
+            schema: { ...text, default: '1h' },
+            description: 'How long a pause of the fleet holds.',
+          },
+        ],
         responses: {
           200: json('No server connection is left.', database),
           202: json('Paused, and some are still in use.', database),
           404: noDatabase,
           409: none('It was resumed meanwhile.'),
+          ...fleetResponses,
         },
       },
     },
-    '/v1/databases/:name/resume': verb('Takes a pause or a kill back'),
-    '/v1/databases/:name/disable': verb('Takes no new sessions until an enable'),
-    '/v1/databases/:name/enable': verb('Takes a disable back'),
+    '/v1/databases/:name/resume': verbOfEither('Takes a pause or a kill back'),
+    '/v1/databases/:name/disable': verbOfEither('Takes no new sessions until an enable'),
+    '/v1/databases/:name/enable': verbOfEither('Takes a disable back'),
     '/v1/databases/:name/reconnect': verb('Has every server connection replaced once it is free'),
     '/v1/databases/:name/wait-close': {
       post: {

@@ -1,34 +1,14 @@
 /** The operators' verbs over HTTP: what there is as JSON, and what they order by POST. */
-import { ConfigError, GatewayError, milliseconds } from '../../core/index.ts';
-import type { Condition, GatewayHandle, GatewayServices, Identity, Operator } from '../../core/index.ts';
+import { ConfigError, GatewayError } from '../../core/index.ts';
+import type { Condition, GatewayHandle, Identity } from '../../core/index.ts';
+import { ACCEPTED, patience } from './asked.ts';
+import type { Asked, Desk, Route } from './asked.ts';
 import { operationDocs } from './docs.ts';
 import type { OperationPath } from './docs.ts';
+import { pauseEither, toEither } from './fleet-routes.ts';
 import type { Mounted } from './mounted.ts';
 import type { Operations } from './options.ts';
 import { databaseView, poolView, sessionView } from './views.ts';
-
-/** What the routes work on. */
-type Desk = Readonly<Pick<GatewayServices, 'operations' | 'overview'>> & Operations;
-
-/** One request that has found its route. */
-interface Asked extends Desk {
-  readonly operator: Operator;
-  /** What stands in the path in the places of `:name` and `:id`. */
-  readonly name: string;
-  readonly url: URL;
-  readonly signal: AbortSignal;
-}
-
-type Route = (asked: Asked) => Promise<Response> | Response;
-
-/** It goes on: what is waited for has not happened yet. */
-const ACCEPTED = 202;
-
-/** Until whoever asked has waited long enough, or has left. */
-function patience({ url, signal, wait }: Asked): AbortSignal {
-  const ms = milliseconds(url.searchParams.get('wait') ?? wait);
-  return AbortSignal.any([signal, AbortSignal.timeout(Math.min(ms, 2 ** 31 - 1))]);
-}
 
 /** Carries a verb out that may take long, and answers with what the entry is like then. */
 const patiently =
@@ -90,13 +70,24 @@ const DATABASES: Readonly<Record<string, Route>> = {
 const DATABASE: Readonly<Record<string, Route>> = {
   GET: then(({ operations, name }) => operations.known(name)),
 };
-const PAUSE = patiently(({ operations, operator, name }, until) => operations.pause(operator, name, until));
+const PAUSE = pauseEither(
+  patiently(({ operations, operator, name }, until) => operations.pause(operator, name, until)),
+);
 const WAIT_CLOSE = patiently(({ operations, operator, name }, until) =>
   operations.waitClose(operator, name, until),
 );
-const DISABLE = then(({ operations, operator, name }) => operations.disable(operator, name));
-const ENABLE = then(({ operations, operator, name }) => operations.enable(operator, name));
-const RESUME = then(({ operations, operator, name }) => operations.resume(operator, name));
+const DISABLE = toEither(
+  then(({ operations, operator, name }) => operations.disable(operator, name)),
+  (fleet, { operator, name }) => fleet.disable(operator, name),
+);
+const ENABLE = toEither(
+  then(({ operations, operator, name }) => operations.enable(operator, name)),
+  (fleet, { operator, name }) => fleet.enable(operator, name),
+);
+const RESUME = toEither(
+  then(({ operations, operator, name }) => operations.resume(operator, name)),
+  (fleet, { operator, name }) => fleet.resume(operator, name),
+);
 const RECONNECT = then(({ operations, operator, name }) => operations.reconnect(operator, name));
 const KILL = then(({ operations, operator, name }) => operations.kill(operator, name));
 const SESSIONS: Readonly<Record<string, Route>> = {
@@ -189,6 +180,7 @@ const STATUS: Partial<Record<Condition, number>> = {
   object_not_in_prerequisite_state: 409,
   config_file_error: 422,
   feature_not_supported: 501,
+  connection_failure: 503,
 };
 
 function statusOf(error: unknown): number | undefined {

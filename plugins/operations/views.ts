@@ -1,14 +1,18 @@
 /** What operators see over HTTP, as JSON. */
-import type { EntryReading, RoleReading, SessionReading, Silent } from '../../core/index.ts';
+import type { EntryReading, FleetOrder, RoleReading, SessionReading, Silent } from '../../core/index.ts';
 
 /** A database, known or not. */
 export function databaseView({ settings, ...entry }: EntryReading & Silent): object {
-  const { name, paused, disabled, connections, sessions, inSessionMode, waiting, silent } = entry;
+  const { name, paused, disabled, connections, sessions, inSessionMode, waiting, fleet, silent } = entry;
   return {
     name,
     configured: settings !== undefined,
     paused,
     disabled,
+    fleet: fleet && {
+      paused: fleet.paused && orderView(fleet.paused),
+      disabled: fleet.disabled && orderView(fleet.disabled),
+    },
     mode: settings?.mode,
     clientMode: settings?.clientMode,
     size: settings?.size,
@@ -19,6 +23,11 @@ export function databaseView({ settings, ...entry }: EntryReading & Silent): obj
     waiting,
     silent,
   };
+}
+
+/** An order to the whole fleet. */
+function orderView({ by, since, until }: FleetOrder): object {
+  return { by, since: new Date(since), until: until === undefined ? undefined : new Date(until) };
 }
 
 /** A session that has found its database. */

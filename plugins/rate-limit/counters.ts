@@ -1,5 +1,5 @@
 /** What is counted outlives a reload: buckets by limit, connections by store. */
-import type { Disposer, GatewayHandle } from '../../core/index.ts';
+import type { Disposer, Fleet, GatewayHandle } from '../../core/index.ts';
 import { Buckets } from './bucket.ts';
 import { Limiter } from './limiter.ts';
 import type { Counting } from './limiter.ts';
@@ -56,7 +56,8 @@ export async function openCounters(
 ): Promise<{ readonly counters: Counters; readonly close: Disposer }> {
   const { maxKeys, failOpen } = policy;
   const lent = gateway.keep('buckets', () => new Lent<Buckets>());
-  const [shared, closeStore] = policy.store ? await openStore(policy.store, failOpen, gateway) : [];
+  const store = policy.store ?? storeOfFleet(gateway.fleet);
+  const [shared, closeStore] = store ? await openStore(store, failOpen, gateway) : [];
   const closers: (() => void)[] = [];
   const countings = new Map<string, Counting>();
   const lead = gateway.worker.of > 1 ? openLead(gateway, maxKeys) : undefined;
@@ -78,6 +79,13 @@ export async function openCounters(
     closeStore?.();
   };
   return { counters: countersOf(policy, counting), close };
+}
+
+/** Instances of a fleet count together, with a connection of the plugin's own. */
+function storeOfFleet(fleet: Fleet | undefined): StorePolicy | undefined {
+  if (!fleet?.store) return undefined;
+  const { url, password, ca, timeoutMs } = fleet.store;
+  return { url, password, ca, timeoutMs, prefix: `postern:${fleet.name}:rate` };
 }
 
 function openLead(gateway: GatewayHandle, maxKeys: number): LeadBuckets {

@@ -204,7 +204,7 @@ export interface RateLimitOptions {
   /**
    * A store in which several gateways count together.
    *
-   * @defaultValue none: each gateway counts for itself
+   * @defaultValue that of the `fleet`, with `failOpen: true`; without one each gateway counts for itself
    * @example store: { kind: 'redis', url: 'rediss://limits.example:6379' }
    */
   readonly store?: RedisOptions;

@@ -1,4 +1,5 @@
 /** The connection to Redis: opened once for all who use it, opened again by itself, and gone with the last of them. */
+import { readFile } from 'node:fs/promises';
 import type { Redis } from 'ioredis';
 import { ConfigError } from '../../core/index.ts';
 import type { MaybePromise } from '../../core/index.ts';
@@ -43,10 +44,11 @@ async function renew(client: Redis, password: () => MaybePromise<string>): Promi
  */
 export async function connectRedis(policy: StorePolicy, { lost, ready }: RedisListener): Promise<Redis> {
   const { Redis: Client } = await load(import('ioredis'));
-  const { url, timeoutMs, password } = policy;
+  const { url, timeoutMs, password, ca } = policy;
   const secret = typeof password === 'function' ? await password() : password;
   const client: Redis = new Client(url, {
     ...(secret !== undefined && { password: secret }),
+    ...(ca !== undefined && { tls: { ca: await readFile(ca) } }),
     connectionName: 'postern',
     lazyConnect: true,
     enableOfflineQueue: false,

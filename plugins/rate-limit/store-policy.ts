@@ -7,6 +7,8 @@ import type { RedisOptions } from './options.ts';
 export interface StorePolicy {
   readonly url: string;
   readonly password: Secret | undefined;
+  /** PEM file with the authorities of its certificate. Undefined: those of the system. */
+  readonly ca: string | undefined;
   readonly timeoutMs: number;
   readonly prefix: string;
 }
@@ -43,6 +45,7 @@ export function storeOf(given: unknown, failOpen: boolean): StorePolicy {
   return {
     url: urlOf(`${path}.url`, url),
     password,
+    ca: undefined,
     timeoutMs: readDuration(`${path}.timeout`, timeout ?? DEFAULT_TIMEOUT[failOpen ? 'open' : 'closed'], {
       mostMs: LONGEST_TIMEOUT_MS,
     }),

@@ -1,5 +1,5 @@
 /** A load that sits on one worker: 50 of 53 clients. Their pool is one over all workers, and the limit. */
-import { workerOf } from '../../core/connection/cancel-key-format.ts';
+import { issuerOf } from '../../core/connection/cancel-key-format.ts';
 import { message } from '../support/raw-client.ts';
 import { BenchClient } from './client.ts';
 import type { Peer } from './peer.ts';
@@ -23,8 +23,8 @@ async function gather(peer: Peer, workers: number): Promise<readonly (readonly B
   for (let n = 0; n < MOST; n += 1) {
     const client = await BenchClient.login(peer);
     const { processId, secret } = client.key;
-    const worker = workers === 1 ? 1 : workerOf(processId, secret);
-    if (typeof worker === 'number') all[worker - 1]?.push(client);
+    const issuer = workers === 1 ? { worker: 1 } : issuerOf(processId, secret);
+    if (typeof issuer === 'object') all[issuer.worker - 1]?.push(client);
     const hasAll = all.every(({ length }) => length >= rest);
     if ((first?.length ?? 0) >= (workers === 1 ? ALL : MANY) && hasAll) return all;
   }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { cancelKeysOver } from '../../core/connection/cancel-forwarding.ts';
-import { idOf, workerOf } from '../../core/connection/cancel-key-format.ts';
+import { idOf, issuerOf } from '../../core/connection/cancel-key-format.ts';
 import type { Cancelable, CancelKey, CancelKeys } from '../../core/connection/cancel-keys.ts';
 import { WrongKeys } from '../../core/connection/wrong-keys.ts';
 import { SingleProcess } from '../../core/workers/single-process.ts';
@@ -106,10 +106,10 @@ test('a key of 3.2 carries its worker in the secret, one of 3.0 in an id that no
     for (let i = 0; i < 1_000; i += 1) {
       const [long, short] = [of.issue(2, new Owner(), 4_711), of.issue(0, new Owner())];
       expect(long.secret).toHaveLength(32);
-      expect(workerOf(long.processId, long.secret)).toBe(index + 1);
+      expect(issuerOf(long.processId, long.secret)).toEqual({ worker: index + 1, instance: 0 });
       expect(short.processId).toBeGreaterThan(LARGEST_SERVER_ID);
       expect(short.processId).toBeLessThanOrEqual(0x7fffffff);
-      expect(workerOf(short.processId, short.secret)).toBe(index + 1);
+      expect(issuerOf(short.processId, short.secret)).toMatchObject({ worker: index + 1 });
     }
   }
   close();
@@ -117,8 +117,8 @@ test('a key of 3.2 carries its worker in the secret, one of 3.0 in an id that no
 
 test('64 workers can be told apart by an id, whose other bits are random', () => {
   for (let worker = 1; worker <= 64; worker += 1) {
-    const ids = Array.from({ length: 200 }, () => idOf(worker));
-    expect(new Set(ids.map((id) => workerOf(id, Buffer.alloc(4))))).toEqual(new Set([worker]));
+    const ids = Array.from({ length: 200 }, () => idOf({ worker, instance: undefined }));
+    for (const id of ids) expect(issuerOf(id, Buffer.alloc(4))).toMatchObject({ worker });
     expect(ids.every((id) => id > LARGEST_SERVER_ID && id <= 0x7fffffff)).toBe(true);
     expect(new Set(ids).size).toBeGreaterThan(190);
   }
@@ -130,7 +130,7 @@ test('the process id of a server stays with 3.0 where it is one of PostgreSQL, a
   expect(own.issue(0, new Owner(), 4_711).processId).toBe(4_711);
   expect(own.issue(2, new Owner(), 2 ** 30).processId).toBe(2 ** 30);
   const { processId, secret } = own.issue(0, new Owner(), 2 ** 30);
-  expect(workerOf(processId, secret)).toBe(1);
+  expect(issuerOf(processId, secret)).toMatchObject({ worker: 1 });
   close();
 });
 

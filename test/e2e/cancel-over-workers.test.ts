@@ -5,15 +5,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checkConfig } from '../../core/config/check.ts';
 import { Gateway } from '../../core/gateway.ts';
 import { createLogger } from '../../core/telemetry/log.ts';
+import { LONG, answered, cancel, cancelMany } from '../support/cancelled-statements.ts';
 import { databaseOf, logIn, mapTo } from '../support/gateway.ts';
 import type { LoggedIn } from '../support/gateway.ts';
 import { sharedPostgres } from '../support/postgres.ts';
-import { RawClient, cancelRequest, fieldsOf, message } from '../support/raw-client.ts';
+import { RawClient, message } from '../support/raw-client.ts';
 import { linkWorkers } from '../support/worker-links.ts';
 
 const CANCELS = 1_000;
-/** A statement that says when it runs, and then waits to be cancelled. */
-const LONG = "do $$ begin raise notice 'running'; perform pg_sleep(15); end $$";
 
 const linked = linkWorkers(2);
 let gateways: readonly Gateway[] = [];
@@ -56,39 +55,11 @@ interface Placed extends LoggedIn {
   readonly wrong: number;
 }
 
+const portFor = ({ wrong }: Placed): number => wrong;
+
 async function login(worker: number, minor: number, database = 'orders'): Promise<Placed> {
   const [own = 0, wrong = 0] = worker === 0 ? ports : ports.toReversed();
   return { ...(await logIn(await RawClient.connect(own), { database }, { minor })), wrong };
-}
-
-async function ask(client: RawClient, sql: string): Promise<string | undefined> {
-  client.send(message('Q', `${sql}\0`));
-  return answered(client);
-}
-
-/** The SQLSTATE of an answer up to its ReadyForQuery; undefined: no error. */
-async function answered(client: RawClient): Promise<string | undefined> {
-  for (let error: string | undefined; ;) {
-    const { type, body } = await client.message();
-    if (type === 'E') error = fieldsOf(body)['C'];
-    if (type === 'Z') return error;
-  }
-}
-
-/** Cancels long statements one after the other: how many of the cancels arrived. */
-async function beCancelled({ client, processId, secret, wrong }: Placed, times: number): Promise<number> {
-  let arrived = 0;
-  for (let i = 0; i < times; i += 1) {
-    client.send(message('Q', `${LONG}\0`));
-    await client.until('N');
-    const canceller = await RawClient.connect(wrong);
-    canceller.send(cancelRequest(processId, secret));
-    expect(await canceller.rest()).toHaveLength(0);
-    if ((await answered(client)) === '57014') arrived += 1;
-    // What would be hit if the cancel came late.
-    expect(await ask(client, 'select 1')).toBeUndefined();
-  }
-  return arrived;
 }
 
 test(
@@ -97,22 +68,10 @@ test(
   async () => {
     const victims = await Promise.all([login(0, 0), login(0, 2), login(1, 0), login(1, 2)]);
     const bystanders = await Promise.all([login(0, 0), login(0, 2), login(1, 0), login(1, 2)]);
-    const over = new AbortController();
-    const hit: unknown[] = [];
-    let asked = 0;
-    const watching = bystanders.map(async ({ client }) => {
-      while (!over.signal.aborted) {
-        const error = await ask(client, 'select pg_sleep(0.001)');
-        asked += 1;
-        if (error !== undefined) hit.push(error);
-      }
-    });
-    const arrived = await Promise.all(victims.map((victim) => beCancelled(victim, CANCELS / 2)));
-    over.abort();
-    await Promise.all(watching);
-    expect(hit).toEqual([]);
-    expect(asked).toBeGreaterThan(100);
-    expect(arrived.reduce((sum, one) => sum + one, 0)).toBeGreaterThan(2 * CANCELS * 0.999);
+    const counts = await cancelMany({ victims, bystanders, each: CANCELS / 2, portFor });
+    expect(counts.stray).toEqual([]);
+    expect(counts.served).toBeGreaterThan(2 * CANCELS + 100);
+    expect(counts.arrived).toBeGreaterThan(2 * CANCELS * 0.999);
     for (const { client } of [...victims, ...bystanders]) client.destroy();
   },
 );
@@ -123,8 +82,8 @@ test.each([0, 2])(
     const victim = await login(1, minor, 'sessions');
     const [, other] = [await login(0, minor, 'sessions'), await login(1, minor, 'sessions')];
     expect(victim.processId).toBeLessThanOrEqual(2 ** 22);
-    expect(await beCancelled(victim, 20)).toBe(20);
-    expect(await ask(other.client, 'select 1')).toBeUndefined();
+    const counts = await cancelMany({ victims: [victim], bystanders: [other], each: 20, portFor });
+    expect(counts).toMatchObject({ sent: 20, arrived: 20, stray: [] });
   },
 );
 
@@ -134,11 +93,7 @@ test('a wrong key is closed unread by both workers and logged without the key', 
   guess.writeUInt8(guess.readUInt8(20) ^ 1, 20);
   client.send(message('Q', `${LONG.replace('15', '0.5')}\0`));
   await client.until('N');
-  for (let i = 0; i < 10; i += 1) {
-    const canceller = await RawClient.connect(wrong);
-    canceller.send(cancelRequest(processId, guess));
-    expect(await canceller.rest()).toHaveLength(0);
-  }
+  for (let i = 0; i < 10; i += 1) await cancel(wrong, { processId, secret: guess });
   expect(await answered(client)).toBeUndefined();
   expect(log).toContain('"why":"its key is wrong"');
   expect(log).not.toContain(guess.toString('hex').slice(8));

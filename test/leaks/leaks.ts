@@ -6,16 +6,33 @@
 import { parseArgs } from 'node:util';
 import { runSuite } from './suite.ts';
 
-const { values } = parseArgs({
-  options: {
+const USAGE = `npm run test:leaks [-- OPTION...]
+  --checkouts N  so many check-outs (default 1000000)
+  --seconds N    or so many seconds
+  --seed N       the same choices as a run before
+  --only c1      only the check of this name
+  --workers N    a gateway of so many workers (default 1)
+  --kill 1s      with workers: one of them is killed so often`;
+
+function given() {
+  const options = {
     checkouts: { type: 'string' },
     seconds: { type: 'string' },
     seed: { type: 'string' },
     only: { type: 'string' },
     workers: { type: 'string' },
     kill: { type: 'string' },
-  },
-});
+    help: { type: 'boolean' },
+  } as const;
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+const values = given();
 
 function numberOf(name: 'checkouts' | 'seconds' | 'seed' | 'workers', otherwise: number): number {
   const given = values[name];
@@ -60,7 +77,11 @@ async function main(): Promise<void> {
   process.exitCode = findings.total > 0 ? 1 : 0;
 }
 
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
 main().catch((error: unknown) => {
-  console.error(error);
+  console.error(error instanceof Error && error.message.startsWith('--') ? error.message : error);
   process.exitCode = 1;
 });

@@ -71,7 +71,9 @@ function sessionFor(
     startup: { user, database: 'orders', parameters: {} },
     log,
     facts,
+    signal: new AbortController().signal,
     token: () => Promise.resolve(token),
+    defer() {},
     establish(fact: keyof Facts, value: never) {
       facts[fact] = value;
     },

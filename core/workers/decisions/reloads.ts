@@ -75,6 +75,11 @@ export class Reloads {
     this.#parts = parts;
   }
 
+  /** Of the files of the config in force; empty where there is none yet. */
+  get digest(): string {
+    return this.#inForce?.digest ?? '';
+  }
+
   /** Has every worker load its config anew: one reload after the other. @throws Error with the reason where none has come into force */
   reload(by: ReloadBy = 'operator'): Promise<void> {
     return new Promise((resolve, reject) => {

@@ -2,12 +2,16 @@
 import type { Parent } from '../coordination.ts';
 import { Reloads } from '../decisions/reloads.ts';
 import type { ReloadsParts } from '../decisions/reloads.ts';
-import type { OrderRequest, ReloadBy, SharedRequest } from '../messages.ts';
+import type { FromParent, OrderRequest, ReloadBy, SharedRequest } from '../messages.ts';
 import { machineTimers } from '../timers.ts';
-import { Boards } from './boards.ts';
+import type { FleetMember } from '../fleet-member.ts';
+import { FleetPlaces } from '../fleet-places.ts';
+import { Boards } from '../home/boards.ts';
+import { FleetOfWorkers } from '../home/fleet.ts';
+import { Places } from '../home/places.ts';
+import { Questions } from '../home/questions.ts';
+import { PlaceCounts } from '../place-counts.ts';
 import { ConnectionSlots } from './connection-slots.ts';
-import { Places } from './places.ts';
-import { Questions } from './questions.ts';
 import { Workers } from './workers.ts';
 
 /** One per parent. */
@@ -19,19 +23,25 @@ export class Hub {
   /** The server connections that the workers may have. */
   readonly slots: ConnectionSlots;
   readonly #questions: Questions;
+  /** Undefined: this gateway is in no fleet. */
+  readonly fleet: FleetOfWorkers | undefined;
   readonly #orders: Parent;
   readonly #reloads: Reloads;
 
-  /** `orders`: what the parent does when a worker asks for it. `log`: tells of reloads. */
-  constructor(orders: Parent, log: ReloadsParts['log']) {
+  /** `orders`: what the parent does when a worker asks for it. `log`: tells of reloads. `member`: of the fleet. */
+  constructor(orders: Parent, log: ReloadsParts['log'], member?: FleetMember) {
     this.#orders = orders;
     const { workers } = this;
     const { tell } = workers;
-    this.#boards = new Boards(tell);
-    this.#places = new Places(tell);
+    this.#boards = new Boards(tell, member);
+    this.#places = new Places(tell, member ? new FleetPlaces(member) : new PlaceCounts());
     this.slots = new ConnectionSlots({ tell, ready: () => workers.serving });
     this.#questions = new Questions(workers);
     this.#reloads = new Reloads({ tell, after: machineTimers.after, log });
+    const [questions, reloads] = [this.#questions, this.#reloads];
+    const tellAll = (message: FromParent): void => workers.tellAll(message);
+    this.fleet =
+      member && new FleetOfWorkers({ member, tell, tellAll, questions, digest: () => reloads.digest });
   }
 
   /** How many keys have a place taken. */
@@ -51,6 +61,10 @@ export class Hub {
       case 'ask':
       case 'answer':
         return this.#questions.hear(worker, message);
+      case 'ask-fleet':
+      case 'prove':
+      case 'alone':
+        return this.fleet?.hear(worker, message);
       case 'reload':
       case 'shutDown':
         return void this.#order(worker, message);
@@ -83,6 +97,7 @@ export class Hub {
   close(): void {
     this.#boards.close();
     this.#questions.close();
+    this.fleet?.close();
     this.slots.close();
     this.#reloads.close();
   }
@@ -99,7 +114,7 @@ export class Hub {
 
   /** Nobody waits for it, and what it held is free. */
   #left(worker: number): void {
-    for (const part of [this.#boards, this.#places, this.#questions, this.slots, this.#reloads])
-      part.left(worker);
+    for (const part of [this.#boards, this.#places, this.#questions, this.fleet, this.slots, this.#reloads])
+      part?.left(worker);
   }
 }

@@ -7,6 +7,7 @@ import type { Address } from '../../net/listening.ts';
 import { Dispatch } from '../decisions/dispatch.ts';
 import type { Accepted, Lent } from '../decisions/dispatch.ts';
 import { Rolling } from '../decisions/rolling.ts';
+import type { FleetMember } from '../fleet-member.ts';
 import { isLifeRequest } from '../messages.ts';
 import type { FromParent, FromWorker, ReloadBy } from '../messages.ts';
 import { machineTimers } from '../timers.ts';
@@ -24,6 +25,8 @@ export interface ParentOptions {
   /** Whether the lead reloads all when a file of the config changes. */
   readonly watch: boolean;
   readonly fork: (worker: number) => ChildProcess;
+  /** It starts before the parent and closes after it. Undefined: the gateway is in no fleet. */
+  readonly member?: FleetMember | undefined;
   readonly log: ProcessesParts['log'];
 }
 
@@ -68,7 +71,7 @@ export class Parent {
       reload: (by?: ReloadBy) => this.#hub.reload(by),
       shutDown: (after: ShutdownAfter | undefined) => this.#shutDown(after),
     };
-    this.#hub = new Hub(orders, log);
+    this.#hub = new Hub(orders, log, options.member);
     const { workers } = this.#hub;
     this.#dispatch = new Dispatch({
       listeners: options.listeners.map(({ name }) => name),
@@ -157,6 +160,7 @@ export class Parent {
 
   async #end(message: FromParent, withinMs: number): Promise<boolean> {
     this.#rolling.close();
+    this.#hub.fleet?.drains();
     this.#hub.workers.tellAll(message);
     this.#processes.end();
     this.#killAfter(withinMs);
@@ -176,6 +180,7 @@ export class Parent {
 
   #shutDown(after: ShutdownAfter | undefined): void {
     this.#rolling.close();
+    this.#hub.fleet?.drains();
     this.#hub.workers.tellAll({ t: 'shutDown', ...(after !== undefined && { after }) });
     this.#processes.end();
   }
@@ -210,6 +215,7 @@ export class Parent {
   #begun(worker: number): void {
     const { workers, config, watch } = this.#options;
     const admin = this.#sockets.get(undefined)?.address;
+    const fleet = this.#hub.fleet?.state;
     this.#hub.workers.tell(worker, {
       t: 'start',
       worker,
@@ -217,6 +223,7 @@ export class Parent {
       config,
       listeners: this.#addresses,
       ...(admin && { admin }),
+      ...(fleet && { fleet }),
       watch,
     });
   }
@@ -228,6 +235,7 @@ export class Parent {
         this.#dispatch.ready(worker);
         return this.#rolling.ready();
       case 'beat':
+        this.#hub.fleet?.beat(worker, message);
         return this.#dispatch.beat(worker, message);
       case 'listens':
         return this.#dispatch.listens(worker, message.n);

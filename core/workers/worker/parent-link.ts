@@ -1,13 +1,16 @@
 /** What workers share, as a worker with a parent process has it. */
 import type { Board } from '../../contract/board.ts';
+import type { InstanceNumbers } from '../../contract/instance-numbers.ts';
 import type { Places } from '../../contract/places.ts';
 import type { Post } from '../../contract/post.ts';
 import { BoardCopy } from '../board-copy.ts';
 import { boardOf } from '../board-view.ts';
-import type { Coordination, Parent } from '../coordination.ts';
+import type { CoordinatedFleet, Coordination, Parent } from '../coordination.ts';
+import type { FleetState } from '../fleet-state.ts';
 import type { FromWorker, SharedTold, ToldAnswer } from '../messages.ts';
 import type { Port } from '../port.ts';
-import { PostAnswers } from '../post-answers.ts';
+import { ANSWER_MS, PostAnswers } from '../post-answers.ts';
+import { FleetLink } from './fleet-link.ts';
 import { SlotsLink } from './slots-link.ts';
 import { ReloadSteps } from './reload-steps.ts';
 import type { Reloadable } from './reload-steps.ts';
@@ -18,10 +21,9 @@ interface ParentLinkOptions {
   readonly worker: number;
   readonly workers: number;
   readonly port: Port<FromWorker>;
+  /** Undefined: the gateway is in no fleet. */
+  readonly fleet?: FleetState | undefined;
 }
-
-/** How long answers are waited for, in milliseconds. */
-const ANSWER_MS = 1_000;
 
 /** A board that has been asked for. */
 interface OpenBoard {
@@ -39,6 +41,7 @@ export class ParentLink implements Coordination {
   readonly post: Post;
   readonly parent: Parent;
   readonly slots: SlotsLink;
+  readonly #fleet: FleetLink | undefined;
   readonly #send: (message: FromWorker) => void;
   readonly #boards = new Map<string, OpenBoard>();
   readonly #kept = new Replies<boolean>();
@@ -51,11 +54,12 @@ export class ParentLink implements Coordination {
   #isLead = false;
   #over: Error | undefined;
 
-  constructor({ worker, workers, port }: ParentLinkOptions) {
+  constructor({ worker, workers, port, fleet }: ParentLinkOptions) {
     this.worker = worker;
     this.workers = workers;
     this.#send = (message) => port.send(message);
     this.slots = new SlotsLink(workers, this.#send);
+    this.#fleet = fleet && new FleetLink(fleet, this.#send);
     this.#reloads = new ReloadSteps(this.#send);
     this.places = {
       take: (places) => {
@@ -101,6 +105,18 @@ export class ParentLink implements Coordination {
     else this.#leads.push(lead);
   }
 
+  whenAlone(task: string, run: () => void): void {
+    this.whenLead(() => (this.#fleet ? this.#fleet.alone(task, run) : run()));
+  }
+
+  get fleet(): CoordinatedFleet | undefined {
+    return this.#fleet?.view;
+  }
+
+  get instanceNumbers(): InstanceNumbers | undefined {
+    return this.#fleet?.view.numbers;
+  }
+
   /** The gateway has loaded a config with files of this digest. Resolves when it may serve: the others have the same. */
   loaded(digest: string, reloadable: Reloadable): Promise<void> {
     return this.#reloads.loaded(digest, reloadable);
@@ -116,13 +132,18 @@ export class ParentLink implements Coordination {
       case 'changed':
         return this.#changed(message);
       case 'kept':
-        return this.#kept.reply(message.q, message.done);
+        return settle(this.#kept, message, message.done);
       case 'taken':
-        return this.#taken.reply(message.q, message.full);
+        return settle(this.#taken, message, message.full);
       case 'asked':
         return void this.#asked(message);
       case 'answers':
         return this.#answers.reply(message.q, message.answers);
+      case 'fleet':
+      case 'fleet-answers':
+      case 'proven':
+      case 'alone':
+        return this.#fleet?.hear(message);
       case 'reloaded':
         return this.#reloaded.reply(message.q, message);
       case 'granted':
@@ -148,6 +169,7 @@ export class ParentLink implements Coordination {
       lost(error);
     }
     for (const replies of [this.#kept, this.#taken, this.#answers, this.#reloaded]) replies.rejectAll(error);
+    this.#fleet?.close(error);
     this.#reloads.close(error);
   }
 
@@ -187,4 +209,14 @@ export class ParentLink implements Coordination {
     this.#isLead = true;
     for (const lead of this.#leads.splice(0)) lead();
   }
+}
+
+/** With the value, or with why there is none. */
+function settle<T>(
+  replies: Replies<T>,
+  { q, error }: { readonly q: number; readonly error?: string },
+  value: T,
+): void {
+  if (error === undefined) replies.reply(q, value);
+  else replies.reject(q, new Error(error));
 }

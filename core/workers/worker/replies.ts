@@ -28,6 +28,11 @@ export class Replies<T> {
     this.#waiting.delete(q);
   }
 
+  reject(q: number, error: Error): void {
+    this.#waiting.get(q)?.reject(error);
+    this.#waiting.delete(q);
+  }
+
   /** Those to come as well. */
   rejectAll(error: Error): void {
     this.#over = error;

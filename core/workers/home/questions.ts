@@ -1,24 +1,31 @@
-/** Carries questions from one worker to others, and their answers back. */
-import type { PostRequest, ToldAnswer } from '../messages.ts';
+/** Carries questions from one worker, or another instance, to workers, and their answers back. */
+import type { PostRequest, PostTold, ToldAnswer } from '../messages.ts';
 import { LATE } from '../post-answers.ts';
-import type { Workers } from './workers.ts';
 
-type Asked = Pick<Workers, 'tell' | 'numbers' | 'lead'>;
+/** Those who may be asked. */
+interface Asked {
+  readonly tell: (worker: number, message: PostTold) => void;
+  readonly numbers: readonly number[];
+  readonly lead: number | undefined;
+}
 
 /** A question of which answers are missing. */
 interface Open {
-  readonly worker: number;
-  readonly q: number;
+  /** Who has asked; {@link ELSEWHERE}: another instance. */
+  readonly from: number;
+  readonly answered: (answers: readonly ToldAnswer[]) => void;
   /** By the worker that was asked; undefined: it has not answered. */
   readonly answers: Map<number, ToldAnswer | undefined>;
   readonly timer: NodeJS.Timeout;
 }
 
-type Ask = Extract<PostRequest, { readonly t: 'ask' }>;
+type Ask = Pick<Extract<PostRequest, { readonly t: 'ask' }>, 'to' | 'name' | 'body' | 'withinMs'>;
 
 const ENDED = 'it has ended';
+/** The number of no worker. */
+const ELSEWHERE = 0;
 
-/** One per parent. */
+/** One for all workers. */
 export class Questions {
   readonly #workers: Asked;
   readonly #open = new Map<number, Open>();
@@ -29,13 +36,19 @@ export class Questions {
   }
 
   hear(worker: number, message: PostRequest): void {
-    if (message.t === 'ask') this.#ask(worker, message);
-    else this.#answered(message.q, worker, message);
+    if (message.t === 'answer') return this.#answered(message.q, worker, message);
+    const { q } = message;
+    this.#ask(worker, message, (answers) => this.#workers.tell(worker, { t: 'answers', q, answers }));
+  }
+
+  /** A question of another instance. Pending where this one ends meanwhile. */
+  ask(question: Ask): Promise<readonly ToldAnswer[]> {
+    return new Promise((answered) => this.#ask(ELSEWHERE, question, answered));
   }
 
   left(worker: number): void {
     for (const [id, open] of this.#open) {
-      if (open.worker === worker) this.#forget(id, open);
+      if (open.from === worker) this.#forget(id, open);
       else if (open.answers.has(worker)) this.#answered(id, worker, { error: ENDED });
     }
   }
@@ -44,12 +57,12 @@ export class Questions {
     for (const [id, open] of this.#open) this.#forget(id, open);
   }
 
-  #ask(from: number, { q, to, name, body, withinMs }: Ask): void {
+  #ask(from: number, { to, name, body, withinMs }: Ask, answered: Open['answered']): void {
     const asked = this.#asked(from, to);
     const id = (this.#last += 1);
     const timer = setTimeout(() => this.#finish(id), withinMs).unref();
     const answers = new Map(asked.map((worker) => [worker, undefined]));
-    this.#open.set(id, { worker: from, q, answers, timer });
+    this.#open.set(id, { from, answered, answers, timer });
     for (const worker of asked) this.#workers.tell(worker, { t: 'asked', q: id, from, name, body });
     if (asked.length === 0) this.#finish(id);
   }
@@ -77,8 +90,7 @@ export class Questions {
     const open = this.#open.get(id);
     if (!open) return;
     this.#forget(id, open);
-    const answers = [...open.answers].map(([worker, answer]) => answer ?? { worker, error: LATE });
-    this.#workers.tell(open.worker, { t: 'answers', q: open.q, answers });
+    open.answered([...open.answers].map(([worker, answer]) => answer ?? { worker, error: LATE }));
   }
 
   #forget(id: number, { timer }: Open): void {

@@ -1,0 +1,78 @@
+/** Tells the store each second that this instance lives, and hears who else does. */
+import type { FleetInstance } from '../contract/fleet.ts';
+import type { MemberParts } from './parts.ts';
+import type { Beat } from './store.ts';
+
+const BEAT_MS = 1_000;
+/** While the store is away it is tried so often. */
+const RETRY_MS = 250;
+
+/** What was known when the store was asked. */
+export interface Asked {
+  /** When that was, by the timers. */
+  readonly asOf: number;
+  readonly positions: Readonly<Record<string, number>>;
+}
+
+interface HeartbeatParts extends MemberParts {
+  readonly livesMs: number;
+  readonly own: () => FleetInstance;
+  readonly boards: () => readonly string[];
+  /** Up to where boards were read. */
+  readonly positions: () => Readonly<Record<string, number>>;
+  readonly heard: (beat: Beat, asked: Asked) => void;
+  readonly failed: () => void;
+}
+
+/** One per member. */
+export class Heartbeat {
+  readonly #parts: HeartbeatParts;
+  #underway: Promise<Beat> | undefined;
+  #stop = (): void => undefined;
+  #closed = false;
+
+  constructor(parts: HeartbeatParts) {
+    this.#parts = parts;
+  }
+
+  /** Beats, and goes on with it. Resolves after the first, also where that failed. */
+  async start(): Promise<void> {
+    const begun = this.#parts.timers.now();
+    const lived = await this.beat().then(
+      () => true,
+      () => false,
+    );
+    if (this.#closed) return;
+    const passed = this.#parts.timers.now() - begun;
+    const wait = lived ? Math.max(0, BEAT_MS - passed) : RETRY_MS;
+    this.#stop = this.#parts.timers.after(wait, () => void this.start());
+  }
+
+  /** One that begins now. @throws Error where the store does not answer */
+  async beat(): Promise<Beat> {
+    const { store, own, boards, positions, texts, livesMs, timers, heard, failed } = this.#parts;
+    const asked = { asOf: timers.now(), positions: positions() };
+    const { id, ...told } = own();
+    try {
+      const beat = await store.beat({ id, text: texts.instance(id, told) }, boards(), livesMs);
+      if (!this.#closed) heard(beat, asked);
+      return beat;
+    } catch (error) {
+      failed();
+      throw error;
+    }
+  }
+
+  /** One that may have begun already: many that need one share it. @throws as {@link beat} */
+  shared(): Promise<Beat> {
+    this.#underway ??= this.beat().finally(() => {
+      this.#underway = undefined;
+    });
+    return this.#underway;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stop();
+  }
+}

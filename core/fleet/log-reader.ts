@@ -1,0 +1,53 @@
+/** Reads what comes for an instance: changes of its boards, and its post. */
+import { inTime, LATE, pause } from './parts.ts';
+import type { MemberParts } from './parts.ts';
+import type { Read } from './store.ts';
+
+/** How long one reading waits for something, in milliseconds. */
+const READ_MS = 500;
+/** After a reading that failed, in milliseconds. */
+const PAUSE_MS = 100;
+
+interface ReaderParts extends MemberParts {
+  readonly positions: () => Readonly<Record<string, number>>;
+  readonly changes: (board: string, changes: Read['changes'][string]) => void;
+  readonly post: (text: string) => void;
+}
+
+/** One per member. */
+export class LogReader {
+  readonly #parts: ReaderParts;
+  #position = '0';
+  #closed = false;
+
+  constructor(parts: ReaderParts) {
+    this.#parts = parts;
+  }
+
+  /** The store is another one: where its post was read up to means nothing. */
+  beginAnew(): void {
+    this.#position = '0';
+  }
+
+  async run(): Promise<void> {
+    while (!this.#closed) if (!(await this.#read())) await pause(this.#parts.timers, PAUSE_MS);
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** False: it failed. */
+  async #read(): Promise<boolean> {
+    const { id, store, timers, timeoutMs, positions } = this.#parts;
+    const from = this.#position;
+    const reading = store.read(id, { boards: positions(), post: from }, READ_MS);
+    const read = await inTime(timers, READ_MS + timeoutMs, reading).catch(() => LATE);
+    if (read === LATE || typeof read === 'symbol') return false;
+    if (this.#closed) return true;
+    if (this.#position === from) this.#position = read.postPosition;
+    for (const [board, changes] of Object.entries(read.changes)) this.#parts.changes(board, changes);
+    for (const text of read.post) this.#parts.post(text);
+    return true;
+  }
+}

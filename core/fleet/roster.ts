@@ -1,0 +1,88 @@
+/** Who lives, as the store last told. */
+import type { FleetInstance } from '../contract/fleet.ts';
+import type { InstanceNumbers } from '../contract/instance-numbers.ts';
+import type { MemberParts } from './parts.ts';
+import type { Beat } from './store.ts';
+
+/** An instance that has not left and does not live: it may still serve, cut off from the store. */
+interface Lost {
+  readonly id: string;
+  readonly name: string;
+  /** By the timers. */
+  readonly since: number;
+}
+
+type RosterParts = Pick<MemberParts, 'id' | 'texts' | 'timers' | 'log'>;
+
+/** One per member. */
+export class Roster implements InstanceNumbers {
+  number: number | undefined;
+  numbers: readonly number[] = [];
+  byNumber: Readonly<Record<number, string>> = {};
+  /** Those that live, without this one. */
+  others: readonly FleetInstance[] = [];
+  readonly #parts: RosterParts;
+  readonly #read = new Map<string, { readonly text: string; readonly instance: FleetInstance | undefined }>();
+  readonly #lost = new Map<string, Lost>();
+  /** So that each is warned of once. */
+  readonly #unreadable = new Set<string>();
+
+  constructor(parts: RosterParts) {
+    this.#parts = parts;
+  }
+
+  hear({ number, live }: Beat): void {
+    const others = live.filter(({ id }) => id !== this.#parts.id);
+    const before = this.others;
+    this.others = others.flatMap(({ id, text }) => this.#instance(id, text) ?? []);
+    this.byNumber = Object.fromEntries(
+      others.flatMap(({ id, number: theirs }) => (theirs === undefined ? [] : [[theirs, id]])),
+    );
+    this.#claimed(number);
+    this.#forget(before);
+  }
+
+  /** True where others live, and not one of them can be read. */
+  get readsNobody(): boolean {
+    return this.#unreadable.size > 0 && this.others.length === 0;
+  }
+
+  /** Those that vanished within so many milliseconds, and had not said that they end. */
+  lostWithin(ms: number): readonly Lost[] {
+    const now = this.#parts.timers.now();
+    return [...this.#lost.values()].filter(({ since }) => now - since < ms);
+  }
+
+  #claimed(number: number | undefined): void {
+    if (number === undefined && this.number !== undefined)
+      this.#parts.log.warn({}, 'the fleet has no number left');
+    this.number = number;
+    if (number !== undefined && !this.numbers.includes(number)) this.numbers = [...this.numbers, number];
+  }
+
+  #instance(id: string, text: string): FleetInstance | undefined {
+    const known = this.#read.get(id);
+    if (known?.text === text) return known.instance;
+    const told = this.#parts.texts.readInstance(id, text);
+    const instance = told && { ...told, id };
+    this.#read.set(id, { text, instance });
+    if (!instance && !this.#unreadable.has(id)) {
+      this.#unreadable.add(id);
+      this.#parts.log.warn({ id }, 'an instance of the fleet has another fleet.secret');
+    }
+    return instance;
+  }
+
+  #forget(before: readonly FleetInstance[]): void {
+    const live = new Set(this.others.map(({ id }) => id));
+    const since = this.#parts.timers.now();
+    for (const { id, name, draining } of before)
+      if (!live.has(id) && !draining) this.#lost.set(id, { id, name, since });
+    for (const id of live) this.#lost.delete(id);
+    for (const id of this.#read.keys())
+      if (!live.has(id) && this.#read.get(id)?.instance) this.#read.delete(id);
+    for (const [id, lost] of this.#lost) if (since - lost.since > FORGOTTEN_MS) this.#lost.delete(id);
+  }
+}
+
+const FORGOTTEN_MS = 60_000;

@@ -1,0 +1,82 @@
+/** The fleet as one worker of an instance has it. */
+import type { Fleet, FleetAnswer, FleetProof, InstanceRecipient } from '../contract/fleet.ts';
+import type { InstanceNumbers } from '../contract/instance-numbers.ts';
+import type { AskOptions, Recipient } from '../contract/post.ts';
+import type { CoordinatedFleet } from './coordination.ts';
+import type { FleetMember, FleetState } from './fleet-member.ts';
+import { ANSWER_MS } from './post-answers.ts';
+
+/** What asks other instances: the member, or the parent process that has it. */
+export type FleetQuestions = Pick<FleetMember, 'ask' | 'proof'>;
+
+/** One per worker. */
+export class FleetView implements CoordinatedFleet {
+  #state: FleetState;
+  readonly #questions: FleetQuestions;
+  readonly #watching = new Set<() => void>();
+
+  constructor(state: FleetState, questions: FleetQuestions) {
+    this.#state = state;
+    this.#questions = questions;
+  }
+
+  get name(): string {
+    return this.#state.name;
+  }
+
+  get id(): string {
+    return this.#state.id;
+  }
+
+  get instance(): string {
+    return this.#state.instance;
+  }
+
+  get instances(): Fleet['instances'] {
+    return this.#state.instances;
+  }
+
+  get staleSince(): number | undefined {
+    return this.#state.staleSince;
+  }
+
+  get isStale(): boolean {
+    return this.#state.isStale;
+  }
+
+  get away(): Fleet['away'] {
+    return this.#state.away;
+  }
+
+  /** Those of cancel keys. */
+  get numbers(): InstanceNumbers {
+    return this.#state;
+  }
+
+  /** It stands so from now on. */
+  update(state: FleetState): void {
+    this.#state = state;
+    for (const changed of [...this.#watching]) changed();
+  }
+
+  watch(changed: () => void): () => void {
+    // One function may watch twice, and end that once.
+    const own = (): void => changed();
+    this.#watching.add(own);
+    return () => void this.#watching.delete(own);
+  }
+
+  ask(
+    instances: InstanceRecipient,
+    to: Recipient,
+    name: string,
+    body?: unknown,
+    { withinMs = ANSWER_MS }: AskOptions = {},
+  ): Promise<readonly FleetAnswer[]> {
+    return this.#questions.ask(instances, to, name, body, withinMs);
+  }
+
+  proof(board: string, { withinMs = ANSWER_MS }: AskOptions = {}): Promise<FleetProof> {
+    return this.#questions.proof(board, withinMs);
+  }
+}

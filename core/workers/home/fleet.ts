@@ -1,0 +1,96 @@
+/** What workers ask of the other instances of their fleet, and what these ask of them. */
+import type { FleetMember, FleetState, OwnReading } from '../fleet-member.ts';
+import type { FleetRequest, FleetTold } from '../messages.ts';
+import { Lives } from './lives.ts';
+import type { Questions } from './questions.ts';
+
+/** What it is made with. */
+export interface FleetParts {
+  readonly member: FleetMember;
+  readonly tell: (worker: number, message: FleetTold) => void;
+  readonly tellAll: (message: FleetTold) => void;
+  readonly questions: Questions;
+  /** Of the config in force. */
+  readonly digest: () => string;
+}
+
+interface Beat {
+  readonly connections: number;
+  readonly lagMs: number;
+}
+
+/** One for all workers. */
+export class FleetOfWorkers {
+  readonly #parts: FleetParts;
+  readonly #lives = new Lives();
+  readonly #beats = new Map<number, Beat>();
+  /** What each worker does as the only one of all instances, or waits to do. */
+  readonly #alone = new Map<number, (() => void)[]>();
+  #draining = false;
+  readonly #unwatch: () => void;
+
+  constructor(parts: FleetParts) {
+    this.#parts = parts;
+    const { member, questions, tellAll } = parts;
+    this.#unwatch = member.watch((state) => tellAll({ t: 'fleet', state }));
+    member.answersBy((to, name, body, withinMs) => questions.ask({ to, name, body, withinMs }));
+    member.readsFrom(() => this.#reading);
+  }
+
+  get state(): FleetState {
+    return this.#parts.member.state;
+  }
+
+  hear(worker: number, message: FleetRequest): void {
+    const { member, tell } = this.#parts;
+    const isThere = this.#lives.of(worker);
+    switch (message.t) {
+      case 'ask-fleet': {
+        const { q, instances, to, name, body, withinMs } = message;
+        const answered = member.ask(instances, to, name, body, withinMs);
+        return void answered.then((answers) => isThere() && tell(worker, { t: 'fleet-answers', q, answers }));
+      }
+      case 'prove': {
+        const { q, board, withinMs } = message;
+        const proven = member.proof(board, withinMs);
+        return void proven.then((proof) => isThere() && tell(worker, { t: 'proven', q, proof }));
+      }
+      case 'alone': {
+        const { q, task } = message;
+        const leave = member.alone(task, () => isThere() && tell(worker, { t: 'alone', q }));
+        this.#alone.set(worker, [...(this.#alone.get(worker) ?? []), leave]);
+      }
+    }
+  }
+
+  beat(worker: number, { connections, lagMs }: Beat): void {
+    this.#beats.set(worker, { connections, lagMs });
+  }
+
+  /** No instance is to count on it any more. */
+  drains(): void {
+    this.#draining = true;
+  }
+
+  left(worker: number): void {
+    this.#lives.left(worker);
+    this.#beats.delete(worker);
+    for (const leave of this.#alone.get(worker) ?? []) leave();
+    this.#alone.delete(worker);
+  }
+
+  close(): void {
+    this.#unwatch();
+  }
+
+  get #reading(): OwnReading {
+    const beats = [...this.#beats.values()];
+    return {
+      config: this.#parts.digest(),
+      sessions: beats.reduce((sum, { connections }) => sum + connections, 0),
+      workers: beats.length,
+      draining: this.#draining,
+      lagMs: Math.max(0, ...beats.map(({ lagMs }) => lagMs)),
+    };
+  }
+}
