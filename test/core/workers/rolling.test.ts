@@ -7,11 +7,11 @@ interface Stage {
   /** What was done to workers, and what the log says, in order. */
   readonly done: string[];
   /** The worker's process ends, and another one begins. */
-  ends(worker: number): void;
-  becomesReady(worker: number): void;
+  readonly ends: (worker: number) => void;
+  readonly becomesReady: (worker: number) => void;
   /** The one timer that runs, in milliseconds from its begin. */
   readonly timerMs: number | undefined;
-  timeIsOver(): void;
+  readonly timeIsOver: () => void;
 }
 
 function stage(count: number): Stage {
