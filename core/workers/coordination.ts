@@ -33,9 +33,6 @@ export const fleetBoard = (name: string): string => `@${name}`;
 /** Whether a board is one that all instances share. */
 export const isFleetBoard = (board: string): boolean => board.startsWith('@');
 
-/** The fleet without the address of its store, which is the config's. */
-export type CoordinatedFleet = Omit<Fleet, 'store'>;
-
 /** One worker's view. Names of boards, places and questions that begin with `:` are the gateway's own; those of a plugin begin with its name and a slash. Boards of the fleet have a `@` in front. */
 export interface Coordination {
   /** The number of this worker, from 1; the successor of a dead worker has its number. */

@@ -91,7 +91,6 @@ export class FleetOfWorkers {
       config: this.#parts.digest(),
       workers: this.#parts.workers,
       sessions: beats.reduce((sum, { connections }) => sum + connections, 0),
-      workers: beats.length,
       draining: this.#draining,
       lagMs: Math.max(0, ...beats.map(({ lagMs }) => lagMs)),
     };
