@@ -1,7 +1,7 @@
 /** Gateways of one fleet: processes of their own with one config, in front of one PostgreSQL, with one Redis between them. */
 import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
-import { expect } from 'vitest';
+import { vi } from 'vitest';
 import { GatewayProcess } from './gateway-process.ts';
 import type { PostgresAddress } from './postgres.ts';
 import type { RedisServer } from './redis.ts';
@@ -153,6 +153,7 @@ export default defineConfig({
     limits({ ${limits} }),
     access({
       issuer: own,
+      connect: { host: 'gateway.example' },
       callers: { issuers: ['${keys.issuer}'] },
       policy: [{ who: { claim: 'groups', value: 'dev' }, databases: ['orders'], roles: ['reader'], maxDuration: '1h' }],
     }),
@@ -176,7 +177,7 @@ export async function startFleet(
   const names = Array.from({ length: options.instances ?? 2 }, (_, i) => `g${i + 1}`);
   const started = await Promise.all(names.map(start));
   for (const one of started)
-    await expect.poll(async () => (await instancesOf(one)).length).toBe(started.length);
+    await vi.waitUntil(async () => (await instancesOf(one)).length === started.length, { timeout: 30_000 });
   return started;
 }
 
