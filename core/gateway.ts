@@ -10,6 +10,7 @@ import { ConfigReload } from './gateway/config-reload.ts';
 import type { ConfigSource } from './gateway/config-reload.ts';
 import { ConfigVersions } from './gateway/config-versions.ts';
 import type { PreparedConfig } from './gateway/config-versions.ts';
+import { fleetNote, fleetReading } from './gateway/fleet-reading.ts';
 import { Listener } from './gateway/listener.ts';
 import type { Channel } from './net/channel.ts';
 import type { Address } from './net/listening.ts';
@@ -250,8 +251,10 @@ export class Gateway {
     };
     const suspended = { name: 'suspension', problem: 'an operator has suspended the gateway' };
     const known = { name: 'config', problem: undefined, note: this.#reloads.note };
+    const fleet = fleetReading(this.#shared.coordination);
+    const ofFleet = fleet ? [{ name: 'fleet', problem: undefined, note: fleetNote(fleet) }] : [];
     const standstill = this.#shared.suspension.on ? [suspended] : [];
     const servers = [...this.#reachability.checks, ...serverChecks(this.#shared.pools)];
-    return [...listening, draining, ...standstill, known, ...servers];
+    return [...listening, draining, ...standstill, known, ...ofFleet, ...servers];
   }
 }

@@ -74,11 +74,13 @@ export type {
 export type {
   ArrivingSession,
   EntryReading,
+  FleetReading,
   EntrySettings,
   MemoryReading,
   OfWorker,
   Overview,
   OverviewParts,
+  PeerReading,
   PeriodReading,
   PluginReading,
   ServerReading,

@@ -3,6 +3,7 @@ import type { Credential } from './credential.ts';
 import type { HostAddress } from './database.ts';
 import type { PoolOptions } from './pool.ts';
 import type { Actor, HookName } from './events.ts';
+import type { Fleet, FleetInstance } from './fleet.ts';
 import type { FleetOrder } from './operations.ts';
 import type { RoleReading, TotalsReading } from './readings.ts';
 import type { Scope } from './scope.ts';
@@ -180,6 +181,21 @@ export interface OverviewParts {
   readonly memory: readonly MemoryReading[];
 }
 
+/** An instance of the fleet, as operators see it. */
+export interface PeerReading extends FleetInstance {
+  /** That of its cancel keys. Undefined: it has none, or is not known by it yet. */
+  readonly number: number | undefined;
+}
+
+/** The fleet, as this instance knows it. */
+export interface FleetReading extends Pick<
+  Fleet,
+  'name' | 'id' | 'instance' | 'staleSince' | 'isStale' | 'away'
+> {
+  /** Those that live, this one first. */
+  readonly instances: readonly PeerReading[];
+}
+
 /** Which workers are missing in what was read. */
 export interface Silent {
   /** The numbers of workers that have not answered within a second. Absent: all have. */
@@ -225,6 +241,8 @@ export interface Overview {
   readonly paused: boolean;
   /** Whether nothing is read from clients and servers. */
   readonly suspended: boolean;
+  /** Undefined: the gateway is in none. */
+  readonly fleet?: FleetReading | undefined;
   /** Where clients connect: an address, or the folder of a unix socket, and the port. */
   addresses(): readonly { readonly host: string; readonly port: number }[];
   /**

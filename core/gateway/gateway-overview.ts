@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type {
   EntryReading,
+  FleetReading,
   Overview,
   OverviewParts,
   PluginReading,
@@ -14,6 +15,7 @@ import type { Address } from '../net/listening.ts';
 import { ownVersion } from '../own-version.ts';
 import type { Coordination } from '../workers/coordination.ts';
 import { configSettings } from './config-settings.ts';
+import { fleetReading } from './fleet-reading.ts';
 import { joined, joinedEntries } from './joined-readings.ts';
 import { lastingTotals } from './lasting-totals.ts';
 import type { Totals } from './lasting-totals.ts';
@@ -64,6 +66,10 @@ export class GatewayOverview implements Overview {
 
   get suspended(): boolean {
     return this.#live.suspended;
+  }
+
+  get fleet(): FleetReading | undefined {
+    return fleetReading(this.#coordination);
   }
 
   addresses(): readonly Address[] {

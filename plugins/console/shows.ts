@@ -8,6 +8,7 @@ import { DATABASE_COLUMNS, showDatabases } from './show-databases.ts';
 import { FILE_COLUMNS, showFiles } from './show-files.ts';
 import { LIST_COLUMNS, STATE_COLUMNS, showLists, showState } from './show-lists.ts';
 import { MEMORY_COLUMNS, showMemory } from './show-memory.ts';
+import { PEER_COLUMNS, showPeers } from './show-peers.ts';
 import { POOL_COLUMNS, showPools } from './show-pools.ts';
 import { SOCKET_COLUMNS, showActiveSockets, showSockets } from './show-sockets.ts';
 import { STATS_BOTH_COLUMNS, STATS_COLUMNS, showAverages, showStats, showStatsTotals } from './show-stats.ts';
@@ -51,7 +52,7 @@ const AS_PGBOUNCER = '1.25.0';
 
 const VERSION_COLUMNS = { version: 'text' } as const satisfies Columns;
 
-/** What there is none of: the gateway keeps no names of hosts, and knows no other gateways. */
+/** What there is none of: the gateway keeps no names of hosts, and cancels of other instances have no pools. */
 const none = (columns: Columns): Show => same(columns, () => table(columns, []));
 
 /** By the word behind `SHOW`, in upper case. */
@@ -65,7 +66,7 @@ export const SHOWS: Readonly<Record<string, Show>> = {
   VERSION: same(VERSION_COLUMNS, ({ version }) =>
     table(VERSION_COLUMNS, [{ version: `PgBouncer ${AS_PGBOUNCER} (Postern ${version})` }]),
   ),
-  PEERS: none({ peer_id: 'int4', host: 'text', port: 'int4', pool_size: 'int4' }),
+  PEERS: same(PEER_COLUMNS, showPeers),
   PEER_POOLS: none({
     peer_id: 'int4',
     cl_active_cancel_req: 'int4',

@@ -114,6 +114,35 @@ const plugin = object(
   ['name', 'provides', 'needs', 'enforces', 'hooks', 'problems'],
 );
 
+const peer = object(
+  {
+    id: { ...text, description: 'Random, of this start.' },
+    number: { ...count, description: 'That of its cancel keys; absent: it has none.' },
+    name: text,
+    version: text,
+    config: { ...text, description: 'Equal for instances whose config was loaded from equal files.' },
+    since: time,
+    sessions: count,
+    workers: count,
+    draining: { ...flag, description: 'It takes no new logins, or soon will not.' },
+    lagMs: { ...count, description: 'How late its event loop was at most within the last second.' },
+  },
+  ['id', 'name', 'version', 'config', 'since', 'sessions', 'workers', 'draining', 'lagMs'],
+);
+
+const fleet = object(
+  {
+    name: text,
+    id: text,
+    instance: { ...text, description: 'The name of the instance that answers.' },
+    stale: { ...flag, description: 'The store has not answered for `fleet.stale`.' },
+    staleSince: { ...time, description: 'Since when the store has not answered; absent: it answers.' },
+    away: object({ revocations: { enum: ['refuse', 'end', 'goOn'] }, limits: { enum: ['local', 'refuse'] } }),
+    instances: { type: 'array', items: peer, description: 'Those that live, the one that answers first.' },
+  },
+  ['name', 'id', 'instance', 'stale', 'away', 'instances'],
+);
+
 const noDatabase = none('There is no such database.');
 const verb = (summary: string): Docs => ({
   post: { summary, responses: { 200: json('The database as it is then.', database), 404: noDatabase } },
@@ -224,6 +253,15 @@ export const operationDocs = ({ wait }: Operations) =>
       get: {
         summary: 'The plugins in force',
         responses: { 200: json('In the order of the config.', listOf('plugins', plugin)) },
+      },
+    },
+    '/v1/fleet': {
+      get: {
+        summary: 'The instances of the fleet',
+        responses: {
+          200: json('As the one that answers knows them.', fleet),
+          501: none('The gateway is in no fleet.'),
+        },
       },
     },
     '/v1/reload': {

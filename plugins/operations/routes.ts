@@ -8,7 +8,7 @@ import type { OperationPath } from './docs.ts';
 import { pauseEither, toEither } from './fleet-routes.ts';
 import type { Mounted } from './mounted.ts';
 import type { Operations } from './options.ts';
-import { databaseView, poolView, sessionView } from './views.ts';
+import { databaseView, fleetView, poolView, sessionView } from './views.ts';
 
 /** Carries a verb out that may take long, and answers with what the entry is like then. */
 const patiently =
@@ -111,6 +111,12 @@ const POOLS: Readonly<Record<string, Route>> = {
 const PLUGINS: Readonly<Record<string, Route>> = {
   GET: ({ overview }) => Response.json({ plugins: overview.plugins() }),
 };
+const FLEET: Readonly<Record<string, Route>> = {
+  GET({ overview: { fleet } }) {
+    if (fleet) return Response.json(fleetView(fleet));
+    throw new GatewayError('feature_not_supported', 'this gateway is in no fleet: its config has no fleet');
+  },
+};
 const RELOAD: Readonly<Record<string, Route>> = {
   async POST({ operations, operator }) {
     await operations.reload(operator);
@@ -132,6 +138,7 @@ const ROUTES: Readonly<Record<OperationPath, Readonly<Record<string, Route>>>> =
   '/v1/sessions/:id': SESSION,
   '/v1/pools': POOLS,
   '/v1/plugins': PLUGINS,
+  '/v1/fleet': FLEET,
   '/v1/reload': RELOAD,
   '/v1/suspend': { POST: suspend },
   '/v1/resume': { POST: resumeAll },

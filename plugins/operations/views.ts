@@ -1,5 +1,13 @@
 /** What operators see over HTTP, as JSON. */
-import type { EntryReading, FleetOrder, RoleReading, SessionReading, Silent } from '../../core/index.ts';
+import type {
+  EntryReading,
+  FleetOrder,
+  FleetReading,
+  PeerReading,
+  RoleReading,
+  SessionReading,
+  Silent,
+} from '../../core/index.ts';
 
 /** A database, known or not. */
 export function databaseView({ settings, ...entry }: EntryReading & Silent): object {
@@ -53,4 +61,30 @@ export function sessionView(session: SessionReading): object {
 /** Who uses a database as a role, who waits, and what its server connections do. */
 export function poolView({ entry, role, sessions, clients, longestWaitMs, servers }: RoleReading): object {
   return { database: entry, role, sessions, waiting: clients.waiting, longestWaitMs, servers };
+}
+
+/** The fleet, as this instance knows it. */
+export function fleetView({
+  name,
+  id,
+  instance,
+  staleSince,
+  isStale,
+  away,
+  instances,
+}: FleetReading): object {
+  return {
+    name,
+    id,
+    instance,
+    stale: isStale,
+    staleSince: staleSince === undefined ? undefined : new Date(staleSince),
+    away,
+    instances: instances.map(peerView),
+  };
+}
+
+function peerView({ since, ...peer }: PeerReading): object {
+  const { id, number, name, version, config, sessions, workers, draining, lagMs } = peer;
+  return { id, number, name, version, config, since: new Date(since), sessions, workers, draining, lagMs };
 }

@@ -61,6 +61,7 @@ describe('/openapi.json', () => {
       '/v1/sessions/{id}',
       '/v1/pools',
       '/v1/plugins',
+      '/v1/fleet',
       '/v1/reload',
       '/v1/suspend',
       '/v1/resume',
