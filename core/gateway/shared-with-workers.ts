@@ -1,4 +1,5 @@
 /** What a plugin shares with itself in other workers: boards, places and questions by the plugin's name. */
+import type { ResolvedConfig } from '../config/resolved.ts';
 import type { Board, BoardOptions } from '../contract/board.ts';
 import type { Fleet } from '../contract/fleet.ts';
 import type { GatewayHandle } from '../contract/gateway-handle.ts';

@@ -24,6 +24,9 @@ export interface Parent {
   shutDown(after: ShutdownAfter | undefined): void;
 }
 
+/** The fleet as far as it does not stand in the config: secrets that functions give do not travel. */
+export type CoordinatedFleet = Omit<Fleet, 'store'>;
+
 /** The name of the board that all instances of a fleet share under a name; where there is no fleet it is one like others. */
 export const fleetBoard = (name: string): string => `@${name}`;
 
