@@ -6,8 +6,8 @@ import type { KeyStore } from './key-store.ts';
 const BOARD = 'purged keys';
 /** How far the clocks of two instances may be apart, in milliseconds. */
 const SKEW_MS = 60_000;
-/** How long instances may take to say that they have a purge, in milliseconds: one that has died is no live one any more by then. */
-const PROOF_MS = 6_000;
+/** How long instances may take to say that they have a purge, in milliseconds. */
+const PROOF_MS = 3_000;
 
 /** The last purge of an issuer. */
 export interface PurgeTold {
