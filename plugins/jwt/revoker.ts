@@ -16,6 +16,7 @@ import type { Policy } from './policy.ts';
 import { NotARevocation, parseTarget, revocationId } from './revocation.ts';
 import type { Revocation } from './revocation.ts';
 import { EndedSessions } from './ended-sessions.ts';
+import { FleetProofs } from './fleet-proofs.ts';
 import { RevocationFile } from './revocation-file.ts';
 import { RevocationFileOfLead } from './revocation-file-of-lead.ts';
 import { RevocationKeeper } from './revocation-keeper.ts';
@@ -30,8 +31,6 @@ import { SessionIndex } from './session-index.ts';
 const TOLERANCE_S = 60;
 
 const BOARD = 'revocations';
-/** How long instances may take to say that they have a revocation, in milliseconds. */
-const PROOF_MS = 3_000;
 
 const REVOKED = new GatewayError('admin_shutdown', 'the token has been revoked', {
   hint: 'Ask whoever issues your tokens; connect again with a fresh one if you may.',
@@ -61,6 +60,7 @@ export class Revoker implements Revocations {
   readonly #gateway: GatewayHandle;
   readonly #sessions: SessionIndex;
   readonly #ends: SessionEnds;
+  readonly #proofs: FleetProofs | undefined;
   /** Longest life of a token by its issuer, and of a session that outlives it, in seconds. */
   readonly #lives = new Map<string, number>();
 
@@ -69,6 +69,7 @@ export class Revoker implements Revocations {
     this.#gateway = gateway;
     this.#sessions = gateway.keep('sessions by token', () => new SessionIndex());
     this.#ends = sessionEnds(gateway);
+    this.#proofs = gateway.fleet && new FleetProofs(gateway.fleet, BOARD);
   }
 
   /** Tokens of these issuers can be revoked as well. */
@@ -103,7 +104,7 @@ export class Revoker implements Revocations {
     const revocation = this.#revocationOf(what, until);
     let proof: FleetProof | undefined;
     const proven = async (): Promise<void> => {
-      proof = await this.#gateway.fleet?.proof(BOARD, { withinMs: PROOF_MS });
+      proof = await this.#proofs?.ask();
     };
     const added = await this.#keeper.add(revocation, waits ? proven : undefined);
     this.#tell(revocation, { by, takenBack: false, sessions: added.ended });
