@@ -69,6 +69,7 @@ export function createFleetMember(setup: FleetMemberSetup): FleetMember {
   return new Member(setup);
 }
 
+const NOT_ALIVE: ToldAnswer = { worker: 0, error: 'no such instance lives' };
 /** The question of {@link FleetMember.proof}; no plugin's name begins like that. */
 const REACHES = ':fleet/reaches';
 
@@ -122,7 +123,11 @@ class Member implements FleetMember {
       post: (text) => this.#questions.hear(text),
     });
     this.#places = new FleetPlaces({ ...parts, away: away.limits, revive: () => this.#heart.shared() });
-    this.#questions = new Questions(parts, (question, withinMs) => this.#answerHere(question, withinMs));
+    this.#questions = new Questions({
+      ...parts,
+      answer: (question, withinMs) => this.#answerHere(question, withinMs),
+      left: (id) => this.#roster.left(id),
+    });
     this.#locks = new Locks(parts);
   }
 
@@ -176,7 +181,7 @@ class Member implements FleetMember {
   async board(name: string, copy: FleetBoardCopy): Promise<FleetBoardHome> {
     if (this.#boards.has(name)) throw new Error(`the board '${name}' of the fleet is open already`);
     const { timers, timeoutMs } = this.#parts;
-    const board = new FleetBoard(name, copy, this.#parts);
+    const board = new FleetBoard(name, copy, { ...this.#parts, beat: () => this.#heart.beat() });
     this.#boards.set(name, board);
     await inTime(
       timers,
@@ -202,8 +207,14 @@ class Member implements FleetMember {
     withinMs: number,
   ): Promise<readonly FleetAnswer[]> {
     const question = { to, name, ...(body !== undefined && { body }) };
-    const asked = this.#asked(instances);
-    return (await Promise.all(asked.map((id) => this.#questions.ask(id, question, withinMs)))).flat();
+    const live = [this.#parts.id, ...this.#roster.others.map(({ id }) => id)];
+    const asked = typeof instances === 'object' ? [instances.id] : instances === 'all' ? live : live.slice(1);
+    const answers = asked.map(async (id) =>
+      live.includes(id)
+        ? await this.#questions.ask(id, question, withinMs)
+        : [{ ...NOT_ALIVE, instance: id }],
+    );
+    return (await Promise.all(answers)).flat();
   }
 
   proof(board: string, withinMs: number): Promise<FleetProof> {
@@ -232,7 +243,8 @@ class Member implements FleetMember {
     this.#reader.close();
     this.#fresh.close();
     this.#questions.close();
-    const left = this.#locks.close().then(() => store.leave(id));
+    const others = this.#roster.others.map((other) => other.id);
+    const left = Promise.all([this.#locks.close(), this.#questions.leave(others), store.leave(id)]);
     await inTime(
       timers,
       timeoutMs,
@@ -280,12 +292,6 @@ class Member implements FleetMember {
   #changed(): void {
     const { state } = this;
     for (const hear of this.#watching) hear(state);
-  }
-
-  #asked(instances: InstanceRecipient): readonly string[] {
-    const others = this.#roster.others.map(({ id }) => id);
-    if (instances === 'others') return others;
-    return instances === 'all' ? [this.#parts.id, ...others] : [instances.id];
   }
 
   async #answerHere({ to, name, body }: Question, withinMs: number): Promise<readonly ToldAnswer[]> {

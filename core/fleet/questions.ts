@@ -32,8 +32,19 @@ interface Answered {
   readonly answers: readonly ToldAnswer[];
 }
 
+interface Left {
+  readonly kind: 'left';
+  readonly from: string;
+}
+
 /** Of this instance: resolves with what its workers say. Never rejects. */
 export type AnswerHere = (question: Question, withinMs: number) => Promise<readonly ToldAnswer[]>;
+
+interface QuestionsParts extends MemberParts {
+  readonly answer: AnswerHere;
+  /** Another one has left. */
+  readonly left: (id: string) => void;
+}
 
 interface Open {
   readonly from: string;
@@ -42,22 +53,20 @@ interface Open {
 
 /** One per member. */
 export class Questions {
-  readonly #parts: MemberParts;
-  readonly #answer: AnswerHere;
+  readonly #parts: QuestionsParts;
   readonly #open = new Map<number, Open>();
   readonly #heard = new Set<string>();
   #last = 0;
 
-  constructor(parts: MemberParts, answer: AnswerHere) {
+  constructor(parts: QuestionsParts) {
     this.#parts = parts;
-    this.#answer = answer;
   }
 
   /** One instance, which may be this one. Never rejects. */
   async ask(instance: string, question: Question, withinMs: number): Promise<readonly FleetAnswer[]> {
     const here = instance === this.#parts.id;
     const answers = await (here
-      ? this.#answer(question, withinMs)
+      ? this.#parts.answer(question, withinMs)
       : this.#askOther(instance, question, withinMs));
     return answers.map((answer) => ({ ...answer, instance }));
   }
@@ -65,9 +74,17 @@ export class Questions {
   /** A text from this instance's post. */
   hear(text: string): void {
     const { id, texts } = this.#parts;
-    const message = texts.readMessage(id, text) as Asked | Answered | undefined;
+    const message = texts.readMessage(id, text) as Asked | Answered | Left | undefined;
     if (message?.kind === 'ask') void this.#hearQuestion(message);
     else if (message?.kind === 'answer') this.#hearAnswer(message);
+    else if (message?.kind === 'left') this.#parts.left(message.from);
+  }
+
+  /** Tells the others that this instance is none of them any more. Rejects where the store does not answer. */
+  async leave(others: readonly string[]): Promise<void> {
+    const { id, store, texts } = this.#parts;
+    const left: Left = { kind: 'left', from: id };
+    await Promise.all(others.map((other) => store.post(other, texts.message(other, left))));
   }
 
   close(): void {
@@ -105,7 +122,7 @@ export class Questions {
         this.#heard.delete(first);
         break;
       }
-    const answers = await this.#answer({ to, name, body }, withinMs);
+    const answers = await this.#parts.answer({ to, name, body }, withinMs);
     const answered: Answered = { kind: 'answer', q, from: id, answers };
     await store.post(from, texts.message(from, answered)).catch(() => undefined);
   }

@@ -4,7 +4,7 @@ import type { InstanceNumbers } from '../contract/instance-numbers.ts';
 import type { MemberParts } from './parts.ts';
 import type { Beat } from './store.ts';
 
-/** An instance that has not left and does not live: it may still serve, cut off from the store. */
+/** An instance that does not live and has not said that it leaves: it may still serve, cut off from the store. */
 interface Lost {
   readonly id: string;
   readonly name: string;
@@ -47,10 +47,15 @@ export class Roster implements InstanceNumbers {
     return this.#unreadable.size > 0 && this.others.length === 0;
   }
 
-  /** Those that vanished within so many milliseconds, and had not said that they end. */
+  /** Those that vanished within so many milliseconds, and had not said that they leave. */
   lostWithin(ms: number): readonly Lost[] {
     const now = this.#parts.timers.now();
     return [...this.#lost.values()].filter(({ since }) => now - since < ms);
+  }
+
+  /** It has said that it leaves. */
+  left(id: string): void {
+    this.others = this.others.filter((other) => other.id !== id);
   }
 
   #claimed(number: number | undefined): void {
@@ -76,8 +81,7 @@ export class Roster implements InstanceNumbers {
   #forget(before: readonly FleetInstance[]): void {
     const live = new Set(this.others.map(({ id }) => id));
     const since = this.#parts.timers.now();
-    for (const { id, name, draining } of before)
-      if (!live.has(id) && !draining) this.#lost.set(id, { id, name, since });
+    for (const { id, name } of before) if (!live.has(id)) this.#lost.set(id, { id, name, since });
     for (const id of live) this.#lost.delete(id);
     for (const id of this.#read.keys())
       if (!live.has(id) && this.#read.get(id)?.instance) this.#read.delete(id);

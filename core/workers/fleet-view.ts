@@ -1,5 +1,11 @@
 /** The fleet as one worker of an instance has it. */
-import type { Fleet, FleetAnswer, FleetProof, InstanceRecipient } from '../contract/fleet.ts';
+import type {
+  FleetAnswer,
+  FleetAway,
+  FleetInstance,
+  FleetProof,
+  InstanceRecipient,
+} from '../contract/fleet.ts';
 import type { InstanceNumbers } from '../contract/instance-numbers.ts';
 import type { AskOptions, Recipient } from '../contract/post.ts';
 import type { CoordinatedFleet } from './coordination.ts';
@@ -32,7 +38,7 @@ export class FleetView implements CoordinatedFleet {
     return this.#state.instance;
   }
 
-  get instances(): Fleet['instances'] {
+  get instances(): readonly FleetInstance[] {
     return this.#state.instances;
   }
 
@@ -44,7 +50,7 @@ export class FleetView implements CoordinatedFleet {
     return this.#state.isStale;
   }
 
-  get away(): Fleet['away'] {
+  get away(): FleetAway {
     return this.#state.away;
   }
 

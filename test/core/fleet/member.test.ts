@@ -1,0 +1,361 @@
+/** An instance's membership of a fleet, over a store in memory and in virtual time. */
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { sealingOf } from '../../../core/fleet/sealing.ts';
+import { BOARD, TestInstance } from '../../support/fleet-instance.ts';
+import type { InstanceSetup } from '../../support/fleet-instance.ts';
+import { MemoryClient } from '../../support/memory-client.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+import { VirtualTime } from '../../support/virtual-time.ts';
+
+let time: VirtualTime;
+let store: MemoryStore;
+let begun: TestInstance<MemoryClient>[];
+
+const LIVES_MS = 5_000;
+
+beforeEach(() => {
+  time = new VirtualTime();
+  store = new MemoryStore({ timers: time });
+  begun = [];
+});
+
+afterEach(async () => {
+  await Promise.all(begun.map(({ member }) => time.settle(member.close())));
+});
+
+function instance(
+  name: string,
+  options: InstanceSetup<MemoryClient>['options'] = {},
+): TestInstance<MemoryClient> {
+  const one = new TestInstance(name, {
+    store: new MemoryClient(store),
+    timers: time,
+    clock: time.now,
+    options,
+  });
+  begun.push(one);
+  return one;
+}
+
+async function instances(...names: readonly string[]): Promise<readonly TestInstance<MemoryClient>[]> {
+  const all = [];
+  for (const name of names) all.push(await time.settle(instance(name).start()));
+  await time.pass(1_100);
+  return all;
+}
+
+async function two(): Promise<[TestInstance<MemoryClient>, TestInstance<MemoryClient>]> {
+  const [a, b] = await instances('a', 'b');
+  if (!a || !b) throw new Error('they did not start');
+  return [a, b];
+}
+
+const total = (key: string): number =>
+  store.total(sealingOf('the secret of this fleet', 'fleet').hash(key, 'place'));
+
+test('instances know each other within a second, with numbers that differ', async () => {
+  const [a, b] = await two();
+  expect(a.member.state.instances.map(({ name }) => name)).toEqual(['a', 'b']);
+  expect(b.member.state.instances.map(({ name }) => name)).toEqual(['b', 'a']);
+  const { number = 0 } = b.member.state;
+  expect(a.member.state.byNumber).toEqual({ [number]: 'id-of-b' });
+  expect(a.member.state.numbers).not.toEqual(b.member.state.numbers);
+});
+
+test('the store may be away at the start: it is stale, and joins when the store is there', async () => {
+  const a = instance('a');
+  a.store.losing = 'requests';
+  await time.settle(a.start());
+  expect(a.member.state).toMatchObject({ isStale: true, staleSince: 0, number: undefined });
+  await time.settle(a.put('x', 1));
+  expect(a.values).toEqual({ x: 1 });
+  a.store.losing = undefined;
+  await time.pass(1_500);
+  expect(a.member.state).toMatchObject({ isStale: false, staleSince: undefined });
+  const b = await time.settle(instance('b').start());
+  expect(b.values).toEqual({ x: 1 });
+});
+
+test('an instance with another secret does not join', async () => {
+  await instances('a');
+  await expect(time.settle(instance('b', { secret: 'another' }).start())).rejects.toThrow(
+    "fleet.secret: the other instances of 'fleet' have another one",
+  );
+});
+
+test('what one instance puts on a board all have at once, and one that starts later as well', async () => {
+  const [a, b] = await two();
+  await time.settle(a.put('x', 1));
+  await time.pass(5);
+  expect(b.values).toEqual({ x: 1 });
+  await time.settle(b.drop('x'));
+  await time.settle(b.put('y', { n: 2 }));
+  await time.pass(5);
+  expect(a.values).toEqual({ y: { n: 2 } });
+  const c = await time.settle(instance('c').start());
+  expect(c.values).toEqual({ y: { n: 2 } });
+});
+
+test('a value that is put where another one is expected is put by one of two', async () => {
+  const [a, b] = await two();
+  const done = await time.settle(Promise.all([a.put('x', 'a', null), b.put('x', 'b', null)]));
+  expect(done.filter(Boolean)).toHaveLength(1);
+  await time.pass(5);
+  expect(a.values).toEqual(b.values);
+  expect(await time.settle(a.put('x', 'c', JSON.stringify(a.values['x'])))).toBe(true);
+  await time.pass(5);
+  expect(b.values).toEqual({ x: 'c' });
+});
+
+test('a value that is expected cannot be put while the store is away', async () => {
+  const [a] = await two();
+  a.store.losing = 'requests';
+  await expect(time.settle(a.put('x', 'a', null))).rejects.toThrow();
+  expect(a.values).toEqual({});
+});
+
+test.each(['requests', 'answers'] as const)(
+  'a change made while %s are lost is in force here at once, and everywhere once the store answers',
+  async (losing) => {
+    const [a, b] = await two();
+    a.store.losing = losing;
+    const put = a.put('x', 1);
+    await time.pass(1);
+    expect(a.values).toEqual({ x: 1 });
+    expect(await time.settle(put)).toBe(true);
+    await time.pass(3_000);
+    a.store.losing = undefined;
+    await time.pass(1_000);
+    expect(b.values).toEqual({ x: 1 });
+  },
+);
+
+test('two who change one value at the same moment come to have the same', async () => {
+  const [a, b] = await two();
+  a.store.latencyMs = 40;
+  b.store.latencyMs = 3;
+  for (let n = 0; n < 20; n += 1) {
+    void a.put('x', `a${n}`);
+    if (n % 3 === 0) void b.drop('x');
+    else void b.put('x', `b${n}`);
+    await time.pass(n);
+  }
+  await time.pass(300);
+  expect(a.values).toEqual(b.values);
+});
+
+test('an instance that missed more changes than the log keeps reads all anew, and drops what was dropped', async () => {
+  store = new MemoryStore({ timers: time, logLength: 5 });
+  const [a, b] = await two();
+  await time.settle(a.put('old', 1));
+  await time.pass(5);
+  b.store.losing = 'requests';
+  await time.settle(a.drop('old'));
+  for (let n = 0; n < 10; n += 1) await time.settle(a.put(`n${n}`, n));
+  b.store.losing = undefined;
+  await time.pass(2_000);
+  expect(b.values).toEqual(a.values);
+  expect(Object.keys(b.values)).toHaveLength(10);
+});
+
+test('a store that was flushed is told everything again, once', async () => {
+  const [a, b, c] = await instances('a', 'b', 'c');
+  for (let n = 0; n < 300; n += 1) await time.settle(a!.put(`n${n}`, n));
+  c!.store.losing = 'requests';
+  await time.settle(b!.drop('n7'));
+  store.flush();
+  c!.store.losing = undefined;
+  await time.pass(5_000);
+  const late = await time.settle(instance('d').start());
+  for (const one of [a!, b!, c!]) expect(late.values).toEqual(one.values);
+  expect(Object.keys(late.values).length).toBeGreaterThanOrEqual(299);
+  expect(store.snapshot(BOARD).seq).toBeLessThan(310);
+});
+
+test('a failover that loses changes is told them again, drops as well', async () => {
+  const [a, b] = await two();
+  await time.settle(a.put('stays', 1));
+  await time.settle(a.put('dropped', 1));
+  await time.settle(a.put('changed', 1));
+  const failOver = store.save();
+  await time.settle(a.drop('dropped'));
+  await time.settle(b.put('changed', 2));
+  await time.settle(b.put('new', 1));
+  await time.pass(5);
+  failOver();
+  await time.pass(3_000);
+  const late = await time.settle(instance('c').start());
+  expect(late.values).toEqual({ stays: 1, changed: 2, new: 1 });
+  expect(a.values).toEqual(late.values);
+  expect(b.values).toEqual(late.values);
+});
+
+test('the store counts as away after 1.5 s, and the instance is stale after fleet.stale', async () => {
+  const [a] = await two();
+  const told: unknown[] = [];
+  a.member.watch(({ staleSince, isStale }) => told.push([staleSince !== undefined, isStale]));
+  const lastHeard = time.now();
+  a.store.losing = 'requests';
+  await time.pass(2_000);
+  const { staleSince = 0, isStale } = a.member.state;
+  expect(isStale).toBe(false);
+  expect(staleSince).toBeGreaterThan(0);
+  expect(staleSince).toBeLessThanOrEqual(lastHeard);
+  await time.pass(10_000);
+  expect(a.member.state.isStale).toBe(true);
+  a.store.losing = undefined;
+  await time.pass(1_000);
+  expect(a.member.state).toMatchObject({ isStale: false, staleSince: undefined });
+  expect(told.slice(0, 2)).toEqual([
+    [true, false],
+    [true, true],
+  ]);
+});
+
+test('a limit holds over all instances, and what a dead one held is free within 6 s', async () => {
+  const [a, b] = await two();
+  expect(await time.settle(Promise.all([1, 2, 3].map(() => a.logsIn('k', 4))))).toEqual([true, true, true]);
+  const both = await time.settle(Promise.all([b.logsIn('k', 4), b.logsIn('k', 4)]));
+  expect(both.filter(Boolean)).toHaveLength(1);
+  await time.pass(20);
+  expect(total('k')).toBe(4);
+  a.store.losing = 'requests';
+  await time.pass(LIVES_MS + 1_000);
+  expect(total('k')).toBe(1);
+  a.store.losing = undefined;
+  await time.pass(1_000);
+  expect(total('k')).toBe(4);
+  for (let n = 0; n < 3; n += 1) a.ends('k');
+  b.ends('k');
+  await time.pass(20);
+  expect(store.places).toBe(0);
+});
+
+test('logins without a limit are counted, and do not wait', async () => {
+  const [a, b] = await two();
+  a.store.latencyMs = 150;
+  let done = false;
+  void a.logsIn('k', null).then(() => (done = true));
+  await Promise.resolve();
+  await time.pass(0);
+  expect(done).toBe(true);
+  await time.pass(200);
+  expect(await time.settle(b.logsIn('k', 1))).toBe(false);
+});
+
+test('while the store is away only own sessions count, and a login never waits longer than fleet.store.timeout', async () => {
+  const [a, b] = await two();
+  await time.settle(b.logsIn('k', 2));
+  a.store.losing = 'requests';
+  const begin = time.now();
+  expect(await time.settle(a.logsIn('k', 2))).toBe(true);
+  expect(time.now() - begin).toBeLessThanOrEqual(201);
+  const again = time.now();
+  expect(await time.settle(a.logsIn('k', 2))).toBe(true);
+  expect(await time.settle(a.logsIn('k', 2))).toBe(false);
+  expect(time.now() - again).toBeLessThanOrEqual(2);
+  a.store.losing = undefined;
+  await time.pass(1_500);
+  expect(total('k')).toBe(3);
+});
+
+test("with away.limits 'refuse' a login that has a limit fails while the store is away", async () => {
+  const a = await time.settle(instance('a', { away: { revocations: 'refuse', limits: 'refuse' } }).start());
+  a.store.losing = 'requests';
+  await expect(time.settle(a.member.take([['k', 1, 2]]))).rejects.toThrow('does not answer');
+  expect(await time.settle(a.member.take([['k', 1, null]]))).toBeUndefined();
+});
+
+test('an instance that was taken for dead tells what it has before it takes more', async () => {
+  const [a, b] = await two();
+  for (let n = 0; n < 3; n += 1) await time.settle(a.logsIn('k', 4));
+  store.leave('id-of-a');
+  expect(total('k')).toBe(0);
+  expect(await time.settle(a.logsIn('k', 3))).toBe(false);
+  await time.pass(20);
+  expect(total('k')).toBe(3);
+  expect(await time.settle(b.logsIn('k', 3))).toBe(false);
+});
+
+test('a store that was flushed knows all counts again within 10 s', async () => {
+  const [a, b] = await two();
+  for (let n = 0; n < 3; n += 1) await time.settle(a.logsIn('k', 4));
+  store.flush();
+  await time.pass(1_200);
+  expect(total('k')).toBe(3);
+  expect(await time.settle(b.logsIn('k', 3))).toBe(false);
+});
+
+test('an instance asks all, others, or one, and hears who does not answer', async () => {
+  const [a, b] = await two();
+  const ask = (whom: 'all' | 'others' | { id: string }): Promise<unknown> =>
+    time.settle(a.member.ask(whom, 'others', 'question', { n: 1 }, 300));
+  const fromB = { instance: 'id-of-b', worker: 1, body: 'b heard question' };
+  expect(await ask('all')).toEqual([{ instance: 'id-of-a', worker: 1, body: 'a heard question' }, fromB]);
+  expect(await ask('others')).toEqual([fromB]);
+  expect(await ask({ id: 'id-of-b' })).toEqual([fromB]);
+  expect(b.asked[0]).toEqual(['all', 'question', { n: 1 }]);
+  b.store.losing = 'requests';
+  expect(await ask('others')).toEqual([
+    { instance: 'id-of-b', worker: 0, error: 'it did not answer in time' },
+  ]);
+  expect(await ask({ id: 'nobody' })).toEqual([
+    { instance: 'nobody', worker: 0, error: 'no such instance lives' },
+  ]);
+});
+
+test('a question that nobody waits for any more is not answered', async () => {
+  const [a, b] = await two();
+  b.store.losing = 'requests';
+  await time.settle(a.member.ask({ id: 'id-of-b' }, 'all', 'end it', undefined, 100));
+  await time.pass(8_000);
+  b.store.losing = undefined;
+  await time.pass(3_000);
+  expect(b.asked).toEqual([]);
+});
+
+test('a proof names those that do not have it yet, and one that vanished until it knows that it is stale', async () => {
+  const [a, b] = await two();
+  await time.settle(a.put('x', 1));
+  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 2, missing: [] });
+  b.hangs = true;
+  await time.settle(a.put('y', 1));
+  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 2, missing: ['b'] });
+  b.store.losing = 'requests';
+  await time.pass(LIVES_MS + 1_500);
+  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 1, missing: ['b'] });
+  await time.pass(10_000);
+  expect(b.member.state.isStale).toBe(true);
+  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 1, missing: [] });
+});
+
+test('a proof without the store names all others', async () => {
+  const [a] = await two();
+  a.store.losing = 'requests';
+  await time.settle(a.put('x', 1));
+  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 2, missing: ['b'] });
+});
+
+test('one instance does what only one may do, another one after its death', async () => {
+  const [a, b] = await two();
+  const ran: string[] = [];
+  a.member.alone('turn', () => ran.push('a'));
+  await time.pass(5);
+  const end = b.member.alone('turn', () => ran.push('b'));
+  await time.pass(20_000);
+  expect(ran).toEqual(['a']);
+  a.store.losing = 'requests';
+  await time.pass(12_000);
+  expect(ran).toEqual(['a', 'b']);
+  end();
+});
+
+test('one that leaves is gone at once, and what it held is free', async () => {
+  const [a, b] = await two();
+  await time.settle(a.logsIn('k', 1));
+  await time.settle(a.member.close());
+  expect(await time.settle(b.logsIn('k', 1))).toBe(true);
+  await time.pass(1_000);
+  expect(b.member.state.instances.map(({ name }) => name)).toEqual(['b']);
+  expect(await time.settle(b.member.proof(BOARD, 500))).toEqual({ live: 1, missing: [] });
+});
