@@ -16,6 +16,7 @@ import type { Policy } from './policy.ts';
 import { NotARevocation, parseTarget, revocationId } from './revocation.ts';
 import type { Revocation } from './revocation.ts';
 import { EndedSessions } from './ended-sessions.ts';
+import { FleetProofs } from './fleet-proofs.ts';
 import { RevocationFile } from './revocation-file.ts';
 import { RevocationFileOfLead } from './revocation-file-of-lead.ts';
 import { RevocationKeeper } from './revocation-keeper.ts';
@@ -30,8 +31,6 @@ import { SessionIndex } from './session-index.ts';
 const TOLERANCE_S = 60;
 
 const BOARD = 'revocations';
-/** How long instances may take to say that they have a revocation, in milliseconds: one that has died is no live one any more by then. */
-const PROOF_MS = 6_000;
 
 const REVOKED = new GatewayError('admin_shutdown', 'the token has been revoked', {
   hint: 'Ask whoever issues your tokens; connect again with a fresh one if you may.',
@@ -43,6 +42,16 @@ interface Revoked {
   /** Sessions of all workers. */
   readonly ended: number;
   readonly kept: Promise<void>;
+  /** Where it was asked for, and there is a fleet. */
+  readonly proof?: FleetProof | undefined;
+}
+
+/** How a revocation is made. */
+export interface RevokeOptions {
+  /** When the last such token expires. */
+  readonly until?: Date | undefined;
+  /** Waits for every live instance of the fleet. */
+  readonly waits?: boolean;
 }
 
 /** The service `revocations`, and what the plugin itself asks. */
@@ -51,6 +60,7 @@ export class Revoker implements Revocations {
   readonly #gateway: GatewayHandle;
   readonly #sessions: SessionIndex;
   readonly #ends: SessionEnds;
+  readonly #proofs: FleetProofs | undefined;
   /** Longest life of a token by its issuer, and of a session that outlives it, in seconds. */
   readonly #lives = new Map<string, number>();
 
@@ -59,6 +69,7 @@ export class Revoker implements Revocations {
     this.#gateway = gateway;
     this.#sessions = gateway.keep('sessions by token', () => new SessionIndex());
     this.#ends = sessionEnds(gateway);
+    this.#proofs = gateway.fleet && new FleetProofs(gateway.fleet, BOARD);
   }
 
   /** Tokens of these issuers can be revoked as well. */
@@ -89,11 +100,15 @@ export class Revoker implements Revocations {
    * In force in all workers, and the sessions told to end unless there are very many, before this resolves; `kept` settles as the store does.
    * @throws GatewayError `invalid_parameter_value` for what names no token of these issuers; ListFull
    */
-  async add(what: unknown, by?: Actor, until?: Date): Promise<Revoked> {
+  async add(what: unknown, by?: Actor, { until, waits = false }: RevokeOptions = {}): Promise<Revoked> {
     const revocation = this.#revocationOf(what, until);
-    const added = await this.#keeper.add(revocation);
+    let proof: FleetProof | undefined;
+    const proven = async (): Promise<void> => {
+      proof = await this.#proofs?.ask();
+    };
+    const added = await this.#keeper.add(revocation, waits ? proven : undefined);
     this.#tell(revocation, { by, takenBack: false, sessions: added.ended });
-    return { revocation, ...added };
+    return { revocation, ...added, proof };
   }
 
   /** False if there is none with this id. */
@@ -113,11 +128,6 @@ export class Revoker implements Revocations {
     end(error: GatewayError): void;
   }): void {
     if (this.find(session.facts.identity)) session.end(REVOKED);
-  }
-
-  /** Resolves when every live instance of the fleet has all revocations of until now, or with those that have not; undefined without a fleet. */
-  async proof(): Promise<FleetProof | undefined> {
-    return this.#gateway.fleet?.proof(BOARD, { withinMs: PROOF_MS });
   }
 
   /** The session may come to have this identity: revocations will find it. */
@@ -141,7 +151,7 @@ export class Revoker implements Revocations {
   /** Plugins know no ListFull, and would take it for one that is in force. */
   async #lend(what: RevocationTarget, by?: Actor, until?: Date): Promise<Revoked> {
     try {
-      return await this.add(what, by, until);
+      return await this.add(what, by, { until });
     } catch (error) {
       if (!(error instanceof ListFull)) throw error;
       throw new GatewayError('configuration_limit_exceeded', error.message, { cause: error });
