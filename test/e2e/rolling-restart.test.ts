@@ -111,7 +111,7 @@ describeWith('haproxy', (haproxy) => {
       const [books] = await postgres.sql('select count(*)::int as count from pgbench_history', 'bench');
       expect(books).toEqual({ count: confirmed });
       if (isLong)
-        console.table(loops.map(({ transactions, endedBetween }) => ({ transactions, endedBetween })));
+        console.log(loops.map(({ transactions, endedBetween }) => ({ transactions, endedBetween })));
     }
 
     test('by SIGTERM, each gateway after the other one', async () => {
