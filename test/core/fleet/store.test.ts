@@ -180,6 +180,21 @@ function behaves(stores: Stores): void {
       expect(await full('b', 'p', 2, 2)).toBe(0);
     });
 
+    test('of a place that is told twice the last counts', async () => {
+      const twice = { key: 'p', mine: 1, limit: 1 };
+      expect(await a.take('a', [twice, twice])).toEqual({ full: undefined, lived: true });
+      await a.count('a', [
+        ['p', 0],
+        ['p', 2],
+      ]);
+      expect(await full('b', 'p', 1, 2)).toBe(0);
+      await a.count('a', [
+        ['p', 5],
+        ['p', 0],
+      ]);
+      expect(await full('b', 'p', 1, 1)).toBeUndefined();
+    });
+
     test('no place and no count are nothing', async () => {
       expect(await a.take('a', [])).toEqual({ full: undefined, lived: true });
       expect(await a.count('a', [])).toBe(true);
