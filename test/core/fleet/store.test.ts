@@ -9,6 +9,7 @@ import { MemoryClient } from '../../support/memory-client.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 import { describeWith } from '../../support/programs.ts';
 import { RedisServer } from '../../support/redis.ts';
+import { random } from '../../support/sequences.ts';
 
 /** Long enough to be alive for a test, and for one that is to die. Milliseconds. */
 const [LIVES_MS, DIES_MS] = [60_000, 30];
@@ -193,6 +194,42 @@ function behaves(stores: Stores): void {
         ['p', 0],
       ]);
       expect(await full('b', 'p', 1, 1)).toBeUndefined();
+    });
+
+    test('of instances that take, release, die and leave at once are never above the limit, and none is left', async () => {
+      const [limit, keys] = [7, ['p', 'q', 'r']];
+      const next = random(17);
+      const held = new Map<string, number>();
+      const sum = (key: string): number => ids.reduce((all, id) => all + (held.get(`${id} ${key}`) ?? 0), 0);
+      const ids = ['c', 'd', 'e', 'f', 'g'];
+      async function oneOf(id: string, store: FleetStore): Promise<void> {
+        await live(store, id);
+        for (let i = 0; i < 60; i += 1) {
+          const wanted = keys.filter(() => next() < 0.6);
+          const own = (key: string): string => `${id} ${key}`;
+          const had = (key: string): number => held.get(own(key)) ?? 0;
+          if (next() < 0.55) {
+            const places = wanted.map((key) => ({ key, mine: had(key) + 1, limit }));
+            if ((await store.take(id, places)).full === undefined)
+              for (const key of wanted) held.set(own(key), had(key) + 1);
+          } else {
+            for (const key of wanted) held.set(own(key), Math.max(0, had(key) - 1));
+            // Some are lost.
+            if (next() < 0.9)
+              await store.count(
+                id,
+                keys.map((key) => [key, had(key)] as const),
+              );
+          }
+          for (const key of keys) expect(sum(key)).toBeLessThanOrEqual(limit);
+        }
+      }
+      await Promise.all(ids.map((id, i) => oneOf(id, i % 2 ? a : b)));
+      for (const id of ['c', 'd']) await a.leave(id);
+      for (const id of ['e', 'f', 'g']) await live(a, id, 1);
+      await sleep(DIES_MS);
+      await live(a, 'a');
+      for (const key of keys) expect(await full('a', key, limit, limit)).toBeUndefined();
     });
 
     test('no place and no count are nothing', async () => {
