@@ -10,7 +10,7 @@ export const PLAIN = {
   ca: undefined,
   sentinels: [],
   sentinelPassword: undefined,
-  timeoutMs: 10_000,
+  timeoutMs: 60_000,
 } as const;
 
 /** Connects; the end of the test closes it. */
