@@ -248,14 +248,23 @@ describeWith('psql', (psql) => {
       test('clients come to both gateways by HAProxy, each with its address', async () => {
         expect(await visit('{"role":"writer"}')).toBe('writer');
         expect(await visit('{}', 'orders-read')).toBe('reader');
-        const clients = await Promise.all(
-          ['a', 'b', 'c', 'd'].map((sub) => clientFor(JSON.stringify({ sub }))),
-        );
+        const clients: Client[] = [];
+        // One after the other: each token writes the key set anew.
+        for (const sub of ['a', 'b', 'c', 'd']) clients.push(await clientFor(JSON.stringify({ sub })));
         for (const client of clients) await client.end();
         for (const one of gateways) {
           expect(logins(one).length).toBeGreaterThan(0);
           expect(logins(one).filter((line) => !line.includes('"address":"127.0.0.1"'))).toEqual([]);
         }
+      });
+
+      test('a limit counts the sessions of both', async () => {
+        const clients: Client[] = [];
+        for (let n = 0; n < 10; n += 1) clients.push(await clientFor('{"sub":"grace"}'));
+        await expect(clientFor('{"sub":"grace"}')).rejects.toMatchObject({ code: '53300' });
+        for (const client of clients) await client.end();
+        for (const one of gateways)
+          expect(logins(one).filter((line) => line.includes('grace')).length).toBeGreaterThan(0);
       });
 
       test('when one gateway ends, no client is refused', async () => {
