@@ -164,7 +164,7 @@ export class Gateway {
   /** How long a {@link retire} may take, by the config in force. */
   get retiresWithinMs(): number {
     const { loginTimeoutMs, drainTimeoutMs } = this.#configVersions.inForce.config;
-    return Math.max(loginTimeoutMs, LEAST_SERVED_MS) + drainTimeoutMs;
+    return loginTimeoutMs + LEAST_SERVED_MS + drainTimeoutMs;
   }
 
   /** How long a {@link drain} may take before what is left is cut off, by the config in force. */
@@ -176,6 +176,16 @@ export class Gateway {
   /** Takes no new logins, and drains when nobody is left who waits for it: an operator's SHUTDOWN. */
   shutDown(after: ShutdownAfter | undefined): Promise<void> {
     return this.#shutdown.drainAfter(after);
+  }
+
+  /** The config in force. */
+  get config(): ResolvedConfig {
+    return this.#configVersions.inForce.config;
+  }
+
+  /** True once balancers shall send no more clients. */
+  get isLeaving(): boolean {
+    return this.#shared.leaving;
   }
 
   /** Connections of clients that are open now, logged in or not. */

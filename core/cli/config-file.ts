@@ -21,6 +21,7 @@ export class ConfigFile {
   readonly path: string;
   readonly #files = new FileWatch();
   #certificates: readonly string[] = [];
+  readonly #digests = new WeakMap<ResolvedConfig, string>();
   #gateway: Pick<Gateway, 'reload'> | undefined;
   #waiting = false;
 
@@ -36,7 +37,13 @@ export class ConfigFile {
     const config = await loadConfig(this.path);
     this.#certificates = certificatesOf(config);
     await this.#follow();
+    this.#digests.set(config, digestOf([...modulesOf(this.path), ...this.#certificates]));
     return config;
+  }
+
+  /** Of the modules and certificates that a config was loaded from here; empty for another one. */
+  digestOf(config: ResolvedConfig): string {
+    return this.#digests.get(config) ?? '';
   }
 
   /** As {@link load}, for workers, which all load it and must agree. @throws FilesChanged as well */

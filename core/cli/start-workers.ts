@@ -7,6 +7,7 @@ import type { ResolvedConfig } from '../config/resolved.ts';
 import { smallPools } from '../config/small-pools.ts';
 import { placeOf } from '../net/entrance.ts';
 import type { PinoLogger } from '../telemetry/log.ts';
+import type { FleetMember } from '../workers/fleet-member.ts';
 import { Parent } from '../workers/parent/parent.ts';
 import type { Address } from '../net/listening.ts';
 import { adminPlaceOf } from '../admin/admin-place.ts';
@@ -52,12 +53,14 @@ export interface ParentOptions {
   readonly watch: boolean;
   /** Of sockets that were bound for this process, by listener. */
   readonly descriptors: ReadonlyMap<string, number>;
+  /** Of its fleet. Undefined: it is in none. */
+  readonly member: FleetMember | undefined;
 }
 
 /** Makes the parent of a checked config; nothing of the config runs in it. */
 export function parentOf(
   config: ResolvedConfig,
-  { path, watch, descriptors }: ParentOptions,
+  { path, watch, descriptors, member }: ParentOptions,
   log: PinoLogger,
 ): RunningParent {
   const { workers, listeners, admin } = config;
@@ -71,6 +74,7 @@ export function parentOf(
     })),
     admin: admin && adminPlaceOf(admin),
     fork: forks(),
+    member,
     log,
   });
   return {

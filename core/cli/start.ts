@@ -4,11 +4,16 @@ import { isatty } from 'node:tty';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import { Gateway } from '../gateway.ts';
 import { findConfig } from '../load.ts';
-import { ownVersion } from '../own-version.ts';
+import { installedVersion, ownVersion } from '../own-version.ts';
 import { ownEntrances } from '../workers/entrances.ts';
+import type { FleetMember } from '../workers/fleet-member.ts';
+import { SingleProcess } from '../workers/single-process.ts';
 import { createLogger, flushed } from '../telemetry/log.ts';
 import type { PinoLogger } from '../telemetry/log.ts';
 import { ConfigFile } from './config-file.ts';
+import { joinFleet } from './fleet.ts';
+import { logBindings } from './log-bindings.ts';
+import { LoopLag } from './loop-lag.ts';
 import { PackageManager } from './package-manager.ts';
 import { inheritedSockets } from './inherited-sockets.ts';
 import { parentOf } from './start-workers.ts';
@@ -21,6 +26,7 @@ import { leaveThreads } from './thread-pool.ts';
 /** How long a reader of the log may take for what the workers have said last, in milliseconds. */
 const FLUSH_MS = 500;
 
+const NOT_REPLACED = 'the workers are not replaced';
 /** Why one process is not replaced. */
 const ALONE = {
   reason: 'there is one worker, and nobody would serve meanwhile: it needs workers: 2 or more',
@@ -69,14 +75,34 @@ async function run(
   config: ResolvedConfig,
   { watch, ...outside }: Outside & Pick<StartOptions, 'watch'>,
 ): Promise<number> {
-  const log = createLogger(config.logLevel);
+  const log = createLogger(config.logLevel, undefined, logBindings(config));
   tellStart(log, file, config, outside.packageManager);
   const descriptors = inheritedSockets(config.listeners);
-  if (config.workers > 1) return runWorkers(file, config, log, { watch, descriptors, ...outside });
+  const member = config.fleet && (await joinFleet(config.fleet, log));
+  const parts = { log, member, watch, descriptors, ...outside };
+  try {
+    return await (config.workers > 1 ? runWorkers(file, config, parts) : runAlone(file, config, parts));
+  } finally {
+    await member?.close();
+  }
+}
+
+/** What a gateway runs with, besides its config. */
+interface RunParts extends Outside, Omit<ParentOptions, 'path'> {
+  readonly log: PinoLogger;
+}
+
+/** This process is the gateway. */
+async function runAlone(
+  file: ConfigFile,
+  config: ResolvedConfig,
+  { log, member, watch, descriptors, ...outside }: RunParts,
+): Promise<number> {
   const strays = new StrayErrors(log);
-  const gateway = new Gateway(config, log, undefined, ownEntrances(descriptors));
+  const gateway = new Gateway(config, log, new SingleProcess(member), ownEntrances(descriptors));
+  const lag = member && readingFor(member, { gateway, file });
   const told = Promise.race([outside.signal, strays.fatal, orphaned(outside, log)]);
-  onRoll(outside.until, () => log.warn(ALONE, 'the workers are not replaced'));
+  onRoll(outside.until, () => log.warn(ALONE, NOT_REPLACED));
   const started = gateway.start();
   gateway.reloadsFrom(() => file.load());
   file.feed(gateway, { watch });
@@ -85,14 +111,39 @@ async function run(
   } finally {
     file.close();
     strays.close();
+    lag?.close();
   }
   return strays.any ? 1 : 0;
+}
+
+/** What the other instances read of it. */
+function readingFor(
+  member: FleetMember,
+  { gateway, file }: { readonly gateway: Gateway; readonly file: ConfigFile },
+): LoopLag {
+  const lag = new LoopLag();
+  member.readsFrom(() => ({
+    config: file.digestOf(gateway.config),
+    sessions: gateway.connections,
+    workers: 1,
+    draining: gateway.isLeaving,
+    lagMs: lag.ms,
+  }));
+  return lag;
 }
 
 /** Calls at each SIGUSR2, which ends a process that does not listen for it. */
 function onRoll(until: AbortSignal, roll: () => void): void {
   process.on('SIGUSR2', roll);
   until.addEventListener('abort', () => process.off('SIGUSR2', roll));
+}
+
+/** A process of another version might not understand its parent. */
+function roll(parent: RunningParent, log: PinoLogger): void {
+  const installed = installedVersion();
+  if (installed === ownVersion()) return parent.roll();
+  const reason = `version ${installed} of Postern is installed, and this is ${ownVersion()}: it needs a restart`;
+  log.warn({ reason }, NOT_REPLACED);
 }
 
 /** Serves until it is told to end, and then until it has. `told`: resolves then. Rejects as `started` does. */
@@ -116,16 +167,15 @@ async function untilStopped(
 async function runWorkers(
   file: ConfigFile,
   config: ResolvedConfig,
-  log: PinoLogger,
-  { watch, descriptors, ...outside }: Outside & Omit<ParentOptions, 'path'>,
+  { log, member, watch, descriptors, ...outside }: RunParts,
 ): Promise<number> {
-  const parent = parentOf(config, { path: file.path, watch, descriptors }, log);
+  const parent = parentOf(config, { path: file.path, watch, descriptors, member }, log);
   const strays = new StrayErrors(log);
   const told = Promise.race([outside.signal, strays.fatal, orphaned(outside, log)]);
   // The log tells how it went.
   const reload = (): void => void parent.reload().catch(() => {});
   process.on('SIGHUP', reload);
-  onRoll(outside.until, () => parent.roll());
+  onRoll(outside.until, () => roll(parent, log));
   try {
     await untilStopped(parent, { started: parent.start(), told }, log);
   } finally {

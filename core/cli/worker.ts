@@ -10,6 +10,7 @@ import { GivenEntrances } from '../workers/worker/given-entrances.ts';
 import { LentListeners } from '../workers/worker/lent-listeners.ts';
 import { ParentLink } from '../workers/worker/parent-link.ts';
 import { ConfigFile } from './config-file.ts';
+import { logBindings } from './log-bindings.ts';
 import { OrphanWatch } from './orphan-watch.ts';
 import { StrayErrors } from './stray-errors.ts';
 import { leaveThreads } from './thread-pool.ts';
@@ -56,8 +57,8 @@ function beat(connections: () => number, lent: LentListeners, orphan: OrphanWatc
 
 /** Serves until the parent ends it, or is gone itself. Resolves with the exit code. */
 async function serve(start: Start): Promise<number> {
-  const { worker, workers, config: path, listeners, admin, watch } = start;
-  const link = new ParentLink({ worker, workers, port: { send: (message) => send(message) } });
+  const { worker, workers, config: path, listeners, admin, fleet, watch } = start;
+  const link = new ParentLink({ worker, workers, port: { send: (message) => send(message) }, fleet });
   const entrances: GivenEntrances = new GivenEntrances({
     listeners,
     admin,
@@ -90,7 +91,7 @@ async function serve(start: Start): Promise<number> {
   const file = new ConfigFile(path);
   const files = await file.loadFiles();
   const { config } = files;
-  const log = createLogger(config.logLevel).child({ worker });
+  const log = createLogger(config.logLevel, undefined, { ...logBindings(config), worker });
   unwatched = ({ message: why }) => log.warn({ reason: why }, 'the watch over a parent that dies has ended');
   const strays = new StrayErrors(log);
   const gateway = new Gateway(config, log, link, entrances);

@@ -25,7 +25,7 @@ import { Lookups } from '../upstream/lookups.ts';
 
 /** The parts of a config version that plugins reach. */
 export interface PluginSurroundings extends Readonly<Shared> {
-  readonly config: Pick<ResolvedConfig, 'database' | 'listeners'>;
+  readonly config: Pick<ResolvedConfig, 'database' | 'listeners' | 'fleet'>;
   readonly operators: Operators;
   readonly hooks: HookSets;
   readonly log: PinoLogger;

@@ -1,13 +1,19 @@
 /** What a plugin shares with itself in other workers: boards, places and questions by the plugin's name. */
+import type { ResolvedConfig } from '../config/resolved.ts';
 import type { Board, BoardOptions } from '../contract/board.ts';
 import type { Fleet } from '../contract/fleet.ts';
 import type { GatewayHandle } from '../contract/gateway-handle.ts';
+import type { ResolvedConfig } from '../config/resolved.ts';
 import { fleetBoard } from '../workers/coordination.ts';
+import type { CoordinatedFleet } from '../workers/coordination.ts';
 import type { Shared } from './shared.ts';
 
 /** The members of the handle for a plugin of this name. */
 export function sharedWith(
-  { coordination }: Pick<Shared, 'coordination'>,
+  {
+    coordination,
+    config,
+  }: Pick<Shared, 'coordination'> & { readonly config?: Pick<ResolvedConfig, 'fleet'> },
   plugin: string,
 ): Pick<GatewayHandle, 'worker' | 'board' | 'places' | 'post' | 'fleet'> {
   const { worker, workers, places, post, fleet } = coordination;
@@ -30,18 +36,18 @@ export function sharedWith(
       answer: (name, answer) => post.answer(own(name), answer),
       ask: (to, name, body, options) => post.ask(to, own(name), body, options),
     },
-    fleet: fleet && fleetOf(fleet, own),
+    fleet: fleet && fleetOf(fleet, addressOf(config?.fleet), own),
   };
 }
 
 /** With the questions and boards of one plugin. */
-function fleetOf(fleet: Fleet, own: (name: string) => string): Fleet {
+function fleetOf(fleet: CoordinatedFleet, store: Fleet['store'], own: (name: string) => string): Fleet {
   return {
     name: fleet.name,
     id: fleet.id,
     instance: fleet.instance,
     away: fleet.away,
-    store: fleet.store,
+    store,
     get instances() {
       return fleet.instances;
     },
@@ -55,4 +61,11 @@ function fleetOf(fleet: Fleet, own: (name: string) => string): Fleet {
     ask: (instances, to, name, body, options) => fleet.ask(instances, to, own(name), body, options),
     proof: (board, options) => fleet.proof(fleetBoard(own(board)), options),
   };
+}
+
+/** A store that Sentinels know has no address of its own. */
+function addressOf(fleet: ResolvedConfig['fleet']): Fleet['store'] {
+  if (!fleet || fleet.store.sentinels.length > 0) return undefined;
+  const { kind, url, password, ca, timeoutMs } = fleet.store;
+  return { kind, url, password, ca, timeoutMs };
 }

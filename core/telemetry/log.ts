@@ -26,20 +26,21 @@ const samplers = new WeakMap<PinoLogger, LogSampler>();
 const WARN = pino.levels.values['warn'];
 
 /**
- * Makes the root logger. `to` is standard output by default, see {@link LogOutput}; level `silent` writes nothing. Of warnings, and of what is
+ * Makes the root logger. `to` is standard output by default, see {@link LogOutput}; `bindings` stand in each line; level `silent` writes nothing. Of warnings, and of what is
  * written by {@link unauthenticatedLog}, the first hundred with one text are written in ten seconds, then one line that says how
  * many were left out; level `debug` has them all.
  */
 export function createLogger(
   level: NonNullable<GatewayConfig['logLevel']>,
   to?: DestinationStream,
+  bindings: object = {},
 ): PinoLogger {
   const sampler = new LogSampler(({ suppressed, ...of }) => {
     log.info({ suppressed, of, seconds: SPAN_MS / 1_000 }, 'log lines left out');
   });
   const options: LoggerOptions = {
     level,
-    base: {},
+    base: bindings,
     timestamp: pino.stdTimeFunctions.isoTime,
     redact: { paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`]), censor: '[secret]' },
     formatters: { level: (label: string) => ({ level: label }) },

@@ -94,7 +94,7 @@ export class FleetPlaces implements CountedPlaces {
     this.#withdrawals += 1;
     // Who waits for the one that is full would not have got it either.
     for (const key of keys) if (key !== full) this.#withdrawn.set(key, this.#withdrawals);
-    this.#tell(told.flatMap(([key, mine]) => (this.#counts.count(key) === mine - 1 ? [] : [key])));
+    this.#tell(keys);
   }
 
   #tell(keys: readonly string[]): void {

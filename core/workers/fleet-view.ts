@@ -1,7 +1,14 @@
 /** The fleet as one worker of an instance has it. */
-import type { Fleet, FleetAnswer, FleetProof, InstanceRecipient } from '../contract/fleet.ts';
+import type {
+  FleetAnswer,
+  FleetAway,
+  FleetInstance,
+  FleetProof,
+  InstanceRecipient,
+} from '../contract/fleet.ts';
 import type { InstanceNumbers } from '../contract/instance-numbers.ts';
 import type { AskOptions, Recipient } from '../contract/post.ts';
+import type { CoordinatedFleet } from './coordination.ts';
 import type { FleetMember, FleetState } from './fleet-member.ts';
 import { ANSWER_MS } from './post-answers.ts';
 
@@ -9,7 +16,7 @@ import { ANSWER_MS } from './post-answers.ts';
 export type FleetQuestions = Pick<FleetMember, 'ask' | 'proof'>;
 
 /** One per worker. */
-export class FleetView implements Fleet {
+export class FleetView implements CoordinatedFleet {
   #state: FleetState;
   readonly #questions: FleetQuestions;
   readonly #watching = new Set<() => void>();
@@ -31,7 +38,7 @@ export class FleetView implements Fleet {
     return this.#state.instance;
   }
 
-  get instances(): Fleet['instances'] {
+  get instances(): readonly FleetInstance[] {
     return this.#state.instances;
   }
 
@@ -43,7 +50,7 @@ export class FleetView implements Fleet {
     return this.#state.isStale;
   }
 
-  get away(): Fleet['away'] {
+  get away(): FleetAway {
     return this.#state.away;
   }
 

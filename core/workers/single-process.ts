@@ -1,13 +1,12 @@
 /** What workers share where this process is the only one: nothing is sent but to the other instances of a fleet, and nothing waits but for its store. */
 import type { Board } from '../contract/board.ts';
-import type { Fleet } from '../contract/fleet.ts';
 import type { InstanceNumbers } from '../contract/instance-numbers.ts';
 import type { Places } from '../contract/places.ts';
 import type { Post } from '../contract/post.ts';
 import { BoardCopy } from './board-copy.ts';
 import { boardOf } from './board-view.ts';
 import { isFleetBoard } from './coordination.ts';
-import type { Coordination } from './coordination.ts';
+import type { CoordinatedFleet, Coordination } from './coordination.ts';
 import type { FleetMember } from './fleet-member.ts';
 import { FleetPlaces } from './fleet-places.ts';
 import { FleetView } from './fleet-view.ts';
@@ -46,7 +45,7 @@ export class SingleProcess implements Coordination {
     this.#fleet = member && this.#join(member);
   }
 
-  get fleet(): Fleet | undefined {
+  get fleet(): CoordinatedFleet | undefined {
     return this.#fleet;
   }
 

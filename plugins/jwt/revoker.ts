@@ -22,6 +22,8 @@ import { RevocationKeeper } from './revocation-keeper.ts';
 import type { RevocationTold } from './revocation-keeper.ts';
 import type { RevocationStore } from './revocation-store.ts';
 import { ListFull } from './revocation-list.ts';
+import { sessionEnds } from './session-ends.ts';
+import type { SessionEnds } from './session-ends.ts';
 import { SessionIndex } from './session-index.ts';
 
 /** Longest clock tolerance, in seconds: a token may have been issued so far ahead. */
@@ -48,6 +50,7 @@ export class Revoker implements Revocations {
   readonly #keeper: RevocationKeeper;
   readonly #gateway: GatewayHandle;
   readonly #sessions: SessionIndex;
+  readonly #ends: SessionEnds;
   /** Longest life of a token by its issuer, and of a session that outlives it, in seconds. */
   readonly #lives = new Map<string, number>();
 
@@ -55,6 +58,7 @@ export class Revoker implements Revocations {
     this.#keeper = keeper;
     this.#gateway = gateway;
     this.#sessions = gateway.keep('sessions by token', () => new SessionIndex());
+    this.#ends = sessionEnds(gateway);
   }
 
   /** Tokens of these issuers can be revoked as well. */
@@ -82,7 +86,7 @@ export class Revoker implements Revocations {
   }
 
   /**
-   * In force in all workers, and the sessions told to end, before this resolves; `kept` settles as the store does.
+   * In force in all workers, and the sessions told to end unless there are very many, before this resolves; `kept` settles as the store does.
    * @throws GatewayError `invalid_parameter_value` for what names no token of these issuers; ListFull
    */
   async add(what: unknown, by?: Actor, until?: Date): Promise<Revoked> {
@@ -125,15 +129,13 @@ export class Revoker implements Revocations {
   end(revocation: Revocation): number {
     this.#sessions.addOthers(this.#gateway.sessions, (added) => this.#endRevoked(added));
     const sessions = this.#sessions.take(revocation);
-    for (const session of sessions) session.end(REVOKED);
+    this.#ends.end(sessions, REVOKED);
     return sessions.length;
   }
 
   #endRevoked(sessions: readonly Session[]): void {
-    for (const session of sessions) {
-      const { identity } = session.facts;
-      if (identity && this.find(identity)) session.end(REVOKED);
-    }
+    const isRevoked = ({ facts: { identity } }: Session): boolean => !!identity && !!this.find(identity);
+    this.#ends.end(sessions.filter(isRevoked), REVOKED);
   }
 
   /** Plugins know no ListFull, and would take it for one that is in force. */

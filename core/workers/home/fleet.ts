@@ -10,6 +10,8 @@ export interface FleetParts {
   readonly tell: (worker: number, message: FleetTold) => void;
   readonly tellAll: (message: FleetTold) => void;
   readonly questions: Questions;
+  /** How many there are to be. */
+  readonly workers: number;
   /** Of the config in force. */
   readonly digest: () => string;
 }
@@ -87,7 +89,9 @@ export class FleetOfWorkers {
     const beats = [...this.#beats.values()];
     return {
       config: this.#parts.digest(),
+      workers: this.#parts.workers,
       sessions: beats.reduce((sum, { connections }) => sum + connections, 0),
+      workers: beats.length,
       draining: this.#draining,
       lagMs: Math.max(0, ...beats.map(({ lagMs }) => lagMs)),
     };

@@ -28,8 +28,13 @@ export class Hub {
   readonly #orders: Parent;
   readonly #reloads: Reloads;
 
-  /** `orders`: what the parent does when a worker asks for it. `log`: tells of reloads. `member`: of the fleet. */
-  constructor(orders: Parent, log: ReloadsParts['log'], member?: FleetMember) {
+  /** `orders`: what the parent does when a worker asks for it. `log`: tells of reloads. `fleet`: its member, and how many workers there are to be. */
+  constructor(
+    orders: Parent,
+    log: ReloadsParts['log'],
+    fleet?: { readonly member: FleetMember; readonly workers: number },
+  ) {
+    const member = fleet?.member;
     this.#orders = orders;
     const { workers } = this;
     const { tell } = workers;
@@ -38,10 +43,9 @@ export class Hub {
     this.slots = new ConnectionSlots({ tell, ready: () => workers.serving });
     this.#questions = new Questions(workers);
     this.#reloads = new Reloads({ tell, after: machineTimers.after, log });
-    const [questions, reloads] = [this.#questions, this.#reloads];
+    const digest = (): string => this.#reloads.digest;
     const tellAll = (message: FromParent): void => workers.tellAll(message);
-    this.fleet =
-      member && new FleetOfWorkers({ member, tell, tellAll, questions, digest: () => reloads.digest });
+    this.fleet = fleet && new FleetOfWorkers({ ...fleet, tell, tellAll, questions: this.#questions, digest });
   }
 
   /** How many keys have a place taken. */

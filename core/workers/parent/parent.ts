@@ -71,7 +71,8 @@ export class Parent {
       reload: (by?: ReloadBy) => this.#hub.reload(by),
       shutDown: (after: ShutdownAfter | undefined) => this.#shutDown(after),
     };
-    this.#hub = new Hub(orders, log, options.member);
+    const { member, workers: count } = options;
+    this.#hub = new Hub(orders, log, member && { member, workers: count });
     const { workers } = this.#hub;
     this.#dispatch = new Dispatch({
       listeners: options.listeners.map(({ name }) => name),

@@ -1,12 +1,11 @@
 /** What workers share, as a worker with a parent process has it. */
 import type { Board } from '../../contract/board.ts';
-import type { Fleet } from '../../contract/fleet.ts';
 import type { InstanceNumbers } from '../../contract/instance-numbers.ts';
 import type { Places } from '../../contract/places.ts';
 import type { Post } from '../../contract/post.ts';
 import { BoardCopy } from '../board-copy.ts';
 import { boardOf } from '../board-view.ts';
-import type { Coordination, Parent } from '../coordination.ts';
+import type { CoordinatedFleet, Coordination, Parent } from '../coordination.ts';
 import type { FleetState } from '../fleet-state.ts';
 import type { FromWorker, SharedTold, ToldAnswer } from '../messages.ts';
 import type { Port } from '../port.ts';
@@ -110,7 +109,7 @@ export class ParentLink implements Coordination {
     this.whenLead(() => (this.#fleet ? this.#fleet.alone(task, run) : run()));
   }
 
-  get fleet(): Fleet | undefined {
+  get fleet(): CoordinatedFleet | undefined {
     return this.#fleet?.view;
   }
 
