@@ -59,7 +59,7 @@ export class Simulation {
   readonly #revocation: number[] = [];
   readonly #afterCut: number[] = [];
   readonly #free: number[] = [];
-  readonly #freeing: Promise<void>[] = [];
+  readonly #healing: Promise<void>[] = [];
   readonly #above = { reached: 0, cut: 0 };
   /** Of which cut instances may have let in more than the limit. */
   #disturbedUntil = 0;
@@ -94,10 +94,10 @@ export class Simulation {
     await Promise.all([
       every(logins, () => void this.#session()),
       every(revocations, () => this.#revoke()),
-      every(0.5, () => void this.#cut()),
+      every(0.5, () => this.#healing.push(this.#cut())),
       every(0.2, () => this.#kill()),
     ]);
-    await Promise.all(this.#freeing);
+    await Promise.all(this.#healing);
     await sleep(5_000);
     return this.#seen();
   }
@@ -203,7 +203,7 @@ export class Simulation {
     this.#deaths += 1;
     this.#live.splice(this.#live.indexOf(one), 1);
     one.member.count([[`only ${one.name}`, 1]]);
-    this.#freeing.push(this.#freed(one), this.#join());
+    this.#healing.push(this.#freed(one), this.#join());
   }
 
   /** Of a key that only it had. */
