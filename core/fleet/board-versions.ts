@@ -84,7 +84,7 @@ export class BoardVersions {
       if (own.has(id)) continue;
       const at = this.#at(id);
       const mine = here.get(id);
-      if (lost && at > change.at) {
+      if ((lost || change.again) && at > change.at) {
         if (mine) entries.set(id, mine);
         restored.push({ change: { entry: mine ?? { id }, at }, tag: change.tag ?? null });
         continue;

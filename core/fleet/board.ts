@@ -23,6 +23,8 @@ type Behind = 'not' | 'gap' | 'lost';
 interface BoardParts extends MemberParts {
   /** Asks the store whether it has lost anything: then {@link FleetBoard.catchUp} is called before this resolves. */
   readonly beat: () => Promise<unknown>;
+  /** Has the reading that waits now begin anew: it does not know of this board. */
+  readonly wake: () => void;
 }
 
 /** One per name. */
@@ -180,6 +182,7 @@ export class FleetBoard implements FleetBoardHome {
     const merged = this.#versions.merge(stored, this.#copy.entries, own, lost);
     if (lost) this.#beginLog(seq);
     this.#behind = 'not';
+    this.#parts.wake();
     this.#appliedUpTo(seq, merged.changed ? [this.#copy.replace(merged.entries)] : []);
     if (merged.restored.length > 0) void this.#restore(merged.restored);
   }
