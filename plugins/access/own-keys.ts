@@ -9,7 +9,7 @@ import { otherValue } from './other-value.ts';
 /** Longest pause between two looks at the schedule, in milliseconds. */
 const LONGEST_PAUSE_MS = 600_000;
 /** The same while the store of a fleet has not taken the keys. */
-const RETRY_MS = 5_000;
+const RETRY_MS = 2_000;
 const RING = 'ring';
 
 type WrittenRing = readonly WrittenKey[];
