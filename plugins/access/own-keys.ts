@@ -59,7 +59,7 @@ export class OwnKeys {
     }
     const look = async (): Promise<void> => {
       const isShared = await this.#look(schedule, gateway.log);
-      if (isOpen) timer = setTimeout(look, isShared ? pause : Math.min(pause, RETRY_MS)).unref();
+      if (isOpen) timer = setTimeout(() => void look(), isShared ? pause : Math.min(pause, RETRY_MS)).unref();
     };
     // At once: the worker that was the lead may have ended before they were on disk.
     gateway.alone('turn signing keys', () => void look());
