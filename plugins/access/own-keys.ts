@@ -9,7 +9,7 @@ import { otherValue } from './other-value.ts';
 /** Longest pause between two looks at the schedule, in milliseconds. */
 const LONGEST_PAUSE_MS = 600_000;
 /** The same while the store of a fleet has not taken the keys. */
-const RETRY_MS = 5_000;
+const RETRY_MS = 2_000;
 const RING = 'ring';
 
 type WrittenRing = readonly WrittenKey[];
@@ -59,7 +59,7 @@ export class OwnKeys {
     }
     const look = async (): Promise<void> => {
       const isShared = await this.#look(schedule, gateway.log);
-      if (isOpen) timer = setTimeout(look, isShared ? pause : Math.min(pause, RETRY_MS)).unref();
+      if (isOpen) timer = setTimeout(() => void look(), isShared ? pause : Math.min(pause, RETRY_MS)).unref();
     };
     // At once: the worker that was the lead may have ended before they were on disk.
     gateway.alone('turn signing keys', () => void look());

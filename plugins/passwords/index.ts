@@ -55,7 +55,7 @@ async function sharedSecret(gateway: GatewayHandle): Promise<Buffer> {
   });
   // What another instance has put is known here some milliseconds later.
   const until = Date.now() + SECRET_MS;
-  while (isFirst === false && board.get('secret') === undefined && Date.now() < until) await sleep(10);
+  if (isFirst === false) while (board.get('secret') === undefined && Date.now() < until) await sleep(10);
   return Buffer.from(board.get('secret') ?? own, 'base64');
 }
 
