@@ -165,7 +165,7 @@ export class Gateway {
   /** How long a {@link retire} may take, by the config in force. */
   get retiresWithinMs(): number {
     const { loginTimeoutMs, drainTimeoutMs } = this.#configVersions.inForce.config;
-    return Math.max(loginTimeoutMs, LEAST_SERVED_MS) + drainTimeoutMs;
+    return loginTimeoutMs + LEAST_SERVED_MS + drainTimeoutMs;
   }
 
   /** How long a {@link drain} may take before what is left is cut off, by the config in force. */

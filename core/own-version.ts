@@ -11,6 +11,9 @@ export function ownVersion(): string {
   return known;
 }
 
+/** The version that is on the disk now: another one where it was installed after this process had begun. */
+export const installedVersion = (): string => read();
+
 function read(): string {
   try {
     const text = readFileSync(join(packageRoot, 'package.json'), 'utf8');

@@ -56,6 +56,7 @@ const TESTS = [
   'test/e2e/replication.test.ts',
   'test/e2e/replication-clients.test.ts',
   'test/e2e/replication-pgjdbc.test.ts',
+  'test/examples-deploy-compose.test.ts',
 ];
 
 function oldest(): Binaries | undefined {

@@ -1,6 +1,7 @@
 /** The connections of `admin`: how long each may be of no use, how many there may be, and which has to go for another. */
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 
 /** How long a request may take to come, and a client to take its answer or to ask again, in milliseconds. */
@@ -9,6 +10,8 @@ const LIMIT_MS = 10_000;
 export const HANDSHAKE_MS = LIMIT_MS;
 /** Later than node:http looks, which answers 408 (RFC 9110 §15.5.9) where a request has not come in time. */
 const POLL_MS = 1_000;
+/** How often it is looked whether those that are there have been answered, in milliseconds. */
+const FINISH_POLL_MS = 10;
 /** Connections at once. */
 const MOST = 256;
 
@@ -36,6 +39,7 @@ class Guest {
   /** When it was of use last, by the monotonic clock. */
   #since = performance.now();
   #taken = 0;
+  #hasAsked = false;
 
   constructor(socket: Socket) {
     this.socket = socket;
@@ -46,7 +50,13 @@ class Guest {
     return [...this.#exchanges].some(({ request, response }) => request.complete && !response.writableEnded);
   }
 
+  /** It has been answered, and asks nothing now. */
+  get rests(): boolean {
+    return this.#hasAsked && this.#exchanges.size === 0;
+  }
+
   begin(exchange: Exchange): void {
+    this.#hasAsked = true;
     this.#since = performance.now();
     this.#exchanges.add(exchange);
     exchange.response.once('close', () => {
@@ -92,6 +102,14 @@ export class AdminConnections {
     this.#guests.delete(plain);
     this.#guests.set(secure, new Guest(secure));
     secure.once('close', () => this.#leave(secure));
+  }
+
+  /** Resolves when all who have come are answered and gone: nobody asks a second time. */
+  async finish(): Promise<void> {
+    while (this.#guests.size > 0) {
+      for (const guest of this.#guests.values()) if (guest.rests) this.#leave(guest.socket);
+      await sleep(FINISH_POLL_MS);
+    }
   }
 
   /** Destroys all of them. */

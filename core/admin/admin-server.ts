@@ -76,6 +76,12 @@ export class AdminServer {
     });
   }
 
+  /** In a worker: lets nobody in any more, since another worker does. Resolves when those who have come are answered. */
+  async finish(): Promise<void> {
+    this.#entrance?.close();
+    await this.#connections.finish();
+  }
+
   #enter(entrance: AdminEntrance): Address {
     const server = this.#server;
     // node:http begins to watch its time limits then.

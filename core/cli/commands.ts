@@ -19,6 +19,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       config: CONFIG,
       'no-watch': { help: 'reloads the config at SIGHUP only, not when its file changes' },
     },
+    notes: `SIGHUP reloads the config. SIGUSR2 replaces the workers one after the other by new processes, where there are two or more:
+nobody is refused meanwhile.`,
     run: async (line) => {
       const options = { config: valueOf(line, 'config'), watch: valueOf(line, 'no-watch') === undefined };
       return (await import('./start.ts')).start(options);

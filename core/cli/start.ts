@@ -4,7 +4,7 @@ import { isatty } from 'node:tty';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import { Gateway } from '../gateway.ts';
 import { findConfig } from '../load.ts';
-import { ownVersion } from '../own-version.ts';
+import { installedVersion, ownVersion } from '../own-version.ts';
 import { ownEntrances } from '../workers/entrances.ts';
 import type { FleetMember } from '../workers/fleet-member.ts';
 import { SingleProcess } from '../workers/single-process.ts';
@@ -26,6 +26,7 @@ import { leaveThreads } from './thread-pool.ts';
 /** How long a reader of the log may take for what the workers have said last, in milliseconds. */
 const FLUSH_MS = 500;
 
+const NOT_REPLACED = 'the workers are not replaced';
 /** Why one process is not replaced. */
 const ALONE = {
   reason: 'there is one worker, and nobody would serve meanwhile: it needs workers: 2 or more',
@@ -101,7 +102,7 @@ async function runAlone(
   const gateway = new Gateway(config, log, new SingleProcess(member), ownEntrances(descriptors));
   const lag = member && readingFor(member, { gateway, file });
   const told = Promise.race([outside.signal, strays.fatal, orphaned(outside, log)]);
-  onRoll(outside.until, () => log.warn(ALONE, 'the workers are not replaced'));
+  onRoll(outside.until, () => log.warn(ALONE, NOT_REPLACED));
   const started = gateway.start();
   gateway.reloadsFrom(() => file.load());
   file.feed(gateway, { watch });
@@ -137,6 +138,14 @@ function onRoll(until: AbortSignal, roll: () => void): void {
   until.addEventListener('abort', () => process.off('SIGUSR2', roll));
 }
 
+/** A process of another version might not understand its parent. */
+function roll(parent: RunningParent, log: PinoLogger): void {
+  const installed = installedVersion();
+  if (installed === ownVersion()) return parent.roll();
+  const reason = `version ${installed} of Postern is installed, and this is ${ownVersion()}: it needs a restart`;
+  log.warn({ reason }, NOT_REPLACED);
+}
+
 /** Serves until it is told to end, and then until it has. `told`: resolves then. Rejects as `started` does. */
 async function untilStopped(
   running: Gateway | RunningParent,
@@ -166,7 +175,7 @@ async function runWorkers(
   // The log tells how it went.
   const reload = (): void => void parent.reload().catch(() => {});
   process.on('SIGHUP', reload);
-  onRoll(outside.until, () => parent.roll());
+  onRoll(outside.until, () => roll(parent, log));
   try {
     await untilStopped(parent, { started: parent.start(), told }, log);
   } finally {

@@ -101,10 +101,16 @@ export class CancelKeys {
 
   /** As {@link present}, of sessions of this process alone; undefined: the key is unknown or wrong. */
   cancel(processId: number, secret: Buffer): Promise<void> | undefined {
-    return this.#holders
-      .get(processId)
-      ?.find((one) => isSame(one.secret, secret))
-      ?.owner.cancel();
+    return this.#holder(processId, secret)?.owner.cancel();
+  }
+
+  /** Whether a session of this process has the key. */
+  has({ processId, secret }: CancelKey): boolean {
+    return this.#holder(processId, secret) !== undefined;
+  }
+
+  #holder(processId: number, secret: Buffer): Holder | undefined {
+    return this.#holders.get(processId)?.find((one) => isSame(one.secret, secret));
   }
 
   /** With protocol 3.0 a key without an id of the gateway must be recognized as such by other workers: servers that are no PostgreSQL have larger ids. */

@@ -1,4 +1,4 @@
-/** How many wrong cancel keys are carried to other workers and instances: guessing one costs the guesser time, and those nothing. A key that goes to many counts once for each. */
+/** How many wrong cancel keys are carried to other workers and instances: guessing one costs the guesser time, and those nothing. A key that goes to many counts once for each, and no more than a second's worth for its address: a client whose session has just ended is no guesser. */
 
 /** Messages of wrong keys a second; a second's worth may come at once. */
 const PER_ADDRESS = 5;
@@ -45,7 +45,7 @@ export class WrongKeys {
     account.underWay -= 1;
     this.#all.underWay -= messages;
     if (wrong) {
-      charge(account, PER_ADDRESS, now, messages);
+      charge(account, PER_ADDRESS, now, Math.min(messages, PER_ADDRESS));
       charge(this.#all, IN_ALL, now, messages);
     } else if (isSettled(account, now)) this.#accounts.delete(address);
     if (this.#accounts.size > MANY) this.#forgetSettled(now);

@@ -52,6 +52,17 @@ export class BoardVersions {
     if (this.#sets % FORGOTTEN_AFTER === 0) this.#forget();
   }
 
+  /** What is to be put again instead of a change that was put again: undefined where no later one is known here. */
+  later(
+    { entry: { id }, at, again = false, tag }: ReadChange,
+    current: readonly BoardEntry[],
+  ): Restored | undefined {
+    const mine = this.#at(id);
+    if (!again || mine <= at) return undefined;
+    const entry = current.find((one) => one.id === id) ?? { id };
+    return { change: { entry, at: mine }, tag: tag ?? null };
+  }
+
   /**
    * What the store has now, over what this instance has. Those of `own` stay as they are here: the store is still to be told of them. `lost`: the store may have lost
    * changes, and the later one of two holds; else what the store does not have was dropped.
@@ -73,7 +84,7 @@ export class BoardVersions {
       if (own.has(id)) continue;
       const at = this.#at(id);
       const mine = here.get(id);
-      if (lost && at > change.at) {
+      if ((lost || change.again) && at > change.at) {
         if (mine) entries.set(id, mine);
         restored.push({ change: { entry: mine ?? { id }, at }, tag: change.tag ?? null });
         continue;

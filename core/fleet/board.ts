@@ -7,7 +7,7 @@ import { inTime, LATE, pause } from './parts.ts';
 import type { MemberParts } from './parts.ts';
 import { Progress } from './progress.ts';
 import type { LoggedChange, StoredChange } from './store.ts';
-import type { DatedChange } from './texts.ts';
+import type { DatedChange, ReadChange } from './texts.ts';
 import { Unconfirmed } from './unconfirmed.ts';
 
 /** A change that the store has and that was not read for so long, in milliseconds, is looked for. */
@@ -20,10 +20,17 @@ const AT_ONCE = 200;
 /** What an instance has to do with the store: nothing, read all, or read all and put again what the store has lost. */
 type Behind = 'not' | 'gap' | 'lost';
 
+interface BoardParts extends MemberParts {
+  /** Asks the store whether it has lost anything: then {@link FleetBoard.catchUp} is called before this resolves. */
+  readonly beat: () => Promise<unknown>;
+  /** Has the reading that waits now begin anew: it does not know of this board. */
+  readonly wake: () => void;
+}
+
 /** One per name. */
 export class FleetBoard implements FleetBoardHome {
   readonly name: string;
-  readonly #parts: MemberParts;
+  readonly #parts: BoardParts;
   readonly #copy: FleetBoardCopy;
   readonly #versions: BoardVersions;
   readonly #unconfirmed = new Unconfirmed();
@@ -36,10 +43,12 @@ export class FleetBoard implements FleetBoardHome {
   #applying: Promise<unknown> = Promise.resolve();
   /** How often the log has begun anew. */
   #logs = 0;
+  /** How often the store is known to have lost changes. */
+  #losses = 0;
   /** Changes of which the store was told in vain. */
   readonly #failed = new Map<string, StoredChange>();
 
-  constructor(name: string, copy: FleetBoardCopy, parts: MemberParts) {
+  constructor(name: string, copy: FleetBoardCopy, parts: BoardParts) {
     this.name = name;
     this.#copy = copy;
     this.#parts = parts;
@@ -76,7 +85,7 @@ export class FleetBoard implements FleetBoardHome {
       }
       read = change.seq;
       const known = this.#parts.texts.readChange(this.name, change);
-      if (known && this.#unconfirmed.admits(read, change.text, known)) applied.push(this.#apply(known));
+      if (known && this.#unconfirmed.admits(read, change.text, known)) applied.push(this.#hearOne(known));
     }
     this.#appliedUpTo(read, applied);
   }
@@ -113,6 +122,7 @@ export class FleetBoard implements FleetBoardHome {
   /** Reads all values anew. Shared by all who want it. @throws Error where the store does not answer: {@link follow} tries it again */
   catchUp(behind: Exclude<Behind, 'not'>): Promise<void> {
     if (this.#behind !== 'lost') this.#behind = behind;
+    if (behind === 'lost') this.#losses += 1;
     this.#reading ??= this.#readAll().finally(() => {
       this.#reading = undefined;
     });
@@ -134,7 +144,14 @@ export class FleetBoard implements FleetBoardHome {
     const seq = await this.#parts.store.change(this.name, change, undefined).catch(() => undefined);
     if (seq === undefined) return void this.#failed.set(id, change);
     const later = this.#unconfirmed.told(id, change.text, seq, this.#read.value);
-    if (later) this.#appliedUpTo(this.#read.value, [this.#apply(later)]);
+    if (later) this.#appliedUpTo(this.#read.value, [this.#hearOne(later)]);
+  }
+
+  #hearOne(change: ReadChange): Promise<void> {
+    const later = change.again ? this.#versions.later(change, this.#copy.entries) : undefined;
+    if (!later) return this.#apply(change);
+    void this.#restore([later]);
+    return Promise.resolve();
   }
 
   #apply(change: DatedChange): Promise<void> {
@@ -153,13 +170,19 @@ export class FleetBoard implements FleetBoardHome {
   }
 
   async #readAll(): Promise<void> {
+    const losses = this.#losses;
     const { seq, entries } = await this.#parts.store.snapshot(this.name);
+    // What was dropped is told from what was lost only where the store is known to be the same as before.
+    if (this.#behind === 'gap' && this.#copy.entries.length > 0) await this.#parts.beat();
+    // It may have been of the time before the loss.
+    if (losses !== this.#losses) return this.#readAll();
     const lost = this.#behind === 'lost' || seq < this.#read.value;
     const stored = entries.flatMap((entry) => this.#parts.texts.readChange(this.name, entry) ?? []);
     const own = this.#unconfirmed.readAnew(seq, lost);
     const merged = this.#versions.merge(stored, this.#copy.entries, own, lost);
     if (lost) this.#beginLog(seq);
     this.#behind = 'not';
+    this.#parts.wake();
     this.#appliedUpTo(seq, merged.changed ? [this.#copy.replace(merged.entries)] : []);
     if (merged.restored.length > 0) void this.#restore(merged.restored);
   }
@@ -189,6 +212,10 @@ export class FleetBoard implements FleetBoardHome {
 
   /** Only where nobody has changed it since. */
   async #putAgain({ change, tag }: Restored): Promise<void> {
-    await this.#parts.store.change(this.name, this.#parts.texts.change(this.name, change), tag);
+    await this.#parts.store.change(
+      this.name,
+      this.#parts.texts.change(this.name, { ...change, again: true }),
+      tag,
+    );
   }
 }

@@ -181,7 +181,11 @@ class Member implements FleetMember {
   async board(name: string, copy: FleetBoardCopy): Promise<FleetBoardHome> {
     if (this.#boards.has(name)) throw new Error(`the board '${name}' of the fleet is open already`);
     const { timers, timeoutMs } = this.#parts;
-    const board = new FleetBoard(name, copy, this.#parts);
+    const board = new FleetBoard(name, copy, {
+      ...this.#parts,
+      beat: () => this.#heart.beat(),
+      wake: () => this.#questions.wake(),
+    });
     this.#boards.set(name, board);
     await inTime(
       timers,

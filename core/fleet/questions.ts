@@ -80,6 +80,12 @@ export class Questions {
     else if (message?.kind === 'left') this.#parts.left(message.from);
   }
 
+  /** Ends the reading that waits: there is something for this instance, which says nothing. */
+  wake(): void {
+    const { id, store, texts } = this.#parts;
+    void store.post(id, texts.message(id, { kind: 'wake' })).catch(() => undefined);
+  }
+
   /** Tells the others that this instance is none of them any more. Rejects where the store does not answer. */
   async leave(others: readonly string[]): Promise<void> {
     const { id, store, texts } = this.#parts;

@@ -20,7 +20,11 @@ export interface Sealing {
   hash(text: string, context: string): string;
 }
 
-/** @param fleet its name: fleets with one secret do not read each other */
+/**
+ * Makes the keys of a fleet out of its secret.
+ *
+ * @param fleet its name: fleets with one secret do not read each other
+ */
 export function sealingOf(secret: string, fleet: string): Sealing {
   const keyFor = (use: string): Buffer =>
     Buffer.from(hkdfSync('sha256', secret, '', `postern fleet ${use} ${fleet}`, 32));

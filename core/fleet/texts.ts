@@ -13,6 +13,8 @@ export interface DatedChange {
   readonly entry: BoardEntry;
   /** By the clock of the instance that made it, in milliseconds since the epoch. */
   readonly at: number;
+  /** It had been made before, and the store had lost it: whoever knows a later one says so. Default false. */
+  readonly again?: boolean;
 }
 
 /** A change that was read, and its tag: equal for equal values of one id; undefined for a drop. */
@@ -25,6 +27,7 @@ interface SealedChange {
   readonly value?: unknown;
   readonly until?: number;
   readonly at: number;
+  readonly again?: true;
 }
 
 /** One per member. */
@@ -45,9 +48,15 @@ export class Texts {
     return this.#sealing.hash(JSON.stringify([id, json]), `value ${board}`);
   }
 
-  change(board: string, { entry, at }: DatedChange): StoredChange {
+  change(board: string, { entry, at, again = false }: DatedChange): StoredChange {
     const { id, value, until } = entry;
-    const sealed: SealedChange = { id, ...(value !== undefined && { value }), ...ending(until), at };
+    const sealed: SealedChange = {
+      id,
+      ...(value !== undefined && { value }),
+      ...ending(until),
+      at,
+      ...(again && { again }),
+    };
     const text = this.#seal(sealed, `board ${board}`);
     const field = this.#sealing.hash(id, `board ${board}`);
     if (value === undefined) return { field, text };
@@ -58,9 +67,9 @@ export class Texts {
   readChange(board: string, { text, tag }: StoredChange | StoredEntry): ReadChange | undefined {
     const sealed: Partial<SealedChange> | undefined = this.#open(text, `board ${board}`);
     if (!sealed || typeof sealed.id !== 'string') return undefined;
-    const { id, value, until, at = 0 } = sealed;
+    const { id, value, until, at = 0, again = false } = sealed;
     const entry = { id, ...(value !== undefined && { value }), ...ending(until) };
-    return { entry, at, tag };
+    return { entry, at, again, tag };
   }
 
   /** What the instance of this id tells of itself. */

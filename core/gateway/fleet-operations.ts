@@ -33,6 +33,8 @@ const PAUSE_MS = 3_600_000;
 const [WAIT_MS, ROUND_MS] = [400, 50];
 /** How long a RESUME, a DISABLE or an ENABLE waits for all instances, in milliseconds. */
 const PROOF_MS = 3_000;
+/** The same for a PAUSE, once those that live have paused. */
+const LAST_MS = 1_000;
 const PAUSED = ':paused by the fleet';
 
 /** One per gateway that is in a fleet. */
@@ -89,8 +91,8 @@ export class OperationsOfFleet implements FleetOperations {
     return this.#parts.orders.begin(verb, by, name, { scope: 'fleet', ...more });
   }
 
-  #proof(): Promise<FleetProof> {
-    return this.#parts.fleet.proof(fleetBoard(OPERATORS_BOARD), { withinMs: PROOF_MS });
+  #proof(withinMs = PROOF_MS): Promise<FleetProof> {
+    return this.#parts.fleet.proof(fleetBoard(OPERATORS_BOARD), { withinMs });
   }
 
   /** Resolves when no live instance has a connection left; in `missing` are those that were there meanwhile, and have not said so before they left. */
@@ -108,8 +110,10 @@ export class OperationsOfFleet implements FleetOperations {
       for (const id of saidByAll(answers)) paused.add(id);
       const waiting = fleet.instances.filter(({ id }) => !paused.has(id));
       if (waiting.length === 0) {
-        const missing = [...names].filter(([id]) => !paused.has(id)).map(([, name]) => name);
-        return { live: fleet.instances.length, missing };
+        const left = [...names].filter(([id]) => !paused.has(id)).map(([, name]) => name);
+        // Those that vanished before may serve on: the fleet knows them for a while.
+        const { live, missing } = await this.#proof(LAST_MS);
+        return { live, missing: [...new Set([...left, ...missing])] };
       }
       waitingFor?.(waiting.map(({ name }) => name));
       await abortable(sleep(ROUND_MS), signal);

@@ -166,7 +166,7 @@ export class OperatorState {
   #takeOver(followed: Followed): void {
     const ids = new Set(followed.board.all().keys());
     for (const id of ids) this.#begin(followed, id);
-    for (const id of [...followed.taken]) if (!ids.has(id)) this.#end(followed, id);
+    for (const id of followed.taken) if (!ids.has(id)) this.#end(followed, id);
   }
 
   /** A reload has removed entries: the pools do not hold them any more. Other instances may have them still, and this one again later: what the fleet holds stays. */

@@ -1,8 +1,8 @@
 /** What a plugin shares with itself in other workers: boards, places and questions by the plugin's name. */
+import type { ResolvedConfig } from '../config/resolved.ts';
 import type { Board, BoardOptions } from '../contract/board.ts';
 import type { Fleet } from '../contract/fleet.ts';
 import type { GatewayHandle } from '../contract/gateway-handle.ts';
-import type { ResolvedConfig } from '../config/resolved.ts';
 import { fleetBoard } from '../workers/coordination.ts';
 import type { CoordinatedFleet } from '../workers/coordination.ts';
 import type { Shared } from './shared.ts';

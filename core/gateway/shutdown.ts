@@ -29,7 +29,7 @@ const STOP_MS = 10_000;
 const LAST_WORDS_MS = 500;
 /** How long sessions without a client, server connections, and a log with a slow reader may take, at most. */
 const PART_MS = 1_000;
-/** A worker that retires serves for so long those who came last, in milliseconds. */
+/** So long a worker that retires serves who has logged in last, in milliseconds. */
 export const LEAST_SERVED_MS = 1_000;
 const POLL_MS = 10;
 /** So many idle sessions end each `POLL_MS`, or more where it would take too long: their clients shall not come back elsewhere in one moment. */
@@ -122,10 +122,12 @@ export class Shutdown {
     const connections = (): number => listeners.reduce((sum, { size }) => sum + size, 0);
     const areIn = (): boolean =>
       connections() <= sessions.size && [...sessions].every(({ state }) => state !== 'starting');
-    const served = performance.now() + LEAST_SERVED_MS;
-    const { loginTimeoutMs } = configVersions.inForce.config;
-    const limit = performance.now() + Math.max(loginTimeoutMs, LEAST_SERVED_MS);
-    const isOver = (): boolean => connections() === 0 || (performance.now() >= served && areIn());
+    let latest = performance.now();
+    const isOver = (): boolean => {
+      if (!areIn()) latest = performance.now();
+      return connections() === 0 || performance.now() - latest >= LEAST_SERVED_MS;
+    };
+    const limit = latest + configVersions.inForce.config.loginTimeoutMs + LEAST_SERVED_MS;
     await this.#wait(
       () => this.#hurries || this.#ending !== undefined || shared.draining || isOver(),
       () => limit,
@@ -183,7 +185,7 @@ export class Shutdown {
   }
 
   async #end(): Promise<void> {
-    const { shared, log, listeners } = this.#parts;
+    const { shared, log, listeners, admin } = this.#parts;
     const { sessions } = shared;
     const begun = performance.now();
     const share = (part: number, mostMs = Infinity): Limit => {
@@ -198,6 +200,8 @@ export class Shutdown {
     for (const session of sessions) session.cutOff(SHUTDOWN);
     for (const listener of listeners) listener.cutOff();
     await this.#wait(() => sessions.size === 0, share(0.6, PART_MS));
+    // Balancers and operators do not notice: the next lead answers them.
+    if (shared.retiring && admin) await overBy(admin.finish(), share(0.6, PART_MS));
     await this.#takeDown(share);
     this.#tellCutOff();
     tellLeftOut(log);

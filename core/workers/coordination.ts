@@ -24,14 +24,14 @@ export interface Parent {
   shutDown(after: ShutdownAfter | undefined): void;
 }
 
+/** The fleet as far as it does not stand in the config: secrets that functions give do not travel. */
+export type CoordinatedFleet = Omit<Fleet, 'store'>;
+
 /** The name of the board that all instances of a fleet share under a name; where there is no fleet it is one like others. */
 export const fleetBoard = (name: string): string => `@${name}`;
 
 /** Whether a board is one that all instances share. */
 export const isFleetBoard = (board: string): boolean => board.startsWith('@');
-
-/** The fleet without the address of its store, which is the config's. */
-export type CoordinatedFleet = Omit<Fleet, 'store'>;
 
 /** One worker's view. Names of boards, places and questions that begin with `:` are the gateway's own; those of a plugin begin with its name and a slash. Boards of the fleet have a `@` in front. */
 export interface Coordination {

@@ -1,4 +1,4 @@
-/** What has been granted and has not expired: kept in the memory of all workers, over reloads. */
+/** What has been granted and has not expired: kept in the memory of all workers and instances, over reloads. */
 import type { Board, BoardChange } from '../../core/index.ts';
 import type { Caller } from './callers.ts';
 import { Refused } from './refused.ts';
@@ -43,7 +43,11 @@ export class Grants {
     const grant = this.#board.get(id);
     if (!grant || grant.revokedAt !== undefined) return;
     const revoked = { ...grant, revokedAt: Date.now() };
-    await this.#board.put(id, revoked, { until: grant.expiresAt, expected: grant });
+    const until = grant.expiresAt;
+    // The store of a fleet may be away: its token is revoked all the same, and the others hear of it later.
+    await this.#board
+      .put(id, revoked, { until, expected: grant })
+      .catch(() => this.#board.put(id, revoked, { until }));
   }
 
   /** Those of one caller, or all; the newest first. */

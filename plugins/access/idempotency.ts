@@ -1,7 +1,8 @@
 /** Requests that come twice under one key are done once (draft-ietf-httpapi-idempotency-key-header). */
 import { createHash } from 'node:crypto';
 import type { Board } from '../../core/index.ts';
-import { Refused } from './refused.ts';
+import { otherValue } from './other-value.ts';
+import { Refused, shareless } from './refused.ts';
 
 /** What was done under a key, or is being done. */
 export interface OnceDone {
@@ -38,7 +39,8 @@ export class Idempotency {
     const name = hash([owner, key]);
     const print = hash(request);
     const claim = { expected: undefined, until: Date.now() + UNDER_WAY_MS };
-    if (!(await this.#board.put(name, { print }, claim))) return this.#known(name, print) as T;
+    const isFirst = await this.#board.put(name, { print }, claim).catch(shareless);
+    if (!isFirst) return (await this.#known(name, print)) as T;
     try {
       this.#forgetOldest();
       const answer = await work();
@@ -50,8 +52,8 @@ export class Idempotency {
     }
   }
 
-  #known(name: string, print: string): unknown {
-    const known = this.#board.get(name);
+  async #known(name: string, print: string): Promise<unknown> {
+    const known = await otherValue(this.#board, name, undefined);
     if (known && known.print !== print) {
       const more = { status: 422 };
       throw new Refused('conflict', 'this Idempotency-Key was used for another request', more);

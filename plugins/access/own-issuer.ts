@@ -6,6 +6,7 @@ import type { Disposer, Duration, GatewayHandle } from '../../core/index.ts';
 import type { WrittenKey } from './key-file.ts';
 import { ALGORITHM } from './key-ring.ts';
 import { OwnKeys } from './own-keys.ts';
+import { Refused } from './refused.ts';
 
 /**
  * Options of {@link ownIssuer}.
@@ -48,9 +49,10 @@ export interface OwnIssuerOptions {
    */
   readonly maxLifetime?: Duration;
   /**
-   * File for the private keys, relative to the config, mode 0600, of one gateway: of several workers, one writes it.
+   * File for the private keys, relative to the config, mode 0600, of one gateway: of several workers, one writes it. The
+   * instances of a fleet have the same keys, whose store has them, and each a file of its own, if any.
    *
-   * @defaultValue none: the keys are in memory, and a restart ends what was granted
+   * @defaultValue none: the keys are in memory and in the store of the fleet; without a fleet a restart ends what was granted
    * @example keys: 'keys/access.json'
    */
   readonly keys?: string;
@@ -100,7 +102,9 @@ export class OwnIssuer {
   async open(gateway: GatewayHandle): Promise<Disposer> {
     const file = this.#file === undefined ? undefined : path.resolve(gateway.directory, this.#file);
     const name = `keys ${this.issuer} ${file ?? ''}`;
-    const board = await gateway.board<readonly WrittenKey[]>(name);
+    // Of a fleet the instances may have their files in different places.
+    const boardName = gateway.fleet ? `keys ${this.issuer}` : name;
+    const board = await gateway.board<readonly WrittenKey[]>(boardName, { of: 'fleet' });
     const keys = gateway.keep(name, () => new OwnKeys(file, board));
     try {
       const close = await keys.open(this.#schedule, gateway);
@@ -118,8 +122,19 @@ export class OwnIssuer {
     return this.#own().published();
   }
 
-  /** A token of ours (RFC 7519) that is good from now until `expiresAt`, in whole seconds since the epoch. */
-  sign(claims: Readonly<Record<string, unknown>>, issuedAt: number, expiresAt: number): Promise<string> {
+  /** Whether there is a key: not while the store of a fleet has not answered since the start. */
+  get canSign(): boolean {
+    return this.#own().canSign;
+  }
+
+  /** A token of ours (RFC 7519) that is good from now until `expiresAt`, in whole seconds since the epoch. @throws Refused 503 without a key */
+  async sign(
+    claims: Readonly<Record<string, unknown>>,
+    issuedAt: number,
+    expiresAt: number,
+  ): Promise<string> {
+    if (!this.canSign)
+      throw new Refused('busy', 'the gateway has no signing key yet: try again', { retryAfter: 5 });
     const { kid, privateKey } = this.#own().current();
     return new SignJWT(claims)
       .setProtectedHeader({ alg: ALGORITHM, kid, typ: 'JWT' })

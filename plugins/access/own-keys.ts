@@ -4,14 +4,20 @@ import { readKey, readKeys, writeKey, writeKeys } from './key-file.ts';
 import type { WrittenKey } from './key-file.ts';
 import { KeyRing } from './key-ring.ts';
 import type { Schedule, SigningKey } from './key-ring.ts';
+import { otherValue } from './other-value.ts';
 
 /** Longest pause between two looks at the schedule, in milliseconds. */
 const LONGEST_PAUSE_MS = 600_000;
+/** The same while the store of a fleet has not taken the keys. */
+const RETRY_MS = 2_000;
 const RING = 'ring';
 
 type WrittenRing = readonly WrittenKey[];
 
-/** One per worker and issuer, with the keys of all workers; outlives reloads. */
+/** The store of the fleet does not answer: no instance may turn keys alone. */
+class NotShared extends Error {}
+
+/** One per worker and issuer, with the keys of all workers and instances; outlives reloads. */
 export class OwnKeys {
   readonly #file: string | undefined;
   readonly #board: Board<WrittenRing>;
@@ -39,23 +45,30 @@ export class OwnKeys {
     if (this.#users++ === 0) this.#unwatch = this.#board.watch(() => this.#take());
     const pause = Math.min(LONGEST_PAUSE_MS, schedule.aheadMs / 4);
     let timer: NodeJS.Timeout | undefined;
+    let isOpen = true;
     const close = (): void => {
-      clearInterval(timer);
+      isOpen = false;
+      clearTimeout(timer);
       if (--this.#users === 0) this.#unwatch?.();
     };
     try {
-      // Who has put the keys there writes them as well: the others need not.
-      if (await this.#turn(schedule)) await this.#save();
+      await this.#begin(schedule, gateway.log);
     } catch (error) {
       close();
       throw error;
     }
-    gateway.alone('turn signing keys', () => {
-      timer = setInterval(() => void this.#look(schedule, gateway.log), pause).unref();
-      // The worker that was the lead may have ended before they were on disk.
-      void this.#look(schedule, gateway.log);
-    });
+    const look = async (): Promise<void> => {
+      const isShared = await this.#look(schedule, gateway.log);
+      if (isOpen) timer = setTimeout(() => void look(), isShared ? pause : Math.min(pause, RETRY_MS)).unref();
+    };
+    // At once: the worker that was the lead may have ended before they were on disk.
+    gateway.alone('turn signing keys', () => void look());
     return close;
+  }
+
+  /** Whether there is a key to sign with. */
+  get canSign(): boolean {
+    return this.#ring.keys.length > 0;
   }
 
   /** The key that signs now. */
@@ -70,6 +83,19 @@ export class OwnKeys {
 
   #load(): Promise<readonly SigningKey[]> {
     return this.#file === undefined ? Promise.resolve([]) : readKeys(this.#file);
+  }
+
+  /** Where the store of the fleet does not answer: goes on with the keys that it had, or those on disk. @throws Error if the file cannot be used */
+  async #begin(schedule: Schedule, log: Logger): Promise<void> {
+    try {
+      // Who has put the keys there writes them as well: the others need not.
+      if (await this.#turn(schedule)) await this.#save();
+    } catch (error) {
+      if (!(error instanceof NotShared)) throw error;
+      if (this.#board.get(RING)) this.#take();
+      else this.#ring = new KeyRing(await this.#loading);
+      log.warn({ keys: this.#ring.keys.map(({ kid }) => kid) }, 'signing keys not shared with the fleet yet');
+    }
   }
 
   #take(): void {
@@ -87,7 +113,12 @@ export class OwnKeys {
         this.#take();
         return false;
       }
-      const put = await this.#board.put(RING, ring.keys.map(writeKey), { expected: before });
+      const put = await this.#board
+        .put(RING, ring.keys.map(writeKey), { expected: before })
+        .catch((cause: unknown) => {
+          throw new NotShared('the store of the fleet does not answer', { cause });
+        });
+      if (!put) await otherValue(this.#board, RING, before);
       this.#take();
       if (!put) continue;
       if (!changed) this.#saved = this.#text();
@@ -95,14 +126,18 @@ export class OwnKeys {
     }
   }
 
-  async #look(schedule: Schedule, log: Logger): Promise<void> {
+  /** Whether the keys are what all have. Never rejects. */
+  async #look(schedule: Schedule, log: Logger): Promise<boolean> {
     try {
       const changed = await this.#turn(schedule);
       if (changed) log.info({ keys: this.#ring.keys.map(({ kid }) => kid) }, 'signing keys turned');
       await this.#save();
+      return true;
     } catch (error) {
       const reason = error instanceof Error ? error.message : 'unknown';
-      log.error({ reason }, 'signing keys not kept on disk');
+      if (error instanceof NotShared) log.warn({ reason }, 'signing keys not turned');
+      else log.error({ reason }, 'signing keys not kept on disk');
+      return !(error instanceof NotShared);
     }
   }
 

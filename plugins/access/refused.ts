@@ -48,3 +48,9 @@ export class Refused extends Error {
 export function unknownCaller(): Refused {
   return new Refused('caller', 'a good token or API key is needed');
 }
+
+/** Where instances of a fleet have to agree, and its store does not answer, or the gateway stops. @throws Refused 503 */
+export function shareless(cause: unknown): never {
+  const reason = cause instanceof Error ? cause.message : 'unknown';
+  throw new Refused('busy', 'this cannot be done now: try again', { retryAfter: 5, reason });
+}

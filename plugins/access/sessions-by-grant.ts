@@ -1,18 +1,20 @@
-/** How many sessions are open with each token, over all workers. */
-import type { GatewayHandle } from '../../core/index.ts';
+/** How many sessions are open with each token, over all workers, and all instances of the fleet. */
+import type { GatewayHandle, PostAnswer } from '../../core/index.ts';
 
 /** By the token's `jti`. */
 type Counts = Readonly<Record<string, number>>;
+
+type Handle = Pick<GatewayHandle, 'post' | 'sessions' | 'worker' | 'fleet'>;
 
 const QUESTION = 'sessions by grant';
 
 /** One per worker; outlives reloads. */
 export class SessionsByGrant {
-  readonly #gateway: Pick<GatewayHandle, 'post' | 'sessions' | 'worker'>;
+  readonly #gateway: Handle;
   #users = 0;
   #unanswer: (() => void) | undefined;
 
-  constructor(gateway: Pick<GatewayHandle, 'post' | 'sessions' | 'worker'>) {
+  constructor(gateway: Handle) {
     this.#gateway = gateway;
   }
 
@@ -28,11 +30,19 @@ export class SessionsByGrant {
   /** Those of the tokens of an issuer. A worker that does not answer in time is not counted. */
   async of(issuer: string): Promise<ReadonlyMap<string, number>> {
     const counts = new Map(Object.entries(this.#own(issuer)));
-    if (this.#gateway.worker.of === 1) return counts;
-    for (const { body } of await this.#gateway.post.ask('others', QUESTION, issuer))
+    for (const { body } of await this.#answers(issuer))
       for (const [id, count] of Object.entries((body ?? {}) as Counts))
         counts.set(id, (counts.get(id) ?? 0) + count);
     return counts;
+  }
+
+  async #answers(issuer: string): Promise<readonly PostAnswer[]> {
+    const { post, fleet, worker } = this.#gateway;
+    const answers = await Promise.all([
+      worker.of > 1 ? post.ask('others', QUESTION, issuer) : [],
+      fleet?.ask('others', 'all', QUESTION, issuer) ?? [],
+    ]);
+    return answers.flat();
   }
 
   #own(issuer: string): Counts {

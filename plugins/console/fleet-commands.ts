@@ -95,6 +95,7 @@ async function pauseFleet(fleet: FleetOperations, desk: Desk, { name, forMs }: T
   }
 }
 
+/** `PAUSE`: until a RESUME no transaction begins. */
 export const pauseCommand = commandOf(
   'PAUSE',
   { ends: true },
@@ -105,6 +106,7 @@ export const pauseCommand = commandOf(
   }),
 );
 
+/** `RESUME`: takes a PAUSE back. */
 export const resumeCommand = commandOf(
   'RESUME',
   {},
@@ -115,6 +117,7 @@ export const resumeCommand = commandOf(
   }),
 );
 
+/** `DISABLE`: no new session of a database. */
 export const disableCommand = commandOf(
   'DISABLE',
   { one: true },
@@ -125,6 +128,7 @@ export const disableCommand = commandOf(
   }),
 );
 
+/** `ENABLE`: takes a DISABLE back. */
 export const enableCommand = commandOf(
   'ENABLE',
   { one: true },

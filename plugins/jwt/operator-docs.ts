@@ -21,7 +21,7 @@ const wait = {
   name: 'wait',
   in: 'query',
   required: false,
-  description: 'Has the answer wait, 6 s at most, until every live instance of the fleet has done it.',
+  description: 'Has the answer wait, 3 s at most, until every live instance of the fleet has done it.',
   schema: { type: 'string', enum: ['fleet'] },
 } as const;
 /** With `wait=fleet`. */

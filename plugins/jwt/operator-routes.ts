@@ -75,7 +75,8 @@ function revocations({ gateway, revoker }: OperatorRoutesOptions): Handler {
     GET: () => Promise.resolve(Response.json({ revocations: revoker.all })),
     async POST(request, caller) {
       const waits = waitsForFleet(request, gateway);
-      const { revocation, ended, kept } = await revoker.add(await bodyOf(request), caller);
+      const body = await bodyOf(request);
+      const { revocation, ended, kept, proof } = await revoker.add(body, caller, { waits });
       gateway.log.info(
         { by: named(caller), what: revocation.what, id: revocation.id, sessions: ended },
         'tokens revoked',
@@ -90,7 +91,7 @@ function revocations({ gateway, revoker }: OperatorRoutesOptions): Handler {
           'in force on this gateway, but not kept for its next start: the log says why; try again',
         );
       }
-      return answerOf({ ...revocation, sessions: ended }, 201, waits ? await revoker.proof() : undefined);
+      return answerOf({ ...revocation, sessions: ended }, 201, proof);
     },
     async DELETE(request, caller) {
       const id = new URL(request.url).searchParams.get('id') ?? '';

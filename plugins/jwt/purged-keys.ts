@@ -1,13 +1,12 @@
 /** Keys that operators have dropped, on a board: every worker of every instance drops them, and one that was away does so later. */
 import { randomUUID } from 'node:crypto';
 import type { Board, BoardChange, FleetProof, GatewayHandle } from '../../core/index.ts';
+import { FleetProofs } from './fleet-proofs.ts';
 import type { KeyStore } from './key-store.ts';
 
 const BOARD = 'purged keys';
 /** How far the clocks of two instances may be apart, in milliseconds. */
 const SKEW_MS = 60_000;
-/** How long instances may take to say that they have a purge, in milliseconds: one that has died is no live one any more by then. */
-const PROOF_MS = 6_000;
 
 /** The last purge of an issuer. */
 export interface PurgeTold {
@@ -31,12 +30,14 @@ export class PurgedKeys {
   readonly #done = new Map<string, string>();
   /** What the lead of this gateway has to ask for: another instance has dropped them. */
   readonly #owed = new Set<string>();
+  readonly #proofs: FleetProofs | undefined;
   #leads = false;
   #unwatch: (() => void) | undefined;
 
   constructor(board: Board<PurgeTold>, gateway: Pick<GatewayHandle, 'fleet'>) {
     this.#board = board;
     this.#gateway = gateway;
+    this.#proofs = gateway.fleet && new FleetProofs(gateway.fleet, BOARD);
     for (const [issuer, told] of board.all()) this.#done.set(issuer, JSON.stringify(told));
   }
 
@@ -88,7 +89,7 @@ export class PurgedKeys {
 
   /** Resolves when every live instance of the fleet has dropped all that were to be until now, or with those that have not; undefined without a fleet. */
   async proof(): Promise<FleetProof | undefined> {
-    return this.#gateway.fleet?.proof(BOARD, { withinMs: PROOF_MS });
+    return this.#proofs?.ask();
   }
 
   #hear(change: BoardChange<PurgeTold>): void {

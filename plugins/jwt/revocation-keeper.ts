@@ -113,10 +113,14 @@ export class RevocationKeeper {
   }
 
   /**
-   * Puts one in force in all workers, and ends their sessions, before it resolves; `kept` settles as the store does.
+   * Puts one in force in all workers, and ends their sessions, before it resolves; `kept` settles as the store does. `proven` is awaited
+   * before sessions are counted: other instances may not have it before.
    * @throws ListFull
    */
-  async add(revocation: Revocation): Promise<{ readonly ended: number; readonly kept: Promise<void> }> {
+  async add(
+    revocation: Revocation,
+    proven?: () => Promise<unknown>,
+  ): Promise<{ readonly ended: number; readonly kept: Promise<void> }> {
     const longest = this.#list.longest(revocation);
     const { id, until } = longest;
     this.#list.admit(longest, this.#announced.size);
@@ -124,10 +128,10 @@ export class RevocationKeeper {
     if (!this.#list.has(id)) this.#announced.add(id);
     try {
       await this.#board.put(id, longest, { until });
-      const ended = await this.#ended.total(id);
       const kept = this.#keep(id, longest);
       kept.catch(() => {}).finally(() => this.#arriving.delete(id));
-      return { ended, kept };
+      await proven?.();
+      return { ended: await this.#ended.total(id), kept };
     } catch (error) {
       this.#arriving.delete(id);
       this.#announced.delete(id);

@@ -16,20 +16,21 @@ import type { Policy } from './policy.ts';
 import { NotARevocation, parseTarget, revocationId } from './revocation.ts';
 import type { Revocation } from './revocation.ts';
 import { EndedSessions } from './ended-sessions.ts';
+import { FleetProofs } from './fleet-proofs.ts';
 import { RevocationFile } from './revocation-file.ts';
 import { RevocationFileOfLead } from './revocation-file-of-lead.ts';
 import { RevocationKeeper } from './revocation-keeper.ts';
 import type { RevocationTold } from './revocation-keeper.ts';
 import type { RevocationStore } from './revocation-store.ts';
 import { ListFull } from './revocation-list.ts';
+import { sessionEnds } from './session-ends.ts';
+import type { SessionEnds } from './session-ends.ts';
 import { SessionIndex } from './session-index.ts';
 
 /** Longest clock tolerance, in seconds: a token may have been issued so far ahead. */
 const TOLERANCE_S = 60;
 
 const BOARD = 'revocations';
-/** How long instances may take to say that they have a revocation, in milliseconds: one that has died is no live one any more by then. */
-const PROOF_MS = 6_000;
 
 const REVOKED = new GatewayError('admin_shutdown', 'the token has been revoked', {
   hint: 'Ask whoever issues your tokens; connect again with a fresh one if you may.',
@@ -41,6 +42,16 @@ interface Revoked {
   /** Sessions of all workers. */
   readonly ended: number;
   readonly kept: Promise<void>;
+  /** Where it was asked for, and there is a fleet. */
+  readonly proof?: FleetProof | undefined;
+}
+
+/** How a revocation is made. */
+export interface RevokeOptions {
+  /** When the last such token expires. */
+  readonly until?: Date | undefined;
+  /** Waits for every live instance of the fleet. */
+  readonly waits?: boolean;
 }
 
 /** The service `revocations`, and what the plugin itself asks. */
@@ -48,6 +59,8 @@ export class Revoker implements Revocations {
   readonly #keeper: RevocationKeeper;
   readonly #gateway: GatewayHandle;
   readonly #sessions: SessionIndex;
+  readonly #ends: SessionEnds;
+  readonly #proofs: FleetProofs | undefined;
   /** Longest life of a token by its issuer, and of a session that outlives it, in seconds. */
   readonly #lives = new Map<string, number>();
 
@@ -55,6 +68,8 @@ export class Revoker implements Revocations {
     this.#keeper = keeper;
     this.#gateway = gateway;
     this.#sessions = gateway.keep('sessions by token', () => new SessionIndex());
+    this.#ends = sessionEnds(gateway);
+    this.#proofs = gateway.fleet && new FleetProofs(gateway.fleet, BOARD);
   }
 
   /** Tokens of these issuers can be revoked as well. */
@@ -82,14 +97,18 @@ export class Revoker implements Revocations {
   }
 
   /**
-   * In force in all workers, and the sessions told to end, before this resolves; `kept` settles as the store does.
+   * In force in all workers, and the sessions told to end unless there are very many, before this resolves; `kept` settles as the store does.
    * @throws GatewayError `invalid_parameter_value` for what names no token of these issuers; ListFull
    */
-  async add(what: unknown, by?: Actor, until?: Date): Promise<Revoked> {
+  async add(what: unknown, by?: Actor, { until, waits = false }: RevokeOptions = {}): Promise<Revoked> {
     const revocation = this.#revocationOf(what, until);
-    const added = await this.#keeper.add(revocation);
+    let proof: FleetProof | undefined;
+    const proven = async (): Promise<void> => {
+      proof = await this.#proofs?.ask();
+    };
+    const added = await this.#keeper.add(revocation, waits ? proven : undefined);
     this.#tell(revocation, { by, takenBack: false, sessions: added.ended });
-    return { revocation, ...added };
+    return { revocation, ...added, proof };
   }
 
   /** False if there is none with this id. */
@@ -111,11 +130,6 @@ export class Revoker implements Revocations {
     if (this.find(session.facts.identity)) session.end(REVOKED);
   }
 
-  /** Resolves when every live instance of the fleet has all revocations of until now, or with those that have not; undefined without a fleet. */
-  async proof(): Promise<FleetProof | undefined> {
-    return this.#gateway.fleet?.proof(BOARD, { withinMs: PROOF_MS });
-  }
-
   /** The session may come to have this identity: revocations will find it. */
   know(session: Session, identity: Identity): void {
     this.#sessions.add(session, identity);
@@ -125,21 +139,19 @@ export class Revoker implements Revocations {
   end(revocation: Revocation): number {
     this.#sessions.addOthers(this.#gateway.sessions, (added) => this.#endRevoked(added));
     const sessions = this.#sessions.take(revocation);
-    for (const session of sessions) session.end(REVOKED);
+    this.#ends.end(sessions, REVOKED);
     return sessions.length;
   }
 
   #endRevoked(sessions: readonly Session[]): void {
-    for (const session of sessions) {
-      const { identity } = session.facts;
-      if (identity && this.find(identity)) session.end(REVOKED);
-    }
+    const isRevoked = ({ facts: { identity } }: Session): boolean => !!identity && !!this.find(identity);
+    this.#ends.end(sessions.filter(isRevoked), REVOKED);
   }
 
   /** Plugins know no ListFull, and would take it for one that is in force. */
   async #lend(what: RevocationTarget, by?: Actor, until?: Date): Promise<Revoked> {
     try {
-      return await this.add(what, by, until);
+      return await this.add(what, by, { until });
     } catch (error) {
       if (!(error instanceof ListFull)) throw error;
       throw new GatewayError('configuration_limit_exceeded', error.message, { cause: error });

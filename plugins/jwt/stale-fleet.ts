@@ -1,6 +1,8 @@
 /** What holds for tokens once the store of the fleet has been away for so long that revocations of other instances may be missing. */
 import { GatewayError } from '../../core/index.ts';
 import type { Fleet, GatewayHandle, Session } from '../../core/index.ts';
+import { sessionEnds } from './session-ends.ts';
+import type { SessionEnds } from './session-ends.ts';
 
 /** What is asked of a session here. */
 export type SessionOfToken = Pick<Session, 'end' | 'defer'>;
@@ -17,14 +19,16 @@ const ENDED = new GatewayError(
 export class StaleFleet {
   readonly #fleet: Fleet;
   readonly #log: GatewayHandle['log'];
+  readonly #ends: SessionEnds;
   /** Those that end once it is stale. */
   readonly #sessions = new Set<SessionOfToken>();
   #users = 0;
   #unwatch: (() => void) | undefined;
 
-  constructor(fleet: Fleet, log: GatewayHandle['log']) {
+  constructor(fleet: Fleet, gateway: Pick<GatewayHandle, 'log' | 'keep'>) {
     this.#fleet = fleet;
-    this.#log = log;
+    this.#log = gateway.log;
+    this.#ends = sessionEnds(gateway);
   }
 
   /** Why no token is good enough now; undefined while they are. */
@@ -60,13 +64,13 @@ export class StaleFleet {
     const { away, isStale } = this.#fleet;
     if (!isStale || away.revocations !== 'end' || this.#sessions.size === 0) return;
     this.#log.warn({ reason: this.problem, sessions: this.#sessions.size }, 'sessions by tokens end');
-    for (const session of this.#sessions) session.end(ENDED);
+    this.#ends.end(this.#sessions, ENDED);
     this.#sessions.clear();
   }
 }
 
 /** Undefined without a fleet. */
 export function staleFleet(gateway: GatewayHandle): StaleFleet | undefined {
-  const { fleet, log } = gateway;
-  return fleet && gateway.keep('sessions by tokens', () => new StaleFleet(fleet, log));
+  const { fleet } = gateway;
+  return fleet && gateway.keep('sessions by tokens', () => new StaleFleet(fleet, gateway));
 }

@@ -1,6 +1,7 @@
 /** Passwords for those who still have one: SCRAM by PgBouncer's `userlist.txt` or by a function of a database, until a day. */
 import { createHash, randomBytes } from 'node:crypto';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Disposer, GatewayHandle, Identity, Plugin, Session } from '../../core/index.ts';
 import { hints } from './hints.ts';
 import type { PasswordsOptions } from './options.ts';
@@ -22,6 +23,9 @@ interface Opened {
 }
 
 /** What a setup has made. */
+/** How long the secret of another instance is waited for, in milliseconds. */
+const SECRET_MS = 1_000;
+
 interface Running {
   readonly source: PasswordSource;
   readonly secret: Buffer;
@@ -40,13 +44,19 @@ async function openSource(from: From, secret: Buffer, gateway: GatewayHandle): P
   return { source, close: await source.open(gateway.log) };
 }
 
-/** One for all workers: salts of users that there are not would differ between them, and tell those users from the others. */
+/** One for all workers and instances: salts of users that there are not would differ between them, and tell those users from the others. */
 async function sharedSecret(gateway: GatewayHandle): Promise<Buffer> {
-  const board = await gateway.board<string>('secret');
-  await board.put('secret', randomBytes(SECRET_BYTES).toString('base64'), { expected: undefined });
-  const secret = board.get('secret');
-  if (secret === undefined) throw new Error('the secret is not on its board');
-  return Buffer.from(secret, 'base64');
+  const board = await gateway.board<string>('secret', { of: 'fleet' });
+  const own = randomBytes(SECRET_BYTES).toString('base64');
+  // The store of a fleet may be away: this instance does not wait for it, and has a secret of its own until its next start.
+  const isFirst = await board.put('secret', own, { expected: undefined }).catch((error: Error) => {
+    gateway.log.warn({ reason: error.message }, 'salts of unknown users are not those of the fleet');
+    return undefined;
+  });
+  // What another instance has put is known here some milliseconds later.
+  const until = Date.now() + SECRET_MS;
+  if (isFirst === false) while (board.get('secret') === undefined && Date.now() < until) await sleep(10);
+  return Buffer.from(board.get('secret') ?? own, 'base64');
 }
 
 async function setUp(policy: Policy, gateway: GatewayHandle): Promise<Running & Pick<Opened, 'close'>> {

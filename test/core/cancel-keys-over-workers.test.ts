@@ -183,7 +183,7 @@ test('a worker that is silent is waited for no longer than its time', async () =
   const keys = cancelKeysOver({ worker: 1, workers: 2, post }, silent);
   const { processId, secret } = at(linked.keys, 1).issue(2, new Owner());
   await keys.present(processId, secret);
-  expect(asked).toEqual([[2, ':cancel', { withinMs: 2_000 }]]);
+  expect(asked).toEqual([[2, ':cancel-key', { withinMs: 2_000 }]]);
   linked.close();
 });
 

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import {
   type FleetGateway,
   instancesOf,
@@ -226,9 +226,10 @@ describeWith('redis-server', (redisServer) => {
     beforeAll(() => redis.kill());
     afterAll(async () => {
       await redis.start();
-      await expect
-        .poll(async () => (await one.ask('GET', '/v1/fleet')).body['staleSince'], patient)
-        .toBeUndefined();
+      await vi.waitUntil(
+        async () => (await one.ask('GET', '/v1/fleet')).body['staleSince'] === undefined,
+        patient,
+      );
     });
 
     test('logins go on by the numbers of each instance, and no login waits longer than the timeout', async () => {

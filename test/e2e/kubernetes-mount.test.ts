@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { Client } from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { certificates } from '../support/certificates.ts';
 import type { Certificate, Certificates } from '../support/certificates.ts';
 import { root } from '../support/example.ts';
@@ -16,6 +16,8 @@ import type { Postgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { issuer } from '../support/token.ts';
 
+/** Of all workers. */
+const BOOT = { timeout: 60_000 };
 const good = issuer({ algorithms: ['ES256'] });
 let postgres: Postgres;
 let made: Certificates;
@@ -90,6 +92,9 @@ beforeAll(async () => {
     config: '',
     command: [...command, config.file('gateway.config.ts')],
   });
+  const workers = workersOf();
+  // One that is still beginning reads files that the test has changed already.
+  if (workers > 1) await vi.waitUntil(() => gateway.lines('worker ready').length === workers, BOOT);
 }, 120_000);
 afterAll(async () => {
   await gateway.remove();
@@ -122,7 +127,7 @@ test('a password in a Secret is the one of the next login to the server', async 
   replaceConfig(namesModule('fresh'));
   await gateway.linesWhen('reloaded', 4);
   await expect(roleAt('fresh')).rejects.toMatchObject({
-    code: expect.stringMatching(/^(08|28|57)/) as string,
+    code: '08004',
   });
   passwords.replace({ reader: postgres.passwords.reader });
   await expect.poll(() => roleAt('fresh').catch(String)).toBe('reader');

@@ -44,7 +44,8 @@ test('wait says how long a request waits that does not say it itself', async () 
   const post = (body as { paths: Record<string, { post: { parameters: object[] } }> }).paths[
     '/v1/databases/{name}/pause'
   ]?.post;
-  expect(post?.parameters).toMatchObject([{}, { name: 'wait', schema: { default: '50ms' } }]);
+  const parameters = [{}, { name: 'wait', schema: { default: '50ms' } }, { name: 'scope' }, { name: 'for' }];
+  expect(post?.parameters).toMatchObject(parameters);
   await client.end();
 });
 

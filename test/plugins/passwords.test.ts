@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, onTestFinished } from 'vitest';
 import { ConfigError } from '../../core/index.ts';
 import type { LoginSession, ScramMock, ScramVerifier } from '../../core/index.ts';
+import { linkInstances } from '../support/linked-instances.ts';
 import { linkWorkers } from '../support/worker-links.ts';
 import { mockScramVerifier } from '../../core/wire/scram-verifier.ts';
 import { passwords } from '../../plugins/passwords/index.ts';
@@ -238,6 +239,24 @@ test('workers tell no user by a salt that differs between them', async () => {
   expect(one?.mock?.secret).toEqual(two?.mock?.secret);
   expect(one?.verifier?.salt).toEqual(two?.verifier?.salt);
   for (const running of hosts) await running.stop();
+});
+
+test('instances of a fleet have the same salts, also where they start at once; one that cannot reach the store starts', async () => {
+  write('"a" "one"\n');
+  const linked = linkInstances();
+  onTestFinished(() => linked.close());
+  const begin = async (name: string) => {
+    const plugin = passwords({ file: 'userlist.txt' });
+    const running = await host([plugin], folder, new Map(), linked.join(name));
+    onTestFinished(() => running.stop());
+    return logIn(plugin, 'a');
+  };
+  const [one, two] = await Promise.all([begin('a'), begin('b')]);
+  expect(one.mock?.secret).toEqual(two.mock?.secret);
+  expect(one.verifier?.salt).toEqual(two.verifier?.salt);
+  linked.away();
+  const late = await begin('c');
+  expect(late.mock?.secret).toBeDefined();
 });
 
 test('a reload goes on with the list that is there, and the last config to end lets it go', async () => {

@@ -1,7 +1,7 @@
 /** Gateways of one fleet: processes of their own with one config, in front of one PostgreSQL, with one Redis between them. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
+import { vi } from 'vitest';
 import { GatewayProcess } from './gateway-process.ts';
 import type { PostgresAddress } from './postgres.ts';
 import type { RedisServer } from './redis.ts';
@@ -152,8 +152,8 @@ export default defineConfig({
     ]),
     limits({ ${limits} }),
     access({
-      connect: { host: '127.0.0.1' },
       issuer: own,
+      connect: { host: 'gateway.example' },
       callers: { issuers: ['${keys.issuer}'] },
       policy: [{ who: { claim: 'groups', value: 'dev' }, databases: ['orders'], roles: ['reader'], maxDuration: '1h' }],
     }),
@@ -177,7 +177,7 @@ export async function startFleet(
   const names = Array.from({ length: options.instances ?? 2 }, (_, i) => `g${i + 1}`);
   const started = await Promise.all(names.map(start));
   for (const one of started)
-    while ((await instancesOf(one)).length < started.length) await sleep(50);
+    await vi.waitUntil(async () => (await instancesOf(one)).length === started.length, { timeout: 30_000 });
   return started;
 }
 

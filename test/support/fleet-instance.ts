@@ -27,6 +27,8 @@ export class TestInstance<Store extends FleetStore> {
   readonly warnings: string[] = [];
   /** By key. */
   readonly held = new Map<string, number>();
+  /** Sessions that were let in, by key. */
+  readonly sessions = new Map<string, number>();
   /** Questions that its workers were asked. */
   readonly asked: unknown[] = [];
   /** Hears of each value that comes into force. */
@@ -82,25 +84,26 @@ export class TestInstance<Store extends FleetStore> {
 
   /** A session begins, if there is a place of the key. */
   async logsIn(key: string, limit: number | null): Promise<boolean> {
-    const mine = this.#add(key, 1);
+    const mine = add(this.held, key, 1);
     const full = await this.member.take([[key, mine, limit]]).catch(() => key);
-    if (full !== undefined) this.logsOut(key);
+    if (full === undefined) add(this.sessions, key, 1);
+    else this.#tell(key);
     return full === undefined;
   }
 
-  logsOut(key: string): void {
-    this.member.count([[key, this.#add(key, -1)]]);
+  /** One of them ends. */
+  ends(key: string): void {
+    add(this.sessions, key, -1);
+    this.#tell(key);
+  }
+
+  #tell(key: string): void {
+    this.member.count([[key, add(this.held, key, -1)]]);
   }
 
   #changes(entry: BoardEntry, expected: string | null | undefined): Promise<boolean> {
     if (!this.#home) throw new Error('it has not started');
     return this.#home.change(entry, expected);
-  }
-
-  #add(key: string, by: number): number {
-    const mine = (this.held.get(key) ?? 0) + by;
-    this.held.set(key, mine);
-    return mine;
   }
 
   #copy(): FleetBoardCopy {
@@ -118,8 +121,14 @@ export class TestInstance<Store extends FleetStore> {
       apply,
       async replace(entries) {
         board.clear();
-        for (const entry of entries) await apply(entry);
+        await Promise.all(entries.map(apply));
       },
     };
   }
+}
+
+function add(counts: Map<string, number>, key: string, by: number): number {
+  const now = (counts.get(key) ?? 0) + by;
+  counts.set(key, now);
+  return now;
 }

@@ -22,8 +22,9 @@ export interface LinkedInstances {
   readonly mend: (name: string) => void;
   /** It does not live any more, by the store. */
   readonly leave: (name: string) => void;
-  /** Whether the store answers. */
-  answers: boolean;
+  /** The store does not answer, until {@link back}: then it has what it had, and what instances have that it lacks. */
+  readonly away: () => void;
+  readonly back: () => void;
   readonly close: () => void;
 }
 
@@ -45,7 +46,7 @@ export function linkInstances(): LinkedInstances {
 class Linked implements LinkedInstances {
   readonly #lives = new Map<string, Life>();
   readonly #boards = new Map<string, BoardCopy>();
-  answers = true;
+  #answers = true;
 
   join(name: string): LinkedInstance {
     const single = new SingleProcess();
@@ -78,6 +79,19 @@ class Linked implements LinkedInstances {
     for (const [board, copy] of life.copies) copy.replace(this.#stored(board).entries);
   }
 
+  away(): void {
+    this.#answers = false;
+  }
+
+  back(): void {
+    this.#answers = true;
+    for (const { copies } of this.#lives.values())
+      for (const [board, copy] of copies)
+        for (const entry of copy.entries)
+          if (this.#stored(board).has(entry.id, null)) this.#stored(board).apply(entry);
+    for (const name of this.#lives.keys()) this.mend(name);
+  }
+
   leave(name: string): void {
     this.#lives.delete(name);
   }
@@ -102,7 +116,7 @@ class Linked implements LinkedInstances {
   async #board({ copies, told }: Life, name: string): Promise<Board> {
     await nextTurn();
     const copy = copies.get(name) ?? new BoardCopy();
-    if (!copies.has(name)) copy.replace(this.#stored(name).entries);
+    if (!copies.has(name) && this.#answers) copy.replace(this.#stored(name).entries);
     copies.set(name, copy);
     return boardOf(copy, (entry, expected) => this.#change({ from: told.name, name, entry }, expected));
   }
@@ -112,7 +126,7 @@ class Linked implements LinkedInstances {
     expected: string | null | undefined,
   ): Promise<boolean> {
     await nextTurn();
-    const isAway = !this.answers || this.#life(from).isCut;
+    const isAway = !this.#answers || this.#life(from).isCut;
     if (isAway && expected !== undefined) throw new Error('the store does not answer');
     const stored = this.#stored(name);
     if (expected !== undefined && !stored.has(entry.id, expected)) return false;

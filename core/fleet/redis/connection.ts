@@ -83,7 +83,11 @@ async function optionsOf(address: RedisAddress): Promise<Options> {
   };
 }
 
-/** @param waitsMs how long one command may rightly take, in milliseconds: 0, or as long as it blocks */
+/**
+ * A connection that is not opened yet.
+ *
+ * @param waitsMs how long one command may rightly take, in milliseconds: 0, or as long as it blocks
+ */
 export async function connection(address: RedisAddress, waitsMs: number): Promise<Connection> {
   const Client = await library();
   let problem: string | undefined = 'not connected yet';

@@ -5,7 +5,7 @@ import type { Beat } from '../store.ts';
  * With more instances than this, what each says of itself is told with every second beat, with more than twice as many with every third: it grows with
  * the square of their number. Who comes and goes is always told.
  */
-const FOR_EACH_BEAT = 100;
+const FOR_EACH_BEAT = 50;
 
 /** One per instance. */
 export class LiveInstances {

@@ -27,7 +27,7 @@ const SCRIPTS = {
   take: new Script(lua.TAKE),
   count: new Script(lua.COUNT),
   change: new Script(lua.CHANGE),
-  snapshot: new Script(lua.SNAPSHOT),
+  expired: new Script(lua.EXPIRED),
   post: new Script(lua.POST),
   lock: new Script(lua.LOCK),
   unlock: new Script(lua.UNLOCK),
@@ -115,9 +115,11 @@ export class RedisStore implements FleetStore {
   }
 
   async count(id: string, counts: readonly (readonly [key: string, mine: number])[]): Promise<boolean> {
+    // Of one place that is told twice, the last counts.
+    const all = [...new Map(counts)];
     const steps: Promise<unknown>[] = [];
-    for (let i = 0; i === 0 || i < counts.length; i += PLACES_AT_ONCE)
-      steps.push(this.#run('count', [id, ...counts.slice(i, i + PLACES_AT_ONCE).flat()]));
+    for (let i = 0; i === 0 || i < all.length; i += PLACES_AT_ONCE)
+      steps.push(this.#run('count', [id, ...all.slice(i, i + PLACES_AT_ONCE).flat()]));
     return (await Promise.all(steps)).every((lived) => lived === 0);
   }
 
@@ -136,8 +138,14 @@ export class RedisStore implements FleetStore {
   }
 
   async snapshot(board: string): Promise<Snapshot> {
-    const [seq, entries] = (await this.#run('snapshot', [board])) as [number, string[]];
-    return { seq, entries: entries.map((entry) => JSON.parse(entry) as StoredEntry) };
+    await this.#run('expired', [board]);
+    // Not by a script: it would take Redis several times as long to give all of a large board.
+    const [values, place] = await this.#asked(this.#commands, 0, async (redis) => {
+      const both = redis.multi().hvals(`${this.#key}b:${board}`).get(`${this.#key}seq:${board}`);
+      return repliesOf(await both.exec());
+    });
+    const entries = (values as string[]).map((entry) => JSON.parse(entry) as StoredEntry);
+    return { seq: Number(place ?? 0), entries };
   }
 
   async read(id: string, after: Parameters<FleetStore['read']>[1], withinMs: number): Promise<Read> {
@@ -191,6 +199,13 @@ export class RedisStore implements FleetStore {
 
 /** Whether it lived, its number, the epoch, how many of the dead have more, places of boards, the version, texts and numbers by instance. */
 type Told = [number, number, string, number, number[], string, string[], string[]];
+
+/** Of a transaction. @throws what one of them was answered with */
+function repliesOf(results: readonly [error: Error | null, reply: unknown][] | null): unknown[] {
+  const failed = results?.find(([error]) => error);
+  if (!results || failed) throw failed?.[0] ?? new Error('the transaction was not run');
+  return results.map(([, reply]) => reply);
+}
 
 /** Another one once Redis has started anew, or where a replica has taken over. Where it may not be asked, it is not known. */
 async function serverOf(redis: Redis): Promise<string> {

@@ -223,11 +223,20 @@ export class Dispatch {
   }
 
   #lendAdmin(): void {
+    const number = this.#answersAdmin;
+    const worker = number === undefined ? undefined : this.#workers.get(number);
+    if (number === undefined || !worker || worker.closed || has(worker, undefined)) return;
+    // One that had no descriptor for it would get it again and again.
+    if (this.#parts.now() - worker.missedAt >= SPARED_MS) this.#lends(number, worker, undefined, undefined);
+  }
+
+  /** The lead; from when that has returned the socket, since it ends, the one that is the lead after it. */
+  get #answersAdmin(): number | undefined {
     const number = this.#parts.lead();
     const lead = number === undefined ? undefined : this.#workers.get(number);
-    if (number === undefined || !lead || lead.closed || has(lead, undefined)) return;
-    // One that had no descriptor for it would get it again and again.
-    if (this.#parts.now() - lead.missedAt >= SPARED_MS) this.#lends(number, lead, undefined, undefined);
+    if (!lead?.closed || has(lead, undefined)) return number;
+    const others = [...this.#workers].flatMap(([other, { closed }]) => (closed ? [] : [other]));
+    return others.length === 0 ? undefined : Math.min(...others);
   }
 
   #lendToOne(listener: string): void {

@@ -89,8 +89,8 @@ export class FleetOfWorkers {
     const beats = [...this.#beats.values()];
     return {
       config: this.#parts.digest(),
+      workers: this.#parts.workers,
       sessions: beats.reduce((sum, { connections }) => sum + connections, 0),
-      workers: beats.length,
       draining: this.#draining,
       lagMs: Math.max(0, ...beats.map(({ lagMs }) => lagMs)),
     };

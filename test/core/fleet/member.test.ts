@@ -225,8 +225,8 @@ test('a limit holds over all instances, and what a dead one held is free within 
   a.store.losing = undefined;
   await time.pass(1_000);
   expect(total('k')).toBe(4);
-  for (let n = 0; n < 3; n += 1) a.logsOut('k');
-  b.logsOut('k');
+  for (let n = 0; n < 3; n += 1) a.ends('k');
+  b.ends('k');
   await time.pass(20);
   expect(store.places).toBe(0);
 });

@@ -166,7 +166,7 @@ test('DISABLE … FLEET lets no new session to any instance; one that is cut off
 
 test('while the store does not answer an order to the fleet changes nothing, one to the instance holds', async () => {
   const { linked, here } = await twoInstances();
-  linked.answers = false;
+  linked.away();
   const desk = await here.console();
   await expect(desk.query('PAUSE orders FLEET')).rejects.toMatchObject({ code: '08006' });
   expect((await here.ask('POST', '/v1/databases/orders/disable?scope=fleet')).status).toBe(503);

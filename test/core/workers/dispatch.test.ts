@@ -172,6 +172,41 @@ test('the socket of admin is with the lead, without limit, and with its successo
   expect(one.lent.get(1)!.size).toBe(1);
 });
 
+test('where the lead lets no operator in any more, the next lead answers before it is one', () => {
+  const one = stage({ listeners: [], admin: true });
+  one.lead = 1;
+  for (const worker of [1, 2, 3]) one.dispatch.ready(worker);
+  for (const n of one.lent.get(1)!.keys()) one.dispatch.accepted(1, { n, count: 0, closed: true });
+  expect([...one.lent.keys()]).toEqual([1, 2]);
+  one.lead = 2;
+  one.die(1);
+  expect([...one.lent.keys()]).toEqual([2]);
+  expect(one.lent.get(2)!.size).toBe(1);
+});
+
+test('a worker that retires returns the sockets of clients, which others have at once, and answers operators', () => {
+  const one = stage({ admin: true });
+  one.lead = 1;
+  for (const worker of [1, 2]) one.dispatch.ready(worker);
+  const of = (worker: number): (string | undefined)[] =>
+    [...(one.lent.get(worker)?.values() ?? [])].map(({ listener }) => listener);
+  expect(one.client()).toBe(1);
+  expect([of(1), of(2)]).toEqual([[undefined], ['default']]);
+  const [n] = [...one.lent.get(2)!.keys()];
+  one.dispatch.retire(2);
+  expect(one.reclaimed).toEqual([`2:${n}`]);
+  expect(of(1)).toEqual([undefined, 'default']);
+  one.dispatch.accepted(2, { n: n!, count: 0 });
+  one.lent.delete(2);
+  // However many connections the other one has, and however late it is.
+  for (let i = 0; i < 5; i += 1) expect(one.client()).toBe(1);
+  one.beat(1, { lagMs: 1_000 });
+  expect(one.client()).toBe(1);
+  one.dispatch.retire(1);
+  expect(one.reclaimed).toHaveLength(2);
+  expect(of(1)).toContain(undefined);
+});
+
 describe('a socket that a worker does not get', () => {
   test('is asked for once, after a second, and is with another once the worker says that it has missed it', () => {
     const one = stage();

@@ -17,6 +17,12 @@ class Child extends EventEmitter {
     this.emit('close', null, 'SIGKILL');
   }
 
+  /** As it was told to. */
+  ends(): void {
+    this.#hangsUp();
+    this.emit('close', 0, null);
+  }
+
   /** It has said why it ends, but that is read after its end. */
   failsBecause(reason: string): void {
     this.emit('close', 1, null);
@@ -171,6 +177,45 @@ test('one that has to be killed to end is no end in order, whether it has heard 
   processes.kill();
   await processes.over;
   expect(processes.isWell).toBe(false);
+});
+
+describe('a worker that another process is to replace', () => {
+  test('ends in order, and its successor begins at once', () => {
+    void processes.start();
+    children[0]?.says('ready');
+    for (let i = 0; i < 5; i += 1) {
+      processes.retire(1);
+      children.at(-1)?.says('ending');
+      children.at(-1)?.ends();
+      expect(children).toHaveLength(i + 2);
+      children.at(-1)?.says('ready');
+    }
+    expect(processes.isWell).toBe(true);
+  });
+
+  test('is killed where it does not end, and the gateway may still end well', async () => {
+    void processes.start();
+    children[0]?.says('ready');
+    processes.retire(1);
+    children[0]?.says('ending');
+    processes.killLate(1);
+    vi.advanceTimersByTime(1);
+    expect(children.map(({ killed }) => killed)).toEqual([true, false]);
+    processes.end();
+    children[1]?.ends();
+    await processes.over;
+    expect(processes.isWell).toBe(true);
+  });
+
+  test('has no successor where all are told to end meanwhile', async () => {
+    void processes.start();
+    children[0]?.says('ready');
+    processes.retire(1);
+    processes.end();
+    children[0]?.ends();
+    await processes.over;
+    expect(children).toHaveLength(1);
+  });
 });
 
 describe('a worker that does not read', () => {
