@@ -194,7 +194,8 @@ export async function startInstance(
     files: { 'jwks.json': JSON.stringify(keys.jwks) },
   });
   const { workers = 1 } = options;
-  if (workers > 1) await gateway.linesWhen('worker ready', workers);
+  if (workers > 1)
+    await vi.waitUntil(() => gateway.lines('worker ready').length === workers, { timeout: 60_000 });
   return new FleetGateway(gateway, keys);
 }
 
