@@ -62,7 +62,7 @@ export class FleetView implements CoordinatedFleet {
   /** It stands so from now on. */
   update(state: FleetState): void {
     this.#state = state;
-    for (const changed of [...this.#watching]) changed();
+    for (const changed of this.#watching) changed();
   }
 
   watch(changed: () => void): () => void {

@@ -1,8 +1,10 @@
 /** Two gateways of one fleet behind one Redis: whatever is shared is made at one of them and tried at the other. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import {
+  FLEET_SECRET,
   type FleetGateway,
   instancesOf,
   removeAll,
@@ -190,6 +192,29 @@ describeWith('redis-server', (redisServer) =>
         await ended;
         expect(await codeOf(there.login({}, { password: String(granted.body['token']) }))).toBe('28P01');
       }
+    });
+
+    test('the store knows nobody, and no log has a secret', async () => {
+      const client = new Redis(redis.url);
+      await client.config('SET', 'rdbcompression', 'no');
+      const keys = await client.keys('*');
+      expect(keys.length).toBeGreaterThan(5);
+      const dumps = await Promise.all(keys.map((key) => client.dumpBuffer(key)));
+      const all = Buffer.concat([...dumps.map((dump) => dump ?? Buffer.alloc(0)), Buffer.from(keys.join())]);
+      for (const name of [
+        'revoked',
+        'counted',
+        'rated',
+        'pardoned',
+        'dora',
+        'ticket 1',
+        '"d":',
+        FLEET_SECRET,
+      ])
+        expect(all.includes(name), name).toBe(false);
+      await client.quit();
+      for (const { gateway } of gateways)
+        expect(gateway.log + gateway.complaints).not.toContain(FLEET_SECRET);
     });
 
     test('PAUSE over the fleet holds statements at the other, until RESUME', async () => {
