@@ -118,7 +118,7 @@ export type {
   PluginList,
   SessionObservers,
 } from './contract/plugin.ts';
-export type { GatewayHandle } from './contract/gateway-handle.ts';
+export type { AloneOptions, GatewayHandle } from './contract/gateway-handle.ts';
 export type { Board, BoardChange, BoardOptions, PutOptions } from './contract/board.ts';
 export type {
   Fleet,

@@ -13,6 +13,12 @@ import type { GatewayServiceName, ServiceName, Services } from './services.ts';
 import type { Client, Logger, MaybePromise, Session } from './session.ts';
 import type { WebRequest, WebResponse, WebSignal } from './web-types.ts';
 
+/** Among which workers one does what only one may do. */
+export interface AloneOptions {
+  /** Those of this gateway, or those of all instances of its fleet. Default `'gateway'`. Without `fleet` in the config both are the same. */
+  readonly of?: 'gateway' | 'fleet';
+}
+
 /** The gateway as a plugin's `setup` sees it. */
 export interface GatewayHandle {
   /**
@@ -86,11 +92,12 @@ export interface GatewayHandle {
   readonly fleet: Fleet | undefined;
   /**
    * Does what only one worker may do, such as writing a file or asking a third party: runs it in the lead, at once or when this worker becomes the lead, unless {@link signal} is aborted by
-   * then.
+   * then. With `of: 'fleet'` one lead of all instances runs it, and another one after that has stopped, has died, or has reloaded to a config whose plugin does not do this task: `task`
+   * says which tasks are the same. An instance that has lost the store for 10 s may still be at it when another one begins, and one that starts without the store waits for it.
    *
    * @example gateway.alone('tell', () => gateway.log.info({ worker: gateway.worker.number }, 'this worker is the lead'));
    */
-  alone(task: string, run: () => MaybePromise<void>): void;
+  alone(task: string, run: () => MaybePromise<void>, options?: AloneOptions): void;
   /**
    * Lends a [service](#services) to the plugins further down the list.
    *

@@ -6,7 +6,7 @@ import type { Restored } from './board-versions.ts';
 import { inTime, LATE, pause } from './parts.ts';
 import type { MemberParts } from './parts.ts';
 import { Progress } from './progress.ts';
-import type { LoggedChange, StoredChange } from './store.ts';
+import type { Beat, LoggedChange, StoredChange } from './store.ts';
 import type { DatedChange, ReadChange } from './texts.ts';
 import { Unconfirmed } from './unconfirmed.ts';
 
@@ -22,7 +22,7 @@ type Behind = 'not' | 'gap' | 'lost';
 
 interface BoardParts extends MemberParts {
   /** Asks the store whether it has lost anything: then {@link FleetBoard.catchUp} is called before this resolves. */
-  readonly beat: () => Promise<unknown>;
+  readonly beat: () => Promise<Beat>;
   /** Has the reading that waits now begin anew: it does not know of this board. */
   readonly wake: () => void;
 }
@@ -130,14 +130,25 @@ export class FleetBoard implements FleetBoardHome {
   }
 
   async #changeWhere(entry: BoardEntry, expected: string | null): Promise<boolean> {
-    const { store, texts, timeoutMs } = this.#parts;
+    const { store, texts, timers, timeoutMs } = this.#parts;
     if (this.#unconfirmed.has(entry.id)) await this.told(timeoutMs);
     const tag = expected === null ? null : texts.tag(this.name, entry.id, expected);
     const change = texts.change(this.name, this.#versions.dated(entry));
     const seq = await store.change(this.name, change, tag);
-    if (seq === undefined) return false;
-    await this.reaches(seq);
-    return true;
+    if (seq !== undefined) await this.reaches(seq);
+    else
+      await inTime(
+        timers,
+        timeoutMs,
+        this.#reachesLatest().catch(() => undefined),
+      );
+    return seq !== undefined;
+  }
+
+  /** Whoever hears that a change was refused finds the value here that was in its way. @throws Error where the store does not answer */
+  async #reachesLatest(): Promise<void> {
+    const { latest } = await this.#parts.beat();
+    await this.reaches(latest[this.name] ?? 0);
   }
 
   async #tell(id: string, change: StoredChange): Promise<void> {

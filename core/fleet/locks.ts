@@ -50,8 +50,10 @@ export class Locks {
     task.run();
   }
 
+  /** A config that is reloaded does the same tasks as the one before it: the lock is of both. */
   async #giveBack({ name }: Task): Promise<void> {
     const { id, store } = this.#parts;
+    if ([...this.#tasks].some((task) => task.name === name)) return;
     await store.unlock(name, id).catch(() => undefined);
   }
 }

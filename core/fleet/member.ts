@@ -167,11 +167,8 @@ class Member implements FleetMember {
 
   async start(): Promise<void> {
     const { store, timers, timeoutMs } = this.#parts;
-    await inTime(
-      timers,
-      timeoutMs,
-      store.connect().catch(() => undefined),
-    );
+    // One that rejects cannot even be tried, now or later: that is not a store that is away.
+    await inTime(timers, timeoutMs, store.connect());
     await inTime(timers, timeoutMs, this.#heart.start());
     if (this.#roster.readsNobody)
       throw new ConfigError(`fleet.secret: the other instances of '${this.#options.name}' have another one`);

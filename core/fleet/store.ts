@@ -105,7 +105,7 @@ export interface FleetStore {
   /** Takes the lock of a task, or keeps it. @returns whether this instance has it for `livesMs` */
   lock(task: string, id: string, livesMs: number): Promise<boolean>;
   unlock(task: string, id: string): Promise<void>;
-  /** Resolves when it is connected or has tried once. */
+  /** Resolves when it is connected or has tried once. @throws ConfigError, or Error, where it can never be tried: a package is missing */
   connect(): Promise<void>;
   close(): void;
 }

@@ -57,6 +57,9 @@ export class PluginSetup {
   readonly #asked = new Set<string>();
   readonly #disposers: { readonly plugin: string; readonly dispose: Dispose }[] = [];
 
+  /** Leave to other instances what plugins do alone. */
+  readonly #leaves: (() => void)[] = [];
+
   constructor(options: PluginSetupOptions) {
     this.#options = options;
     const { pools, config, operators, services } = options.context;
@@ -114,6 +117,8 @@ export class PluginSetup {
       const over = await overBy(disposed, () => since + (until() - since) / 2);
       if (!over) call.run(() => late.abort());
     }
+    // Only now: another instance may begin at once.
+    for (const leave of this.#leaves.splice(0)) leave();
     this.#lookups.close();
   }
 
@@ -152,7 +157,8 @@ export class PluginSetup {
       directory,
       keep: (key, create) => reloadStorage.keep(plugin, key, create),
       ...sharedWith(context, plugin),
-      alone: (task, run) => this.#alone(call(`alone ${task}`), run),
+      alone: (task, run, { of = 'gateway' } = {}) =>
+        this.#alone(call(`alone ${task}`), run, of === 'fleet' ? `${plugin}/${task}` : undefined),
       provide: (name, service) => this.#provide(name, service, call),
       service: (name) => {
         this.#asked.add(name);
@@ -181,12 +187,16 @@ export class PluginSetup {
     };
   }
 
-  /** Where the lead changes, the plugins may be over by then. */
-  #alone(call: PluginCall, run: () => MaybePromise<void>): void {
+  /** Where the lead changes, the plugins may be over by then. `ofFleet`: the name of the task among all instances. */
+  #alone(call: PluginCall, run: () => MaybePromise<void>, ofFleet: string | undefined): void {
     const { context, over } = this.#options;
-    context.coordination.whenLead(() => {
+    if (over.aborted) return;
+    const { coordination } = context;
+    const begin = (): void => {
       if (!over.aborted) void this.#run(call, run, 'what a plugin does alone has failed');
-    });
+    };
+    if (ofFleet === undefined) coordination.whenLead(begin);
+    else this.#leaves.push(coordination.whenAlone(ofFleet, begin));
   }
 
   #provide<S extends keyof Services>(

@@ -53,8 +53,11 @@ export interface Coordination {
   board(name: string): Promise<Board>;
   /** Calls once, now or later, when this worker is the lead: the one that does what only one may do. */
   whenLead(lead: () => void): void;
-  /** Runs it once, now or later, when this worker is the lead and no other instance of the fleet does a task of this name. Undefined: as {@link whenLead}. */
-  whenAlone?(task: string, run: () => void): void;
+  /**
+   * Runs it once, now or later, when this worker is the lead and no other instance of the fleet does a task of this name. Without a fleet as {@link whenLead}. The function that it
+   * returns leaves the task to the others; one of this instance may do it as well.
+   */
+  whenAlone(task: string, run: () => void): () => void;
   /** The config that this worker serves under, as a number that rises. Undefined: it does not serve yet, or it is the only one. */
   readonly generation?: number | undefined;
   /** Ends timers, and rejects what waits. */

@@ -22,7 +22,8 @@ export interface FleetBoardHome {
    * Without `expected`: in force in this instance at once, also while the store is away, and then told to the store until that has it. Resolves with true when this
    * instance and the store have it, or when the store has not answered in time.
    *
-   * With `expected` (JSON of the value, or null for none) the store decides: false where it has another value.
+   * With `expected` (JSON of the value, or null for none) the store decides: false where it has another value, which this instance then has as well unless that takes
+   * longer than the store may.
    * @throws Error with `expected`, where the store does not answer in time
    */
   change(entry: BoardEntry, expected: string | null | undefined): Promise<boolean>;
@@ -45,7 +46,7 @@ export interface FleetMember {
   ): void;
   /** Sets where its reading comes from. */
   readsFrom(read: () => OwnReading): void;
-  /** Connects and claims a number. Resolves when the store has answered, or has not in time: then it goes on trying. Never rejects for a store that is away. @throws ConfigError */
+  /** Connects and claims a number. Resolves when the store has answered, or has not in time: then it goes on trying. Never rejects for a store that is away. @throws ConfigError, or Error where the store can never be tried */
   start(): Promise<void>;
   /** Opens a board; once per name. Resolves when the copy has the values of the store, or the store has not answered in time. */
   board(name: string, copy: FleetBoardCopy): Promise<FleetBoardHome>;

@@ -103,7 +103,9 @@ export type FleetRequest =
     }
   | { readonly t: 'prove'; readonly q: number; readonly board: string; readonly withinMs: number }
   /** It is the lead, and does this where no other instance does. */
-  | { readonly t: 'alone'; readonly q: number; readonly task: string };
+  | { readonly t: 'alone'; readonly q: number; readonly task: string }
+  /** It does the task of this question no longer, nor waits for it. */
+  | { readonly t: 'alone-over'; readonly q: number };
 
 /** Of the fleet, to a worker. */
 export type FleetTold =

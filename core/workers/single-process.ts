@@ -63,9 +63,10 @@ export class SingleProcess implements Coordination {
     lead();
   }
 
-  whenAlone(task: string, run: () => void): void {
-    if (this.#member) this.#leaves.push(this.#member.alone(task, run));
-    else run();
+  whenAlone(task: string, run: () => void): () => void {
+    if (this.#member) return this.#member.alone(task, run);
+    run();
+    return () => {};
   }
 
   close(): void {

@@ -53,7 +53,7 @@ export const textsOf = ({ bytes }: SealedLines): readonly string[] =>
   bytes.toString().slice(0, -1).split('\n');
 
 const HASH_BYTES = 64;
-/** What a line has besides its members, at most, in bytes: its version, its number, its hash. */
+/** What a line has besides its members and the tail, at most, in bytes: its version, its number, its hash. */
 const FRAME_BYTES = 128;
 /** In UTF-8, for each UTF-16 code unit at most. */
 const UNIT_BYTES = 3;
@@ -64,6 +64,8 @@ const KEPT_BYTES = 1_048_576;
 export class Chain {
   readonly #key: string | undefined;
   readonly #tail: string;
+  /** What a line has besides its own members, at most, in bytes. */
+  readonly #frame: number;
   #n: number;
   #hash: string;
   /** What the next hash is of: the hash before, and the line without its own. */
@@ -71,9 +73,10 @@ export class Chain {
   /** For the lines: a new one for each write would let V8 mark its whole heap every few seconds. */
   #bytes = Buffer.alloc(0);
 
-  /** `tail`: members that each line has behind its own, with a comma before each. Short and ASCII. Default: none. */
+  /** `tail`: members that each line has behind its own, with a comma before each. Default: none. */
   constructor(last: Link, key: string | undefined, tail = '') {
     this.#tail = tail;
+    this.#frame = FRAME_BYTES + Buffer.byteLength(tail) + HASH_BYTES;
     this.#n = last.n;
     this.#hash = last.hash;
     this.#key = key;
@@ -91,11 +94,11 @@ export class Chain {
       longest = Math.max(longest, length);
     }
     // Enough where all is ASCII.
-    const ascii = units + 2 * longest + events.length * (FRAME_BYTES + HASH_BYTES);
+    const ascii = units + 2 * longest + events.length * this.#frame;
     let bytes = this.#bytes.length >= ascii ? this.#bytes : Buffer.allocUnsafeSlow(ascii);
     let at = 0;
     for (const members of events) {
-      const most = members.length * UNIT_BYTES + FRAME_BYTES + HASH_BYTES;
+      const most = members.length * UNIT_BYTES + this.#frame;
       if (bytes.length - at < most)
         bytes = Buffer.concat([bytes.subarray(0, at)], Math.max(bytes.length * 2, at + most));
       at = this.#sealInto(bytes, at, members);
@@ -107,7 +110,7 @@ export class Chain {
   /** Where the line ends. */
   #sealInto(bytes: Buffer, at: number, members: string): number {
     this.#n += 1;
-    const most = members.length * UNIT_BYTES + FRAME_BYTES + HASH_BYTES;
+    const most = members.length * UNIT_BYTES + this.#frame;
     if (this.#hashed.length < most) this.#hashed = Buffer.alloc(most);
     this.#hashed.write(this.#hash, 0, 'latin1');
     const line = `{"audit":${VERSION},"n":${this.#n},${members}${this.#tail}}`;

@@ -29,6 +29,14 @@ interface Under {
   most: number;
 }
 
+/** Who writes the trail. */
+export interface Writer {
+  /** The number of this worker among several. */
+  readonly worker?: number | undefined;
+  /** The name of the instance in its fleet. */
+  readonly instance?: string | undefined;
+}
+
 /** A chain begins with each start; a request whose answer is lost is sent again, so a record may come twice. */
 export class OtlpSink implements Sink {
   readonly name: string;
@@ -37,14 +45,13 @@ export class OtlpSink implements Sink {
   readonly mostUnits = 500_000;
   readonly #options: OtlpOptions;
   readonly #url: URL;
-  readonly #worker: number | undefined;
+  readonly #writer: Writer;
   readonly #outbound = new Outbound();
   /** What has become of the write under way: a call that is made again goes on behind it. */
   #under: Under | undefined;
 
-  /** `worker`: the number of this worker among several. */
-  constructor(options: OtlpOptions, worker?: number) {
-    this.#worker = worker;
+  constructor(options: OtlpOptions, writer: Writer = {}) {
+    this.#writer = writer;
     this.#options = options;
     this.#url = new URL(options.url);
     this.name = this.#url.origin;
@@ -83,7 +90,7 @@ export class OtlpSink implements Sink {
     const response = await this.#outbound.request(this.#url, {
       method: 'POST',
       headers: headersOf(this.#options.headers()),
-      body: JSON.stringify(requestOf(lines, this.#worker)),
+      body: JSON.stringify(requestOf(lines, this.#writer)),
       signal: AbortSignal.timeout(ANSWER_MS),
     });
     const text = Buffer.from((await response.bytes(LONGEST_ANSWER)) ?? []).toString();
@@ -116,7 +123,11 @@ function headersOf(given: Readonly<Record<string, string>>): Readonly<Record<str
 const attribute = (key: string, stringValue: string): object => ({ key, value: { stringValue } });
 
 /** ExportLogsServiceRequest; the line itself is the body, so that the chain can be verified where it is kept. */
-function requestOf(lines: readonly string[], worker: number | undefined): object {
+function requestOf(lines: readonly string[], { worker, instance }: Writer): object {
+  const attributes = [
+    ...(worker === undefined ? [] : [{ key: 'postern.worker', value: { intValue: String(worker) } }]),
+    ...(instance === undefined ? [] : [attribute('postern.instance', instance)]),
+  ];
   const now = nanoseconds(Date.now());
   const logRecords = lines.map((line) => {
     const [, time = '', type = ''] = HEAD.exec(line) ?? [];
@@ -127,9 +138,7 @@ function requestOf(lines: readonly string[], worker: number | undefined): object
       severityText: 'INFO',
       eventName: `postern.audit.${type}`,
       body: { stringValue: line },
-      ...(worker !== undefined && {
-        attributes: [{ key: 'postern.worker', value: { intValue: String(worker) } }],
-      }),
+      ...(attributes.length > 0 && { attributes }),
     };
   });
   return {

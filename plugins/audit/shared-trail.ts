@@ -20,9 +20,9 @@ interface Shared {
   users: number;
 }
 
-function sinkOf({ sink }: Checked, directory: string, worker: Worker | undefined): Sink {
+function sinkOf({ sink }: Checked, { directory, fleet }: GatewayHandle, worker: Worker | undefined): Sink {
   if (sink === 'stdout') return new StdoutSink({ shared: worker !== undefined });
-  if ('url' in sink) return new OtlpSink(sink, worker?.number);
+  if ('url' in sink) return new OtlpSink(sink, { worker: worker?.number, instance: fleet?.instance });
   return new FileSink(fileOfWorker(path.resolve(directory, sink.file), worker), sink);
 }
 
@@ -46,7 +46,7 @@ export async function shareTrail(
 ): Promise<{ readonly trail: Trail; readonly leave: Leave }> {
   const trails = gateway.keep('trails', () => new Map<string, Shared>());
   const worker = gateway.worker.of > 1 ? gateway.worker : undefined;
-  const sink = sinkOf(checked, gateway.directory, worker);
+  const sink = sinkOf(checked, gateway, worker);
   const key = checked.key?.();
   const made = madeOf(checked, key);
   const shared = trails.get(sink.name) ?? (await openShared());
@@ -70,6 +70,7 @@ export async function shareTrail(
       sink,
       key,
       worker,
+      instance: gateway.fleet?.instance,
       bufferUnits: checked.bufferBytes,
       marks: new Recorder('none'),
       log,

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../core/index.ts';
 import { Chain, NOTHING_BEFORE } from './chain.ts';
 import type { SealedLines } from './chain.ts';
+import { members } from './json.ts';
 import type { Recorder } from './record.ts';
 import { BusySink, RejectedLines } from './sink.ts';
 import type { Worker } from './file-names.ts';
@@ -14,6 +15,8 @@ export interface TrailOptions {
   readonly key: string | undefined;
   /** Which of several workers writes it. Default: there is one. */
   readonly worker?: Worker | undefined;
+  /** The name of the instance in its fleet. Default: there is none. */
+  readonly instance?: string | undefined;
   /** Events that wait for the sink, in UTF-16 code units; what comes on top is dropped and counted. */
   readonly bufferUnits: number;
   readonly marks: Pick<Recorder, 'mark'>;
@@ -72,9 +75,9 @@ export class Trail {
 
   /** @throws ConfigError, Error when the sink cannot be used */
   async open(): Promise<void> {
-    const { sink, key, worker } = this.#options;
+    const { sink, key } = this.#options;
     const { last = { n: 0, hash: NOTHING_BEFORE }, cut } = await sink.open();
-    this.#chain = new Chain(last, key, worker && `,"worker":${worker.number}`);
+    this.#chain = new Chain(last, key, this.#writer);
     await sink.write(this.#chain.seal([this.#opened('start', cut)]));
   }
 
@@ -210,6 +213,13 @@ export class Trail {
       if (units > mostUnits) return Math.max(1, i);
     }
     return count;
+  }
+
+  /** Who writes it, in each line. */
+  get #writer(): string {
+    const { worker, instance } = this.#options;
+    const who = members({ worker: worker?.number, instance });
+    return who && `,${who}`;
   }
 
   #opened(why: string, cut?: number): string {

@@ -9,12 +9,15 @@ export const LIST_COLUMNS = { list: 'text', items: 'int4' } as const satisfies C
 export const STATE_COLUMNS = { key: 'text', value: 'text' } as const satisfies Columns;
 
 /** PgBouncer's lists. What it counts of its memory and of its own DNS is zero: there is no such thing here. */
-export function showLists(read: Omit<OverviewParts, 'totals' | 'lastPeriod' | 'memory'>): Table {
+export function showLists(
+  read: Omit<OverviewParts, 'totals' | 'lastPeriod' | 'memory'>,
+  { fleet }: Pick<Overview, 'fleet'>,
+): Table {
   const { sessions, arriving, servers, pools, entries } = read;
   const counts = {
     databases: entries.length,
     users: new Set(pools.map(({ role }) => role)).size,
-    peers: 0,
+    peers: fleet?.instances.length ?? 0,
     pools: pools.length,
     peer_pools: 0,
     free_clients: 0,

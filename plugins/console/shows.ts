@@ -30,13 +30,13 @@ type Parts = keyof OverviewParts;
 function of<P extends Parts>(
   columns: Columns,
   parts: readonly P[],
-  rows: (read: Pick<OverviewParts, P>, own: string) => Table,
+  rows: (read: Pick<OverviewParts, P>, own: string, overview: Overview) => Table,
 ): Show {
   return {
     columns,
     async answer(overview, own) {
       const read = await overview.read(...parts);
-      return { tag: 'SHOW', table: rows(read, own), notice: silentNotice(read) };
+      return { tag: 'SHOW', table: rows(read, own, overview), notice: silentNotice(read) };
     },
   };
 }
@@ -83,7 +83,9 @@ export const SHOWS: Readonly<Record<string, Show>> = {
   },
   SOCKETS: of(SOCKET_COLUMNS, ['sessions', 'servers', 'arriving'], showSockets),
   ACTIVE_SOCKETS: of(SOCKET_COLUMNS, ['sessions', 'servers', 'arriving'], showActiveSockets),
-  LISTS: of(LIST_COLUMNS, ['sessions', 'servers', 'arriving', 'pools', 'entries'], showLists),
+  LISTS: of(LIST_COLUMNS, ['sessions', 'servers', 'arriving', 'pools', 'entries'], (read, _, overview) =>
+    showLists(read, overview),
+  ),
   MEM: of(MEMORY_COLUMNS, ['memory'], showMemory),
   STATE: same(STATE_COLUMNS, showState),
   DNS_HOSTS: none({ hostname: 'text', ttl: 'int8', addrs: 'text' }),

@@ -43,6 +43,10 @@ export const JOINS: Readonly<Record<string, Join>> = {
   postern_issuer_keys: 'min',
   postern_issuer_keys_age_seconds: 'max',
   postern_issuer_keys_kept: 'max',
+  // All have it from the parent process, some a moment later.
+  postern_fleet_instances: 'min',
+  postern_fleet_stale: 'max',
+  postern_fleet_store_silence_seconds: 'max',
   postern_password_last_login_timestamp_seconds: 'max',
   postern_password_logins_total: 'sum',
 };

@@ -5,6 +5,8 @@ import type { Resource } from '@opentelemetry/resources';
 import { MeterProvider, MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import { CollectorAgent } from './collector-agent.ts';
 import { countersOf } from './counters.ts';
+import { registerFleetGauges } from './fleet-gauges.ts';
+import type { FleetStanding } from './fleet-gauges.ts';
 import { registerGauges } from './gauges.ts';
 import { registerKeyGauges } from './key-gauges.ts';
 import { registerPasswordGauges } from './password-gauges.ts';
@@ -44,6 +46,8 @@ export interface MetricsParts {
   readonly readings: () => Readings;
   readonly keySets: () => readonly KeySetReading[];
   readonly passwordUsers: () => readonly PasswordUserReading[];
+  /** Undefined: the gateway is in none. */
+  readonly fleet: FleetStanding | undefined;
   /** Of the spans, where there are any. */
   readonly outcome: Outcome | undefined;
 }
@@ -56,7 +60,7 @@ export class Metrics {
   readonly #agent: CollectorAgent | undefined;
   readonly #stop: () => void;
 
-  constructor({ options, resource, readings, keySets, passwordUsers, outcome }: MetricsParts) {
+  constructor({ options, resource, readings, keySets, passwordUsers, fleet, outcome }: MetricsParts) {
     const { otlp } = options;
     this.#agent = otlp && new CollectorAgent(otlp.url);
     const pushed = otlp && this.#agent ? [pushTo(otlp, this.#agent)] : [];
@@ -66,6 +70,7 @@ export class Metrics {
     this.#stop = registerGauges({ meter, readings, roles: options.roles });
     registerKeyGauges(meter, keySets);
     registerPasswordGauges(meter, passwordUsers);
+    registerFleetGauges(meter, fleet);
     if (!outcome) return;
     const spans = meter.createObservableCounter('postern.spans', {
       description: 'Spans by what became of them',

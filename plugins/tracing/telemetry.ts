@@ -36,6 +36,7 @@ interface Sources {
   readonly readings: () => Readings;
   readonly keySets: () => readonly KeySetReading[];
   readonly passwordUsers: () => readonly PasswordUserReading[];
+  readonly fleet: GatewayHandle['fleet'];
 }
 
 function begin({ serviceName, traces, metrics, identity }: Tracing, sources: Sources): Telemetry {
@@ -46,6 +47,7 @@ function begin({ serviceName, traces, metrics, identity }: Tracing, sources: Sou
     // Each worker sends for itself.
     [ATTR_SERVICE_INSTANCE_ID]: randomUUID(),
     ...(worker.of > 1 && { 'postern.worker': worker.number }),
+    ...(sources.fleet && { 'postern.instance': sources.fleet.instance }),
   });
   const tracing = traces && new Traces(traces, identity, resource, log);
   const outcome = tracing?.outcome;
@@ -76,6 +78,7 @@ export class SharedTelemetry {
     this.#running ??= begin(options, {
       log: gateway.log,
       worker: gateway.worker,
+      fleet: gateway.fleet,
       readings: () => gateway.readings(),
       keySets: () => this.#lent('keySets')?.readings() ?? [],
       passwordUsers: () => this.#lent('passwordUsers')?.readings() ?? [],

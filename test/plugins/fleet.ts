@@ -34,6 +34,8 @@ export interface FleetInstanceInTest extends RunningGateway {
 /** A fleet. */
 export interface FleetInTest {
   readonly store: MemoryStore;
+  /** The membership of an instance without a gateway. */
+  readonly join: (instance: string) => Promise<FleetMember>;
   readonly start: (instance: string, config: TestConfig) => Promise<FleetInstanceInTest>;
 }
 
@@ -62,6 +64,12 @@ export function fleetOf({ revocations = 'refuse', staleMs = 60_000 }: FleetInTes
     });
   return {
     store,
+    async join(instance) {
+      const member = memberOf(instance, new MemoryClient(store), createLogger('error'));
+      await member.start();
+      onTestFinished(() => member.close());
+      return member;
+    },
     async start(instance, config) {
       const lines: string[] = [];
       const sink = new Writable({

@@ -124,6 +124,7 @@ function inFleet(link: Coordination, fleet: Fleet, numbers: () => InstanceNumber
     },
     board: (name) => link.board(name),
     whenLead: (lead) => link.whenLead(lead),
+    whenAlone: (task, run) => link.whenAlone(task, run),
     get generation() {
       return link.generation;
     },

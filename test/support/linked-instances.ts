@@ -65,6 +65,7 @@ class Linked implements LinkedInstances {
       fleet,
       board: (board) => (board.startsWith('@') ? this.#board(life, board) : single.board(board)),
       whenLead: (lead) => single.whenLead(lead),
+      whenAlone: (task, run) => single.whenAlone(task, run),
       close: () => single.close(),
     };
   }

@@ -2,6 +2,7 @@
 import type { Parent } from '../../core/workers/coordination.ts';
 import type { SharedRequest, SharedTold } from '../../core/workers/messages.ts';
 import { Hub } from '../../core/workers/parent/hub.ts';
+import type { FleetMember } from '../../core/workers/fleet-member.ts';
 import type { ReloadsParts } from '../../core/workers/decisions/reloads.ts';
 import { ParentLink } from '../../core/workers/worker/parent-link.ts';
 
@@ -29,13 +30,23 @@ const NO_ORDERS: Parent = {
 /** A log that is not looked at. */
 const SILENT: ReloadsParts['log'] = { info() {}, error() {} };
 
-/** All of them are ready, unless `ready` is false: then say so with {@link Workers.ready}. `log`: that of the parent. */
+/** What a test chooses. */
+export interface LinkOptions {
+  /** All of them are ready. Default true; else say so with {@link Workers.ready}. */
+  readonly ready?: boolean;
+  /** That of the parent. */
+  readonly log?: ReloadsParts['log'];
+  /** Of the instance in its fleet. Default: it is in none. */
+  readonly member?: FleetMember;
+}
+
+/** Workers of one instance. */
 export function linkWorkers(
   count: number,
   orders: Parent = NO_ORDERS,
-  { ready = true, log = SILENT } = {},
+  { ready = true, log = SILENT, member }: LinkOptions = {},
 ): LinkedWorkers {
-  const hub = new Hub(orders, log);
+  const hub = new Hub(orders, log, member && { member, workers: count });
   /** By number; false where it has died. What it does not read waits. */
   const alive = new Map<number, { is: boolean; unread?: (() => void)[] | undefined }>();
   const all = new Set<ParentLink>();
@@ -55,7 +66,7 @@ export function linkWorkers(
     const port = {
       send: (message: SharedRequest) => later(message, (arrived) => hub.hear(worker, arrived)),
     };
-    const link = new ParentLink({ worker, workers: count, port });
+    const link = new ParentLink({ worker, workers: count, port, fleet: member?.state });
     all.add(link);
     hub.workers.joined(worker, {
       send: (message: SharedTold) => later(message, (arrived) => link.hear(arrived)),

@@ -26,8 +26,8 @@ export class FleetOfWorkers {
   readonly #parts: FleetParts;
   readonly #lives = new Lives();
   readonly #beats = new Map<number, Beat>();
-  /** What each worker does as the only one of all instances, or waits to do. */
-  readonly #alone = new Map<number, (() => void)[]>();
+  /** What each worker does as the only one of all instances, or waits to do: by question, how it is left to the others. */
+  readonly #alone = new Map<number, Map<number, () => void>>();
   #draining = false;
   readonly #unwatch: () => void;
 
@@ -60,7 +60,13 @@ export class FleetOfWorkers {
       case 'alone': {
         const { q, task } = message;
         const leave = member.alone(task, () => isThere() && tell(worker, { t: 'alone', q }));
-        this.#alone.set(worker, [...(this.#alone.get(worker) ?? []), leave]);
+        const tasks = this.#alone.get(worker) ?? new Map<number, () => void>();
+        return void this.#alone.set(worker, tasks.set(q, leave));
+      }
+      case 'alone-over': {
+        const tasks = this.#alone.get(worker);
+        tasks?.get(message.q)?.();
+        return void tasks?.delete(message.q);
       }
     }
   }
@@ -77,7 +83,7 @@ export class FleetOfWorkers {
   left(worker: number): void {
     this.#lives.left(worker);
     this.#beats.delete(worker);
-    for (const leave of this.#alone.get(worker) ?? []) leave();
+    for (const leave of this.#alone.get(worker)?.values() ?? []) leave();
     this.#alone.delete(worker);
   }
 

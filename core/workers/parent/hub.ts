@@ -68,6 +68,7 @@ export class Hub {
       case 'ask-fleet':
       case 'prove':
       case 'alone':
+      case 'alone-over':
         return this.fleet?.hear(worker, message);
       case 'reload':
       case 'shutDown':

@@ -29,11 +29,15 @@ export class FleetLink {
     });
   }
 
-  /** Runs it once no other instance does a task of this name. */
-  alone(task: string, run: () => void): void {
+  /** Runs it once no other instance does a task of this name. The function that it returns leaves the task to the others. */
+  alone(task: string, run: () => void): () => void {
     const { q, reply } = this.#alone.next();
     this.#send({ t: 'alone', q, task });
     reply.then(run, () => {});
+    return () => {
+      this.#alone.reject(q, new Error('it is left to others'));
+      this.#send({ t: 'alone-over', q });
+    };
   }
 
   hear(message: FleetTold): void {

@@ -105,8 +105,18 @@ export class ParentLink implements Coordination {
     else this.#leads.push(lead);
   }
 
-  whenAlone(task: string, run: () => void): void {
-    this.whenLead(() => (this.#fleet ? this.#fleet.alone(task, run) : run()));
+  whenAlone(task: string, run: () => void): () => void {
+    let leave: (() => void) | undefined;
+    let isOver = false;
+    this.whenLead(() => {
+      if (isOver) return;
+      if (this.#fleet) leave = this.#fleet.alone(task, run);
+      else run();
+    });
+    return () => {
+      isOver = true;
+      leave?.();
+    };
   }
 
   get fleet(): CoordinatedFleet | undefined {

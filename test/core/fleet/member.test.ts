@@ -1,5 +1,7 @@
 /** An instance's membership of a fleet, over a store in memory and in virtual time. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { ConfigError } from '../../../core/contract/errors.ts';
+import { pause } from '../../../core/fleet/parts.ts';
 import { sealingOf } from '../../../core/fleet/sealing.ts';
 import { BOARD, TestInstance } from '../../support/fleet-instance.ts';
 import type { InstanceSetup } from '../../support/fleet-instance.ts';
@@ -83,6 +85,13 @@ test('an instance with another secret does not join', async () => {
   );
 });
 
+test('a store that can never be tried is no store that is away: the start ends with what is wrong', async () => {
+  const a = instance('a');
+  const missing = new ConfigError('fleet.store: the package ioredis is not installed');
+  a.store.connect = () => Promise.reject(missing);
+  await expect(time.settle(a.start())).rejects.toBe(missing);
+});
+
 test('what one instance puts on a board all have at once, and one that starts later as well', async () => {
   const [a, b] = await two();
   await time.settle(a.put('x', 1));
@@ -105,6 +114,34 @@ test('a value that is put where another one is expected is put by one of two', a
   expect(await time.settle(a.put('x', 'c', JSON.stringify(a.values['x'])))).toBe(true);
   await time.pass(5);
   expect(b.values).toEqual({ x: 'c' });
+});
+
+test('whoever hears that another value was there has that value by then', async () => {
+  const [a, b] = await two();
+  const { store } = b;
+  const read = store.read.bind(store);
+  store.read = async (...given) => {
+    const news = await read(...given);
+    await pause(time, 100);
+    return news;
+  };
+  // Until the read that has begun already is over.
+  await time.pass(1_000);
+  await time.settle(a.put('x', 'a', null));
+  expect(await time.settle(b.put('x', 'b', null))).toBe(false);
+  expect(b.values).toEqual({ x: 'a' });
+});
+
+test('whoever hears that another value was there waits no longer for it than the store may take', async () => {
+  const [a, b] = await two();
+  await time.settle(a.put('x', 'a', null));
+  await time.pass(5);
+  b.hangs = true;
+  await time.settle(a.put('x', 'next', '"a"'));
+  const begun = time.now();
+  expect(await time.settle(b.put('x', 'b', '"a"'))).toBe(false);
+  expect(time.now() - begun).toBe(200);
+  expect(b.values).toEqual({ x: 'a' });
 });
 
 test('a value that is expected cannot be put while the store is away', async () => {
