@@ -62,7 +62,9 @@ export class FleetView implements CoordinatedFleet {
   /** It stands so from now on. */
   update(state: FleetState): void {
     this.#state = state;
-    for (const changed of [...this.#watching]) changed();
+    // Who begins to watch meanwhile has seen it.
+    const watching = [...this.#watching];
+    for (const changed of watching) changed();
   }
 
   watch(changed: () => void): () => void {
