@@ -62,9 +62,7 @@ export class FleetView implements CoordinatedFleet {
   /** It stands so from now on. */
   update(state: FleetState): void {
     this.#state = state;
-    // Who begins to watch meanwhile has seen it.
-    const watching = [...this.#watching];
-    for (const changed of watching) changed();
+    for (const changed of this.#watching) changed();
   }
 
   watch(changed: () => void): () => void {

@@ -37,7 +37,8 @@ export interface Answered {
 }
 
 const OWN = 'https://postern.example';
-const SECRET = 'canary-secret-of-the-fleet-0123456789abcdef';
+/** `fleet.secret` of all. */
+export const FLEET_SECRET = 'canary-secret-of-the-fleet-0123456789abcdef';
 
 /** One instance, and how to come to it. */
 export class FleetGateway {
@@ -136,7 +137,7 @@ export default defineConfig({
   },
   admin: { port: 0, operators: { claim: 'groups', value: 'dba', issuer: '${keys.issuer}' } },
   fleet: {
-    name: 'test', instance: '${instance}', secret: '${SECRET}',
+    name: 'test', instance: '${instance}', secret: '${FLEET_SECRET}',
     store: { kind: 'redis', url: '${redis}' }, ${fleet}
   },
   plugins: [
@@ -194,7 +195,8 @@ export async function startInstance(
     files: { 'jwks.json': JSON.stringify(keys.jwks) },
   });
   const { workers = 1 } = options;
-  if (workers > 1) await gateway.linesWhen('worker ready', workers);
+  if (workers > 1)
+    await vi.waitUntil(() => gateway.lines('worker ready').length === workers, { timeout: 60_000 });
   return new FleetGateway(gateway, keys);
 }
 
