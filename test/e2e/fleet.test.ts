@@ -71,6 +71,11 @@ describeWith('redis-server', (redisServer) =>
       await redis.stop();
     });
 
+    /** A third session of a subject, at either instance: it is over where it is let in. */
+    const refused = async (sub: string): Promise<void> => {
+      for (const each of [one, other]) await each.login({ sub }).then((client) => client.end());
+    };
+
     /** What each of both ways shows: made here, tried there. */
     const both = (): readonly (readonly [FleetGateway, FleetGateway])[] => [
       [one, other],
@@ -251,6 +256,33 @@ describeWith('redis-server', (redisServer) =>
         .toBe(true);
       console.log(`free ${Date.now() - killed} ms after the kill`);
       await expect.poll(async () => (await instancesOf(one)).length, patient).toBe(2);
+    });
+
+    test('a store that hangs holds no login up for longer than its timeout, and its answers count again afterwards', async () => {
+      redis.hang();
+      const clients = [await one.login({ sub: 'hung' }), await other.login({ sub: 'hung' })];
+      await expect
+        .poll(async () => (await one.ask('GET', '/v1/fleet')).body['staleSince'], patient)
+        .toBeDefined();
+      redis.goOn();
+      await expect.poll(() => codeOf(refused('hung')), patient).toBe('53300');
+      await Promise.all(clients.map((client) => client.end()));
+    });
+
+    test('a store that was flushed has revocations and counts again', async () => {
+      const clients = [await one.login({ sub: 'flushed' }), await other.login({ sub: 'flushed' })];
+      await one.ask('POST', '/v1/revocations', { issuer: one.issuer.issuer, subject: 'revoked before' });
+      await redis.ask('flushall');
+      await expect.poll(() => codeOf(refused('flushed')), patient).toBe('53300');
+      const late = await startInstance(postgres, redis, one.issuer, 'late', options);
+      gateways.push(late);
+      await expect
+        .poll(() => codeOf(late.login({ sub: 'revoked before' }).then((client) => client.end())), patient)
+        .toBe('28P01');
+      expect(await codeOf(late.login({ sub: 'flushed' }))).toBe('53300');
+      await late.gateway.remove();
+      gateways.pop();
+      await Promise.all(clients.map((client) => client.end()));
     });
 
     describe('while Redis is away', () => {

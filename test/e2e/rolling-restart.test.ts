@@ -18,10 +18,10 @@ const ROUNDS = isLong ? 5 : 1;
 /** Longer than the balancer needs to see that a gateway is going. */
 const DELAY_MS = 10 * INTERVAL_MS;
 const MODES = ['session', 'transaction'] as const;
-/** Sessions that stay are told of their end between two transactions, and come again with the next run. */
+/** Sessions that stay are told of their end between two transactions, and come again with the next run. So many a second as leave the machine some time for other tests. */
 const LOADS = [
-  ['-c', '3', '-T', '5'],
-  ['-c', '2', '-T', '2', '-C'],
+  ['-c', '3', '-T', '5', '-R', '60'],
+  ['-c', '2', '-T', '2', '-C', '-R', '20'],
 ] as const;
 
 const keys = issuer({ algorithms: ['ES256'] });
