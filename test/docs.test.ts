@@ -3,9 +3,11 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, w
 import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { COMMANDS } from '../core/cli/commands.ts';
 import { standaloneCommands } from '../core/cli/plugin-commands.ts';
+import { fleet } from '../core/config/fleet.ts';
 import { brokenLinks } from '../.site/broken-links.ts';
 import { pageOf, sidebar } from '../.site/pages.ts';
 import { anchors, blocks, code, documentAt, documents, links, named, table } from './support/markdown.ts';
@@ -18,8 +20,20 @@ const all = documents();
 describe('the README', () => {
   test('shows the config of the first guide as it is, in about twenty lines', () => {
     const config = read('examples/jwt-roles/gateway.config.ts');
-    expect(blocks(readme, 'ts')).toEqual([config]);
+    expect(blocks(readme, 'ts')[0]).toBe(config);
     expect(config.split('\n').filter((line) => line !== '').length).toBeLessThanOrEqual(24);
+  });
+
+  test('shows a fleet as a config has it, in eight lines', () => {
+    const shown = blocks(readme, 'ts')[1] ?? '';
+    const values = runInNewContext(`({ ${shown} })`, {
+      env: () => 'gateway-1',
+      file: () => () => 'secret',
+    }) as {
+      readonly fleet?: unknown;
+    };
+    expect(fleet.safeParse(values.fleet).error?.issues).toBeUndefined();
+    expect(shown.trimEnd().split('\n').length).toBeLessThanOrEqual(8);
   });
 
   test('has at most 120 lines, one diagram, and links to each guide', () => {
