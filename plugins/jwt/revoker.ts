@@ -48,9 +48,9 @@ interface Revoked {
 
 /** How a revocation is made. */
 export interface RevokeOptions {
-  /** When the last such token expires. */
+  /** When the last such token expires. Default: as late as a token of its issuer may. */
   readonly until?: Date | undefined;
-  /** Waits for every live instance of the fleet. */
+  /** Whether it waits for every live instance of the fleet. Default false. */
   readonly waits?: boolean;
 }
 
