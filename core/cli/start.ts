@@ -58,6 +58,8 @@ export async function start({ config: given, watch }: StartOptions): Promise<num
   const until = over.signal;
   // Before all else: as the first process of a container it would not hear a signal that it does not listen for.
   const signal = nextSignal({ until });
+  // Before there is anything to replace it must not end the process.
+  onRoll(until, () => {});
   const packageManager = new PackageManager();
   try {
     const file = new ConfigFile(findConfig(process.cwd(), given));
@@ -78,7 +80,16 @@ async function run(
   const log = createLogger(config.logLevel, undefined, logBindings(config));
   tellStart(log, file, config, outside.packageManager);
   const descriptors = inheritedSockets(config.listeners);
-  const member = config.fleet && (await joinFleet(config.fleet, log));
+  const joining = config.fleet && joinFleet(config.fleet, log);
+  // A store or a secret that does not come holds up no end.
+  const member = await Promise.race([joining, outside.signal.then(() => undefined)]);
+  if (joining && !member) {
+    void joining.then(
+      (late) => late.close(),
+      () => {},
+    );
+    return 0;
+  }
   const parts = { log, member, watch, descriptors, ...outside };
   try {
     return await (config.workers > 1 ? runWorkers(file, config, parts) : runAlone(file, config, parts));

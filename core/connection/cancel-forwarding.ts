@@ -21,6 +21,8 @@ class CancelForwarding implements OtherWorkers {
   readonly #shared: SharedWithOthers;
   readonly #log: Logger;
   readonly #wrong = new WrongKeys();
+  /** Of keys that go to every instance: those that say where they belong never pay for them. */
+  readonly #wrongToAll = new WrongKeys();
 
   constructor(shared: SharedWithOthers, log: Logger) {
     this.#shared = shared;
@@ -35,9 +37,10 @@ class CancelForwarding implements OtherWorkers {
     const destinations = destinationsOf(key, this.#shared);
     if (destinations.length === 0) return this.#refused(address, 'its key is wrong');
     const messages = destinations.reduce((sum, destination) => sum + destination.messages, 0);
-    if (!this.#wrong.begin(address, messages)) return this.#refused(address, 'too many keys');
+    const wrong = destinations.some(({ instance }) => instance === 'others') ? this.#wrongToAll : this.#wrong;
+    if (!wrong.begin(address, messages)) return this.#refused(address, 'too many keys');
     const found = await this.#find(destinations, key);
-    this.#wrong.over(address, found === undefined, messages);
+    wrong.over(address, found === undefined, messages);
     if (!found) return this.#refused(address, 'its key is wrong');
     const { instance, worker, body } = found;
     const there = { instance: instance === undefined ? undefined : { id: instance }, worker };

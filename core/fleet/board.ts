@@ -113,10 +113,12 @@ export class FleetBoard implements FleetBoardHome {
 
   /** The store answers again: it is told what it has not heard. */
   tellAgain(): void {
-    const failed = [...this.#failed];
-    this.#failed.clear();
-    for (const [id, change] of failed)
-      if (this.#unconfirmed.waits(id, change.text)) void this.#tell(id, change);
+    const told: Promise<boolean>[] = [];
+    for (const [id, change] of [...this.#failed].slice(0, AT_ONCE)) {
+      this.#failed.delete(id);
+      if (this.#unconfirmed.waits(id, change.text)) told.push(this.#tell(id, change));
+    }
+    if (this.#failed.size > 0) void Promise.all(told).then((had) => had.every(Boolean) && this.tellAgain());
   }
 
   /** Reads all values anew. Shared by all who want it. @throws Error where the store does not answer: {@link follow} tries it again */
@@ -151,11 +153,16 @@ export class FleetBoard implements FleetBoardHome {
     await this.reaches(latest[this.name] ?? 0);
   }
 
-  async #tell(id: string, change: StoredChange): Promise<void> {
+  /** Whether the store has it. */
+  async #tell(id: string, change: StoredChange): Promise<boolean> {
     const seq = await this.#parts.store.change(this.name, change, undefined).catch(() => undefined);
-    if (seq === undefined) return void this.#failed.set(id, change);
+    if (seq === undefined) {
+      this.#failed.set(id, change);
+      return false;
+    }
     const later = this.#unconfirmed.told(id, change.text, seq, this.#read.value);
     if (later) this.#appliedUpTo(this.#read.value, [this.#hearOne(later)]);
+    return true;
   }
 
   #hearOne(change: ReadChange): Promise<void> {

@@ -50,17 +50,17 @@ export class Heartbeat {
 
   /** One that begins now. @throws Error where the store does not answer */
   async beat(): Promise<Beat> {
+    if (this.#closed) throw new Error('the gateway stops');
     const { store, own, boards, positions, texts, livesMs, timers, heard, failed } = this.#parts;
     const asked = { asOf: timers.now(), positions: positions() };
     const { id, ...told } = own();
-    try {
-      const beat = await store.beat({ id, text: texts.instance(id, told) }, boards(), livesMs);
-      if (!this.#closed) heard(beat, asked);
-      return beat;
-    } catch (error) {
+    const beating = store.beat({ id, text: texts.instance(id, told) }, boards(), livesMs);
+    const beat = await beating.catch((error: unknown) => {
       failed();
       throw error;
-    }
+    });
+    if (!this.#closed) heard(beat, asked);
+    return beat;
   }
 
   /** One that may have begun already: many that need one share it. @throws as {@link beat} */

@@ -30,7 +30,11 @@ export class LogReader {
   }
 
   async run(): Promise<void> {
-    while (!this.#closed) if (!(await this.#read())) await pause(this.#parts.timers, PAUSE_MS);
+    while (!this.#closed) {
+      // Whatever is wrong with one reading, it is not the last.
+      const read = await this.#read().catch(() => false);
+      if (!read) await pause(this.#parts.timers, PAUSE_MS);
+    }
   }
 
   close(): void {

@@ -69,6 +69,8 @@ export function createFleetMember(setup: FleetMemberSetup): FleetMember {
   return new Member(setup);
 }
 
+/** How long the start waits for the first connection at least, in milliseconds. */
+const CONNECT_MS = 2_000;
 const NOT_ALIVE: ToldAnswer = { worker: 0, error: 'no such instance lives' };
 /** The question of {@link FleetMember.proof}; no plugin's name begins like that. */
 const REACHES = ':fleet/reaches';
@@ -87,6 +89,8 @@ class Member implements FleetMember {
   readonly #locks: Locks;
   readonly #since: number;
   #epoch: string | undefined;
+  /** Whether it has once been able to read another instance, or was alone. */
+  #joined = false;
   #read: () => OwnReading = () => ({ config: '', sessions: 0, workers: 1, draining: false, lagMs: 0 });
   #answer: Parameters<FleetMember['answersBy']>[0] = () => Promise.resolve([]);
 
@@ -166,9 +170,14 @@ class Member implements FleetMember {
   }
 
   async start(): Promise<void> {
-    const { store, timers, timeoutMs } = this.#parts;
+    const { store, timers, timeoutMs, log } = this.#parts;
     // One that rejects cannot even be tried, now or later: that is not a store that is away.
-    await inTime(timers, timeoutMs, store.connect());
+    const connecting = store.connect();
+    connecting.catch((error: Error) =>
+      log.warn({ reason: error.message }, 'the store of the fleet cannot be tried'),
+    );
+    // The first connection loads the client, reads a password, and greets by TLS: more than an answer takes.
+    await inTime(timers, Math.max(timeoutMs, CONNECT_MS), connecting);
     await inTime(timers, timeoutMs, this.#heart.start());
     if (this.#roster.readsNobody)
       throw new ConfigError(`fleet.secret: the other instances of '${this.#options.name}' have another one`);
@@ -224,7 +233,7 @@ class Member implements FleetMember {
       board: this.#boards.get(board),
       beat: () => this.#heart.beat(),
       own: this.#own(),
-      others: () => this.#roster.others,
+      others: () => [...this.#roster.others, ...this.#roster.unread],
       lost: () => this.#roster.lostWithin(this.#options.staleMs),
       reaches: async (id, seq, within) => {
         const question: Question = { to: 'lead', name: REACHES, body: { board, seq } };
@@ -271,6 +280,7 @@ class Member implements FleetMember {
     const anew = this.#epoch !== undefined && this.#epoch !== beat.epoch;
     this.#epoch = beat.epoch;
     this.#roster.hear(beat);
+    this.#joined ||= !this.#roster.readsNobody;
     if (anew) this.#reader.beginAnew();
     this.#places.answers(beat.lived && !anew);
     void this.#locks.renew();
@@ -287,7 +297,8 @@ class Member implements FleetMember {
         : board.follow(latest[board.name] ?? 0, positions[board.name] ?? 0));
     });
     const all = await Promise.allSettled(followed);
-    if (all.every(({ status }) => status === 'fulfilled')) this.#fresh.confirm(asOf);
+    // With another secret it reads nothing, and knows no revocation of the others.
+    if (this.#joined && all.every(({ status }) => status === 'fulfilled')) this.#fresh.confirm(asOf);
   }
 
   #changed(): void {

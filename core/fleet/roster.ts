@@ -21,6 +21,8 @@ export class Roster implements InstanceNumbers {
   byNumber: Readonly<Record<number, string>> = {};
   /** Those that live, without this one. */
   others: readonly FleetInstance[] = [];
+  /** Those that live and cannot be read: their names are not known. */
+  unread: readonly Pick<FleetInstance, 'id' | 'name'>[] = [];
   readonly #parts: RosterParts;
   readonly #read = new Map<string, { readonly text: string; readonly instance: FleetInstance | undefined }>();
   readonly #lost = new Map<string, Lost>();
@@ -35,6 +37,9 @@ export class Roster implements InstanceNumbers {
     const others = live.filter(({ id }) => id !== this.#parts.id);
     const before = this.others;
     this.others = others.flatMap(({ id, text }) => this.#instance(id, text) ?? []);
+    this.unread = others
+      .filter(({ id }) => !this.#read.get(id)?.instance)
+      .map(({ id }) => ({ id, name: id }));
     this.byNumber = Object.fromEntries(
       others.flatMap(({ id, number: theirs }) => (theirs === undefined ? [] : [[theirs, id]])),
     );
@@ -44,7 +49,7 @@ export class Roster implements InstanceNumbers {
 
   /** True where others live, and not one of them can be read. */
   get readsNobody(): boolean {
-    return this.#unreadable.size > 0 && this.others.length === 0;
+    return this.unread.length > 0 && this.others.length === 0;
   }
 
   /** Those that vanished within so many milliseconds, and had not said that they leave. */
@@ -83,8 +88,9 @@ export class Roster implements InstanceNumbers {
     const since = this.#parts.timers.now();
     for (const { id, name } of before) if (!live.has(id)) this.#lost.set(id, { id, name, since });
     for (const id of live) this.#lost.delete(id);
-    for (const id of this.#read.keys())
-      if (!live.has(id) && this.#read.get(id)?.instance) this.#read.delete(id);
+    for (const { id } of this.unread) live.add(id);
+    for (const id of this.#read.keys()) if (!live.has(id)) this.#read.delete(id);
+    for (const id of this.#unreadable) if (!live.has(id)) this.#unreadable.delete(id);
     for (const [id, lost] of this.#lost) if (since - lost.since > FORGOTTEN_MS) this.#lost.delete(id);
   }
 }

@@ -29,6 +29,8 @@ interface Asked {
 
 /** How long a PAUSE holds where its operator does not say it: one that nobody remembers ends. In milliseconds. */
 const PAUSE_MS = 3_600_000;
+/** Nobody remembers a longer one. */
+const LONGEST_PAUSE_MS = 30 * 86_400_000;
 /** How long an instance waits before it says that it has connections left, and how long after that it is asked again, in milliseconds. */
 const [WAIT_MS, ROUND_MS] = [400, 50];
 /** How long a RESUME, a DISABLE or an ENABLE waits for all instances, in milliseconds. */
@@ -54,6 +56,8 @@ export class OperationsOfFleet implements FleetOperations {
     signal: AbortSignal,
     { forMs = PAUSE_MS, waitingFor }: FleetPauseOptions = {},
   ): Promise<FleetProof> {
+    if (forMs > LONGEST_PAUSE_MS)
+      throw new GatewayError('invalid_parameter_value', 'a pause of the whole fleet lasts 30 days at most');
     const until = Date.now() + forMs;
     await this.#begin('PAUSE', by, name, { until: new Date(until).toISOString() });
     return this.#pausing.until(name, signal, async (either) => {
@@ -147,13 +151,16 @@ export function refuseHeldByFleet(
   kind: 'paused' | 'disabled',
   name: string | undefined,
 ): void {
-  const order = fleetOrders?.of(kind, name);
+  const own = fleetOrders?.of(kind, name);
+  // A pause of every database holds each of them.
+  const order = own ?? (kind === 'paused' ? fleetOrders?.of(kind, undefined) : undefined);
   if (!order) return;
+  const held = own ? name : undefined;
   const verb = kind === 'paused' ? 'RESUME' : 'ENABLE';
-  const what = name ?? 'every database';
+  const what = held ?? 'every database';
   throw new GatewayError(
     'object_not_in_prerequisite_state',
     `${what} stays ${kind} by an order to the whole fleet, of ${order.by.subject} at ${new Date(order.since).toISOString()}`,
-    { hint: `${verb} ${name ?? 'ALL'} FLEET takes it back.` },
+    { hint: `${verb} ${held ?? 'ALL'} FLEET takes it back.` },
   );
 }

@@ -139,7 +139,7 @@ export class OperatorState {
     if (id === SUSPENDED) {
       if (!suspension.on) suspension.begin(channels);
     } else if (kind === 'paused') this.#emptied.set(id, pools.pause(entry));
-    else if (entry !== undefined) pools.disable(entry);
+    else if (kind === 'disabled' && entry !== undefined) pools.disable(entry);
   }
 
   #end(followed: Followed, id: string): void {
@@ -159,7 +159,7 @@ export class OperatorState {
     else if (kind === 'paused') {
       this.#emptied.delete(id);
       pools.resume(entry);
-    } else if (entry !== undefined) pools.enable(entry);
+    } else if (kind === 'disabled' && entry !== undefined) pools.enable(entry);
   }
 
   /** Whatever has changed meanwhile. */

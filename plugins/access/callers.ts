@@ -85,16 +85,21 @@ export class Callers {
   async #verified(token: string): Promise<Identity> {
     const verifier = this.#gateway.service('verifier');
     if (!verifier) throw new Error('no plugin verifies tokens');
+    const { fleet } = this.#gateway;
+    // What it grants would outlive a revocation that has not come here.
+    if (fleet?.isStale && fleet.away.revocations !== 'goOn') throw this.#notNow('the fleet is stale');
     try {
       return await verifier.verify(token);
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
-      if (error.code === 'cannot_connect_now') {
-        this.#gateway.log.warn({ reason: whyOf(error) }, 'access: token not verifiable');
-        throw new Refused('busy', 'tokens cannot be verified at the moment', { retryAfter: 5 });
-      }
+      if (error.code === 'cannot_connect_now') throw this.#notNow(whyOf(error));
       return this.#unknown(whyOf(error));
     }
+  }
+
+  #notNow(reason: string): Refused {
+    this.#gateway.log.warn({ reason }, 'access: token not verifiable');
+    return new Refused('busy', 'tokens cannot be verified at the moment', { retryAfter: 5 });
   }
 
   /** Every hash is compared: how long that takes says nothing. */

@@ -27,9 +27,10 @@ export class FleetProofs {
     this.#next = undefined;
     const proof = this.#fleet.proof(this.#board, { withinMs: PROOF_MS });
     this.#running = proof;
-    void proof.then(() => {
+    const over = (): void => {
       if (this.#running === proof) this.#running = undefined;
-    });
+    };
+    void proof.then(over, over);
     return proof;
   }
 }

@@ -114,7 +114,9 @@ export class PurgedKeys {
 
   #askForOwed(): void {
     for (const issuer of this.#owed)
-      for (const store of this.#storesOf(issuer)) if (store.isShared) askAgain(store);
+      for (const store of this.#storesOf(issuer))
+        // Whoever was the lead then may have asked already.
+        if (store.isShared && store.problem() !== undefined) askAgain(store);
     this.#owed.clear();
   }
 

@@ -188,7 +188,24 @@ export class RevocationKeeper {
   #take(id: string, told: RevocationTold): void {
     this.#changed?.add(id);
     if ('removed' in told) this.#list.remove(id);
-    else this.#ended.add(id, this.#isInForce(id, told) ? 0 : this.#put(reviveRevocation(told)));
+    else if (this.#isInForce(id, told)) this.#ended.add(id, 0);
+    else {
+      const revocation = this.#read(id, told);
+      if (revocation) this.#ended.add(id, this.#put(revocation));
+    }
+  }
+
+  /** Undefined: another version of the gateway has made it, and this one cannot read it. The others still are in force. */
+  #read(id: string, told: Revocation): Revocation | undefined {
+    try {
+      return reviveRevocation(told);
+    } catch (error) {
+      this.#log?.error(
+        { id, reason: whyOf(error) },
+        'a revocation cannot be read: its tokens may be accepted',
+      );
+      return undefined;
+    }
   }
 
   /** There may be very many on a board that is read anew. */
@@ -266,7 +283,8 @@ export class RevocationKeeper {
   /** What another worker has changed. */
   async #keepOther(id: string, told: RevocationTold): Promise<void> {
     if (this.#arriving.has(id)) return;
-    const kept = 'removed' in told ? told : reviveRevocation(told);
+    const kept = 'removed' in told ? told : this.#read(id, told);
+    if (!kept) return;
     await this.#keep(id, kept).catch((error: unknown) => this.#tellFailed(id, error));
   }
 

@@ -48,7 +48,7 @@ function subjectOf({ issuer, subject }: Identity): string {
 /**
  * Takes all places or none, and gives back what returns them: call that once. At once where this process counts alone, or where there is no limit.
  *
- * @throws GatewayError `too_many_connections` where one is full, `cannot_connect_now` where the gateway stops meanwhile
+ * @throws GatewayError `too_many_connections` where one is full, `cannot_connect_now` where the gateway stops meanwhile, or the store of the fleet is away and has to be asked
  */
 export function takePlaces(places: Places, wanted: readonly Place[]): MaybePromise<() => void> {
   const taken = (full: string | undefined): (() => void) => {
@@ -57,7 +57,7 @@ export function takePlaces(places: Places, wanted: readonly Place[]): MaybePromi
     return () => places.give(wanted.map(({ key }) => key));
   };
   const answer = places.take(wanted);
-  return answer instanceof Promise ? answer.then(taken, stopping) : taken(answer);
+  return answer instanceof Promise ? answer.then(taken, uncounted) : taken(answer);
 }
 
 function refused({ whose, limit, by }: Place): GatewayError {
@@ -67,6 +67,9 @@ function refused({ whose, limit, by }: Place): GatewayError {
   });
 }
 
-function stopping(cause: unknown): never {
-  throw new GatewayError('cannot_connect_now', 'the gateway is shutting down', { cause });
+function uncounted(cause: unknown): never {
+  throw new GatewayError('cannot_connect_now', 'connections cannot be counted at the moment', {
+    hint: 'Try again in a moment.',
+    cause,
+  });
 }

@@ -77,6 +77,9 @@ function sessionFor(
     establish(fact: keyof Facts, value: never) {
       facts[fact] = value;
     },
+    end(error: GatewayError) {
+      ends.push({ at: new Date(), error });
+    },
     endAt(at: Date, error: GatewayError) {
       ends.push({ at, error });
       return { move() {} };

@@ -177,5 +177,5 @@ test('a login that waits for its place while the parent process goes is refused 
   const waiting = refusal(login(0));
   await vi.waitFor(() => expect(asked).toHaveBeenCalled(), PATIENT);
   link?.close();
-  expect(await waiting).toBe('57P03: the gateway is shutting down');
+  expect(await waiting).toBe('57P03: connections cannot be counted at the moment');
 });

@@ -47,6 +47,17 @@ export function readOf(
 }
 
 const changeOf = ([id, [, change = '']]: StreamEntry): LoggedChange => ({
-  ...(JSON.parse(change) as StoredChange),
+  ...storedIn(change),
   seq: Number.parseInt(id, 10),
 });
+
+/** A change as it stands in the store. What is none has a text that nobody can open, and is passed over: whoever else can write there stops no reader. */
+export function storedIn(json: string): StoredChange {
+  try {
+    const read = JSON.parse(json) as Partial<StoredChange> | null;
+    if (typeof read?.field === 'string' && typeof read.text === 'string') return read as StoredChange;
+  } catch {
+    // As below.
+  }
+  return { field: '', text: '' };
+}

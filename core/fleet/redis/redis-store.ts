@@ -16,7 +16,7 @@ import type {
 import { connection, open } from './connection.ts';
 import type { Connection, RedisAddress } from './connection.ts';
 import { LiveInstances } from './live-instances.ts';
-import { argumentsOf, readOf } from './read.ts';
+import { argumentsOf, readOf, storedIn } from './read.ts';
 import { load, Script } from './script.ts';
 import * as lua from './scripts.ts';
 
@@ -144,7 +144,7 @@ export class RedisStore implements FleetStore {
       const both = redis.multi().hvals(`${this.#key}b:${board}`).get(`${this.#key}seq:${board}`);
       return repliesOf(await both.exec());
     });
-    const entries = (values as string[]).map((entry) => JSON.parse(entry) as StoredEntry);
+    const entries = (values as string[]).map((entry) => storedIn(entry) as StoredEntry);
     return { seq: Number(place ?? 0), entries };
   }
 

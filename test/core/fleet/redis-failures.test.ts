@@ -57,6 +57,25 @@ describeWith('redis-server', (program) => {
     await works(store);
   });
 
+  test('what is no change in its logs and boards is passed over, and what stands beside it is read', async () => {
+    const store = await storeAt(redis.url);
+    await alive(store);
+    await store.change('b', { field: 'f', text: 'sealed', tag: 't' }, undefined);
+    for (const text of ['{}', 'null', '{', '[]', '7'])
+      await redis.ask(`xadd postern:{test}:log:b * c ${text}`, `hset postern:{test}:b:b ${text} ${text}`);
+    const { changes } = await store.read('a', { boards: { b: 0 }, post: '0' }, 0);
+    expect(changes['b']?.map(({ text }) => text)).toEqual(['sealed', '', '', '', '', '']);
+    const { entries } = await store.snapshot('b');
+    expect(entries.map(({ text }) => text).toSorted((x, y) => x.localeCompare(y))).toEqual([
+      '',
+      '',
+      '',
+      '',
+      '',
+      'sealed',
+    ]);
+  });
+
   test('one that hangs is not waited for, and goes on being asked', async () => {
     const store = await storeAt(redis.url, HURRIED);
     onTestFinished(() => redis.goOn());
