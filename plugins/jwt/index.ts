@@ -163,6 +163,7 @@ export function jwt(options: JwtOptions): Plugin<never, Own, 'jwt', 'password' |
       return close;
     },
     probe: (context) => probeIssuers(policy, context),
+    onClose: (session) => running().revoker.forget(session),
     async onAuth(session) {
       const token = await session.token();
       try {

@@ -135,6 +135,11 @@ export class Revoker implements Revocations {
     this.#sessions.add(session, identity);
   }
 
+  /** It has ended. */
+  forget(session: Session): void {
+    this.#sessions.remove(session);
+  }
+
   /** Ends the sessions of this worker that came with such a token, whatever config and listener they came under. */
   end(revocation: Revocation): number {
     this.#sessions.addOthers(this.#gateway.sessions, (added) => this.#endRevoked(added));

@@ -20,14 +20,20 @@ export class SessionIndex<S extends IndexedSession = Session> {
   #lookedAt = -Infinity;
   #later: NodeJS.Timeout | undefined;
 
-  /** Puts a session under the keys of its identity, and of the `next` that it may be about to get; those of an earlier one are gone. */
+  /** Puts a session under the keys of its identity, and of the `next` that it may be about to get; those of an earlier one are gone. Call {@link remove} at its end. */
   add(session: S, next?: Identity): void {
     const { identity } = session.facts;
     if (!identity) return;
-    if (!this.#keys.has(session)) session.defer(() => this.#remove(session));
     const identities = next && next !== identity ? [identity, next] : [identity];
     this.#setKeys(session, [...new Set(identities.flatMap(keysOf))]);
     for (const one of identities) this.#noteAge(one);
+  }
+
+  /** It has ended. */
+  remove(session: S): void {
+    if (!this.#keys.has(session)) return;
+    this.#setKeys(session, []);
+    this.#keys.delete(session);
   }
 
   /** The open sessions that came with such a token. Each is given once, by whichever revocation asks first. */
@@ -67,6 +73,8 @@ export class SessionIndex<S extends IndexedSession = Session> {
     for (const session of sessions) {
       if (this.#keys.has(session) || !session.facts.identity) continue;
       this.add(session);
+      // No hook of this plugin runs at its end.
+      session.defer(() => this.remove(session));
       added.push(session);
     }
     this.#lookedAt = performance.now();
@@ -82,11 +90,6 @@ export class SessionIndex<S extends IndexedSession = Session> {
     for (const key of this.#keys.get(session) ?? []) this.#leave(key, session);
     this.#keys.set(session, keys);
     for (const key of keys) this.#byKey.set(key, (this.#byKey.get(key) ?? new Set()).add(session));
-  }
-
-  #remove(session: S): void {
-    this.#setKeys(session, []);
-    this.#keys.delete(session);
   }
 
   #leave(key: string, session: S): void {

@@ -54,7 +54,10 @@ const before = (seconds: number) => ({ issuer: ISSUER, before: new Date(seconds 
 
 function indexOf(...sessions: readonly FakeSession[]) {
   const index = new SessionIndex<FakeSession>();
-  for (const session of sessions) index.add(session);
+  for (const session of sessions) {
+    index.add(session);
+    session.defer(() => index.remove(session));
+  }
   const take = (what: Revocation['what']): readonly string[] =>
     index.take(revocationOf(what)).map(({ name }) => name);
   return { index, take };
