@@ -18,13 +18,21 @@ function worker({ isShared = true } = {}) {
     Promise.resolve(copy.apply(entry)).then(() => true),
   ) as Board<PurgeTold>;
   const done: string[] = [];
+  let problem: string | undefined;
   const store = {
     issuer: ISSUER,
     maxStaleMs: 1_000,
     isShared,
-    drop: () => void done.push('drop'),
-    purge: () => Promise.resolve(void done.push('purge')),
-    problem: () => undefined,
+    drop() {
+      done.push('drop');
+      problem = 'no keys';
+    },
+    purge() {
+      done.push('purge');
+      problem = undefined;
+      return Promise.resolve();
+    },
+    problem: () => problem,
   } as unknown as KeyStore;
   const make = (): PurgedKeys => new PurgedKeys(board, { fleet: { id: 'own' } as Fleet });
   const storesOf = (issuer: string): readonly KeyStore[] => (issuer === ISSUER ? [store] : []);

@@ -158,7 +158,7 @@ test('operators see pools and plugins', async () => {
           name: 'jwt',
           credentials: ['password', 'oauthbearer'],
           provides: ['identity', 'rules'],
-          hooks: ['onAuth'],
+          hooks: ['onAuth', 'onClose'],
         },
         { ...empty, name: 'roles', needs: ['identity'], enforces: ['target'], hooks: ['onAuth'] },
         { ...empty, name: 'console' },

@@ -272,7 +272,8 @@ describeWith('pgbouncer', (pgbouncer) => {
       .array(fc.constantFrom(...pieces), { maxLength: 9 })
       .map((parts) => `[databases]\na = ${parts.join('')}\n`);
     // Quoted names are in PgBouncer's manual, and its 1.18 does not read them.
-    const known = text.filter((one) => !one.includes('"'));
+    // Of two lines with one name only the last is known here, and 1.18 refuses keys that it does not know in either.
+    const known = text.filter((one) => !one.includes('"') && one.split('\nb=').length <= 2);
     await fc.assert(
       fc.asyncProperty(known, (one) => compare(one)),
       { numRuns: 60 },
