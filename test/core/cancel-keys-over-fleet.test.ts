@@ -1,9 +1,10 @@
 import { afterEach, expect, test } from 'vitest';
 import { UNNUMBERED, issuerOf } from '../../core/connection/cancel-key-format.ts';
 import { cancelKeysOver } from '../../core/connection/cancel-forwarding.ts';
-import type { Cancelable, CancelKey, CancelKeys } from '../../core/connection/cancel-keys.ts';
+import type { CancelKey, CancelKeys } from '../../core/connection/cancel-keys.ts';
 import { WrongKeys } from '../../core/connection/wrong-keys.ts';
 import { Random } from '../leaks/random.ts';
+import { Owner, at } from '../support/cancel-owner.ts';
 import { linkFleet } from '../support/fleet-links.ts';
 import type { LinkedFleet, LinkedInstance } from '../support/fleet-links.ts';
 
@@ -25,24 +26,6 @@ function keysOf(instances: number, workers = 1): Keys {
   const log = { info, warn: info, error: info };
   const keys = linked.instances.map((one) => one.workers.map((worker) => cancelKeysOver(worker, log)));
   return { ...linked, keys, lines };
-}
-
-function at<T>(list: readonly T[], index: number): T {
-  const found = list[index];
-  if (found === undefined) throw new Error(`there is no ${index}`);
-  return found;
-}
-
-class Owner implements Cancelable {
-  hits = 0;
-  readonly over: Promise<void>;
-  constructor(over = Promise.resolve()) {
-    this.over = over;
-  }
-  cancel(): Promise<void> {
-    this.hits += 1;
-    return this.over;
-  }
 }
 
 /** The keys of the first worker of an instance. */

@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
 import { cancelKeysOver } from '../../core/connection/cancel-forwarding.ts';
 import { idOf, issuerOf } from '../../core/connection/cancel-key-format.ts';
-import type { Cancelable, CancelKey, CancelKeys } from '../../core/connection/cancel-keys.ts';
+import type { CancelKey, CancelKeys } from '../../core/connection/cancel-keys.ts';
 import { WrongKeys } from '../../core/connection/wrong-keys.ts';
 import { SingleProcess } from '../../core/workers/single-process.ts';
 import { Random } from '../leaks/random.ts';
+import { Owner, at } from '../support/cancel-owner.ts';
 import { linkWorkers } from '../support/worker-links.ts';
 import type { LinkedWorkers } from '../support/worker-links.ts';
 
@@ -22,24 +23,6 @@ function keysOf(count: number): Linked {
   const info = (fields: object, text: string): void => void lines.push({ fields, text });
   const log = { info, warn: info, error: info };
   return { ...linked, keys: linked.links.map((link) => cancelKeysOver(link, log)), lines };
-}
-
-function at<T>(list: readonly T[], index: number): T {
-  const found = list[index];
-  if (found === undefined) throw new Error(`there is no ${index}`);
-  return found;
-}
-
-class Owner implements Cancelable {
-  hits = 0;
-  readonly over: Promise<void>;
-  constructor(over = Promise.resolve()) {
-    this.over = over;
-  }
-  cancel(): Promise<void> {
-    this.hits += 1;
-    return this.over;
-  }
 }
 
 /** A session that counts what must have hit it. */

@@ -1,6 +1,5 @@
 /** Gateways of one process that are the instances of a fleet, by a store in memory from which a test cuts them off. */
 import { tmpdir } from 'node:os';
-import { Writable } from 'node:stream';
 import { expect, onTestFinished } from 'vitest';
 import { checkConfig } from '../../core/config/check.ts';
 import { createFleetMember } from '../../core/fleet/member.ts';
@@ -11,7 +10,8 @@ import { createLogger } from '../../core/telemetry/log.ts';
 import type { FleetMember } from '../../core/workers/fleet-member.ts';
 import { SingleProcess } from '../../core/workers/single-process.ts';
 import { machineTimers } from '../../core/workers/timers.ts';
-import type { LogLine, RunningGateway, TestConfig } from '../support/gateway.ts';
+import { started } from '../support/gateway.ts';
+import type { RunningGateway, TestConfig } from '../support/gateway.ts';
 import { MemoryClient } from '../support/memory-client.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 
@@ -71,35 +71,24 @@ export function fleetOf({ revocations = 'refuse', staleMs = 60_000 }: FleetInTes
       return member;
     },
     async start(instance, config) {
-      const lines: string[] = [];
-      const sink = new Writable({
-        write(chunk: Buffer, _, done) {
-          lines.push(chunk.toString());
-          done();
-        },
-      });
-      const logger = createLogger('debug', sink);
       const client = new MemoryClient(store);
-      const member = memberOf(instance, client, logger);
+      const member = memberOf(instance, client, createLogger('error'));
       await member.start();
       const coordination = new SingleProcess(member);
       const resolved = checkConfig({ listen: { port: 0 }, ...config }, tmpdir());
-      const gateway = new Gateway(resolved, logger, coordination);
+      let gateway: Gateway | undefined;
       const stop = async (): Promise<void> => {
-        await gateway.stop();
+        await gateway?.stop();
         coordination.close();
         await member.close();
       };
       onTestFinished(stop);
-      const { listeners, admin } = await gateway.start();
-      const log = (): LogLine[] => lines.map((line) => JSON.parse(line) as LogLine);
+      const running = await started(
+        undefined,
+        (logger) => (gateway = new Gateway(resolved, logger, coordination)),
+      );
       return {
-        gateway,
-        port: listeners[0]?.port ?? 0,
-        adminPort: admin?.port ?? 0,
-        log,
-        lines: (msg) => log().filter((line) => line['msg'] === msg),
-        text: () => lines.join(''),
+        ...running,
         member,
         async cut() {
           client.losing = 'requests';

@@ -84,7 +84,8 @@ async function run(
   );
 }
 
-async function started(
+/** Starts what `make` makes with a logger whose lines are kept. `logLevel`: default `debug`. */
+export async function started(
   logLevel: ResolvedConfig['logLevel'] | undefined,
   make: (logger: PinoLogger) => TestedGateway,
 ): Promise<RunningGateway> {
