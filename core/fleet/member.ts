@@ -29,7 +29,7 @@ import { Locks } from './locks.ts';
 import { LogReader } from './log-reader.ts';
 import { inTime } from './parts.ts';
 import type { MemberParts } from './parts.ts';
-import { FleetPlaces } from './places.ts';
+import { StorePlaces } from './places.ts';
 import { proofOf } from './proof.ts';
 import { Questions } from './questions.ts';
 import type { Question } from './questions.ts';
@@ -84,7 +84,7 @@ class Member implements FleetMember {
   readonly #fresh: Freshness;
   readonly #heart: Heartbeat;
   readonly #reader: LogReader;
-  readonly #places: FleetPlaces;
+  readonly #places: StorePlaces;
   readonly #questions: Questions;
   readonly #locks: Locks;
   readonly #since: number;
@@ -126,13 +126,17 @@ class Member implements FleetMember {
       changes: (board, changes) => this.#boards.get(board)?.hear(changes),
       post: (text) => this.#questions.hear(text),
     });
-    this.#places = new FleetPlaces({ ...parts, away: away.limits, revive: () => this.#heart.shared() });
+    this.#places = new StorePlaces({ ...parts, away: away.limits, revive: () => this.#heart.shared() });
     this.#questions = new Questions({
       ...parts,
       answer: (question, withinMs) => this.#answerHere(question, withinMs),
       left: (id) => this.#roster.left(id),
     });
     this.#locks = new Locks(parts);
+  }
+
+  get timeoutMs(): number {
+    return this.#parts.timeoutMs;
   }
 
   get state(): FleetState {

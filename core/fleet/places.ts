@@ -17,7 +17,7 @@ interface PlacesParts extends MemberParts {
 }
 
 /** One per member. Keys are those of the store. */
-export class FleetPlaces {
+export class StorePlaces {
   readonly #parts: PlacesParts;
   readonly #held = new Map<string, number>();
   /** Keys whose number is to be told. */

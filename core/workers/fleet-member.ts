@@ -56,6 +56,8 @@ export interface FleetMember {
    * @throws Error where it does not answer in time and `away.limits` is `'refuse'`
    */
   take(places: readonly FleetPlace[]): Promise<string | undefined>;
+  /** How long a login may wait for the store, in milliseconds: {@link take} waits no longer. */
+  readonly timeoutMs: number;
   /** Tells how many this instance has now; not awaited, and told again until the store has it. */
   count(counts: readonly (readonly [key: string, mine: number])[]): void;
   /** Asks workers of instances. Never rejects. */

@@ -13,9 +13,12 @@ interface Flight {
   readonly isThere: () => boolean;
 }
 
+/** A second question follows a first one that took less than this part of the time for both. */
+const SOON = 10;
+
 /** A place is counted here before the store is asked, so that of two that come at once each counts the other. */
 export class FleetPlaces implements CountedPlaces {
-  readonly #member: Pick<FleetMember, 'take' | 'count'>;
+  readonly #member: Pick<FleetMember, 'take' | 'count' | 'timeoutMs'>;
   readonly #counts = new PlaceCounts();
   readonly #lives = new Lives();
   #flying = 0;
@@ -23,7 +26,7 @@ export class FleetPlaces implements CountedPlaces {
   /** The last withdrawal of each key, while questions are under way. */
   readonly #withdrawn = new Map<string, number>();
 
-  constructor(member: Pick<FleetMember, 'take' | 'count'>) {
+  constructor(member: Pick<FleetMember, 'take' | 'count' | 'timeoutMs'>) {
     this.#member = member;
   }
 
@@ -55,10 +58,13 @@ export class FleetPlaces implements CountedPlaces {
     this.#flying += 1;
     try {
       const since = this.#withdrawals;
+      const begun = performance.now();
       const full = await this.#askOnce(flight);
       const isOutdated = full !== undefined && (this.#withdrawn.get(full) ?? 0) > since;
       // It was counted too high: another one that came at once has not got its places.
       if (!isOutdated || !flight.isThere()) return full;
+      // Both together take a tenth longer than one may, at most.
+      if (performance.now() - begun > this.#member.timeoutMs / SOON) return full;
       for (const [key] of flight.places) this.#counts.add(flight.worker, key);
       return await this.#askOnce(flight);
     } finally {
