@@ -117,7 +117,7 @@ export interface FleetOptions {
    */
   readonly instance?: string;
   /**
-   * What seals all that the instances keep in the store, which so knows nobody and no key. The same for all of them, 32 bytes at least.
+   * What seals all that the instances keep in the store, which so learns no value and no key (names in rate limits are hashed without it). The same for all of them, 32 bytes at least.
    *
    * @example secret: file('fleet.secret')
    */

@@ -1,4 +1,4 @@
-/** What the store may know: texts are sealed and names are hashed, both with the fleet's secret, so that whoever reads or changes the store learns and forges nothing. */
+/** What the store may know: texts are sealed and names are hashed, both with the fleet's secret, so that whoever reads the store learns no value or name, and whoever changes it forges none: to delete or to put back an earlier one is not prevented. */
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 
 /** The form of sealed texts; a later release may have another, which this one does not open. */
