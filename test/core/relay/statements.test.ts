@@ -306,6 +306,8 @@ test('observers hear of function calls, and of what the server may have done whe
   ];
   client.send(...failing, frame('S'), frame('Q', 'select 1/0'));
   await expect.poll(() => ended.length).toBe(3);
+  // Observers hear of its end before the client has all of the answer.
+  await expect.poll(() => types(client).endsWith('EZ')).toBe(true);
   // Skipped up to the second Sync if the first was read, else carried out: ReadyForQuery comes first either way.
   const before = types(client).length;
   client.send(...failing, frame('Q', 'select 2'), frame('S'));
