@@ -106,7 +106,7 @@ export class Conversation implements AnsweredConnection {
   changed(state: Exclude<SessionState, 'starting'>): void {
     const { session } = this.#of;
     session.changed(state);
-    this.#usage.changed(state, session.stateSince);
+    this.#usage.changed(state, session.changedAt);
     if (state !== 'active') this.#usage.counters.ready(state === 'idle');
   }
 

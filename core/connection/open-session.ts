@@ -12,6 +12,7 @@ import { PluginSignal } from '../hooks/plugin-signal.ts';
 import type { FactName, Facts } from '../contract/facts.ts';
 import type { Hooks } from '../hooks.ts';
 import type { PinoLogger } from '../telemetry/log.ts';
+import { epochTime } from './epoch-time.ts';
 import { reasonOf } from '../contract/reason.ts';
 import type { ScramLookup, ScramMock } from '../contract/scram.ts';
 import type {
@@ -80,7 +81,8 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   #token: Promise<string> | undefined;
   #proven: Promise<void> | undefined;
   #state: SessionState = 'starting';
-  #stateSince = this.startedAt;
+  #changedAt = performance.now();
+  #stateSince: number | undefined = this.startedAt;
   #controls: Controls | undefined;
   /** The end of a running transaction's grace; the earliest counts. */
   #grace: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
@@ -105,7 +107,12 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   }
 
   get stateSince(): number {
-    return this.#stateSince;
+    return (this.#stateSince ??= epochTime(this.#changedAt));
+  }
+
+  /** When {@link state} changed last, by `performance.now()`. */
+  get changedAt(): number {
+    return this.#changedAt;
   }
 
   get signal(): AbortSignal {
@@ -207,7 +214,8 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   changed(state: SessionState): void {
     if (state === this.#state) return;
     this.#state = state;
-    this.#stateSince = Date.now();
+    this.#changedAt = performance.now();
+    this.#stateSince = undefined;
   }
 
   /** The session is over: aborts waits, cancels its appointments. The first reason counts. */

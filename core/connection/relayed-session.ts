@@ -113,7 +113,7 @@ export class RelayedSession implements RelayOptions {
   stateChanged(state: SessionState): void {
     const { session } = this.#sessionContext;
     session.changed(state);
-    this.#login.usage.changed(state, session.stateSince);
+    this.#login.usage.changed(state, session.changedAt);
   }
 
   /** The client's CancelRequest. */

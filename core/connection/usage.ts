@@ -6,6 +6,7 @@ import type { ServerConnection } from '../upstream/connection.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
 import type { OpenSession } from './open-session.ts';
 import type { SessionState } from '../contract/session.ts';
+import { epochTime } from './epoch-time.ts';
 
 /** The counters; times in milliseconds. */
 export interface Counts {
@@ -43,16 +44,15 @@ export class Usage {
   parameters: ReadonlyMap<string, string> = new Map();
   /** Its present connection. */
   server: ServerConnection | undefined;
-  /** Since when it waits for one, in milliseconds since the epoch. */
-  waitingSince: number | undefined;
-  /** When its last request came, in milliseconds since the epoch. */
-  requestedAt: number;
   /** The kind of replication, in PgBouncer's words. */
   replication: 'none' | 'logical' | 'physical' = 'none';
   /** Cancels of its own that are under way. */
   cancels = 0;
   #state: SessionState = 'idle';
+  /** These three by `performance.now()`. */
   #since = 0;
+  #waitsSince: number | undefined;
+  #requestedAt: number | undefined;
   #waited = 0;
   #transactionMs = 0;
   #queryMs = 0;
@@ -65,19 +65,28 @@ export class Usage {
     this.role = role;
     this.channel = channel;
     this.pool = pool;
-    this.requestedAt = session.startedAt;
+  }
+
+  /** Since when it waits for a connection, in milliseconds since the epoch. Undefined: it does not. */
+  get waitingSince(): number | undefined {
+    return this.#waitsSince === undefined ? undefined : epochTime(this.#waitsSince);
+  }
+
+  /** When its last request came, in milliseconds since the epoch; before the first one, when its connection was accepted. */
+  get requestedAt(): number {
+    return this.#requestedAt === undefined ? this.session.startedAt : epochTime(this.#requestedAt);
   }
 
   /** It waits for a connection from now on, until {@link waited}. */
   waits(): void {
-    this.waitingSince = Date.now();
+    this.#waitsSince = performance.now();
   }
 
   /** The wait is over, with a connection or without. */
   waited(server?: ServerConnection): void {
-    if (this.waitingSince === undefined) return;
-    const ms = Math.max(0, Date.now() - this.waitingSince);
-    this.waitingSince = undefined;
+    if (this.#waitsSince === undefined) return;
+    const ms = performance.now() - this.#waitsSince;
+    this.#waitsSince = undefined;
     this.#waitMs += ms;
     if (this.#state !== 'idle') this.#waited += ms;
     if (server) this.took(server);
@@ -95,7 +104,7 @@ export class Usage {
     await cancel().finally(() => (this.cancels -= 1));
   }
 
-  /** The session's state changed, at `at` by the clock that `stateSince` is from. */
+  /** The session's state changed, at `at` by `performance.now()`. */
   changed(state: SessionState, at: number): void {
     if (this.#state !== 'idle') {
       const ms = Math.max(0, at - this.#since - this.#waited);
@@ -103,7 +112,7 @@ export class Usage {
       this.#transactionMs += ms;
       if (this.#state === 'active') this.#queryMs += ms;
     }
-    if (state === 'active') this.requestedAt = at;
+    if (state === 'active') this.#requestedAt = at;
     this.#state = state;
     this.#since = at;
   }

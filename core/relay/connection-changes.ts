@@ -75,12 +75,12 @@ export class ConnectionChanges {
     this.dirty = this.#statements > WATCHED_STATEMENTS || messageLeavesState(type, frame, functions);
   }
 
-  /** A statement is executed whose functions may leave this. Default text: it has none that could be read later. */
-  calls(left: LeftState, text?: string, functions?: KnownFunctions): void {
+  /** A statement is executed whose functions may leave this. Default text: it has none that could be read later; `catalog`: as known now. */
+  calls(left: LeftState, text?: string, functions?: KnownFunctions, catalog = functions?.catalog): void {
     this.#left = larger(this.#left, left);
     if (functions && !this.#functions) {
       this.#functions = functions;
-      this.#catalog = functions.catalog;
+      this.#catalog = catalog;
     }
     if (left !== 'state' || text === undefined || !this.#source?.pinsUnknown) return;
     this.#suspects ??= new Set();

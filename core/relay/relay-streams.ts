@@ -7,7 +7,7 @@ import type { Parameters, ServerConnection } from '../upstream/connection.ts';
 import { readParameterStatus } from '../wire/backend.ts';
 import { FLUSH } from '../wire/to-server.ts';
 import { dropsStatements } from './command-tags.ts';
-import type { KnownFunctions } from './session-state-detection.ts';
+import type { Functions, KnownFunctions } from './session-state-detection.ts';
 import { SessionEnd } from './session-end.ts';
 import type { RelayEnd, SessionEndParts } from './session-end.ts';
 import type { FromClientHost } from './from-client.ts';
@@ -92,8 +92,8 @@ export abstract class RelayStreams
     return this.options.functions;
   }
 
-  calls(left: LeftState, text?: string): void {
-    this.link.changes.calls(left, text, this.options.functions);
+  calls(left: LeftState, text?: string, catalog?: Functions): void {
+    this.link.changes.calls(left, text, this.options.functions, catalog);
   }
 
   // ---- called by the link ----

@@ -121,19 +121,17 @@ export type Boundary =
   { readonly free: false; readonly why: Obstacle } | { readonly free: true; readonly server: ServerFitness };
 
 /** Asked after every step of a session: made once. */
-const FREE: Readonly<Record<ServerFitness, Boundary>> = {
-  clean: { free: true, server: 'clean' },
-  sequences: { free: true, server: 'sequences' },
-  suspect: { free: true, server: 'suspect' },
-  dirty: { free: true, server: 'dirty' },
-  close: { free: true, server: 'close' },
-};
+const CLEAN: Boundary = { free: true, server: 'clean' };
+const SEQUENCES: Boundary = { free: true, server: 'sequences' };
+const SUSPECT: Boundary = { free: true, server: 'suspect' };
+const DIRTY: Boundary = { free: true, server: 'dirty' };
+const CLOSE: Boundary = { free: true, server: 'close' };
 const NOT_FREE = new Map<Obstacle, Boundary>();
 
 /** Says whether the session is between two transactions, as far as `reader` depends on it. */
 export function boundary(state: BoundaryState, reader: Reader): Boundary {
   const why = OBSTACLE[reader](state);
-  return why === undefined ? FREE[fitness(state)] : notFree(why);
+  return why === undefined ? free(state) : notFree(why);
 }
 
 /** The first obstacle, by reader. */
@@ -195,22 +193,19 @@ function partialMessage({ fromClient, fromServer }: BoundaryState): Obstacle | u
   return fromServer.position === 'boundary' ? undefined : 'server message';
 }
 
-function fitness({ outstanding, sessionEnd, link }: BoundaryState): ServerFitness {
+function free({ outstanding, sessionEnd, link }: BoundaryState): Boundary {
   if (
     outstanding.outOfSync ||
     outstanding.batch.unsafe ||
     sessionEnd.lateCancelPossible ||
     link.state === 'applying'
   )
-    return 'close';
-  return link.changes.dirty ? 'dirty' : FITNESS[link.changes.left];
+    return CLOSE;
+  if (link.changes.dirty) return DIRTY;
+  const { left } = link.changes;
+  if (left === 'nothing') return CLEAN;
+  return left === 'sequences' ? SEQUENCES : SUSPECT;
 }
-
-const FITNESS: Readonly<Record<LeftState, ServerFitness>> = {
-  nothing: 'clean',
-  sequences: 'sequences',
-  state: 'suspect',
-};
 
 function notFree(why: Obstacle): Boundary {
   const known = NOT_FREE.get(why);

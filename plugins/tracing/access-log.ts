@@ -36,7 +36,7 @@ export function accessLine({
       bytesSent: used.sent,
       queries: used.queries,
       transactions: used.transactions,
-      waitMs: used.waitMs,
+      waitMs: Math.round(used.waitMs),
     }),
     reason: reason.kind,
     ...(sqlstate !== undefined && { sqlstate }),

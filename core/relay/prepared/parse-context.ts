@@ -15,7 +15,7 @@ import {
   mayMakeTable,
   pinReason,
 } from '../session-state-detection.ts';
-import type { KnownFunctions } from '../session-state-detection.ts';
+import type { Functions, KnownFunctions } from '../session-state-detection.ts';
 import { ANY_SETTING, settingsIn } from '../settings/setting-names.ts';
 import type { NamedSettings } from '../settings/setting-names.ts';
 import { settingsOf } from './prepared-statement.ts';
@@ -33,7 +33,7 @@ export interface ParseContextHost {
   /** Absent: the state that functions leave is not looked for. */
   readonly functions?: KnownFunctions | undefined;
   /** A statement is executed whose functions may leave this. */
-  calls(left: LeftState, text?: string): void;
+  calls(left: LeftState, text?: string, catalog?: Functions): void;
   readonly objectChanges: Pick<ObjectChanges, 'begin' | 'makesLasting'>;
 }
 
@@ -130,31 +130,26 @@ export class ParseContext {
     if (hasTemporarySchema(text)) this.#inTemporarySchema = true;
   }
 
-  /** The same for a Query, which is executed at once; the end of a long one is not known. */
-  readQuery(text: string, isCut: boolean): void {
-    if (mayLeaveState(text)) {
+  /** The same for a Query, which is executed at once. `cut`: its end is not known; `plain`: see `hasNoCommandWord`. */
+  readQuery(text: string, kind: 'cut' | 'plain' | 'other'): void {
+    if (kind !== 'plain') {
       this.read(text);
       if (mayCreate(text)) this.#host.objectChanges.begin();
     }
     this.#makes(text);
-    const named = isCut ? ANY_SETTING : settingsIn(text);
+    if (kind === 'cut') this.touches(ANY_SETTING);
+    const named = kind === 'other' ? settingsIn(text) : undefined;
     if (named) this.touches(named);
-    const { functions } = this.#host;
-    if (!functions) return;
-    const { catalog } = functions;
-    this.#calls(
-      isCut ? 'state' : catalog.leaves(text),
-      catalog.changesContext?.(text) === true,
-      functions,
-      text,
-    );
+    const catalog = this.#host.functions?.catalog;
+    if (!catalog) return;
+    const left = kind === 'cut' ? 'state' : catalog.leaves(text);
+    this.#calls(left, catalog.changesContext?.(text) === true, catalog, text);
   }
 
   /** A prepared statement is executed: that may do more than its tag shows. */
   executed({ named, calls, creates }: Effects): void {
-    const { functions } = this.#host;
-    if (functions)
-      this.#calls(calls.leaves(functions), calls.changesContext(functions), functions, calls.text);
+    const catalog = this.#host.functions?.catalog;
+    if (catalog) this.#calls(calls.leaves(catalog), calls.changesContext(catalog), catalog, calls.text);
     this.#makes(calls.text);
     if (named) this.touches(named);
     if (creates) this.#host.objectChanges.begin();
@@ -185,8 +180,8 @@ export class ParseContext {
   }
 
   /** A statement is executed whose functions may leave this: search_path is a setting, too. */
-  #calls(left: LeftState, changesContext: boolean, { catalog }: KnownFunctions, text: string): void {
-    this.#host.calls(left, text);
+  #calls(left: LeftState, changesContext: boolean, catalog: Functions, text: string): void {
+    this.#host.calls(left, text, catalog);
     if (changesContext) this.#schemasAt = this.#changedAt = this.#host.link.checkOuts;
     // Where any text may leave state, nothing is known of this one.
     if (left === 'state' && catalog.leaves('') !== 'state') this.#hidesSchemas = true;

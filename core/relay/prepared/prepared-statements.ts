@@ -23,6 +23,7 @@ import {
   statementIn,
 } from './statement-names.ts';
 import { ClientStatements, PendingChanges, UnnamedStatement } from './client-statements.ts';
+import { hasNoCommandWord } from '../session-state-detection.ts';
 import { NO_EFFECTS, UNSHARED, mayDiscard } from './prepared-statement.ts';
 import type { PreparedStatement } from './prepared-statement.ts';
 import { DescribeObserver } from './description.ts';
@@ -173,11 +174,12 @@ export class PreparedStatements {
 
   #query(frame: Buffer): Plan {
     const text = textOf(frame);
-    this.#parseHandler.context.readQuery(text, isCutOff(frame));
+    const kind = isCutOff(frame) ? 'cut' : hasNoCommandWord(text) ? 'plain' : 'other';
+    this.#parseHandler.context.readQuery(text, kind);
     const observer = this.#unnamed.drop();
-    if (!mayDiscard(text)) return { kind: 'send', bytes: frame, observer };
+    if (kind === 'plain' || !mayDiscard(text)) return { kind: 'send', bytes: frame, observer };
     this.#onServer.mayFail = true;
-    const freed = isCutOff(frame) ? [] : deallocated(text);
+    const freed = kind === 'cut' ? [] : deallocated(text);
     const before = this.#deallocations.beforeQuery(freed);
     if (before.length === 0) return { kind: 'send', bytes: frame, observer };
     return { kind: 'send', bytes: Buffer.concat([before, frame]), observer };

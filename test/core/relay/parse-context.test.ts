@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ParseContext } from '../../../core/relay/prepared/parse-context.ts';
 import type { ParseContextHost } from '../../../core/relay/prepared/parse-context.ts';
+import { hasNoCommandWord } from '../../../core/relay/session-state-detection.ts';
 import { effectsOf } from '../../../core/relay/prepared/prepared-statement.ts';
 import { SessionDefaults } from '../../../core/upstream/session-defaults.ts';
 import type { LeftState } from '../../../core/sql/left-state.ts';
@@ -46,7 +47,7 @@ class Session {
 
   /** A Query is executed. */
   runs(text: string): void {
-    this.context.readQuery(text, false);
+    this.context.readQuery(text, hasNoCommandWord(text) ? 'plain' : 'other');
   }
 
   /** Whether a statement that it has prepared under the present path may be another session's. */
