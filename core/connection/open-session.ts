@@ -12,7 +12,7 @@ import { PluginSignal } from '../hooks/plugin-signal.ts';
 import type { FactName, Facts } from '../contract/facts.ts';
 import type { Hooks } from '../hooks.ts';
 import type { PinoLogger } from '../telemetry/log.ts';
-import { epochTime } from './epoch-time.ts';
+import { epochTime, monotonicNow } from './epoch-time.ts';
 import { reasonOf } from '../contract/reason.ts';
 import type { ScramLookup, ScramMock } from '../contract/scram.ts';
 import type {
@@ -81,7 +81,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   #token: Promise<string> | undefined;
   #proven: Promise<void> | undefined;
   #state: SessionState = 'starting';
-  #changedAt = performance.now();
+  #changedAt = monotonicNow();
   #stateSince: number | undefined = this.startedAt;
   #controls: Controls | undefined;
   /** The end of a running transaction's grace; the earliest counts. */
@@ -110,7 +110,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     return (this.#stateSince ??= epochTime(this.#changedAt));
   }
 
-  /** When {@link state} changed last, by `performance.now()`. */
+  /** When {@link state} changed last, by `monotonicNow`. */
   get changedAt(): number {
     return this.#changedAt;
   }
@@ -214,7 +214,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   changed(state: SessionState): void {
     if (state === this.#state) return;
     this.#state = state;
-    this.#changedAt = performance.now();
+    this.#changedAt = monotonicNow();
     this.#stateSince = undefined;
   }
 

@@ -6,7 +6,7 @@ import type { ServerConnection } from '../upstream/connection.ts';
 import type { Pool } from '../upstream/pool/pool.ts';
 import type { OpenSession } from './open-session.ts';
 import type { SessionState } from '../contract/session.ts';
-import { epochTime } from './epoch-time.ts';
+import { epochTime, monotonicNow } from './epoch-time.ts';
 
 /** The counters; times in milliseconds. */
 export interface Counts {
@@ -49,7 +49,7 @@ export class Usage {
   /** Cancels of its own that are under way. */
   cancels = 0;
   #state: SessionState = 'idle';
-  /** These three by `performance.now()`. */
+  /** These three by `monotonicNow`. */
   #since = 0;
   #waitsSince: number | undefined;
   #requestedAt: number | undefined;
@@ -79,13 +79,13 @@ export class Usage {
 
   /** It waits for a connection from now on, until {@link waited}. */
   waits(): void {
-    this.#waitsSince = performance.now();
+    this.#waitsSince = monotonicNow();
   }
 
   /** The wait is over, with a connection or without. */
   waited(server?: ServerConnection): void {
     if (this.#waitsSince === undefined) return;
-    const ms = performance.now() - this.#waitsSince;
+    const ms = monotonicNow() - this.#waitsSince;
     this.#waitsSince = undefined;
     this.#waitMs += ms;
     if (this.#state !== 'idle') this.#waited += ms;
@@ -104,7 +104,7 @@ export class Usage {
     await cancel().finally(() => (this.cancels -= 1));
   }
 
-  /** The session's state changed, at `at` by `performance.now()`. */
+  /** The session's state changed, at `at` by `monotonicNow`. */
   changed(state: SessionState, at: number): void {
     if (this.#state !== 'idle') {
       const ms = Math.max(0, at - this.#since - this.#waited);

@@ -86,10 +86,6 @@ export class Relay extends RelayStreams {
 
   // ---- after every step ----
 
-  get #restful(): boolean {
-    return this.outstanding.unfinished === undefined && !this.queryHook.discarding;
-  }
-
   override settled(): void {
     if (this.objectChanges.pending && this.betweenTransactions()) this.objectChanges.over();
     this.statements?.chunkRead();
@@ -126,7 +122,7 @@ export class Relay extends RelayStreams {
   /** See `recovery` of the outstanding requests: closes a name that no statement has; the answer shows where the client's answers end. */
   #probe(): void {
     const { recovery } = this.outstanding;
-    if (recovery?.wantsProbe && this.#serverHasWholeMessages && !this.sessionEnd.cancelling) {
+    if (recovery?.wantsProbe && this.#serverHasWholeMessages() && !this.sessionEnd.cancelling) {
       this.pauses.add(PauseReason.probe);
       this.link.write(recovery.probe());
     } else if (this.pauses.has(PauseReason.probe) && !recovery?.probing) {
@@ -134,13 +130,14 @@ export class Relay extends RelayStreams {
     }
   }
 
-  get #serverHasWholeMessages(): boolean {
+  #serverHasWholeMessages(): boolean {
     const { position, waiting } = this.fromClient;
     return position === 'boundary' || position === 'partial' || waiting;
   }
 
   #showState(): void {
-    const state = this.#restful && !this.fromClient.waiting ? stateOf(this.outstanding.status) : 'active';
+    const atRest = this.outstanding.unfinished === undefined && !this.queryHook.discarding;
+    const state = atRest && !this.fromClient.waiting ? stateOf(this.outstanding.status) : 'active';
     if (state === this.#state) return;
     this.#state = state;
     this.options.stateChanged(state);

@@ -84,7 +84,7 @@ export class SessionEnd {
     if (this.decided || this.#parts.fromServer.processing) return;
     if (this.#pendingFatal) this.#tryEnd(this.#pendingFatal);
     if (this.#terminating) this.#tryTerminate();
-    else if (this.#probes && this.#nothingToAnswer) this.#endOrCancel({ kind: 'lost' });
+    else if (this.#probes && this.#nothingToAnswer()) this.#endOrCancel({ kind: 'lost' });
     else if (this.#clientGone) this.clientLost();
   }
 
@@ -134,7 +134,7 @@ export class SessionEnd {
   /** The client sends nothing more, and may read. True: it stays until its requests are answered, as on PostgreSQL. */
   clientHalfClosed(): boolean {
     if (this.decided || this.#terminating || this.#parts.fromClient.terminating) return false;
-    if (this.#nothingToAnswer) return false;
+    if (this.#nothingToAnswer()) return false;
     this.#probes ??= setInterval(() => this.#probe(), PROBE_MS).unref();
     return true;
   }
@@ -185,7 +185,7 @@ export class SessionEnd {
   // ---- when ----
 
   /** A batch without its Sync and a COPY without its end get no answer either: closing the connection undoes them. */
-  get #nothingToAnswer(): boolean {
+  #nothingToAnswer(): boolean {
     const { client, fromClient, link, outstanding } = this.#parts;
     if (fromClient.waiting || link.waiting || client.queued > 0) return false;
     // The end of its last message will never come.

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Writable } from 'node:stream';
 import { afterEach, expect, test, vi } from 'vitest';
 import { GatewayError } from '../../core/contract/errors.ts';
@@ -274,15 +275,15 @@ test('a renewal passes every check before anything changes, one after the other'
   await expect(session.renew({ identity: later })).rejects.toThrow('ended');
 });
 
-test('state and stateSince follow the relay', () => {
-  vi.useFakeTimers();
+test('state and stateSince follow the relay', async () => {
   const { session } = openSession();
   expect(session.state).toBe('starting');
-  vi.advanceTimersByTime(1000);
+  await sleep(20);
   session.changed('active');
   const since = session.stateSince;
-  expect(since).toBe(session.startedAt + 1000);
-  vi.advanceTimersByTime(1000);
+  expect(since).toBeGreaterThanOrEqual(session.startedAt + 18);
+  expect(since).toBeLessThanOrEqual(Date.now() + 1);
+  await sleep(5);
   session.changed('active');
   expect(session.stateSince).toBe(since);
 });

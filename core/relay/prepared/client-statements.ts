@@ -213,22 +213,22 @@ export class UnnamedStatement {
 
   /** The turn in which it was prepared, or dropped after that: in any other the connection has another one, or none. */
   get preparedAt(): number | undefined {
-    return this.#now.preparedAt;
+    return this.#now().preparedAt;
   }
 
   /** Undefined if there is none. */
   get parse(): UnnamedParse | undefined {
-    return this.#now.parse;
+    return this.#now().parse;
   }
 
   /** A Parse is sent in `preparedAt`. If it fails, there is no unnamed statement any more. */
   prepare(parse: UnnamedParse, preparedAt: number): RequestObserver {
-    return (this.#newest = new Version(this.#pending, parse, preparedAt, this.#now));
+    return (this.#newest = new Version(this.#pending, parse, preparedAt, this.#now()));
   }
 
   /** The same statement is prepared again in `preparedAt`. */
   again(preparedAt: number): RequestObserver {
-    const now = this.#now;
+    const now = this.#now();
     now.preparedAt = preparedAt;
     return this.#pending.add(
       UNNAMED,
@@ -239,19 +239,19 @@ export class UnnamedStatement {
 
   /** The connection has another one by now. */
   outdate(): void {
-    this.#now.preparedAt = undefined;
+    this.#now().preparedAt = undefined;
   }
 
   /** A Query is sent, which drops it even if it fails, or a Close of it. Undefined if there is nothing to drop. */
   drop(): RequestObserver | undefined {
-    if (!this.#now.parse) return undefined;
-    const { preparedAt } = this.#now;
-    return (this.#newest = new Version(this.#pending, undefined, preparedAt, this.#now));
+    if (!this.#now().parse) return undefined;
+    const { preparedAt } = this.#now();
+    return (this.#newest = new Version(this.#pending, undefined, preparedAt, this.#now()));
   }
 
   /** The one that there is if the server skips the message that drops it. */
   get droppedParse(): UnnamedParse | undefined {
-    return this.#now.before?.parse;
+    return this.#now().before?.parse;
   }
 
   /** Drops it: DISCARD ALL, or a refusal by the gateway where PostgreSQL's would have dropped it. */
@@ -259,7 +259,7 @@ export class UnnamedStatement {
     this.#newest = new Version(this.#pending);
   }
 
-  get #now(): Version {
+  #now(): Version {
     while (this.#newest.discarded) this.#newest = this.#newest.before ?? new Version(this.#pending);
     return this.#newest;
   }

@@ -47,7 +47,7 @@ export class DescriptionCheck {
     const { outOfSync, changing } = this.#host.outstanding;
     if (outOfSync || changing) return false;
     const name = nameFor(type, frame);
-    if (name === '') return this.#unnamed !== undefined;
+    if (name === '') return this.#unnamed() !== undefined;
     const statement = name === undefined ? undefined : this.#parts.names.get(name);
     if (statement?.description === undefined) return false;
     return this.#parseHandler.onConnection(statement).serverName === undefined;
@@ -67,7 +67,7 @@ export class DescriptionCheck {
   }
 
   /** The unnamed statement, where it has been described and the connection does not have it. */
-  get #unnamed(): (UnnamedParse & { readonly frame: Buffer; readonly description: Description }) | undefined {
+  #unnamed(): (UnnamedParse & { readonly frame: Buffer; readonly description: Description }) | undefined {
     const { parse, preparedAt } = this.#parts.unnamed;
     if (!parse?.frame || !parse.description || preparedAt === this.#host.link.checkOuts) return undefined;
     return parse as UnnamedParse & { readonly frame: Buffer; readonly description: Description };
@@ -92,7 +92,7 @@ export class DescriptionCheck {
   }
 
   #prepareUnnamed(): Buffer {
-    const parse = this.#unnamed;
+    const parse = this.#unnamed();
     if (!parse) return Buffer.alloc(0);
     const { outstanding, link } = this.#host;
     const { unnamed } = this.#parts;

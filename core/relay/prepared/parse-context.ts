@@ -87,10 +87,10 @@ export class ParseContext {
   /** Other sessions' statements with the same texts may mean something else, or to other sessions its own. */
   get isAlone(): boolean {
     const changed = this.#changedAt !== 0 && this.#changedAt === this.#host.link.checkOuts;
-    return changed || this.#hasTemporary || this.#mayReadOtherwise;
+    return changed || this.#hasTemporary || this.#mayReadOtherwise();
   }
 
-  get #mayReadOtherwise(): boolean {
+  #mayReadOtherwise(): boolean {
     const { source } = this.#host;
     if (this.#readsOtherwise !== undefined || !source.settingOf) return this.#readsOtherwise === true;
     const values = READING.map((name) => source.settingOf?.(name));
@@ -104,10 +104,10 @@ export class ParseContext {
 
   /** The session may have set search_path, and the server does not report it: its table names may mean other tables than in other sessions. */
   get hidesSchemas(): boolean {
-    return this.#choseSchemas && !this.#host.source.parameters.has('search_path');
+    return this.#choseSchemas() && !this.#host.source.parameters.has('search_path');
   }
 
-  get #choseSchemas(): boolean {
+  #choseSchemas(): boolean {
     return this.#hidesSchemas || (this.#schemasAt !== 0 && this.#schemasAt === this.#host.link.checkOuts);
   }
 
@@ -115,7 +115,7 @@ export class ParseContext {
   isApart({ settings, path }: Pick<PreparedStatement, 'settings' | 'path'>): boolean {
     const { settingsKnown } = this.#host.outstanding;
     if (this.isAlone) return true;
-    const settingsUncertain = this.#choseSchemas && !settingsKnown;
+    const settingsUncertain = this.#choseSchemas() && !settingsKnown;
     if (settingsUncertain || this.hidesSchemas || path === undefined || path !== this.path) return true;
     return settings !== '' && (!settingsKnown || settingsOf(this.parameters) !== settings);
   }

@@ -77,14 +77,14 @@ export class ClientEncoding {
    */
   mustWait(type: number, frame: Buffer): boolean {
     const { outstanding } = this.#host;
-    if (this.#known || outstanding.skipping || outstanding.stuck || outstanding.batch.begun) return false;
+    if (this.#known() || outstanding.skipping || outstanding.stuck || outstanding.batch.begun) return false;
     return this.#mayBeMisread(type, frame);
   }
 
   /** The probe to send in front of a message in a batch, where the server reports nothing before the Sync; it is among the outstanding requests then. */
   probe(type: number, frame: Buffer): Buffer | undefined {
     const { outstanding, prepared } = this.#host;
-    if (!outstanding.batch.begun || this.#known || this.#probed || outstanding.skipping) return undefined;
+    if (!outstanding.batch.begun || this.#known() || this.#probed || outstanding.skipping) return undefined;
     if (!CONVERTED_TO.has(this.#host.parameter('server_encoding') ?? '')) return undefined;
     if (!this.#mayBeMisread(type, frame) && prepared?.prepares(type, frame) !== true) return undefined;
     this.#probed = true;
@@ -95,8 +95,8 @@ export class ClientEncoding {
 
   /** True where no message of this type needs a wait, a probe or a {@link check}, whatever its text. */
   isCertain(type: number): boolean {
-    if (!this.#known && (this.#said || type === Frontend.parse || type === Frontend.query)) return false;
-    const inForce = this.#inForce;
+    if (!this.#known() && (this.#said || type === Frontend.parse || type === Frontend.query)) return false;
+    const inForce = this.#inForce();
     if (inForce !== this.#checked) {
       this.#checked = inForce;
       this.#isUnsafe = UNSAFE.has(inForce.toUpperCase());
@@ -119,9 +119,9 @@ export class ClientEncoding {
   check(type: number, frame: Buffer, statement: Statement | undefined): void {
     // Where the order of answers is lost, the gateway may send no probe, and no wait would end.
     const { outOfSync, recovery } = this.#host.outstanding;
-    if ((outOfSync || recovery) && !this.#known && this.#mayBeMisread(type, frame))
+    if ((outOfSync || recovery) && !this.#known() && this.#mayBeMisread(type, frame))
       throw cannotBeChecked('another encoding');
-    const encoding = this.#inForce.toUpperCase();
+    const encoding = this.#inForce().toUpperCase();
     if (!UNSAFE.has(encoding) || !CARRY.has(type)) return;
     const sql = statement?.kind === 'query' && isAscii(textOf(type, frame)) ? statement.sql : '';
     if (!ONLY_CHANGES.test(sql)) throw cannotBeChecked(encoding);
@@ -131,15 +131,15 @@ export class ClientEncoding {
   checkRewrite(type: number, before: Buffer, after: Buffer): void {
     const text = textOf(type, after);
     if (isAscii(text)) return;
-    const encoding = this.#inForce;
+    const encoding = this.#inForce();
     if (encoding !== 'UTF8') throw cannotBeRewritten(`in ${encoding}`);
     // The client's own text need not be checked.
-    if (!this.#known && foreign(text) !== foreign(textOf(type, before)))
+    if (!this.#known() && foreign(text) !== foreign(textOf(type, before)))
       throw cannotBeRewritten('behind one that may have changed the encoding, before a Sync');
   }
 
   /** The encoding cannot have changed since the server has reported it. */
-  get #known(): boolean {
+  #known(): boolean {
     const { settingsKnown, recovery } = this.#host.outstanding;
     const known = settingsKnown && !recovery;
     if (known) this.#said = this.#probed = false;
@@ -153,7 +153,7 @@ export class ClientEncoding {
     return !isAscii(parameters ? frame.subarray(HEADER_BYTES) : textOf(type, frame));
   }
 
-  get #inForce(): string {
+  #inForce(): string {
     return this.#host.parameter('client_encoding') ?? 'UTF8';
   }
 }

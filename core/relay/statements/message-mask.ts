@@ -127,7 +127,7 @@ export class MessageMask {
     this.#base =
       (prepared ? Reason.prepared : 0) |
       (watched ? Reason.watched : 0) |
-      (this.observesStatements ? this.#looking : 0);
+      (this.observesStatements ? this.#looking() : 0);
     this.wants = tableOf(this.#base);
     this.namesOnly = this.#namesOnly(this.#base);
     this.observesOnly = this.#observesOnly(this.#base);
@@ -151,7 +151,7 @@ export class MessageMask {
     if (!frame.includes(this.#from)) return false;
     this.#from = undefined;
     this.observesStatements = true;
-    this.#base |= this.#looking;
+    this.#base |= this.#looking();
     return true;
   }
 
@@ -183,7 +183,7 @@ export class MessageMask {
     return (reasons & (Reason.all | Reason.own)) === 0;
   }
 
-  get #looking(): number {
+  #looking(): number {
     return Reason.looks | (this.#ends ? Reason.ends : 0);
   }
 }

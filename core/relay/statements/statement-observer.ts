@@ -110,14 +110,14 @@ class RunningStatement implements RequestObserver {
   closed(): void {
     this.change?.closed();
     if (this.executed) this.log.synced(this.executed);
-    this.log.over(this, !isSilent(this.kind) || this.#failed);
+    this.log.over(this, !isSilent(this.kind) || this.#failed());
   }
 
   /** Dropped without an error of its own: it stood behind one and never ran. */
   dropped(): void {
     this.isDropped = true;
     this.change?.dropped();
-    this.log.over(this, this.#failed);
+    this.log.over(this, this.#failed());
   }
 
   /** Rather report one too many than none that ran: transaction_resolution_unknown (manual, Appendix A). */
@@ -127,7 +127,7 @@ class RunningStatement implements RequestObserver {
     this.log.over(this, !isSilent(this.kind));
   }
 
-  get #failed(): boolean {
+  #failed(): boolean {
     return this.sqlstate !== undefined || this.refusal !== undefined;
   }
 

@@ -76,11 +76,11 @@ export class IdleConnections {
 
   /** Connections are closed at check-in. */
   get keepsNothing(): boolean {
-    return this.paused || (this.retired && this.#spare >= 0);
+    return this.paused || (this.retired && this.#spare() >= 0);
   }
 
   /** How many more connections are idle than there are sessions in transaction mode. */
-  get #spare(): number {
+  #spare(): number {
     const { counts, transactionSessions } = this.#parts.servers;
     return counts.idle + counts.resetting - transactionSessions;
   }
@@ -108,7 +108,7 @@ export class IdleConnections {
     this.#parts.changed();
     // Its session has ended, or it belonged to the reserve, or the pool keeps no connections now.
     const needless =
-      !server.key.pooled || servers.size > limits.size || this.paused || (this.retired && this.#spare > 0);
+      !server.key.pooled || servers.size > limits.size || this.paused || (this.retired && this.#spare() > 0);
     if (server.state === 'idle' && needless) this.close(server);
   }
 

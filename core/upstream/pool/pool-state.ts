@@ -245,10 +245,10 @@ export class PoolState {
   #step(): boolean {
     this.#most = this.#mostNow();
     this.slots?.begin();
-    if (this.idle.paused || this.#exhausted) return false;
+    if (this.idle.paused || this.#exhausted()) return false;
     const pendingCapacity = new PendingCapacity(this.servers, this.#parts.isolation);
     for (const waiter of this.waiting.inTurn()) {
-      if (this.#exhausted) return false;
+      if (this.#exhausted()) return false;
       if (this.#tooManySessions(waiter.key, waiter.owner)) continue;
       const server = this.pick(waiter.key, waiter.owner);
       if (server) {
@@ -276,7 +276,7 @@ export class PoolState {
       return undefined;
     }
     if (total(this.servers.ofRole(key.role)) >= limits.perRole) this.#makeRoom(key.role, pendingCapacity);
-    else if (this.#room <= 0) this.#makeRoom(undefined, pendingCapacity);
+    else if (this.#room() <= 0) this.#makeRoom(undefined, pendingCapacity);
     else {
       const refusal = environment.refusal(key.role);
       if (refusal || environment.connecting) return refusal;
@@ -308,9 +308,9 @@ export class PoolState {
   }
 
   /** No connection is idle, and none can be opened. */
-  get #exhausted(): boolean {
+  #exhausted(): boolean {
     if (this.servers.counts.idle > 0) return false;
-    return this.#parts.environment.connecting || this.#room <= (this.slots?.wanted ?? 0);
+    return this.#parts.environment.connecting || this.#room() <= (this.slots?.wanted ?? 0);
   }
 
   /** How many connections there may be: with the reserve if a request that they help has waited for so long. */
@@ -323,7 +323,7 @@ export class PoolState {
   }
 
   /** How many more connections there may be. */
-  get #room(): number {
+  #room(): number {
     return this.#most - this.servers.size;
   }
 }
