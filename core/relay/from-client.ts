@@ -16,7 +16,7 @@ import type { MessageAction, Step } from './message-action.ts';
 import { MessageBuffer } from './message-buffer.ts';
 import { renameBind } from './prepared/statement-names.ts';
 import { PendingWrite } from './pending-write.ts';
-import { UNCHANGED } from './prepared/repeated-messages.ts';
+import { UNCHANGED } from './prepared/plain-messages.ts';
 import type { ClientPosition } from './transaction-boundary.ts';
 
 /** Reasons, as bits. */
@@ -254,12 +254,12 @@ export class FromClient implements ChannelListener {
   /** Undefined for a message that only needs an entry in the queue, once it is whole. */
   #step(type: number, data: Buffer, at: number, end: number): Step | undefined {
     const { queryHook, prepared } = this.#host;
-    const { wants, namesOnly, observesOnly, decides } = queryHook.messageMask;
+    const { wants, namesOnly, observesOnly, decides, readsNoQuery } = queryHook.messageMask;
     const inPlace = observesOnly || decides;
     if (wants[type] === 0) return undefined;
     if (
       (namesOnly || decides) &&
-      prepared?.repeated.isPlain(type, data, at, inPlace) &&
+      prepared?.plain.isAboutPortal(type, data, at, inPlace) &&
       !this.#host.unlinked()
     )
       return undefined;
@@ -281,8 +281,9 @@ export class FromClient implements ChannelListener {
     const bytes = Math.min(end - at, HOLD_BYTES);
     if (there < bytes) return { next: 'hold', bytes };
     const whole = at + there === end;
+    if (type === Frontend.query && whole && readsNoQuery && prepared?.plain.query(data, at, end)) return PASS;
     const own =
-      whole && namesOnly && !observesOnly ? prepared?.repeated.nameFor(type, data, at, end) : undefined;
+      whole && namesOnly && !observesOnly ? prepared?.plain.nameFor(type, data, at, end) : undefined;
     if (own !== undefined) return underName(own);
     const seen = partOf(data, at, at + there);
     if (!queryHook.concerns(type, seen)) {

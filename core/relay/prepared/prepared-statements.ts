@@ -31,7 +31,7 @@ import { DescriptionCheck, resultChanged } from './description-check.ts';
 import { ParseHandler, orderLost } from './parse.ts';
 import type { PreparedStatementsHost } from './parse.ts';
 import { ANY_SETTING } from '../settings/setting-names.ts';
-import { RepeatedMessages } from './repeated-messages.ts';
+import { PlainMessages } from './plain-messages.ts';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -47,8 +47,8 @@ export class PreparedStatements {
   readonly #deallocations: Deallocations;
   /** See {@link DescriptionCheck}. */
   readonly check: DescriptionCheck;
-  /** See {@link RepeatedMessages}. */
-  readonly repeated: RepeatedMessages;
+  /** See {@link PlainMessages}. */
+  readonly plain: PlainMessages;
 
   constructor(host: PreparedStatementsHost) {
     this.#host = host;
@@ -64,7 +64,7 @@ export class PreparedStatements {
     this.#parseHandler = new ParseHandler(host, remembered);
     this.#deallocations = new Deallocations(this.#names, host.outstanding);
     this.check = new DescriptionCheck(host, remembered, this.#parseHandler);
-    this.repeated = new RepeatedMessages(host, remembered, this.#parseHandler);
+    this.plain = new PlainMessages(host, remembered, this.#parseHandler);
   }
 
   /** DEALLOCATE ALL or DISCARD ALL: the client and the connection have no named statements any more. */
@@ -98,9 +98,9 @@ export class PreparedStatements {
 
   /** True for a message that the gateway answers without a server: a Parse of a statement that was prepared before, or its Close. */
   answersWithoutServer(type: number, frame: Buffer): boolean {
-    if (isCutOff(frame)) return false;
+    if ((type !== Frontend.parse && type !== Frontend.close) || isCutOff(frame)) return false;
     if (type === Frontend.close) return this.#names.has(statementIn(frame) ?? '');
-    const parts = type === Frontend.parse ? parseParts(frame) : undefined;
+    const parts = parseParts(frame);
     if (!parts || parts.name === '' || this.#names.has(parts.name)) return false;
     return this.#parseHandler.knownFor(parts.body) !== undefined;
   }

@@ -212,7 +212,7 @@ export class OutstandingRequests implements Possibility {
   }
   /** The next answer comes from the gateway, at the latest in front of the server's next message: call {@link takeSynthesized}. */
   get synthesizedReady(): boolean {
-    return actionOf(this.#queue.head) === ResponseAction.synthesize;
+    return this.#queue.hasSynthesized && actionOf(this.#queue.head) === ResponseAction.synthesize;
   }
   /** The same, and the client waits for it: PostgreSQL keeps its answers in a buffer until then. */
   get synthesizedDue(): boolean {

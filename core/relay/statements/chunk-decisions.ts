@@ -1,7 +1,7 @@
 /** Decisions of hooks that answer at once, about whole messages where they stand in the chunk: nothing of most messages is copied. */
 import type { Statement } from '../../contract/statement.ts';
 import { Frontend } from '../../wire/frames.ts';
-import type { ObservedTexts } from '../prepared/repeated-messages.ts';
+import type { ObservedTexts } from '../prepared/plain-messages.ts';
 import { parseParts } from '../prepared/statement-names.ts';
 import type { RequestObserver } from '../requests/request-queue.ts';
 import { BatchAhead, firstExecute } from './batch-ahead.ts';

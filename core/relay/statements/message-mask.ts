@@ -113,6 +113,8 @@ export class MessageMask {
   observesOnly: boolean;
   /** Messages may be decided about where they stand in the chunk: a plugin decides, and nothing but statements matters to it. */
   decides: boolean;
+  /** Server connections change, and no text of a Query is read but for what it does to its connection. */
+  readsNoQuery: boolean;
   /** The reasons that last for the rest of the session. */
   #base: number;
   readonly #ends: boolean;
@@ -130,6 +132,7 @@ export class MessageMask {
       (this.observesStatements ? this.#looking() : 0);
     this.wants = tableOf(this.#base);
     this.namesOnly = this.#namesOnly(this.#base);
+    this.readsNoQuery = this.#readsNoQuery(this.#base);
     this.observesOnly = this.#observesOnly(this.#base);
     this.decides = this.#decides(this.#base);
   }
@@ -160,6 +163,7 @@ export class MessageMask {
     const reasons = this.#base | (all ? Reason.all : 0) | (own ? Reason.own : 0);
     this.wants = tableOf(reasons);
     this.namesOnly = this.#namesOnly(reasons);
+    this.readsNoQuery = this.#readsNoQuery(reasons);
     this.observesOnly = this.#observesOnly(reasons);
     this.decides = this.#decides(reasons);
   }
@@ -172,6 +176,10 @@ export class MessageMask {
 
   #namesOnly(reasons: number): boolean {
     return this.#asked === undefined && (reasons & ~OBSERVING) === Reason.prepared;
+  }
+
+  #readsNoQuery(reasons: number): boolean {
+    return this.#asked === undefined && this.#from === undefined && reasons === Reason.prepared;
   }
 
   #observesOnly(reasons: number): boolean {

@@ -7,7 +7,7 @@ import { FLUSH } from '../../wire/to-server.ts';
 import type { OutstandingRequests } from '../requests/outstanding-requests.ts';
 import type { PreparedStatements } from '../prepared/prepared-statements.ts';
 import type { DescriptionCheck } from '../prepared/description-check.ts';
-import { UNCHANGED } from '../prepared/repeated-messages.ts';
+import { UNCHANGED } from '../prepared/plain-messages.ts';
 import { Streamed, preceded } from '../message-action.ts';
 import type { MessageAction, Plan } from '../message-action.ts';
 import { OP_OF, Op, ResponseAction, combined } from '../requests/request-queue.ts';
@@ -120,7 +120,7 @@ export class QueryHook {
       return undefined;
     if (texts.anyPortal && this.#host.betweenTransactions()) texts.transactionEnded();
     const follows = this.#decisions ?? texts;
-    if (isNamed) return prepared.repeated.nameFor(type, data, at, end, follows);
+    if (isNamed) return prepared.plain.nameFor(type, data, at, end, follows);
     const observer = follows.sentInChunk(type, data, at, end);
     if (observer === 'read') return undefined;
     this.#host.sends(type, data);

@@ -2,7 +2,7 @@
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { QueryHook } from '../../../core/relay/statements/query-hook.ts';
 import type { StatementEnd } from '../../../core/relay/statements/statement-observer.ts';
-import { RepeatedMessages } from '../../../core/relay/prepared/repeated-messages.ts';
+import { PlainMessages } from '../../../core/relay/prepared/plain-messages.ts';
 import { freshDatabase, sharedPostgres } from '../../support/postgres.ts';
 import { frame } from '../../support/raw.ts';
 import type { RawClient } from '../../support/raw.ts';
@@ -23,6 +23,7 @@ const D = frame('D', Buffer.from('P'), '');
 const E = (portal = ''): Buffer => frame('E', portal, Buffer.alloc(4));
 const C = (name: string): Buffer => frame('C', Buffer.from('S'), name);
 const S = frame('S');
+const Q = (sql: string): Buffer => frame('Q', sql);
 
 /** Sends a batch in one piece, and gives its answers: rows by their first value, errors by their code, others by their type. */
 async function batch(client: RawClient, ...messages: readonly Buffer[]): Promise<string> {
@@ -38,7 +39,7 @@ async function batch(client: RawClient, ...messages: readonly Buffer[]): Promise
 }
 
 test('a Bind of a known statement and the same unnamed Parse are not decided about again', async () => {
-  const decided = vi.spyOn(RepeatedMessages.prototype, 'nameFor');
+  const decided = vi.spyOn(PlainMessages.prototype, 'nameFor');
   const client = await one.connect();
   try {
     await batch(client, P("select 'x'", 's'), P('select 1'), S);
@@ -115,6 +116,52 @@ test('a Bind that is malformed is refused by the server', async () => {
   expect(await batch(client, P("select 'x'", 's'), B('s'), E(), S)).toBe('1 2 x C Z');
   expect(await batch(client, frame('B', '', Buffer.from('s')), S)).toBe('08P01 Z');
   expect(await batch(client, B('s'), E(), S)).toBe('2 x C Z');
+  client.close();
+});
+
+test('a Query that changes nothing but rows is not decided about', async () => {
+  const client = await one.connect();
+  const decided = vi.spyOn(QueryHook.prototype, 'message');
+  try {
+    expect(await batch(client, Q("select 'x'; select 'y'"))).toBe('T x C T y C Z');
+    expect(await batch(client, Q('select 1 / 0'))).toBe('22012 Z');
+    expect(await batch(client, Q(''))).toBe('I Z');
+    expect(decided).not.toHaveBeenCalled();
+    expect(await batch(client, Q('set work_mem = 64'))).toBe('C Z');
+    expect(decided).toHaveBeenCalledOnce();
+  } finally {
+    decided.mockRestore();
+  }
+  client.close();
+});
+
+test('a Query drops the unnamed statement, whatever it does, and also where it fails', async () => {
+  const client = await one.connect();
+  for (const query of ["select 'x'", 'select 1 / 0']) {
+    expect(await batch(client, P('select 1'), B(), E(), S)).toBe('1 2 1 C Z');
+    await batch(client, Q(query));
+    expect(await batch(client, B(), E(), S)).toBe('26000 Z');
+  }
+  client.close();
+});
+
+test('a Query behind a batch that the server has not answered is decided about as before', async () => {
+  const client = await one.connect();
+  const before = client.messages.length;
+  client.send(
+    Buffer.concat([
+      P("select 'x'", 's'),
+      B('s'),
+      E(),
+      S,
+      Q("select 'y'"),
+      Q('set work_mem = 64'),
+      Q("select 'z'"),
+    ]),
+  );
+  await expect.poll(() => client.messages.slice(before).filter(({ type }) => type === 'Z').length).toBe(4);
+  const rows = client.messages.slice(before).filter(({ type }) => type === 'D');
+  expect(rows.map(({ body }) => body.subarray(6).toString())).toEqual(['x', 'y', 'z']);
   client.close();
 });
 

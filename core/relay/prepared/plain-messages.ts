@@ -1,7 +1,11 @@
-/** Messages about prepared statements for which an earlier decision still holds: most messages of a busy session. */
+/**
+ * Messages that need no decision: those about prepared statements for which an earlier one still holds, and a Query that changes nothing
+ * but rows. Most messages of a busy session are such ones.
+ */
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import { Op, ResponseAction, combined } from '../requests/request-queue.ts';
 import type { RequestObserver } from '../requests/request-queue.ts';
+import { hasNoCommandWord } from '../session-state-detection.ts';
 import { stringEnd } from './statement-names.ts';
 import type { ParseHandler, ParseHandlerParts, PreparedStatementsHost } from './parse.ts';
 import { UNSHARED } from './prepared-statement.ts';
@@ -18,7 +22,7 @@ export interface ObservedTexts {
 }
 
 /** One per session. */
-export class RepeatedMessages {
+export class PlainMessages {
   readonly #host: PreparedStatementsHost;
   readonly #parts: ParseHandlerParts;
   readonly #parseHandler: ParseHandler;
@@ -30,9 +34,9 @@ export class RepeatedMessages {
   }
 
   /** True for a message about a portal: portals keep the client's names. Where statements are observed, a Close has to be read. */
-  isPlain(type: number, data: Buffer, at: number, observed: boolean): boolean {
-    const isAboutPortal = type === Frontend.describe || (type === Frontend.close && !observed);
-    return isAboutPortal && data[at + HEADER_BYTES] === PORTAL;
+  isAboutPortal(type: number, data: Buffer, at: number, observed: boolean): boolean {
+    const mayBe = type === Frontend.describe || (type === Frontend.close && !observed);
+    return mayBe && data[at + HEADER_BYTES] === PORTAL;
   }
 
   /**
@@ -41,9 +45,29 @@ export class RepeatedMessages {
    */
   nameFor(type: number, data: Buffer, at: number, end: number, texts?: ObservedTexts): string | undefined {
     if (type !== Frontend.bind && type !== Frontend.parse) return undefined;
-    const { outstanding } = this.#host;
-    if (this.#parts.onServer.mayFail || outstanding.skipping || outstanding.stuck) return undefined;
+    if (!this.#isSure()) return undefined;
     return type === Frontend.bind ? this.#bind(data, at, end, texts) : this.#parse(data, at, end, texts);
+  }
+
+  /**
+   * True for a whole Query in `data` from `at` to `end` that is sent as it is; the request queue has its entry then. The session is linked, and
+   * no plugin or observer reads its statements.
+   */
+  query(data: Buffer, at: number, end: number): boolean {
+    const { outstanding } = this.#host;
+    const drops = this.#parts.unnamed.parse !== undefined;
+    if (drops || !outstanding.answered || !this.#isSure()) return false;
+    const text = data.toString('latin1', at + HEADER_BYTES, end - 1);
+    if (!hasNoCommandWord(text)) return false;
+    this.#parseHandler.context.readQuery(text, 'plain');
+    outstanding.sent(Op.query);
+    return true;
+  }
+
+  /** No outstanding answer may change what a message means. */
+  #isSure(): boolean {
+    const { outstanding } = this.#host;
+    return !this.#parts.onServer.mayFail && !outstanding.skipping && !outstanding.stuck;
   }
 
   /** A Bind of a statement that is prepared on the connection. */
