@@ -77,7 +77,7 @@ export interface Fleet {
   readonly away: FleetAway;
   /** Undefined: it is found by Sentinels, and has no address of its own. */
   readonly store: FleetStoreAddress | undefined;
-  /** Calls when one of the above has changed. The function that it returns ends that. */
+  /** Calls when one of the above has changed. One that throws is logged. The function that it returns ends that. */
   watch(changed: () => void): () => void;
   /** Asks workers of instances, and resolves with the answers of all that were asked. Never rejects. Answered as {@link Post.answer} says. */
   ask(

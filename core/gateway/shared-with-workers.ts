@@ -7,6 +7,12 @@ import { fleetBoard } from '../workers/coordination.ts';
 import type { CoordinatedFleet } from '../workers/coordination.ts';
 import type { Shared } from './shared.ts';
 
+/** Makes a callback of the plugin one that never throws: those who watch the same thing hear of it as well. `what` names it. */
+export type Guard = <A extends readonly unknown[]>(
+  what: string,
+  changed: (...args: A) => void,
+) => (...args: A) => void;
+
 /** The members of the handle for a plugin of this name. */
 export function sharedWith(
   {
@@ -14,6 +20,7 @@ export function sharedWith(
     config,
   }: Pick<Shared, 'coordination'> & { readonly config?: Pick<ResolvedConfig, 'fleet'> },
   plugin: string,
+  guard: Guard = (_, changed) => changed,
 ): Pick<GatewayHandle, 'worker' | 'board' | 'places' | 'post' | 'fleet'> {
   const { worker, workers, places, post, fleet } = coordination;
   const own = (name: string): string => `${plugin}/${name}`;
@@ -22,7 +29,7 @@ export function sharedWith(
     worker: { number: worker, of: workers },
     board: async <V>(name: string, { of = 'gateway' }: BoardOptions = {}) => {
       const board = of === 'fleet' ? fleetBoard(own(name)) : own(name);
-      return (await coordination.board(board)) as Board<V>;
+      return guarded((await coordination.board(board)) as Board<V>, name, guard);
     },
     places: {
       take(wanted) {
@@ -35,12 +42,21 @@ export function sharedWith(
       answer: (name, answer) => post.answer(own(name), answer),
       ask: (to, name, body, options) => post.ask(to, own(name), body, options),
     },
-    fleet: fleet && fleetOf(fleet, addressOf(config?.fleet), own),
+    fleet: fleet && fleetOf(fleet, addressOf(config?.fleet), own, guard),
   };
 }
 
+function guarded<V>(board: Board<V>, name: string, guard: Guard): Board<V> {
+  return { ...board, watch: (changed) => board.watch(guard(`board ${name}`, changed)) };
+}
+
 /** With the questions and boards of one plugin. */
-function fleetOf(fleet: CoordinatedFleet, store: Fleet['store'], own: (name: string) => string): Fleet {
+function fleetOf(
+  fleet: CoordinatedFleet,
+  store: Fleet['store'],
+  own: (name: string) => string,
+  guard: Guard,
+): Fleet {
   return {
     name: fleet.name,
     id: fleet.id,
@@ -56,7 +72,7 @@ function fleetOf(fleet: CoordinatedFleet, store: Fleet['store'], own: (name: str
     get isStale() {
       return fleet.isStale;
     },
-    watch: (changed) => fleet.watch(changed),
+    watch: (changed) => fleet.watch(guard('fleet', changed)),
     ask: (instances, to, name, body, options) => fleet.ask(instances, to, own(name), body, options),
     proof: (board, options) => fleet.proof(fleetBoard(own(board)), options),
   };
