@@ -73,6 +73,12 @@ export interface Fleet {
   readonly staleSince: number | undefined;
   /** True once the store has not answered for `fleet.stale`, or has never answered. */
   readonly isStale: boolean;
+  /**
+   * Since when limits go by `away.limits`, in milliseconds since the epoch: the store has not answered in time, be it only once. Undefined: all instances are counted.
+   */
+  readonly limitsAwaySince: number | undefined;
+  /** How often that has begun since the start of this instance. */
+  readonly limitsAwayTimes: number;
   /** `fleet.away` of the config. */
   readonly away: FleetAway;
   /** Undefined: it is found by Sentinels, and has no address of its own. */

@@ -25,6 +25,7 @@ import { FleetBoard } from './board.ts';
 import { Freshness } from './freshness.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { Asked } from './heartbeat.ts';
+import { LimitsAway } from './limits-away.ts';
 import { Locks } from './locks.ts';
 import { LogReader } from './log-reader.ts';
 import { inTime } from './parts.ts';
@@ -84,6 +85,7 @@ class Member implements FleetMember {
   readonly #fresh: Freshness;
   readonly #heart: Heartbeat;
   readonly #reader: LogReader;
+  readonly #limitsAway: LimitsAway;
   readonly #places: StorePlaces;
   readonly #questions: Questions;
   readonly #locks: Locks;
@@ -126,7 +128,13 @@ class Member implements FleetMember {
       changes: (board, changes) => this.#boards.get(board)?.hear(changes),
       post: (text) => this.#questions.hear(text),
     });
-    this.#places = new StorePlaces({ ...parts, away: away.limits, revive: () => this.#heart.shared() });
+    const isAway = (this.#limitsAway = new LimitsAway({ clock, changed: () => this.#changed() }));
+    this.#places = new StorePlaces({
+      ...parts,
+      away: away.limits,
+      isAway,
+      revive: () => this.#heart.shared(),
+    });
     this.#questions = new Questions({
       ...parts,
       answer: (question, withinMs) => this.#answerHere(question, withinMs),
@@ -154,6 +162,8 @@ class Member implements FleetMember {
       instances,
       staleSince,
       isStale,
+      limitsAwaySince: this.#limitsAway.since,
+      limitsAwayTimes: this.#limitsAway.times,
       away,
     };
   }
@@ -256,6 +266,7 @@ class Member implements FleetMember {
     this.#heart.close();
     this.#reader.close();
     this.#fresh.close();
+    this.#limitsAway.close();
     this.#questions.close();
     const others = this.#roster.others.map((other) => other.id);
     const left = Promise.all([this.#locks.close(), this.#questions.leave(others), store.leave(id)]);

@@ -72,6 +72,12 @@ function fleetOf(
     get isStale() {
       return fleet.isStale;
     },
+    get limitsAwaySince() {
+      return fleet.limitsAwaySince;
+    },
+    get limitsAwayTimes() {
+      return fleet.limitsAwayTimes;
+    },
     watch: (changed) => fleet.watch(guard('fleet', changed)),
     ask: (instances, to, name, body, options) => fleet.ask(instances, to, own(name), body, options),
     proof: (board, options) => fleet.proof(fleetBoard(own(board)), options),

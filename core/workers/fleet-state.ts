@@ -4,4 +4,15 @@ import type { InstanceNumbers } from '../contract/instance-numbers.ts';
 
 /** Where it stands, for `Fleet`. Plain data: it goes to workers. */
 export type FleetState = InstanceNumbers &
-  Pick<Fleet, 'name' | 'id' | 'instance' | 'instances' | 'staleSince' | 'isStale' | 'away'>;
+  Pick<
+    Fleet,
+    | 'name'
+    | 'id'
+    | 'instance'
+    | 'instances'
+    | 'staleSince'
+    | 'isStale'
+    | 'limitsAwaySince'
+    | 'limitsAwayTimes'
+    | 'away'
+  >;

@@ -50,6 +50,14 @@ export class FleetView implements CoordinatedFleet {
     return this.#state.isStale;
   }
 
+  get limitsAwaySince(): number | undefined {
+    return this.#state.limitsAwaySince;
+  }
+
+  get limitsAwayTimes(): number {
+    return this.#state.limitsAwayTimes;
+  }
+
   get away(): FleetAway {
     return this.#state.away;
   }

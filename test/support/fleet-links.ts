@@ -63,6 +63,8 @@ export function linkFleet(instances: number, workers: number): LinkedFleet {
       },
       staleSince: undefined,
       isStale: false,
+      limitsAwaySince: undefined,
+      limitsAwayTimes: 0,
       away: { revocations: 'refuse', limits: 'local' },
       store: undefined,
       watch: () => () => {},

@@ -159,6 +159,8 @@ class Linked implements LinkedInstances {
       store: undefined,
       staleSince: undefined,
       isStale: false,
+      limitsAwaySince: undefined,
+      limitsAwayTimes: 0,
       watch: () => () => {},
       async ask(instances, ...question) {
         const asked = [...lives.values()].filter(({ told }) => {
