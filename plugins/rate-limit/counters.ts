@@ -103,11 +103,12 @@ async function openStore(
   const key = JSON.stringify({
     ...policy,
     failOpen,
-    password: typeof policy.password === 'string' ? policy.password : '()',
+    password: typeof policy.password === 'function' ? { isAsked: true } : policy.password,
   });
   const { value: store, giveBack } = stores.borrow(key, () => new SharedBuckets(policy, failOpen));
+  const user = { log: gateway.log, password: policy.password };
   try {
-    await store.open(gateway.log);
+    await store.open(user);
   } catch (error) {
     giveBack();
     throw error;
@@ -122,7 +123,7 @@ async function openStore(
   });
   const close = (): void => {
     giveBack();
-    store.close();
+    store.close(user);
   };
   return [store, close];
 }
