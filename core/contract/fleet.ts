@@ -81,8 +81,10 @@ export interface Fleet {
   readonly limitsAwayTimes: number;
   /** `fleet.away` of the config. */
   readonly away: FleetAway;
-  /** Undefined: it is found by Sentinels, and has no address of its own. */
-  readonly store: FleetStoreAddress | undefined;
+  /** Asked for, so that who prints this prints no password. Undefined: the store is found by Sentinels, and has no address of its own. */
+  store(): FleetStoreAddress | undefined;
+  /** 22 characters: equal for equal texts of one plugin in all instances, and without the fleet's secret nobody can tell of what, not by trying guesses either. */
+  hash(text: string): string;
   /** Calls when one of the above has changed. One that throws is logged. The function that it returns ends that. */
   watch(changed: () => void): () => void;
   /** Asks workers of instances, and resolves with the answers of all that were asked. Never rejects. Answered as {@link Post.answer} says. */

@@ -77,6 +77,7 @@ const NOT_ALIVE: ToldAnswer = { worker: 0, error: 'no such instance lives' };
 const REACHES = ':fleet/reaches';
 
 class Member implements FleetMember {
+  readonly hashKey: string;
   readonly #options: FleetMemberOptions;
   readonly #parts: MemberParts;
   readonly #boards = new Map<string, FleetBoard>();
@@ -106,7 +107,9 @@ class Member implements FleetMember {
       id = randomBytes(9).toString('base64url'),
     } = setup;
     const { staleMs, timeoutMs, away, livesMs = 5_000 } = options;
-    const texts = new Texts(sealingOf(options.secret, options.name));
+    const sealing = sealingOf(options.secret, options.name);
+    const texts = new Texts(sealing);
+    this.hashKey = sealing.hash('of plugins', 'key');
     const parts: MemberParts = { id, store, texts, timers, clock, log, timeoutMs };
     this.#options = options;
     this.#parts = parts;

@@ -1,11 +1,15 @@
 /** What a plugin shares with itself in other workers: boards, places and questions by the plugin's name. */
+import { createHmac } from 'node:crypto';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import type { Board, BoardOptions } from '../contract/board.ts';
-import type { Fleet } from '../contract/fleet.ts';
+import type { Fleet, FleetStoreAddress } from '../contract/fleet.ts';
 import type { GatewayHandle } from '../contract/gateway-handle.ts';
 import { fleetBoard } from '../workers/coordination.ts';
 import type { CoordinatedFleet } from '../workers/coordination.ts';
 import type { Shared } from './shared.ts';
+
+/** Characters of a hash: 132 bits. */
+const HASH = 22;
 
 /** Makes a callback of the plugin one that never throws: those who watch the same thing hear of it as well. `what` names it. */
 export type Guard = <A extends readonly unknown[]>(
@@ -42,7 +46,7 @@ export function sharedWith(
       answer: (name, answer) => post.answer(own(name), answer),
       ask: (to, name, body, options) => post.ask(to, own(name), body, options),
     },
-    fleet: fleet && fleetOf(fleet, addressOf(config?.fleet), own, guard),
+    fleet: fleet && fleetOf(fleet, () => addressOf(config?.fleet), own, guard),
   };
 }
 
@@ -63,6 +67,7 @@ function fleetOf(
     instance: fleet.instance,
     away: fleet.away,
     store,
+    hash: (text) => createHmac('sha256', fleet.hashKey).update(own(text)).digest('base64url').slice(0, HASH),
     get instances() {
       return fleet.instances;
     },
@@ -85,7 +90,7 @@ function fleetOf(
 }
 
 /** A store that Sentinels know has no address of its own. */
-function addressOf(fleet: ResolvedConfig['fleet']): Fleet['store'] {
+function addressOf(fleet: ResolvedConfig['fleet']): FleetStoreAddress | undefined {
   if (!fleet || fleet.store.sentinels.length > 0) return undefined;
   const { kind, url, password, ca, timeoutMs } = fleet.store;
   return { kind, url, password, ca, timeoutMs };

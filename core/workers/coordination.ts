@@ -25,7 +25,10 @@ export interface Parent {
 }
 
 /** The fleet as far as it does not stand in the config: secrets that functions give do not travel. */
-export type CoordinatedFleet = Omit<Fleet, 'store'>;
+export interface CoordinatedFleet extends Omit<Fleet, 'store' | 'hash'> {
+  /** For `Fleet.hash`. */
+  readonly hashKey: string;
+}
 
 /** The name of the board that all instances of a fleet share under a name; where there is no fleet it is one like others. */
 export const fleetBoard = (name: string): string => `@${name}`;

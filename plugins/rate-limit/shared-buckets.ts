@@ -17,6 +17,8 @@ const PROBE = { key: 'probe', bucket: { size: 1_000, intervalMs: 1 } };
 /** Tokens may bring many different rates; each has a small object. */
 const MOST_RATES = 1_000;
 
+const sha256 = (key: string): string => createHash('sha256').update(key).digest('base64url');
+
 /** A config that uses a store. */
 export interface StoreUser {
   readonly log: Logger;
@@ -28,6 +30,7 @@ export interface StoreUser {
 export class SharedBuckets {
   readonly #policy: StorePolicy;
   readonly #failOpen: boolean;
+  readonly #hash: (key: string) => string;
   readonly #patience: Patience;
   /** Gives up what waits for an answer. */
   readonly #waiting = new Set<(error: Error) => void>();
@@ -41,8 +44,12 @@ export class SharedBuckets {
   #asking: NodeJS.Timeout | undefined;
   #probing = false;
 
-  /** `failOpen`: whoever asks can go on without an answer, so that a late one is as bad as none. */
-  constructor(policy: StorePolicy, failOpen: boolean) {
+  /**
+   * `failOpen`: whoever asks can go on without an answer, so that a late one is as bad as none. `hash` of keys, as they are of any length, and say who somebody is; default
+   * SHA-256, by which whoever reads the store can tell what they guess.
+   */
+  constructor(policy: StorePolicy, failOpen: boolean, hash: (key: string) => string = sha256) {
+    this.#hash = hash;
     this.#policy = policy;
     this.#failOpen = failOpen;
     const { timeoutMs } = policy;
@@ -120,8 +127,7 @@ export class SharedBuckets {
   }
 
   async #answer(key: string, bucket: Bucket, points: number, aheadMs: number): Promise<Answer> {
-    // Keys are of any length, and say who somebody is.
-    const hash = createHash('sha256').update(key).digest('base64url');
+    const hash = this.#hash(key);
     const how = { customDuration: 1 + Math.ceil(aheadMs) };
     try {
       const { msBeforeNext: ms } = await this.#limiterFor(bucket).consume(hash, points, how);

@@ -66,7 +66,7 @@ export function linkWorkers(
     const port = {
       send: (message: SharedRequest) => later(message, (arrived) => hub.hear(worker, arrived)),
     };
-    const link = new ParentLink({ worker, workers: count, port, fleet: member?.state });
+    const link = new ParentLink({ worker, workers: count, port, fleet: member });
     all.add(link);
     hub.workers.joined(worker, {
       send: (message: SharedTold) => later(message, (arrived) => link.hear(arrived)),

@@ -1,5 +1,6 @@
 /** What workers ask of the other instances of their fleet, and what these ask of them. */
-import type { FleetMember, FleetState, OwnReading } from '../fleet-member.ts';
+import type { FleetMember, OwnReading } from '../fleet-member.ts';
+import type { FleetBegin } from '../fleet-state.ts';
 import type { FleetRequest, FleetTold } from '../messages.ts';
 import { Lives } from './lives.ts';
 import type { Questions } from './questions.ts';
@@ -39,8 +40,10 @@ export class FleetOfWorkers {
     member.readsFrom(() => this.#reading);
   }
 
-  get state(): FleetState {
-    return this.#parts.member.state;
+  /** For a worker that begins. */
+  get begin(): FleetBegin {
+    const { state, hashKey } = this.#parts.member;
+    return { state, hashKey };
   }
 
   hear(worker: number, message: FleetRequest): void {

@@ -216,7 +216,7 @@ export class Parent {
   #begun(worker: number): void {
     const { workers, config, watch } = this.#options;
     const admin = this.#sockets.get(undefined)?.address;
-    const fleet = this.#hub.fleet?.state;
+    const fleet = this.#hub.fleet?.begin;
     this.#hub.workers.tell(worker, {
       t: 'start',
       worker,

@@ -6,7 +6,7 @@ import type { Post } from '../../contract/post.ts';
 import { BoardCopy } from '../board-copy.ts';
 import { boardOf } from '../board-view.ts';
 import type { CoordinatedFleet, Coordination, Parent } from '../coordination.ts';
-import type { FleetState } from '../fleet-state.ts';
+import type { FleetBegin } from '../fleet-state.ts';
 import type { FromWorker, SharedTold, ToldAnswer } from '../messages.ts';
 import type { Port } from '../port.ts';
 import { ANSWER_MS, PostAnswers } from '../post-answers.ts';
@@ -22,7 +22,7 @@ interface ParentLinkOptions {
   readonly workers: number;
   readonly port: Port<FromWorker>;
   /** Undefined: the gateway is in no fleet. */
-  readonly fleet?: FleetState | undefined;
+  readonly fleet?: FleetBegin | undefined;
 }
 
 /** A board that has been asked for. */

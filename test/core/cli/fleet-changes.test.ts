@@ -22,7 +22,7 @@ test('limits that go by fleet.away for a moment are two lines of the log', async
     };
     return () => {};
   };
-  tellChanges({ watch }, { info: tell as never, warn: tell as never });
+  tellChanges({ watch }, { info: tell, warn: tell });
   change({ limitsAwaySince: 1, limitsAwayTimes: 0 });
   change({ limitsAwayTimes: 0 });
   expect(lines).toEqual([]);
