@@ -160,7 +160,7 @@ export class Parent {
   }
 
   async #end(message: FromParent, withinMs: number): Promise<boolean> {
-    this.#rolling.close();
+    this.#rolling.end();
     this.#hub.fleet?.drains();
     this.#hub.workers.tellAll(message);
     this.#processes.end();
@@ -180,7 +180,7 @@ export class Parent {
   }
 
   #shutDown(after: ShutdownAfter | undefined): void {
-    this.#rolling.close();
+    this.#rolling.end();
     this.#hub.fleet?.drains();
     this.#hub.workers.tellAll({ t: 'shutDown', ...(after !== undefined && { after }) });
     this.#processes.end();

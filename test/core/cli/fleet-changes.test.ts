@@ -13,7 +13,7 @@ test('limits that go by fleet.away for a moment are two lines of the log', async
   const { state } = await fleetOf().join('a');
   const lines: unknown[] = [];
   const tell = (fields: object, text: string): void => void lines.push([text, fields]);
-  let change = (_: State): void => {};
+  let change: (now: State) => void = () => {};
   const watch: FleetMember['watch'] = (changed) => {
     const before = change;
     change = (now) => {
