@@ -147,7 +147,7 @@ describeWith('redis-server', (program) => {
   });
 
   test('what a dead one had is taken off in one step at a time, however many beats find some left', async () => {
-    const { run } = Script.prototype;
+    const run = Reflect.get(Script.prototype, 'run');
     const steps = { all: 0, underWay: 0, most: 0 };
     const spy = vi.spyOn(Script.prototype, 'run').mockImplementation(async function (
       this: Script,
