@@ -3,14 +3,14 @@ import type { FleetMember, OwnReading } from '../fleet-member.ts';
 import type { FleetBegin } from '../fleet-state.ts';
 import type { FleetRequest, FleetTold } from '../messages.ts';
 import { Lives } from './lives.ts';
-import type { Questions } from './questions.ts';
+import type { QuestionsToWorkers } from './questions.ts';
 
 /** What it is made with. */
 export interface FleetParts {
   readonly member: FleetMember;
   readonly tell: (worker: number, message: FleetTold) => void;
   readonly tellAll: (message: FleetTold) => void;
-  readonly questions: Questions;
+  readonly questions: QuestionsToWorkers;
   /** How many there are to be. */
   readonly workers: number;
   /** Of the config in force. */

@@ -5,7 +5,7 @@ import type { Places } from '../../contract/places.ts';
 import type { Post } from '../../contract/post.ts';
 import { BoardCopy } from '../board-copy.ts';
 import { boardOf } from '../board-view.ts';
-import type { CoordinatedFleet, Coordination, Parent } from '../coordination.ts';
+import type { CoordinatedFleet, Coordination, ParentOrders } from '../coordination.ts';
 import type { FleetBegin } from '../fleet-state.ts';
 import type { FromWorker, SharedTold, ToldAnswer } from '../messages.ts';
 import type { Port } from '../port.ts';
@@ -39,7 +39,7 @@ export class ParentLink implements Coordination {
   readonly workers: number;
   readonly places: Places;
   readonly post: Post;
-  readonly parent: Parent;
+  readonly parent: ParentOrders;
   readonly slots: SlotsLink;
   readonly #fleet: FleetLink | undefined;
   readonly #send: (message: FromWorker) => void;
