@@ -96,6 +96,17 @@ describe('compose.yaml', () => {
       });
   });
 
+  test('has gateways that keep nothing in files, and share nothing that either could write', () => {
+    const gateways = services.filter(([name]) => name.startsWith('gateway'));
+    const writable = gateways.flatMap(([, { volumes = [] }]) =>
+      volumes.filter((one) => !one.endsWith(':ro')),
+    );
+    expect(writable).toEqual([]);
+    // What these plugins keep in files is of one gateway: in a fleet it goes by the store, or into a volume of each.
+    const config = readFileSync(join(original, 'gateway.config.ts'), 'utf8');
+    for (const plugin of ['access', 'audit']) expect(config).not.toContain(`postern/plugins/${plugin}`);
+  });
+
   test('publishes ports on this machine only', () => {
     const published = services.flatMap(([, { ports = [] }]) => ports);
     expect(published.length).toBe(3);

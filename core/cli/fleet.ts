@@ -41,7 +41,7 @@ export async function joinFleet(fleet: ResolvedFleet, log: Log): Promise<FleetMe
     options,
     log,
   });
-  tellStale(member, log);
+  tellChanges(member, log);
   try {
     await member.start();
   } catch (error) {
@@ -55,7 +55,8 @@ export async function joinFleet(fleet: ResolvedFleet, log: Log): Promise<FleetMe
 }
 
 /** One line for each change of what is known of the store. */
-function tellStale(member: FleetMember, log: Log): void {
+export function tellChanges(member: Pick<FleetMember, 'watch'>, log: Log): void {
+  tellLimits(member, log);
   let was: Pick<FleetState, 'staleSince' | 'isStale'> | undefined;
   member.watch((state) => {
     const { name: fleet, staleSince, isStale, away } = state;
@@ -66,8 +67,24 @@ function tellStale(member: FleetMember, log: Log): void {
     if (isStale && !before.isStale)
       log.warn({ fleet, ...since, revocations: away.revocations }, 'the fleet is stale');
     else if (staleSince !== undefined && before.staleSince === undefined)
-      log.warn({ fleet, ...since, limits: away.limits }, 'the store of the fleet does not answer');
+      log.warn({ fleet, ...since }, 'the store of the fleet does not answer');
     else if (staleSince === undefined && before.staleSince !== undefined)
       log.info({ fleet }, 'the store of the fleet answers again');
+  });
+}
+
+/** However short it is, and however many logins it is for. */
+function tellLimits(member: Pick<FleetMember, 'watch'>, log: Log): void {
+  let wasAway = false;
+  member.watch(({ name: fleet, limitsAwaySince, limitsAwayTimes, away: { limits } }) => {
+    // It begins so, before the store is asked.
+    const isAway = limitsAwaySince !== undefined && limitsAwayTimes > 0;
+    if (isAway && !wasAway)
+      log.warn(
+        { fleet, limits, times: limitsAwayTimes },
+        'the store of the fleet has not answered in time: limits go by fleet.away',
+      );
+    else if (!isAway && wasAway) log.info({ fleet }, 'limits count all instances of the fleet');
+    wasAway = isAway;
   });
 }

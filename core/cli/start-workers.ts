@@ -46,7 +46,7 @@ function forks(): () => ChildProcess {
 }
 
 /** What a parent needs besides its config. */
-export interface ParentOptions {
+export interface ParentStart {
   /** The config file, absolute. */
   readonly path: string;
   /** Whether a change of its files reloads it. */
@@ -60,7 +60,7 @@ export interface ParentOptions {
 /** Makes the parent of a checked config; nothing of the config runs in it. */
 export function parentOf(
   config: ResolvedConfig,
-  { path, watch, descriptors, member }: ParentOptions,
+  { path, watch, descriptors, member }: ParentStart,
   log: PinoLogger,
 ): RunningParent {
   const { workers, listeners, admin } = config;

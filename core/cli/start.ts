@@ -17,7 +17,7 @@ import { LoopLag } from './loop-lag.ts';
 import { PackageManager } from './package-manager.ts';
 import { inheritedSockets } from './inherited-sockets.ts';
 import { parentOf } from './start-workers.ts';
-import type { ParentOptions, RunningParent } from './start-workers.ts';
+import type { ParentStart, RunningParent } from './start-workers.ts';
 import { drainOrStop, nextSignal } from './run-gateway.ts';
 import { ServiceManager } from './service-manager.ts';
 import { StrayErrors } from './stray-errors.ts';
@@ -99,7 +99,7 @@ async function run(
 }
 
 /** What a gateway runs with, besides its config. */
-interface RunParts extends Outside, Omit<ParentOptions, 'path'> {
+interface RunParts extends Outside, Omit<ParentStart, 'path'> {
   readonly log: PinoLogger;
 }
 

@@ -20,12 +20,14 @@ export function cancelKeysOver(shared: SharedWithOthers, log: Logger): CancelKey
 class CancelForwarding implements OtherWorkers {
   readonly #shared: SharedWithOthers;
   readonly #log: Logger;
-  readonly #wrong = new WrongKeys();
+  readonly #wrong: WrongKeys;
   /** Of keys that go to every instance: those that say where they belong never pay for them. */
-  readonly #wrongToAll = new WrongKeys();
+  readonly #wrongToAll: WrongKeys;
 
   constructor(shared: SharedWithOthers, log: Logger) {
     this.#shared = shared;
+    this.#wrong = new WrongKeys(shared.workers);
+    this.#wrongToAll = new WrongKeys(shared.workers);
     this.#log = log;
   }
 

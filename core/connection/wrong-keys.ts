@@ -1,6 +1,6 @@
 /** How many wrong cancel keys are carried to other workers and instances: guessing one costs the guesser time, and those nothing. A key that goes to many counts once for each, and no more than a second's worth for its address: a client whose session has just ended is no guesser. */
 
-/** Messages of wrong keys a second; a second's worth may come at once. */
+/** Messages of wrong keys a second, for one address in a worker, and for all in an instance; a second's worth may come at once. */
 const PER_ADDRESS = 5;
 const IN_ALL = 100;
 /** How many keys of one address, and how many messages of all, may be on their way when one more key comes: what is wrong of them is counted afterwards, and paid off at the rates above. */
@@ -16,13 +16,20 @@ interface Account {
   paidAt: number;
 }
 
-/** One per worker. Its clock counts milliseconds. */
+/**
+ * One per worker, with its share of what the instance may carry: to count for all workers in one place would take an answer for each key before it is carried, and what a worker
+ * has under way when it dies would have to be found out. Of one address each carries as many as one worker would: a share of five would have a wrong key keep out the right ones of
+ * all clients behind a balancer. Its clock counts milliseconds.
+ */
 export class WrongKeys {
+  readonly #inAll: number;
   readonly #now: () => number;
   readonly #all: Account = { underWay: 0, paidAt: 0 };
   readonly #accounts = new Map<string, Account>();
 
-  constructor(now: () => number = () => performance.now()) {
+  /** @param workers of the instance */
+  constructor(workers: number, now: () => number = () => performance.now()) {
+    this.#inAll = IN_ALL / workers;
     this.#now = now;
   }
 
@@ -31,7 +38,7 @@ export class WrongKeys {
     const account = this.#accounts.get(address) ?? { underWay: 0, paidAt: 0 };
     const now = this.#now();
     if (!hasRoom(account, PER_ADDRESS, UNDER_WAY.perAddress, now)) return false;
-    if (!hasRoom(this.#all, IN_ALL, UNDER_WAY.inAll, now)) return false;
+    if (!hasRoom(this.#all, this.#inAll, UNDER_WAY.inAll, now)) return false;
     this.#accounts.set(address, account);
     account.underWay += 1;
     this.#all.underWay += messages;
@@ -46,7 +53,7 @@ export class WrongKeys {
     this.#all.underWay -= messages;
     if (wrong) {
       charge(account, PER_ADDRESS, now, Math.min(messages, PER_ADDRESS));
-      charge(this.#all, IN_ALL, now, messages);
+      charge(this.#all, this.#inAll, now, messages);
     } else if (isSettled(account, now)) this.#accounts.delete(address);
     if (this.#accounts.size > MANY) this.#forgetSettled(now);
   }

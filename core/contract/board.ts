@@ -36,6 +36,6 @@ export interface Board<V = unknown> {
   put(id: string, value: V, options?: PutOptions<V>): Promise<boolean>;
   /** Takes a value off. Resolves when no worker has it any more. @throws as {@link put} */
   drop(id: string): Promise<void>;
-  /** Hears of each change, own ones as well, once it is in {@link all}. The function that it returns ends that. */
+  /** Hears of each change, own ones as well, once it is in {@link all}. One that throws is logged. The function that it returns ends that. */
   watch(changed: (change: BoardChange<V>) => void): () => void;
 }

@@ -73,11 +73,19 @@ export interface Fleet {
   readonly staleSince: number | undefined;
   /** True once the store has not answered for `fleet.stale`, or has never answered. */
   readonly isStale: boolean;
+  /**
+   * Since when limits go by `away.limits`, in milliseconds since the epoch: the store has not answered in time, be it only once. Undefined: all instances are counted.
+   */
+  readonly limitsAwaySince: number | undefined;
+  /** How often that has begun since the start of this instance. */
+  readonly limitsAwayTimes: number;
   /** `fleet.away` of the config. */
   readonly away: FleetAway;
-  /** Undefined: it is found by Sentinels, and has no address of its own. */
-  readonly store: FleetStoreAddress | undefined;
-  /** Calls when one of the above has changed. The function that it returns ends that. */
+  /** Asked for, so that who prints this prints no password. Undefined: the store is found by Sentinels, and has no address of its own. */
+  store(): FleetStoreAddress | undefined;
+  /** 22 characters: equal for equal texts of one plugin in all instances, and without the fleet's secret nobody can tell of what, not by trying guesses either. */
+  hash(text: string): string;
+  /** Calls when one of the above has changed. One that throws is logged. The function that it returns ends that. */
   watch(changed: () => void): () => void;
   /** Asks workers of instances, and resolves with the answers of all that were asked. Never rejects. Answered as {@link Post.answer} says. */
   ask(

@@ -85,7 +85,8 @@ export interface GatewayHandle {
    */
   readonly post: Post;
   /**
-   * The other instances. Undefined without `fleet` in the config.
+   * The other instances. Undefined without `fleet` in the config. A plugin that keeps something in the store by itself asks for its address by `fleet.store()`, and makes keys by
+   * `fleet.hash(text)`, of which whoever reads the store learns nothing.
    *
    * @example const names = gateway.fleet?.instances.map(({ name }) => name) ?? [];
    */

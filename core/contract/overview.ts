@@ -190,7 +190,7 @@ export interface PeerReading extends FleetInstance {
 /** The fleet, as this instance knows it. */
 export interface FleetReading extends Pick<
   Fleet,
-  'name' | 'id' | 'instance' | 'staleSince' | 'isStale' | 'away'
+  'name' | 'id' | 'instance' | 'staleSince' | 'isStale' | 'limitsAwaySince' | 'away'
 > {
   /** Those that live, this one first. */
   readonly instances: readonly PeerReading[];

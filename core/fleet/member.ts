@@ -25,6 +25,7 @@ import { FleetBoard } from './board.ts';
 import { Freshness } from './freshness.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { Asked } from './heartbeat.ts';
+import { LimitsAway } from './limits-away.ts';
 import { Locks } from './locks.ts';
 import { LogReader } from './log-reader.ts';
 import { inTime } from './parts.ts';
@@ -76,6 +77,7 @@ const NOT_ALIVE: ToldAnswer = { worker: 0, error: 'no such instance lives' };
 const REACHES = ':fleet/reaches';
 
 class Member implements FleetMember {
+  readonly hashKey: string;
   readonly #options: FleetMemberOptions;
   readonly #parts: MemberParts;
   readonly #boards = new Map<string, FleetBoard>();
@@ -84,6 +86,7 @@ class Member implements FleetMember {
   readonly #fresh: Freshness;
   readonly #heart: Heartbeat;
   readonly #reader: LogReader;
+  readonly #limitsAway: LimitsAway;
   readonly #places: StorePlaces;
   readonly #questions: Questions;
   readonly #locks: Locks;
@@ -104,7 +107,9 @@ class Member implements FleetMember {
       id = randomBytes(9).toString('base64url'),
     } = setup;
     const { staleMs, timeoutMs, away, livesMs = 5_000 } = options;
-    const texts = new Texts(sealingOf(options.secret, options.name));
+    const sealing = sealingOf(options.secret, options.name);
+    const texts = new Texts(sealing);
+    this.hashKey = sealing.hash('of plugins', 'key');
     const parts: MemberParts = { id, store, texts, timers, clock, log, timeoutMs };
     this.#options = options;
     this.#parts = parts;
@@ -126,7 +131,13 @@ class Member implements FleetMember {
       changes: (board, changes) => this.#boards.get(board)?.hear(changes),
       post: (text) => this.#questions.hear(text),
     });
-    this.#places = new StorePlaces({ ...parts, away: away.limits, revive: () => this.#heart.shared() });
+    const isAway = (this.#limitsAway = new LimitsAway({ clock, changed: () => this.#changed() }));
+    this.#places = new StorePlaces({
+      ...parts,
+      away: away.limits,
+      isAway,
+      revive: () => this.#heart.shared(),
+    });
     this.#questions = new Questions({
       ...parts,
       answer: (question, withinMs) => this.#answerHere(question, withinMs),
@@ -154,6 +165,8 @@ class Member implements FleetMember {
       instances,
       staleSince,
       isStale,
+      limitsAwaySince: this.#limitsAway.since,
+      limitsAwayTimes: this.#limitsAway.times,
       away,
     };
   }
@@ -256,6 +269,7 @@ class Member implements FleetMember {
     this.#heart.close();
     this.#reader.close();
     this.#fresh.close();
+    this.#limitsAway.close();
     this.#questions.close();
     const others = this.#roster.others.map((other) => other.id);
     const left = Promise.all([this.#locks.close(), this.#questions.leave(others), store.leave(id)]);

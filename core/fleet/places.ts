@@ -1,6 +1,7 @@
 /** How many places of each key this instance has, and what it has told the store of that. */
 import type { FleetAway } from '../contract/fleet.ts';
 import type { FleetPlace } from '../workers/fleet-member.ts';
+import type { LimitsAway } from './limits-away.ts';
 import { inTime, LATE } from './parts.ts';
 import type { MemberParts } from './parts.ts';
 import type { Taken } from './store.ts';
@@ -12,6 +13,8 @@ const AT_ONCE = 1_000;
 
 interface PlacesParts extends MemberParts {
   readonly away: FleetAway['limits'];
+  /** Told when the store has not answered: nobody waits for it until it has. */
+  readonly isAway: LimitsAway;
   /** Claims this instance's life, after which all counts have to be told. */
   readonly revive: () => Promise<unknown>;
 }
@@ -23,8 +26,6 @@ export class StorePlaces {
   /** Keys whose number is to be told. */
   #untold = new Set<string>();
   #telling: Promise<void> | undefined;
-  /** The store has not answered: nobody waits for it until it has. */
-  #away = true;
   #stop = (): void => undefined;
 
   constructor(parts: PlacesParts) {
@@ -64,19 +65,23 @@ export class StorePlaces {
   /** The store answers. `lived`: what it knows of this instance is still there. */
   answers(lived: boolean): void {
     const all = this.#away || !lived;
-    this.#away = false;
+    this.#parts.isAway.end();
     this.#tell(all ? this.#held.keys() : []);
   }
 
   /** It does not. */
   fails(): void {
-    this.#away = true;
+    this.#parts.isAway.begin();
   }
 
   close(): void {
     this.#stop();
     this.#held.clear();
     this.#untold.clear();
+  }
+
+  get #away(): boolean {
+    return this.#parts.isAway.since !== undefined;
   }
 
   #set(key: string, mine: number): void {
@@ -111,7 +116,7 @@ export class StorePlaces {
 
   /** A beat says whether it is really away. */
   #missed(): void {
-    this.#away = true;
+    this.#parts.isAway.begin();
     void this.#parts.revive().catch(() => undefined);
   }
 

@@ -8,18 +8,20 @@ export function fleetReading({
   instanceNumbers,
 }: Pick<Coordination, 'fleet' | 'instanceNumbers'>): FleetReading | undefined {
   if (!fleet) return undefined;
-  const { name, id, instance, staleSince, isStale, away } = fleet;
+  const { name, id, instance, staleSince, isStale, limitsAwaySince, away } = fleet;
   const others = Object.entries(instanceNumbers?.byNumber ?? {});
   const numbers = new Map(others.map(([number, of]) => [of, Number(number)]));
   if (instanceNumbers?.number !== undefined) numbers.set(id, instanceNumbers.number);
   const instances = fleet.instances.map((one) => ({ ...one, number: numbers.get(one.id) }));
-  return { name, id, instance, staleSince, isStale, away, instances };
+  return { name, id, instance, staleSince, isStale, limitsAwaySince, away, instances };
 }
 
 /** What `/readyz?verbose` says of it. */
-export function fleetNote({ name, instance, staleSince, isStale, instances }: FleetReading): string {
+export function fleetNote(reading: FleetReading): string {
+  const { name, instance, staleSince, isStale, limitsAwaySince, away, instances } = reading;
   const where = `${name} as ${instance}, ${instances.length} ${instances.length === 1 ? 'instance' : 'instances'}`;
-  if (staleSince === undefined) return where;
-  const since = new Date(staleSince).toISOString();
-  return `${where}; ${isStale ? 'stale: ' : ''}the store has not answered since ${since}`;
+  const since = staleSince ?? limitsAwaySince;
+  if (since === undefined) return where;
+  const stands = isStale ? 'stale: ' : staleSince === undefined ? `limits '${away.limits}': ` : '';
+  return `${where}; ${stands}the store has not answered since ${new Date(since).toISOString()}`;
 }

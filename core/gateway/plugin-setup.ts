@@ -156,7 +156,7 @@ export class PluginSetup {
       },
       directory,
       keep: (key, create) => reloadStorage.keep(plugin, key, create),
-      ...sharedWith(context, plugin),
+      ...sharedWith(context, plugin, (what, changed) => this.#guarded(call(`watch ${what}`), changed)),
       alone: (task, run, { of = 'gateway' } = {}) =>
         this.#alone(call(`alone ${task}`), run, of === 'fleet' ? `${plugin}/${task}` : undefined),
       provide: (name, service) => this.#provide(name, service, call),
@@ -185,6 +185,15 @@ export class PluginSetup {
       lookUp: (lookup) => outsidePlugins(() => this.#lookups.ask(lookup)),
       emit: (event, detail) => context.hooks.tell(event, detail),
     };
+  }
+
+  /** It never throws, and the log says what it threw. */
+  #guarded<A extends readonly unknown[]>(
+    call: PluginCall,
+    changed: (...args: A) => void,
+  ): (...args: A) => void {
+    return (...args) =>
+      void this.#run(call, () => changed(...args), 'a plugin has failed to hear of a change');
   }
 
   /** Where the lead changes, the plugins may be over by then. `ofFleet`: the name of the task among all instances. */

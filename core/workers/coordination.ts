@@ -17,7 +17,7 @@ export interface SharedSlots {
 }
 
 /** What the parent process does with all workers at once, on the order of an operator who has come to one of them. */
-export interface Parent {
+export interface ParentOrders {
   /** Has all workers load the config anew. `by`: default an operator. Rejects with the reason where one cannot: the config in force stays with all. */
   reload(by?: ReloadBy): Promise<void>;
   /** Has all workers take no new logins, drain, and end. */
@@ -25,7 +25,10 @@ export interface Parent {
 }
 
 /** The fleet as far as it does not stand in the config: secrets that functions give do not travel. */
-export type CoordinatedFleet = Omit<Fleet, 'store'>;
+export interface CoordinatedFleet extends Omit<Fleet, 'store' | 'hash'> {
+  /** For `Fleet.hash`. */
+  readonly hashKey: string;
+}
 
 /** The name of the board that all instances of a fleet share under a name; where there is no fleet it is one like others. */
 export const fleetBoard = (name: string): string => `@${name}`;
@@ -46,7 +49,7 @@ export interface Coordination {
   /** The numbers of its instances now, for cancel keys; undefined where there is no fleet. Read anew each time: they change. */
   readonly instanceNumbers?: InstanceNumbers | undefined;
   /** Undefined: there is none, and this process does it for itself. */
-  readonly parent: Parent | undefined;
+  readonly parent: ParentOrders | undefined;
   /** Undefined: this process is the only one that opens connections. */
   readonly slots?: SharedSlots | undefined;
   /** The same board for the same name, once this worker has its values. @throws Error where the gateway stops meanwhile */

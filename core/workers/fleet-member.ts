@@ -38,6 +38,8 @@ export type OwnReading = Pick<FleetInstance, 'config' | 'sessions' | 'workers' |
 /** One instance's membership. */
 export interface FleetMember {
   readonly state: FleetState;
+  /** Made of the fleet's secret, and good for hashes only: all instances have the same. */
+  readonly hashKey: string;
   /** Calls with each change of {@link state}. */
   watch(changed: (state: FleetState) => void): () => void;
   /** Sets where questions of other instances go: to workers of this one. */

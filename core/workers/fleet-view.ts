@@ -10,6 +10,7 @@ import type { InstanceNumbers } from '../contract/instance-numbers.ts';
 import type { AskOptions, Recipient } from '../contract/post.ts';
 import type { CoordinatedFleet } from './coordination.ts';
 import type { FleetMember, FleetState } from './fleet-member.ts';
+import type { FleetBegin } from './fleet-state.ts';
 import { ANSWER_MS } from './post-answers.ts';
 
 /** What asks other instances: the member, or the parent process that has it. */
@@ -17,11 +18,13 @@ export type FleetQuestions = Pick<FleetMember, 'ask' | 'proof'>;
 
 /** One per worker. */
 export class FleetView implements CoordinatedFleet {
+  readonly hashKey: string;
   #state: FleetState;
   readonly #questions: FleetQuestions;
   readonly #watching = new Set<() => void>();
 
-  constructor(state: FleetState, questions: FleetQuestions) {
+  constructor({ state, hashKey }: FleetBegin, questions: FleetQuestions) {
+    this.hashKey = hashKey;
     this.#state = state;
     this.#questions = questions;
   }
@@ -48,6 +51,14 @@ export class FleetView implements CoordinatedFleet {
 
   get isStale(): boolean {
     return this.#state.isStale;
+  }
+
+  get limitsAwaySince(): number | undefined {
+    return this.#state.limitsAwaySince;
+  }
+
+  get limitsAwayTimes(): number {
+    return this.#state.limitsAwayTimes;
   }
 
   get away(): FleetAway {

@@ -3,7 +3,7 @@ import type { FleetAnswer, FleetProof, InstanceRecipient } from '../contract/fle
 import type { ShutdownAfter } from '../contract/operations.ts';
 import type { Recipient } from '../contract/post.ts';
 import type { Address } from '../net/listening.ts';
-import type { FleetState } from './fleet-state.ts';
+import type { FleetBegin, FleetState } from './fleet-state.ts';
 import type { ServerProcess, SlotLimits } from '../upstream/pool/connection-slots.ts';
 
 /** An id of a board with its value; without a value it is taken off. */
@@ -267,7 +267,7 @@ export type LifeTold =
       readonly listeners: Readonly<Record<string, Address>>;
       readonly admin?: Address;
       /** Absent: there is none. */
-      readonly fleet?: FleetState;
+      readonly fleet?: FleetBegin;
       /** Whether a change of the config's files reloads it. */
       readonly watch: boolean;
     }

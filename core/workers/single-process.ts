@@ -75,7 +75,7 @@ export class SingleProcess implements Coordination {
   }
 
   #join(member: FleetMember): FleetView {
-    const view = new FleetView(member.state, member);
+    const view = new FleetView(member, member);
     this.#leaves.push(member.watch((state) => view.update(state)));
     member.answersBy((to, name, body, withinMs) => this.#ask(to, name, body, { withinMs, from: ELSEWHERE }));
     return view;

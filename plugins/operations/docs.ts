@@ -137,6 +137,10 @@ const fleet = object(
     instance: { ...text, description: 'The name of the instance that answers.' },
     stale: { ...flag, description: 'The store has not answered for `fleet.stale`.' },
     staleSince: { ...time, description: 'Since when the store has not answered; absent: it answers.' },
+    limitsAwaySince: {
+      ...time,
+      description: 'Since when limits go by `away.limits`; absent: all instances are counted.',
+    },
     away: object({ revocations: { enum: ['refuse', 'end', 'goOn'] }, limits: { enum: ['local', 'refuse'] } }),
     instances: { type: 'array', items: peer, description: 'Those that live, the one that answers first.' },
   },

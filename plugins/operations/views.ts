@@ -70,6 +70,7 @@ export function fleetView({
   instance,
   staleSince,
   isStale,
+  limitsAwaySince,
   away,
   instances,
 }: FleetReading): object {
@@ -78,11 +79,14 @@ export function fleetView({
     id,
     instance,
     stale: isStale,
-    staleSince: staleSince === undefined ? undefined : new Date(staleSince),
+    staleSince: dateOf(staleSince),
+    limitsAwaySince: dateOf(limitsAwaySince),
     away,
     instances: instances.map(peerView),
   };
 }
+
+const dateOf = (ms: number | undefined): Date | undefined => (ms === undefined ? undefined : new Date(ms));
 
 function peerView({ since, ...peer }: PeerReading): object {
   const { id, number, name, version, config, sessions, workers, draining, lagMs } = peer;

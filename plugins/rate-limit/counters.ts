@@ -83,8 +83,9 @@ export async function openCounters(
 
 /** Instances of a fleet count together, with a connection of the plugin's own. */
 function storeOfFleet(fleet: Fleet | undefined): StorePolicy | undefined {
-  if (!fleet?.store) return undefined;
-  const { url, password, ca, timeoutMs } = fleet.store;
+  const store = fleet?.store();
+  if (!fleet || !store) return undefined;
+  const { url, password, ca, timeoutMs } = store;
   return { url, password, ca, timeoutMs, prefix: `postern:${fleet.name}:rate` };
 }
 
@@ -103,11 +104,14 @@ async function openStore(
   const key = JSON.stringify({
     ...policy,
     failOpen,
-    password: typeof policy.password === 'string' ? policy.password : '()',
+    password: typeof policy.password === 'function' ? { isAsked: true } : policy.password,
   });
-  const { value: store, giveBack } = stores.borrow(key, () => new SharedBuckets(policy, failOpen));
+  const { fleet } = gateway;
+  const hash = fleet && ((text: string) => fleet.hash(text));
+  const { value: store, giveBack } = stores.borrow(key, () => new SharedBuckets(policy, failOpen, hash));
+  const user = { log: gateway.log, password: policy.password };
   try {
-    await store.open(gateway.log);
+    await store.open(user);
   } catch (error) {
     giveBack();
     throw error;
@@ -122,7 +126,7 @@ async function openStore(
   });
   const close = (): void => {
     giveBack();
-    store.close();
+    store.close(user);
   };
   return [store, close];
 }

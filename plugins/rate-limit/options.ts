@@ -152,7 +152,7 @@ export interface RedisOptions {
    */
   readonly timeout?: Duration;
   /**
-   * What the keys begin with. Hashes follow, so the store knows no name.
+   * What the keys begin with. Hashes follow, in a `fleet` made with its secret: only gateways of one fleet count together.
    *
    * @defaultValue `'postern:rate'`
    * @example prefix: 'staging:rate'

@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import type { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { createHash } from 'node:crypto';
-import type { Logger } from '../../core/index.ts';
+import type { Logger, Secret } from '../../core/index.ts';
 import { ANYHOW_MS, GO } from './bucket.ts';
 import type { Answer, Bucket } from './bucket.ts';
 import { Patience } from './patience.ts';
@@ -17,25 +17,39 @@ const PROBE = { key: 'probe', bucket: { size: 1_000, intervalMs: 1 } };
 /** Tokens may bring many different rates; each has a small object. */
 const MOST_RATES = 1_000;
 
+const sha256 = (key: string): string => createHash('sha256').update(key).digest('base64url');
+
+/** A config that uses a store. */
+export interface StoreUser {
+  readonly log: Logger;
+  /** As text the same for all users of one store; a function may be another after a reload. */
+  readonly password: Secret | undefined;
+}
+
 /** One per store, kept over reloads. */
 export class SharedBuckets {
   readonly #policy: StorePolicy;
   readonly #failOpen: boolean;
+  readonly #hash: (key: string) => string;
   readonly #patience: Patience;
   /** Gives up what waits for an answer. */
   readonly #waiting = new Set<(error: Error) => void>();
   readonly #limiters = new Map<string, RateLimiterRedis>();
   #Limiter: typeof RateLimiterRedis | undefined;
   #client: Redis | undefined;
-  #users = 0;
+  /** The newest one last: it tells the password, and what is to be told is for its log. */
+  readonly #users = new Set<StoreUser>();
   #opened: Promise<void> | undefined;
-  #log: Logger | undefined;
   #problem: string | undefined;
   #asking: NodeJS.Timeout | undefined;
   #probing = false;
 
-  /** `failOpen`: whoever asks can go on without an answer, so that a late one is as bad as none. */
-  constructor(policy: StorePolicy, failOpen: boolean) {
+  /**
+   * `failOpen`: whoever asks can go on without an answer, so that a late one is as bad as none. `hash` of keys, as they are of any length, and say who somebody is; default
+   * SHA-256, by which whoever reads the store can tell what they guess.
+   */
+  constructor(policy: StorePolicy, failOpen: boolean, hash: (key: string) => string = sha256) {
+    this.#hash = hash;
     this.#policy = policy;
     this.#failOpen = failOpen;
     const { timeoutMs } = policy;
@@ -48,22 +62,21 @@ export class SharedBuckets {
   }
 
   /** Connects for the first user; {@link close} it once for each. @throws ConfigError without ioredis */
-  async open(log: Logger): Promise<void> {
-    this.#log = log;
-    this.#users += 1;
+  async open(user: StoreUser): Promise<void> {
+    this.#users.add(user);
     this.#opened ??= this.#connect();
     try {
       await this.#opened;
     } catch (error) {
-      this.close();
+      this.close(user);
       throw error;
     }
   }
 
   /** The last user closes the connection, and nothing is left of it. */
-  close(): void {
-    this.#users -= 1;
-    if (this.#users > 0) return;
+  close(user: StoreUser): void {
+    this.#users.delete(user);
+    if (this.#users.size > 0) return;
     clearInterval(this.#asking);
     this.#asking = undefined;
     this.#problem = undefined;
@@ -114,8 +127,7 @@ export class SharedBuckets {
   }
 
   async #answer(key: string, bucket: Bucket, points: number, aheadMs: number): Promise<Answer> {
-    // Keys are of any length, and say who somebody is.
-    const hash = createHash('sha256').update(key).digest('base64url');
+    const hash = this.#hash(key);
     const how = { customDuration: 1 + Math.ceil(aheadMs) };
     try {
       const { msBeforeNext: ms } = await this.#limiterFor(bucket).consume(hash, points, how);
@@ -127,15 +139,30 @@ export class SharedBuckets {
     }
   }
 
+  get #newest(): StoreUser | undefined {
+    return [...this.#users].at(-1);
+  }
+
   async #connect(): Promise<void> {
     ({ RateLimiterRedis: this.#Limiter } = await import('rate-limiter-flexible'));
-    const client = await connectRedis(this.#policy, {
+    const { password } = this.#policy;
+    const policy = {
+      ...this.#policy,
+      ...(typeof password === 'function' && { password: () => this.#password() }),
+    };
+    const client = await connectRedis(policy, {
       lost: (error) => this.#lost(error),
       ready: () => void this.#probe(),
     });
-    if (this.#users === 0) client.disconnect();
+    if (this.#users.size === 0) client.disconnect();
     else this.#client = client;
     if (client.status !== 'ready') this.#lost(new Error('no connection'));
+  }
+
+  /** Of the config in force, for each new connection. */
+  async #password(): Promise<string> {
+    const { password = '' } = this.#newest ?? this.#policy;
+    return typeof password === 'function' ? password() : password;
   }
 
   #limiterFor({ intervalMs, size }: Bucket): RateLimiterRedis {
@@ -158,8 +185,8 @@ export class SharedBuckets {
 
   #lost(error: unknown): void {
     const reason = error instanceof Error ? error.message : 'failed';
-    if (this.#problem === undefined && this.#users > 0) {
-      this.#log?.warn({ reason }, 'the store of rate limits is away');
+    if (this.#problem === undefined && this.#users.size > 0) {
+      this.#newest?.log.warn({ reason }, 'the store of rate limits is away');
       this.#asking ??= setInterval(() => void this.#probe(), ASK_AGAIN_MS).unref();
     }
     this.#problem = reason;
@@ -177,7 +204,7 @@ export class SharedBuckets {
     clearInterval(this.#asking);
     this.#asking = undefined;
     this.#problem = undefined;
-    this.#log?.info({}, 'the store of rate limits is back');
+    this.#newest?.log.info({}, 'the store of rate limits is back');
   }
 
   /** While it is away: one question at a time, whose answer says that it is back. */

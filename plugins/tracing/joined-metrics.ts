@@ -47,6 +47,8 @@ export const JOINS: Readonly<Record<string, Join>> = {
   postern_fleet_instances: 'min',
   postern_fleet_stale: 'max',
   postern_fleet_store_silence_seconds: 'max',
+  postern_fleet_limits_silence_seconds: 'max',
+  postern_fleet_limits_outages_total: 'max',
   postern_password_last_login_timestamp_seconds: 'max',
   postern_password_logins_total: 'sum',
 };

@@ -205,7 +205,7 @@ test('a wrong key that all instances are asked for counts once for each, and kee
   await first(fleet, 0).present(4_711, Buffer.alloc(4, 7), '192.0.2.9');
   expect(fleet.sent()).toBe(50);
   let now = 1_000;
-  const wrong = new WrongKeys(() => now);
+  const wrong = new WrongKeys(1, () => now);
   const guess = (): boolean => {
     const carried = wrong.begin('a', 50);
     if (carried) wrong.over('a', true, 50);
@@ -219,7 +219,7 @@ test('a wrong key that all instances are asked for counts once for each, and kee
 test('a large fleet carries no more messages of wrong keys than a small one', () => {
   let now = 1_000;
   const carried = (messages: number): number => {
-    const wrong = new WrongKeys(() => now);
+    const wrong = new WrongKeys(1, () => now);
     let sum = 0;
     for (let second = 0; second < 100; second += 1) {
       for (let address = 0; address < 200; address += 1) {

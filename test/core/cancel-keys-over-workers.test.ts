@@ -208,7 +208,7 @@ test('wrong keys hit nothing, five a second of an address are carried, and the l
 
 test('wrong keys are carried at five a second per address and a hundred in all, however they come; right ones without end', () => {
   let now = 1_000;
-  const wrong = new WrongKeys(() => now);
+  const wrong = new WrongKeys(1, () => now);
   const tries = (address: string, count: number): number => {
     let carried = 0;
     for (let i = 0; i < count; i += 1) {
@@ -236,9 +236,26 @@ test('wrong keys are carried at five a second per address and a hundred in all, 
   }
 });
 
+test.each([1, 2, 4, 64])('%i workers together carry no more wrong keys than one would', (workers) => {
+  let now = 1_000_000;
+  const all = Array.from({ length: workers }, () => new WrongKeys(workers, () => now));
+  let carried = 0;
+  for (let second = 0; second < 100; second += 1) {
+    for (const wrong of all)
+      for (let address = 0; address < 200; address += 1) {
+        if (!wrong.begin(`a${address}`)) continue;
+        carried += 1;
+        wrong.over(`a${address}`, true);
+      }
+    now += 1_000;
+  }
+  expect(carried).toBeLessThanOrEqual(100 * 100);
+  expect(carried).toBeGreaterThanOrEqual(100 * workers * Math.floor(100 / workers));
+});
+
 test('a hundred keys of one address are under way at most, and those that prove wrong are paid off before the next', () => {
   let now = 1_000;
-  const wrong = new WrongKeys(() => now);
+  const wrong = new WrongKeys(1, () => now);
   const begun = Array.from({ length: 150 }, () => wrong.begin('a')).filter(Boolean);
   expect(begun).toHaveLength(100);
   for (const _ of begun) wrong.over('a', true);

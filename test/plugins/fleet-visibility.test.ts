@@ -31,7 +31,7 @@ async function metricsOf({ adminPort }: FleetInstanceInTest): Promise<Record<str
   );
 }
 
-test('metrics say how many instances live, and for how long the store has not answered', async () => {
+test('metrics say how many instances live, for how long the store has not answered, and how often limits were local', async () => {
   const fleet = fleetOf({ staleMs: 2_000 });
   const config = configOf([tracing({ metrics: { public: true } })]);
   const one = await fleet.start('a', config);
@@ -40,13 +40,16 @@ test('metrics say how many instances live, and for how long the store has not an
     postern_fleet_instances: 2,
     postern_fleet_stale: 0,
     postern_fleet_store_silence_seconds: 0,
+    postern_fleet_limits_silence_seconds: 0,
   };
-  await expect.poll(() => metricsOf(one), { timeout: 5_000 }).toEqual(well);
+  const outages = (times: number) => ({ ...well, postern_fleet_limits_outages_total: times });
+  await expect.poll(() => metricsOf(one), { timeout: 5_000 }).toEqual(outages(0));
   await one.cut();
   await expect.poll(() => metricsOf(one), { timeout: 5_000 }).toMatchObject({ postern_fleet_stale: 1 });
   expect((await metricsOf(one))['postern_fleet_store_silence_seconds']).toBeGreaterThan(1);
+  expect((await metricsOf(one))['postern_fleet_limits_silence_seconds']).toBeGreaterThan(0);
   one.heal();
-  await expect.poll(() => metricsOf(one), { timeout: 5_000 }).toEqual(well);
+  await expect.poll(() => metricsOf(one), { timeout: 5_000 }).toEqual(outages(1));
 });
 
 test('each line of the audit trail says which instance wrote it, and which of its workers', async () => {

@@ -20,6 +20,7 @@ export interface FleetInTestOptions {
   readonly revocations?: FleetAway['revocations'];
   /** Default a minute: longer than a test. */
   readonly staleMs?: number;
+  readonly secret?: string;
 }
 
 /** An instance, and its connection to the store. */
@@ -42,7 +43,11 @@ export interface FleetInTest {
 const TIMEOUT_MS = 100;
 
 /** None has started. They stop with the test. */
-export function fleetOf({ revocations = 'refuse', staleMs = 60_000 }: FleetInTestOptions = {}): FleetInTest {
+export function fleetOf({
+  revocations = 'refuse',
+  staleMs = 60_000,
+  secret = 'a secret of thirty-two characters',
+}: FleetInTestOptions = {}): FleetInTest {
   const store = new MemoryStore({ timers: machineTimers, wall: Date.now, timeoutMs: TIMEOUT_MS });
   const memberOf = (
     instance: string,
@@ -56,7 +61,7 @@ export function fleetOf({ revocations = 'refuse', staleMs = 60_000 }: FleetInTes
       options: {
         name: 'test',
         instance,
-        secret: 'a secret of thirty-two characters',
+        secret,
         staleMs,
         timeoutMs: TIMEOUT_MS,
         away: { revocations, limits: 'local' },

@@ -325,6 +325,20 @@ describeWith('redis-server', (program) => {
     expect(running.text()).not.toContain('canary-another');
   });
 
+  test('with a password that a reload brings, by another function', async () => {
+    repaired();
+    const from = (password: string): RateLimitOptions => ({
+      ...lots,
+      store: { kind: 'redis', url: redis.url, password: () => password },
+      failOpen: true,
+    });
+    const running = await limited(from('canary-wrong'));
+    expect(running.lines(AWAY)).toHaveLength(1);
+    await reload(running, from(redis.password));
+    await vi.waitFor(() => expect(running.lines(BACK)).toHaveLength(1), PATIENCE);
+    expect(await outcomes(await login(running), 2)).toBe(2);
+  });
+
   test('a gateway starts without it, whichever way, and so does one with a wrong password', async () => {
     const wrong = { kind: 'redis', url: redis.url, password: 'canary-wrong' } as const;
     const running = await limited({ ...lots, store: wrong, failOpen: true });

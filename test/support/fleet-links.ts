@@ -1,8 +1,8 @@
 /** Instances of a fleet in one process, without a store: questions between them are JSON that arrives later, and may be lost. */
-import type { Fleet, FleetAnswer, FleetInstance } from '../../core/contract/fleet.ts';
+import type { FleetAnswer, FleetInstance } from '../../core/contract/fleet.ts';
 import type { InstanceNumbers } from '../../core/contract/instance-numbers.ts';
 import type { PostAnswer } from '../../core/contract/post.ts';
-import type { Coordination } from '../../core/workers/coordination.ts';
+import type { CoordinatedFleet, Coordination } from '../../core/workers/coordination.ts';
 import { SingleProcess } from '../../core/workers/single-process.ts';
 import { linkWorkers } from './worker-links.ts';
 
@@ -53,7 +53,7 @@ export function linkFleet(instances: number, workers: number): LinkedFleet {
     return (answers ?? []).map((answer) => ({ ...answer, instance: member.id }));
   }
 
-  function fleetOf(id: string): Fleet {
+  function fleetOf(id: string): CoordinatedFleet {
     return {
       name: 'test',
       id,
@@ -63,8 +63,10 @@ export function linkFleet(instances: number, workers: number): LinkedFleet {
       },
       staleSince: undefined,
       isStale: false,
+      limitsAwaySince: undefined,
+      limitsAwayTimes: 0,
       away: { revocations: 'refuse', limits: 'local' },
-      store: undefined,
+      hashKey: 'a key',
       watch: () => () => {},
       async ask(to, ...question) {
         const asked = members.filter(
@@ -110,7 +112,7 @@ export function linkFleet(instances: number, workers: number): LinkedFleet {
   return { instances: members, sent: () => sent, close: () => closing.forEach((close) => close()) };
 }
 
-function inFleet(link: Coordination, fleet: Fleet, numbers: () => InstanceNumbers): Coordination {
+function inFleet(link: Coordination, fleet: CoordinatedFleet, numbers: () => InstanceNumbers): Coordination {
   return {
     worker: link.worker,
     workers: link.workers,

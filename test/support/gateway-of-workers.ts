@@ -7,7 +7,7 @@ import { acceptFrom, BoundSocket } from '../../core/net/bound-socket.ts';
 import { placeOf } from '../../core/net/entrance.ts';
 import type { Address } from '../../core/net/listening.ts';
 import type { PinoLogger } from '../../core/telemetry/log.ts';
-import type { Parent } from '../../core/workers/coordination.ts';
+import type { ParentOrders } from '../../core/workers/coordination.ts';
 import { GivenEntrances } from '../../core/workers/worker/given-entrances.ts';
 import type { Reloadable } from '../../core/workers/worker/reload-steps.ts';
 import { linkWorkers } from './worker-links.ts';
@@ -47,7 +47,7 @@ export class GatewayOfWorkers implements TestedGateway {
   constructor(configs: readonly [ResolvedConfig, ...ResolvedConfig[]], log: PinoLogger) {
     this.#configs = configs;
     this.#log = log;
-    const orders: Parent = {
+    const orders: ParentOrders = {
       reload: () => this.#reloadFromSource(),
       shutDown: (after) => void Promise.all(this.#workers.map(({ gateway }) => gateway.shutDown(after))),
     };

@@ -4,13 +4,13 @@ import type { Board } from '../../core/contract/board.ts';
 import type { Fleet, FleetAnswer, FleetInstance } from '../../core/contract/fleet.ts';
 import { BoardCopy } from '../../core/workers/board-copy.ts';
 import { boardOf } from '../../core/workers/board-view.ts';
-import type { Coordination } from '../../core/workers/coordination.ts';
+import type { CoordinatedFleet, Coordination } from '../../core/workers/coordination.ts';
 import type { BoardEntry } from '../../core/workers/messages.ts';
 import { SingleProcess } from '../../core/workers/single-process.ts';
 
 /** One of them. */
 export interface LinkedInstance extends Coordination {
-  readonly fleet: Fleet;
+  readonly fleet: CoordinatedFleet;
 }
 
 /** All of them, and what becomes of them. */
@@ -32,7 +32,7 @@ interface Life {
   readonly told: FleetInstance;
   readonly single: SingleProcess;
   readonly copies: Map<string, BoardCopy>;
-  readonly fleet: Fleet;
+  readonly fleet: CoordinatedFleet;
   isCut: boolean;
 }
 
@@ -144,7 +144,7 @@ class Linked implements LinkedInstances {
     else setImmediate(apply);
   }
 
-  #fleetOf(name: string): Fleet {
+  #fleetOf(name: string): CoordinatedFleet {
     const lives = this.#lives;
     const ask = (life: Life, ...question: Parameters<Fleet['ask']>): Promise<readonly FleetAnswer[]> =>
       this.#ask(life, question);
@@ -156,9 +156,11 @@ class Linked implements LinkedInstances {
       get instances() {
         return [...lives.values()].map(({ told }) => told);
       },
-      store: undefined,
+      hashKey: 'a key',
       staleSince: undefined,
       isStale: false,
+      limitsAwaySince: undefined,
+      limitsAwayTimes: 0,
       watch: () => () => {},
       async ask(instances, ...question) {
         const asked = [...lives.values()].filter(({ told }) => {

@@ -1,5 +1,5 @@
 /** Workers of one process: links to a hub through channels that carry JSON, in order and later, as those of processes do. */
-import type { Parent } from '../../core/workers/coordination.ts';
+import type { ParentOrders } from '../../core/workers/coordination.ts';
 import type { SharedRequest, SharedTold } from '../../core/workers/messages.ts';
 import { Hub } from '../../core/workers/parent/hub.ts';
 import type { FleetMember } from '../../core/workers/fleet-member.ts';
@@ -22,7 +22,7 @@ export interface LinkedWorkers {
 }
 
 /** What the parent does where a test does not say it. */
-const NO_ORDERS: Parent = {
+const NO_ORDERS: ParentOrders = {
   reload: () => Promise.reject(new Error('there is nothing to load it from')),
   shutDown() {},
 };
@@ -43,7 +43,7 @@ export interface LinkOptions {
 /** Workers of one instance. */
 export function linkWorkers(
   count: number,
-  orders: Parent = NO_ORDERS,
+  orders: ParentOrders = NO_ORDERS,
   { ready = true, log = SILENT, member }: LinkOptions = {},
 ): LinkedWorkers {
   const hub = new Hub(orders, log, member && { member, workers: count });
@@ -66,7 +66,7 @@ export function linkWorkers(
     const port = {
       send: (message: SharedRequest) => later(message, (arrived) => hub.hear(worker, arrived)),
     };
-    const link = new ParentLink({ worker, workers: count, port, fleet: member?.state });
+    const link = new ParentLink({ worker, workers: count, port, fleet: member });
     all.add(link);
     hub.workers.joined(worker, {
       send: (message: SharedTold) => later(message, (arrived) => link.hear(arrived)),

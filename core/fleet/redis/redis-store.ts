@@ -55,6 +55,9 @@ export class RedisStore implements FleetStore {
   /** Which process of Redis answers: it may have lost its last writes when it is another one. */
   #server: Promise<string> = Promise.resolve('');
   #closed = false;
+  #freeing: Promise<void> | undefined;
+  /** Whether the dead have more, as far as is known. */
+  #hasMore = false;
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
@@ -172,10 +175,22 @@ export class RedisStore implements FleetStore {
     await this.#run('unlock', [task, id]);
   }
 
-  /** What the dead had is taken off some places at a time, and others are answered in between. The next beat does what fails here. */
-  async #freeMore(): Promise<void> {
+  /** What the dead had is taken off some places at a time, and others are answered in between. However often it is asked for, one step is under way. */
+  #freeMore(): Promise<void> {
+    this.#hasMore = true;
+    this.#freeing ??= this.#freeAll().finally(() => {
+      this.#freeing = undefined;
+    });
+    return this.#freeing;
+  }
+
+  /** The next beat does what fails here. */
+  async #freeAll(): Promise<void> {
     try {
-      while ((await this.#run('freeMore', [])) !== 0);
+      while (this.#hasMore) {
+        this.#hasMore = false;
+        if ((await this.#run('freeMore', [])) !== 0) this.#hasMore = true;
+      }
     } catch {
       // Away.
     }

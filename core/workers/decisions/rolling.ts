@@ -22,8 +22,6 @@ interface Run {
   readonly old: number[];
   /** Whose process has begun since. */
   readonly fresh: Set<number>;
-  /** It is about to end. */
-  retiring: number | undefined;
 }
 
 /** How long a worker may take to say how long it needs, in milliseconds. */
@@ -37,6 +35,8 @@ export const READY_MS = 90_000;
 export class Rolling {
   readonly #parts: RollingParts;
   #run: Run | undefined;
+  /** It is about to end, and the timer kills it where it does not: also once the others stay, or all end. */
+  #retiring: number | undefined;
   #stopTimer: () => void = () => {};
   #isOver = false;
 
@@ -51,9 +51,10 @@ export class Rolling {
     if (this.#run) return log.warn({}, 'the workers are being replaced already');
     // The lead is mostly the first one: so what only one may do moves once.
     const old = Array.from({ length: count }, (_, index) => count - index);
-    this.#run = { old, fresh: new Set(), retiring: undefined };
+    this.#run = { old, fresh: new Set() };
     log.info({ workers: count }, 'replacing the workers');
-    this.#await();
+    // One that retires since an earlier order is replaced first, in the time that it has.
+    if (this.#retiring === undefined) this.#await();
     this.#goOn();
   }
 
@@ -64,35 +65,44 @@ export class Rolling {
 
   /** It has heard that it is to end, and needs at most so long. */
   ending(worker: number, withinMs: number): void {
-    if (this.#run?.retiring === worker) this.#killAfter(worker, withinMs + LATE_MS);
+    // When all end it hears that again, and keeps the time that it has.
+    if (this.#retiring === worker && !this.#isOver) this.#killAfter(worker, withinMs + LATE_MS);
   }
 
   /** A process has ended, for whatever reason: the worker's next one is a new one. */
   gone(worker: number, wasReady: boolean): void {
+    const retired = this.#retiring === worker;
+    if (retired) {
+      this.#retiring = undefined;
+      this.#stopTimer();
+    }
     const run = this.#run;
     if (!run) return;
     if (run.fresh.has(worker) && !wasReady) return this.#giveUp(`the new worker ${worker} does not start`);
     run.fresh.add(worker);
-    if (run.retiring !== worker) return;
-    run.retiring = undefined;
-    this.#await();
+    if (retired) this.#await();
   }
 
-  /** Nothing is replaced any more. */
-  close(): void {
+  /** The gateway ends: nothing is replaced any more. */
+  end(): void {
     this.#isOver = true;
+    this.#leave();
+  }
+
+  /** Ends its timer. */
+  close(): void {
+    this.end();
     this.#stopTimer();
-    this.#run = undefined;
   }
 
   /** With one worker missing no other one is taken away. */
   #goOn(): void {
     const run = this.#run;
-    if (!run || run.retiring !== undefined || this.#missing.length > 0) return;
+    if (!run || this.#retiring !== undefined || this.#missing.length > 0) return;
     this.#stopTimer();
     const next = run.old.find((worker) => !run.fresh.has(worker));
     if (next === undefined) return this.#done();
-    run.retiring = next;
+    this.#retiring = next;
     this.#killAfter(next, HEARD_MS + LATE_MS);
     this.#parts.retire(next);
   }
@@ -119,11 +129,16 @@ export class Rolling {
     this.#stopTimer = this.#parts.after(ms, () => this.#parts.kill(worker));
   }
 
+  /** Whatever does not retire yet stays. */
+  #leave(): void {
+    this.#run = undefined;
+    if (this.#retiring === undefined) this.#stopTimer();
+  }
+
   #giveUp(reason: string): void {
     const { old = [], fresh } = this.#run ?? {};
-    const kept = old.filter((worker) => fresh?.has(worker) !== true);
-    this.#stopTimer();
-    this.#run = undefined;
+    const kept = old.filter((worker) => fresh?.has(worker) !== true && worker !== this.#retiring);
+    this.#leave();
     this.#parts.log.error({ reason, old: kept }, 'the workers are not all replaced');
   }
 }

@@ -1,15 +1,16 @@
 /** What workers ask of the other instances of their fleet, and what these ask of them. */
-import type { FleetMember, FleetState, OwnReading } from '../fleet-member.ts';
+import type { FleetMember, OwnReading } from '../fleet-member.ts';
+import type { FleetBegin } from '../fleet-state.ts';
 import type { FleetRequest, FleetTold } from '../messages.ts';
 import { Lives } from './lives.ts';
-import type { Questions } from './questions.ts';
+import type { QuestionsToWorkers } from './questions.ts';
 
 /** What it is made with. */
 export interface FleetParts {
   readonly member: FleetMember;
   readonly tell: (worker: number, message: FleetTold) => void;
   readonly tellAll: (message: FleetTold) => void;
-  readonly questions: Questions;
+  readonly questions: QuestionsToWorkers;
   /** How many there are to be. */
   readonly workers: number;
   /** Of the config in force. */
@@ -39,8 +40,10 @@ export class FleetOfWorkers {
     member.readsFrom(() => this.#reading);
   }
 
-  get state(): FleetState {
-    return this.#parts.member.state;
+  /** For a worker that begins. */
+  get begin(): FleetBegin {
+    const { state, hashKey } = this.#parts.member;
+    return { state, hashKey };
   }
 
   hear(worker: number, message: FleetRequest): void {

@@ -7,7 +7,7 @@ import { Lives } from './lives.ts';
 type Tell = (worker: number, message: PlacesTold) => void;
 
 /** One for all workers. */
-export class Places {
+export class PlacesOfWorkers {
   readonly counts: CountedPlaces;
   readonly #tell: Tell;
   readonly #lives = new Lives();

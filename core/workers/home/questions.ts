@@ -26,7 +26,7 @@ const ENDED = 'it has ended';
 const ELSEWHERE = 0;
 
 /** One for all workers. */
-export class Questions {
+export class QuestionsToWorkers {
   readonly #workers: Asked;
   readonly #open = new Map<number, Open>();
   #last = 0;

@@ -1,5 +1,5 @@
 /** What the parent process holds for its workers: boards, places, post and connection slots. It reads messages of workers only. */
-import type { Parent } from '../coordination.ts';
+import type { ParentOrders } from '../coordination.ts';
 import { Reloads } from '../decisions/reloads.ts';
 import type { ReloadsParts } from '../decisions/reloads.ts';
 import type { FromParent, OrderRequest, ReloadBy, SharedRequest } from '../messages.ts';
@@ -8,10 +8,10 @@ import type { FleetMember } from '../fleet-member.ts';
 import { FleetPlaces } from '../fleet-places.ts';
 import { Boards } from '../home/boards.ts';
 import { FleetOfWorkers } from '../home/fleet.ts';
-import { Places } from '../home/places.ts';
-import { Questions } from '../home/questions.ts';
+import { PlacesOfWorkers } from '../home/places.ts';
+import { QuestionsToWorkers } from '../home/questions.ts';
 import { PlaceCounts } from '../place-counts.ts';
-import { ConnectionSlots } from './connection-slots.ts';
+import { SlotsOfWorkers } from './slots-of-workers.ts';
 import { Workers } from './workers.ts';
 
 /** One per parent. */
@@ -19,18 +19,18 @@ export class Hub {
   /** Whose messages go to {@link hear}. */
   readonly workers = new Workers((worker) => this.#left(worker));
   readonly #boards: Boards;
-  readonly #places: Places;
+  readonly #places: PlacesOfWorkers;
   /** The server connections that the workers may have. */
-  readonly slots: ConnectionSlots;
-  readonly #questions: Questions;
+  readonly slots: SlotsOfWorkers;
+  readonly #questions: QuestionsToWorkers;
   /** Undefined: this gateway is in no fleet. */
   readonly fleet: FleetOfWorkers | undefined;
-  readonly #orders: Parent;
+  readonly #orders: ParentOrders;
   readonly #reloads: Reloads;
 
   /** `orders`: what the parent does when a worker asks for it. `log`: tells of reloads. `fleet`: its member, and how many workers there are to be. */
   constructor(
-    orders: Parent,
+    orders: ParentOrders,
     log: ReloadsParts['log'],
     fleet?: { readonly member: FleetMember; readonly workers: number },
   ) {
@@ -39,9 +39,9 @@ export class Hub {
     const { workers } = this;
     const { tell } = workers;
     this.#boards = new Boards(tell, member);
-    this.#places = new Places(tell, member ? new FleetPlaces(member) : new PlaceCounts());
-    this.slots = new ConnectionSlots({ tell, ready: () => workers.serving });
-    this.#questions = new Questions(workers);
+    this.#places = new PlacesOfWorkers(tell, member ? new FleetPlaces(member) : new PlaceCounts());
+    this.slots = new SlotsOfWorkers({ tell, ready: () => workers.serving });
+    this.#questions = new QuestionsToWorkers(workers);
     this.#reloads = new Reloads({ tell, after: machineTimers.after, log });
     const digest = (): string => this.#reloads.digest;
     const tellAll = (message: FromParent): void => workers.tellAll(message);

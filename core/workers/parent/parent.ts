@@ -160,7 +160,7 @@ export class Parent {
   }
 
   async #end(message: FromParent, withinMs: number): Promise<boolean> {
-    this.#rolling.close();
+    this.#rolling.end();
     this.#hub.fleet?.drains();
     this.#hub.workers.tellAll(message);
     this.#processes.end();
@@ -180,7 +180,7 @@ export class Parent {
   }
 
   #shutDown(after: ShutdownAfter | undefined): void {
-    this.#rolling.close();
+    this.#rolling.end();
     this.#hub.fleet?.drains();
     this.#hub.workers.tellAll({ t: 'shutDown', ...(after !== undefined && { after }) });
     this.#processes.end();
@@ -216,7 +216,7 @@ export class Parent {
   #begun(worker: number): void {
     const { workers, config, watch } = this.#options;
     const admin = this.#sockets.get(undefined)?.address;
-    const fleet = this.#hub.fleet?.state;
+    const fleet = this.#hub.fleet?.begin;
     this.#hub.workers.tell(worker, {
       t: 'start',
       worker,

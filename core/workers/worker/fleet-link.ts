@@ -1,6 +1,6 @@
 /** The fleet as a worker with a parent process has it: the parent is the member. */
 import type { FleetAnswer, FleetProof } from '../../contract/fleet.ts';
-import type { FleetState } from '../fleet-state.ts';
+import type { FleetBegin } from '../fleet-state.ts';
 import { FleetView } from '../fleet-view.ts';
 import type { FleetRequest, FleetTold } from '../messages.ts';
 import { Replies } from './replies.ts';
@@ -13,9 +13,9 @@ export class FleetLink {
   readonly #proven = new Replies<FleetProof>();
   readonly #alone = new Replies<undefined>();
 
-  constructor(state: FleetState, send: (message: FleetRequest) => void) {
+  constructor(begin: FleetBegin, send: (message: FleetRequest) => void) {
     this.#send = send;
-    this.view = new FleetView(state, {
+    this.view = new FleetView(begin, {
       ask: (instances, to, name, body, withinMs) => {
         const { q, reply } = this.#answers.next();
         send({ t: 'ask-fleet', q, instances, to, name, body, withinMs });

@@ -5,8 +5,8 @@ import type { Places } from '../../contract/places.ts';
 import type { Post } from '../../contract/post.ts';
 import { BoardCopy } from '../board-copy.ts';
 import { boardOf } from '../board-view.ts';
-import type { CoordinatedFleet, Coordination, Parent } from '../coordination.ts';
-import type { FleetState } from '../fleet-state.ts';
+import type { CoordinatedFleet, Coordination, ParentOrders } from '../coordination.ts';
+import type { FleetBegin } from '../fleet-state.ts';
 import type { FromWorker, SharedTold, ToldAnswer } from '../messages.ts';
 import type { Port } from '../port.ts';
 import { ANSWER_MS, PostAnswers } from '../post-answers.ts';
@@ -22,7 +22,7 @@ interface ParentLinkOptions {
   readonly workers: number;
   readonly port: Port<FromWorker>;
   /** Undefined: the gateway is in no fleet. */
-  readonly fleet?: FleetState | undefined;
+  readonly fleet?: FleetBegin | undefined;
 }
 
 /** A board that has been asked for. */
@@ -39,7 +39,7 @@ export class ParentLink implements Coordination {
   readonly workers: number;
   readonly places: Places;
   readonly post: Post;
-  readonly parent: Parent;
+  readonly parent: ParentOrders;
   readonly slots: SlotsLink;
   readonly #fleet: FleetLink | undefined;
   readonly #send: (message: FromWorker) => void;

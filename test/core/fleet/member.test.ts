@@ -243,7 +243,9 @@ test('the store counts as away after 1.5 s, and the instance is stale after flee
   a.store.losing = undefined;
   await time.pass(1_000);
   expect(a.member.state).toMatchObject({ isStale: false, staleSince: undefined });
-  expect(told.slice(0, 2)).toEqual([
+  expect(told.slice(0, 3)).toEqual([
+    // Limits go by `away.limits` already.
+    [false, false],
     [true, false],
     [true, true],
   ]);
@@ -294,6 +296,44 @@ test('while the store is away only own sessions count, and a login never waits l
   a.store.losing = undefined;
   await time.pass(1_500);
   expect(total('k')).toBe(3);
+});
+
+test('limits that go by away.limits for a moment are told once, however many logins there are', async () => {
+  const [a] = await two();
+  const told: (readonly [number | undefined, number])[] = [];
+  a.member.watch(({ limitsAwaySince, limitsAwayTimes }) => told.push([limitsAwaySince, limitsAwayTimes]));
+  expect(a.member.state).toMatchObject({ limitsAwaySince: undefined, limitsAwayTimes: 0 });
+  a.store.losing = 'requests';
+  await time.settle(a.logsIn('k', 9));
+  const { limitsAwaySince: since } = a.member.state;
+  expect(since).toBe(time.now());
+  for (let n = 0; n < 3; n += 1) await time.settle(a.logsIn('k', 9));
+  expect(told).toEqual([[since, 1]]);
+  a.store.losing = undefined;
+  await time.pass(1_000);
+  expect(a.member.state).toMatchObject({
+    staleSince: undefined,
+    limitsAwaySince: undefined,
+    limitsAwayTimes: 1,
+  });
+  expect(told.filter(([at]) => at !== undefined)).toEqual([[since, 1]]);
+});
+
+test('a start without the store counts as once, and a close while it is away tells nothing', async () => {
+  const a = instance('a');
+  a.store.losing = 'requests';
+  await time.settle(a.start());
+  expect(a.member.state).toMatchObject({ limitsAwaySince: 0, limitsAwayTimes: 1 });
+  a.store.losing = undefined;
+  await time.pass(1_000);
+  a.store.losing = 'requests';
+  const told: unknown[] = [];
+  a.member.watch((state) => told.push(state));
+  void a.logsIn('k', 9);
+  const closing = a.member.close();
+  await time.pass(5_000);
+  await closing;
+  expect(told).toEqual([]);
 });
 
 test("with away.limits 'refuse' a login that has a limit fails while the store is away", async () => {

@@ -1,5 +1,6 @@
 /** The store of a fleet while Redis is away, hangs, forgets or refuses, and afterwards. */
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { Script } from '../../../core/fleet/redis/script.ts';
 import { BlackHole } from '../../support/black-hole.ts';
 import { certificates } from '../../support/certificates.ts';
 import { freePort } from '../../support/free-port.ts';
@@ -143,6 +144,33 @@ describeWith('redis-server', (program) => {
     await expect(alive(store)).rejects.toThrow(/READONLY/);
     await redis.ask('replicaof no one');
     await works(store);
+  });
+
+  test('what a dead one had is taken off in one step at a time, however many beats find some left', async () => {
+    const run = Reflect.get(Script.prototype, 'run');
+    const steps = { all: 0, underWay: 0, most: 0 };
+    const spy = vi.spyOn(Script.prototype, 'run').mockImplementation(async function (
+      this: Script,
+      ...[redisOf, key, args]
+    ) {
+      // Only the script of such a step has no arguments.
+      const isStep = args.length === 0;
+      if (isStep) steps.most = Math.max(steps.most, (steps.underWay += 1));
+      const answer = await run.call(this, redisOf, key, args);
+      if (isStep) [steps.all, steps.underWay] = [steps.all + 1, steps.underWay - 1];
+      return answer;
+    });
+    onTestFinished(() => spy.mockRestore());
+    const store = await storeAt(redis.url);
+    await alive(store, 'dead');
+    const places = Array.from({ length: 20_000 }, (_, i) => [`p${i}`, 1] as const);
+    await store.count('dead', places);
+    await store.beat({ id: 'dead', text: '' }, [], 1);
+    await vi.waitFor(async () => expect((await alive(store)).live).toHaveLength(1));
+    await Promise.all(Array.from({ length: 4 }, () => alive(store)));
+    await expect.poll(() => steps.underWay, PATIENCE).toBe(0);
+    expect(await redis.ask('keys postern:*p:p*')).toMatch(/^\*0/);
+    expect(steps).toEqual({ all: expect.any(Number) as number, underWay: 0, most: 1 });
   });
 
   test('two fleets in one store do not see each other', async () => {

@@ -106,6 +106,71 @@ test('where a new process does not start, the others stay', () => {
   expect(done.at(-1)).toContain('not all replaced');
 });
 
+/** Worker 3 retires, and the new process of worker 2 has not begun to serve when it ends. */
+function givenUp(): Stage {
+  const one = stage(3);
+  one.rolling.begin();
+  one.rolling.ending(3, 40_000);
+  one.ends(2);
+  one.ends(2);
+  expect(one.done.at(-1)).toBe('the workers are not all replaced the new worker 2 does not start: 1');
+  return one;
+}
+
+test('where a new process does not start, one that retires meanwhile ends in its time all the same', () => {
+  const one = givenUp();
+  expect(one.timerMs).toBeGreaterThan(40_000);
+  one.timeIsOver();
+  expect(one.done.at(-1)).toBe('kill 3');
+});
+
+test('one that has retired in time is not killed any more, although the others stay', () => {
+  const one = givenUp();
+  const { length } = one.done;
+  one.ends(3);
+  expect(one.timerMs).toBeUndefined();
+  one.becomesReady(2);
+  one.becomesReady(3);
+  expect(one.done).toHaveLength(length);
+});
+
+test('an order while one retires since an earlier one waits for that, and does not replace it again', () => {
+  const one = givenUp();
+  one.becomesReady(2);
+  one.rolling.begin();
+  expect(one.done.at(-1)).toBe('replacing the workers 3');
+  expect(one.timerMs).toBeGreaterThan(40_000);
+  one.ends(3);
+  expect(one.timerMs).toBe(READY_MS);
+  for (const worker of [3, 2, 1]) {
+    if (worker < 3) one.ends(worker);
+    one.becomesReady(worker);
+  }
+  expect(one.done.slice(-4)).toEqual([
+    'replacing the workers 3',
+    'retire 2',
+    'retire 1',
+    'the workers are replaced 3',
+  ]);
+});
+
+test.each(['replaced', 'given up'])(
+  'when the gateway ends, one that retires (the others %s) has the time that it had',
+  (how) => {
+    const one = how === 'given up' ? givenUp() : stage(3);
+    one.rolling.begin();
+    if (how === 'replaced') one.rolling.ending(3, 40_000);
+    one.rolling.end();
+    one.rolling.ending(3, 1_000_000);
+    expect(one.timerMs).toBe(46_000);
+    one.timeIsOver();
+    expect(one.done.at(-1)).toBe('kill 3');
+    one.ends(3);
+    one.rolling.close();
+    expect(one.timerMs).toBeUndefined();
+  },
+);
+
 test('where one does not become ready, as with a config that not all have, the others stay', () => {
   const one = stage(2);
   one.rolling.begin();
@@ -132,7 +197,7 @@ test('one that does not end is killed a while after the time that it has said to
 test('when the gateway ends nothing is replaced any more', () => {
   const one = stage(2);
   one.rolling.begin();
-  one.rolling.close();
+  one.rolling.end();
   one.ends(2);
   one.becomesReady(2);
   one.rolling.begin();

@@ -8,7 +8,7 @@ import type { PoolEnvironment } from '../../../core/upstream/pool/idle-connectio
 import { PoolState } from '../../../core/upstream/pool/pool-state.ts';
 import type { PooledServer } from '../../../core/upstream/pool/pooled-servers.ts';
 import type { FromParent, FromWorker, SlotsRequest, SlotsTold } from '../../../core/workers/messages.ts';
-import { ConnectionSlots as ParentSlots } from '../../../core/workers/parent/connection-slots.ts';
+import { SlotsOfWorkers } from '../../../core/workers/parent/slots-of-workers.ts';
 import { SlotsLink } from '../../../core/workers/worker/slots-link.ts';
 import { Random } from '../../leaks/random.ts';
 import { SimulatedTime } from './simulated-time.ts';
@@ -175,7 +175,7 @@ class World {
     };
     const tell = (worker: number, message: FromParent): void =>
       later(() => links[worker]?.hear(message as SlotsTold));
-    const parent = new ParentSlots({ tell, ready: () => [...links.keys()], timers: this.time });
+    const parent = new SlotsOfWorkers({ tell, ready: () => [...links.keys()], timers: this.time });
     this.workers = Array.from({ length: count }, (_, number) => {
       if (count === 1) return new Worker(this, undefined);
       const send = (message: FromWorker): void => later(() => parent.hear(number, message as SlotsRequest));

@@ -19,7 +19,7 @@ interface ConnectionSlotsParts {
 const LOOK_MS = 10;
 
 /** One per parent. */
-export class ConnectionSlots {
+export class SlotsOfWorkers {
   readonly #parts: ConnectionSlotsParts;
   readonly #timers: Timers;
   readonly #pools = new Map<string, PoolSlots>();
