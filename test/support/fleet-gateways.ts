@@ -1,12 +1,12 @@
 /** Gateways of one fleet: processes of their own with one config, in front of one PostgreSQL, with one Redis between them. */
 import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
-import { vi } from 'vitest';
 import { GatewayProcess } from './gateway-process.ts';
 import type { PostgresAddress } from './postgres.ts';
 import type { RedisServer } from './redis.ts';
 import { issuer } from './token.ts';
 import type { TokenIssuer } from './token.ts';
+import { until } from './until.ts';
 
 /** What a test chooses; texts are TypeScript as it stands in a config file. */
 export interface FleetGatewaysOptions {
@@ -14,6 +14,8 @@ export interface FleetGatewaysOptions {
   readonly instances?: number;
   /** Members of `fleet` besides name, instance, secret and store. */
   readonly fleet?: string;
+  /** Members of `fleet.store` besides kind and url. */
+  readonly store?: string;
   /** Members of `listen` behind `port: 0`. */
   readonly listen?: string;
   /** Members of the pool. */
@@ -106,6 +108,7 @@ function configText(
   instance: string,
   {
     fleet = '',
+    store = '',
     listen = '',
     pool = '',
     database = '',
@@ -138,7 +141,7 @@ export default defineConfig({
   admin: { port: 0, operators: { claim: 'groups', value: 'dba', issuer: '${keys.issuer}' } },
   fleet: {
     name: 'test', instance: '${instance}', secret: '${FLEET_SECRET}',
-    store: { kind: 'redis', url: '${redis}' }, ${fleet}
+    store: { kind: 'redis', url: '${redis}', ${store} }, ${fleet}
   },
   plugins: [
     operations(),
@@ -178,7 +181,7 @@ export async function startFleet(
   const names = Array.from({ length: options.instances ?? 2 }, (_, i) => `g${i + 1}`);
   const started = await Promise.all(names.map(start));
   for (const one of started)
-    await vi.waitUntil(async () => (await instancesOf(one)).length === started.length, { timeout: 30_000 });
+    await until('all know each other', async () => (await instancesOf(one)).length === started.length);
   return started;
 }
 
@@ -196,7 +199,7 @@ export async function startInstance(
   });
   const { workers = 1 } = options;
   if (workers > 1)
-    await vi.waitUntil(() => gateway.lines('worker ready').length === workers, { timeout: 60_000 });
+    await until('all workers are ready', () => gateway.lines('worker ready').length === workers);
   return new FleetGateway(gateway, keys);
 }
 
