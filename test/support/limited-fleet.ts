@@ -8,7 +8,7 @@ import type { PostgresAddress } from './postgres.ts';
 import { fieldsOf, message, RawClient, startup } from './raw-client.ts';
 import type { RedisServer } from './redis.ts';
 import { SessionCount } from './session-count.ts';
-import { holdsWithin } from './until.ts';
+import { holdsWithin, until } from './until.ts';
 
 /** `limits.maxConnections` of the fleet. */
 export const LIMITS = { subject: 5, database: 60 } as const;
@@ -20,6 +20,8 @@ const FULL = {
 /** The outcome of a login whose instance was killed meanwhile. */
 const KILLED = 'killed';
 const AGAIN_MS = 20;
+/** A session may stay for longer than this before its token ends. */
+const TOKEN_USED_MS = 60_000;
 
 /** What is asked of the store: all totals, those who died with places that are not free yet, and the counts of instances. */
 const LEFT = ['hlen postern:{test}:p', 'llen postern:{test}:dead', 'keys postern:{test}:i:*'];
@@ -89,6 +91,7 @@ export class LimitedFleet {
   kills = 0;
   readonly #counts = { logins: 0, admitted: 0, refused: 0, killed: 0 };
   readonly #redis: RedisServer;
+  readonly #tokens = new Map<string, { readonly token: string; readonly signedAt: number }>();
   readonly #begin: (name: string) => Promise<FleetGateway>;
   #lives: Life[];
 
@@ -197,13 +200,22 @@ export class LimitedFleet {
     let outcome: string | undefined;
     try {
       client = await RawClient.connect(life.instance.gateway.port);
-      outcome = await answerTo(client, life.instance.issuer.sign({ role: 'reader', sub: subject }));
+      outcome = await answerTo(client, this.#tokenOf(subject, life));
     } catch (error) {
       outcome = String(error);
     }
     if (client && outcome === undefined && !life.isOver) return life.enter(client, subject, this.sessions);
     client?.destroy();
     return life.isOver ? KILLED : String(outcome);
+  }
+
+  /** The one that it had before, while that is good for long enough. */
+  #tokenOf(subject: string, { instance }: Life): string {
+    const known = this.#tokens.get(subject);
+    if (known && performance.now() - known.signedAt < TOKEN_USED_MS) return known.token;
+    const token = instance.issuer.sign({ role: 'reader', sub: subject });
+    this.#tokens.set(subject, { token, signedAt: performance.now() });
+    return token;
   }
 
   /** Takes all places of a subject, by turns through these instances, as soon as the database has as many. */
@@ -218,15 +230,17 @@ export class LimitedFleet {
     return sessions;
   }
 
-  /** Waits until the subject is refused no more: the database may be full all the same. */
+  /** Waits until the store has freed what the dead had, and a login of that subject gets in; or is refused for the database, which may be full all the same. */
   async #free(index: number, subject: string, since: number): Promise<void> {
-    for (;;) {
-      const outcome = await this.logIn(index, subject);
-      if (typeof outcome !== 'string') this.end(outcome, true);
-      if (outcome !== FULL.subject) break;
-      await sleep(AGAIN_MS);
-    }
+    const { kills } = this;
+    await until('the places of the dead are free', async () => {
+      const isFree = (await this.#redis.ask('llen postern:{test}:dead')).startsWith(':0\r\n');
+      return isFree && (await this.deaths()) >= kills;
+    });
     this.freeAfter.push(performance.now() - since);
+    const outcome = await this.logIn(index, subject);
+    if (typeof outcome !== 'string') this.end(outcome, true);
+    else if (outcome === FULL.subject) this.surprises.push('places that are free are not to be had');
   }
 
   async #restart(index: number, { name }: Life): Promise<void> {
