@@ -1,6 +1,7 @@
-/** Gateways of one fleet: processes of their own with one config, in front of one PostgreSQL, with one Redis between them. */
+/** Gateways of one fleet: processes of their own with one config, in front of one PostgreSQL, with one Redis between them, behind HAProxy if wanted. */
 import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
+import { Balancer } from './balancer.ts';
 import { GatewayProcess } from './gateway-process.ts';
 import type { PostgresAddress } from './postgres.ts';
 import type { RedisServer } from './redis.ts';
@@ -30,6 +31,8 @@ export interface FleetGatewaysOptions {
   readonly more?: string;
   /** Workers of each. Default 1. */
   readonly workers?: number;
+  /** The path of HAProxy, through which clients then come to each instance: by PROXY v2, and by no other way. Default: they come directly. */
+  readonly haproxy?: string | undefined;
 }
 
 /** An answer of `admin`. */
@@ -46,10 +49,17 @@ export const FLEET_SECRET = 'canary-secret-of-the-fleet-0123456789abcdef';
 export class FleetGateway {
   readonly gateway: GatewayProcess;
   readonly issuer: TokenIssuer;
+  readonly #balancer: Balancer | undefined;
 
-  constructor(gateway: GatewayProcess, keys: TokenIssuer) {
+  constructor(gateway: GatewayProcess, keys: TokenIssuer, balancer: Balancer | undefined) {
     this.gateway = gateway;
     this.issuer = keys;
+    this.#balancer = balancer;
+  }
+
+  /** Where clients connect. */
+  get port(): number {
+    return this.#balancer?.port ?? this.gateway.port;
   }
 
   get adminPort(): number {
@@ -60,7 +70,7 @@ export class FleetGateway {
   async login(claims: Readonly<Record<string, unknown>> = {}, more: ClientConfig = {}): Promise<Client> {
     const client = new Client({
       host: '127.0.0.1',
-      port: this.gateway.port,
+      port: this.port,
       user: '_',
       database: 'orders',
       password: this.issuer.sign({ role: 'reader', ...claims }),
@@ -99,6 +109,11 @@ export class FleetGateway {
     const said = text.startsWith('{') ? (JSON.parse(text) as Answered['body']) : { text };
     return { status: response.status, body: said };
   }
+
+  /** Ends it at once. */
+  async remove(): Promise<void> {
+    await Promise.all([this.gateway.remove(), this.#balancer?.remove()]);
+  }
 }
 
 function configText(
@@ -117,9 +132,11 @@ function configText(
     revocations,
     more = '',
     workers = 1,
+    haproxy,
   }: FleetGatewaysOptions,
 ): string {
   const passwords = JSON.stringify(postgres.passwords);
+  const proxied = haproxy === undefined ? '' : "proxyProtocol: { trusted: ['127.0.0.0/8'] },";
   return `import { defineConfig } from 'postern';
 import { access, ownIssuer } from 'postern/plugins/access';
 import { console } from 'postern/plugins/console';
@@ -130,7 +147,7 @@ import { rateLimit } from 'postern/plugins/rate-limit';
 import { roles } from 'postern/plugins/roles';
 const own = ownIssuer({ issuer: '${OWN}' });
 export default defineConfig({
-  listen: { port: 0, ${listen} },
+  listen: { port: 0, ${proxied} ${listen} },
   databases: {
     orders: {
       host: '127.0.0.1', port: ${postgres.port}, database: 'postgres',
@@ -197,10 +214,12 @@ export async function startInstance(
     config: configText(postgres, redis.url, keys, instance, options),
     files: { 'jwks.json': JSON.stringify(keys.jwks) },
   });
-  const { workers = 1 } = options;
+  const { workers = 1, haproxy } = options;
   if (workers > 1)
     await until('all workers are ready', () => gateway.lines('worker ready').length === workers);
-  return new FleetGateway(gateway, keys);
+  const balancer =
+    haproxy === undefined ? undefined : await Balancer.start(haproxy, [{ port: gateway.port }]);
+  return new FleetGateway(gateway, keys, balancer);
 }
 
 /** The instances that this one knows of. */
@@ -211,5 +230,5 @@ export async function instancesOf(one: FleetGateway): Promise<readonly Readonly<
 
 /** Ends them at once. */
 export async function removeAll(gateways: readonly FleetGateway[]): Promise<void> {
-  await Promise.all(gateways.map(({ gateway }) => gateway.remove()));
+  await Promise.all(gateways.map((one) => one.remove()));
 }
