@@ -1,8 +1,10 @@
 /** Two gateways of one fleet behind one Redis: whatever is shared is made at one of them and tried at the other. */
+import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { Client } from 'pg';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { Balancer } from '../support/balancer.ts';
 import {
   FLEET_SECRET,
   type FleetGateway,
@@ -13,7 +15,7 @@ import {
 } from '../support/fleet-gateways.ts';
 import { prepareCheckout } from '../support/gateway-process.ts';
 import { sharedPostgres } from '../support/postgres.ts';
-import { describeWith } from '../support/programs.ts';
+import { describeWith, program } from '../support/programs.ts';
 import { RawClient, cancelRequest, startup, message } from '../support/raw-client.ts';
 import { RedisServer } from '../support/redis.ts';
 
@@ -34,21 +36,27 @@ async function codeOf(work: Promise<unknown>): Promise<string | undefined> {
 const endOf = (client: Client): Promise<void> =>
   new Promise((resolve) => void client.once('end', () => resolve()));
 
-/** Logs in by raw messages, so that its cancel key is known. */
+/** Logs in by raw messages, so that its cancel key is known, and from an address of this machine. */
 async function rawLogin(
-  one: FleetGateway,
+  { issuer }: FleetGateway,
+  port: number,
+  { sub = 'cancelled', localAddress = '127.0.0.1' } = {},
 ): Promise<{ client: RawClient; processId: number; secret: Buffer }> {
-  const client = await RawClient.connect(one.gateway.port);
+  const client = RawClient.over(net.connect({ port, host: '127.0.0.1', localAddress }));
   client.send(startup({ user: '_', database: 'orders' }));
   await client.until('R');
-  client.send(message('p', `${one.issuer.sign({ role: 'reader', sub: 'cancelled' })}\0`));
+  client.send(message('p', `${issuer.sign({ role: 'reader', sub })}\0`));
   const answers = await client.until('Z');
   const body = answers.find(({ type }) => type === 'K')?.body ?? Buffer.alloc(0);
   return { client, processId: body.readUInt32BE(0), secret: body.subarray(4) };
 }
 
+/** Where it is there, all clients come through it, as they do in front of most fleets. */
+const haproxy = program('haproxy');
+const front = haproxy === undefined ? 'without HAProxy, which is not installed here' : 'behind HAProxy';
+
 describeWith('redis-server', (redisServer) =>
-  describe.each([1, 2])('instances with workers: %i', (workers) => {
+  describe.each([1, 2])(`instances ${front}, with workers: %i`, (workers) => {
     let redis: RedisServer;
     let one: FleetGateway;
     let other: FleetGateway;
@@ -56,6 +64,7 @@ describeWith('redis-server', (redisServer) =>
     const options = {
       pool: "mode: 'transaction'",
       workers,
+      haproxy,
       limits: 'maxConnections: { subject: 2 }',
       rateLimit: "connections: { per: 'subject', limit: '60/m', burst: 20 }",
     };
@@ -101,7 +110,7 @@ describeWith('redis-server', (redisServer) =>
 
     test('limits.maxConnections counts the sessions of both, and is free again when they end', async () => {
       for (const [here, there] of both()) {
-        const sub = `counted ${here.gateway.port}`;
+        const sub = `counted ${here.port}`;
         const open = [await here.login({ sub }), await there.login({ sub })];
         expect(await codeOf(here.login({ sub }))).toBe('53300');
         expect(await codeOf(there.login({ sub }))).toBe('53300');
@@ -116,6 +125,31 @@ describeWith('redis-server', (redisServer) =>
         await open[1]?.end();
       }
     });
+
+    test.skipIf(haproxy === undefined)(
+      'through one address for both, clients come to either with their own addresses, and are counted together',
+      async () => {
+        const places = gateways.map(({ gateway: { port }, adminPort }) => ({ port, adminPort }));
+        const balancer = await Balancer.start(String(haproxy), places);
+        onTestFinished(() => balancer.remove());
+        const addresses = ['127.0.0.7', '127.0.0.8'];
+        const open = [];
+        for (const localAddress of addresses)
+          open.push(await rawLogin(one, balancer.port, { sub: 'balanced', localAddress }));
+        await expect(rawLogin(one, balancer.port, { sub: 'balanced' })).rejects.toThrow('53300');
+        const seen = [];
+        for (const each of [one, other]) {
+          const { body } = await each.ask('GET', '/v1/sessions');
+          const own = (body['sessions'] as Record<string, string>[]).filter(
+            ({ subject }) => subject === 'balanced',
+          );
+          expect(own).toHaveLength(1);
+          seen.push(own[0]?.['address']);
+        }
+        expect(new Set(seen)).toEqual(new Set(addresses));
+        for (const { client } of open) client.destroy();
+      },
+    );
 
     test('a rate limit counts the logins of both, in the store of the fleet', async () => {
       const sub = 'rated';
@@ -164,10 +198,10 @@ describeWith('redis-server', (redisServer) =>
 
     test('a cancel request that comes to the other stops the statement', async () => {
       for (const [here, there] of both()) {
-        const { client, processId, secret } = await rawLogin(here);
+        const { client, processId, secret } = await rawLogin(here, here.port);
         client.send(message('Q', 'select pg_sleep(600)\0'));
         await sleep(200);
-        const request = await RawClient.connect(there.gateway.port);
+        const request = await RawClient.connect(there.port);
         request.send(cancelRequest(processId, secret));
         expect((await request.rest()).length).toBe(0);
         const answers = await client.until('E');
@@ -245,7 +279,7 @@ describeWith('redis-server', (redisServer) =>
       await third.login({ sub });
       expect(await codeOf(one.login({ sub }))).toBe('53300');
       const killed = Date.now();
-      await third.gateway.remove();
+      await third.remove();
       gateways.pop();
       await expect
         .poll(async () => {
@@ -280,7 +314,7 @@ describeWith('redis-server', (redisServer) =>
         .poll(() => codeOf(late.login({ sub: 'revoked before' }).then((client) => client.end())), patient)
         .toBe('28P01');
       expect(await codeOf(late.login({ sub: 'flushed' }))).toBe('53300');
-      await late.gateway.remove();
+      await late.remove();
       gateways.pop();
       await Promise.all(clients.map((client) => client.end()));
     });

@@ -8,14 +8,13 @@ import { parseArgs } from 'node:util';
 import { Random } from '../leaks/random.ts';
 import { cancelMany } from '../support/cancelled-statements.ts';
 import type { CancelCounts } from '../support/cancelled-statements.ts';
-import { executable } from '../support/executable.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
 import { logIn } from '../support/gateway.ts';
 import type { LoggedIn } from '../support/gateway.ts';
-import { startPostgres } from '../support/postgres.ts';
-import type { OwnPostgres } from '../support/postgres.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { RedisServer } from '../support/redis.ts';
+import { seedOf, untilInterrupted, wholeNumber } from './options.ts';
+import { withServers } from './servers.ts';
+import type { Servers } from './servers.ts';
 
 /** Of each instance: half of them with protocol 3.0, and half with 3.2. */
 const VICTIMS = 4;
@@ -26,12 +25,7 @@ const ENOUGH = 0.999;
 /** After so long every instance knows of all others, in milliseconds. */
 const MET_MS = 3_000;
 
-interface Stage {
-  readonly ports: readonly number[];
-  readonly stop: () => Promise<void>;
-}
-
-function configText(postgres: OwnPostgres, redis: RedisServer, name: string, workers: number): string {
+function configText({ postgres, redis }: Servers, name: string, workers: number): string {
   const { host, port, passwords } = postgres;
   const orders = {
     host,
@@ -63,35 +57,16 @@ export default defineConfig({
 `;
 }
 
-/** Starts it all. @throws Error if anything does not start; nothing is left then */
-async function setStage(instances: number, workers: number): Promise<Stage> {
-  const undo: (() => Promise<unknown>)[] = [];
-  const stop = async (): Promise<void> => {
-    for (const one of undo.splice(0).toReversed()) await one();
-  };
-  try {
-    return { ports: await build(instances, workers, undo), stop };
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-}
-
-async function build(
+/** Starts so many, and gives their ports; what ends them goes into `undo`. */
+async function begin(
+  servers: Servers,
   instances: number,
   workers: number,
-  undo: (() => Promise<unknown>)[],
+  undo: (() => Promise<void>)[],
 ): Promise<readonly number[]> {
-  const redisServer = executable('redis-server');
-  if (redisServer === undefined) throw new Error('redis-server is not installed here');
-  const postgres = await startPostgres();
-  undo.push(() => postgres.stop());
-  const redis = await RedisServer.start(redisServer);
-  undo.push(() => redis.stop());
   const ports: number[] = [];
   for (let n = 1; n <= instances; n += 1) {
-    const config = configText(postgres, redis, `instance-${n}`, workers);
-    const gateway = await GatewayProcess.start({ config });
+    const gateway = await GatewayProcess.start({ config: configText(servers, `instance-${n}`, workers) });
     undo.push(() => gateway.remove());
     ports.push(gateway.port);
   }
@@ -123,7 +98,7 @@ function lineOf({ sent, arrived, stray, served }: CancelCounts, seconds: number)
 
 async function run(
   cancels: number,
-  { ports }: Stage,
+  ports: readonly number[],
   random: Random,
   over: AbortSignal,
 ): Promise<CancelCounts> {
@@ -141,29 +116,28 @@ async function run(
   return counts;
 }
 
-function numberOf(given: string | undefined, otherwise: number): number {
-  const number = Number(given ?? otherwise);
-  if (!Number.isInteger(number) || number < 1) throw new Error('options are whole numbers from 1 on');
-  return number;
-}
-
 async function main(): Promise<void> {
   const option = { type: 'string' } as const;
   const { values } = parseArgs({
     options: { cancels: option, instances: option, workers: option, seed: option },
   });
-  const seed = numberOf(values.seed, 1 + (Date.now() % 1_000_000));
-  const over = new AbortController();
-  process.once('SIGINT', () => over.abort()).once('SIGTERM', () => over.abort());
-  console.log(`seed ${seed}`);
-  const stage = await setStage(numberOf(values.instances, 2), numberOf(values.workers, 1));
-  try {
-    const counts = await run(numberOf(values.cancels, 100_000), stage, new Random(seed), over.signal);
-    const isGood = counts.stray.length === 0 && counts.arrived > counts.sent * ENOUGH;
-    process.exitCode = isGood ? 0 : 1;
-  } finally {
-    await stage.stop();
-  }
+  const [cancels, instances, workers] = [
+    wholeNumber(values.cancels, 100_000),
+    wholeNumber(values.instances, 2),
+    wholeNumber(values.workers, 1),
+  ];
+  const random = new Random(seedOf(values.seed));
+  const over = untilInterrupted();
+  await withServers(async (servers) => {
+    const undo: (() => Promise<void>)[] = [];
+    try {
+      const counts = await run(cancels, await begin(servers, instances, workers, undo), random, over);
+      const isGood = counts.stray.length === 0 && counts.arrived > counts.sent * ENOUGH;
+      process.exitCode = isGood ? 0 : 1;
+    } finally {
+      for (const one of undo) await one();
+    }
+  });
 }
 
 await main();

@@ -7,20 +7,22 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { vi } from 'vitest';
 import { freePort } from './free-port.ts';
+import { until } from './until.ts';
 
 /** Where one gateway listens. */
 export interface Balanced {
   readonly port: number;
   readonly adminPort: number;
 }
+/** One that is not asked at an `adminPort` is taken for ready. */
+type Gateway = Pick<Balanced, 'port'> & Partial<Balanced>;
 
 /** How often it asks each gateway, in milliseconds. */
 export const INTERVAL_MS = 200;
 
 /** A login that meets a gateway that does not listen is not tried again elsewhere: it would hide that it was sent there. */
-const configFor = (port: number, socket: string, gateways: readonly Balanced[]): string => `global
+const configFor = (port: number, socket: string, gateways: readonly Gateway[]): string => `global
   stats socket ${socket}
 defaults
   # Under load an answer may take longer than it is until the next question.
@@ -35,8 +37,12 @@ listen postgres
   balance leastconn
   option httpchk GET /readyz
   default-server send-proxy-v2 inter ${INTERVAL_MS}ms fall 1 rise 1
-${gateways.map((one, i) => `  server gateway${i + 1} 127.0.0.1:${one.port} check port ${one.adminPort}`).join('\n')}
+${gateways.map((one, i) => `  server gateway${i + 1} 127.0.0.1:${one.port}${checkOf(one)}`).join('\n')}
 `;
+
+/** Also while it says that it is not ready, clients come to one that is not asked. */
+const checkOf = ({ adminPort }: Gateway): string =>
+  adminPort === undefined ? '' : ` check port ${adminPort}`;
 
 /** One running HAProxy. */
 export class Balancer {
@@ -44,7 +50,7 @@ export class Balancer {
   readonly #folder: string;
   readonly #child: ChildProcess;
 
-  private constructor(program: string, port: number, gateways: readonly Balanced[]) {
+  private constructor(program: string, port: number, gateways: readonly Gateway[]) {
     this.port = port;
     this.#folder = mkdtempSync(join(tmpdir(), 'postern-haproxy-'));
     const config = join(this.#folder, 'haproxy.cfg');
@@ -53,16 +59,16 @@ export class Balancer {
   }
 
   /** Starts it, and waits until it has found every gateway ready. */
-  static async start(program: string, gateways: readonly Balanced[]): Promise<Balancer> {
+  static async start(program: string, gateways: readonly Gateway[]): Promise<Balancer> {
     const balancer = new Balancer(program, await freePort(), gateways);
-    await balancer.finds(gateways.map(() => 'UP'));
+    await balancer.finds(gateways.map(({ adminPort }) => (adminPort === undefined ? 'no check' : 'UP')));
     return balancer;
   }
 
   /** Resolves when it finds its gateways so, in the order in which they were given. */
-  async finds(states: readonly ('UP' | 'DOWN')[]): Promise<void> {
+  async finds(states: readonly ('UP' | 'DOWN' | 'no check')[]): Promise<void> {
     const finds = async (): Promise<boolean> => String(await this.#states()) === String(states);
-    await vi.waitUntil(finds, { timeout: 60_000, interval: 50 });
+    await until(`the balancer finds ${String(states)}`, finds);
   }
 
   async remove(): Promise<void> {

@@ -1,12 +1,13 @@
-/** Gateways of one fleet: processes of their own with one config, in front of one PostgreSQL, with one Redis between them. */
+/** Gateways of one fleet: processes of their own with one config, in front of one PostgreSQL, with one Redis between them, behind HAProxy if wanted. */
 import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
-import { vi } from 'vitest';
+import { Balancer } from './balancer.ts';
 import { GatewayProcess } from './gateway-process.ts';
 import type { PostgresAddress } from './postgres.ts';
 import type { RedisServer } from './redis.ts';
 import { issuer } from './token.ts';
 import type { TokenIssuer } from './token.ts';
+import { until } from './until.ts';
 
 /** What a test chooses; texts are TypeScript as it stands in a config file. */
 export interface FleetGatewaysOptions {
@@ -14,6 +15,8 @@ export interface FleetGatewaysOptions {
   readonly instances?: number;
   /** Members of `fleet` besides name, instance, secret and store. */
   readonly fleet?: string;
+  /** Members of `fleet.store` besides kind and url. */
+  readonly store?: string;
   /** Members of `listen` behind `port: 0`. */
   readonly listen?: string;
   /** Members of the pool. */
@@ -28,6 +31,8 @@ export interface FleetGatewaysOptions {
   readonly more?: string;
   /** Workers of each. Default 1. */
   readonly workers?: number;
+  /** The path of HAProxy, through which clients then come to each instance: by PROXY v2, and by no other way. Default: they come directly. */
+  readonly haproxy?: string | undefined;
 }
 
 /** An answer of `admin`. */
@@ -44,10 +49,17 @@ export const FLEET_SECRET = 'canary-secret-of-the-fleet-0123456789abcdef';
 export class FleetGateway {
   readonly gateway: GatewayProcess;
   readonly issuer: TokenIssuer;
+  readonly #balancer: Balancer | undefined;
 
-  constructor(gateway: GatewayProcess, keys: TokenIssuer) {
+  constructor(gateway: GatewayProcess, keys: TokenIssuer, balancer: Balancer | undefined) {
     this.gateway = gateway;
     this.issuer = keys;
+    this.#balancer = balancer;
+  }
+
+  /** Where clients connect. */
+  get port(): number {
+    return this.#balancer?.port ?? this.gateway.port;
   }
 
   get adminPort(): number {
@@ -58,7 +70,7 @@ export class FleetGateway {
   async login(claims: Readonly<Record<string, unknown>> = {}, more: ClientConfig = {}): Promise<Client> {
     const client = new Client({
       host: '127.0.0.1',
-      port: this.gateway.port,
+      port: this.port,
       user: '_',
       database: 'orders',
       password: this.issuer.sign({ role: 'reader', ...claims }),
@@ -97,6 +109,11 @@ export class FleetGateway {
     const said = text.startsWith('{') ? (JSON.parse(text) as Answered['body']) : { text };
     return { status: response.status, body: said };
   }
+
+  /** Ends it at once. */
+  async remove(): Promise<void> {
+    await Promise.all([this.gateway.remove(), this.#balancer?.remove()]);
+  }
 }
 
 function configText(
@@ -106,6 +123,7 @@ function configText(
   instance: string,
   {
     fleet = '',
+    store = '',
     listen = '',
     pool = '',
     database = '',
@@ -114,9 +132,11 @@ function configText(
     revocations,
     more = '',
     workers = 1,
+    haproxy,
   }: FleetGatewaysOptions,
 ): string {
   const passwords = JSON.stringify(postgres.passwords);
+  const proxied = haproxy === undefined ? '' : "proxyProtocol: { trusted: ['127.0.0.0/8'] },";
   return `import { defineConfig } from 'postern';
 import { access, ownIssuer } from 'postern/plugins/access';
 import { console } from 'postern/plugins/console';
@@ -127,7 +147,7 @@ import { rateLimit } from 'postern/plugins/rate-limit';
 import { roles } from 'postern/plugins/roles';
 const own = ownIssuer({ issuer: '${OWN}' });
 export default defineConfig({
-  listen: { port: 0, ${listen} },
+  listen: { port: 0, ${proxied} ${listen} },
   databases: {
     orders: {
       host: '127.0.0.1', port: ${postgres.port}, database: 'postgres',
@@ -138,7 +158,7 @@ export default defineConfig({
   admin: { port: 0, operators: { claim: 'groups', value: 'dba', issuer: '${keys.issuer}' } },
   fleet: {
     name: 'test', instance: '${instance}', secret: '${FLEET_SECRET}',
-    store: { kind: 'redis', url: '${redis}' }, ${fleet}
+    store: { kind: 'redis', url: '${redis}', ${store} }, ${fleet}
   },
   plugins: [
     operations(),
@@ -178,7 +198,7 @@ export async function startFleet(
   const names = Array.from({ length: options.instances ?? 2 }, (_, i) => `g${i + 1}`);
   const started = await Promise.all(names.map(start));
   for (const one of started)
-    await vi.waitUntil(async () => (await instancesOf(one)).length === started.length, { timeout: 30_000 });
+    await until('all know each other', async () => (await instancesOf(one)).length === started.length);
   return started;
 }
 
@@ -194,10 +214,12 @@ export async function startInstance(
     config: configText(postgres, redis.url, keys, instance, options),
     files: { 'jwks.json': JSON.stringify(keys.jwks) },
   });
-  const { workers = 1 } = options;
+  const { workers = 1, haproxy } = options;
   if (workers > 1)
-    await vi.waitUntil(() => gateway.lines('worker ready').length === workers, { timeout: 60_000 });
-  return new FleetGateway(gateway, keys);
+    await until('all workers are ready', () => gateway.lines('worker ready').length === workers);
+  const balancer =
+    haproxy === undefined ? undefined : await Balancer.start(haproxy, [{ port: gateway.port }]);
+  return new FleetGateway(gateway, keys, balancer);
 }
 
 /** The instances that this one knows of. */
@@ -208,5 +230,5 @@ export async function instancesOf(one: FleetGateway): Promise<readonly Readonly<
 
 /** Ends them at once. */
 export async function removeAll(gateways: readonly FleetGateway[]): Promise<void> {
-  await Promise.all(gateways.map(({ gateway }) => gateway.remove()));
+  await Promise.all(gateways.map((one) => one.remove()));
 }

@@ -113,6 +113,10 @@ export class GatewayProcess {
     return this.lines(msg);
   }
 
+  get #hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
   /** Reads standard output no more, or closes it. */
   loseReader(how: 'stalls' | 'goes'): void {
     if (how === 'goes') this.#child.stdout.destroy();
@@ -142,12 +146,22 @@ export class GatewayProcess {
     return processes.reduce((sum, pid) => sum + readdirSync(`/proc/${pid}/fd`).length, 0);
   }
 
-  /** Ends it at once, however it is, and removes its folder. */
+  /** Ends it at once, however it is, with its workers, as the end of a machine does; and removes its folder. */
   async remove(): Promise<void> {
+    const workers = this.#hasEnded ? [] : childrenOf(this.pid);
     this.signal('SIGKILL');
+    for (const pid of workers) killIfThere(pid);
     this.readOn();
     await this.#ended;
     rmSync(this.folder, { recursive: true });
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended.
   }
 }
 

@@ -8,6 +8,7 @@ export const LONGEST_FILES = [
   'test/e2e/workers-faults.test.ts',
   'test/e2e/escape-modes.test.ts',
   'test/e2e/fleet.test.ts',
+  'test/e2e/limits-over-fleet.test.ts',
   'test/e2e/pgbench.test.ts',
   'test/e2e/rolling-restart.test.ts',
   'test/e2e/workers.test.ts',
