@@ -32,6 +32,7 @@ import { inTime } from './parts.ts';
 import type { MemberParts } from './parts.ts';
 import { StorePlaces } from './places.ts';
 import { proofOf } from './proof.ts';
+import type { ProvenPlace } from './proof.ts';
 import { Questions } from './questions.ts';
 import type { Question } from './questions.ts';
 import { Roster } from './roster.ts';
@@ -248,12 +249,12 @@ class Member implements FleetMember {
     return proofOf(board, withinMs, {
       timers: this.#parts.timers,
       board: this.#boards.get(board),
-      beat: () => this.#heart.beat(),
+      beat: () => this.#heart.fresh(),
       own: this.#own(),
       others: () => [...this.#roster.others, ...this.#roster.unread],
       lost: () => this.#roster.lostWithin(this.#options.staleMs),
-      reaches: async (id, seq, within) => {
-        const question: Question = { to: 'lead', name: REACHES, body: { board, seq } };
+      reaches: async (id, place, within) => {
+        const question: Question = { to: 'lead', name: REACHES, body: { board, ...place } };
         const answers = await this.#questions.ask(id, question, within);
         return answers.length > 0 && answers.every(({ error }) => error === undefined);
       },
@@ -324,11 +325,19 @@ class Member implements FleetMember {
     for (const hear of this.#watching) hear(state);
   }
 
+  /** @throws Error where the store has lost changes that the one who asks, or this one, does not know of: the place is of another log */
+  async #reaches({ board, seq, epoch }: ProvenPlace & { readonly board: string }): Promise<void> {
+    if (epoch !== this.#epoch) await this.#heart.shared();
+    await this.#boards.get(board)?.reaches(seq);
+    // What was read may have been of the log behind a loss.
+    const beat = await this.#heart.fresh();
+    if (beat.epoch !== epoch) throw new Error('the store of the fleet has lost changes');
+  }
+
   async #answerHere({ to, name, body }: Question, withinMs: number): Promise<readonly ToldAnswer[]> {
     try {
       if (name !== REACHES) return await this.#answer(to, name, body, withinMs);
-      const { board, seq } = body as { readonly board: string; readonly seq: number };
-      await this.#boards.get(board)?.reaches(seq);
+      await this.#reaches(body as ProvenPlace & { readonly board: string });
       return [{ worker: 0 }];
     } catch (error) {
       return [{ worker: 0, error: error instanceof Error ? error.message : 'unknown' }];
