@@ -124,7 +124,10 @@ class Member implements FleetMember {
       boards: () => [...this.#boards.keys()],
       positions: () => this.#positions(),
       heard: (beat, asked) => this.#heard(beat, asked),
-      failed: () => this.#places.fails(),
+      failed: () => {
+        this.#places.fails();
+        this.#reader.storeFails();
+      },
     });
     this.#reader = new LogReader({
       ...parts,
@@ -316,8 +319,9 @@ class Member implements FleetMember {
         : board.follow(latest[board.name] ?? 0, positions[board.name] ?? 0));
     });
     const all = await Promise.allSettled(followed);
-    // With another secret it reads nothing, and knows no revocation of the others.
-    if (this.#joined && all.every(({ status }) => status === 'fulfilled')) this.#fresh.confirm(asOf);
+    // With another secret it reads nothing, and knows no revocation of the others; with a reading that fails it hears no questions.
+    if (this.#joined && this.#reader.reads && all.every(({ status }) => status === 'fulfilled'))
+      this.#fresh.confirm(asOf);
   }
 
   #changed(): void {
