@@ -9,6 +9,7 @@ import type { Server } from './server.ts';
 
 /** Milliseconds until the next try to connect, give or take a half: never all instances at once, and soon after it is back. */
 const RETRY_MS = 400;
+/** One wait before the next try. */
 export const retryMs = (): number => RETRY_MS * (0.5 + Math.random());
 const CONNECT_MS = 2_000;
 /** A peer that owes an answer for so long is connected to anew: it may be another machine by now. Milliseconds. */

@@ -12,6 +12,7 @@ export interface Server {
   readonly version: string;
 }
 
+/** Nothing has been said yet. */
 export const UNKNOWN: Server = { runId: '', version: '' };
 
 /** Never rejects. */
