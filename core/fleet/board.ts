@@ -36,6 +36,7 @@ export class FleetBoard implements FleetBoardHome {
   readonly #unconfirmed = new Unconfirmed();
   #behind: Behind = 'gap';
   #reading: Promise<void> | undefined;
+  #restoring: Promise<unknown> | undefined;
   /** Up to where the log was read. */
   readonly #read = new Progress();
   /** Up to where all workers have it. */
@@ -111,6 +112,19 @@ export class FleetBoard implements FleetBoardHome {
     if (told === LATE) throw new Error('the store of the fleet does not answer');
   }
 
+  /** False: the store has lost changes that are known here, and may not have them again. */
+  get isWhole(): boolean {
+    return this.#behind === 'not' && this.#restoring === undefined;
+  }
+
+  /** Resolves when the store has again what it is known to have lost. @throws Error where it does not answer */
+  async whole(): Promise<void> {
+    while (!this.isWhole) {
+      if (this.#behind !== 'not') await this.catchUp(this.#behind);
+      await this.#restoring;
+    }
+  }
+
   /** The store answers again: it is told what it has not heard. */
   tellAgain(): void {
     const told: Promise<boolean>[] = [];
@@ -168,7 +182,7 @@ export class FleetBoard implements FleetBoardHome {
   #hearOne(change: ReadChange): Promise<void> {
     const later = change.again ? this.#versions.later(change, this.#copy.entries) : undefined;
     if (!later) return this.#apply(change);
-    void this.#restore([later]);
+    this.#restore([later]);
     return Promise.resolve();
   }
 
@@ -202,7 +216,7 @@ export class FleetBoard implements FleetBoardHome {
     this.#behind = 'not';
     this.#parts.wake();
     this.#appliedUpTo(seq, merged.changed ? [this.#copy.replace(merged.entries)] : []);
-    if (merged.restored.length > 0) void this.#restore(merged.restored);
+    if (merged.restored.length > 0) this.#restore(merged.restored);
   }
 
   #beginLog(last: number): void {
@@ -211,8 +225,15 @@ export class FleetBoard implements FleetBoardHome {
     this.#applied.lower(0, last);
   }
 
-  /** Puts again what the store has lost: where others are at it, looks again later. */
-  async #restore(restored: readonly Restored[]): Promise<void> {
+  #restore(restored: readonly Restored[]): void {
+    const restoring = Promise.all([this.#restoring, this.#putBack(restored)]).finally(() => {
+      if (this.#restoring === restoring) this.#restoring = undefined;
+    });
+    this.#restoring = restoring;
+  }
+
+  /** Puts again what the store has lost: where others are at it, looks again later. Never rejects. */
+  async #putBack(restored: readonly Restored[]): Promise<void> {
     const { id, store, timers } = this.#parts;
     const task = `restore ${this.name}`;
     try {

@@ -71,6 +71,12 @@ export class Heartbeat {
     return this.#underway;
   }
 
+  /** One that has not begun yet: many that need one share it. @throws as {@link beat} */
+  async fresh(): Promise<Beat> {
+    await this.#underway?.catch(() => undefined);
+    return this.shared();
+  }
+
   close(): void {
     this.#closed = true;
     this.#stop();

@@ -5,6 +5,8 @@ import type { Read } from './store.ts';
 
 /** How long one reading waits for something, in milliseconds. */
 const READ_MS = 500;
+/** Readings that fail for so long are not about to succeed, in milliseconds. */
+const FAILING_MS = 1_500;
 /** After a reading that failed, in milliseconds. */
 const PAUSE_MS = 100;
 
@@ -18,10 +20,22 @@ interface ReaderParts extends MemberParts {
 export class LogReader {
   readonly #parts: ReaderParts;
   #position = '0';
+  /** By the timers. */
+  #failingSince: number | undefined;
   #closed = false;
 
   constructor(parts: ReaderParts) {
     this.#parts = parts;
+  }
+
+  /** False: readings have failed for a while, although the store answers. */
+  get reads(): boolean {
+    return this.#parts.timers.now() - (this.#failingSince ?? Infinity) < FAILING_MS;
+  }
+
+  /** The store does not answer: that no reading succeeds says nothing more. */
+  storeFails(): void {
+    this.#failingSince = undefined;
   }
 
   /** The store is another one: where its post was read up to means nothing. */
@@ -33,6 +47,7 @@ export class LogReader {
     while (!this.#closed) {
       // Whatever is wrong with one reading, it is not the last.
       const read = await this.#read().catch(() => false);
+      this.#failingSince = read ? undefined : (this.#failingSince ?? this.#parts.timers.now());
       if (!read) await pause(this.#parts.timers, PAUSE_MS);
     }
   }

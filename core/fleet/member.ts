@@ -32,6 +32,7 @@ import { inTime } from './parts.ts';
 import type { MemberParts } from './parts.ts';
 import { StorePlaces } from './places.ts';
 import { proofOf } from './proof.ts';
+import type { ProvenPlace } from './proof.ts';
 import { Questions } from './questions.ts';
 import type { Question } from './questions.ts';
 import { Roster } from './roster.ts';
@@ -123,7 +124,10 @@ class Member implements FleetMember {
       boards: () => [...this.#boards.keys()],
       positions: () => this.#positions(),
       heard: (beat, asked) => this.#heard(beat, asked),
-      failed: () => this.#places.fails(),
+      failed: () => {
+        this.#places.fails();
+        this.#reader.storeFails();
+      },
     });
     this.#reader = new LogReader({
       ...parts,
@@ -248,12 +252,12 @@ class Member implements FleetMember {
     return proofOf(board, withinMs, {
       timers: this.#parts.timers,
       board: this.#boards.get(board),
-      beat: () => this.#heart.beat(),
+      beat: () => this.#heart.fresh(),
       own: this.#own(),
       others: () => [...this.#roster.others, ...this.#roster.unread],
       lost: () => this.#roster.lostWithin(this.#options.staleMs),
-      reaches: async (id, seq, within) => {
-        const question: Question = { to: 'lead', name: REACHES, body: { board, seq } };
+      reaches: async (id, place, within) => {
+        const question: Question = { to: 'lead', name: REACHES, body: { board, ...place } };
         const answers = await this.#questions.ask(id, question, within);
         return answers.length > 0 && answers.every(({ error }) => error === undefined);
       },
@@ -315,8 +319,9 @@ class Member implements FleetMember {
         : board.follow(latest[board.name] ?? 0, positions[board.name] ?? 0));
     });
     const all = await Promise.allSettled(followed);
-    // With another secret it reads nothing, and knows no revocation of the others.
-    if (this.#joined && all.every(({ status }) => status === 'fulfilled')) this.#fresh.confirm(asOf);
+    // With another secret it reads nothing, and knows no revocation of the others; with a reading that fails it hears no questions.
+    if (this.#joined && this.#reader.reads && all.every(({ status }) => status === 'fulfilled'))
+      this.#fresh.confirm(asOf);
   }
 
   #changed(): void {
@@ -324,11 +329,19 @@ class Member implements FleetMember {
     for (const hear of this.#watching) hear(state);
   }
 
+  /** @throws Error where the store has lost changes that the one who asks, or this one, does not know of: the place is of another log */
+  async #reaches({ board, seq, epoch }: ProvenPlace & { readonly board: string }): Promise<void> {
+    if (epoch !== this.#epoch) await this.#heart.shared();
+    await this.#boards.get(board)?.reaches(seq);
+    // What was read may have been of the log behind a loss.
+    const beat = await this.#heart.fresh();
+    if (beat.epoch !== epoch) throw new Error('the store of the fleet has lost changes');
+  }
+
   async #answerHere({ to, name, body }: Question, withinMs: number): Promise<readonly ToldAnswer[]> {
     try {
       if (name !== REACHES) return await this.#answer(to, name, body, withinMs);
-      const { board, seq } = body as { readonly board: string; readonly seq: number };
-      await this.#boards.get(board)?.reaches(seq);
+      await this.#reaches(body as ProvenPlace & { readonly board: string });
       return [{ worker: 0 }];
     } catch (error) {
       return [{ worker: 0, error: error instanceof Error ? error.message : 'unknown' }];

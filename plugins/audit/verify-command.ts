@@ -2,8 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { ConfigError } from '../../core/index.ts';
 import type { Command, CommandLine, StandaloneCommand } from '../../core/index.ts';
-import { NEEDS_KEY, trailsOf, verifyFiles } from './verify.ts';
+import { trailsOf } from './trails.ts';
+import type { Trail } from './trails.ts';
+import { NEEDS_KEY, verifyFiles } from './verify.ts';
 import type { Verdict } from './verify.ts';
+import { nameOf } from './writer.ts';
 
 const OUTLINE = {
   summary: 'says whether audit files are as the gateway wrote them, or where not',
@@ -16,7 +19,7 @@ const OUTLINE = {
   },
   operands: ['FILE…'],
   notes:
-    'All files of a trail belong together, in any order: audit verify audit/*.jsonl. Each of several workers has a trail of its own. A trail without a key needs no config.',
+    'All files of a trail belong together, in any order: audit verify audit/*.jsonl. Each instance of a fleet, and each of several workers, has a trail of its own. A trail without a key needs no config.',
 } as const;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -32,7 +35,7 @@ function* remarks({ closed, beginsLater, first, dropped, last }: Verdict): Gener
   }
 }
 
-/** Of one trail: `whose` names its worker, where there are several. */
+/** Of one trail: `whose` names its instance and worker. */
 function reportTrail(verdict: Verdict, whose: string): void {
   if (verdict.findings.length > 0) return;
   say(
@@ -41,31 +44,48 @@ function reportTrail(verdict: Verdict, whose: string): void {
   for (const remark of remarks(verdict)) say(whose + remark);
 }
 
-function report(verdicts: ReadonlyMap<number, Verdict>, contains: string | undefined): number {
-  const all = [...verdicts.values()];
-  const findings = all.flatMap((verdict) => verdict.findings);
-  for (const { file, line, problem } of findings) complain(`${file}:${line}: ${problem}`);
-  if (findings.length === 0 && contains !== undefined && !all.some((verdict) => verdict.contains)) {
+/** A trail, and what it was found to be. */
+interface Verified {
+  readonly trail: Trail;
+  readonly verdict: Verdict;
+}
+
+function report(all: readonly Verified[], contains: string | undefined): number {
+  const found = all.flatMap(({ trail, verdict }) => verdict.findings.map((finding) => ({ trail, finding })));
+  for (const { trail, finding } of found) {
+    const whose = all.length > 1 ? nameOf(trail) : '';
+    complain(`${finding.file}:${finding.line}: ${whose === '' ? '' : `${whose}: `}${finding.problem}`);
+  }
+  if (found.length === 0 && contains !== undefined && !all.some(({ verdict }) => verdict.contains)) {
     complain(`No line has the hash ${contains}: lines are missing at the end, or it is another trail.`);
     return 1;
   }
-  if (findings.length > 0 && verdicts.size === 1) return 1;
-  for (const [worker, verdict] of verdicts)
-    reportTrail(verdict, worker > 0 ? `Worker ${worker}: ` : verdicts.size > 1 ? 'Without workers: ' : '');
-  for (const remark of remarksOnAll(verdicts)) say(remark);
-  return findings.length > 0 ? 1 : 0;
+  if (found.length > 0 && all.length === 1) return 1;
+  for (const { trail, verdict } of all) reportTrail(verdict, prefixOf(trail, all.length > 1));
+  for (const remark of remarksOnAll(all)) say(remark);
+  return found.length > 0 ? 1 : 0;
 }
 
-/** On the trails of several workers together. */
-function* remarksOnAll(verdicts: ReadonlyMap<number, Verdict>): Generator<string> {
-  const all = [...verdicts.values()];
-  const workers = Math.max(...all.map((verdict) => verdict.workers));
-  const absent = Array.from({ length: workers }, (_, at) => at + 1).filter((n) => !verdicts.has(n));
-  if (workers > 1 && absent.length > 0)
-    yield `The gateway had ${workers} workers: the trails of ${absent.join(', ')} were not given.`;
+function prefixOf(trail: Trail, oneOfSeveral: boolean): string {
+  const whose = nameOf(trail);
+  if (whose !== '') return `${whose.charAt(0).toUpperCase()}${whose.slice(1)}: `;
+  return oneOfSeveral ? 'Without workers: ' : '';
+}
+
+/** On the trails of several workers and instances together. */
+function* remarksOnAll(all: readonly Verified[]): Generator<string> {
+  for (const instance of new Set(all.map(({ trail }) => trail.instance))) {
+    const own = all.filter(({ trail }) => trail.instance === instance);
+    const workers = Math.max(...own.map(({ verdict }) => verdict.workers));
+    const given = new Set(own.map(({ trail }) => trail.worker));
+    const absent = Array.from({ length: workers }, (_, at) => at + 1).filter((n) => !given.has(n));
+    const whose = instance === '' ? 'The gateway' : `The ${nameOf({ instance, worker: 0 })}`;
+    if (workers > 1 && absent.length > 0)
+      yield `${whose} had ${workers} workers: the trails of ${absent.join(', ')} were not given.`;
+  }
   if (all.length < 2) return;
-  const wrong = all.filter((verdict) => verdict.findings.length > 0).length;
-  const lines = all.reduce((sum, verdict) => sum + verdict.lines, 0);
+  const wrong = all.filter(({ verdict }) => verdict.findings.length > 0).length;
+  const lines = all.reduce((sum, { verdict }) => sum + verdict.lines, 0);
   yield wrong > 0
     ? `${wrong} of ${all.length} trails are not as they were written.`
     : `Together: ${lines} lines in ${all.length} trails are as they were written.`;
@@ -78,16 +98,16 @@ async function verify(
   keyless?: string,
 ): Promise<number> {
   const [contains] = options['contains'] ?? [];
-  const verdicts = new Map<number, Verdict>();
+  const verified: Verified[] = [];
   try {
-    for (const [worker, files] of await trailsOf(operands))
-      verdicts.set(worker, await verifyFiles(files, { key, contains }));
+    for (const trail of await trailsOf(operands))
+      verified.push({ trail, verdict: await verifyFiles(trail.files, { key, contains }) });
   } catch (error) {
     complain(`postern: ${error instanceof Error ? error.message : 'a file cannot be read'}`);
     return 1;
   }
-  const exitCode = report(verdicts, contains);
-  const findings = [...verdicts.values()].flatMap((verdict) => verdict.findings);
+  const exitCode = report(verified, contains);
+  const findings = verified.flatMap(({ verdict }) => verdict.findings);
   if (keyless !== undefined && findings.some(({ problem }) => problem === NEEDS_KEY))
     complain(`postern: give it by --key-file, or by a config: ${keyless}`);
   return exitCode;

@@ -1,7 +1,9 @@
 /** Reads audit files and says where they are not what was written. */
-import { createReadStream } from 'node:fs';
 import { NOTHING_BEFORE, hashOf, unseal } from './chain.ts';
 import type { Link, SealedLine } from './chain.ts';
+import { linesOf, markOf } from './lines.ts';
+import type { Mark } from './lines.ts';
+import { nameOf, writerOf } from './writer.ts';
 
 /** A place where the chain does not hold. */
 export interface Finding {
@@ -42,41 +44,6 @@ export interface VerifyOptions {
 /** The problem of a chain with a key, looked at without one. */
 export const NEEDS_KEY = 'the chain has a key, which is needed to verify it';
 
-interface Mark {
-  readonly worker?: unknown;
-  readonly workers?: unknown;
-  readonly type?: unknown;
-  readonly why?: unknown;
-  readonly previous?: unknown;
-  readonly keyed?: unknown;
-  readonly count?: unknown;
-}
-
-/** Longer than any line, in bytes. */
-const LONGEST_LINE = 16_777_216;
-
-/** The lines of a file as bytes; the last one is `whole` unless its line break is missing. */
-async function* linesOf(file: string): AsyncGenerator<{ readonly text: string; readonly whole: boolean }> {
-  let rest = Buffer.alloc(0);
-  for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
-    const data = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    let from = 0;
-    for (let at = data.indexOf(10); at >= 0; at = data.indexOf(10, from)) {
-      yield { text: exact(data.subarray(from, at)), whole: true };
-      from = at + 1;
-    }
-    rest = Buffer.from(data.subarray(from));
-    if (rest.length > LONGEST_LINE) break;
-  }
-  if (rest.length > 0) yield { text: exact(rest), whole: false };
-}
-
-/** Bytes that are no UTF-8 would all be read as the same character. */
-function exact(bytes: Buffer): string {
-  const text = bytes.toString('utf8');
-  return text.includes('\ufffd') && !Buffer.from(text).equals(bytes) ? '' : text;
-}
-
 /** One look at files that follow one another. */
 class Look {
   readonly #options: VerifyOptions;
@@ -88,6 +55,8 @@ class Look {
   workers = 1;
   first: number | undefined;
   last: Link | undefined;
+  /** Of the last line. */
+  writer = '';
   /** What the last line says of its end. */
   end: unknown;
   beginsLater = false;
@@ -123,6 +92,7 @@ class Look {
     this.lines += 1;
     this.first ??= sealed.n;
     this.last = { n: sealed.n, hash: sealed.hash };
+    this.writer = nameOf(writerOf(mark)) || 'no instance and worker';
     this.end = mark.type === 'closed' ? mark.why : undefined;
     if (typeof mark.workers === 'number') this.workers = mark.workers;
     if (mark.type === 'dropped') this.dropped += Number(mark.count);
@@ -138,6 +108,12 @@ class Look {
       return this.beginsLater === n > 1 ? undefined : 'the beginning of the trail is missing';
     }
     const { n: before, hash } = this.last;
+    const writer = nameOf(writerOf(mark)) || 'no instance and worker';
+    if (mark.previous === NOTHING_BEFORE && n === 1)
+      return `another trail of ${writer} begins here: verify each one apart`;
+    // The next start may have another name; it says so first.
+    if (writer !== this.writer && mark.type !== 'opened')
+      return `this is a line of ${writer} in a trail of ${this.writer}: trails were put together`;
     if (n !== before + 1) {
       return `number ${n} stands behind ${before}: lines are missing, were added, or are in another order`;
     }
@@ -153,32 +129,6 @@ class Look {
     if (mark.keyed === true && key === undefined) return NEEDS_KEY;
     return mark.keyed === true ? 'the line was changed, or the key is another one' : 'the line was changed';
   }
-}
-
-function markOf({ content }: SealedLine): Mark | undefined {
-  try {
-    return JSON.parse(content) as Mark;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Files of one gateway by the worker that wrote them, the lowest first; those of a gateway without workers, and those that cannot be read, under 0. */
-export async function trailsOf(files: readonly string[]): Promise<ReadonlyMap<number, readonly string[]>> {
-  const found = await Promise.all(files.map(async (file) => [await workerOf(file), file] as const));
-  const trails = new Map<number, string[]>();
-  for (const [worker, file] of found.toSorted(([one], [other]) => one - other))
-    trails.set(worker, [...(trails.get(worker) ?? []), file]);
-  return trails;
-}
-
-async function workerOf(file: string): Promise<number> {
-  for await (const { text } of linesOf(file)) {
-    const sealed = unseal(text);
-    const worker = sealed && markOf(sealed)?.worker;
-    return typeof worker === 'number' ? worker : 0;
-  }
-  return 0;
 }
 
 /** The number of the first line; unreadable files come last, and say so themselves. */

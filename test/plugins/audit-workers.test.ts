@@ -6,7 +6,10 @@ import { afterEach, expect, test, vi } from 'vitest';
 import type { Coordination } from '../../core/workers/coordination.ts';
 import { SingleProcess } from '../../core/workers/single-process.ts';
 import { audit } from '../../plugins/audit/index.ts';
+import { FileSink } from '../../plugins/audit/file-sink.ts';
+import { Recorder } from '../../plugins/audit/record.ts';
 import { wholeLines } from '../../plugins/audit/stdout-sink.ts';
+import { Trail } from '../../plugins/audit/trail.ts';
 import { verifyCommand } from '../../plugins/audit/verify-command.ts';
 import { GOOD_TOKEN, databaseOf, mapTo, pgClient, startWorker } from '../support/gateway.ts';
 import type { RunningGateway } from '../support/gateway.ts';
@@ -101,9 +104,68 @@ test('each worker has a file and a chain of its own, a successor goes on with th
   await writeFile(other, (await readFile(other, 'utf8')).replace('"type":"logout"', '"type":"refusal"'));
   const changed = await verified(files);
   expect(changed.code).toBe(1);
-  expect(changed.err).toMatch(/audit\.w2\.jsonl:\d+: the line, or the one before it, was changed/);
+  expect(changed.err).toMatch(/audit\.w2\.jsonl:\d+: worker 2: the line, or the one before it, was changed/);
   expect(changed.out).toMatch(/^Worker 1: \d+ lines are as they were written/);
   expect(changed.out).toContain('1 of 2 trails are not as they were written.');
+});
+
+/** A trail of one instance, in one file. */
+async function trailOf(instance: string, made: string, file = `${instance}.jsonl`): Promise<string> {
+  const name = path.join(made, file);
+  const recorder = new Recorder('none');
+  const trail = new Trail({
+    sink: new FileSink(name, {
+      file: name,
+      fsync: 'never',
+      rotate: { size: 1e9, ageMs: undefined, keep: undefined },
+    }),
+    key: KEY,
+    instance,
+    bufferUnits: 10_000,
+    marks: recorder,
+    log: { info: () => {}, warn: () => {}, error: () => {} },
+  });
+  await trail.open();
+  for (let n = 0; n < 3; n += 1) trail.record(recorder.mark('dropped', { count: 0 }));
+  await trail.close();
+  return name;
+}
+
+test('verify takes the files of several instances, says whose each trail is, and finds lines of one in that of another', async () => {
+  const made = await folder();
+  const files = [await trailOf('a', made), await trailOf('b', made)];
+  const all = await verified(files.toReversed());
+  expect(all).toMatchObject({ code: 0, err: '' });
+  expect(all.out).toMatch(
+    /^Instance a: 5 lines are as they were written; .*\nInstance b: 5 lines.*\nTogether: 10 lines in 2 trails/,
+  );
+
+  const [a = '', b = ''] = await Promise.all(files.map((name) => readFile(name, 'utf8')));
+  const changed = path.join(made, 'changed.jsonl');
+  const linesOfB = b.split('\n').slice(1, 3);
+  await writeFile(changed, a.replace(/(?<=\n)/, `${linesOfB.join('\n')}\n`));
+  expect(await verified([changed, files[1] ?? ''])).toMatchObject({
+    code: 1,
+    err: `${changed}:2: instance a: this is a line of instance b in a trail of instance a: trails were put together\n`,
+    out: expect.stringContaining('Instance b: 5 lines are as they were written') as string,
+  });
+  await writeFile(changed, a + b);
+  expect((await verified([changed])).err).toBe(
+    `${changed}:6: another trail of instance b begins here: verify each one apart\n`,
+  );
+});
+
+test('a trail whose instance has another name after a start is one trail', async () => {
+  const made = await folder();
+  const before = await trailOf('pod-1', made, 'audit.jsonl');
+  const first = await readFile(before, 'utf8');
+  await trailOf('pod-2', made, 'audit.jsonl');
+  const second = path.join(made, 'second.jsonl');
+  await writeFile(second, (await readFile(before, 'utf8')).slice(first.length));
+  await writeFile(before, first);
+  const all = await verified([second, before]);
+  expect(all).toMatchObject({ code: 0, err: '' });
+  expect(all.out).toMatch(/^Instance pod-2: 10 lines are as they were written/);
 });
 
 test('one worker alone writes the file that the config names, without its number', async () => {

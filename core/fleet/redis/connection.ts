@@ -4,12 +4,18 @@ import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import type { Secret } from '../../contract/database.ts';
 import { ConfigError } from '../../contract/errors.ts';
+import { serverOf, tooOld, UNKNOWN } from './server.ts';
+import type { Server } from './server.ts';
 
 /** Milliseconds until the next try to connect, give or take a half: never all instances at once, and soon after it is back. */
 const RETRY_MS = 400;
+/** One wait before the next try. */
+export const retryMs = (): number => RETRY_MS * (0.5 + Math.random());
 const CONNECT_MS = 2_000;
 /** A peer that owes an answer for so long is connected to anew: it may be another machine by now. Milliseconds. */
 const SILENCE_MS = 2_000;
+/** A primary that has become a replica, or lost its replicas: the name leads to another one by now, or soon. */
+const NOT_THE_PRIMARY = /READONLY|UNBLOCKED|NOREPLICAS|MASTERDOWN/;
 
 /** Where the store is, and how long an answer is waited for. */
 export interface RedisAddress {
@@ -30,12 +36,16 @@ type Options = Omit<RedisOptions, 'replyMapping'>;
 /** One connection, and why there is none. */
 export interface Connection {
   readonly redis: Redis;
-  /** The last error, while it is not connected. */
+  /** The last error, while it is not connected; or why the server cannot be the store. */
   readonly problem: () => string | undefined;
+  /** The one that it was connected to last. Never rejects. */
+  readonly server: () => Promise<Server>;
+  /** Connects anew, for that reason. */
+  readonly renew: (reason: string) => void;
 }
 
 /** Loaded only where there is a fleet. */
-async function library(): Promise<typeof Redis> {
+export async function library(): Promise<typeof Redis> {
   try {
     return (await import('ioredis')).Redis;
   } catch (error) {
@@ -83,6 +93,21 @@ async function optionsOf(address: RedisAddress): Promise<Options> {
   };
 }
 
+/** How a Sentinel is connected to, and the name of the primary that it is asked for. */
+export async function sentinelOptions(address: RedisAddress): Promise<Options & { readonly name: string }> {
+  const { name = '', sentinelTLS, sentinelPassword } = await optionsOf(address);
+  return {
+    name,
+    ...(sentinelTLS && { tls: sentinelTLS }),
+    ...(sentinelPassword && { password: sentinelPassword }),
+    protocol: 2,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: CONNECT_MS,
+    commandTimeout: CONNECT_MS,
+  };
+}
+
 /**
  * A connection that is not opened yet.
  *
@@ -102,18 +127,32 @@ export async function connection(address: RedisAddress, waitsMs: number): Promis
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_MS,
     socketTimeout: waitsMs + Math.max(SILENCE_MS, 2 * address.timeoutMs),
-    retryStrategy: () => RETRY_MS * (0.5 + Math.random()),
+    retryStrategy: retryMs,
     sentinelCommandTimeout: CONNECT_MS,
-    sentinelRetryStrategy: () => RETRY_MS * (0.5 + Math.random()),
-    // A primary that has become a replica: the name leads to another one by now.
-    reconnectOnError: (error) => error.message.includes('READONLY'),
+    sentinelRetryStrategy: retryMs,
+    reconnectOnError: (error) => NOT_THE_PRIMARY.test(error.message),
   };
   const redis = new Client(options);
   redis.on('error', (error: Error) => (problem = error.message));
   redis.on('close', () => (problem ??= 'the connection was closed'));
-  redis.on('ready', () => (problem = undefined));
-  redis.on('reconnecting', () => void renew(redis, address));
-  return { redis, problem: () => problem };
+  let unusable: string | undefined;
+  let server = Promise.resolve(UNKNOWN);
+  redis.on('ready', () => {
+    problem = undefined;
+    // Before anything else that is asked of it.
+    server = serverOf(redis);
+    void server.then((told) => (unusable = tooOld(told)));
+  });
+  redis.on('reconnecting', () => void fetchAgain(redis, address));
+  return {
+    redis,
+    problem: () => (redis.status === 'ready' ? unusable : problem),
+    server: () => server,
+    renew(reason) {
+      problem = reason;
+      redis.disconnect(true);
+    },
+  };
 }
 
 /** Resolves when it is connected or has failed once: it goes on trying, with Sentinels even before it says that it has failed. */
@@ -125,7 +164,7 @@ export function open({ redis }: Connection): Promise<void> {
 }
 
 /** Passwords may have been replaced, which only a new connection notices. */
-async function renew({ options }: Redis, address: RedisAddress): Promise<void> {
+async function fetchAgain({ options }: Redis, address: RedisAddress): Promise<void> {
   const [password, sentinelPassword] = [options.password, options.sentinelPassword];
   options.password = await fetched(address.password, password ?? undefined);
   options.sentinelPassword = await fetched(address.sentinelPassword, sentinelPassword ?? undefined);

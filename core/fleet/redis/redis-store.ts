@@ -1,6 +1,7 @@
 /** The store of a fleet in Redis or Valkey: one connection for commands, one that waits for changes and post. */
 import type { Redis } from 'ioredis';
 import { randomBytes } from 'node:crypto';
+import { ConfigError } from '../../contract/errors.ts';
 import { INSTANCE_NUMBERS } from '../../contract/instance-numbers.ts';
 import type {
   Beat,
@@ -19,6 +20,8 @@ import { LiveInstances } from './live-instances.ts';
 import { argumentsOf, readOf, storedIn } from './read.ts';
 import { load, Script } from './script.ts';
 import * as lua from './scripts.ts';
+import { watchPrimary } from './sentinels.ts';
+import { areOne, tooOld } from './server.ts';
 
 const SCRIPTS = {
   beat: new Script(lua.BEAT),
@@ -52,8 +55,7 @@ export class RedisStore implements FleetStore {
   readonly #live = new LiveInstances();
   #commands: Connection | undefined;
   #reader: Connection | undefined;
-  /** Which process of Redis answers: it may have lost its last writes when it is another one. */
-  #server: Promise<string> = Promise.resolve('');
+  #stopWatching = (): void => undefined;
   #closed = false;
   #freeing: Promise<void> | undefined;
   /** Whether the dead have more, as far as is known. */
@@ -67,18 +69,23 @@ export class RedisStore implements FleetStore {
   async connect(): Promise<void> {
     const commands = await connection(this.#options, 0);
     const reader = await connection(this.#options, LONGEST_WAIT_MS);
-    commands.redis.on('ready', () => {
-      load(commands.redis, Object.values(SCRIPTS));
-      this.#server = serverOf(commands.redis);
-    });
+    commands.redis.on('ready', () => load(commands.redis, Object.values(SCRIPTS)));
+    for (const { redis } of [commands, reader]) redis.on('ready', () => void this.#compare());
     [this.#commands, this.#reader] = [commands, reader];
+    if (this.#options.sentinels.length > 0)
+      this.#stopWatching = await watchPrimary(this.#options, commands, () =>
+        this.#connectAnew('the Sentinels have another primary'),
+      );
     if (this.#closed) return this.close();
     // They say why they cannot be asked when they are.
     await Promise.all([commands, reader].map(open));
+    const problem = tooOld(await commands.server());
+    if (problem !== undefined) throw new ConfigError(problem);
   }
 
   close(): void {
     this.#closed = true;
+    this.#stopWatching();
     this.#commands?.redis.disconnect();
     this.#reader?.redis.disconnect();
   }
@@ -89,9 +96,8 @@ export class RedisStore implements FleetStore {
     const random = randomBytes(12).toString('base64url');
     const { id, text } = own;
     const known = this.#live.asked();
-    const args = [id, text, livesMs, this.#live.number ?? 0, start, random, ...known, ...boards];
-    // Asked for first, and so answered first: by the same process.
-    const server = this.#server;
+    const { runId = '' } = (await this.#commands?.server()) ?? {};
+    const args = [id, text, livesMs, this.#live.number ?? 0, start, random, ...known, runId, ...boards];
     const beat = (await this.#run('beat', args)) as Told;
     const [lived, number, epoch, more, seqs, version, texts, numbers] = beat;
     this.#live.told(version, texts, numbers);
@@ -100,7 +106,7 @@ export class RedisStore implements FleetStore {
     return {
       lived: lived === 1,
       number: this.#live.number,
-      epoch: `${epoch} ${await server}`,
+      epoch,
       live: this.#live.with({ id, text, number: this.#live.number }),
       latest: Object.fromEntries(boards.map((board, i) => [board, seqs[i] ?? 0])),
     };
@@ -157,6 +163,8 @@ export class RedisStore implements FleetStore {
       const waitMs = Math.max(0, Math.min(Math.ceil(end - performance.now()), LONGEST_WAIT_MS));
       const args = argumentsOf(this.#key, id, after, waitMs);
       const reply = await this.#asked(this.#reader, waitMs, (redis) => redis.call('XREAD', ...args));
+      // Its logs are others than those that changes go to.
+      if (!(await this.#isOne())) throw new Error('it is read from another server than it is told to');
       const read = readOf(this.#key, id, after, reply);
       if (read || performance.now() >= end)
         return read ?? { changes: {}, post: [], postPosition: after.post };
@@ -196,6 +204,25 @@ export class RedisStore implements FleetStore {
     }
   }
 
+  /** A failover may leave one connection with the server that was the primary before, and that answers still. */
+  async #compare(): Promise<void> {
+    const open = [this.#commands, this.#reader].every((one) => one?.redis.status === 'ready');
+    if (open && !(await this.#isOne())) this.#connectAnew('its two connections lead to different servers');
+  }
+
+  /** Whether it is read from the server that answers commands. */
+  async #isOne(): Promise<boolean> {
+    const [commands, reader] = [this.#commands, this.#reader];
+    if (!commands || !reader) return false;
+    const [told, read] = await Promise.all([commands.server(), reader.server()]);
+    return commands.redis.status === 'ready' && areOne(told, read);
+  }
+
+  #connectAnew(reason: string): void {
+    if (this.#closed) return;
+    for (const one of [this.#commands, this.#reader]) one?.renew(reason);
+  }
+
   #run(script: keyof typeof SCRIPTS, args: readonly (string | number)[]): Promise<unknown> {
     return this.#asked(this.#commands, 0, (redis) => SCRIPTS[script].run(redis, this.#key, args));
   }
@@ -207,7 +234,8 @@ export class RedisStore implements FleetStore {
   ): Promise<T> {
     if (!redis || this.#closed) throw new Error('the store is closed');
     // It would say only that it cannot be written to.
-    if (redis.status !== 'ready') throw new Error(problem?.() ?? 'no connection');
+    const reason = problem?.();
+    if (redis.status !== 'ready' || reason !== undefined) throw new Error(reason ?? 'no connection');
     return within(this.#options.timeoutMs, waitMs, ask(redis));
   }
 }
@@ -220,12 +248,6 @@ function repliesOf(results: readonly [error: Error | null, reply: unknown][] | n
   const failed = results?.find(([error]) => error);
   if (!results || failed) throw failed?.[0] ?? new Error('the transaction was not run');
   return results.map(([, reply]) => reply);
-}
-
-/** Another one once Redis has started anew, or where a replica has taken over. Where it may not be asked, it is not known. */
-async function serverOf(redis: Redis): Promise<string> {
-  const info = await redis.info('server').catch(() => '');
-  return /^run_id:(\w+)/m.exec(info)?.[1] ?? '';
 }
 
 /** Rejects where no answer comes in time. */

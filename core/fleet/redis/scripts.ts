@@ -2,7 +2,7 @@
  * What Redis does in one step, by its own clock. `KEYS[1]` is what all keys of the fleet begin with, with its name as hash tag: all of them are in one slot of a cluster.
  *
  * `live` ZSET: instance → until when it lives · `inst` HASH: instance → text · `num` HASH: instance → number · `n:<number>` STRING: instance · `version` STRING: another
- * one with each change of who lives · `epoch` STRING · `p` HASH: place → total · `i:<instance>` HASH: place → how many it has · `dead` LIST of hashes `d:<n>` that were
+ * one with each change of who lives · `epoch` STRING, `server` STRING: its run id · `p` HASH: place → total · `i:<instance>` HASH: place → how many it has · `dead` LIST of hashes `d:<n>` that were
  * an `i:<instance>`, each with how far it has been taken off the totals · `b:<board>` HASH: field → entry · `until:<board>` ZSET: field → when it leaves · `log:<board>`
  * STREAM of changes, `<place>-0` · `seq:<board>` STRING: the place of the last · `post:<instance>` STREAM · `lock:<task>` STRING: instance.
  */
@@ -87,7 +87,7 @@ end
 
 /**
  * ARGV: instance, its text, ms to live, the number it would like or 0, where the search for one begins, a random text for what needs a new one, the version of those that live
- * that is known, 1 to tell them anyway, and boards. Gives whether it lived, its number or 0, the epoch, whether there is more to free, the places of the boards, the
+ * that is known, 1 to tell them anyway, the run id of the server or an empty text, and boards. Another server may have lost changes, and so has another epoch. Gives whether it lived, its number or 0, the epoch, whether there is more to free, the places of the boards, the
  * version, and texts and numbers by instance: both empty where that version is known.
  */
 export const BEAT = `${NOW}${ADD}${FORGET}${FREE}
@@ -121,11 +121,17 @@ end
 
 local lived = 1 - redis.call('zadd', key .. 'live', now + ARGV[3], id)
 redis.call('hset', key .. 'inst', id, ARGV[2])
-redis.call('set', key .. 'epoch', random, 'NX')
+local server = ARGV[9]
+if server ~= '' and server ~= redis.call('get', key .. 'server') then
+  redis.call('set', key .. 'server', server)
+  redis.call('set', key .. 'epoch', random)
+else
+  redis.call('set', key .. 'epoch', random, 'NX')
+end
 if lived == 0 or #gone > 0 or renumbered then redis.call('set', key .. 'version', random) end
 
 local seqs = {}
-for i = 9, #ARGV do seqs[#seqs + 1] = key .. 'seq:' .. ARGV[i] end
+for i = 10, #ARGV do seqs[#seqs + 1] = key .. 'seq:' .. ARGV[i] end
 local places = #seqs > 0 and redis.call('mget', unpack(seqs)) or {}
 for i = 1, #seqs do places[i] = tonumber(places[i] or 0) end
 local version = redis.call('get', key .. 'version')

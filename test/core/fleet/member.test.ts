@@ -391,28 +391,6 @@ test('a question that nobody waits for any more is not answered', async () => {
   expect(b.asked).toEqual([]);
 });
 
-test('a proof names those that do not have it yet, and one that vanished until it knows that it is stale', async () => {
-  const [a, b] = await two();
-  await time.settle(a.put('x', 1));
-  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 2, missing: [] });
-  b.hangs = true;
-  await time.settle(a.put('y', 1));
-  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 2, missing: ['b'] });
-  b.store.losing = 'requests';
-  await time.pass(LIVES_MS + 1_500);
-  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 1, missing: ['b'] });
-  await time.pass(10_000);
-  expect(b.member.state.isStale).toBe(true);
-  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 1, missing: [] });
-});
-
-test('a proof without the store names all others', async () => {
-  const [a] = await two();
-  a.store.losing = 'requests';
-  await time.settle(a.put('x', 1));
-  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 2, missing: ['b'] });
-});
-
 test('one instance does what only one may do, another one after its death', async () => {
   const [a, b] = await two();
   const ran: string[] = [];

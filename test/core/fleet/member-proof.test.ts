@@ -1,0 +1,146 @@
+/** When an instance may say that all have a change: also while the store fails over. In virtual time. */
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { pause } from '../../../core/fleet/parts.ts';
+import type { FleetStore } from '../../../core/fleet/store.ts';
+import { BOARD, TestInstance } from '../../support/fleet-instance.ts';
+import type { InstanceSetup } from '../../support/fleet-instance.ts';
+import { MemoryClient } from '../../support/memory-client.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+import { VirtualTime } from '../../support/virtual-time.ts';
+
+let time: VirtualTime;
+let store: MemoryStore;
+let begun: TestInstance<MemoryClient>[];
+
+const LIVES_MS = 5_000;
+
+beforeEach(() => {
+  time = new VirtualTime();
+  store = new MemoryStore({ timers: time });
+  begun = [];
+});
+
+afterEach(async () => {
+  await Promise.all(begun.map(({ member }) => time.settle(member.close())));
+});
+
+function instance(
+  name: string,
+  options: InstanceSetup<MemoryClient>['options'] = {},
+): TestInstance<MemoryClient> {
+  const one = new TestInstance(name, {
+    store: new MemoryClient(store),
+    timers: time,
+    clock: time.now,
+    options,
+  });
+  begun.push(one);
+  return one;
+}
+
+async function instances(...names: readonly string[]): Promise<readonly TestInstance<MemoryClient>[]> {
+  const all = [];
+  for (const name of names) all.push(await time.settle(instance(name).start()));
+  await time.pass(1_100);
+  return all;
+}
+
+async function two(): Promise<[TestInstance<MemoryClient>, TestInstance<MemoryClient>]> {
+  const [a, b] = await instances('a', 'b');
+  if (!a || !b) throw new Error('they did not start');
+  return [a, b];
+}
+
+type Read = FleetStore['read'];
+const nothing: Read = async (_, { post }) => {
+  await pause(time, 20);
+  return { changes: {}, post: [], postPosition: post };
+};
+
+/** From now on, until what it returns is called, an instance reads so. */
+async function reads({ store: client }: TestInstance<MemoryClient>, read: Read): Promise<() => void> {
+  const before = client.read.bind(client);
+  client.read = read;
+  // The reading that waits ends.
+  await time.pass(600);
+  return () => void (client.read = before);
+}
+
+test('a proof names those that do not have it yet, and one that vanished until it knows that it is stale', async () => {
+  const [a, b] = await two();
+  await time.settle(a.put('x', 1));
+  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 2, missing: [] });
+  b.hangs = true;
+  await time.settle(a.put('y', 1));
+  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 2, missing: ['b'] });
+  b.store.losing = 'requests';
+  await time.pass(LIVES_MS + 1_500);
+  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 1, missing: ['b'] });
+  await time.pass(10_000);
+  expect(b.member.state.isStale).toBe(true);
+  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 1, missing: [] });
+});
+
+test('a proof without the store names all others', async () => {
+  const [a] = await two();
+  a.store.losing = 'requests';
+  await time.settle(a.put('x', 1));
+  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 2, missing: ['b'] });
+});
+
+test.each([1, 2])(
+  'a proof after a failover that lost the change is given once the store has it again (others who put it again: %i)',
+  async (others) => {
+    const [a, b, ...rest] = await instances('a', 'b', ...['c', 'd'].slice(2 - others));
+    await time.settle(a!.put('x', 1));
+    const failOver = store.save();
+    const seesAgain = await reads(b!, nothing);
+    await time.settle(a!.put('revoked', 1));
+    failOver();
+    seesAgain();
+    // One takes the place that the lost one had.
+    await time.settle(rest[0]!.put('other', 1));
+    a!.store.latencyMs = 40;
+    // As it is when the proof is given, not later.
+    let known = {};
+    const proof = a!.member.proof(BOARD, 5_000).finally(() => (known = b!.values));
+    expect((await time.settle(proof)).missing).toEqual([]);
+    expect(known).toMatchObject({ x: 1, revoked: 1 });
+  },
+);
+
+test('a proof counts no answer about a log that the store has lost a part of since', async () => {
+  const [a, b, c] = await instances('a', 'b', 'c');
+  await time.settle(a!.put('x', 1));
+  const failOver = store.save();
+  const whole = b!.store.read.bind(b!.store);
+  const seesAgain = await reads(b!, async (...args) => {
+    await pause(time, 1);
+    return { ...(await whole(...args)), changes: {} };
+  });
+  await time.settle(a!.put('revoked', 1));
+  let known = {};
+  const proof = a!.member.proof(BOARD, 1_000).finally(() => (known = b!.values));
+  await time.pass(5);
+  failOver();
+  seesAgain();
+  // It has the place of the one that b is asked for.
+  await time.settle(c!.put('other', 1));
+  const { missing } = await time.settle(proof);
+  expect(known).not.toHaveProperty('revoked');
+  expect(missing).toContain('b');
+});
+
+test('a store that answers but cannot be read counts as away', async () => {
+  const [a, b] = await two();
+  await reads(a, () => pause(time, 10).then(() => Promise.reject(new Error('no second connection'))));
+  await time.pass(4_000);
+  expect(a.member.state.staleSince).toBeDefined();
+  expect(b.member.state.staleSince).toBeUndefined();
+  // Changes come all the same, with the next beat.
+  await time.settle(b.put('x', 1));
+  await time.pass(1_500);
+  expect(a.values).toEqual({ x: 1 });
+  await time.pass(10_000);
+  expect(a.member.state.isStale).toBe(true);
+});
