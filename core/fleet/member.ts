@@ -120,6 +120,7 @@ class Member implements FleetMember {
       ...parts,
       livesMs,
       own: () => this.#own(),
+      live: () => 1 + this.#roster.others.length,
       boards: () => [...this.#boards.keys()],
       positions: () => this.#positions(),
       heard: (beat, asked) => this.#heard(beat, asked),

@@ -12,6 +12,14 @@ interface Lost {
   readonly since: number;
 }
 
+/** What the store told of one, and what that says. */
+interface Known {
+  readonly text: string;
+  readonly number: number | undefined;
+  /** Undefined: it cannot be read. */
+  readonly instance: FleetInstance | undefined;
+}
+
 type RosterParts = Pick<MemberParts, 'id' | 'texts' | 'timers' | 'log'>;
 
 /** One per member. */
@@ -24,7 +32,7 @@ export class Roster implements InstanceNumbers {
   /** Those that live and cannot be read: their names are not known. */
   unread: readonly Pick<FleetInstance, 'id' | 'name'>[] = [];
   readonly #parts: RosterParts;
-  readonly #read = new Map<string, { readonly text: string; readonly instance: FleetInstance | undefined }>();
+  readonly #read = new Map<string, Known>();
   readonly #lost = new Map<string, Lost>();
   /** So that each is warned of once. */
   readonly #unreadable = new Set<string>();
@@ -34,16 +42,18 @@ export class Roster implements InstanceNumbers {
   }
 
   hear({ number, live }: Beat): void {
+    this.#claimed(number);
     const others = live.filter(({ id }) => id !== this.#parts.id);
+    if (this.#isKnown(others)) return;
     const before = this.others;
-    this.others = others.flatMap(({ id, text }) => this.#instance(id, text) ?? []);
+    for (const other of others) this.#reads(other);
+    this.others = others.flatMap(({ id }) => this.#read.get(id)?.instance ?? []);
     this.unread = others
       .filter(({ id }) => !this.#read.get(id)?.instance)
       .map(({ id }) => ({ id, name: id }));
     this.byNumber = Object.fromEntries(
       others.flatMap(({ id, number: theirs }) => (theirs === undefined ? [] : [[theirs, id]])),
     );
-    this.#claimed(number);
     this.#forget(before);
   }
 
@@ -70,17 +80,31 @@ export class Roster implements InstanceNumbers {
     if (number !== undefined && !this.numbers.includes(number)) this.numbers = [...this.numbers, number];
   }
 
-  #instance(id: string, text: string): FleetInstance | undefined {
+  /** Most beats tell nothing new: with many instances it would take longer to take that in than all else. */
+  #isKnown(others: Beat['live']): boolean {
+    return (
+      others.length === this.#read.size &&
+      others.every(({ id, text, number }) => {
+        const known = this.#read.get(id);
+        return known?.text === text && known.number === number;
+      })
+    );
+  }
+
+  #reads({ id, text, number }: Beat['live'][number]): void {
     const known = this.#read.get(id);
-    if (known?.text === text) return known.instance;
+    const instance = known?.text === text ? known.instance : this.#instance(id, text);
+    this.#read.set(id, { text, number, instance });
+  }
+
+  #instance(id: string, text: string): FleetInstance | undefined {
     const told = this.#parts.texts.readInstance(id, text);
-    const instance = told && { ...told, id };
-    this.#read.set(id, { text, instance });
-    if (!instance && !this.#unreadable.has(id)) {
+    if (told) return { ...told, id };
+    if (!this.#unreadable.has(id)) {
       this.#unreadable.add(id);
       this.#parts.log.warn({ id }, 'an instance of the fleet has another fleet.secret');
     }
-    return instance;
+    return undefined;
   }
 
   #forget(before: readonly FleetInstance[]): void {
