@@ -321,6 +321,7 @@ class Member implements FleetMember {
   }
 
   #changed(): void {
+    if (this.#watching.size === 0) return;
     const { state } = this;
     for (const hear of this.#watching) hear(state);
   }

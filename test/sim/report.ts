@@ -75,6 +75,8 @@ function processOf(seen: readonly Seen[], before: Load, after: Load): string {
   const cores = us / 1_000 / (after.at - before.at);
   const wasSlow = busy > BUSY || p99 > LATE_MS;
   return `this process: ${seen.length} threads, ${cores.toFixed(2)} cores, event loops busy ${(busy * 100).toFixed(0)} %, late by p99 ${p99.toFixed(1)} ms, max ${max.toFixed(1)} ms${
-    wasSlow ? '\n  it was the bottleneck: the times below are upper bounds of what as many machines would see' : ''
+    wasSlow
+      ? '\n  it was the bottleneck: the times below are upper bounds of what as many machines would see'
+      : ''
   }`;
 }

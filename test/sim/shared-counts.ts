@@ -1,6 +1,15 @@
 /** What the threads of a simulation count together, in memory that they share. */
 
-const NAMES = ['joined', 'logins', 'refused', 'revocations', 'deaths', 'cuts', 'aboveReached', 'aboveCut'] as const;
+const NAMES = [
+  'joined',
+  'logins',
+  'refused',
+  'revocations',
+  'deaths',
+  'cuts',
+  'aboveReached',
+  'aboveCut',
+] as const;
 /** Each key has a number of sessions behind them. */
 export const KEYS = 50;
 
@@ -27,7 +36,7 @@ export class SharedCounts {
   /** At least so many. */
   raise(name: Name, to: number): void {
     const at = NAMES.indexOf(name);
-    for (let now = Atomics.load(this.#numbers, at); now < to; )
+    for (let now = Atomics.load(this.#numbers, at); now < to;)
       now = Atomics.compareExchange(this.#numbers, at, now, to);
   }
 

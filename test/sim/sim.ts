@@ -87,6 +87,7 @@ await sleep(2_000);
 const before = await loadOf(redis);
 const ran = messages<Seen>(workers);
 const seconds = sleep(Number(values.seconds) * 1_000).then(() => loadOf(redis));
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has none
 for (const worker of workers) worker.postMessage('run');
 const [seen, after] = await Promise.all([ran, seconds]);
 clearInterval(progress);

@@ -11,7 +11,7 @@ import { now, SimulatedInstance } from './simulated-instance.ts';
 
 const LIMIT = 20;
 /** So many join at once, of each thread. */
-const JOIN_AT_ONCE = 5;
+const JOIN_AT_ONCE = 20;
 /** Milliseconds between two looks at how late the event loop is. */
 const RESOLUTION_MS = 5;
 
@@ -89,7 +89,7 @@ export class Simulation {
     const before = performance.eventLoopUtilization();
     const end = now() + seconds * 1_000;
     const every = async (rate: number, run: () => void): Promise<void> => {
-      for (let next = now(); next < end; next += 1_000 / rate) {
+      for (let next = now(); Math.max(next, now()) < end; next += 1_000 / rate) {
         await sleep(Math.max(0, next - now()));
         run();
       }

@@ -5,8 +5,12 @@ import { Simulation } from './simulation.ts';
 import type { SimulationOptions } from './simulation.ts';
 
 if (!parentPort) throw new Error('it is started by sim.ts');
+const port = parentPort;
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has none
+const say = (what: unknown): void => port.postMessage(what);
+
 const simulation = new Simulation(workerData as SimulationOptions);
 await simulation.begin();
-parentPort.postMessage('joined');
-await once(parentPort, 'message');
-parentPort.postMessage(await simulation.run());
+say('joined');
+await once(port, 'message');
+say(await simulation.run());
