@@ -12,6 +12,8 @@ import { now, SimulatedInstance } from './simulated-instance.ts';
 const LIMIT = 20;
 /** So many join at once, of each thread. */
 const JOIN_AT_ONCE = 20;
+/** What is not over so long after the end, in milliseconds, is not waited for. */
+const PATIENCE_MS = 20_000;
 /** Milliseconds between two looks at how late the event loop is. */
 const RESOLUTION_MS = 5;
 
@@ -103,7 +105,7 @@ export class Simulation {
     const busy = performance.eventLoopUtilization(before).utilization;
     delays.disable();
     const late = (ns: number): number => Math.max(0, ns / 1e6 - RESOLUTION_MS);
-    await Promise.all(this.#healing);
+    await Promise.race([Promise.all(this.#healing), sleep(PATIENCE_MS)]);
     await sleep(5_000);
     return {
       revocation: this.#revocation,
