@@ -15,6 +15,8 @@ export interface Load {
 
 /** With its loop busier than this, or as late, in milliseconds, the process of the simulation makes things late itself. */
 const [BUSY, LATE_MS] = [0.7, 20];
+/** As late as this, half of what the store may take, it makes members lose answers that have come. Milliseconds. */
+const LOST_MS = 500;
 /** Commands that Redis spent most time with. */
 const MOST = 4;
 
@@ -73,10 +75,14 @@ function processOf(seen: readonly Seen[], before: Load, after: Load): string {
   const { busy, p99, max } = slowest(seen.map(({ loop }) => loop));
   const us = after.cpu.user + after.cpu.system - before.cpu.user - before.cpu.system;
   const cores = us / 1_000 / (after.at - before.at);
-  const wasSlow = busy > BUSY || p99 > LATE_MS;
-  return `this process: ${seen.length} threads, ${cores.toFixed(2)} cores, event loops busy ${(busy * 100).toFixed(0)} %, late by p99 ${p99.toFixed(1)} ms, max ${max.toFixed(1)} ms${
-    wasSlow
-      ? '\n  it was the bottleneck: the times below are upper bounds of what as many machines would see'
-      : ''
-  }`;
+  const loops = `event loops busy ${(busy * 100).toFixed(0)} %, late by p99 ${p99.toFixed(1)} ms, max ${max.toFixed(1)} ms`;
+  return `this process: ${seen.length} threads, ${cores.toFixed(2)} cores, ${loops}${verdict(busy, p99)}`;
+}
+
+function verdict(busy: number, late: number): string {
+  if (late > LOST_MS)
+    return '\n  it had too little of a core for so many: the figures say nothing of a fleet';
+  if (busy > BUSY || late > LATE_MS)
+    return '\n  it was the bottleneck: the times are upper bounds of what as many machines would see';
+  return '';
 }
