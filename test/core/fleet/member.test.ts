@@ -363,6 +363,21 @@ test('a store that was flushed knows all counts again within 10 s', async () => 
   expect(await time.settle(b.logsIn('k', 3))).toBe(false);
 });
 
+test('what an instance tells of itself is sealed anew only where it has changed, and so is told to nobody again', async () => {
+  const [a] = await two();
+  const texts = new Set<string>();
+  const beat = a.store.beat.bind(a.store);
+  a.store.beat = (own, ...rest) => {
+    texts.add(own.text);
+    return beat(own, ...rest);
+  };
+  await time.pass(5_000);
+  expect(texts.size).toBe(1);
+  a.member.readsFrom(() => ({ config: '', sessions: 7, workers: 1, draining: false, lagMs: 0 }));
+  await time.pass(5_000);
+  expect(texts.size).toBe(2);
+});
+
 /** The counts that an instance tells from now on. */
 function toldBy({ store: client }: TestInstance<MemoryClient>): (readonly [key: string, mine: number])[] {
   const told: (readonly [key: string, mine: number])[] = [];
