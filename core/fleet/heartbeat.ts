@@ -6,6 +6,11 @@ import type { Beat } from './store.ts';
 const BEAT_MS = 1_000;
 /** While the store is away it is tried so often. */
 const RETRY_MS = 250;
+/**
+ * With more instances than this, what changes all the time of an instance is told with every second beat, with more than twice as many with every third: all read it of
+ * all, which grows with the square of their number.
+ */
+const FOR_EACH_BEAT = 50;
 
 /** What was known when the store was asked. */
 export interface Asked {
@@ -17,6 +22,8 @@ export interface Asked {
 interface HeartbeatParts extends MemberParts {
   readonly livesMs: number;
   readonly own: () => FleetInstance;
+  /** How many live, as far as known. */
+  readonly live: () => number;
   readonly boards: () => readonly string[];
   /** Up to where boards were read. */
   readonly positions: () => Readonly<Record<string, number>>;
@@ -30,6 +37,8 @@ export class Heartbeat {
   #underway: Promise<Beat> | undefined;
   #stop = (): void => undefined;
   #closed = false;
+  /** What was told last, as it was sealed. */
+  #told = { lasting: '', passing: '', text: '', beats: 0 };
 
   constructor(parts: HeartbeatParts) {
     this.#parts = parts;
@@ -51,10 +60,9 @@ export class Heartbeat {
   /** One that begins now. @throws Error where the store does not answer */
   async beat(): Promise<Beat> {
     if (this.#closed) throw new Error('the gateway stops');
-    const { store, own, boards, positions, texts, livesMs, timers, heard, failed } = this.#parts;
+    const { id, store, boards, positions, livesMs, timers, heard, failed } = this.#parts;
     const asked = { asOf: timers.now(), positions: positions() };
-    const { id, ...told } = own();
-    const beating = store.beat({ id, text: texts.instance(id, told) }, boards(), livesMs);
+    const beating = store.beat({ id, text: this.#text() }, boards(), livesMs);
     const beat = await beating.catch((error: unknown) => {
       failed();
       throw error;
@@ -80,5 +88,19 @@ export class Heartbeat {
   close(): void {
     this.#closed = true;
     this.#stop();
+  }
+
+  /** The same text while there is nothing new in it: then the store tells it to nobody. */
+  #text(): string {
+    const { texts, own, live } = this.#parts;
+    const { id, ...told } = own();
+    const { sessions, lagMs, ...rest } = told;
+    const [lasting, passing] = [JSON.stringify(rest), `${sessions} ${lagMs}`];
+    const last = this.#told;
+    last.beats += 1;
+    const isTime = last.beats >= live() / FOR_EACH_BEAT;
+    if (lasting !== last.lasting || (isTime && passing !== last.passing))
+      this.#told = { lasting, passing, text: texts.instance(id, told), beats: 0 };
+    return this.#told.text;
   }
 }

@@ -4,7 +4,7 @@ import type { MemberParts } from './parts.ts';
 import type { Read } from './store.ts';
 
 /** How long one reading waits for something, in milliseconds. */
-const READ_MS = 500;
+const READ_MS = 1_000;
 /** Readings that fail for so long are not about to succeed, in milliseconds. */
 const FAILING_MS = 1_500;
 /** After a reading that failed, in milliseconds. */

@@ -121,6 +121,7 @@ class Member implements FleetMember {
       ...parts,
       livesMs,
       own: () => this.#own(),
+      live: () => 1 + this.#roster.others.length,
       boards: () => [...this.#boards.keys()],
       positions: () => this.#positions(),
       heard: (beat, asked) => this.#heard(beat, asked),
@@ -325,6 +326,7 @@ class Member implements FleetMember {
   }
 
   #changed(): void {
+    if (this.#watching.size === 0) return;
     const { state } = this;
     for (const hear of this.#watching) hear(state);
   }

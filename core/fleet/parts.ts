@@ -25,7 +25,10 @@ export const LATE = Symbol('late');
 export async function inTime<T>(timers: Timers, ms: number, coming: Promise<T>): Promise<T | typeof LATE> {
   let stop = (): void => undefined;
   const late = new Promise<typeof LATE>((resolve) => {
-    stop = timers.after(ms, () => resolve(LATE));
+    stop = timers.after(ms, () => {
+      // What came while this process was busy is read first.
+      stop = timers.after(0, () => resolve(LATE));
+    });
   });
   try {
     return await Promise.race([coming, late]);

@@ -6,7 +6,7 @@ import { inTime, LATE } from './parts.ts';
 import type { MemberParts } from './parts.ts';
 import type { Taken } from './store.ts';
 
-/** All counts are told again so often: that heals whatever a store has lost. */
+/** What has changed is told again so often, until it is older than that: it heals what a replica that takes over has not heard of, also where it does not show. */
 const RETOLD_MS = 10_000;
 /** So many counts go with one command. */
 const AT_ONCE = 1_000;
@@ -19,12 +19,22 @@ interface PlacesParts extends MemberParts {
   readonly revive: () => Promise<unknown>;
 }
 
+/** One key. */
+interface Place {
+  mine: number;
+  /** The store may count it. */
+  told: boolean;
+}
+
 /** One per member. Keys are those of the store. */
 export class StorePlaces {
   readonly #parts: PlacesParts;
-  readonly #held = new Map<string, number>();
+  /** Those that there are, and those that the store may count. While it is away these are no more than they were, however long that is. */
+  readonly #places = new Map<string, Place>();
   /** Keys whose number is to be told. */
-  #untold = new Set<string>();
+  readonly #untold = new Set<string>();
+  /** Keys whose number has changed in this period and in the one before. */
+  #changed: readonly [now: Set<string>, before: Set<string>] = [new Set(), new Set()];
   #telling: Promise<void> | undefined;
   #stop = (): void => undefined;
 
@@ -48,7 +58,7 @@ export class StorePlaces {
     if (!taken) return this.#alone(wanted);
     if (taken.full === undefined) return undefined;
     // None of them is there; where another login has changed the number meanwhile, its caller tells what it is.
-    for (const { key, mine } of places) if (this.#held.get(key) === mine) this.#set(key, mine - 1);
+    for (const { key, mine } of places) if (this.#mine(key) === mine) this.#set(key, mine - 1);
     return wanted[taken.full]?.[0];
   }
 
@@ -66,7 +76,7 @@ export class StorePlaces {
   answers(lived: boolean): void {
     const all = this.#away || !lived;
     this.#parts.isAway.end();
-    this.#tell(all ? this.#held.keys() : []);
+    this.#tell(all ? this.#places.keys() : []);
   }
 
   /** It does not. */
@@ -76,7 +86,7 @@ export class StorePlaces {
 
   close(): void {
     this.#stop();
-    this.#held.clear();
+    this.#places.clear();
     this.#untold.clear();
   }
 
@@ -84,16 +94,38 @@ export class StorePlaces {
     return this.#parts.isAway.since !== undefined;
   }
 
+  #mine(key: string): number {
+    return this.#places.get(key)?.mine ?? 0;
+  }
+
   #set(key: string, mine: number): void {
-    if (mine > 0) this.#held.set(key, mine);
-    else this.#held.delete(key);
+    const place = this.#places.get(key) ?? { mine, told: false };
+    place.mine = mine;
+    this.#places.set(key, place);
+    this.#changed[0].add(key);
+    // What came and went while the store was away is nothing to it.
+    if (mine === 0 && !place.told) this.#forget(key);
+  }
+
+  #forget(key: string): void {
+    this.#places.delete(key);
+    this.#untold.delete(key);
+    for (const keys of this.#changed) keys.delete(key);
   }
 
   #retell(): void {
     this.#stop = this.#parts.timers.after(RETOLD_MS, () => {
-      this.#tell(this.#held.keys());
+      // Once it is back it is told all.
+      if (!this.#away) this.#retellChanged();
       this.#retell();
     });
+  }
+
+  #retellChanged(): void {
+    const [now, before] = this.#changed;
+    this.#changed = [new Set(), now];
+    const over = [...before].filter((key) => !now.has(key));
+    this.#tell([...over, ...now]);
   }
 
   /** Undefined: the store is away. */
@@ -104,7 +136,10 @@ export class StorePlaces {
       const taken = await inTime(
         timers,
         timeoutMs,
-        this.#takenOnceAlive(() => store.take(id, places)),
+        this.#takenOnceAlive(() => {
+          this.#beginsToTell(places.map(({ key }) => key));
+          return store.take(id, places);
+        }),
       );
       if (taken !== LATE) return taken;
     } catch {
@@ -138,7 +173,7 @@ export class StorePlaces {
   }
 
   #tell(keys: Iterable<string>): void {
-    for (const key of keys) this.#untold.add(key);
+    for (const key of keys) if (this.#places.has(key)) this.#untold.add(key);
     if (this.#away || this.#telling || this.#untold.size === 0) return;
     this.#telling = this.#tellAll().finally(() => {
       this.#telling = undefined;
@@ -153,11 +188,28 @@ export class StorePlaces {
     while (this.#untold.size > 0 && !this.#away) {
       const keys = [...this.#untold].slice(0, AT_ONCE);
       for (const key of keys) this.#untold.delete(key);
-      const counts = keys.map((key) => [key, this.#held.get(key) ?? 0] as const);
+      const counts = keys.map((key) => [key, this.#mine(key)] as const);
+      this.#beginsToTell(keys);
       const lived = await store.count(id, counts).catch(() => undefined);
+      if (lived) this.#told(keys);
       if (lived) continue;
       for (const key of keys) this.#untold.add(key);
       return this.#missed();
     }
+  }
+
+  #beginsToTell(keys: readonly string[]): void {
+    for (const key of keys) {
+      const place = this.#places.get(key);
+      if (place) place.told = true;
+    }
+  }
+
+  /** Of what is none and has long been none, the store knows that by now. */
+  #told(keys: readonly string[]): void {
+    const [now, before] = this.#changed;
+    for (const key of keys)
+      if (this.#mine(key) === 0 && !this.#untold.has(key) && !now.has(key) && !before.has(key))
+        this.#forget(key);
   }
 }

@@ -12,6 +12,13 @@ interface Lost {
   readonly since: number;
 }
 
+/** What the store told of one, and what that says. */
+interface Known {
+  readonly text: string;
+  /** Undefined: it cannot be read. */
+  readonly instance: FleetInstance | undefined;
+}
+
 type RosterParts = Pick<MemberParts, 'id' | 'texts' | 'timers' | 'log'>;
 
 /** One per member. */
@@ -24,27 +31,37 @@ export class Roster implements InstanceNumbers {
   /** Those that live and cannot be read: their names are not known. */
   unread: readonly Pick<FleetInstance, 'id' | 'name'>[] = [];
   readonly #parts: RosterParts;
-  readonly #read = new Map<string, { readonly text: string; readonly instance: FleetInstance | undefined }>();
+  /** What the store told last. */
+  #live: Beat['live'] = [];
+  #read = new Map<string, Known>();
   readonly #lost = new Map<string, Lost>();
-  /** So that each is warned of once. */
-  readonly #unreadable = new Set<string>();
+  /** Those that have said that they leave, and that the store may still take for alive. */
+  readonly #leaving = new Set<string>();
 
   constructor(parts: RosterParts) {
     this.#parts = parts;
   }
 
   hear({ number, live }: Beat): void {
-    const others = live.filter(({ id }) => id !== this.#parts.id);
-    const before = this.others;
-    this.others = others.flatMap(({ id, text }) => this.#instance(id, text) ?? []);
-    this.unread = others
-      .filter(({ id }) => !this.#read.get(id)?.instance)
-      .map(({ id }) => ({ id, name: id }));
-    this.byNumber = Object.fromEntries(
-      others.flatMap(({ id, number: theirs }) => (theirs === undefined ? [] : [[theirs, id]])),
-    );
     this.#claimed(number);
-    this.#forget(before);
+    // Most beats tell nothing new: with many instances it would take longer to take that in than all else.
+    if (live === this.#live) return;
+    this.#live = live;
+    const before = this.#read;
+    this.#read = new Map();
+    const others: FleetInstance[] = [];
+    const unread: Pick<FleetInstance, 'id' | 'name'>[] = [];
+    const byNumber: Record<number, string> = {};
+    for (const { id, text, number: theirs } of live) {
+      if (id === this.#parts.id) continue;
+      const instance = this.#instance(id, text, before.get(id));
+      this.#read.set(id, { text, instance });
+      if (theirs !== undefined) byNumber[theirs] = id;
+      if (!instance) unread.push({ id, name: id });
+      else if (!this.#leaving.has(id)) others.push(instance);
+    }
+    [this.others, this.unread, this.byNumber] = [others, unread, byNumber];
+    this.#miss(before);
   }
 
   /** True where others live, and not one of them can be read. */
@@ -61,6 +78,8 @@ export class Roster implements InstanceNumbers {
   /** It has said that it leaves. */
   left(id: string): void {
     this.others = this.others.filter((other) => other.id !== id);
+    this.#lost.delete(id);
+    if (this.#read.has(id)) this.#leaving.add(id);
   }
 
   #claimed(number: number | undefined): void {
@@ -70,28 +89,24 @@ export class Roster implements InstanceNumbers {
     if (number !== undefined && !this.numbers.includes(number)) this.numbers = [...this.numbers, number];
   }
 
-  #instance(id: string, text: string): FleetInstance | undefined {
-    const known = this.#read.get(id);
+  #instance(id: string, text: string, known: Known | undefined): FleetInstance | undefined {
     if (known?.text === text) return known.instance;
     const told = this.#parts.texts.readInstance(id, text);
-    const instance = told && { ...told, id };
-    this.#read.set(id, { text, instance });
-    if (!instance && !this.#unreadable.has(id)) {
-      this.#unreadable.add(id);
+    if (told) return { ...told, id };
+    // Once, and not with each text.
+    if (!known || known.instance)
       this.#parts.log.warn({ id }, 'an instance of the fleet has another fleet.secret');
-    }
-    return instance;
+    return undefined;
   }
 
-  #forget(before: readonly FleetInstance[]): void {
-    const live = new Set(this.others.map(({ id }) => id));
+  /** Those that were there before and are not now have died, unless they had said that they leave. */
+  #miss(before: ReadonlyMap<string, Known>): void {
     const since = this.#parts.timers.now();
-    for (const { id, name } of before) if (!live.has(id)) this.#lost.set(id, { id, name, since });
-    for (const id of live) this.#lost.delete(id);
-    for (const { id } of this.unread) live.add(id);
-    for (const id of this.#read.keys()) if (!live.has(id)) this.#read.delete(id);
-    for (const id of this.#unreadable) if (!live.has(id)) this.#unreadable.delete(id);
-    for (const [id, lost] of this.#lost) if (since - lost.since > FORGOTTEN_MS) this.#lost.delete(id);
+    for (const [id, { instance }] of before)
+      if (!this.#read.has(id) && !this.#leaving.delete(id) && instance)
+        this.#lost.set(id, { id, name: instance.name, since });
+    for (const [id, lost] of this.#lost)
+      if (this.#read.has(id) || since - lost.since > FORGOTTEN_MS) this.#lost.delete(id);
   }
 }
 

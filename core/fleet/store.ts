@@ -18,7 +18,7 @@ export interface Beat {
   readonly number: number | undefined;
   /** Random, and another one after the store may have lost changes: it was flushed, its server has started anew, or another one has taken over. */
   readonly epoch: string;
-  /** Those that live, and their numbers. */
+  /** Those that live, and their numbers. The same list as with the beat before only where nothing has changed. */
   readonly live: readonly (StoredInstance & { readonly number: number | undefined })[];
   /** The place of the last change of each board that was asked for; 0 for one without changes. */
   readonly latest: Readonly<Record<string, number>>;

@@ -1,69 +1,97 @@
 /**
- * `npm run sim [-- --instances 100] [-- --seconds 20] [-- --seed 1] [-- --logins 300] [-- --revocations 5]`: a fleet of so many instances in one process, on a
- * redis-server of its own. Prints what Redis had to do and how long things took. Exits with 1 where instances do not have the same in the end, or a limit was passed.
+ * `npm run sim [-- --instances 100] [-- --seconds 20] [-- --seed 1] [-- --joins 50] [-- --logins 300] [-- --revocations 5] [-- --threads n]`: a fleet of so many instances in
+ * one process, on a redis-server of its own. Prints what Redis had to do and how long things took. Exits with 1 where instances do not have the same in the end, or a
+ * limit was passed.
  */
+import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { percentile } from '../bench/percentile.ts';
-import { Random } from '../leaks/random.ts';
+import { Worker } from 'node:worker_threads';
 import { executable } from '../support/executable.ts';
 import { RedisServer } from '../support/redis.ts';
-import { Simulation } from './simulation.ts';
-import type { Seen } from './simulation.ts';
+import { print } from './report.ts';
+import type { Load } from './report.ts';
+import { SharedCounts } from './shared-counts.ts';
+import type { Seen, SimulationOptions } from './simulation.ts';
 
-const option = (preset: string) => ({ type: 'string', default: preset }) as const;
+/** Milliseconds. */
+const PROGRESS_MS = 5_000;
+
+const option = (preset: number) => ({ type: 'string', default: String(preset) }) as const;
 const { values } = parseArgs({
   options: {
-    instances: option('100'),
-    seconds: option('20'),
-    seed: option('1'),
-    logins: option('300'),
-    revocations: option('5'),
+    instances: option(100),
+    seconds: option(20),
+    seed: option(1),
+    joins: option(50),
+    logins: option(300),
+    revocations: option(5),
+    // Redis has a core of its own.
+    threads: option(Math.max(1, availableParallelism() - 1)),
   },
 });
+const threads = Math.min(Number(values.threads), Number(values.instances));
 
-/** Numbers of INFO. */
-type Info = (name: string) => number;
-
-async function infoOf(redis: RedisServer): Promise<Info> {
-  const text = await redis.ask('info');
-  return (name) => Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(text)?.[1] ?? 0);
+function optionsOf(thread: number, redis: RedisServer, counts: SharedCounts): SimulationOptions {
+  const { instances, seconds, seed, joins, logins, revocations } = values;
+  return {
+    name: `t${thread}i`,
+    redis: { port: redis.port, url: redis.url },
+    instances: Math.floor((Number(instances) + thread) / threads),
+    seconds: Number(seconds),
+    seed: Number(seed) * 1_000 + thread,
+    perSecond: {
+      joins: Number(joins) / threads,
+      logins: Number(logins) / threads,
+      revocations: Number(revocations) / threads,
+      cuts: 0.5 / threads,
+      deaths: 0.2 / threads,
+    },
+    counts: counts.memory,
+  };
 }
 
-const times = (ms: readonly number[]): string =>
-  ms.length === 0
-    ? 'none'
-    : `p50 ${percentile(ms, 50).toFixed(1)} ms, p99 ${percentile(ms, 99).toFixed(1)} ms, max ${percentile(ms, 100).toFixed(1)} ms (${ms.length})`;
+/** Messages of all threads, in turn: each waits for the others. */
+async function messages<T>(workers: readonly Worker[]): Promise<readonly T[]> {
+  return (await Promise.all(workers.map((worker) => once(worker, 'message')))).map(([told]) => told as T);
+}
 
-function print(seen: Seen, before: Info, after: Info, seconds: number): void {
-  const perSecond = (name: string): number => (after(name) - before(name)) / seconds;
-  const cpu = perSecond('used_cpu_user') + perSecond('used_cpu_sys');
-  const kilobytes = (perSecond('total_net_input_bytes') + perSecond('total_net_output_bytes')) / 1_000;
-  console.log(`Redis: ${perSecond('total_commands_processed').toFixed(0)} commands/s, ${kilobytes.toFixed(0)} kB/s,
-  ${(cpu * 100).toFixed(1)} % of a core, ${(after('used_memory') / 1e6).toFixed(1)} MB
-revocation: ${times(seen.revocation)}
-  after a cut: ${times(seen.afterCut)}
-free after a death: ${times(seen.free)}
-logins: ${seen.logins}, of which ${seen.refused} refused
-above a limit: ${seen.above.reached} while all reached the store, ${seen.above.cut} from the first cut on
-${seen.deaths} deaths, ${seen.cuts} cuts; at the end all have the same: ${seen.same ? 'yes' : 'NO'}`);
+async function loadOf(redis: RedisServer): Promise<Load> {
+  const info = await redis.ask('info all');
+  return { info, at: performance.now(), cpu: process.cpuUsage() };
 }
 
 const redisServer = executable('redis-server');
 if (redisServer === undefined) throw new Error('redis-server is not installed here');
 const redis = await RedisServer.start(redisServer);
-const simulation = new Simulation({
-  redis,
-  instances: Number(values.instances),
-  seconds: Number(values.seconds),
-  random: new Random(Number(values.seed)),
-  logins: Number(values.logins),
-  revocations: Number(values.revocations),
-});
-await simulation.begin();
+const counts = new SharedCounts();
 const begun = performance.now();
-const before = await infoOf(redis);
-const seen = await simulation.run();
-print(seen, before, await infoOf(redis), (performance.now() - begun) / 1_000);
-await simulation.end();
+const progress = setInterval(() => {
+  const seconds = ((performance.now() - begun) / 1_000).toFixed(0);
+  const [joined, logins, heard] = [counts.get('joined'), counts.get('logins'), counts.get('revocations')];
+  console.log(`${seconds} s: ${joined} instances, ${logins} logins, ${heard} times a revocation was heard`);
+}, PROGRESS_MS);
+
+const workers = Array.from(
+  { length: threads },
+  (_, thread) =>
+    new Worker(new URL('thread.ts', import.meta.url), {
+      workerData: optionsOf(thread, redis, counts),
+      execArgv: ['--import', 'jiti/register'],
+    }),
+);
+await messages(workers);
+console.log(`all have joined after ${((performance.now() - begun) / 1_000).toFixed(1)} s`);
+await sleep(2_000);
+const before = await loadOf(redis);
+const ran = messages<Seen>(workers);
+const seconds = sleep(Number(values.seconds) * 1_000).then(() => loadOf(redis));
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has none
+for (const worker of workers) worker.postMessage('run');
+const [seen, after] = await Promise.all([ran, seconds]);
+clearInterval(progress);
+const isRight = print(seen, counts, before, after);
+await Promise.all(workers.map((worker) => worker.terminate()));
 await redis.stop();
-process.exitCode = seen.same && seen.above.reached <= 0 ? 0 : 1;
+process.exitCode = isRight ? 0 : 1;

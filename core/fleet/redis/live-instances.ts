@@ -1,44 +1,57 @@
-/** Those that live, as one instance knows them: the store tells all of them only when it is worth it. */
+/** Those that live, as one instance knows them: the store tells what has changed since it told last. */
 import type { Beat } from '../store.ts';
 
-/**
- * With more instances than this, what each says of itself is told with every second beat, with more than twice as many with every third: it grows with
- * the square of their number. Who comes and goes is always told.
- */
-const FOR_EACH_BEAT = 50;
+type Live = Beat['live'][number];
+
+/** What the store has told with a beat. */
+interface Told {
+  readonly epoch: string;
+  /** Up to which change of those that live. */
+  readonly change: number;
+  /** All of them follow, and not only what has changed. */
+  readonly isAll: boolean;
+  /** Instance, text, and number or an empty text, one after the other. */
+  readonly texts: readonly string[];
+  /** Those that live no more. */
+  readonly gone: readonly string[];
+}
 
 /** One per instance. */
 export class LiveInstances {
   /** This instance's. */
   number: number | undefined;
-  #version = '';
-  #live: Beat['live'] = [];
-  #beats = 0;
+  #known: readonly [epoch: string, change: number] = ['', 0];
+  readonly #byId = new Map<string, Live>();
+  #all: readonly Live[] = [];
 
-  /** The version that is known, and 1 to hear all in any case. */
-  asked(): [version: string, anyway: 0 | 1] {
-    this.#beats += 1;
-    const each = Math.ceil(this.#live.length / FOR_EACH_BEAT);
-    return [this.#version, each <= 1 || this.#beats % each === 0 ? 1 : 0];
+  /** Up to where they are known. */
+  get known(): readonly [epoch: string, change: number] {
+    return this.#known;
   }
 
-  /** Lists of instance and value, one after the other; no texts: as before. */
-  told(version: string, texts: readonly string[], numbers: readonly string[]): void {
-    this.#version = version;
-    if (texts.length === 0) return;
-    const byId = new Map(pairs(numbers));
-    this.#live = [...pairs(texts)].map(([id, text]) => ({ id, text, number: numberOf(byId.get(id)) }));
+  /** The same list as before where nothing has changed. */
+  get all(): readonly Live[] {
+    return this.#all;
   }
 
-  /** All of them, with what this one says of itself now. */
-  with(own: Beat['live'][number]): Beat['live'] {
-    return this.#live.map((instance) => (instance.id === own.id ? own : instance));
+  /** The store may be one that has lost changes: it is to tell all. */
+  forget(): void {
+    this.#known = ['', 0];
+  }
+
+  hear({ epoch, change, isAll, texts, gone }: Told): void {
+    this.#known = [epoch, change];
+    if (isAll) this.#byId.clear();
+    else if (texts.length + gone.length === 0) return;
+    for (const id of gone) this.#byId.delete(id);
+    for (const live of readIn(texts)) this.#byId.set(live.id, live);
+    this.#all = [...this.#byId.values()];
   }
 }
 
-const numberOf = (text: string | undefined): number | undefined =>
-  text === undefined ? undefined : Number(text);
-
-function* pairs(list: readonly string[]): Generator<[string, string]> {
-  for (let i = 0; i + 1 < list.length; i += 2) yield [list[i] ?? '', list[i + 1] ?? ''];
+function* readIn(texts: readonly string[]): Generator<Live> {
+  for (let i = 0; i < texts.length; i += 3) {
+    const [id = '', text = '', number = ''] = texts.slice(i, i + 3);
+    yield { id, text, number: number === '' ? undefined : Number(number) };
+  }
 }

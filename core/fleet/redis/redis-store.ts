@@ -69,7 +69,10 @@ export class RedisStore implements FleetStore {
   async connect(): Promise<void> {
     const commands = await connection(this.#options, 0);
     const reader = await connection(this.#options, LONGEST_WAIT_MS);
-    commands.redis.on('ready', () => load(commands.redis, Object.values(SCRIPTS)));
+    commands.redis.on('ready', () => {
+      load(commands.redis, Object.values(SCRIPTS));
+      this.#live.forget();
+    });
     for (const { redis } of [commands, reader]) redis.on('ready', () => void this.#compare());
     [this.#commands, this.#reader] = [commands, reader];
     if (this.#options.sentinels.length > 0)
@@ -95,25 +98,25 @@ export class RedisStore implements FleetStore {
     const start = Math.floor(Math.random() * (last - first + 1));
     const random = randomBytes(12).toString('base64url');
     const { id, text } = own;
-    const known = this.#live.asked();
     const { runId = '' } = (await this.#commands?.server()) ?? {};
-    const args = [id, text, livesMs, this.#live.number ?? 0, start, random, ...known, runId, ...boards];
+    const asked = [id, text, livesMs, this.#live.number ?? 0, start, random, ...this.#live.known, runId];
+    const args = [...asked, ...boards];
     const beat = (await this.#run('beat', args)) as Told;
-    const [lived, number, epoch, more, seqs, version, texts, numbers] = beat;
-    this.#live.told(version, texts, numbers);
+    const [lived, number, epoch, more, seqs, change, all, texts, gone] = beat;
+    this.#live.hear({ epoch, change, isAll: all === 1, texts, gone });
     this.#live.number = number === 0 ? undefined : number;
     if (more > 0) void this.#freeMore();
     return {
       lived: lived === 1,
       number: this.#live.number,
       epoch,
-      live: this.#live.with({ id, text, number: this.#live.number }),
+      live: this.#live.all,
       latest: Object.fromEntries(boards.map((board, i) => [board, seqs[i] ?? 0])),
     };
   }
 
   async leave(id: string): Promise<void> {
-    const more = (await this.#run('leave', [id, randomBytes(12).toString('base64url')])) as number;
+    const more = (await this.#run('leave', [id])) as number;
     if (more > 0) await this.#freeMore();
   }
 
@@ -240,8 +243,8 @@ export class RedisStore implements FleetStore {
   }
 }
 
-/** Whether it lived, its number, the epoch, how many of the dead have more, places of boards, the version, texts and numbers by instance. */
-type Told = [number, number, string, number, number[], string, string[], string[]];
+/** Whether it lived, its number, the epoch, how many of the dead have more, places of boards, the last change of those that live, whether all follow, their texts and numbers, and who is gone. */
+type Told = [number, number, string, number, number[], number, number, string[], string[]];
 
 /** Of a transaction. @throws what one of them was answered with */
 function repliesOf(results: readonly [error: Error | null, reply: unknown][] | null): unknown[] {

@@ -1,8 +1,9 @@
 /**
  * What Redis does in one step, by its own clock. `KEYS[1]` is what all keys of the fleet begin with, with its name as hash tag: all of them are in one slot of a cluster.
  *
- * `live` ZSET: instance → until when it lives · `inst` HASH: instance → text · `num` HASH: instance → number · `n:<number>` STRING: instance · `version` STRING: another
- * one with each change of who lives · `epoch` STRING, `server` STRING: its run id · `p` HASH: place → total · `i:<instance>` HASH: place → how many it has · `dead` LIST of hashes `d:<n>` that were
+ * `live` ZSET: instance → until when it lives · `inst` HASH: instance → text · `num` HASH: instance → number · `n:<number>` STRING: instance · `changes` STRING: how many
+ * changes there were of those that live and of what they tell · `told` ZSET: instance that lives → its last change · `gone` ZSET: instance that lives no more → the change
+ * that took it · `forgotten` STRING: the last change that `gone` does not have any more · `epoch` STRING, `server` STRING: its run id · `p` HASH: place → total · `i:<instance>` HASH: place → how many it has · `dead` LIST of hashes `d:<n>` that were
  * an `i:<instance>`, each with how far it has been taken off the totals · `b:<board>` HASH: field → entry · `until:<board>` ZSET: field → when it leaves · `log:<board>`
  * STREAM of changes, `<place>-0` · `seq:<board>` STRING: the place of the last · `post:<instance>` STREAM · `lock:<task>` STRING: instance.
  */
@@ -14,6 +15,10 @@ const NUMBERS = last - first + 1;
 const [NUMBER_KEPT_MS, POST_KEPT_MS] = [30_000, 60_000];
 /** Messages; those before are lost to an instance that does not read. */
 const MOST_POST = 10_000;
+/** So many that live no more are remembered: whoever knows only what was before them hears all. */
+const MOST_GONE = 2_000;
+/** Values that are given to one command: Lua has room for some 8 000. */
+const AT_ONCE = 1_000;
 /** Places of the dead that are taken off at a time: a millisecond or two of Redis. */
 const FREED_AT_ONCE = 500;
 
@@ -48,6 +53,11 @@ local function forget(id)
   redis.call('zrem', key .. 'live', id)
   redis.call('hdel', key .. 'inst', id)
   redis.call('hdel', key .. 'num', id)
+  redis.call('zrem', key .. 'told', id)
+  redis.call('zadd', key .. 'gone', redis.call('incr', key .. 'changes'), id)
+  if redis.call('zcard', key .. 'gone') > ${MOST_GONE} then
+    redis.call('set', key .. 'forgotten', redis.call('zpopmin', key .. 'gone')[2])
+  end
   if redis.call('exists', key .. 'i:' .. id) == 1 then
     local aside = 'd:' .. redis.call('incr', key .. 'deaths')
     redis.call('rename', key .. 'i:' .. id, key .. aside)
@@ -85,12 +95,33 @@ local function free()
 end
 `;
 
+/** Those of a list that live: instance, text, and number or an empty text, one after the other. */
+const TEXTS = `
+local function textsOf(ids)
+  local told = {}
+  for from = 1, #ids, ${AT_ONCE} do
+    local some = {unpack(ids, from, math.min(from + ${AT_ONCE - 1}, #ids))}
+    local texts = redis.call('hmget', key .. 'inst', unpack(some))
+    local numbers = redis.call('hmget', key .. 'num', unpack(some))
+    for i, id in ipairs(some) do
+      if texts[i] then
+        told[#told + 1] = id
+        told[#told + 1] = texts[i]
+        told[#told + 1] = numbers[i] or ''
+      end
+    end
+  end
+  return told
+end
+`;
+
 /**
- * ARGV: instance, its text, ms to live, the number it would like or 0, where the search for one begins, a random text for what needs a new one, the version of those that live
- * that is known, 1 to tell them anyway, the run id of the server or an empty text, and boards. Another server may have lost changes, and so has another epoch. Gives whether it lived, its number or 0, the epoch, whether there is more to free, the places of the boards, the
- * version, and texts and numbers by instance: both empty where that version is known.
+ * ARGV: instance, its text, ms to live, the number it would like or 0, where the search for one begins, a random text for what needs a new one, the epoch and the change up to
+ * which it knows who lives, the run id of the server or an empty text, and boards. Another server may have lost changes, and so has another epoch. Gives whether it lived, its
+ * number or 0, the epoch, whether there is more to free, the places of the boards, the last change, 1 if all follow and 0 if only what has changed since, texts and numbers by
+ * instance, and those that live no more.
  */
-export const BEAT = `${NOW}${ADD}${FORGET}${FREE}
+export const BEAT = `${NOW}${ADD}${FORGET}${FREE}${TEXTS}
 local id, random = ARGV[1], ARGV[6]
 local gone = redis.call('zrangebyscore', key .. 'live', '-inf', now)
 for _, dead in ipairs(gone) do forget(dead) end
@@ -120,7 +151,6 @@ elseif renumbered then
 end
 
 local lived = 1 - redis.call('zadd', key .. 'live', now + ARGV[3], id)
-redis.call('hset', key .. 'inst', id, ARGV[2])
 local server = ARGV[9]
 if server ~= '' and server ~= redis.call('get', key .. 'server') then
   redis.call('set', key .. 'server', server)
@@ -128,19 +158,25 @@ if server ~= '' and server ~= redis.call('get', key .. 'server') then
 else
   redis.call('set', key .. 'epoch', random, 'NX')
 end
-if lived == 0 or #gone > 0 or renumbered then redis.call('set', key .. 'version', random) end
+if lived == 0 then redis.call('zrem', key .. 'gone', id) end
+if lived == 0 or renumbered or redis.call('hget', key .. 'inst', id) ~= ARGV[2] then
+  redis.call('hset', key .. 'inst', id, ARGV[2])
+  redis.call('zadd', key .. 'told', redis.call('incr', key .. 'changes'), id)
+end
 
 local seqs = {}
 for i = 10, #ARGV do seqs[#seqs + 1] = key .. 'seq:' .. ARGV[i] end
 local places = #seqs > 0 and redis.call('mget', unpack(seqs)) or {}
 for i = 1, #seqs do places[i] = tonumber(places[i] or 0) end
-local version = redis.call('get', key .. 'version')
-local texts, numbers = {}, {}
-if version ~= ARGV[7] or ARGV[8] == '1' then
-  texts = redis.call('hgetall', key .. 'inst')
-  numbers = redis.call('hgetall', key .. 'num')
+
+local epoch = redis.call('get', key .. 'epoch')
+local change = tonumber(redis.call('get', key .. 'changes'))
+local known = tonumber(ARGV[8])
+if ARGV[7] ~= epoch or known > change or known < tonumber(redis.call('get', key .. 'forgotten') or 0) then
+  return {lived, number, epoch, more, places, change, 1, textsOf(redis.call('zrange', key .. 'live', 0, -1)), {}}
 end
-return {lived, number, redis.call('get', key .. 'epoch'), more, places, version, texts, numbers}
+local told = textsOf(redis.call('zrangebyscore', key .. 'told', '(' .. known, '+inf'))
+return {lived, number, epoch, more, places, change, 0, told, redis.call('zrangebyscore', key .. 'gone', '(' .. known, '+inf')}
 `;
 
 /** Gives how many of the dead have more. */
@@ -148,14 +184,13 @@ export const FREE_MORE = `${NOW}${ADD}${FREE}
 return free()
 `;
 
-/** ARGV: instance, a random text. Gives how many of the dead have more. */
+/** ARGV: instance. Gives how many of the dead have more. */
 export const LEAVE = `${NOW}${ADD}${FORGET}${FREE}
 local id = ARGV[1]
 local number = redis.call('hget', key .. 'num', id)
 if number and redis.call('get', key .. 'n:' .. number) == id then redis.call('del', key .. 'n:' .. number) end
 forget(id)
 redis.call('del', key .. 'post:' .. id)
-redis.call('set', key .. 'version', ARGV[2])
 return free()
 `;
 

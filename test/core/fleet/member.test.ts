@@ -363,6 +363,74 @@ test('a store that was flushed knows all counts again within 10 s', async () => 
   expect(await time.settle(b.logsIn('k', 3))).toBe(false);
 });
 
+test('what an instance tells of itself is sealed anew only where it has changed, and so is told to nobody again', async () => {
+  const [a] = await two();
+  const texts = new Set<string>();
+  const beat = a.store.beat.bind(a.store);
+  a.store.beat = (own, ...rest) => {
+    texts.add(own.text);
+    return beat(own, ...rest);
+  };
+  await time.pass(5_000);
+  expect(texts.size).toBe(1);
+  a.member.readsFrom(() => ({ config: '', sessions: 7, workers: 1, draining: false, lagMs: 0 }));
+  await time.pass(5_000);
+  expect(texts.size).toBe(2);
+});
+
+/** The counts that an instance tells from now on. */
+function toldBy({ store: client }: TestInstance<MemoryClient>): (readonly [key: string, mine: number])[] {
+  const told: (readonly [key: string, mine: number])[] = [];
+  const count = client.count.bind(client);
+  client.count = (id, counts) => {
+    told.push(...counts);
+    return count(id, counts);
+  };
+  return told;
+}
+
+test('what does not change is not told again, and all is once the store may have lost it', async () => {
+  const [a] = await two();
+  for (const key of ['k1', 'k2', 'k3']) await time.settle(a.logsIn(key, 4));
+  await time.pass(30_000);
+  const told = toldBy(a);
+  await time.pass(60_000);
+  expect(told).toEqual([]);
+  store.flush();
+  await time.pass(1_200);
+  expect(told.map(([, mine]) => mine)).toEqual([1, 1, 1]);
+});
+
+test('a session that ended in the seconds that a failover loses leaves nothing', async () => {
+  const [a, b] = await two();
+  await time.settle(a.logsIn('k', 1));
+  await time.pass(30_000);
+  const failOver = store.save();
+  a.ends('k');
+  await time.pass(1_500);
+  failOver();
+  expect(total('k')).toBe(1);
+  await time.pass(1_200);
+  expect(total('k')).toBe(0);
+  expect(await time.settle(b.logsIn('k', 1))).toBe(true);
+});
+
+test('what comes and goes while the store is away is not kept for it', async () => {
+  const [a] = await two();
+  await time.settle(a.logsIn('before', null));
+  a.store.losing = 'requests';
+  await time.pass(2_000);
+  a.ends('before');
+  for (let n = 0; n < 100; n += 1) {
+    await time.settle(a.logsIn(`k${n}`, null));
+    a.ends(`k${n}`);
+  }
+  const told = toldBy(a);
+  a.store.losing = undefined;
+  await time.pass(2_000);
+  expect(told.map(([, mine]) => mine)).toEqual([0]);
+});
+
 test('an instance asks all, others, or one, and hears who does not answer', async () => {
   const [a, b] = await two();
   const ask = (whom: 'all' | 'others' | { id: string }): Promise<unknown> =>

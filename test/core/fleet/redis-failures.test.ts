@@ -58,6 +58,41 @@ describeWith('redis-server', (program) => {
     await works(store);
   });
 
+  test('what has not changed of those that live is not told again, and what has is, also to one that was away meanwhile', async () => {
+    const [a, b] = [await storeAt(redis.url), await storeAt(redis.url)];
+    await alive(a, 'a');
+    await alive(b, 'b');
+    const { live: both } = await alive(a, 'a');
+    expect((await alive(a, 'a')).live).toBe(both);
+    await b.beat({ id: 'b', text: 'news' }, [], 60_000);
+    const { live: changed } = await alive(a, 'a');
+    expect(changed).toEqual(both.map((one) => (one.id === 'b' ? { ...one, text: 'news' } : one)));
+    await redis.kill();
+    await redis.start();
+    await vi.waitFor(() => alive(b, 'c'), PATIENCE);
+    const { live: anew } = await vi.waitFor(() => alive(a, 'a'), PATIENCE);
+    expect(anew.map(({ id }) => id).toSorted()).toEqual(['a', 'c']);
+    await b.leave('c');
+    expect((await alive(a, 'a')).live.map(({ id }) => id)).toEqual(['a']);
+  });
+
+  test('one that has missed more of the dead than are remembered hears of all', async () => {
+    const [a, b] = [await storeAt(redis.url), await storeAt(redis.url)];
+    await alive(b, 'early');
+    await alive(a, 'a');
+    await b.leave('early');
+    const leaving = Array.from({ length: 2_001 }, (_, n) => b.leave(`n${n}`));
+    await Promise.all(leaving);
+    expect((await redis.ask('zcard postern:{test}:gone')).startsWith(':2000')).toBe(true);
+    expect((await alive(a, 'a')).live.map(({ id }) => id)).toEqual(['a']);
+  });
+
+  test('a text without a life is of nobody', async () => {
+    await redis.ask('hset postern:{test}:inst stray text');
+    const { live } = await alive(await storeAt(redis.url), 'a');
+    expect(live.map(({ id }) => id)).toEqual(['a']);
+  });
+
   test('what is no change in its logs and boards is passed over, and what stands beside it is read', async () => {
     const store = await storeAt(redis.url);
     await alive(store);
