@@ -3,6 +3,8 @@ import type { Redis } from 'ioredis';
 
 /** Streams (XADD, XREAD) came with it, and scripts that write after they have asked for the time. */
 const OLDEST = 5;
+const RUN_ID = /^run_id:(\S+)/m;
+const VERSION = /^redis_version:(\S+)/m;
 
 /** What a server says of itself; empty texts where it may not be asked. */
 export interface Server {
@@ -18,8 +20,7 @@ export const UNKNOWN: Server = { runId: '', version: '' };
 /** Never rejects. */
 export async function serverOf(redis: Redis): Promise<Server> {
   const info = await redis.info('server').catch(() => '');
-  const told = (name: string): string => new RegExp(String.raw`^${name}:(\S+)`, 'm').exec(info)?.[1] ?? '';
-  return { runId: told('run_id'), version: told('redis_version') };
+  return { runId: RUN_ID.exec(info)?.[1] ?? '', version: VERSION.exec(info)?.[1] ?? '' };
 }
 
 /** Undefined: it will do, or does not say its version. */
