@@ -4,18 +4,23 @@
  * must be installed. Ctrl-C ends it with the result so far. Exits with 1 if a cancel has hit another statement, or if less than 99.9 % have arrived.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { Random } from '../leaks/random.ts';
 import { cancelMany } from '../support/cancelled-statements.ts';
 import type { CancelCounts } from '../support/cancelled-statements.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
 import { logIn } from '../support/gateway.ts';
 import type { LoggedIn } from '../support/gateway.ts';
+import { givenOptions } from '../support/program-options.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { seedOf, untilInterrupted, wholeNumber } from './options.ts';
 import { withServers } from './servers.ts';
 import type { Servers } from './servers.ts';
 
+const USAGE = `npm run test:cancels [-- OPTION...]
+  --cancels N    so many cancels (default 100000)
+  --instances N  through so many instances (default 2)
+  --workers N    each of them has so many workers (default 1)
+  --seed N       the same choices as a run before`;
 /** Of each instance: half of them with protocol 3.0, and half with 3.2. */
 const VICTIMS = 4;
 const BYSTANDERS = 2;
@@ -118,9 +123,8 @@ async function run(
 
 async function main(): Promise<void> {
   const option = { type: 'string' } as const;
-  const { values } = parseArgs({
-    options: { cancels: option, instances: option, workers: option, seed: option },
-  });
+  const options = { cancels: option, instances: option, workers: option, seed: option };
+  const values = givenOptions(USAGE, options);
   const [cancels, instances, workers] = [
     wholeNumber(values.cancels, 100_000),
     wholeNumber(values.instances, 2),

@@ -4,16 +4,22 @@
  * dead took to be free. Redis must be installed. Ctrl-C ends it with the result so far. Exits with 1 if a limit was passed or something is left.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { milliseconds } from '../../core/contract/durations.ts';
 import { percentile } from '../bench/percentile.ts';
 import { Random } from '../leaks/random.ts';
 import { crowd } from '../support/crowd.ts';
+import { givenOptions } from '../support/program-options.ts';
 import { LIMITS, LimitedFleet } from '../support/limited-fleet.ts';
 import { costOfPlaces } from './cost-of-places.ts';
 import { seedOf, untilInterrupted, wholeNumber } from './options.ts';
 import { withServers } from './servers.ts';
 
+const USAGE = `npm run test:limits [-- OPTION...]
+  --logins N     so many logins (default 100000)
+  --clients N    by so many clients at once (default 120)
+  --workers N    each gateway has so many workers (default 1)
+  --kill 20s     one of the two is killed so often (default 20s)
+  --seed N       the same choices as a run before`;
 const TOLD_EACH_MS = 10_000;
 const EMPTY_WITHIN_MS = 30_000;
 
@@ -97,9 +103,8 @@ async function tellCost(redisServer: string): Promise<void> {
 
 async function main(): Promise<void> {
   const option = { type: 'string' } as const;
-  const { values } = parseArgs({
-    options: { logins: option, clients: option, workers: option, kill: option, seed: option },
-  });
+  const options = { logins: option, clients: option, workers: option, kill: option, seed: option };
+  const values = givenOptions(USAGE, options);
   const over = untilInterrupted();
   const wanted = {
     logins: wholeNumber(values.logins, 100_000),

@@ -3,7 +3,7 @@
  * from one identity to another, and for commits that were lost, under constant harm. Ctrl-C ends it with the result so far. Exits
  * with 1 if it finds anything.
  */
-import { parseArgs } from 'node:util';
+import { givenOptions } from '../support/program-options.ts';
 import { runSuite } from './suite.ts';
 
 const USAGE = `npm run test:leaks [-- OPTION...]
@@ -14,25 +14,15 @@ const USAGE = `npm run test:leaks [-- OPTION...]
   --workers N    a gateway of so many workers (default 1)
   --kill 1s      with workers: one of them is killed so often`;
 
-function given() {
-  const options = {
-    checkouts: { type: 'string' },
-    seconds: { type: 'string' },
-    seed: { type: 'string' },
-    only: { type: 'string' },
-    workers: { type: 'string' },
-    kill: { type: 'string' },
-    help: { type: 'boolean' },
-  } as const;
-  try {
-    return parseArgs({ options }).values;
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
-    process.exit(2);
-  }
-}
-
-const values = given();
+const option = { type: 'string' } as const;
+const values = givenOptions(USAGE, {
+  checkouts: option,
+  seconds: option,
+  seed: option,
+  only: option,
+  workers: option,
+  kill: option,
+});
 
 function numberOf(name: 'checkouts' | 'seconds' | 'seed' | 'workers', otherwise: number): number {
   const given = values[name];
@@ -77,10 +67,6 @@ async function main(): Promise<void> {
   process.exitCode = findings.total > 0 ? 1 : 0;
 }
 
-if (values.help) {
-  console.log(USAGE);
-  process.exit(0);
-}
 main().catch((error: unknown) => {
   console.error(error instanceof Error && error.message.startsWith('--') ? error.message : error);
   process.exitCode = 1;

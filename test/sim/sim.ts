@@ -6,8 +6,8 @@
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { givenOptions } from '../support/program-options.ts';
 import { executable } from '../support/executable.ts';
 import { RedisServer } from '../support/redis.ts';
 import { print } from './report.ts';
@@ -19,17 +19,24 @@ import type { Seen, SimulationOptions } from './simulation.ts';
 const PROGRESS_MS = 5_000;
 
 const option = (preset: number) => ({ type: 'string', default: String(preset) }) as const;
-const { values } = parseArgs({
-  options: {
-    instances: option(100),
-    seconds: option(20),
-    seed: option(1),
-    joins: option(50),
-    logins: option(300),
-    revocations: option(5),
-    // Redis has a core of its own.
-    threads: option(Math.max(1, availableParallelism() - 1)),
-  },
+// Redis has a core of its own.
+const OWN_CORES = Math.max(1, availableParallelism() - 1);
+const USAGE = `npm run sim [-- OPTION...]
+  --instances N    so many instances (default 100)
+  --seconds N      for so long once all have joined (default 20)
+  --joins N        so many join per second (default 50)
+  --logins N       logins with limits per second, of all together (default 300)
+  --revocations N  revocations per second (default 5)
+  --threads N      in so many threads of one process (default ${OWN_CORES})
+  --seed N         the same choices as a run before (default 1)`;
+const values = givenOptions(USAGE, {
+  instances: option(100),
+  seconds: option(20),
+  seed: option(1),
+  joins: option(50),
+  logins: option(300),
+  revocations: option(5),
+  threads: option(OWN_CORES),
 });
 const threads = Math.min(Number(values.threads), Number(values.instances));
 
