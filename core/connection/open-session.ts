@@ -82,7 +82,6 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   #proven: Promise<void> | undefined;
   #state: SessionState = 'starting';
   #changedAt = monotonicNow();
-  #stateSince: number | undefined = this.startedAt;
   #controls: Controls | undefined;
   /** The end of a running transaction's grace; the earliest counts. */
   #grace: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
@@ -107,7 +106,7 @@ export class OpenSession implements LoginSession<FactName, FactName> {
   }
 
   get stateSince(): number {
-    return (this.#stateSince ??= epochTime(this.#changedAt));
+    return epochTime(this.#changedAt);
   }
 
   /** When {@link state} changed last, by `monotonicNow`. */
@@ -215,7 +214,6 @@ export class OpenSession implements LoginSession<FactName, FactName> {
     if (state === this.#state) return;
     this.#state = state;
     this.#changedAt = monotonicNow();
-    this.#stateSince = undefined;
   }
 
   /** The session is over: aborts waits, cancels its appointments. The first reason counts. */

@@ -75,7 +75,7 @@ export class ConnectionChanges {
     this.dirty = this.#statements > WATCHED_STATEMENTS || messageLeavesState(type, frame, functions);
   }
 
-  /** A statement is executed whose functions may leave this. Default text: it has none that could be read later; `catalog`: as known now. */
+  /** A statement is executed whose functions may leave this. Default text: it has none that could be read later. Default `catalog`: as known now. */
   calls(left: LeftState, text?: string, functions?: KnownFunctions, catalog = functions?.catalog): void {
     this.#left = larger(this.#left, left);
     if (functions && !this.#functions) {

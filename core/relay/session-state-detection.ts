@@ -49,14 +49,19 @@ export const mayMakeTable = (text: string): boolean => MAKING_WORD.test(text) &&
 const isCommented = (text: string): boolean =>
   COMMENT.test(text) && TEMPORARY_WORD.test(text) && MAKING_WORD.test(text);
 
-/** Those, and the words of all commands that set something or drop prepared statements, wherever they stand. */
-const COMMAND_WORDS =
-  /temp|advisory_lock|set_config|pg_settings|create\b|u&"|\b(?:set|reset|discard|deallocate|do|call)\b/i;
+/** The same, and the words of all commands that set something or drop prepared statements, wherever they stand. */
+const COMMAND_WORDS = new RegExp(
+  String.raw`${STATE_WORDS.source}|\b(?:set|reset|discard|deallocate|do|call)\b`,
+  'i',
+);
 
-/** True for a text to which neither a check here applies, nor those for settings and for prepared statements: most are such ones. */
+/**
+ * True for a text to which no check here applies but {@link mayMakeTable} and {@link messageLeavesState}, nor one of those for settings and for
+ * prepared statements: most are such ones.
+ */
 export const hasNoCommandWord = (text: string): boolean => !COMMAND_WORDS.test(text);
 
-/** False for a text to which no other check here applies. */
+/** False for a text to which no check here applies but {@link mayMakeTable} and {@link messageLeavesState}. */
 export const mayLeaveState = (text: string): boolean => STATE_WORDS.test(text);
 
 // By the functions that a statement runs.

@@ -132,19 +132,23 @@ test('an observer that wants to be woken by a text is told from there on', async
   ]);
 });
 
-test('a Parse wakes as well, in transaction mode too', async () => {
+test.each<readonly [by: string, parameters: number[], kind: string]>([
+  ['Query', [], 'query'],
+  ['Parse', [7], 'execute'],
+])('a %s wakes in transaction mode too', async (_, parameters, kind) => {
   const one = observer('watched', (heard) => ({
     statementsFrom: 'wake-up',
     statement: (event) => void heard.statements.push({ ...event }),
   }));
   const front = await start([one.plugin], { mode: 'transaction' });
   const client = await login(front, { application_name: 'watched' });
-  await client.query('select $1::int', [1]);
-  await client.query('select $1::int /* wake-up */', [2]);
+  const text = parameters.length > 0 ? 'select $1::int' : 'select 7';
+  await client.query(text, parameters);
+  await client.query(`${text} /* wake-up */`, parameters);
+  await client.query(text, parameters);
   await client.end();
-  expect(one.heard.statements.map(({ kind, sql }) => `${kind} ${sql}`)).toEqual([
-    'execute select $1::int /* wake-up */',
-  ]);
+  const told = one.heard.statements.map((statement) => `${statement.kind} ${statement.sql}`);
+  expect(told).toEqual([`${kind} ${text} /* wake-up */`, `${kind} ${text}`]);
 });
 
 test('hooks are told with their time and their refusal, where somebody listens', async () => {

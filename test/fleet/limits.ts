@@ -85,8 +85,8 @@ async function run(
     killByTurns(fleet, killMs, AbortSignal.any([over, done.signal])),
     tellProgress(line, done.signal),
   ];
-  await crowd(fleet, { logins, clients, random, over }).finally(() => done.abort());
-  await Promise.all(beside);
+  const served = crowd(fleet, { logins, clients, random, over }).finally(() => done.abort());
+  await Promise.all([served, ...beside]);
   console.log(line());
   const faults = await faultsOf(fleet);
   for (const fault of faults) console.log(fault);

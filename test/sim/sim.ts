@@ -69,36 +69,43 @@ async function loadOf(redis: RedisServer): Promise<Load> {
   return { info, at: performance.now(), cpu: process.cpuUsage() };
 }
 
-const redisServer = executable('redis-server');
+/** @returns whether all is as it has to be */
+async function simulate(redis: RedisServer): Promise<boolean> {
+  const counts = new SharedCounts();
+  const begun = performance.now();
+  const progress = setInterval(() => {
+    const seconds = ((performance.now() - begun) / 1_000).toFixed(0);
+    const [joined, logins, heard] = [counts.get('joined'), counts.get('logins'), counts.get('revocations')];
+    console.log(`${seconds} s: ${joined} instances, ${logins} logins, ${heard} times a revocation was heard`);
+  }, PROGRESS_MS);
+
+  const workers = Array.from(
+    { length: threads },
+    (_, thread) =>
+      new Worker(new URL('thread.ts', import.meta.url), {
+        workerData: optionsOf(thread, redis, counts),
+        execArgv: ['--import', 'jiti/register'],
+      }),
+  );
+  await messages(workers);
+  console.log(`all have joined after ${((performance.now() - begun) / 1_000).toFixed(1)} s`);
+  await sleep(2_000);
+  const before = await loadOf(redis);
+  const ran = messages<Seen>(workers);
+  const seconds = sleep(Number(values.seconds) * 1_000).then(() => loadOf(redis));
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has none
+  for (const worker of workers) worker.postMessage('run');
+  const [seen, after] = await Promise.all([ran, seconds]);
+  clearInterval(progress);
+  await Promise.all(workers.map((worker) => worker.terminate()));
+  return print(seen, counts, before, after);
+}
+
+const redisServer = process.env['REDIS_SERVER'] ?? executable('redis-server');
 if (redisServer === undefined) throw new Error('redis-server is not installed here');
 const redis = await RedisServer.start(redisServer);
-const counts = new SharedCounts();
-const begun = performance.now();
-const progress = setInterval(() => {
-  const seconds = ((performance.now() - begun) / 1_000).toFixed(0);
-  const [joined, logins, heard] = [counts.get('joined'), counts.get('logins'), counts.get('revocations')];
-  console.log(`${seconds} s: ${joined} instances, ${logins} logins, ${heard} times a revocation was heard`);
-}, PROGRESS_MS);
-
-const workers = Array.from(
-  { length: threads },
-  (_, thread) =>
-    new Worker(new URL('thread.ts', import.meta.url), {
-      workerData: optionsOf(thread, redis, counts),
-      execArgv: ['--import', 'jiti/register'],
-    }),
-);
-await messages(workers);
-console.log(`all have joined after ${((performance.now() - begun) / 1_000).toFixed(1)} s`);
-await sleep(2_000);
-const before = await loadOf(redis);
-const ran = messages<Seen>(workers);
-const seconds = sleep(Number(values.seconds) * 1_000).then(() => loadOf(redis));
-// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has none
-for (const worker of workers) worker.postMessage('run');
-const [seen, after] = await Promise.all([ran, seconds]);
-clearInterval(progress);
-const isRight = print(seen, counts, before, after);
-await Promise.all(workers.map((worker) => worker.terminate()));
-await redis.stop();
-process.exitCode = isRight ? 0 : 1;
+try {
+  process.exitCode = (await simulate(redis)) ? 0 : 1;
+} finally {
+  await redis.stop();
+}

@@ -168,9 +168,13 @@ export class LimitedFleet {
     const subject = `left behind ${this.kills}`;
     await this.#fill([index], subject);
     this.kills += 1;
+    const before = await this.deaths();
     const since = performance.now();
     const killed = life.kill();
-    await Promise.all([this.#free(other, subject, since), killed.then(() => this.#restart(index, life))]);
+    await Promise.all([
+      this.#free(other, subject, { since, before }),
+      killed.then(() => this.#restart(index, life)),
+    ]);
   }
 
   /** Whether nothing is left when all sessions have ended, and a full limit can be had again. @returns what is wrong */
@@ -231,11 +235,14 @@ export class LimitedFleet {
   }
 
   /** Waits until the store has freed what the dead had, and a login of that subject gets in; or is refused for the database, which may be full all the same. */
-  async #free(index: number, subject: string, since: number): Promise<void> {
-    const { kills } = this;
+  async #free(
+    index: number,
+    subject: string,
+    { since, before }: { readonly since: number; readonly before: number },
+  ): Promise<void> {
     await until('the places of the dead are free', async () => {
       const isFree = (await this.#redis.ask('llen postern:{test}:dead')).startsWith(':0\r\n');
-      return isFree && (await this.deaths()) >= kills;
+      return isFree && (await this.deaths()) > before;
     });
     this.freeAfter.push(performance.now() - since);
     const outcome = await this.logIn(index, subject);

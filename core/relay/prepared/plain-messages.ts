@@ -1,6 +1,6 @@
 /**
- * Messages that need no decision: those about prepared statements for which an earlier one still holds, and a Query that changes nothing
- * but rows. Most messages of a busy session are such ones.
+ * Messages that need no decision: those about prepared statements for which an earlier one still holds, and a Query whose text has no word of a
+ * command that sets something, makes an object or drops prepared statements. Most messages of a busy session are such ones.
  */
 import { Frontend, HEADER_BYTES } from '../../wire/frames.ts';
 import { Op, ResponseAction, combined } from '../requests/request-queue.ts';

@@ -179,7 +179,7 @@ export class MessageMask {
   }
 
   #readsNoQuery(reasons: number): boolean {
-    return this.#asked === undefined && this.#from === undefined && reasons === Reason.prepared;
+    return this.#from === undefined && reasons === Reason.prepared;
   }
 
   #observesOnly(reasons: number): boolean {

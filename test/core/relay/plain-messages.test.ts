@@ -1,4 +1,4 @@
-/** Messages that were decided before, in transaction mode with one connection for all sessions: they do what the first one did. */
+/** Messages that need no decision, in transaction mode with one connection for all sessions: they do what others of their kind do. */
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { QueryHook } from '../../../core/relay/statements/query-hook.ts';
 import type { StatementEnd } from '../../../core/relay/statements/statement-observer.ts';
@@ -119,7 +119,7 @@ test('a Bind that is malformed is refused by the server', async () => {
   client.close();
 });
 
-test('a Query that changes nothing but rows is not decided about', async () => {
+test('a Query without a word of certain commands is not decided about', async () => {
   const client = await one.connect();
   const decided = vi.spyOn(QueryHook.prototype, 'message');
   try {
@@ -145,21 +145,19 @@ test('a Query drops the unnamed statement, whatever it does, and also where it f
   client.close();
 });
 
-test('a Query behind a batch that the server has not answered is decided about as before', async () => {
+test('a Query behind requests that the server has not answered is decided about', async () => {
   const client = await one.connect();
   const before = client.messages.length;
-  client.send(
-    Buffer.concat([
-      P("select 'x'", 's'),
-      B('s'),
-      E(),
-      S,
-      Q("select 'y'"),
-      Q('set work_mem = 64'),
-      Q("select 'z'"),
-    ]),
-  );
-  await expect.poll(() => client.messages.slice(before).filter(({ type }) => type === 'Z').length).toBe(4);
+  const decided = vi.spyOn(QueryHook.prototype, 'message');
+  const queries = [Q("select 'y'"), Q('set work_mem = 64'), Q("select 'z'")];
+  try {
+    client.send(Buffer.concat([P("select 'x'", 's'), B('s'), E(), S, ...queries]));
+    await expect.poll(() => client.messages.slice(before).filter(({ type }) => type === 'Z').length).toBe(4);
+    const types = decided.mock.calls.map(([type]) => String.fromCodePoint(type));
+    expect(types.filter((type) => type === 'Q')).toHaveLength(3);
+  } finally {
+    decided.mockRestore();
+  }
   const rows = client.messages.slice(before).filter(({ type }) => type === 'D');
   expect(rows.map(({ body }) => body.subarray(6).toString())).toEqual(['x', 'y', 'z']);
   client.close();

@@ -27,7 +27,7 @@ const NONE = effectsIn('select 1');
 const PIECES =
   `set|SET|reset|discard|deallocate|do|call|create|into|temp|TEMPORARY|table|pg_temp|.|a|x|=|1|;| |\t|\n|--|/*|*/|'|"|$$|
   u&"|pg_advisory_lock|pg_try_advisory_xact_lock|set_config|pg_settings|update|on conflict|nothing|(|)|,|all|local|session|select|
-  execute|prepare|explain|begin|_|é|9|insert|with|as|function|schema`.split(/\|\s*/);
+  execute|prepare|explain|begin|_|é|9|insert|with|as|function|schema`.split(/\|(?:\n {2})?/);
 const PART = oneof(constantFrom(...PIECES), string({ maxLength: 3 }));
 
 test('a text without a word of a command has none of the effects for which texts are read', () => {
