@@ -94,7 +94,7 @@ export class FleetBoard implements FleetBoardHome {
   /** The store has said how far its log is, when it was read up to `read` here. Resolves once it is read so far. @throws Error where the store does not answer */
   async follow(latest: number, read: number): Promise<void> {
     if (latest < read) return this.catchUp('lost');
-    if (this.#behind !== 'not') return this.catchUp(this.#behind);
+    if (this.#behind !== 'not') return this.#reading ?? this.catchUp(this.#behind);
     const come = await inTime(this.#parts.timers, READ_MS, this.#read.reaches(latest));
     if (come === LATE) await this.catchUp('gap');
   }
@@ -120,7 +120,7 @@ export class FleetBoard implements FleetBoardHome {
   /** Resolves when the store has again what it is known to have lost. @throws Error where it does not answer */
   async whole(): Promise<void> {
     while (!this.isWhole) {
-      if (this.#behind !== 'not') await this.catchUp(this.#behind);
+      if (this.#behind !== 'not') await (this.#reading ?? this.catchUp(this.#behind));
       await this.#restoring;
     }
   }

@@ -115,7 +115,7 @@ class Member implements FleetMember {
     this.#options = options;
     this.#parts = parts;
     this.#since = clock();
-    this.#roster = new Roster(parts);
+    this.#roster = new Roster({ ...parts, staleMs });
     this.#fresh = new Freshness({ timers, clock, staleMs, changed: () => this.#changed() });
     this.#heart = new Heartbeat({
       ...parts,
@@ -256,7 +256,7 @@ class Member implements FleetMember {
       beat: () => this.#heart.fresh(),
       own: this.#own(),
       others: () => [...this.#roster.others, ...this.#roster.unread],
-      lost: () => this.#roster.lostWithin(this.#options.staleMs),
+      lost: () => this.#roster.lost(),
       reaches: async (id, place, within) => {
         const question: Question = { to: 'lead', name: REACHES, body: { board, ...place } };
         const answers = await this.#questions.ask(id, question, within);
@@ -333,7 +333,8 @@ class Member implements FleetMember {
 
   /** @throws Error where the store has lost changes that the one who asks, or this one, does not know of: the place is of another log */
   async #reaches({ board, seq, epoch }: ProvenPlace & { readonly board: string }): Promise<void> {
-    if (epoch !== this.#epoch) await this.#heart.shared();
+    if (epoch !== this.#epoch) await this.#heart.fresh();
+    if (epoch !== this.#epoch) throw new Error('the store of the fleet has another log');
     await this.#boards.get(board)?.reaches(seq);
     // What was read may have been of the log behind a loss.
     const beat = await this.#heart.fresh();

@@ -132,19 +132,24 @@ export class StorePlaces {
   async #taken(places: Parameters<MemberParts['store']['take']>[1]): Promise<Taken | undefined> {
     if (this.#away) return undefined;
     const { id, store, timers, timeoutMs } = this.#parts;
+    let isLate = false;
     try {
       const taken = await inTime(
         timers,
         timeoutMs,
         this.#takenOnceAlive(() => {
-          this.#beginsToTell(places.map(({ key }) => key));
-          return store.take(id, places);
+          // The login has been decided meanwhile, and others may have come.
+          if (isLate) throw new Error('too late');
+          const now = places.map((place) => ({ ...place, mine: this.#mine(place.key) }));
+          this.#beginsToTell(now.map(({ key }) => key));
+          return store.take(id, now);
         }),
       );
       if (taken !== LATE) return taken;
     } catch {
       // Below: whatever the reason, the login is decided now.
     }
+    isLate = true;
     this.#missed();
     return undefined;
   }

@@ -19,7 +19,10 @@ interface Known {
   readonly instance: FleetInstance | undefined;
 }
 
-type RosterParts = Pick<MemberParts, 'id' | 'texts' | 'timers' | 'log'>;
+interface RosterParts extends Pick<MemberParts, 'id' | 'texts' | 'timers' | 'log'> {
+  /** `fleet.stale`, in milliseconds: so long may one that is cut off serve. */
+  readonly staleMs: number;
+}
 
 /** One per member. */
 export class Roster implements InstanceNumbers {
@@ -69,10 +72,10 @@ export class Roster implements InstanceNumbers {
     return this.unread.length > 0 && this.others.length === 0;
   }
 
-  /** Those that vanished within so many milliseconds, and had not said that they leave. */
-  lostWithin(ms: number): readonly Lost[] {
+  /** Those that vanished within `fleet.stale`, and had not said that they leave. */
+  lost(): readonly Lost[] {
     const now = this.#parts.timers.now();
-    return [...this.#lost.values()].filter(({ since }) => now - since < ms);
+    return [...this.#lost.values()].filter(({ since }) => now - since < this.#parts.staleMs);
   }
 
   /** It has said that it leaves. */
@@ -106,8 +109,6 @@ export class Roster implements InstanceNumbers {
       if (!this.#read.has(id) && !this.#leaving.delete(id) && instance)
         this.#lost.set(id, { id, name: instance.name, since });
     for (const [id, lost] of this.#lost)
-      if (this.#read.has(id) || since - lost.since > FORGOTTEN_MS) this.#lost.delete(id);
+      if (this.#read.has(id) || since - lost.since > this.#parts.staleMs) this.#lost.delete(id);
   }
 }
-
-const FORGOTTEN_MS = 60_000;

@@ -40,7 +40,7 @@ export interface Connection {
   readonly problem: () => string | undefined;
   /** The one that it was connected to last. Never rejects. */
   readonly server: () => Promise<Server>;
-  /** Connects anew, for that reason. */
+  /** Connects anew, for that reason, unless it is about to: one that is broken off while it asks the Sentinels would not try again. */
   readonly renew: (reason: string) => void;
 }
 
@@ -149,6 +149,7 @@ export async function connection(address: RedisAddress, waitsMs: number): Promis
     problem: () => (redis.status === 'ready' ? unusable : problem),
     server: () => server,
     renew(reason) {
+      if (redis.status !== 'ready') return;
       problem = reason;
       redis.disconnect(true);
     },

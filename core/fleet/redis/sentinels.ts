@@ -1,6 +1,6 @@
 /** Asks the Sentinels which server is the primary: the one before may go on answering for seconds, and loses what it is told then. */
 import type { Redis } from 'ioredis';
-import { isIPv4 } from 'node:net';
+import { lookup } from 'node:dns/promises';
 import { sentinelOptions, library, retryMs } from './connection.ts';
 import type { Connection, RedisAddress } from './connection.ts';
 
@@ -25,6 +25,8 @@ export async function watchPrimary(
   const { name, ...options } = await sentinelOptions(address);
   const clients = address.sentinels.map((sentinel) => {
     const client = new Client({ ...sentinel, ...options, enableReadyCheck: false, retryStrategy: retryMs });
+    // The password may have been replaced.
+    client.on('reconnecting', () => void setPassword(client, address));
     // Those that are away are not asked.
     return client.on('error', () => undefined);
   });
@@ -33,11 +35,21 @@ export async function watchPrimary(
     const newest = told.reduce((one, other) => (other && other.epoch > (one?.epoch ?? -1) ? other : one));
     if (newest && connection.redis.status === 'ready' && (await isAnother(newest, connection))) tookOver();
   };
-  const timer = setInterval(() => void ask(), ASKED_EVERY_MS).unref();
+  let asking = false;
+  const timer = setInterval(() => {
+    if (asking) return;
+    asking = true;
+    void ask().finally(() => (asking = false));
+  }, ASKED_EVERY_MS).unref();
   return () => {
     clearInterval(timer);
     for (const client of clients) client.disconnect();
   };
+}
+
+async function setPassword({ options }: Redis, address: RedisAddress): Promise<void> {
+  const { password } = await sentinelOptions(address);
+  if (password != null) options.password = password;
 }
 
 async function primaryOf(client: Redis, name: string): Promise<Primary | undefined> {
@@ -58,5 +70,7 @@ async function isAnother({ runId, host, port }: Primary, { redis, server }: Conn
   const known = (await server()).runId;
   if (runId === '' || known === '' || runId === known) return false;
   const { remoteAddress, remotePort } = redis.stream as { remoteAddress?: string; remotePort?: number };
-  return !isIPv4(host) || host !== remoteAddress || port !== remotePort;
+  if (port !== remotePort) return true;
+  const addresses = await lookup(host, { all: true }).catch(() => undefined);
+  return addresses !== undefined && addresses.every(({ address }) => address !== remoteAddress);
 }

@@ -81,6 +81,19 @@ test('a proof names those that do not have it yet, and one that vanished until i
   expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 1, missing: [] });
 });
 
+test('with a long fleet.stale an instance that vanished is named for as long as it may serve', async () => {
+  const patient = { staleMs: 300_000 };
+  const a = await time.settle(instance('a', patient).start());
+  const b = await time.settle(instance('b', patient).start());
+  await time.pass(1_100);
+  b.store.losing = 'requests';
+  await time.pass(90_000);
+  // Who lives has changed: those that have been lost for long are looked through.
+  await time.settle(instance('c', patient).start());
+  await time.pass(1_100);
+  expect(await time.settle(a.member.proof(BOARD, 500))).toEqual({ live: 2, missing: ['b'] });
+});
+
 test('a proof without the store names all others', async () => {
   const [a] = await two();
   a.store.losing = 'requests';

@@ -354,6 +354,26 @@ test('an instance that was taken for dead tells what it has before it takes more
   expect(await time.settle(b.logsIn('k', 3))).toBe(false);
 });
 
+test('a login of an instance that was taken for dead, and that waits too long, takes nothing once it has been decided', async () => {
+  const [a] = await two();
+  for (let n = 0; n < 3; n += 1) await time.settle(a.logsIn('k', 9));
+  store.leave('id-of-a');
+  const taken: number[] = [];
+  const [take, count] = [a.store.take.bind(a.store), a.store.count.bind(a.store)];
+  a.store.take = (id, places) => {
+    taken.push(...places.map(({ mine }) => mine));
+    return take(id, places);
+  };
+  a.store.count = async (id, counts) => {
+    await pause(time, 400);
+    return count(id, counts);
+  };
+  expect(await time.settle(a.logsIn('k', 9))).toBe(true);
+  await time.pass(2_000);
+  expect(taken).toEqual([4]);
+  expect(total('k')).toBe(4);
+});
+
 test('a store that was flushed knows all counts again within 10 s', async () => {
   const [a, b] = await two();
   for (let n = 0; n < 3; n += 1) await time.settle(a.logsIn('k', 4));
