@@ -194,9 +194,11 @@ test('a cancel at any moment of the check-out never lets a statement run without
     const other = seenBy(bob);
     client.send(message('Q', `${SEEN}\0`));
     const cancel = await RawClient.connect(running.port);
-    if (i % 3 === 0) await other;
-    cancel.send(cancelRequest(processId, secret));
     const answers: Received[] = [];
+    // Some come too late.
+    if (i % 10 === 9) answers.push(await client.message());
+    else if (i % 3 === 0) await other;
+    cancel.send(cancelRequest(processId, secret));
     while (answers.at(-1)?.type !== 'Z') answers.push(await client.message());
     const [row] = answers.filter(({ type }) => type === 'D');
     const [error] = answers.filter(({ type }) => type === 'E');

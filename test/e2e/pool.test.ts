@@ -115,10 +115,13 @@ test('what a client chooses at its startup is in force, told, and nobody else’
     current_setting('application_name')`;
   expect(await rows(chosen, shown)).toEqual(['Asia/Tokyo', 'German, DMY', '0', 'chooser']);
   await chosen.end();
-  const plain = await login('alice');
-  expect(await rows(plain, shown)).not.toContain('Asia/Tokyo');
-  expect(await rows(plain, shown)).not.toContain('chooser');
-  await plain.end();
+  // At once, so that each of several workers has a connection for the one below.
+  const plain = [await login('alice'), await login('alice')];
+  for (const client of plain) {
+    expect(await rows(client, shown)).not.toContain('Asia/Tokyo');
+    expect(await rows(client, shown)).not.toContain('chooser');
+  }
+  for (const client of plain) await client.end();
   const before = logins();
   await expect(login('alice', { options: '-c TimeZone=nonsense' })).rejects.toMatchObject({
     severity: 'FATAL',

@@ -163,6 +163,7 @@ describe.runIf(hasProc)('two workers', () => {
     await expect.poll(() => gateway.gateway.lines(held)).toMatchObject([{ address: '127.0.0.2' }]);
     await from('127.0.0.1', 'good');
     // Both of the other address are there, and this one is not yet.
+    await expect.poll(() => gateway.gateway.lines('login').length).toBeGreaterThanOrEqual(2);
     expect(gateway.gateway.lines('login')).toHaveLength(2);
     await late;
   });

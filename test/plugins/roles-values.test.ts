@@ -195,8 +195,9 @@ describe('a pattern', () => {
         return Math.min(...Array.from({ length: 9 }, once));
       };
       fastest(1_024);
-      // A quadratic one takes 64 times as long for eight times the text; below a millisecond the clock says nothing, and a busy machine takes twice as long.
-      expect(fastest(8 * 131_072)).toBeLessThan(Math.max(30 * fastest(131_072), 1));
+      // A quadratic one takes 64 times as long for eight times the text; below a millisecond the clock says nothing, and a busy machine disturbs a try, not all of them.
+      const proportional = (): boolean => fastest(8 * 131_072) < Math.max(30 * fastest(131_072), 1);
+      expect(Array.from({ length: 5 }).some(proportional)).toBe(true);
     },
   );
 });
