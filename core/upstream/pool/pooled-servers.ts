@@ -240,7 +240,8 @@ export class PooledServers {
     if (server.state !== 'idle') return;
     const { idleOnes } = server;
     // Not `splice`, which makes a list of what it removes: each transaction gets here.
-    for (let i = idleOnes.lastIndexOf(server); i < idleOnes.length - 1; i += 1) idleOnes[i] = idleOnes[i + 1]!;
+    for (let i = idleOnes.lastIndexOf(server); i < idleOnes.length - 1; i += 1)
+      idleOnes[i] = idleOnes[i + 1]!;
     idleOnes.pop();
   }
 }
