@@ -3,54 +3,27 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ConfigError } from '../../../core/contract/errors.ts';
 import { pause } from '../../../core/fleet/parts.ts';
 import { sealingOf } from '../../../core/fleet/sealing.ts';
-import { BOARD, TestInstance } from '../../support/fleet-instance.ts';
-import type { InstanceSetup } from '../../support/fleet-instance.ts';
-import { MemoryClient } from '../../support/memory-client.ts';
-import { MemoryStore } from '../../support/memory-store.ts';
-import { VirtualTime } from '../../support/virtual-time.ts';
+import { BOARD } from '../../support/fleet-instance.ts';
+import type { TestInstance } from '../../support/fleet-instance.ts';
+import type { MemoryClient } from '../../support/memory-client.ts';
+import { VirtualFleet } from '../../support/virtual-fleet.ts';
 
-let time: VirtualTime;
-let store: MemoryStore;
-let begun: TestInstance<MemoryClient>[];
+let fleet: VirtualFleet;
+let time: VirtualFleet['time'];
+let store: VirtualFleet['store'];
 
 const LIVES_MS = 5_000;
 
 beforeEach(() => {
-  time = new VirtualTime();
-  store = new MemoryStore({ timers: time });
-  begun = [];
+  fleet = new VirtualFleet();
+  ({ time, store } = fleet);
 });
 
-afterEach(async () => {
-  await Promise.all(begun.map(({ member }) => time.settle(member.close())));
-});
+afterEach(() => fleet.end());
 
-function instance(
-  name: string,
-  options: InstanceSetup<MemoryClient>['options'] = {},
-): TestInstance<MemoryClient> {
-  const one = new TestInstance(name, {
-    store: new MemoryClient(store),
-    timers: time,
-    clock: time.now,
-    options,
-  });
-  begun.push(one);
-  return one;
-}
-
-async function instances(...names: readonly string[]): Promise<readonly TestInstance<MemoryClient>[]> {
-  const all = [];
-  for (const name of names) all.push(await time.settle(instance(name).start()));
-  await time.pass(1_100);
-  return all;
-}
-
-async function two(): Promise<[TestInstance<MemoryClient>, TestInstance<MemoryClient>]> {
-  const [a, b] = await instances('a', 'b');
-  if (!a || !b) throw new Error('they did not start');
-  return [a, b];
-}
+const instance: VirtualFleet['instance'] = (name, options) => fleet.instance(name, options);
+const instances: VirtualFleet['instances'] = (...names) => fleet.instances(...names);
+const two: VirtualFleet['two'] = () => fleet.two();
 
 const total = (key: string): number =>
   store.total(sealingOf('the secret of this fleet', 'fleet').hash(key, 'place'));
@@ -182,7 +155,8 @@ test('two who change one value at the same moment come to have the same', async 
 });
 
 test('an instance that missed more changes than the log keeps reads all anew, and drops what was dropped', async () => {
-  store = new MemoryStore({ timers: time, logLength: 5 });
+  fleet = new VirtualFleet({ logLength: 5 });
+  ({ time, store } = fleet);
   const [a, b] = await two();
   await time.settle(a.put('old', 1));
   await time.pass(5);
