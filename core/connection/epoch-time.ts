@@ -1,4 +1,4 @@
-/** Times of a session: taken by the monotonic clock, which costs a fifth of the other one, and shown as a date where somebody asks. */
+/** Times of a session: taken by the monotonic clock, which has fractions and does not step with the calendar's, and shown as a date where somebody asks. */
 // Each use of the global `performance` runs a getter of Node's.
 import { performance } from 'node:perf_hooks';
 

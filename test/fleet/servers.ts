@@ -13,7 +13,7 @@ export interface Servers {
 
 /** Runs it with both, and stops them whatever comes of it. @throws Error where Redis is not installed */
 export async function withServers(run: (servers: Servers) => Promise<void>): Promise<void> {
-  const redisServer = process.env['REDIS_SERVER'] ?? executable('redis-server');
+  const redisServer = executable('redis-server');
   if (redisServer === undefined) throw new Error('redis-server is not installed here');
   const postgres = await startPostgres();
   try {

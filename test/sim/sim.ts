@@ -101,7 +101,7 @@ async function simulate(redis: RedisServer): Promise<boolean> {
   return print(seen, counts, before, after);
 }
 
-const redisServer = process.env['REDIS_SERVER'] ?? executable('redis-server');
+const redisServer = executable('redis-server');
 if (redisServer === undefined) throw new Error('redis-server is not installed here');
 const redis = await RedisServer.start(redisServer);
 try {

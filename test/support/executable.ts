@@ -18,8 +18,13 @@ function isExecutable(path: string): boolean {
   }
 }
 
+/** Another program in place of one: `REDIS_SERVER=/usr/bin/valkey-server` has the tests drive Valkey, or another version. */
+const INSTEAD: Readonly<Record<string, string>> = { 'redis-server': 'REDIS_SERVER' };
+
 /** The path of a program, or undefined where it is not installed. @example executable('psql') */
 export function executable(name: string): string | undefined {
+  const instead = process.env[INSTEAD[name] ?? ''];
+  if (instead !== undefined) return instead;
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...MORE];
   return folders.map((folder) => join(folder, name)).find(isExecutable);
 }

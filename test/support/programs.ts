@@ -2,12 +2,8 @@
 import { describe } from 'vitest';
 import { executable } from './executable.ts';
 
-/** Another program in place of one: `REDIS_SERVER=/usr/bin/valkey-server` has the tests drive Valkey, or another version. */
-const INSTEAD: Readonly<Record<string, string>> = { 'redis-server': 'REDIS_SERVER' };
-
 /** The path of a program, or undefined where it is not installed. @example program('psql') */
-export const program = (name: string): string | undefined =>
-  process.env[INSTEAD[name] ?? ''] ?? executable(name);
+export const program = executable;
 
 /** `describe` for tests that need a program: runs them with its path, or shows them skipped with the reason. */
 export function describeWith(name: string, tests: (path: string) => void): void {
