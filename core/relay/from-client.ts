@@ -210,7 +210,7 @@ export class FromClient implements ChannelListener {
       if (meaning === 'wait') {
         this.#pending.add(data, from, at);
         this.#waiting = true;
-        this.#held.hold(data.subarray(at), Infinity);
+        this.#held.hold(data, at, Infinity);
         return;
       }
       let dropped = false;
@@ -248,7 +248,7 @@ export class FromClient implements ChannelListener {
       at = end;
     }
     this.#pending.add(data, from, at);
-    if (at < length) this.#held.hold(data.subarray(at), needed);
+    if (at < length) this.#held.hold(data, at, needed);
   }
 
   /** Undefined for a message that only needs an entry in the queue, once it is whole. */
@@ -312,7 +312,7 @@ export class FromClient implements ChannelListener {
       return !this.#stopped;
     }
     this.#waiting = true;
-    this.#held.hold(data.subarray(Math.min(end, data.length)), Infinity);
+    this.#held.hold(data, end, Infinity);
     const rest = Math.max(0, end - data.length);
     by.then((bytes) => {
       this.#rest = rest;

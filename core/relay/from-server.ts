@@ -10,7 +10,7 @@ import {
   ResponseAction,
   actionOf,
   isPlain,
-  streamsData,
+  streams,
 } from './requests/request-queue.ts';
 import { isQuiet } from './command-tags.ts';
 import { MessageBuffer } from './message-buffer.ts';
@@ -135,11 +135,7 @@ export class FromServer implements ChannelListener {
       const word = data.readUInt32BE(at + 1);
       const end = at + 1 + word;
       let hidden = false;
-      if (
-        (type === Backend.dataRow || type === Backend.copyData) &&
-        streamsData(outstanding.head) &&
-        word >= 4
-      ) {
+      if (word >= 4 && streams(outstanding.head, type)) {
         // The fast path: only the message boundary matters.
       } else {
         if (outstanding.synthesizedReady) {
@@ -173,7 +169,7 @@ export class FromServer implements ChannelListener {
       needed = HEADER_BYTES;
     }
     this.#forward(data, from, at);
-    if (at < length) this.#held.hold(data.subarray(at), needed);
+    if (at < length) this.#held.hold(data, at, needed);
     return settled;
   }
 
@@ -185,11 +181,12 @@ export class FromServer implements ChannelListener {
 
   /** How many bytes of the message must have arrived before it can be processed. */
   #lookAt(type: number, length: number): number {
-    const looked = this.#host.readsTags || !isPlain(this.#host.outstanding.head);
-    const observed = looked && type === Backend.commandComplete;
     if (type === Backend.parameterStatus || this.#isDescribed(type))
       return Math.min(length, LONGEST_PARAMETER);
-    return NEEDS_BODY[type] === 1 || observed ? Math.min(length, INSPECTED_BYTES) : HEADER_BYTES;
+    if (NEEDS_BODY[type] === 1) return Math.min(length, INSPECTED_BYTES);
+    const isRead =
+      type === Backend.commandComplete && (this.#host.readsTags || !isPlain(this.#host.outstanding.head));
+    return isRead ? Math.min(length, INSPECTED_BYTES) : HEADER_BYTES;
   }
 
   #forward(data: Buffer, from: number, to: number): void {
@@ -206,7 +203,7 @@ export class FromServer implements ChannelListener {
         ? outstanding.reply(type, status)
         : Disposition.unexpected;
     }
-    const quiet = type === Backend.commandComplete && (!this.#host.readsTags || isQuiet(data, from));
+    const quiet = type === Backend.commandComplete && (isQuiet(data, from) || !this.#host.readsTags);
     if (NEEDS_BODY[type] === 0 && (type !== Backend.commandComplete || quiet)) return outstanding.reply(type);
     const body = data.subarray(from, end);
     if (type === Backend.parameterStatus) this.#host.reported(body);

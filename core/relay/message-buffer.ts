@@ -10,17 +10,17 @@ export class MessageBuffer {
     return this.#length;
   }
 
-  /** Starts anew with a copy of `bytes`; {@link add} returns them when `needed` bytes in all have arrived. */
-  hold(bytes: Buffer, needed: number): void {
+  /** Starts anew with a copy of `bytes` from `from` on; {@link add} returns them when `needed` bytes in all have arrived. */
+  hold(bytes: Buffer, from: number, needed: number): void {
     this.#length = 0;
     this.#buffer = undefined;
     this.#needed = needed;
-    if (bytes.length > 0) this.#append(bytes);
+    if (bytes.length > from) this.#append(bytes, from);
   }
 
   /** Adds a chunk. Returns all held bytes once there are enough, and holds nothing then. */
   add(chunk: Buffer): Buffer | undefined {
-    this.#append(chunk);
+    this.#append(chunk, 0);
     return this.#length < this.#needed ? undefined : this.take();
   }
 
@@ -37,14 +37,14 @@ export class MessageBuffer {
     return all;
   }
 
-  #append(chunk: Buffer): void {
-    const length = this.#length + chunk.length;
+  #append(chunk: Buffer, from: number): void {
+    const length = this.#length + chunk.length - from;
     if (!this.#buffer || this.#buffer.length < length) {
       const larger = Buffer.allocUnsafe(Math.max(length, 2 * (this.#buffer?.length ?? 0), 256));
       this.#buffer?.copy(larger, 0, 0, this.#length);
       this.#buffer = larger;
     }
-    chunk.copy(this.#buffer, this.#length);
+    chunk.copy(this.#buffer, this.#length, from);
     this.#length = length;
   }
 }

@@ -91,7 +91,7 @@ export class Relay extends RelayStreams {
     this.statements?.chunkRead();
     if (this.sessionEnd.decided || this.fromServer.processing) return;
     if (this.outstanding.answerLost) this.queryHook.failOrderLost();
-    this.queryHook.barrier.settled();
+    if (this.fromClient.waiting) this.queryHook.barrier.settled();
     if (this.fromServer.atBoundary) this.#sendPending();
     this.#probe();
     this.#showState();

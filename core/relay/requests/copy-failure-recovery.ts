@@ -120,6 +120,8 @@ export class CopyFailureRecovery<P extends Possibility> {
   /** Nothing but ReadyForQuery has come since: all answers were to Syncs with nothing in front that could fail. */
   #onlyReady = true;
   #probing = false;
+  /** The probe was a Sync alone: the server's next message, whichever it is, excludes possibilities. */
+  #syncOnly = false;
   #lost = false;
   #observed = 0;
 
@@ -159,7 +161,7 @@ export class CopyFailureRecovery<P extends Possibility> {
 
   /** True when a probe would decide between the possibilities: send {@link probe}. */
   get wantsProbe(): boolean {
-    return !this.#probing && this.#synced && this.takesProbe;
+    return !this.#probing && this.#synced && (this.takesProbe || this.#syncDecides());
   }
 
   /** See {@link Possibility.takesProbe}. */
@@ -167,6 +169,18 @@ export class CopyFailureRecovery<P extends Possibility> {
     // If one more of the Syncs is answered, all requests behind them are outstanding.
     const clear = this.#more === 0 || !this.#behind.has(Ops.hideProbe);
     return clear && this.#alive.every(({ outstanding }) => outstanding.takesProbe);
+  }
+
+  /**
+   * True where a Sync alone decides, although the longer probe may not be sent: it is answered next where nothing is outstanding, and
+   * an answer of another type comes next where something is.
+   */
+  #syncDecides(): boolean {
+    if (this.#more > 0 || !this.#alive.some(({ outstanding }) => outstanding.answered)) return false;
+    return this.#alive.every(
+      ({ outstanding: { answered, recovery, endsReady, head }, partlyAnswered }) =>
+        answered || (!recovery && endsReady && !mayBeReady(head, partlyAnswered)),
+    );
   }
 
   get probing(): boolean {
@@ -178,9 +192,14 @@ export class CopyFailureRecovery<P extends Possibility> {
     return this.#probing || this.wantsProbe || this.#alive.every(({ outstanding }) => outstanding.endsReady);
   }
 
-  /** The probe to send now: it closes a name that no statement has, and its answer shows where the client's answers end. */
+  /** The probe to send now: it closes a name that no statement has, and its answer shows where the client's answers end. Or a Sync. */
   probe(): Buffer {
+    this.#syncOnly = !this.takesProbe;
     this.#probing = true;
+    if (this.#syncOnly) {
+      this.sent(Op.sync, ResponseAction.skip);
+      return SYNC;
+    }
     this.sent(Op.close, ResponseAction.skip);
     this.sent(Op.sync, ResponseAction.skip);
     return Buffer.concat([encodeClose('S', `postern_${randomBytes(16).toString('hex')}`), SYNC]);
@@ -204,6 +223,7 @@ export class CopyFailureRecovery<P extends Possibility> {
 
   /** A message of the server other than an error. */
   reply(type: number, status: number): Disposition {
+    this.#syncAnswered();
     const ready = type === Backend.readyForQuery;
     const dispositions = this.#exclude((branch) => {
       const whole = isWhole(branch.outstanding.head);
@@ -227,6 +247,7 @@ export class CopyFailureRecovery<P extends Possibility> {
 
   /** An error that is not FATAL has come: it excludes possibilities without an outstanding request that can fail. */
   excludeFaultless(): void {
+    this.#syncAnswered();
     this.#more = 0;
     const faulty = this.#alive.filter(({ outstanding: { answered, head } }) =>
       this.#onlyReady ? head !== 0 && opOf(head) !== Op.sync : !answered,
@@ -256,6 +277,10 @@ export class CopyFailureRecovery<P extends Possibility> {
     if (this.#alive.every(({ observers }) => observers.none))
       this.#alive.length = Math.min(1, this.#alive.length);
     this.#lost ||= this.#probing && this.#alive.length > 1;
+  }
+
+  #syncAnswered(): void {
+    if (this.#syncOnly) this.#probing = this.#syncOnly = false;
   }
 
   #follows(op: number): void {
@@ -300,6 +325,12 @@ export class CopyFailureRecovery<P extends Possibility> {
     first.observers.release();
   }
 }
+
+/** True for an entry that ReadyForQuery, or an answer of the gateway, may answer next. */
+const mayBeReady = (entry: number, partlyAnswered: boolean): boolean =>
+  opOf(entry) === Op.sync ||
+  actionOf(entry) === ResponseAction.synthesize ||
+  (isWhole(entry) && partlyAnswered);
 
 /** True for an entry of a Query or FunctionCall: its answers end with a ReadyForQuery. */
 const isWhole = (entry: number): boolean => opOf(entry) === Op.query || opOf(entry) === Op.functionCall;

@@ -249,16 +249,19 @@ export class OutstandingRequests implements Possibility {
     const skipped = actionOf(this.#queue.head) === ResponseAction.skip;
     if (ASYNCHRONOUS.has(type))
       return skipped && type !== Backend.notificationResponse ? Disposition.hide : Disposition.forward;
-    if (type === Backend.readyForQuery) {
-      this.#status = status;
-      if (!skipped) this.#counters.ready(status === Status.idle);
+    const ready = type === Backend.readyForQuery;
+    if (ready) this.#status = status;
+    if (this.#recovery) {
+      const disposition = this.#recovery.reply(type, status);
+      if (ready && disposition === Disposition.forward) this.#counters.ready(status === Status.idle);
+      return disposition;
     }
-    if (this.#recovery) return this.#recovery.reply(type, status);
+    if (ready && !skipped) this.#counters.ready(status === Status.idle);
     const entry = this.#queue.head;
     const action = actionOf(entry);
     const answer = answerTo(opOf(entry), type);
     // A message that the server has to refuse cannot succeed.
-    const succeeds = action === ResponseAction.replaceError && type !== Backend.readyForQuery;
+    const succeeds = action === ResponseAction.replaceError && !ready;
     if (answer === Answer.none || succeeds) return Disposition.unexpected;
     if (type === Backend.copyInResponse || type === Backend.copyBothResponse) this.#copyIn = true;
     else if (type === Backend.commandComplete && this.#copyIn) this.#copySucceeded();

@@ -67,7 +67,8 @@ export class Isolation {
 
   /** A session gets the connection, which from now on belongs to the groups of that session. */
   lent(server: PooledServer, { scopes, holder }: Owner): void {
-    const { served } = server;
+    const { served, lastHolder } = server;
+    if (holder !== undefined && holder === lastHolder) return;
     served.session = widened(served.session, scopes.session);
     served.subject = widened(served.subject, scopes.subject);
     served.tenant = widened(served.tenant, scopes.tenant);

@@ -103,7 +103,7 @@ describe('held bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 50 }), chunks, fc.nat(5_000), (first, rest, needed) => {
         const held = new MessageBuffer();
-        held.hold(Buffer.from(first), needed);
+        held.hold(Buffer.from(first), 0, needed);
         let all = Buffer.from(first);
         for (const chunk of rest) {
           const enough = held.add(Buffer.from(chunk));
@@ -124,7 +124,7 @@ describe('held bytes', () => {
   test('are a copy: what the socket reads into its buffer next does not change them', () => {
     const shared = Buffer.from('first');
     const held = new MessageBuffer();
-    held.hold(shared, 100);
+    held.hold(shared, 0, 100);
     shared.fill('x');
     expect(String(held.take())).toBe('first');
   });

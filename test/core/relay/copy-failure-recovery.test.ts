@@ -4,11 +4,13 @@ import { expect, test } from 'vitest';
 import { Disposition, Op, ResponseAction } from '../../../core/relay/requests/request-queue.ts';
 import { OutstandingRequests } from '../../../core/relay/requests/outstanding-requests.ts';
 import { Backend } from '../../../core/wire/frames.ts';
+import { SYNC } from '../../../core/wire/to-server.ts';
 
 const IDLE = 0x49;
 /** What answers each operation if all goes well. */
 const ANSWERS: Readonly<Record<number, readonly number[]>> = {
   [Op.query]: [Backend.commandComplete, Backend.readyForQuery],
+  [Op.functionCall]: [Backend.functionCallResponse, Backend.readyForQuery],
   [Op.parse]: [Backend.parseComplete],
   [Op.bind]: [Backend.bindComplete],
   [Op.describe]: [Backend.noData],
@@ -18,6 +20,8 @@ const ANSWERS: Readonly<Record<number, readonly number[]>> = {
   [Op.copyEnd]: [],
 };
 const OPS = Object.keys(ANSWERS).map(Number);
+/** Their answers end with ReadyForQuery, also behind an error. */
+const WHOLE: readonly number[] = [Op.query, Op.functionCall];
 
 interface Sent {
   readonly op: number;
@@ -30,6 +34,8 @@ class Model {
   readonly answers: { readonly type: number; readonly ours: boolean }[] = [];
   /** What should become of each message. */
   readonly fates: string[] = [];
+  /** Which of them are of the gateway's own. */
+  readonly probes = new Set<number>();
   #skipping: boolean;
 
   constructor(skipping: boolean) {
@@ -37,15 +43,16 @@ class Model {
   }
 
   gets({ op, fails }: Pick<Sent, 'op' | 'fails'>, ours = false): void {
+    if (ours) this.probes.add(this.fates.length);
     if (op === Op.sync) this.#skipping = false;
     if (op === Op.copyEnd) return void this.fates.push('');
     if (this.#skipping) return void this.fates.push('dropped');
     const failed = fails && op !== Op.sync;
-    this.#skipping = failed && op !== Op.query;
+    this.#skipping = failed && !WHOLE.includes(op);
     this.fates.push(this.#skipping ? 'dropped' : 'closed');
     const types = ANSWERS[op] ?? [];
     const said = failed
-      ? [Backend.errorResponse, ...(op === Op.query ? [Backend.readyForQuery] : [])]
+      ? [Backend.errorResponse, ...(WHOLE.includes(op) ? [Backend.readyForQuery] : [])]
       : types;
     this.answers.push(...said.map((type) => ({ type, ours })));
   }
@@ -60,12 +67,17 @@ const scene = fc.record({
   /** How many were sent when the COPY's error arrives, and how many answers come between two messages then. */
   early: fc.nat(10),
   pace: fc.array(fc.nat(3), { minLength: 1, maxLength: 5 }),
+  /** Probes are sent as soon as they are wanted, and the client is not read until they have decided. */
+  asks: fc.boolean(),
 });
 
 type Scene = typeof scene extends fc.Arbitrary<infer T> ? T : never;
 
 /** Plays it; what is wrong, and whether the truth was found. */
-function play({ extended, syncs, read, behind, early, pace }: Scene): { wrong: string[]; found: boolean } {
+function play({ extended, syncs, read, behind, early, pace, asks }: Scene): {
+  wrong: string[];
+  found: boolean;
+} {
   const outstanding = new OutstandingRequests();
   const wrong: string[] = [];
   const list: Sent[] = behind.map((one) => ({ ...one, fate: '' }));
@@ -95,24 +107,30 @@ function play({ extended, syncs, read, behind, early, pace }: Scene): { wrong: s
         wrong.push(`${type}: ${disposition}`);
     }
   };
+  const ask = (): void => {
+    while (outstanding.recovery?.wantsProbe) {
+      const ops = outstanding.recovery.probe().equals(SYNC) ? [Op.sync] : [Op.close, Op.sync];
+      for (const op of ops) model.gets({ op, fails: false }, true);
+      for (let i = 0; i < 100 && outstanding.recovery?.probing; i += 1) hear(1);
+    }
+  };
   for (let turn = 0; at < list.length; turn += 1) {
     hear(pace[turn % pace.length] ?? 0);
+    if (asks) ask();
     send(list[at++]!);
   }
   // With a chance to ask, and some time to answer.
-  if (outstanding.recovery?.wantsProbe) {
-    outstanding.recovery.probe();
-    for (const op of [Op.close, Op.sync]) model.gets({ op, fails: false }, true);
-  }
+  ask();
   hear(Infinity);
   const found = outstanding.recovery === undefined && !outstanding.answerLost;
   const pending = outstanding.unfinished === 'answers';
   if (found && pending) wrong.push('something is owed');
+  // The probes' messages are in `fates`, too.
+  const fates = model.fates.filter((_, i) => !model.probes.has(i));
   list.forEach(({ op, fate }, i) => {
     // The mark of an end is answered by nothing; a Sync right behind those of the COPY may be one of them.
     const known = op !== Op.copyEnd && !(op === Op.sync && fate === 'lost');
-    if (found && known && fate !== model.fates[i])
-      wrong.push(`${i} of ${op}: ${fate}, not ${model.fates[i]}`);
+    if (found && known && fate !== fates[i]) wrong.push(`${i} of ${op}: ${fate}, not ${fates[i]}`);
     if (fate.length > 'dropped'.length) wrong.push(`${i}: ${fate}`);
   });
   return { wrong, found };

@@ -32,6 +32,8 @@ const H = frame('H');
 const d = (text: string): Buffer => frame('d', Buffer.from(text));
 const c = frame('c');
 const f = frame('f', 'dropped');
+/** A call of no function. */
+const F = frame('F', Buffer.alloc(10));
 const run = (sql: string): Buffer => Buffer.concat([P(sql), B(), E]);
 
 const PATIENT = { timeout: 30_000 };
@@ -40,6 +42,22 @@ const PATIENT = { timeout: 30_000 };
 type Flights = readonly (readonly Buffer[])[];
 
 const SEQUENCES: Record<string, Flights> = {
+  'a FunctionCall that ends a COPY, and a name whose Parse that drops': [
+    [
+      P('copy t from stdin'),
+      B(),
+      E,
+      d('1\n'),
+      S,
+      d('bad\n'),
+      F,
+      P('copy v from stdin'),
+      E,
+      P('select 1', 's'),
+    ],
+    [S, B('none'), P('select 2', 'n'), S, P('select 3', 's')],
+    [S, B('s'), E, S],
+  ],
   'a dropped copy_in, and the next statement in the same flight': [
     [run('copy t from stdin'), S, f, S, P('select 1', 't'), S, B('t'), E, S],
   ],
