@@ -186,7 +186,10 @@ test.each(Object.entries(READERS))(
         return error;
       }
     };
-    const tried = slowest(run, plainInputs(begins, ends), most);
+    let tried = slowest(run, plainInputs(begins, ends), most);
+    // A busy machine disturbs one measurement; what is not in proportion grows in each.
+    for (let again = 0; again < 2 && grewTooMuch(tried); again += 1)
+      tried = slowest(run, plainInputs(begins, ends), most);
     if (process.env['POSTERN_FIGURES'] === '1') console.log(`${name}: ${describe(tried)}`);
     expect(grewTooMuch(tried), describe(tried)).toBe(false);
   },

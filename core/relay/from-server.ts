@@ -10,7 +10,7 @@ import {
   ResponseAction,
   actionOf,
   isPlain,
-  streams,
+  streamsData,
 } from './requests/request-queue.ts';
 import { isQuiet } from './command-tags.ts';
 import { MessageBuffer } from './message-buffer.ts';
@@ -135,7 +135,11 @@ export class FromServer implements ChannelListener {
       const word = data.readUInt32BE(at + 1);
       const end = at + 1 + word;
       let hidden = false;
-      if (word >= 4 && streams(outstanding.head, type)) {
+      if (
+        (type === Backend.dataRow || type === Backend.copyData) &&
+        streamsData(outstanding.head) &&
+        word >= 4
+      ) {
         // The fast path: only the message boundary matters.
       } else {
         if (outstanding.synthesizedReady) {

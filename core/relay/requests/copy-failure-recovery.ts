@@ -7,7 +7,16 @@
 import { randomBytes } from 'node:crypto';
 import { Backend } from '../../wire/frames.ts';
 import { SYNC, encodeClose } from '../../wire/to-server.ts';
-import { Disposition, Op, Ops, ResponseAction, actionOf, opOf, outcomeUnknown } from './request-queue.ts';
+import {
+  Disposition,
+  Op,
+  Ops,
+  ResponseAction,
+  actionOf,
+  isExtended,
+  opOf,
+  outcomeUnknown,
+} from './request-queue.ts';
 import type { RequestObserver, RequestQueue } from './request-queue.ts';
 
 /** Most calls that are held; beyond them only errors are, because observers may count fewer rows but must not miss an error. */
@@ -173,13 +182,13 @@ export class CopyFailureRecovery<P extends Possibility> {
 
   /**
    * True where a Sync alone decides, although the longer probe may not be sent: it is answered next where nothing is outstanding, and
-   * an answer of another type comes next where something is.
+   * an answer of another type comes soon where something is. Not where that may run for long: no CancelRequest passes meanwhile.
    */
   #syncDecides(): boolean {
     if (this.#more > 0 || !this.#alive.some(({ outstanding }) => outstanding.answered)) return false;
     return this.#alive.every(
-      ({ outstanding: { answered, recovery, endsReady, head }, partlyAnswered }) =>
-        answered || (!recovery && endsReady && !mayBeReady(head, partlyAnswered)),
+      ({ outstanding: { answered, recovery, endsReady, head } }) =>
+        answered || (!recovery && endsReady && isAnsweredSoon(head)),
     );
   }
 
@@ -326,11 +335,9 @@ export class CopyFailureRecovery<P extends Possibility> {
   }
 }
 
-/** True for an entry that ReadyForQuery, or an answer of the gateway, may answer next. */
-const mayBeReady = (entry: number, partlyAnswered: boolean): boolean =>
-  opOf(entry) === Op.sync ||
-  actionOf(entry) === ResponseAction.synthesize ||
-  (isWhole(entry) && partlyAnswered);
+/** True for an entry that the server answers at once, and not by ReadyForQuery. */
+const isAnsweredSoon = (entry: number): boolean =>
+  isExtended(opOf(entry)) && opOf(entry) !== Op.execute && actionOf(entry) !== ResponseAction.synthesize;
 
 /** True for an entry of a Query or FunctionCall: its answers end with a ReadyForQuery. */
 const isWhole = (entry: number): boolean => opOf(entry) === Op.query || opOf(entry) === Op.functionCall;

@@ -49,13 +49,9 @@ export const actionOf = (entry: number): number => entry & ACTION_BITS;
 /** True for entries whose answers pass unchanged and unobserved: the fast path. */
 export const isPlain = (entry: number): boolean => entry <= OP_BITS;
 
-/** True for a message of `type` of the result of an entry that changes nothing: its description, which only a Query's has, or its data. */
-export function streams(entry: number, type: number): boolean {
-  if (type === Backend.rowDescription) return entry === Op.query;
-  return (
-    (type === Backend.dataRow || type === Backend.copyData) && (entry === Op.query || entry === Op.execute)
-  );
-}
+/** True for entries whose data rows are not inspected. */
+export const streamsData = (entry: number): boolean =>
+  isPlain(entry) && (entry === Op.query || entry === Op.execute);
 
 /** Callbacks and facts of an entry besides its integer; most entries have none. */
 export interface RequestObserver {
