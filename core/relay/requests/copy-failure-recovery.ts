@@ -134,14 +134,21 @@ export class CopyFailureRecovery<P extends Possibility> {
   #lost = false;
   #observed = 0;
 
-  /** `requests` are the COPY and the messages behind it; they are taken over. `decided` is called once, with the possibility that was true. */
-  constructor(requests: RequestQueue, suppose: Suppose<P>, decided: (truth: P) => void) {
+  /** Only the outermost one is asked for probes. */
+  #outermost: boolean;
+
+  /**
+   * `requests` are the COPY and the messages behind it; they are taken over. `decided` is called once, with the possibility that was true.
+   * `outermost`: not within a possibility.
+   */
+  constructor(requests: RequestQueue, suppose: Suppose<P>, decided: (truth: P) => void, outermost: boolean) {
     const op = opOf(requests.head);
     this.#more = requests.syncsAhead;
     this.#ownReady = op === Op.query;
     this.#synced = this.#ownReady;
     this.#suppose = suppose;
     this.#decided = decided;
+    this.#outermost = outermost;
     const observer = requests.shift();
     if (this.#ownReady) observer?.closed?.();
     else observer?.dropped?.();
@@ -164,8 +171,9 @@ export class CopyFailureRecovery<P extends Possibility> {
   }
 
   /** Another request queue has taken this over, and is told the truth. */
-  tell(decided: (truth: P) => void): void {
+  tell(decided: (truth: P) => void, outermost: boolean): void {
     this.#decided = decided;
+    this.#outermost = outermost;
   }
 
   /** True when a probe would decide between the possibilities: send {@link probe}. */
@@ -185,7 +193,8 @@ export class CopyFailureRecovery<P extends Possibility> {
    * an answer of another type comes soon where something is. Not where that may run for long: no CancelRequest passes meanwhile.
    */
   #syncDecides(): boolean {
-    if (this.#more > 0 || !this.#alive.some(({ outstanding }) => outstanding.answered)) return false;
+    if (!this.#outermost || this.#more > 0) return false;
+    if (!this.#alive.some(({ outstanding }) => outstanding.answered)) return false;
     return this.#alive.every(
       ({ outstanding: { answered, recovery, endsReady, head } }) =>
         answered || (!recovery && endsReady && isAnsweredSoon(head)),

@@ -1,7 +1,7 @@
 /**
  * The requests that the server has not answered yet. Every other fact is derived from them: whether the session is idle,
  * where an answer of the gateway belongs, which requests an error discards. The rules, each tried against a server, are
- * in rules.md beside this file.
+ * in `rules.md` of the folder above.
  */
 import { Backend } from '../../wire/frames.ts';
 import {
@@ -104,7 +104,7 @@ export class ExtendedBatch {
 /**
  * The requests that the server has not answered yet. Everything else is derived from them: whether the session is idle,
  * where an answer of the gateway belongs, which requests an error discards. The rules, each tried against a server, are
- * in README.md beside this file. One per session, and one per possibility after a failed COPY; no sockets, no buffers.
+ * in `rules.md` of the folder above. One per session, and one per possibility after a failed COPY; no sockets, no buffers.
  */
 export class OutstandingRequests implements Possibility {
   #queue = new RequestQueue();
@@ -352,12 +352,13 @@ export class OutstandingRequests implements Possibility {
     this.#queue = new RequestQueue();
     const suppose = (status: number, skips: boolean): OutstandingRequests =>
       new OutstandingRequests(undefined, this.#depth + 1, status, skips);
-    this.#recovery = new CopyFailureRecovery(queue, suppose, (truth) => this.#adopt(truth));
+    const decided = (truth: OutstandingRequests): void => this.#adopt(truth);
+    this.#recovery = new CopyFailureRecovery(queue, suppose, decided, this.#depth === 0);
   }
 
   #adopt(truth: OutstandingRequests): void {
     this.#recovery = truth.#recovery;
-    this.#recovery?.tell((truest) => this.#adopt(truest));
+    this.#recovery?.tell((truest) => this.#adopt(truest), this.#depth === 0);
     if (truth.batch.unsafe) this.batch.taint();
     this.#queue = truth.#queue;
     this.#skipping = truth.#skipping;

@@ -119,11 +119,16 @@ function play({ extended, syncs, read, behind, early, pace, asks }: Scene): {
     if (asks) ask();
     send(list[at++]!);
   }
-  // With a chance to ask, and some time to answer.
-  ask();
-  hear(Infinity);
+  // With a chance to ask, in front of the answers and behind them, and some time to answer.
+  for (let i = 0; i < 2; i += 1) {
+    ask();
+    hear(Infinity);
+  }
   const found = outstanding.recovery === undefined && !outstanding.answerLost;
   const pending = outstanding.unfinished === 'answers';
+  // A message may wait as long as this says that more will come.
+  if (outstanding.recovery && !outstanding.answerLost && outstanding.endsReady)
+    wrong.push('waits for nothing');
   if (found && pending) wrong.push('something is owed');
   // The probes' messages are in `fates`, too.
   const fates = model.fates.filter((_, i) => !model.probes.has(i));
